@@ -1,0 +1,1 @@
+"""rtsep: live vocal separation."""

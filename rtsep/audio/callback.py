@@ -1,0 +1,115 @@
+"""The audio callback, compiled: copies between the device's block and the rings, counts, wakes the hop loop.
+
+Runs on PortAudio's thread (or the virtual device's). Takes no lock and no GIL, allocates nothing,
+waits for nothing. One function serves duplex, input-only and output-only streams: what is missing
+arrives as a null pointer.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from numba import carray, cfunc, njit, types
+
+from rtsep.audio import rings as r
+from rtsep.realtime import clock, wake
+from rtsep.realtime.atomics import as_address, as_pointer, fence, load_acquire, store_release
+
+_PA_INPUT_OVERFLOW = 0x2
+_PA_OUTPUT_UNDERFLOW = 0x4
+
+_unsigned_long = types.uint32 if sys.platform == "win32" else types.uint64
+PA_STREAM_CALLBACK = types.int32(
+    types.voidptr, types.voidptr, _unsigned_long, types.voidptr, _unsigned_long, types.voidptr
+)
+
+
+@njit(cache=True, nogil=True)
+def take_input(slots: np.ndarray, device_block: int, frames: int, flags: int) -> None:
+    """Copy `frames` frames from the address `device_block` into the input ring."""
+    now = clock.now_ns(slots[r.IN_SCRATCH : r.IN_SCRATCH + 2])
+    ring_frames, channels = slots[r.RING_FRAMES], slots[r.IN_CHANNELS]
+    device_channels = slots[r.IN_DEVICE_CHANNELS]
+    ring = carray(as_pointer(slots[r.IN_RING]), (ring_frames, channels), np.float32)
+    source = carray(as_pointer(device_block), (frames, device_channels), np.float32)
+    chosen = carray(as_pointer(slots[r.IN_MAP]), (channels,), np.int64)
+    start = slots[r.IN_WRITE]
+    for i in range(frames):
+        row = (start + i) & (ring_frames - 1)
+        for c in range(channels):
+            ring[row, c] = source[i, chosen[c]]
+    if flags & _PA_INPUT_OVERFLOW:
+        slots[r.IN_OVERFLOWS] += 1
+    _input_arrived(slots, start + frames, now)
+
+
+@njit(cache=True, nogil=True)
+def take_source(slots: np.ndarray, frames: int) -> None:
+    """Let `frames` frames of a played file, which its reader has put into the ring, arrive."""
+    now = clock.now_ns(slots[r.IN_SCRATCH : r.IN_SCRATCH + 2])
+    start = slots[r.IN_WRITE]
+    ready = load_acquire(slots, r.SOURCE_WRITE)
+    if start + frames > ready:  # late, or over: silence
+        ring_frames, channels = slots[r.RING_FRAMES], slots[r.IN_CHANNELS]
+        ring = carray(as_pointer(slots[r.IN_RING]), (ring_frames, channels), np.float32)
+        for i in range(max(start, ready), start + frames):
+            for c in range(channels):
+                ring[i & (ring_frames - 1), c] = np.float32(0)
+        missed = min(start + frames, load_acquire(slots, r.SOURCE_END)) - max(start, ready)
+        slots[r.SOURCE_STARVED] += max(0, missed)
+    _input_arrived(slots, start + frames, now)
+
+
+@njit(cache=True, nogil=True)
+def _input_arrived(slots: np.ndarray, written: int, now: int) -> None:
+    slots[r.IN_CALLS] += 1
+    store_release(slots, r.IN_BASE_NS, now - written * 1_000_000_000 // slots[r.RATE])
+    store_release(slots, r.IN_WRITE, written)
+    fence()  # the hop loop stores NEXT_HOP_AT, then looks at IN_WRITE; one of us must see the other
+    if written >= load_acquire(slots, r.NEXT_HOP_AT):
+        wake.post(slots[r.HOP_SIGNAL])
+
+
+@njit(cache=True, nogil=True)
+def give_output(slots: np.ndarray, device_block: int, frames: int, flags: int) -> None:
+    """Copy `frames` frames from the output ring to the address `device_block`; silence where it is late."""
+    now = clock.now_ns(slots[r.OUT_SCRATCH : r.OUT_SCRATCH + 2])
+    ring_frames, channels = slots[r.RING_FRAMES], slots[r.OUT_CHANNELS]
+    ring = carray(as_pointer(slots[r.OUT_RING]), (ring_frames, channels), np.float32)
+    target = carray(as_pointer(device_block), (frames, channels), np.float32)
+    start = slots[r.OUT_READ]
+    there = min(frames, max(0, load_acquire(slots, r.OUT_WRITE) - start))
+    for i in range(there):
+        row = (start + i) & (ring_frames - 1)
+        for c in range(channels):
+            target[i, c] = ring[row, c]
+    for i in range(there, frames):
+        for c in range(channels):
+            target[i, c] = np.float32(0)
+    if there < frames:
+        slots[r.UNDERRUNS] += 1
+        slots[r.UNDERRUN_FRAMES] += frames - there
+    if flags & _PA_OUTPUT_UNDERFLOW:
+        slots[r.OUT_UNDERFLOWS] += 1
+    if slots[r.OUT_CALLS] > 0:
+        slots[r.CALL_GAP_MAX_NS] = max(slots[r.CALL_GAP_MAX_NS], now - slots[r.OUT_LAST_NS])
+    slots[r.OUT_CALLS] += 1
+    slots[r.OUT_FRAMES] = frames
+    store_release(slots, r.OUT_LAST_NS, now)
+    store_release(slots, r.OUT_BASE_NS, now - start * 1_000_000_000 // slots[r.OUT_RATE])
+    store_release(slots, r.OUT_READ, start + frames)
+
+
+@cfunc(PA_STREAM_CALLBACK, nopython=True, cache=True)
+def portaudio_callback(device_in, device_out, frames, time_info, flags, user):  # type: ignore[no-untyped-def]
+    """PaStreamCallback; `user` is the address of the slots. Always asks to be called again (0)."""
+    slots = carray(user, (r.SLOT_COUNT,), np.int64)
+    count, status = np.int64(frames), np.int64(flags)
+    if as_address(device_in) != 0:
+        take_input(slots, as_address(device_in), count, status)
+    elif slots[r.HAS_SOURCE] != 0 and as_address(device_out) != 0:
+        take_source(slots, count)
+    if as_address(device_out) != 0:
+        give_output(slots, as_address(device_out), count, status)
+    return np.int32(0)

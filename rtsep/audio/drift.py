@@ -1,0 +1,101 @@
+"""Two devices, two clocks: the output is resampled by the few parts per million that they differ.
+
+The distance between what the hop loop has written and what the output device plays is held at a
+target. It is measured without the saw-tooth of either device's blocks (both positions are read off
+the clock, not off the rings) and fed to a second-order loop: damping 0.7, natural frequency
+LOOP_RATE, so a step settles within some 15 s and nothing wobbles audibly. F. Adriaensen, "Controlling
+adaptive resampling", Linux Audio Conference 2012, derives the same loop.
+
+Block: one hop in, about as much out. Latency: half a filter, 32 frames.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rtsep.dsp.resample import interpolate, push, sinc_table
+
+LOOP_RATE = 0.3  # rad/s
+DAMPING = 0.7
+LIMIT = 0.005
+"""Largest correction: half a per cent, far beyond any two working clocks."""
+
+_ERROR_SMOOTHING_S = 0.25
+
+
+class Drift(NamedTuple):
+    """State of the correction. One input frame advances the position by 1, one output frame by `step`."""
+
+    table: NDArray[np.float32]
+    history: NDArray[np.float32]  # [channels, length], input frames, newest last
+    taken: NDArray[np.int64]  # [1] input frames so far
+    position: NDArray[np.float64]  # [1] input position of the next output frame
+    correction: NDArray[np.float64]  # [1] relative, 1e-6 is a ppm
+    integral: NDArray[np.float64]  # [1]
+    error: NDArray[np.float64]  # [2] smoothed error in output frames; 1 once it holds a value
+    nominal: float  # input rate / output rate
+    out_rate: float
+
+
+def make_drift(in_rate: int, out_rate: int, channels: int, most_frames: int) -> Drift:
+    """Return a fresh state for blocks of at most `most_frames` input frames."""
+    table = sinc_table(out_rate / in_rate)
+    return Drift(
+        table,
+        np.zeros((channels, table.shape[1] + most_frames + 4), np.float32),
+        np.zeros(1, np.int64),
+        np.array([-float(table.shape[1] // 2)]),
+        np.zeros(1),
+        np.zeros(1),
+        np.zeros(2),
+        in_rate / out_rate,
+        float(out_rate),
+    )
+
+
+def latency(drift: Drift) -> int:
+    """Return the delay of the interpolation in output frames."""
+    return math.ceil(drift.table.shape[1] // 2 / drift.nominal)
+
+
+@njit(cache=True, nogil=True)
+def correct(drift: Drift, fill: float, target: float, elapsed_s: float) -> None:
+    """Steer by the measured `fill`, in output frames; call once a hop, every `elapsed_s` seconds."""
+    error = fill - target
+    if drift.error[1] == 0.0:
+        drift.error[0], drift.error[1] = error, 1.0
+    share = min(1.0, elapsed_s / _ERROR_SMOOTHING_S)
+    drift.error[0] += share * (error - drift.error[0])
+    smooth = drift.error[0] / drift.out_rate  # seconds
+    drift.integral[0] += LOOP_RATE * LOOP_RATE * smooth * elapsed_s
+    drift.integral[0] = min(LIMIT, max(-LIMIT, drift.integral[0]))
+    drift.correction[0] = min(LIMIT, max(-LIMIT, drift.integral[0] + 2.0 * DAMPING * LOOP_RATE * smooth))
+
+
+@njit(cache=True, nogil=True)
+def resample_block(drift: Drift, block: np.ndarray, out: np.ndarray) -> int:
+    """Take `block` [channels, frames]; write to `out` [channels, >= frames / nominal + 2]; return how many.
+
+    Too full makes the correction positive: steps grow, fewer frames come out.
+    """
+    push(drift.history, block)
+    drift.taken[0] += block.shape[1]
+    newest = drift.taken[0] - 1
+    half = drift.table.shape[1] // 2
+    step = drift.nominal * (1.0 + drift.correction[0])
+    count = 0
+    while count < out.shape[1]:
+        whole = int(math.floor(drift.position[0]))
+        if whole + half > newest:
+            break
+        part = drift.position[0] - whole
+        for c in range(out.shape[0]):
+            out[c, count] = interpolate(drift.history[c], newest, whole, part, drift.table)
+        drift.position[0] += step
+        count += 1
+    return count

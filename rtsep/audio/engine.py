@@ -1,0 +1,257 @@
+"""The running engine: rings, pipeline and hop loop put together, its latency added up, its state read."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep import pipeline as stage
+from rtsep.audio import drift as clocks
+from rtsep.audio import rings as r
+from rtsep.audio.callback import portaudio_callback
+from rtsep.audio.hoploop import HopBoard, run_hops
+from rtsep.controls import Controls
+from rtsep.dsp.router import FEEDS, INSTRUMENTAL, MIX, VOCALS
+from rtsep.model.contract import ModelSpec
+from rtsep.realtime import priority, wake
+from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.slots import SharedSlots
+
+PRIORITY = 65
+RECORD_SECONDS = 8.0
+"""How long a recorder may be kept from its disk before frames are lost to it."""
+
+MIN_COMPUTE_SHARE = 0.5
+"""Share of a hop that must lie between a hop's last input and its first output: slack makes it up."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """Rates, channels and blocks of one run."""
+
+    rate: int  # Hz of the input and of the engine's device side
+    channels: int  # of the signal
+    in_map: tuple[int, ...]  # device channel (from 0) of each channel
+    out_map: tuple[int, ...]  # per device channel: feed * channels + channel, or -1
+    block: int  # frames a call of the input (of both, with one clock)
+    out_rate: int
+    out_block: int
+    two_clocks: bool
+    slack: int | None = None  # frames; None: chosen
+
+
+@dataclass(frozen=True)
+class LatencyBudget:
+    """Where the time goes, in frames of the input's rate."""
+
+    rate: int
+    algorithm: int  # window, look-ahead, rate conversion
+    engine: int  # slack for inference, block/hop mismatch, distance kept between two clocks
+    device: int  # the blocks of the device
+
+    @property
+    def total(self) -> int:
+        """From input to output, in frames."""
+        return self.algorithm + self.engine + self.device
+
+    def milliseconds(self) -> dict[str, float]:
+        """Return each part in ms."""
+        parts = {"algorithm": self.algorithm, "engine": self.engine, "device": self.device, "total": self.total}
+        return {name: round(1000.0 * frames / self.rate, 3) for name, frames in parts.items()}
+
+    def line(self) -> str:
+        """Return the budget as the one line that is printed before the start."""
+        ms = self.milliseconds()
+        return (
+            f"latency: algorithm {ms['algorithm']:.1f} + engine {ms['engine']:.1f} + device {ms['device']:.1f}"
+            f" = {ms['total']:.1f} ms ({self.algorithm} + {self.engine} + {self.device} = {self.total}"
+            f" samples at {self.rate} Hz)"
+        )
+
+
+class Engine:
+    """Everything between an open device and the model's slots. Call `start`, attach devices, `stop`."""
+
+    def __init__(self, spec: ModelSpec, form: Format, controls: Controls, shared: SharedSlots) -> None:
+        self.form = form
+        self.spec = spec
+        self.controls = controls
+        self.model_rate = stage.model_rate_for(spec, form.rate)
+        self._exchange = shared.exchange
+        self._rings = r.Rings(form.rate, form.channels, list(form.in_map), len(form.out_map))
+        self._pipeline = stage.make_pipeline(
+            spec, form.rate, form.channels, self.model_rate, _dry_feeds(form.out_map, form.channels)
+        )
+        self._hop_signal = wake.Semaphore()
+        self._most = stage.max_frames_per_step(form.rate, self.model_rate, spec.hop)
+        self._slack = form.slack if form.slack is not None else self._chosen_slack()
+        self._board = self._make_board()
+        state = self._rings.slots
+        state[r.HOP_SIGNAL] = self._hop_signal.handle
+        state[r.BLOCK] = form.out_block
+        state[r.OUT_RATE] = form.out_rate
+        state[r.NEXT_HOP_AT] = 1
+        if not form.two_clocks:
+            state[r.OUT_WRITE] = self._prefill()
+        self._thread: threading.Thread | None = None
+        self.real_time = False
+
+    # --- latency ---------------------------------------------------------------------------------
+
+    def _chosen_slack(self) -> int:
+        enough = math.ceil(MIN_COMPUTE_SHARE * self._most)
+        return 0 if self.form.two_clocks else max(0, enough - self.form.block)
+
+    def _mismatch(self) -> int:
+        """Frames by which a hop can be complete before a call ends: hop - gcd(hop, block)."""
+        if self.form.rate != self.model_rate:
+            return self._most  # hops of the device side vary by a frame
+        return self.spec.hop - math.gcd(self.spec.hop, self.form.block)
+
+    def _prefill(self) -> int:
+        """Output frames that lie ready before the first input, with one clock."""
+        return self.form.block + self._mismatch() + self._slack
+
+    def _target_fill(self) -> float:
+        """Output frames to keep ahead, with two clocks: both blocks, a hop, and time to compute."""
+        compute = MIN_COMPUTE_SHARE * self._most + self._slack
+        ratio = self.form.out_rate / self.form.rate
+        return self.form.out_block + (self.form.block + self._most + compute) * ratio
+
+    @property
+    def latency(self) -> LatencyBudget:
+        """The declared latency; what the tests measure against."""
+        form = self.form
+        hop = self._most
+        algorithm = stage.latency(self._pipeline) + hop
+        if form.two_clocks:
+            ratio = form.rate / form.out_rate
+            kept = round((self._target_fill() + clocks.latency(self._board.drift)) * ratio)
+            device = form.block + round(form.out_block * ratio)
+            return LatencyBudget(form.rate, algorithm, kept - device, device)
+        # A hop's own length is counted in the algorithm; the ring holds the rest of the prefill.
+        whole = stage.latency(self._pipeline) + self._prefill()
+        device = form.block
+        return LatencyBudget(form.rate, algorithm, whole - algorithm - device, device)
+
+    @property
+    def feed_latency(self) -> int:
+        """Frames by which the feeds lag the input before they enter the output ring (the recorder's offset)."""
+        return stage.latency(self._pipeline)
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def _make_board(self) -> HopBoard:
+        form, most = self.form, self._most
+        devices = len(form.out_map)
+        drift = clocks.make_drift(form.rate, form.out_rate, devices, most)
+        out_most = math.ceil(most * form.out_rate / form.rate * (1 + clocks.LIMIT)) + 2
+        return HopBoard(
+            np.zeros((form.channels, most), np.float32),
+            np.zeros((len(FEEDS), form.channels, most), np.float32),
+            np.zeros((self.spec.channels, self.spec.bins), np.float32),
+            np.array(form.out_map, np.int64),
+            np.zeros((devices, most), np.float32),
+            np.zeros((devices, out_most), np.float32),
+            np.zeros((0, len(FEEDS), form.channels), np.float32),
+            np.zeros((len(FEEDS), 2), np.float32),
+            np.zeros(r.LATE_LOG, np.int64),
+            np.zeros(r.HISTOGRAM_BINS, np.int64),
+            drift,
+            form.two_clocks,
+            self._target_fill(),
+        )
+
+    def prepare_recording(self) -> NDArray[np.float32]:
+        """Make the recorder's ring [frames, feeds, channels]; before `start` only."""
+        frames = 1 << math.ceil(math.log2(RECORD_SECONDS * self.form.rate))
+        ring = np.zeros((frames, len(FEEDS), self.form.channels), np.float32)
+        self._board = self._board._replace(record=ring)
+        return ring
+
+    def compile(self) -> None:
+        """Compile (or load from the cache) all that will run without the GIL; seconds at the first time."""
+        assert portaudio_callback.address
+        state = self._rings.slots
+        state[r.RUN] = 0
+        run_hops(state, self._pipeline, self.controls.slots, self._exchange, self._board)
+        state[r.RUN] = 1
+
+    def start(self) -> None:
+        """Start the hop loop; it waits for input."""
+
+        def run() -> None:
+            self.real_time = priority.raise_thread_priority(PRIORITY)
+            run_hops(self._rings.slots, self._pipeline, self.controls.slots, self._exchange, self._board)
+
+        self._thread = threading.Thread(target=run, name="hop-loop", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the hop loop; devices must be stopped before."""
+        release(self._rings.slots, r.RUN, 0)
+        if self._thread:
+            self._thread.join()
+        self._hop_signal.close()
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> NDArray[np.int64]:
+        """The slots that callbacks get the address of."""
+        return self._rings.slots
+
+    @property
+    def input_ring(self) -> NDArray[np.float32]:
+        """[frames, channels]; the reader of a played file writes here."""
+        return self._rings.input
+
+    def read(self, slot: int) -> int:
+        """Return one slot of `rtsep.audio.rings`."""
+        return int(acquire(self._rings.slots, slot))
+
+    def late_hops(self) -> list[int]:
+        """Return the numbers (from 0) of the last hops whose mask came late, oldest first."""
+        count = self.read(r.LATE_MASKS)
+        kept = min(count, r.LATE_LOG)
+        return [int(self._board.late_log[i % r.LATE_LOG]) for i in range(count - kept, count)]
+
+    def hop_histogram(self) -> NDArray[np.int64]:
+        """Return how many hops took how long, in bins of HISTOGRAM_STEP_NS."""
+        return self._board.histogram.copy()
+
+    def meters(self) -> dict[str, dict[str, float]]:
+        """Return peak and RMS of every feed, linear."""
+        return {
+            name: {"peak": float(self._board.meters[f, 0]), "rms": math.sqrt(float(self._board.meters[f, 1]))}
+            for f, name in enumerate(FEEDS)
+        }
+
+    def drift_ppm(self) -> float | None:
+        """Return the measured difference of two clocks in ppm (positive: the input is faster)."""
+        return float(self._board.drift.integral[0]) * 1e6 if self.form.two_clocks else None
+
+    def counters(self) -> dict[str, Any]:
+        """Return what went by and what went wrong so far."""
+        return {
+            "hops": self.read(r.HOPS),
+            "late_masks": self.read(r.LATE_MASKS),
+            "underruns": self.read(r.UNDERRUNS),
+            "underrun_frames": self.read(r.UNDERRUN_FRAMES),
+            "overruns": self.read(r.OVERRUNS),
+            "device_xruns": self.read(r.IN_OVERFLOWS) + self.read(r.OUT_UNDERFLOWS),
+            "source_starved_frames": self.read(r.SOURCE_STARVED),
+            "bad_samples": int(self._pipeline.bad_samples[0]),
+        }
+
+
+def _dry_feeds(out_map: tuple[int, ...], channels: int) -> tuple[int, ...]:
+    """Name the feeds that carry the dry signal: the first stem that is heard, and the mix."""
+    heard = {entry // channels for entry in out_map if entry >= 0}
+    stem = INSTRUMENTAL if INSTRUMENTAL in heard and VOCALS not in heard else VOCALS
+    return (stem, MIX)

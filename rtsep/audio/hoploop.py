@@ -1,0 +1,220 @@
+"""The hop loop: one compiled function on one thread that turns input into feeds until it is told to stop.
+
+Needs no GIL and takes no lock, so nothing that Python does can delay a hop. A mask is waited for
+until the last moment at which the hop can still be played; a late one costs that hop its own mask
+(the last one serves), never its deadline.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import carray, njit
+from numpy.typing import NDArray
+
+from rtsep.audio import drift as clocks
+from rtsep.audio import rings as r
+from rtsep.audio.drift import Drift
+from rtsep.dsp.router import FEEDS
+from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed
+from rtsep.realtime import clock, slots, wake
+from rtsep.realtime.atomics import as_pointer, fence, load_acquire, store_release
+from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
+
+RESERVE_NS = 400_000
+"""What stays of a hop's time after its mask's deadline: synthesis (some 60 us) and a late wake-up."""
+
+HOLD_S = 0.06
+"""How long the last mask may serve; then the dry signal fades in."""
+
+RESYNC_S = 0.1
+"""Two clocks: a distance this far off its target is set anew at once, not steered."""
+
+METER_DECAY = 0.97  # a hop; some 20 dB in 0.4 s
+
+_LOOK_EVERY_NS = 100_000_000
+
+
+class HopBoard(NamedTuple):
+    """What the hop loop works on and what it leaves for others to read."""
+
+    block: NDArray[np.float32]  # [channels, most frames]
+    feeds: NDArray[np.float32]  # [feeds, channels, most frames]
+    held: NDArray[np.float32]  # [model channels, bins] the last mask that came in time
+    out_map: NDArray[np.int64]  # [device channels] feed * channels + channel, or -1 for silence
+    mapped: NDArray[np.float32]  # [device channels, most frames]
+    resampled: NDArray[np.float32]  # [device channels, most frames at the output's rate]
+    record: NDArray[np.float32]  # [frames, feeds, channels] ring for the recorder; 0 frames: none
+    meters: NDArray[np.float32]  # [feeds, 2] peak, mean square; decaying
+    late_log: NDArray[np.int64]  # [LATE_LOG] numbers of late hops
+    histogram: NDArray[np.int64]  # hops by duration
+    drift: Drift
+    two_clocks: bool
+    target_fill: float  # two clocks: output frames to keep ahead
+
+
+@njit(cache=True, nogil=True)
+def run_hops(
+    state: np.ndarray, pipeline: Pipeline, controls: np.ndarray, exchange: Exchange, board: HopBoard
+) -> None:
+    """Run until `state[RUN]` is cleared (and HOP_SIGNAL posted, or a moment passed)."""
+    scratch = state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]
+    hold_hops = int(HOLD_S * pipeline.rate[0] / pipeline.hop.shape[1])
+    while load_acquire(state, r.RUN) == 1:
+        frames = frames_needed(pipeline)
+        complete_at = state[r.IN_READ] + frames
+        store_release(state, r.NEXT_HOP_AT, complete_at)
+        fence()  # see rtsep.audio.callback._input_arrived
+        written = load_acquire(state, r.IN_WRITE)
+        if written < complete_at:
+            wake.wait(state[r.HOP_SIGNAL], _LOOK_EVERY_NS, scratch)
+            continue
+        started = clock.now_ns(scratch)
+        _read_block(state, written, board.block[:, :frames])
+
+        number = pipeline.step[0]
+        begin_hop(pipeline, board.block[:, :frames], exchange.columns[number % SLOTS])
+        publish_column(exchange, number)
+        if _await_mask(state, exchange, number, _deadline(state)):
+            board.held[:] = exchange.masks[number % SLOTS]
+            state[r.LATE_RUN] = 0
+        else:
+            board.late_log[state[r.LATE_MASKS] % r.LATE_LOG] = number
+            store_release(state, r.LATE_MASKS, state[r.LATE_MASKS] + 1)
+            state[r.LATE_RUN] += 1
+        masks_come = state[r.LATE_RUN] <= hold_hops
+        feeds = board.feeds[:, :, :frames]
+        finish_hop(pipeline, board.held, controls, masks_come, feeds)
+
+        store_release(state, r.IN_READ, complete_at)
+        if board.two_clocks:
+            _write_drifting(state, board, feeds, clock.now_ns(scratch))
+        else:
+            _write_mapped(state, board, feeds)
+        _record(state, board, feeds)
+        _meter(board.meters, feeds)
+        took = (clock.now_ns(scratch) - started) // r.HISTOGRAM_STEP_NS
+        board.histogram[min(took, r.HISTOGRAM_BINS - 1)] += 1
+        store_release(state, r.HOPS, state[r.HOPS] + 1)
+
+
+@njit(cache=True, nogil=True)
+def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
+    """Copy the next frames of the input ring to `block`; what was overwritten meanwhile reads as silence."""
+    ring_frames, channels = state[r.RING_FRAMES], state[r.IN_CHANNELS]
+    ring = carray(as_pointer(state[r.IN_RING]), (ring_frames, channels), np.float32)
+    start = state[r.IN_READ]
+    oldest = written - ring_frames + ring_frames // 8  # the callback may be writing just now
+    for i in range(block.shape[1]):
+        row = (start + i) & (ring_frames - 1)
+        for c in range(channels):
+            block[c, i] = ring[row, c] if start + i >= oldest else np.float32(0)
+    if start < oldest:
+        state[r.OVERRUNS] += 1
+
+
+@njit(cache=True, nogil=True)
+def _deadline(state: np.ndarray) -> int:
+    """Return the time at which the call that plays the first frame of this hop is due, less the reserve."""
+    block = max(1, state[r.BLOCK])
+    call_start = state[r.OUT_WRITE] // block * block
+    due = load_acquire(state, r.OUT_BASE_NS) + call_start * 1_000_000_000 // state[r.OUT_RATE]
+    return due - RESERVE_NS
+
+
+@njit(cache=True, nogil=True)
+def _await_mask(state: np.ndarray, exchange: Exchange, number: int, deadline: int) -> bool:
+    scratch = state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]
+    while not mask_is_there(exchange, number):
+        left = deadline - clock.now_ns(scratch)
+        if left <= 0 or load_acquire(exchange.header, slots.MODEL_STATE) != slots.READY:
+            return mask_is_there(exchange, number)
+        wake.wait(exchange.mask_signal, min(left, _LOOK_EVERY_NS), scratch)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _map_feeds(board: HopBoard, feeds: np.ndarray) -> np.ndarray:
+    channels, frames = feeds.shape[1], feeds.shape[2]
+    mapped = board.mapped[:, :frames]
+    for d in range(board.out_map.size):
+        source = board.out_map[d]
+        if source < 0:
+            mapped[d] = 0
+        else:
+            mapped[d] = feeds[source // channels, source % channels]
+    return mapped
+
+
+@njit(cache=True, nogil=True)
+def _write_frames(state: np.ndarray, start: int, block: np.ndarray, frames: int) -> None:
+    ring_frames = state[r.RING_FRAMES]
+    ring = carray(as_pointer(state[r.OUT_RING]), (ring_frames, state[r.OUT_CHANNELS]), np.float32)
+    for i in range(frames):
+        row = (start + i) & (ring_frames - 1)
+        for d in range(block.shape[0]):
+            ring[row, d] = block[d, i]
+
+
+@njit(cache=True, nogil=True)
+def _write_mapped(state: np.ndarray, board: HopBoard, feeds: np.ndarray) -> None:
+    start, frames = state[r.OUT_WRITE], feeds.shape[2]
+    _write_frames(state, start, _map_feeds(board, feeds), frames)
+    store_release(state, r.OUT_WRITE, start + frames)
+
+
+@njit(cache=True, nogil=True)
+def _write_drifting(state: np.ndarray, board: HopBoard, feeds: np.ndarray, now: int) -> None:
+    """Resample the hop to the output's clock and steer the distance between the two."""
+    drift = board.drift
+    count = clocks.resample_block(drift, _map_feeds(board, feeds), board.resampled)
+    if load_acquire(state, r.OUT_CALLS) == 0:
+        return  # nobody listens yet
+    # Positions by the clock, between the calls: no saw-tooth of blocks in what is measured.
+    in_rate, out_rate = float(state[r.RATE]), float(state[r.OUT_RATE])
+    heard = (now - load_acquire(state, r.IN_BASE_NS)) * 1e-9 * in_rate
+    played = (now - load_acquire(state, r.OUT_BASE_NS)) * 1e-9 * out_rate
+    waiting = (heard - state[r.IN_READ]) / drift.nominal
+    fill = state[r.OUT_WRITE] + count + waiting - played
+    start = state[r.OUT_WRITE]
+    first = state[r.RESYNCS] == 0
+    late = start + count <= load_acquire(state, r.OUT_READ)
+    if first or late or abs(fill - board.target_fill) > RESYNC_S * out_rate:
+        start = int(played - waiting + board.target_fill) - count
+        board.resampled[:, count:] = 0
+        drift.error[1] = 0.0
+        state[r.RESYNCS] += 1
+    else:
+        clocks.correct(drift, fill, board.target_fill, feeds.shape[2] / in_rate)
+    _write_frames(state, start, board.resampled, count)
+    store_release(state, r.OUT_WRITE, start + count)
+
+
+@njit(cache=True, nogil=True)
+def _record(state: np.ndarray, board: HopBoard, feeds: np.ndarray) -> None:
+    ring_frames = board.record.shape[0]
+    if ring_frames == 0:
+        return
+    start = state[r.RECORD_WRITE]
+    for i in range(feeds.shape[2]):
+        row = board.record[(start + i) & (ring_frames - 1)]
+        for f in range(feeds.shape[0]):
+            for c in range(feeds.shape[1]):
+                row[f, c] = feeds[f, c, i]
+    store_release(state, r.RECORD_WRITE, start + feeds.shape[2])
+
+
+@njit(cache=True, nogil=True)
+def _meter(meters: np.ndarray, feeds: np.ndarray) -> None:
+    for f in range(len(FEEDS)):
+        peak, power = np.float32(0), np.float32(0)
+        for c in range(feeds.shape[1]):
+            for i in range(feeds.shape[2]):
+                x = feeds[f, c, i]
+                peak = max(peak, abs(x))
+                power += x * x
+        power /= np.float32(feeds.shape[1] * feeds.shape[2])
+        keep = np.float32(METER_DECAY)
+        meters[f, 0] = max(peak, keep * meters[f, 0])
+        meters[f, 1] = keep * meters[f, 1] + (np.float32(1) - keep) * power

@@ -1,0 +1,115 @@
+"""The memory between the audio callback and the hop loop: two rings on stream time, and counters.
+
+Both rings are indexed by absolute frame numbers that advance with the device's clock and never by
+how full a ring is. Whoever is late loses exactly the frames that passed; the delay from input to
+output is the same before, during and after an overload.
+
+| slot | written by | read by |
+| --- | --- | --- |
+| IN_WRITE, IN_* | the callback that has the input | hop loop, front |
+| OUT_READ, OUT_* | the callback that has the output | hop loop, front |
+| IN_READ, OUT_WRITE, NEXT_HOP_AT, HOP_* | hop loop | callbacks, front |
+| SOURCE_WRITE, SOURCE_END | reader of a played file | callback |
+| the rest | set up before anything runs | all |
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.realtime.atomics import CACHE_LINE
+
+_line = CACHE_LINE
+
+# Written by the callback that has the input.
+IN_WRITE = 0 * _line  # frames received
+IN_CALLS = IN_WRITE + 1
+IN_OVERFLOWS = IN_WRITE + 2  # PortAudio's flag: it dropped input before we saw it
+IN_BASE_NS = IN_WRITE + 3  # time of frame 0, as the last call's time says
+SOURCE_STARVED = IN_WRITE + 4  # frames of a played file that were not read in time (silence instead)
+IN_SCRATCH = IN_WRITE + 5  # [2]
+# Written by the callback that has the output.
+OUT_READ = 1 * _line  # frames played
+OUT_CALLS = OUT_READ + 1
+OUT_UNDERFLOWS = OUT_READ + 2  # PortAudio's flag: the device ran dry before it called us
+OUT_BASE_NS = OUT_READ + 3  # time of frame 0, as the last call's time says
+UNDERRUNS = OUT_READ + 4  # calls for which the hop loop was late
+UNDERRUN_FRAMES = OUT_READ + 5  # frames of silence they cost
+OUT_FRAMES = OUT_READ + 6  # size of the last call
+CALL_GAP_MAX_NS = OUT_READ + 7  # longest time between two calls
+OUT_LAST_NS = 2 * _line  # time of the last call
+OUT_SCRATCH = 2 * _line + 1  # [2]
+# Written by the hop loop.
+IN_READ = 3 * _line  # frames consumed
+NEXT_HOP_AT = IN_READ + 1  # IN_WRITE that completes the next hop
+OUT_WRITE = 4 * _line  # frames produced
+HOPS = 5 * _line
+LATE_MASKS = HOPS + 1
+OVERRUNS = HOPS + 2  # times input was overwritten before it was consumed
+LATE_RUN = HOPS + 3  # hops since the last mask that came in time
+RESYNCS = HOPS + 4  # two clocks: times the output position had to be set anew
+DRIFT_PPM_BITS = HOPS + 5  # two clocks: measured difference (float64 bits)
+RECORD_WRITE = HOPS + 6  # frames handed to the recorder
+HOP_SCRATCH = 6 * _line  # [2]
+# Written by the front.
+RUN = 7 * _line
+SOURCE_WRITE = RUN + 1  # frames of a played file that lie ready in the input ring
+SOURCE_END = RUN + 2  # its length, once known; silence follows
+# Fixed while it runs.
+_config = 8 * _line
+IN_RING = _config  # address of float32 [ring frames, channels]
+IN_CHANNELS = _config + 1  # channels of the engine
+IN_DEVICE_CHANNELS = _config + 2  # interleaved channels of the device's blocks
+IN_MAP = _config + 3  # address of int64 [channels]: device channel of each
+OUT_RING = _config + 4  # address of float32 [ring frames, device channels]
+OUT_CHANNELS = _config + 5
+RING_FRAMES = _config + 6  # a power of two
+HOP_SIGNAL = _config + 7  # semaphore the hop loop waits on
+HAS_SOURCE = _config + 8  # input comes from a file: paced by the output
+RATE = _config + 9  # Hz, of the input's clock
+OUT_RATE = _config + 10  # Hz, of the output's clock
+BLOCK = _config + 11  # frames a call of the output
+SLOT_COUNT = 11 * _line
+
+RING_SECONDS = 1.5
+"""What a stalled hop loop may fall behind before input is lost; a played file is read this far ahead."""
+
+LATE_LOG = 4096
+"""How many of the last late hops are remembered by number."""
+
+HISTOGRAM_STEP_NS = 10_000
+HISTOGRAM_BINS = 4096  # 41 ms; longer hops count in the last bin
+
+
+def ring_frames(rate: int) -> int:
+    """Return the ring's length in frames: a power of two of at least RING_SECONDS."""
+    return int(2 ** np.ceil(np.log2(RING_SECONDS * rate)))
+
+
+class Rings:
+    """Owns the memory. `slots` is what callbacks and hop loop get the address of."""
+
+    def __init__(self, rate: int, channels: int, in_map: list[int], out_channels: int) -> None:
+        frames = ring_frames(rate)
+        self.slots: NDArray[np.int64] = _aligned_slots(SLOT_COUNT)
+        self.input = np.zeros((frames, channels), np.float32)
+        self.output = np.zeros((frames, out_channels), np.float32)
+        self._in_map = np.array(in_map, np.int64)
+        slots = self.slots
+        slots[IN_RING] = self.input.ctypes.data
+        slots[IN_CHANNELS] = channels
+        slots[IN_DEVICE_CHANNELS] = max(in_map) + 1
+        slots[IN_MAP] = self._in_map.ctypes.data
+        slots[OUT_RING] = self.output.ctypes.data
+        slots[OUT_CHANNELS] = out_channels
+        slots[RING_FRAMES] = frames
+        slots[RATE] = slots[OUT_RATE] = rate
+        slots[SOURCE_END] = np.iinfo(np.int64).max
+        slots[RUN] = 1
+
+
+def _aligned_slots(count: int) -> NDArray[np.int64]:
+    raw = np.zeros(count + _line, np.int64)
+    skip = (-raw.ctypes.data // 8) % _line
+    return raw[skip : skip + count]

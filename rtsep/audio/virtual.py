@@ -1,0 +1,62 @@
+"""A device that is not there: a clock that calls the audio callback's functions and drops what it gets.
+
+Lets the main job run on a machine without a sound device, at the pace of one.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numba import njit
+
+from rtsep.audio import rings as r
+from rtsep.audio.callback import give_output, take_source
+from rtsep.realtime import clock
+from rtsep.realtime.atomics import load_acquire
+from rtsep.realtime.priority import raise_thread_priority
+
+PRIORITY = 70
+
+
+@njit(cache=True, nogil=True)
+def run_clock(state: np.ndarray, running: np.ndarray, frames: int, rate: float, sink: np.ndarray) -> None:
+    """Call for `frames` frames every `frames / rate` seconds until `running[0]` is cleared.
+
+    `sink` is float32 [frames, output channels]. A call that comes late is not made up by waiting less
+    than nothing: as with a device, the calls that are due follow at once.
+    """
+    scratch = np.zeros(2, np.int64)
+    start = clock.now_ns(scratch)
+    calls = 0
+    while load_acquire(running, 0) == 1:
+        if state[r.HAS_SOURCE] != 0:
+            take_source(state, frames)
+        give_output(state, sink.ctypes.data, frames, 0)
+        calls += 1
+        clock.sleep_ns(start + int(calls * frames * 1e9 / rate) - clock.now_ns(scratch), scratch)
+
+
+class VirtualDevice:
+    """Output side (and pace of a played file) without hardware. `rate` may differ a little from nominal."""
+
+    name = "virtual device"
+
+    def __init__(self, state: np.ndarray, frames: int, rate: float) -> None:
+        self._running = np.ones(1, np.int64)
+        sink = np.zeros((frames, int(state[r.OUT_CHANNELS])), np.float32)
+
+        def run() -> None:
+            raise_thread_priority(PRIORITY)
+            run_clock(state, self._running, frames, float(rate), sink)
+
+        self._thread = threading.Thread(target=run, name="virtual-device", daemon=True)
+
+    def start(self) -> None:
+        """Start the clock."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the clock and wait for it."""
+        self._running[0] = 0
+        self._thread.join()

@@ -1,0 +1,73 @@
+"""From the network's mask to the mask that is played: smoothing, gate, threshold.
+
+Works once a hop, on the column of that hop: no latency. A change of any setting is heard as the
+cross-fade of two overlapping windows, so it cannot click.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+SOFT, BINARY = 0, 1
+
+_INAUDIBLE = 1e-8  # -160 dB; keeps the smoother out of the denormals
+
+
+@njit(cache=True, nogil=True)
+def smoothing_factor(time_ms: float, hop: int, rate: float) -> float:
+    """Return the one-pole factor per hop whose time constant is `time_ms`; 0 is none."""
+    return math.exp(-1000.0 * hop / (rate * time_ms)) if time_ms > 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def shape_mask(
+    raw: np.ndarray,
+    smooth: np.ndarray,
+    mode: int,
+    threshold: float,
+    gate: float,
+    factor: float,
+    played: np.ndarray,
+) -> None:
+    """Write the `played` mask from the `raw` one; all are [channels, bins], values 0..1.
+
+    `smooth` is the smoother's state. With threshold, gate and factor 0 the mask passes unchanged.
+    Values that are no number count as 0, others are limited to 0..1: a broken network cannot blow.
+    """
+    keep, take = np.float32(factor), np.float32(1.0 - factor)
+    limit, floor = np.float32(threshold), np.float32(gate)
+    for c in range(raw.shape[0]):
+        for k in range(raw.shape[1]):
+            m = raw[c, k]
+            if not m > 0:  # NaN too
+                m = np.float32(0)
+            elif m > 1:
+                m = np.float32(1)
+            m = keep * smooth[c, k] + take * m
+            if m < _INAUDIBLE:
+                m = np.float32(0)
+            smooth[c, k] = m
+            if m < floor:
+                m = np.float32(0)
+            if mode == BINARY:
+                m = np.float32(1) if m > limit else np.float32(0)
+            elif m < limit:
+                share = m / limit
+                m *= share * share  # a downward expander of ratio 1:3, continuous at the threshold
+            played[c, k] = m
+
+
+@njit(cache=True, nogil=True)
+def apply_mask(mask: np.ndarray, spectra: np.ndarray, masked: np.ndarray) -> None:
+    """Write `spectra` [channels, bins, 2] times `mask` [1 or 2, bins] to `masked`.
+
+    Even channels take the first mask, odd ones the last.
+    """
+    for c in range(spectra.shape[0]):
+        row = mask[min(c % 2, mask.shape[0] - 1)]
+        for k in range(spectra.shape[1]):
+            masked[c, k, 0] = spectra[c, k, 0] * row[k]
+            masked[c, k, 1] = spectra[c, k, 1] * row[k]

@@ -1,0 +1,90 @@
+"""From vocals and mix to the feeds that are heard: gains, mute, solo, blend, bypass.
+
+A feed is a sum of three sources with one coefficient each: the vocals, the instrumental (mix minus
+vocals, to the last bit), and the dry mix delayed to match. Coefficients move linearly within one
+hop, so nothing that is turned can click. No latency, any block size.
+
+Dry (blend 0, bypass, or no network at hand) means: the mix on the feed that listens (`dry_share`),
+silence on the others. The feeds therefore add up to the delayed input at every setting of blend and
+bypass, which is what keeps a DAW's two returns whole.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from rtsep.controls import (
+    BLEND,
+    BYPASS,
+    INSTRUMENTAL_GAIN,
+    INSTRUMENTAL_MUTE,
+    INSTRUMENTAL_SOLO,
+    MINUS_INFINITY_DB,
+    VOCALS_GAIN,
+    VOCALS_MUTE,
+    VOCALS_SOLO,
+)
+
+FEEDS = ("vocals", "instrumental", "mix", "dry")
+VOCALS, INSTRUMENTAL, MIX, DRY = 0, 1, 2, 3
+"""`mix` is the remix: both stems at their levels on one feed. `dry` is the input, delayed to match."""
+
+SOURCES = 3  # vocals, instrumental, dry
+
+
+@njit(cache=True, nogil=True)
+def _gain(level_db: float, muted: float, soloed: float, other_soloed: float) -> float:
+    if muted > 0.5 or (other_soloed > 0.5 and not soloed > 0.5) or level_db <= MINUS_INFINITY_DB:
+        return 0.0
+    return 10.0 ** (level_db / 20.0)
+
+
+@njit(cache=True, nogil=True)
+def feed_levels(values: np.ndarray, wet: float, dry_share: np.ndarray, levels: np.ndarray) -> None:
+    """Write the coefficients `levels` [feeds, sources] that the control `values` ask for.
+
+    `wet` 0..1 is how much there is to blend with (0: no network at hand); `dry_share` [feeds].
+    """
+    vocals = _gain(values[VOCALS_GAIN], values[VOCALS_MUTE], values[VOCALS_SOLO], values[INSTRUMENTAL_SOLO])
+    instrumental = _gain(
+        values[INSTRUMENTAL_GAIN], values[INSTRUMENTAL_MUTE], values[INSTRUMENTAL_SOLO], values[VOCALS_SOLO]
+    )
+    share = values[BLEND] * wet * (0.0 if values[BYPASS] > 0.5 else 1.0)
+    levels[:] = 0
+    levels[VOCALS, 0] = share * vocals
+    levels[INSTRUMENTAL, 1] = share * instrumental
+    levels[MIX, 0] = share * vocals
+    levels[MIX, 1] = share * instrumental
+    for feed in range(DRY):
+        levels[feed, 2] = (1.0 - share) * dry_share[feed]
+    levels[DRY, 2] = 1.0
+
+
+@njit(cache=True, nogil=True)
+def route(
+    vocals: np.ndarray, dry: np.ndarray, previous: np.ndarray, levels: np.ndarray, feeds: np.ndarray
+) -> None:
+    """Mix `vocals` and `dry` [channels, frames] into `feeds` [feeds, channels, frames].
+
+    Coefficients go from `previous` to `levels` (both [feeds, sources]) over the block, the last
+    frame being at `levels`; `previous` is then set to `levels`.
+    """
+    channels, frames = vocals.shape
+    for f in range(feeds.shape[0]):
+        start_v, start_i, start_d = previous[f]
+        end_v, end_i, end_d = levels[f]
+        steady = start_v == end_v and start_i == end_i and start_d == end_d
+        for c in range(channels):
+            for n in range(frames):
+                v, d = vocals[c, n], dry[c, n]
+                i = d - v
+                if steady:
+                    feeds[f, c, n] = end_v * v + end_i * i + end_d * d
+                else:
+                    t = np.float32((n + 1) / frames)
+                    level_v = start_v + (end_v - start_v) * t
+                    level_i = start_i + (end_i - start_i) * t
+                    level_d = start_d + (end_d - start_d) * t
+                    feeds[f, c, n] = level_v * v + level_i * i + level_d * d
+    previous[:] = levels

@@ -1,0 +1,138 @@
+"""The model contract: what a model file promises, and the frozen description it carries.
+
+A model is a TorchScript program with two methods:
+
+    step(column, state) -> mask      column [channels, bins, 2] float32 (real, imaginary)
+                                     state  [state_size] float32, advanced in place, zeros at the start
+                                     mask   [channels, bins] float32 in 0..1, share of the voice
+    offline(columns) -> masks        columns [steps, channels, bins, 2], masks [steps, channels, bins];
+                                     equal to `step` from a zero state
+
+A column is the spectrum of one hop as `rtsep.dsp` computes it: `window_pair` scaling, channels as
+`stereo` says. The mask of step t belongs to the column of step t - lookahead_hops.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtsep.dsp.windows import Framing
+from rtsep.errors import ModelError, UsageError, suggest
+
+SCHEMA = 1
+
+STEREO_FORMS = ("left-right", "mid-side")
+"""`mid-side` columns are ((l + r) / 2, (l - r) / 2)."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What training fixed for good. What a player may turn lives in `rtsep.control.table`."""
+
+    name: str
+    system: str  # architecture family, as in train/: "causal", "unet", ...
+    n_fft: int
+    synthesis: int
+    hop: int
+    state_size: int  # floats
+    rates: tuple[int, ...] = (44100, 48000)  # Hz, played natively
+    channels: int = 2  # of the column and the mask
+    stereo: str = "mid-side"
+    lookahead_hops: int = 0
+    context_hops: int | None = None  # past columns a mask depends on; None: recurrent, all of them
+    targets: tuple[str, ...] = ("vocals",)
+    params: int = 0
+    macs_per_hop: int = 0
+    metrics: dict[str, Any] = field(default_factory=dict)  # measured, with the command that gives them
+    data: tuple[str, ...] = ()  # training sets, each with its licence
+    licence: str = ""
+    description: str = ""
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise ModelError(
+                f"model schema {self.schema} is not the one this rtsep plays ({SCHEMA}); export the model again"
+            )
+        try:
+            _ = self.framing
+        except UsageError as error:
+            raise ModelError(f"model spec: {error}") from None
+        if self.stereo not in STEREO_FORMS:
+            raise ModelError(f"model spec: stereo '{self.stereo}' is none of {', '.join(STEREO_FORMS)}")
+        if self.channels not in (1, 2):
+            raise ModelError(f"model spec: {self.channels} channels; 1 or 2 are played")
+        if self.channels == 1 and self.stereo != "mid-side":
+            raise ModelError("model spec: a model of one channel hears the mid: stereo must be 'mid-side'")
+        if self.targets != ("vocals",):
+            raise ModelError(f"model spec: targets {list(self.targets)}; only ['vocals'] is played")
+        if self.state_size < 0 or self.lookahead_hops < 0:
+            raise ModelError("model spec: state_size and lookahead_hops cannot be negative")
+        if not self.rates or min(self.rates) <= 0:
+            raise ModelError(f"model spec: rates {list(self.rates)} are no sample rates")
+
+    @property
+    def framing(self) -> Framing:
+        """The STFT that feeds and plays this model."""
+        return Framing(self.n_fft, self.synthesis, self.hop)
+
+    @property
+    def bins(self) -> int:
+        """Bins of a column."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def latency(self) -> int:
+        """Algorithmic latency in samples at the model's rate, the filling of a hop included."""
+        return self.synthesis + self.lookahead_hops * self.hop
+
+    def to_json(self) -> str:
+        """Return the spec as `spec.json` holds it."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ModelSpec:
+        """Parse `spec.json` strictly: unknown, missing and mistyped entries raise `ModelError`."""
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"model spec is not JSON: {error}") from None
+        if not isinstance(raw, dict):
+            raise ModelError("model spec is not a JSON object")
+        if raw.get("schema") != SCHEMA:  # before the fields: a later schema may have others
+            raise ModelError(
+                f"model schema {raw.get('schema')} is not the one this rtsep plays ({SCHEMA}); export the model again"
+            )
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        for key in raw:
+            if key not in known:
+                raise ModelError(f"model spec: unknown entry '{key}'{suggest(key, known)}")
+        for name, f in known.items():
+            if name not in raw and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+                raise ModelError(f"model spec: entry '{name}' is missing")
+        for name, value in raw.items():
+            _check_type(name, value, str(known[name].type))
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "tuple[int, ...]": (list,),
+    "tuple[str, ...]": (list,),
+    "dict[str, Any]": (dict,),
+}
+
+
+def _check_type(name: str, value: object, annotation: str) -> None:
+    allowed = _JSON_TYPES[annotation]
+    item: type | None = {"tuple[int, ...]": int, "tuple[str, ...]": str}.get(annotation)
+    wrong = not isinstance(value, allowed) or isinstance(value, bool)
+    if not wrong and item is not None and isinstance(value, list):
+        wrong = not all(isinstance(v, item) and not isinstance(v, bool) for v in value)
+    if wrong:
+        raise ModelError(f"model spec: entry '{name}' is {value!r}, expected {annotation}")

@@ -1,0 +1,108 @@
+"""Loading a model into torch, and proving it: the only place of the runtime that touches torch.jit."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rtsep.errors import ModelError
+from rtsep.model.contract import ModelSpec
+from rtsep.model.package import ModelPackage, read_package
+
+GOLDEN_TOLERANCE = 1e-3
+"""Largest allowed difference of a replayed golden mask: other processors round differently."""
+
+WARM_UP_STEPS = 12
+"""Steps before the first real one: TorchScript profiles and compiles during its first calls."""
+
+
+class Stepper:
+    """A loaded model and its state: one column in, one mask out, in the caller's own buffers."""
+
+    def __init__(self, package: ModelPackage, device: str = "cpu") -> None:
+        """Load, check and warm up `package`; raises `ModelError` with the reason.
+
+        `device` is "cpu" or "cuda". One torch thread is used on the CPU: a hop is too short to share.
+        """
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ModelError("--device cuda: torch finds no CUDA device here; use --device cpu")
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        self.spec: ModelSpec = package.spec
+        self._device = torch.device(device)
+        self._module = _load(package.path, self._device)
+        self._state = torch.zeros(self.spec.state_size, device=self._device)
+        shape = (self.spec.channels, self.spec.bins)
+        self.column: NDArray[np.float32] = np.zeros((*shape, 2), np.float32)
+        self.mask: NDArray[np.float32] = np.zeros(shape, np.float32)
+        self.bind(self.column, self.mask)
+        self._replay(package)
+
+    def bind(self, column: NDArray[np.float32], mask: NDArray[np.float32]) -> None:
+        """Read columns from and write masks to these arrays from now on (shared memory, say)."""
+        self.column, self.mask = column, mask
+        self._column = torch.from_numpy(column)
+        self._mask = torch.from_numpy(mask)
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
+    def step(self) -> None:
+        """Turn `column` into `mask`, advancing the state."""
+        if self._device.type == "cpu":
+            self._mask.copy_(self._module.step(self._column, self._state))
+        else:
+            self._mask.copy_(self._module.step(self._column.to(self._device), self._state))
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        with torch.inference_mode():
+            self._state.zero_()
+
+    def warm_up(self) -> None:
+        """Run until the program is compiled, on the thread that will run it; leaves a zero state."""
+        for _ in range(WARM_UP_STEPS):
+            self.step()
+        self.reset()
+
+    def _replay(self, package: ModelPackage) -> None:
+        golden = package.golden
+        worst = 0.0
+        try:
+            self.warm_up()
+            for column, expected in zip(golden.columns, golden.masks, strict=True):
+                self.column[:] = column
+                self.step()
+                worst = max(worst, float(np.abs(self.mask - expected).max()))
+            self.column[:] = 0
+            self.reset()
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelError(f"{package.path}: its program fails ({reason}); export it again") from None
+        if not worst <= GOLDEN_TOLERANCE:  # NaN too
+            raise ModelError(
+                f"{package.path}: its golden frames do not replay (off by {worst:.2g}, allowed "
+                f"{GOLDEN_TOLERANCE:g}); the file or this torch ({torch.__version__}) is broken"
+            )
+        self.golden_error = worst
+
+
+def _load(path: Path, device: torch.device) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.jit is deprecated, and is what this contract is made of
+            module = torch.jit.load(str(path), map_location=device)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{path}: torch cannot load it ({reason}); fetch or export it again") from None
+    if not hasattr(module, "step"):
+        raise ModelError(f"{path}: its program has no method 'step'; export it again")
+    return module
+
+
+def load_model(path: Path, device: str = "cpu") -> Stepper:
+    """Read, verify, load and warm up the model file at `path`."""
+    return Stepper(read_package(path), device)

@@ -1,0 +1,77 @@
+"""The model in a process of its own: nothing that Python does elsewhere can delay a mask from here.
+
+    python -m rtsep.model.process SLOTS MODEL DEVICE
+
+Answers every column of the shared slots in order. Speaks one JSON line on standard output: `{"ready":
+...}` or `{"error": ...}`. Leaves when told to, or when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from rtsep.errors import ModelError
+from rtsep.model.loader import Stepper
+from rtsep.model.package import read_package
+from rtsep.realtime import priority, slots
+from rtsep.realtime.atomics import acquire, release
+
+PRIORITY = 60  # under the hop loop's, over everything ordinary
+_PATIENCE_NS = 200_000_000  # how often to look for STOP and the parent
+
+
+def serve(shared: slots.SharedSlots, model: Stepper, parent: int) -> None:
+    """Answer columns until STOP is set or `parent` is no longer our parent."""
+    exchange = shared.exchange
+    scratch = np.zeros(2, np.int64)
+    bindings = list(zip(exchange.columns, exchange.masks, strict=True))
+    number = acquire(exchange.header, slots.COLUMNS)  # the past is not answered
+    release(exchange.header, slots.MODEL_STATE, slots.READY)
+    while acquire(exchange.header, slots.STOP) == 0:
+        published = slots.await_column(exchange, number, _PATIENCE_NS, scratch)
+        if published <= number:
+            if os.getppid() != parent:
+                return
+            continue
+        if published - number > slots.SLOTS - 2:  # the oldest are being overwritten: start at the newest
+            release(exchange.header, slots.MODEL_SKIPPED, acquire(exchange.header, slots.MODEL_SKIPPED)
+                    + published - 1 - number)
+            number = published - 1
+            model.reset()
+        model.bind(*bindings[number % slots.SLOTS])
+        model.step()
+        slots.publish_mask(exchange, number)
+        number += 1
+
+
+def main() -> int:
+    """Load, report, serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
+    slots_path, model_path, device = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    parent = os.getppid()
+    try:
+        package = read_package(model_path)
+        model = Stepper(package, device)
+    except ModelError as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return ModelError.exit_code
+    shared = slots.SharedSlots.attach(slots_path, package.spec.channels, package.spec.bins)
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # a collection with torch loaded takes 141 ms
+    real_time = priority.raise_thread_priority(PRIORITY)
+    locked = priority.lock_memory()
+    print(json.dumps({"ready": os.getpid(), "real_time": real_time, "memory_locked": locked}), flush=True)
+    serve(shared, model, parent)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

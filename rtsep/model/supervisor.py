@@ -1,0 +1,112 @@
+"""Starts the model process, watches it, and starts it again when it dies or hangs, while audio flows on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rtsep.errors import ModelError, ModelProcessError
+from rtsep.realtime import slots
+from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.slots import SharedSlots
+
+START_PATIENCE_S = 60.0  # a cold disk and a first compilation
+HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
+_LOOK_EVERY_S = 0.02
+
+
+class ModelSupervisor:
+    """Keeps one model process alive for `shared`."""
+
+    def __init__(self, shared: SharedSlots, model: Path, device: str) -> None:
+        self._shared = shared
+        self._command = [sys.executable, "-m", "rtsep.model.process", str(shared.path), str(model), device]
+        self._header = shared.exchange.header
+        self._process: subprocess.Popen[str] | None = None
+        self._watcher: threading.Thread | None = None
+        self._leaving = threading.Event()
+        self.restarts = 0
+        self.real_time = False
+
+    def start(self) -> None:
+        """Start the process and wait until it can answer; raises what it says is wrong with the model."""
+        self._spawn()
+        self._await_ready()
+        self._watcher = threading.Thread(target=self._watch, name="model-supervisor", daemon=True)
+        self._watcher.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the model as it runs now."""
+        return self._process.pid if self._process else 0
+
+    def stop(self) -> None:
+        """Ask the process to leave; make it, if it does not."""
+        self._leaving.set()
+        if self._watcher:
+            self._watcher.join()
+        release(self._header, slots.STOP, 1)
+        if self._process:
+            try:
+                self._process.wait(2.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _spawn(self) -> None:
+        release(self._header, slots.MODEL_STATE, slots.STARTING)
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
+
+    def _await_ready(self) -> dict[str, Any]:
+        assert self._process and self._process.stdout
+        timer = threading.Timer(START_PATIENCE_S, self._process.kill)
+        timer.start()
+        line = self._process.stdout.readline()
+        timer.cancel()
+        try:
+            said: dict[str, Any] = json.loads(line)
+        except ValueError:
+            code = self._process.wait()
+            raise ModelProcessError(
+                f"the model process ended before it was ready (exit code {code}); "
+                f"try it by hand: {' '.join(self._command)}"
+            ) from None
+        if "error" in said:
+            raise ModelError(said["error"])
+        self.real_time = bool(said.get("real_time"))
+        return said
+
+    def _watch(self) -> None:
+        last_steps, last_progress = -1, time.monotonic()
+        while not self._leaving.wait(_LOOK_EVERY_S):
+            assert self._process
+            steps = acquire(self._header, slots.MODEL_STEPS)
+            now = time.monotonic()
+            waiting = acquire(self._header, slots.COLUMNS) > 0 and (
+                acquire(self._header, slots.MODEL_STATE) == slots.READY
+            )
+            if steps != last_steps or not waiting or not self._columns_move():
+                last_steps, last_progress = steps, now
+            hung = now - last_progress > HANG_PATIENCE_S
+            if hung:
+                self._process.kill()
+                self._process.wait()
+            if self._process.poll() is not None:
+                release(self._header, slots.MODEL_STATE, slots.DOWN)
+                self.restarts += 1
+                self._spawn()
+                last_steps, last_progress = steps, now
+        # A process that is still starting is told to stop like any other.
+
+    def _columns_move(self) -> bool:
+        columns = acquire(self._header, slots.COLUMNS)
+        moved = columns != getattr(self, "_columns_seen", -1)
+        self._columns_seen = columns
+        return moved

@@ -1,0 +1,105 @@
+"""Acquire/release access to int64 slots, and addresses of arrays, for compiled code.
+
+One writer a slot, any number of readers: all that single-producer rings and controls need.
+float64 controls travel as their bits, so that a reader never sees half a value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+CACHE_LINE = 8
+"""int64 slots a cache line: slots written by different threads are kept this far apart."""
+
+
+def _slot_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    view = context.make_array(array_type)(context, builder, array)
+    return cgutils.get_item_pointer(context, builder, array_type, view, [index], wraparound=False)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_acquire(typing_context, slots, index):  # type: ignore[no-untyped-def]
+    """load_acquire(slots: int64[:], index) -> int64: what was stored before the matching release is visible."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _slot_pointer(context, builder, signature.args[0], args[0], args[1])
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(slots, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_release(typing_context, slots, index, value):  # type: ignore[no-untyped-def]
+    """store_release(slots: int64[:], index, value): publish `value` after all earlier writes."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _slot_pointer(context, builder, signature.args[0], args[0], args[1])
+        builder.store_atomic(args[2], pointer, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(slots, types.intp, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fence(typing_context):  # type: ignore[no-untyped-def]
+    """fence(): full barrier. Two threads that each store, then look at the other's store, need one."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def as_pointer(typing_context, address):  # type: ignore[no-untyped-def]
+    """as_pointer(address: int64) -> void*."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def as_address(typing_context, pointer):  # type: ignore[no-untyped-def]
+    """as_address(pointer: void*) -> int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], ir.IntType(64))
+
+    return types.int64(types.voidptr), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def bits_to_float(typing_context, bits):  # type: ignore[no-untyped-def]
+    """bits_to_float(bits: int64) -> float64, the value with that bit pattern."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+@njit(inline="always")
+def address_of(slots: np.ndarray, index: int) -> int:
+    """Return the address of int64 slot `index`."""
+    return np.int64(slots.ctypes.data) + 8 * index
+
+
+@njit(cache=True, nogil=True)
+def acquire(slots: np.ndarray, index: int) -> int:
+    """`load_acquire` for callers in Python."""
+    return load_acquire(slots, index)
+
+
+@njit(cache=True, nogil=True)
+def release(slots: np.ndarray, index: int, value: int) -> None:
+    """`store_release` for callers in Python."""
+    store_release(slots, index, value)

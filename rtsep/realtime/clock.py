@@ -1,0 +1,60 @@
+"""The monotonic clock and a sleep on it, callable from compiled code without the GIL."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import numpy as np
+from numba import njit, types
+
+from rtsep.realtime.atomics import address_of, as_pointer
+
+SCRATCH = 2
+"""int64 slots a caller hands in for the system call to write to (no allocation on the path of a sample)."""
+
+if sys.platform == "win32":
+    import llvmlite.binding
+
+    _kernel32 = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
+    for _name in ("QueryPerformanceCounter", "QueryPerformanceFrequency", "Sleep"):
+        llvmlite.binding.add_symbol(_name, ctypes.cast(getattr(_kernel32, _name), ctypes.c_void_p).value)
+    # Sleep() is only as fine as the system timer: ask for 1 ms while this process lives.
+    ctypes.WinDLL("winmm").timeBeginPeriod(1)  # type: ignore[attr-defined,unused-ignore]
+
+    _query_counter = types.ExternalFunction("QueryPerformanceCounter", types.int32(types.voidptr))
+    _query_frequency = types.ExternalFunction("QueryPerformanceFrequency", types.int32(types.voidptr))
+    _sleep_ms = types.ExternalFunction("Sleep", types.void(types.uint32))
+
+    @njit(nogil=True)
+    def now_ns(scratch: np.ndarray) -> int:
+        """Return the monotonic time in ns; `scratch` int64[>= SCRATCH] belongs to the calling thread."""
+        _query_counter(as_pointer(address_of(scratch, 0)))
+        _query_frequency(as_pointer(address_of(scratch, 1)))
+        ticks, rate = scratch[0], scratch[1]
+        return (ticks // rate) * 1_000_000_000 + (ticks % rate) * 1_000_000_000 // rate
+
+    @njit(nogil=True)
+    def sleep_ns(duration: int, scratch: np.ndarray) -> None:
+        """Sleep for about `duration` ns."""
+        if duration > 0:
+            _sleep_ms(np.uint32(max(1, duration // 1_000_000)))
+
+else:
+    _CLOCK_MONOTONIC = 6 if sys.platform == "darwin" else 1
+    _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
+    _nanosleep = types.ExternalFunction("nanosleep", types.int32(types.voidptr, types.voidptr))
+
+    @njit(nogil=True)
+    def now_ns(scratch: np.ndarray) -> int:
+        """Return the monotonic time in ns; `scratch` int64[>= SCRATCH] belongs to the calling thread."""
+        _clock_gettime(np.int32(_CLOCK_MONOTONIC), as_pointer(address_of(scratch, 0)))
+        return scratch[0] * 1_000_000_000 + scratch[1]
+
+    @njit(nogil=True)
+    def sleep_ns(duration: int, scratch: np.ndarray) -> None:
+        """Sleep for about `duration` ns."""
+        if duration > 0:
+            scratch[0] = duration // 1_000_000_000
+            scratch[1] = duration % 1_000_000_000
+            _nanosleep(as_pointer(address_of(scratch, 0)), as_pointer(np.int64(0)))

@@ -1,0 +1,124 @@
+"""Columns out, masks back: the memory that the hop loop shares with the model process.
+
+One file, mapped by both (in memory where the system has such a place). Rings of SLOTS columns and
+masks; column n lies in slot n % SLOTS and so does its mask, published by `sequence[slot] = n + 1`. The
+model may fall SLOTS columns behind and still answer each of them in order, so that its state is
+the one of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rtsep.realtime import wake
+from rtsep.realtime.atomics import CACHE_LINE, load_acquire, store_release
+
+SLOTS = 64
+
+# Header slots, each on its own cache line.
+COLUMNS = 0 * CACHE_LINE  # columns published (hop loop)
+MODEL_STATE = 1 * CACHE_LINE  # STARTING, READY or DOWN
+MODEL_STEPS = 2 * CACHE_LINE  # masks published (model)
+MODEL_SKIPPED = 3 * CACHE_LINE  # columns the model gave up on because it fell SLOTS behind
+STOP = 4 * CACHE_LINE  # asks the model to leave
+SEQUENCE = 8 * CACHE_LINE  # [SLOTS] column number + 1 of the mask that each slot holds
+_HEADER = SEQUENCE + SLOTS
+_SEMAPHORES = 2 * wake.SHARED_BYTES  # column published, mask published
+
+STARTING, READY, DOWN = 0, 1, 2
+
+
+class Exchange(NamedTuple):
+    """The shared memory as compiled code sees it."""
+
+    header: NDArray[np.int64]
+    columns: NDArray[np.float32]  # [SLOTS, channels, bins, 2]
+    masks: NDArray[np.float32]  # [SLOTS, channels, bins]
+    column_signal: int
+    mask_signal: int
+
+
+class SharedSlots:
+    """Owner (`create`) or guest (`attach`) of the mapped file."""
+
+    def __init__(self, path: Path, channels: int, bins: int, create: bool) -> None:
+        self.path = path
+        self._owner = create
+        header_bytes = 8 * _HEADER
+        column_floats, mask_floats = SLOTS * channels * bins * 2, SLOTS * channels * bins
+        total = header_bytes + _SEMAPHORES + 4 * (column_floats + mask_floats)
+        self._memory = np.memmap(path, np.uint8, "r+", shape=(total,))
+        header = self._memory[:header_bytes].view(np.int64)
+        floats = self._memory[header_bytes + _SEMAPHORES :].view(np.float32)
+        signals = int(self._memory.ctypes.data) + header_bytes
+        self._semaphores = [
+            wake.Semaphore(signals + i * wake.SHARED_BYTES, f"{path.name}-{i}", create) for i in range(2)
+        ]
+        self.exchange = Exchange(
+            np.asarray(header),
+            np.asarray(floats[:column_floats]).reshape(SLOTS, channels, bins, 2),
+            np.asarray(floats[column_floats:]).reshape(SLOTS, channels, bins),
+            self._semaphores[0].handle,
+            self._semaphores[1].handle,
+        )
+
+    @classmethod
+    def create(cls, channels: int, bins: int) -> SharedSlots:
+        """Make and map a fresh file."""
+        in_memory = Path("/dev/shm")
+        folder = in_memory if os.access(in_memory, os.W_OK) else None
+        handle, name = tempfile.mkstemp(prefix="rtsep-", suffix=".slots", dir=folder)
+        size = 8 * _HEADER + _SEMAPHORES + 4 * SLOTS * channels * bins * 3
+        os.truncate(handle, size)
+        os.close(handle)
+        return cls(Path(name), channels, bins, create=True)
+
+    @classmethod
+    def attach(cls, path: Path, channels: int, bins: int) -> SharedSlots:
+        """Map the file that another process made."""
+        return cls(path, channels, bins, create=False)
+
+    def close(self) -> None:
+        """Close the semaphores; the owner removes the file."""
+        for semaphore in self._semaphores:
+            semaphore.close()
+        if self._owner:
+            self.path.unlink(missing_ok=True)
+
+
+@njit(cache=True, nogil=True)
+def publish_column(exchange: Exchange, number: int) -> None:
+    """Hand column `number`, already written to its slot, to the model."""
+    store_release(exchange.header, COLUMNS, number + 1)
+    wake.post(exchange.column_signal)
+
+
+@njit(cache=True, nogil=True)
+def mask_is_there(exchange: Exchange, number: int) -> bool:
+    """Tell whether the mask of column `number` has arrived."""
+    return load_acquire(exchange.header, SEQUENCE + number % SLOTS) == number + 1
+
+
+@njit(cache=True, nogil=True)
+def publish_mask(exchange: Exchange, number: int) -> None:
+    """Hand the mask of column `number`, already written to its slot, to the hop loop."""
+    store_release(exchange.header, SEQUENCE + number % SLOTS, number + 1)
+    store_release(exchange.header, MODEL_STEPS, exchange.header[MODEL_STEPS] + 1)
+    wake.post(exchange.mask_signal)
+
+
+@njit(cache=True, nogil=True)
+def await_column(exchange: Exchange, number: int, timeout_ns: int, scratch: np.ndarray) -> int:
+    """Wait until column `number` is published, at most once `timeout_ns`; return how many are."""
+    published = load_acquire(exchange.header, COLUMNS)
+    if published <= number:
+        wake.wait(exchange.column_signal, timeout_ns, scratch)
+        published = load_acquire(exchange.header, COLUMNS)
+    return published

@@ -1,0 +1,34 @@
+"""Waking a waiting thread from a thread that may not block: one primitive for each system.
+
+| system | between threads | between processes | in |
+| --- | --- | --- | --- |
+| Linux | sem_t in plain memory | sem_t in shared memory | `wake_linux` (tested) |
+| macOS | dispatch semaphore | short polls | `wake_darwin` (written, not run by our tests) |
+| Windows | kernel semaphore | kernel semaphore by name | `wake_windows` (written, not run by our tests) |
+| any | short polls | short polls | `wake_poll` (tested) |
+
+Each module gives compiled `post(handle)` and `wait(handle, timeout_ns, scratch)` and a Python class
+`Semaphore` that owns the handle. A wait may return early: whoever waits looks at the ring again.
+`RTSEP_WAKE=poll` in the environment chooses the polls anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if os.environ.get("RTSEP_WAKE") == "poll":
+    from rtsep.realtime.wake_poll import NAME, SHARED_BYTES, Semaphore, post, wait
+elif sys.platform == "linux":
+    from rtsep.realtime.wake_linux import NAME, SHARED_BYTES, Semaphore, post, wait
+elif sys.platform == "darwin":
+    from rtsep.realtime.wake_darwin import NAME, SHARED_BYTES, Semaphore, post, wait
+elif sys.platform == "win32":
+    from rtsep.realtime.wake_windows import NAME, SHARED_BYTES, Semaphore, post, wait
+else:
+    from rtsep.realtime.wake_poll import NAME, SHARED_BYTES, Semaphore, post, wait
+
+__all__ = ["NAME", "SCRATCH", "SHARED_BYTES", "Semaphore", "post", "wait"]
+
+SCRATCH = 2
+"""int64 slots of scratch that `wait` needs, owned by the waiting thread."""

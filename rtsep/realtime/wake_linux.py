@@ -1,0 +1,54 @@
+"""POSIX semaphores (futexes): 11 ns to post without a waiter, some 25 us from post to running."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+
+import numpy as np
+from numba import njit, types
+
+from rtsep.realtime.atomics import address_of, as_pointer
+
+NAME = "sem_t"
+SHARED_BYTES = 64  # sizeof(sem_t) is 32; a cache line of its own
+
+_CLOCK_REALTIME = 0  # sem_timedwait's clock; a jump of it costs one early or late return, no sound
+_sem_post = types.ExternalFunction("sem_post", types.int32(types.voidptr))
+_sem_timedwait = types.ExternalFunction("sem_timedwait", types.int32(types.voidptr, types.voidptr))
+_sem_trywait = types.ExternalFunction("sem_trywait", types.int32(types.voidptr))
+_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
+
+
+@njit(nogil=True)
+def post(handle: int) -> None:
+    """Wake the waiter. Never blocks."""
+    _sem_post(as_pointer(handle))
+
+
+@njit(nogil=True)
+def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
+    """Wait for a post, at most `timeout_ns`; further posts that are pending are taken at once."""
+    _clock_gettime(np.int32(_CLOCK_REALTIME), as_pointer(address_of(scratch, 0)))
+    until = scratch[0] * 1_000_000_000 + scratch[1] + timeout_ns
+    scratch[0] = until // 1_000_000_000
+    scratch[1] = until % 1_000_000_000
+    if _sem_timedwait(as_pointer(handle), as_pointer(address_of(scratch, 0))) == 0:
+        while _sem_trywait(as_pointer(handle)) == 0:
+            pass
+
+
+class Semaphore:
+    """A sem_t at `address` (64 bytes of memory that outlives it), by default in memory of its own."""
+
+    def __init__(self, address: int | None = None, name: str = "", create: bool = True) -> None:
+        self._memory = ctypes.create_string_buffer(SHARED_BYTES) if address is None else None
+        self.handle = ctypes.addressof(self._memory) if self._memory is not None else int(address or 0)
+        if create:
+            libc = ctypes.CDLL(None, use_errno=True)
+            shared = address is not None
+            if libc.sem_init(ctypes.c_void_p(self.handle), int(shared), 0) != 0:
+                raise OSError(ctypes.get_errno(), f"sem_init: {errno.errorcode.get(ctypes.get_errno(), '?')}")
+
+    def close(self) -> None:
+        """Nothing to give back: the memory is the semaphore."""
