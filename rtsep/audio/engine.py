@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rtsep import pipeline as stage
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
+from rtsep.audio import virtual
 from rtsep.audio.callback import portaudio_callback
 from rtsep.audio.hoploop import HopBoard, run_hops
 from rtsep.controls import Controls
@@ -43,6 +44,7 @@ class Format:
     out_block: int
     two_clocks: bool
     slack: int | None = None  # frames; None: chosen
+    hardware: int = 0  # frames that the devices say they add; 0 where they cannot be trusted (JACK)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class LatencyBudget:
     rate: int
     algorithm: int  # window, look-ahead, rate conversion
     engine: int  # slack for inference, block/hop mismatch, distance kept between two clocks
-    device: int  # the blocks of the device
+    device: int  # what blocks add that are no part of a hop, and what the hardware says of itself
 
     @property
     def total(self) -> int:
@@ -127,17 +129,16 @@ class Engine:
     def latency(self) -> LatencyBudget:
         """The declared latency; what the tests measure against."""
         form = self.form
-        hop = self._most
-        algorithm = stage.latency(self._pipeline) + hop
+        # The algorithm's latency has the filling of a hop in it, which a device's block runs along with.
+        algorithm = stage.latency(self._pipeline) + self._most
         if form.two_clocks:
             ratio = form.rate / form.out_rate
-            kept = round((self._target_fill() + clocks.latency(self._board.drift)) * ratio)
-            device = form.block + round(form.out_block * ratio)
-            return LatencyBudget(form.rate, algorithm, kept - device, device)
-        # A hop's own length is counted in the algorithm; the ring holds the rest of the prefill.
-        whole = stage.latency(self._pipeline) + self._prefill()
-        device = form.block
-        return LatencyBudget(form.rate, algorithm, whole - algorithm - device, device)
+            blocks = form.block + round(form.out_block * ratio)
+            ahead = round((self._target_fill() + clocks.latency(self._board.drift)) * ratio)
+            engine = ahead - blocks - self._most
+            return LatencyBudget(form.rate, algorithm, engine, blocks + form.hardware)
+        device = stage.latency(self._pipeline) + self._prefill() - algorithm - self._slack
+        return LatencyBudget(form.rate, algorithm, self._slack, device + form.hardware)
 
     @property
     def feed_latency(self) -> int:
@@ -181,6 +182,7 @@ class Engine:
         state[r.RUN] = 0
         run_hops(state, self._pipeline, self.controls.slots, self._exchange, self._board)
         state[r.RUN] = 1
+        virtual.compile_clock()
 
     def start(self) -> None:
         """Start the hop loop; it waits for input."""

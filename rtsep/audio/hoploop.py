@@ -73,14 +73,14 @@ def run_hops(
         started = clock.now_ns(scratch)
         _read_block(state, written, board.block[:, :frames])
 
-        number = pipeline.step[0]
+        number = exchange.header[slots.COLUMNS]  # ours to write: runs on when an engine is built anew
         begin_hop(pipeline, board.block[:, :frames], exchange.columns[number % SLOTS])
         publish_column(exchange, number)
         if _await_mask(state, exchange, number, _deadline(state)):
             board.held[:] = exchange.masks[number % SLOTS]
             state[r.LATE_RUN] = 0
         else:
-            board.late_log[state[r.LATE_MASKS] % r.LATE_LOG] = number
+            board.late_log[state[r.LATE_MASKS] % r.LATE_LOG] = pipeline.step[0] - 1
             store_release(state, r.LATE_MASKS, state[r.LATE_MASKS] + 1)
             state[r.LATE_RUN] += 1
         masks_come = state[r.LATE_RUN] <= hold_hops

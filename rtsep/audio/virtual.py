@@ -37,6 +37,11 @@ def run_clock(state: np.ndarray, running: np.ndarray, frames: int, rate: float, 
         clock.sleep_ns(start + int(calls * frames * 1e9 / rate) - clock.now_ns(scratch), scratch)
 
 
+def compile_clock() -> None:
+    """Compile `run_clock` (or load it from the cache) before anything depends on it."""
+    run_clock(np.zeros(r.SLOT_COUNT, np.int64), np.zeros(1, np.int64), 1, 1.0, np.zeros((1, 1), np.float32))
+
+
 class VirtualDevice:
     """Output side (and pace of a played file) without hardware. `rate` may differ a little from nominal."""
 

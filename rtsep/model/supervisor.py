@@ -18,6 +18,7 @@ from rtsep.realtime.slots import SharedSlots
 START_PATIENCE_S = 60.0  # a cold disk and a first compilation
 HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
 _LOOK_EVERY_S = 0.02
+_IDLE_AFTER_S = 0.5  # no column for so long: nobody plays. Longer than any hop (768 at 8192 Hz takes 0.094 s)
 
 
 class ModelSupervisor:
@@ -30,6 +31,7 @@ class ModelSupervisor:
         self._process: subprocess.Popen[str] | None = None
         self._watcher: threading.Thread | None = None
         self._leaving = threading.Event()
+        self._columns_seen, self._column_came = -1, 0.0
         self.restarts = 0
         self.real_time = False
 
@@ -44,6 +46,11 @@ class ModelSupervisor:
     def pid(self) -> int:
         """Process id of the model as it runs now."""
         return self._process.pid if self._process else 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers columns now."""
+        return acquire(self._header, slots.MODEL_STATE) == slots.READY
 
     def stop(self) -> None:
         """Ask the process to leave; make it, if it does not."""
@@ -92,7 +99,8 @@ class ModelSupervisor:
             waiting = acquire(self._header, slots.COLUMNS) > 0 and (
                 acquire(self._header, slots.MODEL_STATE) == slots.READY
             )
-            if steps != last_steps or not waiting or not self._columns_move():
+            streaming = self._columns_come(now)
+            if steps != last_steps or not waiting or not streaming:
                 last_steps, last_progress = steps, now
             hung = now - last_progress > HANG_PATIENCE_S
             if hung:
@@ -103,10 +111,9 @@ class ModelSupervisor:
                 self.restarts += 1
                 self._spawn()
                 last_steps, last_progress = steps, now
-        # A process that is still starting is told to stop like any other.
 
-    def _columns_move(self) -> bool:
+    def _columns_come(self, now: float) -> bool:
         columns = acquire(self._header, slots.COLUMNS)
-        moved = columns != getattr(self, "_columns_seen", -1)
-        self._columns_seen = columns
-        return moved
+        if columns != self._columns_seen:
+            self._columns_seen, self._column_came = columns, now
+        return now - self._column_came < _IDLE_AFTER_S

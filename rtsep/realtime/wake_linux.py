@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit, types
 
 from rtsep.realtime.atomics import address_of, as_pointer
+from rtsep.realtime.clock import sleep_ns
+from rtsep.realtime.wake_poll import POLL_NS
 
 NAME = "sem_t"
 SHARED_BYTES = 64  # sizeof(sem_t) is 32; a cache line of its own
@@ -23,12 +25,16 @@ _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32
 @njit(nogil=True)
 def post(handle: int) -> None:
     """Wake the waiter. Never blocks."""
-    _sem_post(as_pointer(handle))
+    if handle != 0:
+        _sem_post(as_pointer(handle))
 
 
 @njit(nogil=True)
 def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
     """Wait for a post, at most `timeout_ns`; further posts that are pending are taken at once."""
+    if handle == 0:
+        sleep_ns(min(timeout_ns, POLL_NS), scratch)
+        return
     _clock_gettime(np.int32(_CLOCK_REALTIME), as_pointer(address_of(scratch, 0)))
     until = scratch[0] * 1_000_000_000 + scratch[1] + timeout_ns
     scratch[0] = until // 1_000_000_000

@@ -9,13 +9,12 @@ import llvmlite.binding
 import numpy as np
 from numba import njit, types
 
-from rtsep.realtime import clock as _clock  # asks for 1 ms timers
 from rtsep.realtime.atomics import as_pointer
+from rtsep.realtime.clock import sleep_ns  # the module asks for 1 ms timers
+from rtsep.realtime.wake_poll import POLL_NS
 
 NAME = "kernel semaphore"
 SHARED_BYTES = 64
-
-assert _clock  # imported for its effect
 
 _kernel32: Any = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
 for _name in ("ReleaseSemaphore", "WaitForSingleObject"):
@@ -28,12 +27,16 @@ _wait = types.ExternalFunction("WaitForSingleObject", types.uint32(types.voidptr
 @njit(nogil=True)
 def post(handle: int) -> None:
     """Wake the waiter. Never blocks."""
-    _release(as_pointer(handle), np.int32(1), as_pointer(np.int64(0)))
+    if handle != 0:
+        _release(as_pointer(handle), np.int32(1), as_pointer(np.int64(0)))
 
 
 @njit(nogil=True)
 def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
     """Wait for a post, at most `timeout_ns` (whole ms); further posts that are pending are taken at once."""
+    if handle == 0:
+        sleep_ns(min(timeout_ns, POLL_NS), scratch)
+        return
     if _wait(as_pointer(handle), np.uint32(max(1, timeout_ns // 1_000_000))) == 0:
         while _wait(as_pointer(handle), np.uint32(0)) == 0:
             pass

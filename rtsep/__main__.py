@@ -1,0 +1,5 @@
+"""`python -m rtsep` is `rtsep`."""
+
+from rtsep.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,65 @@
+"""What PortAudio cannot say to a JACK server: the period, and ports with names a musician can patch."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from rtsep.dsp.router import FEEDS
+
+SIDES = ("L", "R")
+
+
+def _client(name: str) -> Any:
+    import jack
+
+    jack.set_error_function(lambda _: None)
+    jack.set_info_function(lambda _: None)
+    return jack.Client(name, no_start_server=True)
+
+
+def period() -> int | None:
+    """Return the server's frames per period, or None where no server answers."""
+    try:
+        client = _client("rtsep-query")
+    except Exception:
+        return None
+    try:
+        return int(client.blocksize)
+    finally:
+        client.close()
+
+
+def output_names(out_map: tuple[int, ...], channels: int) -> list[str]:
+    """Return a port name for each device channel: `vocals_L`, `instrumental_R`, `mix_3`, `silence_1`."""
+    names: list[str] = []
+    for device, source in enumerate(out_map):
+        if source < 0:
+            names.append(f"silence_{device + 1}")
+            continue
+        feed, channel = FEEDS[source // channels], source % channels
+        side = SIDES[device % 2] if channels <= 2 else str(channel + 1)
+        name = f"{feed}_{side}"
+        names.append(name if name not in names else f"{name}_{device + 1}")
+    return names
+
+
+def name_outputs(client_name: str, names: list[str], connect: bool) -> None:
+    """Rename PortAudio's `client_name:out_0 ...` to `names`; undo its own connections unless `connect`.
+
+    Inputs keep PortAudio's `in_0`, `in_1`. Without a server, or where names are taken, nothing happens:
+    names are a comfort.
+    """
+    try:
+        client = _client(f"{client_name}-names")
+    except Exception:
+        return
+    with contextlib.suppress(Exception):
+        if not connect:
+            for port in client.get_ports(f"^{client_name}:", is_audio=True):
+                for other in client.get_all_connections(port):
+                    ends = (other, port) if port.is_input else (port, other)
+                    client.disconnect(*ends)
+        for index, name in enumerate(names):
+            client.get_port_by_name(f"{client_name}:out_{index}").shortname = name
+    client.close()

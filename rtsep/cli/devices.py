@@ -1,0 +1,71 @@
+"""`rtsep devices`: what there is to play from and to."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rtsep.audio import portaudio
+from rtsep.errors import DeviceError
+from rtsep.surfaces import midi
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("devices", help="list audio devices, MIDI ports, and what 'mic' and 'out' are now")
+    parser.add_argument("--json", action="store_true", help="one JSON line")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the devices."""
+    note = ""
+    found: list[portaudio.Device] = []
+    defaults: dict[str, portaudio.Device | None] = {"mic": None, "out": None}
+    try:
+        portaudio.initialise()
+        found = portaudio.devices()
+        defaults = {"mic": portaudio.default_device("input"), "out": portaudio.default_device("output")}
+    except DeviceError as error:
+        note = str(error)
+    ports = midi.input_ports()
+    if arguments.json:
+        print(
+            json.dumps(
+                {
+                    "devices": [vars(device) for device in found],
+                    **{name: device.index if device else None for name, device in defaults.items()},
+                    "midi": [vars(port) for port in ports],
+                    "note": note,
+                }
+            )
+        )
+        return 0
+    console = Console()
+    if found:
+        table = Table(title="audio devices")
+        for title in ("", "device", "system", "in", "out", "Hz", ""):
+            table.add_column(title, justify="right" if title in ("in", "out", "Hz") else "left")
+        for device in found:
+            roles = " ".join(name for name, chosen in defaults.items() if chosen == device)
+            table.add_row(
+                str(device.index), device.name, device.api, str(device.inputs), str(device.outputs),
+                str(device.rate), roles,
+            )  # fmt: skip
+        console.print(table)
+    else:
+        console.print(note or "no audio device here; 'rtsep live --in demo' plays on the virtual device")
+    if ports:
+        table = Table(title="MIDI inputs")
+        table.add_column("port")
+        table.add_column("system")
+        for port in ports:
+            table.add_row(port.name, port.api)
+        console.print(table)
+    else:
+        console.print("no MIDI input here")
+    return 0

@@ -1,0 +1,11 @@
+"""The song that ships with rtsep, for a first run without a microphone. Its credits lie beside it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+
+def demo_song() -> Path:
+    """Return the path of the demo song."""
+    return Path(str(resources.files("rtsep"))) / "assets" / "demo.opus"

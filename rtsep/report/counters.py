@@ -1,0 +1,54 @@
+"""Counters of a whole session, over the engines it may need, and percentiles of the time a hop takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.audio import rings as r
+from rtsep.audio.engine import Engine
+
+
+class Tally:
+    """Sums what finished engines have counted with what the present one counts."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, int] = {}
+        self._histogram: NDArray[np.int64] = np.zeros(r.HISTOGRAM_BINS, np.int64)
+        self._gap_ns = 0
+
+    def add(self, engine: Engine) -> None:
+        """Take over the counts of an engine that has ended."""
+        for name, value in engine.counters().items():
+            self._before[name] = self._before.get(name, 0) + value
+        self._histogram += engine.hop_histogram()
+        self._gap_ns = max(self._gap_ns, engine.read(r.CALL_GAP_MAX_NS))
+
+    def total(self, engine: Engine) -> dict[str, Any]:
+        """Return the session's counters, with `hop_us` percentiles and the longest time between two calls."""
+        counts = {name: value + self._before.get(name, 0) for name, value in engine.counters().items()}
+        gap = max(self._gap_ns, engine.read(r.CALL_GAP_MAX_NS))
+        return {
+            **counts,
+            "hop_us": percentiles(self._histogram + engine.hop_histogram()),
+            "call_gap_max_ms": round(gap / 1e6, 2),
+        }
+
+
+def percentiles(histogram: NDArray[np.int64]) -> dict[str, float]:
+    """Return p50, p99, p99.9 and max of a histogram with bins of HISTOGRAM_STEP_NS, in us.
+
+    A bin counts as its upper edge, so that no figure is better than what was measured.
+    """
+    total = int(histogram.sum())
+    if total == 0:
+        return {"p50": 0.0, "p99": 0.0, "p99.9": 0.0, "max": 0.0}
+    reached = np.cumsum(histogram)
+    step = r.HISTOGRAM_STEP_NS / 1000.0
+
+    def edge(share: float) -> float:
+        return float((np.searchsorted(reached, share * total) + 1) * step)
+
+    return {"p50": edge(0.5), "p99": edge(0.99), "p99.9": edge(0.999), "max": edge(1.0)}
