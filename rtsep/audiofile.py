@@ -56,11 +56,12 @@ class AudioReader:
     def _open_ffmpeg(self, reason: str) -> None:
         if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
             raise InputFileError(
-                f"{self.path}: not a format that libsndfile reads ({reason}); install ffmpeg, or convert it to wav or flac"
+                f"{self.path}: not a format that libsndfile reads ({reason}); "
+                "install ffmpeg, or convert it to wav or flac"
             )
         probe = subprocess.run(
-            ["ffprobe", "-v", "error", "-select_streams", "a:0", "-show_entries", "stream=sample_rate,channels",
-             "-of", "json", str(self.path)],
+            ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json",
+             "-show_entries", "stream=sample_rate,channels", str(self.path)],
             capture_output=True, text=True,
         )  # fmt: skip
         try:
@@ -157,7 +158,9 @@ class StemWriter:
             try:
                 self._files[stem].write(block)
             except (soundfile.LibsndfileError, OSError) as error:
-                raise OutputError(f"{self._parts[stem]}: writing failed ({error}); is the disk full?") from None
+                raise OutputError(
+                    f"{self._parts[stem]}: writing failed ({error}); is the disk full?"
+                ) from None
         self.frames += len(next(iter(blocks.values())))
 
     def flush(self) -> None:

@@ -38,7 +38,9 @@ class Control:
         if self.choices:
             if word in self.choices:
                 return float(self.choices.index(word))
-            raise UsageError(f"{self.name} '{text}': one of {', '.join(self.choices)}{suggest(word, self.choices)}")
+            raise UsageError(
+                f"{self.name} '{text}': one of {', '.join(self.choices)}{suggest(word, self.choices)}"
+            )
         if self.unit == "switch" and word in ("on", "off"):
             return float(word == "on")
         try:

@@ -90,7 +90,7 @@ def resample_block(drift: Drift, block: np.ndarray, out: np.ndarray) -> int:
     step = drift.nominal * (1.0 + drift.correction[0])
     count = 0
     while count < out.shape[1]:
-        whole = int(math.floor(drift.position[0]))
+        whole = math.floor(drift.position[0])
         if whole + half > newest:
             break
         part = drift.position[0] - whole

@@ -63,16 +63,21 @@ class LatencyBudget:
 
     def milliseconds(self) -> dict[str, float]:
         """Return each part in ms."""
-        parts = {"algorithm": self.algorithm, "engine": self.engine, "device": self.device, "total": self.total}
+        parts = {
+            "algorithm": self.algorithm,
+            "engine": self.engine,
+            "device": self.device,
+            "total": self.total,
+        }
         return {name: round(1000.0 * frames / self.rate, 3) for name, frames in parts.items()}
 
     def line(self) -> str:
         """Return the budget as the one line that is printed before the start."""
         ms = self.milliseconds()
         return (
-            f"latency: algorithm {ms['algorithm']:.1f} + engine {ms['engine']:.1f} + device {ms['device']:.1f}"
-            f" = {ms['total']:.1f} ms ({self.algorithm} + {self.engine} + {self.device} = {self.total}"
-            f" samples at {self.rate} Hz)"
+            f"latency: algorithm {ms['algorithm']:.1f} + engine {ms['engine']:.1f} "
+            f"+ device {ms['device']:.1f} = {ms['total']:.1f} ms "
+            f"({self.algorithm} + {self.engine} + {self.device} = {self.total} samples at {self.rate} Hz)"
         )
 
 
@@ -142,7 +147,7 @@ class Engine:
 
     @property
     def feed_latency(self) -> int:
-        """Frames by which the feeds lag the input before they enter the output ring (the recorder's offset)."""
+        """Frames by which the feeds lag the input as they leave the pipeline: the recorder's offset."""
         return stage.latency(self._pipeline)
 
     # --- life ------------------------------------------------------------------------------------

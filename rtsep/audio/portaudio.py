@@ -1,4 +1,4 @@
-"""Sound devices: listing, choosing by name, opening with the compiled callback. The one importer of sounddevice."""
+"""Sound devices: list, choose by name, open with the compiled callback. The one importer of sounddevice."""
 
 from __future__ import annotations
 
@@ -123,10 +123,13 @@ def find_device(text: str, kind: str) -> Device:
         return preferred[0]
     if part:
         raise DeviceError(
-            f"{kind} device '{text}' is not clear: " + ", ".join(f"{d.index} ({d.name}, {d.api})" for d in part)
+            f"{kind} device '{text}' is not clear: "
+            + ", ".join(f"{d.index} ({d.name}, {d.api})" for d in part)
         )
     names = [d.name for d in found]
-    hint = suggest(text, names) or (f"; {kind} devices: {', '.join(names)}" if names else f"; there is no {kind} device")
+    hint = suggest(text, names) or (
+        f"; {kind} devices: {', '.join(names)}" if names else f"; there is no {kind} device"
+    )
     raise DeviceError(f"no {kind} device is called '{text}'{hint} ('rtsep devices' lists them)")
 
 
@@ -148,7 +151,8 @@ def check_format(device: Device, kind: str, channels: int, rate: int) -> None:
             check(device=device.index, channels=channels, dtype="float32", samplerate=rate)
     except Exception as error:  # sounddevice raises PortAudioError and ValueError alike
         raise DeviceError(
-            f"{device.name} cannot do {channels} channels at {rate} Hz ({error}); its own rate is {device.rate} Hz"
+            f"{device.name} cannot do {channels} channels at {rate} Hz ({error}); "
+            f"its own rate is {device.rate} Hz"
         ) from None
 
 

@@ -80,6 +80,8 @@ class FileSource:
                 raw = np.zeros((0, self._reader.channels), np.float32)
             self._ended = len(raw) == 0
             block = np.ascontiguousarray(raw[:, self._channels])
-            self._kept = block if self._resampler is None else self._resampler.resample_chunk(block, self._ended)
+            self._kept = (
+                block if self._resampler is None else self._resampler.resample_chunk(block, self._ended)
+            )
         block, self._kept = self._kept[:most], self._kept[most:]
         return block

@@ -16,7 +16,9 @@ from rtsep.surfaces import midi
 
 def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("devices", help="list audio devices, MIDI ports, and what 'mic' and 'out' are now")
+    parser = commands.add_parser(
+        "devices", help="list audio devices, MIDI ports, and what 'mic' and 'out' are now"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line")
     parser.set_defaults(run=run)
 

@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rtsep.audiofile import SUBTYPES
 from rtsep.cli.options import add_controls, block_size, read_controls
@@ -23,12 +24,26 @@ from rtsep.model.package import read_package
 def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("file", help="separate audio files, as live would play them")
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="wav, flac, ogg, opus, mp3; with ffmpeg, any")
-    parser.add_argument("-o", "--output", type=Path, default=Path("out"), metavar="DIR", help="stems go to DIR/<song>/ (out)")
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})")
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="wav, flac, ogg, opus, mp3; with ffmpeg, any"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("out"), metavar="DIR", help="stems go to DIR/<song>/ (out)"
+    )
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model runs (cpu)")
-    parser.add_argument("--subtype", choices=SUBTYPES, default="PCM_24", help="sample format of the stems (PCM_24)")
-    parser.add_argument("--block", type=block_size, default=DEFAULT_BLOCK, metavar="FRAMES", help="frames read at a time; changes no result")
+    parser.add_argument(
+        "--subtype", choices=SUBTYPES, default="PCM_24", help="sample format of the stems (PCM_24)"
+    )
+    parser.add_argument(
+        "--block",
+        type=block_size,
+        default=DEFAULT_BLOCK,
+        metavar="FRAMES",
+        help="frames read at a time; changes no result",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line a file instead of a progress bar")
     add_controls(parser)
     parser.set_defaults(run=run)
@@ -40,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     names = Counter(path.stem for path in arguments.inputs)
     for name, count in names.items():
         if count > 1:
-            raise UsageError(f"{count} inputs are called '{name}' and would write to one folder; give them one run each")
+            raise UsageError(
+                f"{count} inputs are called '{name}' and would write to one folder; give them one run each"
+            )
     package = read_package(find_model(arguments.model))
     from rtsep.model.loader import Stepper  # brings torch: not before the arguments hold
 
@@ -57,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 result = separate_file(
                     path, folder, model, controls, arguments.subtype, arguments.block,
-                    lambda done, total, task=task, bar=bar: bar.update(task, completed=done, total=total),
+                    partial(_advance, bar, task),
                 )  # fmt: skip
             except RtsepError as error:
                 if len(arguments.inputs) == 1:
@@ -67,6 +84,10 @@ def run(arguments: argparse.Namespace) -> int:
                 continue
         _report(result, arguments, package.spec.name)
     return failure
+
+
+def _advance(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
+    bar.update(task, completed=done, total=total)
 
 
 def _report(result: FileResult, arguments: argparse.Namespace, model: str) -> None:

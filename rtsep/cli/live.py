@@ -25,7 +25,8 @@ from rtsep.cli.options import (
     seconds,
     slack,
 )
-from rtsep.live import ROUTES, VIRTUAL, LiveOptions, LiveSession
+from rtsep.endpoints import ROUTES, VIRTUAL, LiveOptions
+from rtsep.live import LiveSession
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 
@@ -36,23 +37,55 @@ def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("live", help="separate live: a microphone, a DAW bus, a file, the demo song")
     ends = parser.add_argument_group("input and output")
-    ends.add_argument("--in", dest="input", default="mic", metavar="mic|demo|DEVICE|FILE", help="what to listen to (mic)")
-    ends.add_argument("--out", choices=tuple(ROUTES), help="what to play; both: vocals on 1-2, instrumental on 3-4 (both where the device has the channels, else vocals)")
-    ends.add_argument("--out-device", metavar=f"DEVICE|{VIRTUAL}", help="where to play it (the default output)")
+    ends.add_argument(
+        "--in", dest="input", default="mic", metavar="mic|demo|DEVICE|FILE", help="what to listen to (mic)"
+    )
+    ends.add_argument(
+        "--out",
+        choices=tuple(ROUTES),
+        help="what to play; both: vocals on 1-2, instrumental on 3-4 "
+        "(both where the device has the channels, else vocals)",
+    )
+    ends.add_argument(
+        "--out-device", metavar=f"DEVICE|{VIRTUAL}", help="where to play it (the default output)"
+    )
     ends.add_argument("--in-channels", type=channel_list, metavar="1,2", help="channels of the input")
-    ends.add_argument("--out-channels", type=channel_list, metavar="1,2,3,4", help="channels of the output, in the order of --out")
+    ends.add_argument(
+        "--out-channels",
+        type=channel_list,
+        metavar="1,2,3,4",
+        help="channels of the output, in the order of --out",
+    )
     ends.add_argument("--rate", type=sample_rate, metavar="HZ", help="sample rate (the device's)")
-    ends.add_argument("--block", type=block_size, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)")
-    ends.add_argument("--slack", type=slack, metavar="FRAMES", help="extra time for the model (chosen from the block)")
-    ends.add_argument("--client-name", type=client_name, default="rtsep", metavar="NAME", help="our name on a JACK server (rtsep)")
-    ends.add_argument("--no-connect", dest="connect", action="store_false", help="JACK: leave our ports unconnected")
-    ends.add_argument("--no-reconnect", dest="reconnect", action="store_false", help="end when a device goes away")
+    ends.add_argument(
+        "--block", type=block_size, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)"
+    )
+    ends.add_argument(
+        "--slack", type=slack, metavar="FRAMES", help="extra time for the model (chosen from the block)"
+    )
+    ends.add_argument(
+        "--client-name",
+        type=client_name,
+        default="rtsep",
+        metavar="NAME",
+        help="our name on a JACK server (rtsep)",
+    )
+    ends.add_argument(
+        "--no-connect", dest="connect", action="store_false", help="JACK: leave our ports unconnected"
+    )
+    ends.add_argument(
+        "--no-reconnect", dest="reconnect", action="store_false", help="end when a device goes away"
+    )
     model = parser.add_argument_group("model")
     model.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})")
     model.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (cpu)")
     run_group = parser.add_argument_group("run")
-    run_group.add_argument("--record", type=Path, metavar="DIR", help="keep vocals, instrumental and mix as aligned wav files")
-    run_group.add_argument("--subtype", choices=SUBTYPES, default="PCM_24", help="their sample format (PCM_24)")
+    run_group.add_argument(
+        "--record", type=Path, metavar="DIR", help="keep vocals, instrumental and mix as aligned wav files"
+    )
+    run_group.add_argument(
+        "--subtype", choices=SUBTYPES, default="PCM_24", help="their sample format (PCM_24)"
+    )
     run_group.add_argument("--seconds", type=seconds, metavar="S", help="end after so much audio")
     run_group.add_argument("--headless", action="store_true", help="no meters on the terminal")
     run_group.add_argument("--json", action="store_true", help="one JSON line a second, and one at the end")

@@ -47,11 +47,14 @@ def render(stats: dict[str, Any]) -> Group:
         filled = round(_WIDTH * (1 - max(_FLOOR_DB, min(0.0, peak_db)) / _FLOOR_DB))
         style = "red" if peak_db > -1 else "yellow" if peak_db > -9 else "green"
         bar = Text("█" * filled, style=style) + Text("·" * (_WIDTH - filled), style="dim")
-        table.add_row(Text(title, style="bold"), bar, f"{peak_db:6.1f} dB" if peak_db > _FLOOR_DB else "       -")
+        table.add_row(
+            Text(title, style="bold"), bar, f"{peak_db:6.1f} dB" if peak_db > _FLOOR_DB else "       -"
+        )
     hop, ms = stats["hop_us"], stats["latency_ms"]
     trouble = stats["late_masks"] + stats["underruns"] + stats["overruns"] + stats["device_xruns"]
     line = Text.assemble(
-        f"{stats['state']}  latency {ms['total']:.1f} ms  hop {hop['p50'] / 1000:.2f} ms (p99 {hop['p99'] / 1000:.2f})  ",
+        f"{stats['state']}  latency {ms['total']:.1f} ms  ",
+        f"hop {hop['p50'] / 1000:.2f} ms (p99 {hop['p99'] / 1000:.2f})  ",
         (
             f"late {stats['late_masks']}  underruns {stats['underruns']}  xruns {stats['device_xruns']}",
             "red" if trouble else "green",

@@ -36,7 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _check(find_model(words[1]), arguments.json)
     if len(words) == 1 and words[0] != "check":
         return _show(read_package(find_model(words[0])), arguments.json)
-    raise UsageError(f"models {' '.join(words)}: write 'rtsep models', 'rtsep models NAME' or 'rtsep models check FILE'")
+    raise UsageError(
+        f"models {' '.join(words)}: write 'rtsep models', 'rtsep models NAME' or 'rtsep models check FILE'"
+    )
 
 
 def _summary(package: ModelPackage) -> dict[str, Any]:
@@ -92,8 +94,10 @@ def _show(package: ModelPackage, as_json: bool) -> int:
         return 0
     table = Table(show_header=False)
     for name, value in summary.items():
-        text = "\n".join(map(str, value)) if isinstance(value, list) else (
-            json.dumps(value, indent=1) if isinstance(value, dict) else str(value)
+        text = (
+            "\n".join(map(str, value))
+            if isinstance(value, list)
+            else (json.dumps(value, indent=1) if isinstance(value, dict) else str(value))
         )
         table.add_row(name.replace("_", " "), text)
     Console().print(table)
@@ -106,7 +110,16 @@ def _check(path: Path, as_json: bool) -> int:
     package = read_package(path)
     stepper = Stepper(package)
     if as_json:
-        print(json.dumps({"file": str(path), "ok": True, "golden_error": stepper.golden_error, "sha256": package.sha256}))
+        print(
+            json.dumps(
+                {
+                    "file": str(path),
+                    "ok": True,
+                    "golden_error": stepper.golden_error,
+                    "sha256": package.sha256,
+                }
+            )
+        )
     else:
         print(
             f"{path}: a {package.spec.system} model '{package.spec.name}', schema {package.spec.schema}; "

@@ -18,7 +18,9 @@ def whole_number(text: str, name: str, low: int, high: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number; {name} is {low} to {high}") from None
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a whole number; {name} is {low} to {high}"
+        ) from None
     if not low <= value <= high:
         raise argparse.ArgumentTypeError(f"{value} is out of range; {name} is {low} to {high}")
     return value
@@ -79,7 +81,9 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
     for control in TABLE:
         flag = "--" + control.name.replace("_", "-")
         if control.unit == "switch":
-            group.add_argument(flag, dest=control.name, action="store_const", const="on", help=control.meaning)
+            group.add_argument(
+                flag, dest=control.name, action="store_const", const="on", help=control.meaning
+            )
         else:
             metavar = "|".join(control.choices) or control.unit.upper() or "X"
             group.add_argument(

@@ -58,7 +58,7 @@ def interpolate(history: np.ndarray, newest: int, whole: int, part: float, table
     total = np.float32(0)
     for t in range(taps):
         total += history[first + t] * (table[low, t] + mix * (table[low + 1, t] - table[low, t]))
-    return total
+    return total  # type: ignore[return-value]
 
 
 @njit(cache=True, nogil=True)
@@ -135,7 +135,9 @@ def to_model_rate(bridge: RateBridge, block: np.ndarray, hop: np.ndarray) -> Non
     for i in range(hop.shape[1]):
         at = (bridge.clock[0] * hop.shape[1] + i) * q
         for c in range(hop.shape[0]):
-            hop[c, i] = interpolate(bridge.down_history[c], newest, at // p - delay, (at % p) / p, bridge.down_table)
+            hop[c, i] = interpolate(
+                bridge.down_history[c], newest, at // p - delay, (at % p) / p, bridge.down_table
+            )
 
 
 @njit(cache=True, nogil=True)

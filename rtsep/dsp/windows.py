@@ -1,4 +1,4 @@
-"""Window pairs for a low-delay STFT: a long analysis window for fine bins, a short synthesis window for low delay.
+"""Window pairs for a low-delay STFT: long analysis for fine bins, short synthesis for low delay.
 
 The construction is that of D. Mauler and R. Martin, "A low delay, variable resolution, perfect
 reconstruction spectral analysis-synthesis system for speech enhancement", EUSIPCO 2007: the

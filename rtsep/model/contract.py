@@ -55,7 +55,7 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ModelError(
-                f"model schema {self.schema} is not the one this rtsep plays ({SCHEMA}); export the model again"
+                f"model schema {self.schema} is not what this rtsep plays ({SCHEMA}); export the model again"
             )
         try:
             _ = self.framing
@@ -103,19 +103,25 @@ class ModelSpec:
         if not isinstance(raw, dict):
             raise ModelError("model spec is not a JSON object")
         if raw.get("schema") != SCHEMA:  # before the fields: a later schema may have others
+            given = raw.get("schema")
             raise ModelError(
-                f"model schema {raw.get('schema')} is not the one this rtsep plays ({SCHEMA}); export the model again"
+                f"model schema {given} is not what this rtsep plays ({SCHEMA}); export the model again"
             )
         known = {f.name: f for f in dataclasses.fields(cls)}
         for key in raw:
             if key not in known:
                 raise ModelError(f"model spec: unknown entry '{key}'{suggest(key, known)}")
         for name, f in known.items():
-            if name not in raw and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            if (
+                name not in raw
+                and f.default is dataclasses.MISSING
+                and f.default_factory is dataclasses.MISSING
+            ):
                 raise ModelError(f"model spec: entry '{name}' is missing")
         for name, value in raw.items():
             _check_type(name, value, str(known[name].type))
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        return cls(**fields)
 
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {

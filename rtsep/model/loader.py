@@ -79,7 +79,11 @@ class Stepper:
                 worst = float(np.maximum(worst, np.abs(self.mask - expected).max()))  # keeps NaN
             self.column[:] = 0
             self.reset()
-        except (RuntimeError, TypeError, torch.jit.Error) as error:  # torch.jit.Error: what the program itself raises
+        except (
+            RuntimeError,
+            TypeError,
+            torch.jit.Error,
+        ) as error:  # the last: what the program raises
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(f"{package.path}: its program fails ({reason}); export it again") from None
         if not worst <= GOLDEN_TOLERANCE:  # NaN too

@@ -81,9 +81,19 @@ def read_package(path: Path) -> ModelPackage:
         spec, golden = _open(content)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, OSError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        ValueError,
+        OSError,
+        NotImplementedError,
+    ) as error:
         reason = str(error) or type(error).__name__
-        raise ModelError(f"{path}: not a model file, or a truncated one ({reason}); fetch or export it again") from None
+        raise ModelError(
+            f"{path}: not a model file, or a truncated one ({reason}); fetch or export it again"
+        ) from None
     return ModelPackage(path, spec, golden, hashlib.sha256(content).hexdigest())
 
 

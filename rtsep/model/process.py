@@ -41,8 +41,11 @@ def serve(shared: slots.SharedSlots, model: Stepper, parent: int) -> None:
                 return
             continue
         if published - number > slots.SLOTS - 2:  # the oldest are being overwritten: start at the newest
-            release(exchange.header, slots.MODEL_SKIPPED, acquire(exchange.header, slots.MODEL_SKIPPED)
-                    + published - 1 - number)
+            release(
+                exchange.header,
+                slots.MODEL_SKIPPED,
+                acquire(exchange.header, slots.MODEL_SKIPPED) + published - 1 - number,
+            )
             number = published - 1
             model.reset()
         model.bind(*bindings[number % slots.SLOTS])

@@ -23,9 +23,9 @@ def _slot_pointer(context: Any, builder: Any, array_type: Any, array: Any, index
     return cgutils.get_item_pointer(context, builder, array_type, view, [index], wraparound=False)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load_acquire(typing_context, slots, index):  # type: ignore[no-untyped-def]
-    """load_acquire(slots: int64[:], index) -> int64: what was stored before the matching release is visible."""
+    """load_acquire(slots: int64[:], index) -> int64: what came before the matching release is visible."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _slot_pointer(context, builder, signature.args[0], args[0], args[1])
@@ -34,7 +34,7 @@ def load_acquire(typing_context, slots, index):  # type: ignore[no-untyped-def]
     return types.int64(slots, types.intp), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def store_release(typing_context, slots, index, value):  # type: ignore[no-untyped-def]
     """store_release(slots: int64[:], index, value): publish `value` after all earlier writes."""
 
@@ -46,7 +46,7 @@ def store_release(typing_context, slots, index, value):  # type: ignore[no-untyp
     return types.void(slots, types.intp, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def fence(typing_context):  # type: ignore[no-untyped-def]
     """fence(): full barrier. Two threads that each store, then look at the other's store, need one."""
 
@@ -57,7 +57,7 @@ def fence(typing_context):  # type: ignore[no-untyped-def]
     return types.void(), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def as_pointer(typing_context, address):  # type: ignore[no-untyped-def]
     """as_pointer(address: int64) -> void*."""
 
@@ -67,7 +67,7 @@ def as_pointer(typing_context, address):  # type: ignore[no-untyped-def]
     return types.voidptr(types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def as_address(typing_context, pointer):  # type: ignore[no-untyped-def]
     """as_address(pointer: void*) -> int64."""
 
@@ -77,7 +77,7 @@ def as_address(typing_context, pointer):  # type: ignore[no-untyped-def]
     return types.int64(types.voidptr), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def bits_to_float(typing_context, bits):  # type: ignore[no-untyped-def]
     """bits_to_float(bits: int64) -> float64, the value with that bit pattern."""
 
@@ -90,7 +90,7 @@ def bits_to_float(typing_context, bits):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def address_of(slots: np.ndarray, index: int) -> int:
     """Return the address of int64 slot `index`."""
-    return np.int64(slots.ctypes.data) + 8 * index
+    return np.int64(slots.ctypes.data) + 8 * index  # type: ignore[return-value]
 
 
 @njit(cache=True, nogil=True)

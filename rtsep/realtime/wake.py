@@ -8,7 +8,8 @@
 | any | short polls | short polls | `wake_poll` (tested) |
 
 Each module gives compiled `post(handle)` and `wait(handle, timeout_ns, scratch)` and a Python class
-`Semaphore` that owns the handle; a handle of 0 means short polls. A wait may return early: whoever waits looks at the ring again.
+`Semaphore` that owns the handle; a handle of 0 means short polls. A wait may return early: whoever
+waits looks at the ring again.
 `RTSEP_WAKE=poll` in the environment chooses the polls anywhere.
 """
 
@@ -20,16 +21,16 @@ import sys
 if sys.platform == "linux":
     from rtsep.realtime.wake_linux import NAME, SHARED_BYTES, Semaphore, post, wait
 elif sys.platform == "darwin":
-    from rtsep.realtime.wake_darwin import NAME, SHARED_BYTES, Semaphore, post, wait
+    from rtsep.realtime.wake_darwin import NAME, SHARED_BYTES, Semaphore, post, wait  # type: ignore[assignment]
 elif sys.platform == "win32":
-    from rtsep.realtime.wake_windows import NAME, SHARED_BYTES, Semaphore, post, wait
+    from rtsep.realtime.wake_windows import NAME, SHARED_BYTES, Semaphore, post, wait  # type: ignore[assignment]
 else:
     from rtsep.realtime.wake_poll import NAME, SHARED_BYTES, Semaphore, post, wait
 
 if os.environ.get("RTSEP_WAKE") == "poll":
     # Its handles are 0, which every system's post and wait take for "poll": the compiled code is the
     # same, as numba's cache does not know what chose it.
-    from rtsep.realtime.wake_poll import NAME, Semaphore
+    from rtsep.realtime.wake_poll import NAME, Semaphore  # type: ignore[assignment]
 
 __all__ = ["NAME", "SCRATCH", "SHARED_BYTES", "Semaphore", "post", "wait"]
 

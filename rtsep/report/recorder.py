@@ -34,7 +34,7 @@ class Recorder:
         subtype: str,
         most_frames: int | None,
     ) -> None:
-        """Record from `ring` [frames, feeds, channels], whose feeds lag by `delay` frames, to a take in `folder`.
+        """Record `ring` [frames, feeds, channels], whose feeds lag by `delay` frames, to a take in `folder`.
 
         At most `most_frames` frames are written (None: no limit).
         """

@@ -1,0 +1,60 @@
+# make live   set everything up and hear the demo song separated (or, without a sound device, record it)
+# make test   set everything up and run all tests, the ones on a private JACK server included
+# make lint   formatting, style, types, direction of imports
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+APT_LIVE := libportaudio2
+APT_TEST := libportaudio2 jackd2 ecasound ffmpeg
+
+.PHONY: live test lint setup clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+# System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
+define apt_install
+	@missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
+	  sudo=""; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
+	  echo "installing$$missing"; \
+	  { echo "jackd2 jackd/tweak_rt_limits boolean false" | $$sudo debconf-set-selections; \
+	    $$sudo apt-get -o DPkg::Lock::Timeout=300 update -qq && \
+	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get -o DPkg::Lock::Timeout=300 install -y -qq \
+	      --no-install-recommends $$missing >/dev/null; } || \
+	  echo "could not install$$missing; ask your administrator, or go on without"; \
+	elif [ -n "$$missing" ]; then echo "no apt here; these may be missing:$$missing"; fi
+endef
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp a set of packages; a change of the project's own files installs anew.
+$(VENV)/.live: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.live
+
+setup: $(VENV)/.dev
+
+live: $(VENV)/.live
+	$(call apt_install,$(APT_LIVE))
+	$(BIN)/rtsep live --in demo --record out/live
+
+test: $(VENV)/.dev
+	$(call apt_install,$(APT_TEST))
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) out
