@@ -55,6 +55,8 @@ class Control:
             value = self.minimum
         if not self.minimum <= value <= self.maximum:  # NaN fails this as well
             raise UsageError(f"{self.name} {value:g}: out of range; {self.accepted}")
+        if self.unit in ("switch", "choice") and value != int(value):
+            raise UsageError(f"{self.name} {value:g}: nothing in between; {self.accepted}")
         return value
 
     @property

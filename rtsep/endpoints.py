@@ -58,6 +58,7 @@ class Ends:
     input: Device | None
     output: Device | None  # None: virtual
     form: Format
+    client_name: str  # on a JACK server
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -75,9 +76,10 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None) -> Ends:
     notes: list[str] = []
     source = before.source if before else _open_source(options.input)
     wants_virtual = options.out_device == VIRTUAL
-    if not (source and wants_virtual) and before is None:
+    client_name = jack_ports.free_client_name(options.client_name)
+    if not (source and wants_virtual):
         try:
-            portaudio.initialise(options.client_name)
+            portaudio.initialise(client_name)
         except DeviceError as error:
             if source is None or options.out_device is not None:
                 raise
@@ -122,7 +124,7 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None) -> Ends:
         options.slack,
         round(declared * rate),
     )
-    return Ends(source, input_device, output, form, notes)
+    return Ends(source, input_device, output, form, client_name, notes)
 
 
 def _open_source(text: str) -> AudioReader | None:

@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rtsep.audiofile import AudioReader, StemWriter
 from rtsep.controls import Controls
 from rtsep.errors import InputFileError
-from rtsep.model.loader import Stepper
 from rtsep.separator import Separator
+
+if TYPE_CHECKING:
+    from rtsep.model.loader import Stepper  # brings torch, which a live front does without
 
 STEMS = ("vocals", "instrumental")
 DEFAULT_BLOCK = 8192

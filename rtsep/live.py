@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rtsep.audio import jack_ports, portaudio
+from rtsep.audio import jack_ports
 from rtsep.audio import rings as r
 from rtsep.audio.engine import Engine
 from rtsep.audio.portaudio import Stream, within
 from rtsep.audio.source import FileSource
 from rtsep.audio.virtual import VirtualDevice
 from rtsep.controls import Controls
-from rtsep.endpoints import LiveOptions, resolve_ends
+from rtsep.endpoints import Ends, LiveOptions, resolve_ends
 from rtsep.errors import DeviceError, OutputError
 from rtsep.model.package import ModelPackage
 from rtsep.model.supervisor import ModelSupervisor
+from rtsep.realtime import priority
 from rtsep.realtime.slots import SharedSlots
 from rtsep.report.counters import Tally
 from rtsep.report.recorder import Recorder
 
 LOST_AFTER_S = 1.0
 """A device that has not called for so long is gone."""
+
+LOOK_PATIENCE_S = 5.0
+"""A sound system that takes longer to list its devices has hung."""
 
 LOOK_AGAIN_S = 0.5
 """How often a lost device is looked for."""
@@ -41,6 +46,8 @@ class LiveSession:
         self._say = say
         self._leaving = threading.Event()
         self._tally = Tally()
+        self.memory_locked = False
+        self._found: Ends | None = None  # the ends of a lost device, once it is back
         self._played_s = 0.0  # on devices that were lost since
         self.recordings: list[dict[str, Path]] = []
         self.ends = resolve_ends(options)
@@ -75,6 +82,7 @@ class LiveSession:
                 "ready": self._supervisor.ready,
             },
             "real_time": self.engine.real_time,
+            "memory_locked": self.memory_locked,
         }
 
     # --- the run -------------------------------------------------------------------------------------
@@ -90,6 +98,7 @@ class LiveSession:
 
     def run(self) -> None:
         """Play until the end; a device that goes away is waited for, unless told otherwise."""
+        self.memory_locked = priority.lock_memory()
         while True:
             lost = self._play_once()
             if lost is None or self._leaving.is_set():
@@ -188,34 +197,34 @@ class LiveSession:
         inputs = (ends.input, max(form.in_map) + 1) if ends.input else None
         outputs = (ends.output, len(form.out_map)) if ends.output else None
         if inputs and outputs and not form.two_clocks:
-            return [Stream(state, inputs, outputs, form.rate, 0 if inputs[0].is_jack else form.block)]
+            return [Stream(self.engine, state, inputs, outputs, form.rate, form.block)]
         streams = []
         if inputs:
-            streams.append(Stream(state, inputs, None, form.rate, 0 if inputs[0].is_jack else form.block))
+            streams.append(Stream(self.engine, state, inputs, None, form.rate, form.block))
         if outputs:
-            streams.append(
-                Stream(state, None, outputs, form.out_rate, 0 if outputs[0].is_jack else form.out_block)
-            )
+            streams.append(Stream(self.engine, state, None, outputs, form.out_rate, form.out_block))
         return streams
 
     def _name_ports(self) -> None:
         if self.ends.output and self.ends.output.is_jack:
             form = self.ends.form
             names = jack_ports.output_names(form.out_map, form.channels)
-            jack_ports.name_outputs(self.options.client_name, names, self.options.connect)
+            jack_ports.name_outputs(self.ends.client_name, names, self.options.connect)
 
     def _wait_for_devices(self) -> bool:
         """Look for the lost devices until they are back (True) or the session is to end (False)."""
         while not self._leaving.wait(LOOK_AGAIN_S):
-            if not within(5.0, lambda: portaudio.initialise(self.options.client_name)):
+            if not within(LOOK_PATIENCE_S, self._try_to_find_devices):
                 raise DeviceError("the sound system does not answer any more; start rtsep again when it does")
-            try:
-                found = resolve_ends(self.options, self.ends)
-            except DeviceError:
-                continue
-            self.ends = found
-            return True
+            if self._found:
+                self.ends = self._found
+                return True
         return False
+
+    def _try_to_find_devices(self) -> None:
+        self._found = None
+        with contextlib.suppress(DeviceError):  # not back yet
+            self._found = resolve_ends(self.options, self.ends)
 
     # --- recording -------------------------------------------------------------------------------------
 

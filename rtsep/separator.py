@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import pipeline as stage
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
-from rtsep.model.loader import Stepper
+
+if TYPE_CHECKING:
+    from rtsep.model.loader import Stepper  # brings torch, which a live front does without
 
 
 class Separator:

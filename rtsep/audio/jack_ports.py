@@ -30,6 +30,23 @@ def period() -> int | None:
         client.close()
 
 
+def free_client_name(wanted: str) -> str:
+    """Return `wanted`, or `wanted-2`, ... where another client of the server has it."""
+    try:
+        client = _client("rtsep-query")
+    except Exception:
+        return wanted
+    try:
+        taken = {port.name.split(":")[0] for port in client.get_ports()}
+    finally:
+        client.close()
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
 def output_names(out_map: tuple[int, ...], channels: int) -> list[str]:
     """Return a port name for each device channel: `vocals_L`, `instrumental_R`, `mix_3`, `silence_1`."""
     names: list[str] = []

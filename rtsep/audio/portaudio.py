@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,25 +162,29 @@ class Stream:
 
     def __init__(
         self,
+        owner: object,
         state: np.ndarray,
         inputs: tuple[Device, int] | None,
         outputs: tuple[Device, int] | None,
         rate: int,
         block: int,
     ) -> None:
-        """Open devices with (device, channels); `block` 0 leaves the size to the device (JACK's period)."""
+        """Open devices with (device, channels) and `block` frames a call (a JACK server has its own).
+
+        `owner` is whatever owns the memory that `state` points to.
+        """
         sd = _portaudio
         both = [end for end in (inputs, outputs) if end is not None]
         kind = "duplex" if len(both) == 2 else "input" if inputs else "output"
         index: Any = tuple(d.index for d, _ in both) if kind == "duplex" else both[0][0].index
         channels: Any = tuple(n for _, n in both) if kind == "duplex" else both[0][1]
-        self._state = state  # must outlive the stream
+        self._memory = (owner, state)  # must outlive the stream
         try:
             with quiet_stderr():
                 self._stream = sd._StreamBase(
                     kind=kind,
                     samplerate=rate,
-                    blocksize=block,
+                    blocksize=0 if both[0][0].is_jack else block,
                     device=index,
                     channels=channels,
                     dtype="float32",
@@ -208,10 +213,16 @@ class Stream:
             with contextlib.suppress(Exception):
                 self._stream.close(ignore_errors=True)
 
-        return within(CLOSE_PATIENCE_S, shut)
+        closed = within(CLOSE_PATIENCE_S, shut)
+        if not closed:
+            _left_behind.append(self)  # it may call back yet: its memory stays
+        return closed
 
 
-def within(seconds: float, action: Any) -> bool:
+_left_behind: list[Stream] = []
+
+
+def within(seconds: float, action: Callable[[], None]) -> bool:
     """Run `action` on a thread of its own; return whether it came back within `seconds`."""
     thread = threading.Thread(target=action, daemon=True)
     thread.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,13 +13,9 @@ from rtsep.errors import DeviceError
 from rtsep.surfaces import midi
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "devices", help="list audio devices, MIDI ports, and what 'mic' and 'out' are now"
-    )
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
     parser.add_argument("--json", action="store_true", help="one JSON line")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,24 +8,27 @@ import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from rtsep.audiofile import SUBTYPES
+from rtsep.audiofile import SUBTYPES, AudioReader, make_folder
 from rtsep.cli.options import add_controls, block_size, read_controls
+from rtsep.demo import demo_song
 from rtsep.errors import RtsepError, UsageError
 from rtsep.filemode import DEFAULT_BLOCK, FileResult, separate_file
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser("file", help="separate audio files, as live would play them")
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
     parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="INPUT", help="wav, flac, ogg, opus, mp3; with ffmpeg, any"
+        "inputs",
+        nargs="+",
+        type=_input_path,
+        metavar="INPUT",
+        help="wav, flac, ogg, opus, mp3; with ffmpeg, any; 'demo' is the song that comes with rtsep",
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("out"), metavar="DIR", help="stems go to DIR/<song>/ (out)"
@@ -46,7 +49,6 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON line a file instead of a progress bar")
     add_controls(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,6 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"{count} inputs are called '{name}' and would write to one folder; give them one run each"
             )
+    if len(arguments.inputs) == 1:  # what is wrong with it is said before a model is loaded
+        AudioReader(arguments.inputs[0]).close()
+    make_folder(arguments.output)
     package = read_package(find_model(arguments.model))
     from rtsep.model.loader import Stepper  # brings torch: not before the arguments hold
 
@@ -84,6 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
                 continue
         _report(result, arguments, package.spec.name)
     return failure
+
+
+def _input_path(text: str) -> Path:
+    path = Path(text).expanduser()
+    return demo_song() if text == "demo" and not path.exists() else path
 
 
 def _advance(bar: Progress, task: TaskID, done: int, total: int | None) -> None:

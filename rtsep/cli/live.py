@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -33,9 +32,8 @@ from rtsep.model.package import read_package
 REPORT_EVERY_S = 1.0
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser("live", help="separate live: a microphone, a DAW bus, a file, the demo song")
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
     ends = parser.add_argument_group("input and output")
     ends.add_argument(
         "--in", dest="input", default="mic", metavar="mic|demo|DEVICE|FILE", help="what to listen to (mic)"
@@ -90,7 +88,6 @@ def add_parser(commands: Any) -> None:
     run_group.add_argument("--headless", action="store_true", help="no meters on the terminal")
     run_group.add_argument("--json", action="store_true", help="one JSON line a second, and one at the end")
     add_controls(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from types import ModuleType
 from typing import NoReturn
 
-from rtsep.cli import devices, file, live, models
 from rtsep.errors import RtsepError, UsageError
 
 INTERRUPTED = 130
@@ -22,22 +24,42 @@ class Parser(argparse.ArgumentParser):
         self.exit(UsageError.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the whole command line."""
+COMMANDS = {
+    "live": "separate live: a microphone, a DAW bus, a file, the demo song",
+    "file": "separate audio files, as live would play them",
+    "devices": "list audio devices, MIDI ports, and what 'mic' and 'out' are now",
+    "models": "list models; show one; 'models check FILE' replays its golden frames",
+}
+
+
+def _load(command: str) -> ModuleType:
+    """Import one command only: a list of models need not wait for PortAudio, nor live for torch."""
+    return importlib.import_module(f"rtsep.cli.{command}")
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the command line; of the commands, only `command` gets its options."""
     parser = Parser(
         prog="rtsep",
         description="Live vocal separation: any input in, voice and instruments out, now.",
         epilog="Start with: rtsep live --in demo --out vocals",
     )
+    parser.add_argument("--version", action="version", version=f"rtsep {version('rtsep')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (live, file, devices, models):
-        command.add_parser(commands)
+    for name, purpose in COMMANDS.items():
+        of_command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:])
+        if name == command:
+            module = _load(name)
+            module.fill_parser(of_command)
+            of_command.set_defaults(run=module.run)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    arguments = build_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in words if word in COMMANDS), None)
+    arguments = build_parser(command).parse_args(words)
     try:
         return int(arguments.run(arguments))
     except RtsepError as error:

@@ -15,16 +15,11 @@ from rtsep.model.catalog import find_model, model_files
 from rtsep.model.package import ModelPackage, read_package
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "models",
-        help="list models; show one; 'models check FILE' replays its golden frames",
-        usage="rtsep models [NAME] [--json] | rtsep models check FILE [--json]",
-    )
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.usage = "rtsep models [NAME] [--json] | rtsep models check FILE [--json]"
     parser.add_argument("words", nargs="*", metavar="NAME | check FILE")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -79,7 +74,7 @@ def _list(as_json: bool) -> int:
         quality = f"{metrics.get('vocals_sdr', '?')} / {metrics.get('accompaniment_sdr', '?')} dB"
         table.add_row(
             row["name"], f"{row['latency_ms']} ms", quality, f"{row['params']:,}", f"{row['mmac_per_hop']}",
-            row["licence"], row["sha256"][:12],
+            row["licence"].split(":")[0], row["sha256"][:12],
         )  # fmt: skip
     console.print(table)
     for line in broken:

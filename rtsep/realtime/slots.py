@@ -73,8 +73,9 @@ class SharedSlots:
     def create(cls, channels: int, bins: int) -> SharedSlots:
         """Make and map a fresh file."""
         in_memory = Path("/dev/shm")
-        folder = in_memory if os.access(in_memory, os.W_OK) else None
-        handle, name = tempfile.mkstemp(prefix="rtsep-", suffix=".slots", dir=folder)
+        folder = in_memory if os.access(in_memory, os.W_OK) else Path(tempfile.gettempdir())
+        _remove_orphans(folder)
+        handle, name = tempfile.mkstemp(prefix=f"rtsep-{os.getpid()}-", suffix=".slots", dir=folder)
         size = 8 * _HEADER + _SEMAPHORES + 4 * SLOTS * channels * bins * 3
         os.truncate(handle, size)
         os.close(handle)
@@ -91,6 +92,19 @@ class SharedSlots:
             semaphore.close()
         if self._owner:
             self.path.unlink(missing_ok=True)
+
+
+def _remove_orphans(folder: Path) -> None:
+    """Remove the files of owners that were killed and could not do it themselves."""
+    if os.name != "posix":
+        return
+    for path in folder.glob("rtsep-*-*.slots"):
+        try:
+            os.kill(int(path.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except (OSError, ValueError):
+            continue  # alive, but another user's; or not ours
 
 
 @njit(cache=True, nogil=True)

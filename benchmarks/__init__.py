@@ -1,0 +1,1 @@
+"""What it costs: each benchmark paces its calls as live audio does and keeps its outliers."""
