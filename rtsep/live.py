@@ -174,6 +174,9 @@ class LiveSession:
             if recorder and recorder.failure and not recorder.reported:
                 recorder.reported = True
                 self._say(f"recording stopped: {recorder.failure}; the sound goes on")
+            frames = engine.read(r.OUT_FRAMES)
+            if frames not in (0, engine.form.out_block):
+                return f"the device has changed its block from {engine.form.out_block} to {frames} frames"
             now = time.monotonic()
             for slot in clocks:
                 calls = engine.read(slot)

@@ -119,8 +119,10 @@ def _deadline(state: np.ndarray) -> int:
     """Return the time at which the call that plays the first frame of this hop is due, less the reserve."""
     block = max(1, state[r.BLOCK])
     call_start = state[r.OUT_WRITE] // block * block
-    due = load_acquire(state, r.OUT_BASE_NS) + call_start * 1_000_000_000 // state[r.OUT_RATE]
-    return due - RESERVE_NS
+    base = load_acquire(state, r.OUT_BASE_NS)
+    if base == 0:  # the first input is here, its output call not yet: it comes now
+        base = clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2])
+    return base + call_start * 1_000_000_000 // state[r.OUT_RATE] - RESERVE_NS
 
 
 @njit(cache=True, nogil=True)

@@ -55,8 +55,9 @@ def output_names(out_map: tuple[int, ...], channels: int) -> list[str]:
             names.append(f"silence_{device + 1}")
             continue
         feed, channel = FEEDS[source // channels], source % channels
-        side = SIDES[device % 2] if channels <= 2 else str(channel + 1)
-        name = f"{feed}_{side}"
+        # One channel on both sides of a pair: the first place is the left one.
+        side = out_map[:device].count(source) if channels == 1 else channel
+        name = f"{feed}_{SIDES[side]}" if channels <= 2 and side < 2 else f"{feed}_{channel + 1}"
         names.append(name if name not in names else f"{name}_{device + 1}")
     return names
 
@@ -73,7 +74,9 @@ def name_outputs(client_name: str, names: list[str], connect: bool) -> None:
         return
     with contextlib.suppress(Exception):
         if not connect:
-            for port in client.get_ports(f"^{client_name}:", is_audio=True):
+            for port in client.get_ports(is_audio=True):
+                if not port.name.startswith(f"{client_name}:"):
+                    continue
                 for other in client.get_all_connections(port):
                     ends = (other, port) if port.is_input else (port, other)
                     client.disconnect(*ends)

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import NoReturn
 
+from rtsep.compiled import use_cache
 from rtsep.errors import RtsepError, UsageError
 
 INTERRUPTED = 130
@@ -57,6 +58,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    use_cache()
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if word in COMMANDS), None)
     arguments = build_parser(command).parse_args(words)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -84,11 +85,12 @@ def read_package(path: Path) -> ModelPackage:
     except (
         zipfile.BadZipFile,
         zlib.error,
+        lzma.LZMAError,  # of a file whose method of compression is the damage
         EOFError,
         KeyError,
         ValueError,
         OSError,
-        NotImplementedError,
+        RuntimeError,  # "encrypted", by a flipped bit; NotImplementedError is one
     ) as error:
         reason = str(error) or type(error).__name__
         raise ModelError(

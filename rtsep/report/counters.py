@@ -49,6 +49,7 @@ def percentiles(histogram: NDArray[np.int64]) -> dict[str, float]:
     step = r.HISTOGRAM_STEP_NS / 1000.0
 
     def edge(share: float) -> float:
-        return float((np.searchsorted(reached, share * total) + 1) * step)
+        rank = min(total, int(share * total) + 1)
+        return float((np.searchsorted(reached, rank) + 1) * step)
 
     return {"p50": edge(0.5), "p99": edge(0.99), "p99.9": edge(0.999), "max": edge(1.0)}

@@ -1,0 +1,117 @@
+"""An engine on a bench: a device that calls when the test says so, a model that answers as the test says.
+
+Time stands still between calls, so what comes out is exact whatever the machine does: after each call
+the bench waits until the hop loop has consumed every hop that is complete.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rtsep.audio import rings as r
+from rtsep.audio.callback import give_output, take_input
+from rtsep.audio.engine import Engine, Format
+from rtsep.controls import Controls
+from rtsep.realtime import slots
+from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.slots import SharedSlots
+from tests.models import make_spec
+
+PATIENCE_S = 30.0
+
+
+@njit
+def call_input(state: np.ndarray, block: np.ndarray) -> None:
+    take_input(state, block.ctypes.data, block.shape[0], 0)
+
+
+@njit
+def call_output(state: np.ndarray, block: np.ndarray) -> None:
+    give_output(state, block.ctypes.data, block.shape[0], 0)
+
+
+def one_clock(block: int, rate: int = 44100, channels: int = 2, slack: int | None = None) -> Format:
+    """Both feeds of `channels` channels on one device."""
+    out_map = tuple(range(2 * channels))  # vocals, then instrumental
+    return Format(
+        rate, channels, tuple(range(channels)), out_map, block, rate, block, two_clocks=False, slack=slack
+    )
+
+
+class Bench:
+    """Engine, slots and an answering thread; a context manager."""
+
+    def __init__(
+        self, form: Format, answer: Callable[[int, NDArray[np.float32]], float | None], **spec: int
+    ) -> None:
+        """Answer column n with the mask value `answer(n, column)`; None: never."""
+        self.form = form
+        self.shared = SharedSlots.create(2, 1025)
+        self.controls = Controls()
+        self.engine = Engine(make_spec(**spec), form, self.controls, self.shared)
+        self._answer = answer
+        self._leaving = threading.Event()
+        self._model = threading.Thread(target=self._run_model, daemon=True)
+
+    def __enter__(self) -> Bench:
+        self.engine.compile()
+        release(self.shared.exchange.header, slots.MODEL_STATE, slots.READY)
+        self._model.start()
+        self.engine.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leaving.set()
+        self._model.join()
+        self.engine.stop()
+        self.shared.close()
+
+    def _run_model(self) -> None:
+        exchange, number = self.shared.exchange, 0
+        while not self._leaving.is_set():
+            if acquire(exchange.header, slots.COLUMNS) <= number:
+                time.sleep(0.0001)
+                continue
+            value = self._answer(number, exchange.columns[number % slots.SLOTS])
+            if value is not None:
+                exchange.masks[number % slots.SLOTS] = value
+                slots.publish_mask(exchange, number)
+            number += 1
+
+    def set_model_state(self, state: int) -> None:
+        release(self.shared.exchange.header, slots.MODEL_STATE, state)
+
+    def call(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One call of the device with `block` [frames, channels]; returns what it plays."""
+        call_input(self.engine.state, np.ascontiguousarray(block, np.float32))
+        out = np.full((len(block), len(self.form.out_map)), np.nan, np.float32)
+        call_output(self.engine.state, out)
+        self.settle()
+        return out
+
+    def settle(self) -> None:
+        """Wait until every complete hop is consumed."""
+        until = time.monotonic() + PATIENCE_S
+        while self.engine.read(r.IN_WRITE) >= self.engine.read(r.NEXT_HOP_AT) or self._busy():
+            assert time.monotonic() < until, "the hop loop does not move"
+            time.sleep(0.00005)
+
+    def _busy(self) -> bool:
+        # NEXT_HOP_AT is stored before the loop waits: consumed and produced must stand where it says.
+        return self.engine.read(r.IN_WRITE) - self.engine.read(r.IN_READ) >= self.engine._most
+
+    def play(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Play `signal` [frames, channels] in the device's blocks; returns what came out."""
+        block = self.form.block
+        return np.concatenate([self.call(signal[i : i + block]) for i in range(0, len(signal), block)])
+
+
+def noise(frames: int, channels: int = 2, seed: int = 0) -> NDArray[np.float32]:
+    """White noise within +-0.5."""
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, (frames, channels)).astype(np.float32)

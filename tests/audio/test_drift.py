@@ -1,0 +1,70 @@
+"""Two clocks: the loop that follows them, in a simulation where their difference is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtsep.audio import drift as clocks
+
+
+def closed_loop(ppm: float, in_rate: int, out_rate: int, seconds: float, target: float = 2000.0):
+    """Run the correction against an output clock that is off by `ppm`; returns fills, corrections, sound."""
+    hop = 256
+    drift = clocks.make_drift(in_rate, out_rate, 1, hop)
+    out = np.zeros((1, 800), np.float32)
+    true_rate = out_rate * (1 + ppm * 1e-6)
+    jitter = np.random.default_rng(0).exponential(1e-4, int(seconds * in_rate / hop))
+    written, fills, corrections, sound = target, [], [], []
+    for k, late in enumerate(jitter):
+        t = np.arange(k * hop, (k + 1) * hop) / in_rate
+        count = clocks.resample_block(drift, np.sin(2 * np.pi * 1000 * t).astype(np.float32)[None], out)
+        written += count
+        sound.append(out[0, :count].copy())
+        fill = written - ((k + 1) * hop / in_rate + late) * true_rate
+        clocks.correct(drift, fill, target, hop / in_rate)
+        fills.append(fill)
+        corrections.append(drift.correction[0] * 1e6)
+    return np.array(fills), np.array(corrections), np.concatenate(sound)
+
+
+@pytest.mark.parametrize(("ppm", "out_rate"), [(300, 44100), (-500, 44100), (40, 48000), (-40, 32000)])
+def test_the_distance_settles_at_its_target_and_stays(ppm, out_rate):
+    fills, corrections, _ = closed_loop(ppm, 44100, out_rate, 60)
+    settled = slice(len(fills) * 2 // 3, None)
+    assert abs(fills[settled].mean() - 2000) < 10
+    assert np.abs(fills[settled] - 2000).max() < 40  # jitter of the test's clock: 4.4 frames a 100 us
+    assert abs(corrections[settled].mean() + ppm) < 10
+    assert np.abs(fills - 2000).max() < 150  # on the way there too
+
+
+def test_a_tone_stays_a_tone():
+    """Settled, the correction must not wobble audibly: the tone's frequency within 20 ppm, its error low."""
+    _, _, sound = closed_loop(200, 44100, 44100, 60)
+    tail = sound[-44100 * 10 :].astype(np.float64)
+    t = np.arange(len(tail)) / (44100 * (1 + 200e-6))
+    basis = np.exp(-2j * np.pi * 1000 * t)
+    phase = np.unwrap(np.angle(np.convolve(tail * basis, np.ones(4410) / 4410, "valid")[::441]))
+    wobble_hz = np.diff(phase) / (2 * np.pi) / (441 / 44100)
+    assert np.abs(wobble_hz).max() < 1000 * 60e-6
+
+
+def test_correction_is_limited():
+    drift = clocks.make_drift(44100, 44100, 1, 256)
+    for _ in range(2000):
+        clocks.correct(drift, 50000.0, 1000.0, 256 / 44100)
+    assert drift.correction[0] == clocks.LIMIT
+
+
+def test_fewer_or_more_frames_follow_the_sign_of_the_correction():
+    counts = {}
+    for correction in (-0.004, 0.0, 0.004):
+        drift = clocks.make_drift(44100, 44100, 1, 256)
+        drift.correction[0] = correction
+        out = np.zeros((1, 600), np.float32)
+        counts[correction] = sum(
+            clocks.resample_block(drift, np.zeros((1, 256), np.float32), out) for _ in range(100)
+        )
+    assert counts[-0.004] > counts[0.0] > counts[0.004]
+    # position starts half a filter early: those 32 frames come on top
+    assert abs(counts[0.004] - (25600 + 32) / 1.004) < 40

@@ -1,0 +1,173 @@
+"""The engine on the bench: its declared latency, its laws of sound, and what a failing model costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtsep.audio import rings as r
+from rtsep.audio.hoploop import HOLD_S
+from rtsep.realtime import slots
+from tests.audio.bench import Bench, noise, one_clock
+
+SLACK = 1 << 15
+"""Frames of slack that give a model thread of a test all the time it wants: deadlines are real time."""
+
+
+@pytest.mark.parametrize("block", [32, 64, 100, 128, 256, 441, 512, 1000, 4096])
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_the_feeds_add_up_to_the_input_at_the_declared_latency(block, rate):
+    x = noise(24000)
+    with Bench(one_clock(block, rate), lambda n, column: 0.5) as bench:
+        y = bench.play(x)
+        delay = bench.engine.latency.total
+        counters = bench.engine.counters()
+    assert counters["underruns"] == 0
+    whole = y[delay : len(x), :2] + y[delay : len(x), 2:]
+    np.testing.assert_allclose(whole, x[: len(x) - delay], atol=1.2e-7)
+    np.testing.assert_array_equal(y[:delay, :2] + y[:delay, 2:], 0)
+
+
+@pytest.mark.parametrize("rate", [22050, 32000, 88200, 96000])
+@pytest.mark.parametrize("block", [64, 256, 1024])
+def test_other_rates_keep_the_exact_sum_at_the_declared_latency(rate, block):
+    x = noise(rate // 2)
+    with Bench(one_clock(block, rate), lambda n, column: 0.5) as bench:
+        y = bench.play(x)
+        delay = bench.engine.latency.total
+        assert bench.engine.counters()["underruns"] == 0
+    whole = y[delay : len(x), :2] + y[delay : len(x), 2:]
+    np.testing.assert_allclose(whole, x[: len(x) - delay], atol=1.2e-7)
+
+
+def test_half_a_mask_is_half_the_input():
+    x = noise(24000)
+    with Bench(one_clock(128, slack=SLACK), lambda n, column: 0.5) as bench:
+        y = bench.play(np.concatenate([x, np.zeros((SLACK, 2), np.float32)]))
+        delay = bench.engine.latency.total
+        assert bench.engine.counters()["late_masks"] == 0
+    vocals = y[delay : delay + 20000, :2]
+    assert np.sqrt(np.mean((vocals - 0.5 * x[:20000]) ** 2)) < 1e-6 * np.sqrt(np.mean(x**2)) * 10
+
+
+def test_the_result_does_not_depend_on_the_blocks():
+    x = noise(20000)
+    played = []
+    for block in (64, 256, 1000):
+        with Bench(one_clock(block, slack=SLACK), lambda n, column: (n % 7) / 7) as bench:
+            y = bench.play(np.concatenate([x, np.zeros((SLACK + 4000, 2), np.float32)]))
+            delay = bench.engine.latency.total
+            assert bench.engine.counters()["late_masks"] == 0
+        played.append(y[delay : delay + 19000])
+    np.testing.assert_array_equal(played[0], played[1])
+    np.testing.assert_array_equal(played[0], played[2])
+
+
+def test_a_late_mask_is_counted_named_and_replaced_by_the_last_one():
+    missing = {20, 21, 50}
+
+    def answer(n, column):
+        return None if n in missing else 0.25
+
+    with Bench(one_clock(256, slack=2048), answer) as bench:
+        x = noise(256 * 80)
+        y = bench.play(np.concatenate([x, np.zeros((4096, 2), np.float32)]))
+        delay = bench.engine.latency.total
+        assert missing <= set(bench.engine.late_hops())
+        assert bench.engine.counters()["late_masks"] == len(bench.engine.late_hops())
+    # The mask is the same in every hop, so the last one in its place must not be audible at all.
+    vocals, n = y[delay:, :2], len(x)
+    error = vocals[4096:n] - 0.25 * x[4096:n]
+    assert np.abs(error).max() < 1e-6
+
+
+def test_without_a_model_the_dry_signal_fades_in_and_gives_way_again():
+    hops = 120
+    with Bench(one_clock(256), lambda n, column: 0.0) as bench:
+        x = noise(256 * hops)
+        first = bench.play(x[: 256 * 40])
+        bench.set_model_state(slots.DOWN)
+        gone = bench.play(x[256 * 40 : 256 * 80])
+        bench.set_model_state(slots.READY)
+        back = bench.play(x[256 * 80 :])
+        delay = bench.engine.latency.total
+        assert bench.engine.counters()["underruns"] == 0
+    y = np.concatenate([first, gone, back])
+    n = len(y)
+    np.testing.assert_allclose(y[delay:, :2] + y[delay:, 2:], x[: n - delay], atol=1.2e-7)
+    hold = int(HOLD_S * 44100 / 256) + 4
+    dry = slice(256 * (40 + hold), 256 * 80)  # vocals carry the mix, the instrumental is silent
+    np.testing.assert_array_equal(y[dry, 2:], 0)
+    np.testing.assert_array_equal(y[dry, :2], x[dry.start - delay : dry.stop - delay])
+
+
+def test_an_engine_that_stood_still_returns_to_its_latency():
+    """Input overwritten before it was consumed is lost and counted; what follows is as late as before."""
+    with Bench(one_clock(256), lambda n, column: 0.5) as bench:
+        ring = len(bench.engine.input_ring)
+        x = noise(256 * 20)
+        bench.play(x)
+        state = bench.engine.state
+        # As if the loop had been stopped for longer than the ring: the device's positions ran ahead.
+        behind = ring + 256 * 40
+        state[r.IN_WRITE] += behind
+        state[r.OUT_READ] += behind
+        bench.play(noise(256, seed=5))
+        y = bench.play(x)
+        delay = bench.engine.latency.total
+        assert bench.engine.counters()["overruns"] > 0
+    n = len(x)
+    np.testing.assert_allclose(y[2 * delay : n, :2] + y[2 * delay : n, 2:], x[delay : n - delay], atol=1.2e-7)
+
+
+def test_mono_is_played_on_its_own_channel():
+    x = noise(12000, 1)
+    with Bench(one_clock(256, channels=1), lambda n, column: 0.5) as bench:
+        y = bench.play(x)
+        delay = bench.engine.latency.total
+    np.testing.assert_allclose(
+        y[delay : len(x), 0] + y[delay : len(x), 1], x[: len(x) - delay, 0], atol=1.2e-7
+    )
+
+
+@pytest.mark.parametrize("lookahead", [1, 3])
+def test_look_ahead_is_part_of_the_declared_latency(lookahead):
+    x = noise(16000)
+    with Bench(one_clock(256), lambda n, column: 0.5, lookahead=lookahead) as bench:
+        y = bench.play(x)
+        delay = bench.engine.latency.total
+    assert delay == 512 + 256 * lookahead
+    np.testing.assert_allclose(
+        y[delay : len(x), :2] + y[delay : len(x), 2:], x[: len(x) - delay], atol=1.2e-7
+    )
+
+
+def test_the_latency_budget_adds_up_and_names_no_negative_part():
+    for block in (16, 32, 64, 100, 128, 256, 300, 512, 4096):
+        budget = Bench(one_clock(block), lambda n, column: 0.5).engine.latency
+        assert min(budget.algorithm, budget.engine, budget.device) >= 0
+        assert budget.algorithm == 512
+        assert budget.total == budget.algorithm + budget.engine + budget.device
+        assert f"= {budget.total} samples" in budget.line()
+
+
+def test_controls_turned_while_playing_do_not_click():
+    """A ramp within a hop: the output's steps stay those of the signal, times the gain in force."""
+    t = np.arange(256 * 60) / 44100
+    x = np.stack([0.5 * np.sin(2 * np.pi * 200 * t)] * 2, axis=1).astype(np.float32)
+    steepest = np.abs(np.diff(x[:, 0])).max()
+    with Bench(one_clock(256, slack=SLACK), lambda n, column: 1.0) as bench:
+        out = []
+        for hop in range(60):
+            if hop == 20:
+                bench.controls.vocals_mute = 1
+            if hop == 30:
+                bench.controls.vocals_mute = 0
+            if hop == 40:
+                bench.controls.bypass = 1
+            out.append(bench.play(x[256 * hop : 256 * (hop + 1)]))
+        out.append(bench.play(np.zeros((SLACK + 1024, 2), np.float32)))
+        delay = bench.engine.latency.total
+    vocals = np.concatenate(out)[delay + 2048 : delay + 256 * 58, 0]
+    assert np.abs(vocals).min() == 0  # it was muted
+    assert np.abs(np.diff(vocals)).max() < steepest + 0.5 / 256 + 1e-3
