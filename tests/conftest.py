@@ -1,0 +1,46 @@
+"""Shared settings: where compiled code is cached, how hard hypothesis tries."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rtsep.compiled import use_cache
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+# Before anything imports numba. Child processes follow.
+use_cache(ROOT / ".pytest_cache" / "numba")
+
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# Compilation happens inside first examples: no deadlines. Derandomised: a run says the same twice.
+settings.register_profile(
+    "quick",
+    deadline=None,
+    derandomize=True,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile(
+    "thorough", parent=settings.get_profile("quick"), derandomize=False, max_examples=400
+)
+settings.load_profile(os.environ.get("RTSEP_HYPOTHESIS", "quick"))
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for model files that several tests share."""
+    yield tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(autouse=True)
+def _denormals() -> Iterator[None]:
+    """Undo what loading a model does to its thread: flushed denormals, which hypothesis rightly refuses."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)

@@ -1,0 +1,169 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtsep.controls import BY_NAME, TABLE
+from rtsep.dsp.router import DRY, FEEDS, INSTRUMENTAL, MIX, SOURCES, VOCALS, feed_levels, route
+from tests.dsp.twins import UNIT_ROUNDOFF, noise
+
+FRAMES = 96
+
+
+def values(**changes):
+    row = np.array([control.default for control in TABLE])
+    for name, value in changes.items():
+        row[list(BY_NAME).index(name)] = value
+    return row
+
+
+def levels(wet=1.0, dry_feeds=(VOCALS, MIX), **changes):
+    share = np.zeros(len(FEEDS))
+    share[list(dry_feeds)] = 1
+    out = np.full((len(FEEDS), SOURCES), np.nan)
+    feed_levels(values(**changes), wet, share, out)
+    return out
+
+
+def play(vocals, dry, to, previous=None):
+    feeds = np.full((len(FEEDS), *dry.shape), np.nan, np.float32)
+    route(vocals, dry, to.copy() if previous is None else previous, to, feeds)
+    return feeds
+
+
+def sources(seed=0, channels=2):
+    dry = noise(channels, FRAMES, seed, level=1.0)
+    mask = np.random.default_rng(seed + 1).uniform(-0.2, 1.2, dry.shape)
+    return (dry * mask).astype(np.float32), dry
+
+
+CONTROLS = st.fixed_dictionaries(
+    {},
+    optional={
+        "vocals_gain": st.floats(-60, 12),
+        "instrumental_gain": st.floats(-60, 12),
+        "vocals_mute": st.booleans(),
+        "vocals_solo": st.booleans(),
+        "instrumental_mute": st.booleans(),
+        "instrumental_solo": st.booleans(),
+        "blend": st.floats(0, 1),
+        "bypass": st.booleans(),
+    },
+)
+
+
+@given(st.integers(0, 999))
+def test_at_unity_vocals_pass_and_the_instrumental_is_mix_minus_vocals_to_the_last_bit(seed):
+    vocals, dry = sources(seed)
+    feeds = play(vocals, dry, levels())
+    assert np.array_equal(feeds[VOCALS], vocals)
+    assert np.array_equal(feeds[INSTRUMENTAL], dry - vocals)
+    assert np.array_equal(feeds[DRY], dry)
+
+
+@given(st.integers(0, 999))
+def test_at_unity_the_stems_add_up_to_the_input_within_their_own_rounding(seed):
+    vocals, dry = sources(seed)
+    feeds = play(vocals, dry, levels())
+    total = feeds[VOCALS].astype(float) + feeds[INSTRUMENTAL]
+    assert np.all(np.abs(total - dry) <= UNIT_ROUNDOFF * np.abs(feeds[INSTRUMENTAL].astype(float)))
+
+
+def test_sixteen_bit_audio_adds_up_bit_for_bit():
+    steps = np.random.default_rng(3)
+    dry = (steps.integers(-(2**15), 2**15, (2, FRAMES)) / 2**15).astype(np.float32)
+    vocals = (steps.integers(-(2**15), 2**15, (2, FRAMES)) / 2**15).astype(np.float32)
+    feeds = play(vocals, dry, levels())
+    assert np.array_equal(feeds[VOCALS] + feeds[INSTRUMENTAL], dry)
+
+
+@given(st.integers(0, 999), st.floats(0, 1), st.booleans(), st.floats(0, 1))
+def test_feeds_add_up_to_the_input_at_any_blend_bypass_and_wetness(seed, blend, bypass, wet):
+    vocals, dry = sources(seed)
+    feeds = play(vocals, dry, levels(wet, blend=blend, bypass=bypass)).astype(float)
+    # Each feed is rounded to float32 once, the instrumental before it once more; all are below 4.
+    assert np.abs(feeds[VOCALS] + feeds[INSTRUMENTAL] - dry).max() <= 4 * 4 * UNIT_ROUNDOFF
+    assert np.abs(feeds[MIX] - dry).max() <= 4 * 4 * UNIT_ROUNDOFF
+
+
+@given(CONTROLS, CONTROLS, st.integers(0, 99), st.floats(0, 1))
+def test_the_dry_feed_is_the_input_whatever_is_turned(before, after, seed, wet):
+    vocals, dry = sources(seed)
+    feeds = play(vocals, dry, levels(wet, **after), previous=levels(1.0, **before))
+    assert np.array_equal(feeds[DRY], dry)
+
+
+@given(CONTROLS, CONTROLS, st.integers(0, 99), st.floats(0, 1))
+def test_ramps_are_straight_lines_from_the_old_levels_to_the_new(before, after, seed, wet):
+    vocals, dry = sources(seed)
+    start, end = levels(1.0, **before), levels(wet, **after)
+    previous = start.copy()
+    feeds = play(vocals, dry, end, previous=previous)
+    t = np.arange(1, FRAMES + 1) / FRAMES
+    three = np.stack([vocals, dry - vocals, dry]).astype(float)
+    for f in range(len(FEEDS)):
+        line = start[f][:, None] + (end[f] - start[f])[:, None] * t
+        expected = np.einsum("sn,scn->cn", line, three)
+        size = np.einsum("sn,scn->cn", np.abs(line), np.abs(three)) + 1
+        assert np.all(np.abs(feeds[f] - expected) <= 3 * UNIT_ROUNDOFF * size * 4)
+    assert np.array_equal(previous, end)  # the next block starts where this one ended
+
+
+@given(st.lists(CONTROLS, min_size=2, max_size=6), st.integers(0, 99))
+def test_no_change_of_any_control_steps_by_more_than_its_ramp(settings, seed):
+    channels, frames = 1, 64
+    vocals, dry = np.full((channels, frames), 0.3, np.float32), np.full((channels, frames), 0.7, np.float32)
+    previous = levels(**settings[0])
+    heard, largest = [play(vocals, dry, previous.copy())], np.zeros(len(FEEDS))
+    for setting in settings[1:]:
+        to = levels(**setting)
+        largest = np.maximum(largest, np.abs(to - previous) @ np.array([0.3, 0.4, 0.7]) / frames)
+        heard.append(play(vocals, dry, to, previous))
+    steps = np.abs(np.diff(np.concatenate(heard, axis=2).astype(float), axis=2)).max(axis=(1, 2))
+    assert np.all(steps <= largest + 16 * UNIT_ROUNDOFF)  # rounding of levels up to 4
+
+
+@pytest.mark.parametrize("state", list(itertools.product([0, 1], repeat=4)), ids=str)
+def test_mute_and_solo(state):
+    vocals_mute, vocals_solo, instrumental_mute, instrumental_solo = state
+    out = levels(
+        vocals_mute=vocals_mute,
+        vocals_solo=vocals_solo,
+        instrumental_mute=instrumental_mute,
+        instrumental_solo=instrumental_solo,
+    )
+    # As on a desk: mute wins; once anything is soloed only what is soloed sounds.
+    any_solo = vocals_solo or instrumental_solo
+    vocals = float(not vocals_mute and (vocals_solo or not any_solo))
+    instrumental = float(not instrumental_mute and (instrumental_solo or not any_solo))
+    assert out[VOCALS].tolist() == [vocals, 0, 0]
+    assert out[INSTRUMENTAL].tolist() == [0, instrumental, 0]
+    assert out[MIX].tolist() == [vocals, instrumental, 0]
+    assert out[DRY].tolist() == [0, 0, 1]
+
+
+def test_gains_are_decibels_and_the_lowest_is_silence():
+    out = levels(vocals_gain=-20, instrumental_gain=6)
+    assert out[VOCALS, 0] == pytest.approx(0.1)
+    assert out[INSTRUMENTAL, 1] == pytest.approx(10 ** (6 / 20))
+    assert levels(vocals_gain=-144)[VOCALS, 0] == 0
+
+
+def test_unity_is_exactly_one():
+    assert levels()[VOCALS, 0] == 1 and levels()[INSTRUMENTAL, 1] == 1
+
+
+@pytest.mark.parametrize("setting", [{"bypass": 1}, {"blend": 0}, {"wet": 0.0}], ids=str)
+def test_dry_goes_to_the_feed_that_listens_and_nowhere_else(setting):
+    out = levels(dry_feeds=(INSTRUMENTAL,), **setting)
+    assert out[VOCALS].tolist() == [0, 0, 0]
+    assert out[INSTRUMENTAL].tolist() == [0, 0, 1]
+    assert out[MIX].tolist() == [0, 0, 0]
+    vocals, dry = sources()
+    assert np.array_equal(play(vocals, dry, out)[INSTRUMENTAL], dry)
+
+
+def test_bypass_ignores_gains_and_mutes():
+    assert np.array_equal(levels(bypass=1, vocals_mute=1, vocals_gain=-30), levels(bypass=1))

@@ -1,0 +1,83 @@
+"""Servers, live processes and studios that are gone when the test is, whatever it did.
+
+Nothing here imports libjack before a test asks for a server: without one the tests are skipped, not broken.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.liveprocess import LiveProcess, no_jack
+from tests.e2e.rig import Rig
+from tests.models import make_model
+
+if TYPE_CHECKING:
+    from tests.e2e.jackserver import JackServer
+    from tests.e2e.studio import Studio
+
+HOW_TO_GET = "apt-get install --no-install-recommends jackd2 libportaudio2"
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., JackServer]]:
+    """Starts private JACK servers: `start_server(rate=44100, period=256)`."""
+    if shutil.which("jackd") is None:
+        pytest.skip(f"no jackd on this machine (Debian, Ubuntu: {HOW_TO_GET})")
+    from tests.e2e.jackserver import JackServer
+
+    with ExitStack() as stack:
+        yield lambda **how: stack.enter_context(JackServer(**how))
+
+
+@pytest.fixture
+def start_live() -> Iterator[Callable[..., LiveProcess]]:
+    """Starts `rtsep live`: `start_live("--in", "mic", server=server)`; without one, no JACK server is found."""
+    with ExitStack() as stack:
+
+        def start(*arguments: Any, server: JackServer | None = None) -> LiveProcess:
+            environment = server.environment if server else no_jack()
+            live = LiveProcess(*map(str, arguments), environment=environment)
+            stack.callback(live.kill)
+            return live
+
+        yield start
+
+
+@pytest.fixture
+def open_studio(start_server: Any) -> Iterator[Callable[..., Studio]]:
+    """Opens players and recorders: `open_studio(server, outputs=2, inputs=4)`. Closed before their server."""
+    from tests.e2e.studio import Studio
+
+    with ExitStack() as stack:
+
+        def open_one(server: JackServer, **how: int) -> Studio:
+            studio = Studio(server, **how)
+            stack.callback(studio.close)
+            return studio
+
+        yield open_one
+
+
+@pytest.fixture
+def start_rig(start_server: Any, open_studio: Any, start_live: Any) -> Callable[..., Rig]:
+    """Starts a server, `rtsep live` on it and a studio: `start_rig("--bypass", period=64, inputs=2)`."""
+
+    def start(*arguments: Any, period: int = 256, rate: int = 44100, outputs: int = 2, inputs: int = 4) -> Rig:
+        server = start_server(period=period, rate=rate)
+        live = start_live("--in", "mic", *arguments, server=server)
+        studio = open_studio(server, outputs=outputs, inputs=inputs)
+        return Rig(server, live, studio, live.playing())
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def half_model(model_folder: Path) -> Path:
+    """A model that gives half of everything to the voice."""
+    return make_model(model_folder / "half.pt", "half")

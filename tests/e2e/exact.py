@@ -1,0 +1,85 @@
+"""Takes that must be exact, and what they are compared with."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from rtsep.demo import demo_song
+from tests.e2e.liveprocess import LiveProcess, faults
+
+if TYPE_CHECKING:  # needs libjack
+    from tests.e2e.studio import Studio, Take
+
+ATTEMPTS = 12
+"""Takes until one without an xrun must have come; a machine that never gets there fails the test."""
+
+SUM_TOLERANCE = 2e-7
+"""instrumental = mix - vocals is rounded once and its sum with vocals once: half a unit of the last place
+each, of values below 2 (2^-23 = 1.2e-7)."""
+
+
+def noise(frames: int, channels: int = 2, seed: int = 1) -> NDArray[np.float32]:
+    """Return white noise [frames, channels], half scale, every channel its own."""
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, (frames, channels)).astype(np.float32)
+
+
+@functools.cache
+def _song() -> tuple[NDArray[np.float32], int]:
+    return soundfile.read(demo_song(), dtype="float32", always_2d=True)
+
+
+def music(frames: int) -> NDArray[np.float32]:
+    """Return [frames, 2] of the demo song, from where its voice is in full flow."""
+    song, _ = _song()
+    start = len(song) // 2
+    return np.ascontiguousarray(song[start : start + frames, :2])
+
+
+def clean_take(live: LiveProcess, studio: Studio, played: NDArray[np.float32], tail: int) -> Take:
+    """Return the first take for which neither the server nor rtsep has counted a loss."""
+    tried: list[str] = []
+    for _ in range(ATTEMPTS):
+        before = live.fresh()
+        take = studio.take(played, tail)
+        after = live.fresh()
+        lost = faults(after) - faults(before)
+        if take.clean and lost == 0:
+            return take
+        tried.append(f"{take.xruns} xruns of the server, {lost} of rtsep")
+    raise AssertionError(f"no take without an xrun in {ATTEMPTS}: {tried}\n{live.lines[-1]}")
+
+
+def delayed(played: NDArray[np.float32], delay: int, frames: int) -> NDArray[np.float32]:
+    """Return `played` after `delay` frames of silence, `frames` long."""
+    whole = np.zeros((frames, played.shape[1]), np.float32)
+    count = min(len(played), frames - delay)
+    whole[delay : delay + count] = played[:count]
+    return whole
+
+
+def assert_equal(heard: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float, what: str) -> None:
+    """Assert equality within `tolerance`; says where the first difference is, and which delay would have fitted."""
+    worst = np.abs(heard.astype(np.float64) - expected).max(axis=1)
+    wrong = np.flatnonzero(worst > tolerance)
+    assert not len(wrong), (
+        f"{what}: {len(wrong)} of {len(worst)} frames differ, by up to {worst.max():.3g} (allowed {tolerance:.3g}), "
+        f"first at {wrong[0]}, last at {wrong[-1]}; the best fit is {best_shift(heard, expected)} frames later"
+    )
+
+
+def best_shift(heard: NDArray[np.float32], expected: NDArray[np.float32]) -> int:
+    """Return by how many frames `heard` lags `expected`, by correlation."""
+    size = 2 * len(heard)
+    spectrum = np.fft.rfft(heard[:, 0], size) * np.conj(np.fft.rfft(expected[:, 0], size))
+    lag = int(np.argmax(np.fft.irfft(spectrum, size)))
+    return lag - size if lag > size // 2 else lag
+
+
+def rms(sound: NDArray[np.float32]) -> float:
+    """Return the root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))

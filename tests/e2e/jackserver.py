@@ -1,0 +1,103 @@
+"""A private JACK server for one test: the dummy driver, a name of its own, gone with the test."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import itertools
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jack
+
+START_PATIENCE_S = 30.0
+_NUMBERS = itertools.count()
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, however that happens (Linux)."""
+    with contextlib.suppress(OSError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class JackServer:
+    """One jackd with two capture and four playback ports, synchronous so that a clean run is exact."""
+
+    def __init__(self, rate: int = 44100, period: int = 256, playback: int = 4, capture: int = 2) -> None:
+        self.rate, self.period = rate, period
+        self._playback, self._capture = playback, capture
+        self.name = f"rtsep-test-{os.getpid()}-{next(_NUMBERS)}"
+        self.log = Path(tempfile.gettempdir()) / f"{self.name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client's process needs to find this server and no other."""
+        return os.environ | {"JACK_DEFAULT_SERVER": self.name, "JACK_NO_AUDIO_RESERVATION": "1"}
+
+    def start(self) -> None:
+        """Start (again, under the same name) and wait until clients can come."""
+        command = ["jackd", "-n", self.name, "-R", "-S", "-d", "dummy", "-r", str(self.rate), "-p", str(self.period)]
+        command += ["-C", str(self._capture), "-P", str(self._playback)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                preexec_fn=die_with_parent,  # noqa: PLW1509
+            )
+        atexit.register(self.stop)
+        until = time.monotonic() + START_PATIENCE_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > until:
+                self.stop()
+                raise RuntimeError(f"jackd did not come up:\n{self.log.read_text()}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            client = self.client("probe")
+        except jack.JackError:
+            return False
+        client.close()
+        return True
+
+    def client(self, name: str) -> jack.Client:
+        """Open a client of this server."""
+        jack.set_error_function(lambda _: None)
+        jack.set_info_function(lambda _: None)
+        return jack.Client(name, no_start_server=True, servername=self.name)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """End the server, by its own process id, and wait for it."""
+        atexit.unregister(self.stop)
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(how)
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+
+    def remove(self) -> None:
+        """End the server and remove its log."""
+        self.stop()
+        self.log.unlink(missing_ok=True)
+
+    def __enter__(self) -> JackServer:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()

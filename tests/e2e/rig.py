@@ -1,0 +1,45 @@
+"""`rtsep live` between a player and a recorder on a private server, patched and playing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from tests.e2e.exact import clean_take, delayed
+from tests.e2e.liveprocess import Line, LiveProcess
+
+if TYPE_CHECKING:  # needs libjack
+    from tests.e2e.jackserver import JackServer
+    from tests.e2e.studio import Studio, Take
+
+STEM_PORTS = ("vocals_L", "vocals_R", "instrumental_L", "instrumental_R")
+
+
+@dataclass
+class Rig:
+    """What a test plays with."""
+
+    server: JackServer
+    live: LiveProcess
+    studio: Studio
+    line: Line  # the first one that said it plays
+
+    @property
+    def latency(self) -> int:
+        """The reported delay from input to output, in frames."""
+        return int(self.line["latency_samples"])
+
+    def patch(self, outputs: tuple[str, ...] = STEM_PORTS, inputs: tuple[str, ...] = ("in_0", "in_1")) -> None:
+        """Connect player and recorder with rtsep's ports, and nothing else with them."""
+        self.studio.isolate("rtsep")
+        self.studio.patch([f"rtsep:{name}" for name in inputs], [f"rtsep:{name}" for name in outputs])
+
+    def play(self, played: NDArray[Any]) -> Take:
+        """Play; return a take in which nothing was lost, long enough for the delay."""
+        return clean_take(self.live, self.studio, played, self.latency + 2 * self.server.period)
+
+    def expected(self, played: NDArray[Any], take: Take) -> NDArray[Any]:
+        """Return what a take of `played` must sum to: the same, the reported delay later, silence around it."""
+        return delayed(played, self.latency, len(take.sound))

@@ -1,0 +1,191 @@
+"""What stands around rtsep in a test: a player and a recorder on one JACK server, on one frame clock.
+
+Two clients and not one, for a client that hears itself closes a loop in JACK's graph, which JACK opens by
+delaying one of the connections by a period. Player -> rtsep -> recorder is a line: what the recorder gets
+in a cycle, it gets in that cycle. Both note the server's frame number, so the delay is read off, not fitted.
+
+Both process callbacks are compiled and need no GIL: a busy test process costs no frame.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import jack
+import llvmlite.binding
+import numpy as np
+from numba import carray, cfunc, types
+from numpy.typing import NDArray
+
+from tests.e2e.jackserver import JackServer
+
+llvmlite.binding.load_library_permanently("libjack.so.0")
+_get_buffer = types.ExternalFunction("jack_port_get_buffer", types.int64(types.int64, types.uint32))
+_frame_time = types.ExternalFunction("jack_last_frame_time", types.uint32(types.int64))
+_memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))
+_memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
+
+# Slots of a client's state.
+CLIENT = 0  # address of the jack_client_t
+START = 1  # frame number of sample 0; negative: idle
+FRAMES = 2  # samples to play or to record
+BUFFER = 3  # address of float32 [ports, FRAMES]
+RECORDS = 4  # whether this is the recorder
+EXPECTED = 5  # frame number the next call should have
+GAPS = 6  # calls that came with another one: the server skipped
+DONE = 7  # samples played or recorded
+PORTS = 8  # how many, then their addresses
+_SLOTS = PORTS + 1 + 16
+
+
+@cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
+def _process(frames, user):  # type: ignore[no-untyped-def]
+    state = carray(user, (_SLOTS,), np.int64)
+    count = np.int64(frames)
+    now = np.int64(_frame_time(state[CLIENT]))
+    if state[EXPECTED] >= 0 and now != state[EXPECTED]:
+        state[GAPS] += 1
+    state[EXPECTED] = (now + count) & 0xFFFFFFFF
+    start, total = state[START], state[FRAMES]
+    # The part of this call [first, first + there) that falls into the signal [0, total).
+    position = now - start
+    first = max(0, -position)
+    there = max(0, min(count, total - position) - first) if start >= 0 else 0
+    for port in range(state[PORTS]):
+        buffer = _get_buffer(state[PORTS + 1 + port], frames)
+        inside = state[BUFFER] + 4 * (port * total + position + first)
+        if state[RECORDS] != 0:
+            if there > 0:
+                _memcpy(inside, buffer + 4 * first, 4 * there)
+        else:
+            _memset(buffer, np.int32(0), 4 * count)
+            if there > 0:
+                _memcpy(buffer + 4 * first, inside, 4 * there)
+    state[DONE] += there
+    return np.int32(0)
+
+
+@dataclass
+class Take:
+    """What came back: `sound` [frames, recorder ports], sample n being of the frame at which `played` n went out."""
+
+    sound: NDArray[np.float32]
+    xruns: int  # that the server told of, and frame numbers skipped
+
+    @property
+    def clean(self) -> bool:
+        """Whether every frame went through."""
+        return self.xruns == 0
+
+
+@dataclass
+class _Client:
+    client: jack.Client
+    ports: list[Any]
+    state: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_SLOTS, np.int64))
+
+    def activate(self, records: bool) -> None:
+        ffi, lib = jack._ffi, jack._lib
+        self.state[CLIENT] = int(ffi.cast("intptr_t", self.client._ptr))
+        self.state[[START, EXPECTED]] = -1
+        self.state[RECORDS] = int(records)
+        self.state[PORTS] = len(self.ports)
+        for k, port in enumerate(self.ports):
+            self.state[PORTS + 1 + k] = int(ffi.cast("intptr_t", port._ptr))
+        callback = ffi.cast("JackProcessCallback", _process.address)
+        assert lib.jack_set_process_callback(self.client._ptr, callback, ffi.cast("void *", self.state.ctypes.data)) == 0
+        self.client.activate()
+
+
+class Studio:
+    """`outputs` ports that play and `inputs` ports that record, beside rtsep on `server`."""
+
+    def __init__(self, server: JackServer, outputs: int = 2, inputs: int = 4) -> None:
+        self.server = server
+        self._xruns = 0
+        player, recorder = server.client("player"), server.client("recorder")
+        self._player = _Client(player, [player.outports.register(f"out_{k + 1}") for k in range(outputs)])
+        self._recorder = _Client(recorder, [recorder.inports.register(f"in_{k + 1}") for k in range(inputs)])
+
+        @player.set_xrun_callback  # type: ignore[untyped-decorator,unused-ignore]
+        def xrun(_: float) -> None:
+            self._xruns += 1
+
+        self._player.activate(False)
+        self._recorder.activate(True)
+        self._closed = threading.Event()
+
+    # --- patching ----------------------------------------------------------------------------------
+
+    def ports(self, client: str) -> list[str]:
+        """Return the full names of the audio ports of `client`, in order of registration."""
+        return [name for name in self.all_ports() if name.startswith(f"{client}:")]
+
+    def all_ports(self) -> list[str]:
+        """Return the full names of all audio ports of the server."""
+        return [port.name for port in self._player.client.get_ports(is_audio=True)]
+
+    def connections(self, port: str) -> list[str]:
+        """Return what `port` is connected to."""
+        client = self._player.client
+        return [other.name for other in client.get_all_connections(client.get_port_by_name(port))]
+
+    def isolate(self, client: str) -> None:
+        """Undo every connection of `client`."""
+        patch = self._player.client
+        for name in self.ports(client):
+            port = patch.get_port_by_name(name)
+            for other in self.connections(name):
+                patch.disconnect(*((other, name) if port.is_input else (name, other)))
+
+    def patch(self, into: list[str], out_of: list[str]) -> None:
+        """Connect the player to the ports `into` and the ports `out_of` to the recorder, one each."""
+        for own, other in zip(self._player.ports, into, strict=False):
+            self._player.client.connect(own, other)
+        for own, other in zip(self._recorder.ports, out_of, strict=False):
+            self._recorder.client.connect(other, own)
+
+    # --- a take --------------------------------------------------------------------------------------
+
+    def take(self, played: NDArray[np.float32], tail: int) -> Take:
+        """Play `played` [frames, outputs]; record from its first frame on, and `tail` frames longer."""
+        player, recorder = self._player.state, self._recorder.state
+        signal = np.ascontiguousarray(played.T)
+        sound = np.zeros((len(self._recorder.ports), len(played) + tail), np.float32)
+        player[START] = recorder[START] = -1
+        for state, memory in ((player, signal), (recorder, sound)):
+            state[FRAMES], state[BUFFER], state[DONE] = memory.shape[1], memory.ctypes.data, 0
+        before = self._misses()
+        lead = round(0.1 * self.server.rate) + 4 * self.server.period
+        start = (self._player.client.last_frame_time + lead) & 0xFFFFFFFF
+        player[START] = recorder[START] = start
+        until = time.monotonic() + 4 * sound.shape[1] / self.server.rate + 10
+        while recorder[DONE] < sound.shape[1] and time.monotonic() < until:
+            time.sleep(0.02)
+            if self._misses() > before:  # no take any more; frames may be missing for ever
+                break
+        time.sleep(0.05)  # an xrun is told of by another thread
+        misses = self._misses() - before + int(recorder[DONE] < sound.shape[1])
+        player[START] = recorder[START] = -1
+        time.sleep(4 * self.server.period / self.server.rate)  # the callbacks have left the memory
+        return Take(np.ascontiguousarray(sound.T), misses)
+
+    def _misses(self) -> int:
+        return self._xruns + int(self._player.state[GAPS] + self._recorder.state[GAPS])
+
+    def close(self) -> None:
+        """Leave the server; a dead one is left behind."""
+        closer = threading.Thread(target=self._close, daemon=True)
+        closer.start()
+        closer.join(5)
+
+    def _close(self) -> None:
+        for part in (self._player, self._recorder):
+            try:
+                part.client.deactivate()
+                part.client.close()
+            except jack.JackError:
+                pass

@@ -1,0 +1,157 @@
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtsep.dsp.windows import PROFILES, Framing
+from rtsep.errors import ModelError
+from rtsep.model.contract import SCHEMA, ModelSpec
+from tests.models import make_spec
+
+
+def raw(**changes):
+    entries = json.loads(make_spec().to_json())
+    entries.update(changes)
+    return entries
+
+
+def without(name):
+    entries = raw()
+    del entries[name]
+    return entries
+
+
+FULL = {
+    "rates": (8192,),
+    "context_hops": 24,
+    "params": 123,
+    "macs_per_hop": 4_000_000,
+    "metrics": {"vocals SDR": 4.06, "clips": [1, 2], "command": "python -m train evaluate"},
+    "data": ("MUSDB18 (CC BY-NC-SA)", "own"),
+    "description": "Gr\u00fc\u00dfe, \u6b4c",
+}
+
+
+@given(
+    st.sampled_from(sorted(PROFILES)),
+    st.sampled_from([1, 2]),
+    st.integers(0, 9),
+    st.lists(st.integers(1, 10**6), min_size=1, max_size=4).map(tuple),
+    st.one_of(st.none(), st.integers(0, 100)),
+    st.text(max_size=30),
+)
+def test_json_round_trip_keeps_everything(profile, channels, lookahead, rates, context, description):
+    spec = make_spec(
+        "half", profile, channels, lookahead, rates=rates, context_hops=context, description=description
+    )
+    assert ModelSpec.from_json(spec.to_json()) == spec
+
+
+def test_json_round_trip_of_a_full_spec():
+    spec = make_spec(**FULL)
+    again = ModelSpec.from_json(spec.to_json().encode())
+    assert again == spec
+    assert isinstance(again.rates, tuple) and again.metrics["clips"] == [1, 2]
+
+
+def test_the_spec_names_every_entry_in_its_json():
+    assert set(raw()) == {field.name for field in dataclasses.fields(ModelSpec)}
+
+
+def test_optional_entries_may_be_left_out():
+    entries = without("metrics")
+    del entries["context_hops"]
+    assert ModelSpec.from_json(json.dumps(entries)) == make_spec()
+
+
+@pytest.mark.parametrize("name", ["name", "system", "n_fft", "synthesis", "hop", "state_size"])
+def test_a_missing_entry_is_named(name):
+    with pytest.raises(ModelError, match=f"entry '{name}' is missing"):
+        ModelSpec.from_json(json.dumps(without(name)))
+
+
+def test_an_unknown_entry_is_named_with_the_nearest_word():
+    with pytest.raises(ModelError, match=r"unknown entry 'lookahead'; did you mean 'lookahead_hops'"):
+        ModelSpec.from_json(json.dumps(raw(lookahead=2)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", 3),
+        ("name", None),
+        ("n_fft", "2048"),
+        ("n_fft", 2048.0),
+        ("n_fft", True),
+        ("state_size", None),
+        ("context_hops", "all"),
+        ("rates", 44100),
+        ("rates", ["44100"]),
+        ("rates", [True]),
+        ("targets", "vocals"),
+        ("data", [1]),
+        ("metrics", []),
+        ("schema", True),
+    ],
+)
+def test_a_mistyped_entry_is_named_with_its_value(name, value):
+    with pytest.raises(ModelError) as error:
+        ModelSpec.from_json(json.dumps(raw(**{name: value})))
+    assert f"entry '{name}' is {value!r}" in str(error.value)
+
+
+@pytest.mark.parametrize("schema", [SCHEMA + 1, 0, None, "1"])
+def test_another_schema_is_refused_before_its_entries_are_looked_at(schema):
+    with pytest.raises(ModelError, match=f"schema {schema} is not what this rtsep plays"):
+        ModelSpec.from_json(json.dumps(raw(schema=schema, something_new=1)))
+
+
+def test_no_schema_at_all_is_refused():
+    with pytest.raises(ModelError, match="schema None"):
+        ModelSpec.from_json(json.dumps(without("schema")))
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", b"\xff\xfe\x00", "[" * 5])
+def test_what_is_not_json_is_refused(text):
+    with pytest.raises(ModelError, match="not JSON"):
+        ModelSpec.from_json(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"spec"'])
+def test_what_is_not_an_object_is_refused(text):
+    with pytest.raises(ModelError, match="not a JSON object"):
+        ModelSpec.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"n_fft": 2000}, "n_fft 2000: must be a power of two"),
+        ({"synthesis": 4096}, "synthesis 4096"),
+        ({"hop": 300}, "hop 300: must divide"),
+        ({"stereo": "quad"}, "stereo 'quad' is none of left-right, mid-side"),
+        ({"channels": 3}, "3 channels; 1 or 2 are played"),
+        ({"channels": 1, "stereo": "left-right"}, "one channel hears the mid"),
+        ({"targets": ("drums",)}, r"targets \['drums'\]"),
+        ({"state_size": -1}, "cannot be negative"),
+        ({"lookahead_hops": -1}, "cannot be negative"),
+        ({"rates": ()}, r"rates \[\] are no sample rates"),
+        ({"rates": (44100, 0)}, "no sample rates"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_by_name(changes, words):
+    with pytest.raises(ModelError, match=words):
+        make_spec(**changes)
+
+
+def test_latency_bins_and_framing_follow_from_the_sizes():
+    spec = make_spec(profile="studio", lookahead=3)
+    assert spec.framing == Framing(4096, 2048, 512)
+    assert (spec.bins, spec.latency) == (2049, 2048 + 3 * 512)
+
+
+def test_a_spec_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make_spec().hop = 1

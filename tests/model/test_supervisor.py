@@ -1,0 +1,229 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rtsep
+from rtsep.errors import ModelError, ModelProcessError
+from rtsep.model import supervisor as supervision
+from rtsep.model.supervisor import ModelSupervisor
+from rtsep.realtime import slots as rings
+from rtsep.realtime.atomics import acquire
+from rtsep.realtime.slots import READY, SLOTS, SharedSlots
+from tests.models import expected_mask, make_model, make_spec
+
+ROOT = Path(rtsep.__file__).parents[1]
+PATIENCE_S = 60.0  # for what must happen; only a failing test waits that long
+SPEC = make_spec("echo", "stage")
+
+
+def alive(pid):
+    """Tell whether process `pid` runs; one that ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(holds, what):
+    until = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < until, f"{PATIENCE_S:g} s passed and not: {what}"
+        time.sleep(0.005)
+
+
+class Player:
+    """The hop loop's side of the slots: publishes columns and holds each mask against its column."""
+
+    def __init__(self, shared, kind="echo"):
+        self.exchange, self.kind = shared.exchange, kind
+        self.number, self.noise = 0, np.random.default_rng(5)
+        self.since_start = 0
+
+    def publish(self):
+        column = self.noise.normal(0, 0.5, (SPEC.channels, SPEC.bins, 2)).astype(np.float32)
+        self.exchange.columns[self.number % SLOTS] = column
+        rings.publish_column(self.exchange, self.number)
+        self.number += 1
+        return column
+
+    def play(self, count):
+        """Publish one column after the other, wait for each mask, assert that it is the right one."""
+        for _ in range(count):
+            number, column = self.number, self.publish()
+            wait_until(
+                lambda number=number: rings.mask_is_there(self.exchange, number), f"mask of column {number}"
+            )
+            expected = expected_mask(self.kind, self.since_start, column)
+            assert np.array_equal(self.exchange.masks[number % SLOTS], expected), f"mask of column {number}"
+            self.since_start += 1
+
+
+@pytest.fixture
+def shared():
+    shared = SharedSlots.create(SPEC.channels, SPEC.bins)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture(scope="module")
+def model(model_folder):
+    return lambda kind: make_model(model_folder / f"supervised-{kind}.rtsep", kind, profile="stage")
+
+
+def is_ready(shared):
+    return acquire(shared.exchange.header, rings.MODEL_STATE) == READY
+
+
+def test_a_model_answers_in_order_survives_being_killed_and_hung_and_leaves_when_told(shared, model):
+    supervisor = ModelSupervisor(shared, model("state-counter"), "cpu")
+    player = Player(shared, "state-counter")
+    try:
+        supervisor.start()
+        wait_until(lambda: is_ready(shared), "ready")
+        first = supervisor.pid
+        assert alive(first) and first != os.getpid()
+        player.play(3 * SLOTS // 2)  # every slot, some twice; the counter tells a lost or doubled column
+
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: supervisor.restarts == 1, "a restart after kill -9")
+        wait_until(lambda: is_ready(shared), "ready again after kill -9")
+        second = supervisor.pid
+        assert second != first and not alive(first)
+        player.since_start = 0  # a new process starts from a zero state
+        player.play(20)
+
+        os.kill(second, signal.SIGSTOP)
+
+        # One column each 50 ms: longer than the supervisor's looks are apart, as a window of 2048 may be.
+        def restarted():
+            player.publish()
+            time.sleep(0.05)
+            return supervisor.restarts == 2
+
+        wait_until(restarted, "a restart after SIGSTOP")
+        assert not alive(second)
+        wait_until(lambda: is_ready(shared), "ready again after SIGSTOP")
+        player.since_start = 0
+        player.play(20)
+        third = supervisor.pid
+    finally:
+        supervisor.stop()
+    assert not alive(third)
+    assert supervisor.restarts == 2
+    # at rest it is nobody's duty to start it again
+    time.sleep(0.1)
+    assert supervisor.restarts == 2 and supervisor.pid == third
+
+
+def test_an_idle_model_is_no_hung_model_and_a_stopped_process_is_made_to_leave(shared, model, monkeypatch):
+    monkeypatch.setattr(supervision, "HANG_PATIENCE_S", 0.3)
+    monkeypatch.setattr(supervision, "_IDLE_AFTER_S", 0.1)
+    supervisor = ModelSupervisor(shared, model("echo"), "cpu")
+    player = Player(shared)
+    try:
+        supervisor.start()
+        wait_until(lambda: is_ready(shared), "ready")
+        player.play(5)
+        time.sleep(1.0)  # three times the patience without a column
+        assert supervisor.restarts == 0
+        player.play(5)
+        assert supervisor.restarts == 0
+        # behind by less than a ring: each column is answered all the same
+        columns = [player.publish() for _ in range(SLOTS - 4)]
+        last = player.number - 1
+        wait_until(lambda: rings.mask_is_there(shared.exchange, last), "the last of many masks")
+        for back, column in enumerate(reversed(columns)):
+            mask = shared.exchange.masks[(last - back) % SLOTS]
+            assert np.array_equal(mask, expected_mask("echo", 0, column))
+        assert acquire(shared.exchange.header, rings.MODEL_SKIPPED) == 0
+        pid = supervisor.pid
+        os.kill(pid, signal.SIGSTOP)
+    finally:
+        supervisor.stop()
+    assert not alive(pid)
+
+
+def test_a_model_that_fell_a_ring_behind_starts_anew_at_the_newest_column(shared, model):
+    supervisor = ModelSupervisor(shared, model("state-counter"), "cpu")
+    player = Player(shared, "state-counter")
+    try:
+        supervisor.start()
+        wait_until(lambda: is_ready(shared), "ready")
+        player.play(3)
+        os.kill(supervisor.pid, signal.SIGSTOP)
+        for _ in range(SLOTS + 10):
+            player.publish()
+        os.kill(supervisor.pid, signal.SIGCONT)
+        newest = player.number - 1
+        wait_until(lambda: rings.mask_is_there(shared.exchange, newest), "the newest mask")
+        assert acquire(shared.exchange.header, rings.MODEL_SKIPPED) == SLOTS + 9
+        assert not shared.exchange.masks[newest % SLOTS].any()  # the count begins at 0 again
+        player.since_start = 1
+        player.play(5)
+        assert supervisor.restarts == 0
+    finally:
+        supervisor.stop()
+
+
+def test_a_program_that_starts_to_raise_is_started_again(shared, model):
+    supervisor = ModelSupervisor(shared, model("raises-later"), "cpu")
+    player = Player(shared, "raises-later")
+    try:
+        supervisor.start()
+        wait_until(lambda: is_ready(shared), "ready")
+        player.play(40)
+        player.publish()  # the 41st column of its life
+        wait_until(lambda: supervisor.restarts == 1 and is_ready(shared), "a restart")
+        player.since_start = 0
+        player.play(3)
+    finally:
+        supervisor.stop()
+
+
+def test_a_broken_model_is_refused_with_what_its_process_says(shared, model):
+    supervisor = ModelSupervisor(shared, model("raises"), "cpu")
+    with pytest.raises(ModelError) as error:
+        supervisor.start()
+    assert "a program that raises" in str(error.value)
+    pid = supervisor.pid
+    supervisor.stop()
+    assert not alive(pid)
+
+
+def test_a_process_that_ends_before_it_is_ready_is_an_error_with_its_exit_code(shared):
+    supervisor = ModelSupervisor(shared, Path("unused"), "cpu")
+    supervisor._command = [sys.executable, "-c", "raise SystemExit(3)"]
+    with pytest.raises(
+        ModelProcessError, match=r"ended before it was ready \(exit code 3\); try it by hand: "
+    ):
+        supervisor.start()
+    supervisor.stop()
+
+
+PARENT = """
+import subprocess, sys
+command = [sys.executable, "-m", "rtsep.model.process", *sys.argv[1:]]
+child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+print(child.stdout.readline(), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_the_model_leaves_when_its_parent_is_gone(shared, model):
+    command = [sys.executable, "-c", PARENT, str(shared.path), str(model("ones")), "cpu"]
+    parent = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pid = json.loads(parent.stdout.readline())["ready"]
+    wait_until(lambda: is_ready(shared), "ready")
+    assert alive(pid)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not alive(pid), "the model leaving after its parent")
+    parent.stdin.close()
+    parent.stdout.close()

@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from rtsep.dsp.windows import Framing
+from tests.train.conftest import FRAMING, NET
+from train.gate import run_steps
+from train.loss import LossConfig, masked_loss, masked_loss_reference, target_of
+from train.nets.causal import Causal, CausalConfig
+from train.nets.causal_program import CausalProgram
+from train.nets.scan import gated_scan, gated_scan_reference
+from train.stft import analyse, frames_of, left_right, mid_side, played_columns, synthesise, windows
+
+
+def test_scan_is_its_twin_forward_and_backward():
+    torch.manual_seed(0)
+    pre = torch.randn(3, 9, 2, 15, requires_grad=True)
+    weight = torch.randn(3, 9, 2, 5)
+    results = []
+    for scan in (gated_scan, gated_scan_reference):
+        pre.grad = None
+        out = scan(pre)
+        (out * weight).sum().backward()
+        results.append((out.detach(), pre.grad.clone()))
+    torch.testing.assert_close(results[0], results[1], atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("framing", [FRAMING, Framing(256, 256, 64)])
+def test_loss_is_its_twin_forward_and_backward(framing):
+    torch.manual_seed(1)
+    config = LossConfig(segment_hops=8)
+    analysis, synthesis = windows(framing)
+    waves = torch.randn(2, 2, 2, framing.n_fft + 20 * framing.hop) * 0.1
+    waves[:, 1] += waves[:, 0]
+    waves[1, 0] = 0  # no voice
+    target = target_of(waves, framing, analysis, config)
+    logits = torch.randn(target.mix.shape[-2], 2, 2, framing.bins - 1, requires_grad=True)
+    results = []
+    for loss in (masked_loss, masked_loss_reference):
+        logits.grad = None
+        total, heard = loss(logits, target, framing, synthesis, config)
+        (2 * total).backward()
+        results.append((total.detach(), heard.detach(), logits.grad.clone()))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+
+
+def test_loss_stops_paying_for_easy_silence():
+    config = LossConfig(segment_hops=8)
+    analysis, synthesis = windows(FRAMING)
+    waves = torch.randn(1, 2, 2, FRAMING.n_fft + 20 * FRAMING.hop)
+    waves[:, 0] = 0
+    target = target_of(waves, FRAMING, analysis, config)
+    shape = (target.mix.shape[-2], 1, 2, FRAMING.bins - 1)
+    logits = [torch.full(shape, level) for level in (-4.0, -6.0, -12.0)]
+    losses = [masked_loss(each, target, FRAMING, synthesis, config)[1] for each in logits]
+    assert losses[0] - losses[1] > 2 * (losses[1] - losses[2]) > 0
+    assert losses[2] == pytest.approx(-25.2, abs=0.3)
+
+
+def test_stft_gives_the_signal_back_late_by_the_latency():
+    analysis, synthesis = windows(FRAMING)
+    wave = torch.randn(2, 3001)
+    columns = played_columns(mid_side(wave), FRAMING, analysis)
+    played = left_right(synthesise(columns, FRAMING, synthesis))
+    lag = FRAMING.latency
+    torch.testing.assert_close(played[:, lag : lag + 3001], wave, atol=1e-5, rtol=1e-5)
+    assert analyse(wave, FRAMING, analysis).shape[-2] == frames_of(3001, FRAMING)
+
+
+def test_program_equals_training_form():
+    torch.manual_seed(2)
+    net = Causal(NET).eval()
+    net.fit_features(torch.randn(50, NET.bins, 4) * 2 - 5)
+    program = CausalProgram(net).eval()
+    columns = torch.randn(40, 2, FRAMING.bins, 2) * torch.logspace(-4, 1, 40)[:, None, None, None]
+    with torch.no_grad():
+        wanted = net.masks(columns)
+        torch.testing.assert_close(program.offline(columns), wanted, atol=1e-5, rtol=0)
+        torch.testing.assert_close(run_steps(program, columns, program.state_size), wanted, atol=1e-5, rtol=0)
+
+
+def test_masks_know_nothing_of_the_future():
+    torch.manual_seed(3)
+    net = Causal(NET).eval()
+    columns = torch.randn(20, 2, FRAMING.bins, 2)
+    changed = columns.clone()
+    changed[11:] = float("nan")
+    with torch.no_grad():
+        assert torch.equal(net.masks(columns)[:11], net.masks(changed)[:11])
+
+
+def test_default_net_is_of_the_size_it_was_designed_for():
+    net = Causal()
+    assert 0.5e6 < sum(p.numel() for p in net.parameters()) < 0.9e6
+    assert 4e6 < net.macs < 6e6
+
+
+def test_bands_must_cover_the_bins():
+    with pytest.raises(ValueError, match="bands cover"):
+        CausalConfig(groups=((4, 8),))

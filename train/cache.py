@@ -1,0 +1,96 @@
+"""The decoded audio as one memory-mapped file: what training reads instead of thousands of encoded ones.
+
+`audio.i16` holds every stem, interleaved 16-bit frames at 44.1 kHz, one after another;
+`index.json` says which song and stem lies where. Reading a random excerpt costs a page fault, no decoder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import InputFileError
+
+RATE = 44100  # Hz of everything in the cache
+AUDIO, INDEX = "audio.i16", "index.json"
+INDEX_VERSION = 1
+
+
+def default_cache() -> Path:
+    """Where the cache lies unless told otherwise: the platform's cache folder, never the repository."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    return Path(base) / "rtsep-train"
+
+
+@dataclass(frozen=True)
+class Stem:
+    """Where one decoded stem lies in `audio.i16`."""
+
+    start: int  # int16 values from the beginning of the file
+    frames: int
+    channels: int  # 1 or 2
+
+
+@dataclass(frozen=True)
+class Song:
+    """One recording and its stems, which share a time axis where there are several."""
+
+    name: str
+    source: str  # data set, as in tracks.tsv
+    split: str  # "train" or "valid"
+    kind: str  # "stems" (vocals + several), "pair" (vocals + accompaniment), "voice", "music"
+    licence: str
+    band_hz: float  # above this the encoded file holds nothing
+    stems: dict[str, Stem]
+
+    @property
+    def frames(self) -> int:
+        """Length that all stems share, in frames."""
+        return min(stem.frames for stem in self.stems.values())
+
+
+class AudioCache:
+    """Read access to a prepared cache; cheap to open, safe to share between processes."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            raw = json.loads((folder / INDEX).read_text())
+            self._audio = np.memmap(folder / AUDIO, np.int16, "r")
+        except (OSError, ValueError) as error:
+            todo = "run 'python -m train prepare'"
+            raise InputFileError(f"{folder}: no training cache ({error}); {todo}") from None
+        if raw.get("version") != INDEX_VERSION:
+            raise InputFileError(f"{folder}: a cache of another version; run 'python -m train prepare' again")
+        self.songs = [song_from_json(entry) for entry in raw["songs"]]
+
+    def select(self, split: str, *kinds: str) -> list[Song]:
+        """Songs of a split, of the given kinds (all when none is given)."""
+        return [s for s in self.songs if s.split == split and (not kinds or s.kind in kinds)]
+
+    def read(self, song: Song, stem: str, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
+        """Return [2, frames] in -1..1; mono is doubled, what lies beyond the end is silence."""
+        where = song.stems[stem]
+        wanted = where.frames - start if frames is None else frames
+        held = max(0, min(wanted, where.frames - start))
+        begin = where.start + start * where.channels
+        values = self._audio[begin : begin + held * where.channels].reshape(held, where.channels)
+        out = np.zeros((2, wanted), np.float32)
+        out[:, :held] = values.T.astype(np.float32) / 32768.0
+        return out
+
+
+def song_to_json(song: Song) -> dict[str, object]:
+    """Return what `index.json` holds of a song."""
+    return dataclasses.asdict(song)
+
+
+def song_from_json(entry: dict[str, Any]) -> Song:
+    """Inverse of `song_to_json`."""
+    return Song(**{**entry, "stems": {name: Stem(**where) for name, where in entry["stems"].items()}})

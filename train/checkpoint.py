@@ -1,0 +1,66 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, never half written."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rtsep.dsp.windows import Framing
+from rtsep.errors import ModelError
+from train.nets.causal import Causal, CausalConfig
+
+FILE = "checkpoint.pt"
+VERSION = 1
+
+
+@dataclass
+class Checkpoint:
+    """State of a run. Mixtures depend on (seed, rank, step) alone: `step` is the generator's state."""
+
+    config: CausalConfig
+    net: dict[str, Tensor]
+    average: dict[str, Tensor]  # exponential moving average of `net`: what is exported
+    optimiser: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    elapsed_s: float = 0.0  # of training, validation not counted
+    audio_s: float = 0.0  # heard by all processes together
+    history: list[dict[str, float]] = field(default_factory=list)  # one entry a validation
+
+    def average_net(self) -> Causal:
+        """The net with the averaged weights, in evaluation mode."""
+        net = Causal(self.config)
+        net.load_state_dict(self.average)
+        net.eval()
+        return net
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write `folder`/checkpoint.pt; a crash while writing leaves the previous one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    raw = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
+    raw["config"] = dataclasses.asdict(checkpoint.config)
+    partial = folder / (FILE + ".part")
+    torch.save({"version": VERSION, **raw}, partial)
+    partial.replace(folder / FILE)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint (a file, or the folder of a run)."""
+    file = path / FILE if path.is_dir() else path
+    try:
+        raw = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(f"{file}: no such checkpoint; 'python -m train fit' writes one") from None
+    except Exception as error:  # torch raises half a dozen kinds for a broken file
+        raise ModelError(f"{file}: not a checkpoint, or a broken one ({error})") from None
+    if not isinstance(raw, dict) or raw.pop("version", None) != VERSION:
+        raise ModelError(f"{file}: not a checkpoint of this version of train")
+    config = raw.pop("config")
+    config["framing"] = Framing(**config["framing"])
+    config["groups"] = tuple((count, size) for count, size in config["groups"])
+    return Checkpoint(config=CausalConfig(**config), **raw)
