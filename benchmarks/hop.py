@@ -28,7 +28,7 @@ from rtsep.controls import Controls
 from rtsep.demo import demo_song
 from rtsep.dsp.router import FEEDS
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
-from rtsep.model.loader import Stepper, load_model
+from rtsep.model.loader import Stepper, load_model, take_this_thread
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 
 STAGES = ("analysis", "model", "synthesis", "whole")
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--core", type=int, help="pin to this core")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    take_this_thread()
     model = load_model(find_model(arguments.model))
     if arguments.core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {arguments.core})

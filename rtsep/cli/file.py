@@ -64,8 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         AudioReader(arguments.inputs[0]).close()
     make_folder(arguments.output)
     package = read_package(find_model(arguments.model))
-    from rtsep.model.loader import Stepper  # brings torch: not before the arguments hold
+    from rtsep.model.loader import Stepper, take_this_thread  # brings torch: not before the arguments hold
 
+    take_this_thread()
     model = Stepper(package, arguments.device)
     console = Console(stderr=True)
     failure = 0

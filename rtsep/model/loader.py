@@ -21,18 +21,25 @@ WARM_UP_STEPS = 12
 """Steps before the first real one: TorchScript profiles and compiles during its first calls."""
 
 
+def take_this_thread() -> None:
+    """Set torch up for one thread that does nothing else: a hop is too short to share among threads.
+
+    For programs of our own; whoever uses the library decides for itself.
+    """
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
 class Stepper:
     """A loaded model and its state: one column in, one mask out, in the caller's own buffers."""
 
     def __init__(self, package: ModelPackage, device: str = "cpu") -> None:
         """Load, check and warm up `package`; raises `ModelError` with the reason.
 
-        `device` is "cpu" or "cuda". One torch thread is used on the CPU: a hop is too short to share.
+        `device` is "cpu" or "cuda".
         """
         if device == "cuda" and not torch.cuda.is_available():
             raise ModelError("--device cuda: torch finds no CUDA device here; use --device cpu")
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
         self.spec: ModelSpec = package.spec
         self._device = torch.device(device)
         self._module = _load(package.path, self._device)

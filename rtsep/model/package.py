@@ -103,7 +103,9 @@ def _open(content: bytes) -> tuple[ModelSpec, Golden]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         specs = [name for name in archive.namelist() if name.endswith("/extra/spec.json")]
         if not specs:
-            raise ModelError("an archive without a model spec; export it with 'python -m train export'")
+            raise ModelError(
+                "an archive without a model spec, or a truncated one; export it with 'python -m train export'"
+            )
         sealed = json.loads(archive.read(specs[0]))
         if not isinstance(sealed, dict) or not isinstance(sealed.get("spec"), dict):
             raise ModelError("its spec is of an unknown form; export the model again")

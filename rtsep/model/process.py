@@ -1,6 +1,6 @@
 """The model in a process of its own: nothing that Python does elsewhere can delay a mask from here.
 
-    python -m rtsep.model.process SLOTS MODEL DEVICE
+    python -m rtsep.model.process SLOTS MODEL DEVICE PARENT
 
 Answers every column of the shared slots in order. Speaks one JSON line on standard output: `{"ready":
 ...}` or `{"error": ...}`. Leaves when told to, or when its parent is gone.
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from rtsep.errors import ModelError
-from rtsep.model.loader import Stepper
+from rtsep.model.loader import Stepper, take_this_thread
 from rtsep.model.package import read_package
 from rtsep.realtime import priority, slots
 from rtsep.realtime.atomics import acquire, release
@@ -64,8 +64,13 @@ def _compile(exchange: slots.Exchange) -> None:
 def main() -> int:
     """Load, report, serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
-    slots_path, model_path, device = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    parent = os.getppid()
+    slots_path, model_path, device, parent = (
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        sys.argv[3],
+        int(sys.argv[4]),
+    )
+    take_this_thread()
     try:
         package = read_package(model_path)
         model = Stepper(package, device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -17,6 +19,8 @@ from rtsep.realtime.slots import SharedSlots
 
 START_PATIENCE_S = 60.0  # a cold disk and a first compilation
 HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
+QUICK_DEATH_S = 10.0  # who dies so soon after its start may do so again: the next try waits,
+RETRY_STEP_S, RETRY_MOST_S = 1.0, 10.0  # this much longer each time, and no longer than that
 _LOOK_EVERY_S = 0.02
 _IDLE_AFTER_S = 0.5  # no column for so long: nobody plays. Longer than any hop (768 at 8192 Hz takes 0.094 s)
 
@@ -26,13 +30,16 @@ class ModelSupervisor:
 
     def __init__(self, shared: SharedSlots, model: Path, device: str) -> None:
         self._shared = shared
-        self._command = [sys.executable, "-m", "rtsep.model.process", str(shared.path), str(model), device]
+        arguments = (shared.path, model, device, os.getpid())
+        self._command = [sys.executable, "-m", "rtsep.model.process", *map(str, arguments)]
         self._header = shared.exchange.header
         self._process: subprocess.Popen[str] | None = None
         self._watcher: threading.Thread | None = None
         self._leaving = threading.Event()
-        self._columns_seen, self._column_came = -1, 0.0
+        self._columns_seen, self._column_came, self._steps_seen = -1, 0.0, -1
+        self._spawned = self._progressed = 0.0  # when
         self.restarts = 0
+        self.last_error = ""  # of a process that has ended
         self.real_time = False
 
     def start(self) -> None:
@@ -67,6 +74,7 @@ class ModelSupervisor:
 
     def _spawn(self) -> None:
         release(self._header, slots.MODEL_STATE, slots.STARTING)
+        self._spawned = time.monotonic()
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
@@ -91,29 +99,43 @@ class ModelSupervisor:
         return said
 
     def _watch(self) -> None:
-        last_steps, last_progress = -1, time.monotonic()
+        failures = 0  # in a row, each soon after its start
+        self._progressed = time.monotonic()
         while not self._leaving.wait(_LOOK_EVERY_S):
             assert self._process
-            steps = acquire(self._header, slots.MODEL_STEPS)
             now = time.monotonic()
-            waiting = acquire(self._header, slots.COLUMNS) > 0 and (
-                acquire(self._header, slots.MODEL_STATE) == slots.READY
-            )
-            streaming = self._columns_come(now)
-            if steps != last_steps or not waiting or not streaming:
-                last_steps, last_progress = steps, now
-            hung = now - last_progress > HANG_PATIENCE_S
-            if hung:
+            if self._is_stuck(now):
                 self._process.kill()
                 self._process.wait()
-            if self._process.poll() is not None:
-                release(self._header, slots.MODEL_STATE, slots.DOWN)
-                self.restarts += 1
-                self._spawn()
-                last_steps, last_progress = steps, now
+            if self._process.poll() is None:
+                continue
+            release(self._header, slots.MODEL_STATE, slots.DOWN)
+            self.last_error = self._last_words()
+            failures = failures + 1 if now - self._spawned < QUICK_DEATH_S else 0
+            self.restarts += 1
+            if self._leaving.wait(min(failures * RETRY_STEP_S, RETRY_MOST_S)):
+                return
+            self._spawn()
 
-    def _columns_come(self, now: float) -> bool:
-        columns = acquire(self._header, slots.COLUMNS)
+    def _is_stuck(self, now: float) -> bool:
+        """Tell whether the process has had its time: to become ready, or to answer columns that come."""
+        if not self.ready:
+            self._progressed = now
+            return now - self._spawned > START_PATIENCE_S
+        columns, steps = acquire(self._header, slots.COLUMNS), acquire(self._header, slots.MODEL_STEPS)
         if columns != self._columns_seen:
             self._columns_seen, self._column_came = columns, now
-        return now - self._column_came < _IDLE_AFTER_S
+        played = columns > 0 and now - self._column_came < _IDLE_AFTER_S
+        if steps != self._steps_seen or not played:
+            self._steps_seen, self._progressed = steps, now
+        return now - self._progressed > HANG_PATIENCE_S
+
+    def _last_words(self) -> str:
+        """Return what the process that has ended said was wrong, if it did."""
+        assert self._process and self._process.stdout
+        lines = self._process.stdout.read().splitlines()
+        self._process.stdout.close()
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                return str(json.loads(line).get("error", ""))
+        return f"ended with code {self._process.returncode}"

@@ -270,6 +270,39 @@ def test_controls_are_heard():
     assert np.array_equal(dry[VOCALS, :, latency:], delayed)
 
 
+@pytest.mark.parametrize(
+    ("setting", "share"),
+    [
+        ({}, 0.5),
+        ({"threshold": 0.8}, 0.5 * (0.5 / 0.8) ** 2),
+        ({"threshold": 0.4}, 0.5),
+        ({"mask": 1, "threshold": 0.4}, 1.0),
+        ({"mask": 1, "threshold": 0.6}, 0.0),
+        ({"gate": 0.6}, 0.0),
+        ({"gate": 0.4}, 0.5),
+        ({"smoothing": 10.0}, 0.5),
+    ],
+    ids=str,
+)
+def test_mask_controls_are_heard(setting, share):
+    x = noise(2, 20000)
+    stems, latency = separate(x, 44100, "half", controls=Controls(**setting))
+    settled = 8000  # more than twelve time constants of the smoothing
+    heard, delayed = stems[VOCALS, :, latency + settled :], x[:, settled : x.shape[1] - latency]
+    assert decibels(heard - share * delayed, delayed) < -100  # e^-12 of 0.5 is -110 dB
+
+
+def test_smoothing_takes_its_time_at_the_models_rate():
+    x = noise(2, 20000)
+    stems, _ = separate(x, 48000, "ones", controls=Controls(smoothing=50.0))
+    framing = PROFILES["live"]
+    columns = whole_stft(x, framing)
+    rise = 1 - np.exp(-1000 * framing.hop * np.arange(1, len(columns) + 1) / (48000 * 50.0))
+    reference = whole_istft(columns * rise[:, None, None], framing)[:, : x.shape[1] - framing.hop]
+    heard = stems[VOCALS, :, framing.hop :]
+    assert decibels(heard[:, : reference.shape[1]] - reference[:, : heard.shape[1]], x) < -110
+
+
 def test_a_separator_starts_its_model_afresh():
     model = PlainModel("state-counter")
     x = noise(2, 5000)

@@ -208,8 +208,8 @@ def test_a_process_that_ends_before_it_is_ready_is_an_error_with_its_exit_code(s
 
 
 PARENT = """
-import subprocess, sys
-command = [sys.executable, "-m", "rtsep.model.process", *sys.argv[1:]]
+import os, subprocess, sys
+command = [sys.executable, "-m", "rtsep.model.process", *sys.argv[1:], str(os.getpid())]
 child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 print(child.stdout.readline(), flush=True)
 sys.stdin.readline()
@@ -227,3 +227,44 @@ def test_the_model_leaves_when_its_parent_is_gone(shared, model):
     wait_until(lambda: not alive(pid), "the model leaving after its parent")
     parent.stdin.close()
     parent.stdout.close()
+
+
+def test_a_model_that_cannot_start_again_is_tried_until_it_can_and_says_why(shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(supervision, "RETRY_STEP_S", 0.1)
+    path = make_model(tmp_path / "m.pt", "half", profile="stage")
+    whole = path.read_bytes()
+    supervisor = ModelSupervisor(shared, path, "cpu")
+    player = Player(shared, "half")
+    try:
+        supervisor.start()
+        wait_until(lambda: is_ready(shared), "ready")
+        path.write_bytes(whole[:100])
+        os.kill(supervisor.pid, signal.SIGKILL)
+        wait_until(lambda: supervisor.restarts >= 3, "several tries")
+        assert "truncated" in supervisor.last_error
+        assert not supervisor.ready
+        path.write_bytes(whole)
+        wait_until(lambda: is_ready(shared), "ready again")
+        player.play(3)
+    finally:
+        supervisor.stop()
+
+
+def test_a_process_that_hangs_before_it_is_ready_is_replaced(shared, model, monkeypatch):
+    supervisor = ModelSupervisor(shared, model("echo"), "cpu")
+    player = Player(shared, "echo")
+    try:
+        supervisor.start()
+        wait_until(lambda: is_ready(shared), "ready")
+        first = supervisor.pid
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: supervisor.pid != first, "a second process")
+        second = supervisor.pid
+        os.kill(second, signal.SIGSTOP)  # long before torch is loaded
+        monkeypatch.setattr(supervision, "START_PATIENCE_S", 0.5)
+        wait_until(lambda: supervisor.pid != second, "a third process")
+        monkeypatch.setattr(supervision, "START_PATIENCE_S", 60.0)
+        wait_until(lambda: is_ready(shared), "ready again")
+        player.play(3)
+    finally:
+        supervisor.stop()
