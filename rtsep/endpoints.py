@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtsep.audio import jack_ports, portaudio
+from rtsep.audio import devices
+from rtsep.audio.devices import Device, check_format
 from rtsep.audio.engine import Format
-from rtsep.audio.portaudio import Device, check_format
 from rtsep.audio.virtual import VirtualDevice
 from rtsep.audiofile import AudioReader
 from rtsep.demo import demo_song
@@ -58,7 +58,6 @@ class Ends:
     input: Device | None
     output: Device | None  # None: virtual
     form: Format
-    client_name: str  # on a JACK server
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -76,10 +75,9 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None) -> Ends:
     notes: list[str] = []
     source = before.source if before else _open_source(options.input)
     wants_virtual = options.out_device == VIRTUAL
-    client_name = jack_ports.free_client_name(options.client_name)
     if not (source and wants_virtual):
         try:
-            portaudio.initialise(client_name)
+            devices.look()
         except DeviceError as error:
             if source is None or options.out_device is not None:
                 raise
@@ -124,7 +122,7 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None) -> Ends:
         options.slack,
         round(declared * rate),
     )
-    return Ends(source, input_device, output, form, client_name, notes)
+    return Ends(source, input_device, output, form, notes)
 
 
 def _open_source(text: str) -> AudioReader | None:
@@ -155,19 +153,19 @@ def _open_source(text: str) -> AudioReader | None:
 
 def _find_input(text: str) -> Device:
     if text != "mic":
-        return portaudio.find_device(text, "input")
-    device = portaudio.default_device("input")
+        return devices.find_device(text, "input")
+    device = devices.default_device("input")
     if device is None:
         raise DeviceError("there is no input device; connect one, or try --in demo")
     return device
 
 
 def _find_output(text: str | None) -> Device | None:
-    return portaudio.default_device("output") if text is None else portaudio.find_device(text, "output")
+    return devices.default_device("output") if text is None else devices.find_device(text, "output")
 
 
 def _in_map(options: LiveOptions, source: AudioReader | None, device: Device | None) -> list[int]:
-    there = source.channels if source else device.inputs if device else 0
+    there = source.channels if source else device.channels("input") if device else 0
     chosen = options.in_channels or tuple(range(1, min(2, there) + 1))
     for channel in chosen:
         if channel > there:
@@ -181,7 +179,7 @@ def _in_map(options: LiveOptions, source: AudioReader | None, device: Device | N
 def _out_map(options: LiveOptions, output: Device | None, channels: int) -> list[int]:
     """Lay the routed feeds on device channels; a mono signal goes to both sides of a pair."""
     width = max(2, channels)
-    there = output.outputs if output else None
+    there = output.channels("output") if output else None
     route = options.out
     if route is None:
         route = "both" if there is None or there >= 2 * width else "vocals"
@@ -226,9 +224,9 @@ def _choose_rate(
 
 def _block(options: LiveOptions, device: Device | None, notes: list[str]) -> int:
     if device and device.is_jack:
-        period = jack_ports.period()
-        if period is None:
-            raise DeviceError("the JACK server does not answer; is it still running?")
+        server = devices.jack_server()
+        assert server
+        period = server.period
         if options.block not in (None, period):
             note = f"--block {options.block}: the JACK server decides, its period is {period}"
             if note not in notes:

@@ -7,23 +7,30 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtsep.audio import jack_ports
 from rtsep.audio import rings as r
+from rtsep.audio.devices import Device
 from rtsep.audio.engine import Engine
-from rtsep.audio.portaudio import Stream, within
+from rtsep.audio.portaudio import Stream
 from rtsep.audio.source import FileSource
 from rtsep.audio.virtual import VirtualDevice
 from rtsep.controls import Controls
 from rtsep.endpoints import Ends, LiveOptions, resolve_ends
 from rtsep.errors import DeviceError, OutputError
+from rtsep.foreign import within
 from rtsep.model.package import ModelPackage
 from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime import priority
 from rtsep.realtime.slots import SharedSlots
 from rtsep.report.counters import Tally
 from rtsep.report.recorder import Recorder
+
+if TYPE_CHECKING:
+    from rtsep.audio.jack_stream import JackStream  # needs libjack
+
+    AnyStream = Stream | JackStream
 
 LOST_AFTER_S = 1.0
 """A device that has not called for so long is gone."""
@@ -80,6 +87,7 @@ class LiveSession:
                 "pid": self._supervisor.pid,
                 "restarts": self._supervisor.restarts,
                 "ready": self._supervisor.ready,
+                "error": self._supervisor.last_error,
             },
             "real_time": self.engine.real_time,
             "memory_locked": self.memory_locked,
@@ -89,12 +97,17 @@ class LiveSession:
 
     def start_model(self) -> None:
         """Start the model process and compile what runs without the GIL, side by side."""
-        compiler = threading.Thread(target=self.engine.compile)
+        compiler = threading.Thread(target=self._compile)
         compiler.start()
         try:
             self._supervisor.start()
         finally:
             compiler.join()
+
+    def _compile(self) -> None:
+        self.engine.compile()
+        if any(end.is_jack for end in (self.ends.input, self.ends.output) if end):
+            from rtsep.audio import jack_stream  # noqa: F401 (compiles, or loads what was)
 
     def run(self) -> None:
         """Play until the end; a device that goes away is waited for, unless told otherwise."""
@@ -137,7 +150,7 @@ class LiveSession:
                 self._source = FileSource(self.ends.source, form.rate, channels)
             self._source.start(engine.state, engine.input_ring)
         engine.start()
-        streams: list[Stream] = []
+        streams: list[AnyStream] = []
         virtual: VirtualDevice | None = None
         try:
             streams = self._open_streams()
@@ -146,10 +159,8 @@ class LiveSession:
                 virtual.start()
             for stream in streams:
                 stream.start()
-            if streams:
-                self._name_ports()
             self.state = "playing"
-            return self._watch(recorder)
+            return self._watch(recorder, streams)
         finally:
             for stream in streams:
                 stream.close()
@@ -161,7 +172,7 @@ class LiveSession:
             if recorder:
                 self._stop_recorder(recorder)
 
-    def _watch(self, recorder: Recorder | None) -> str | None:
+    def _watch(self, recorder: Recorder | None, streams: list[AnyStream]) -> str | None:
         """Wait for the end; return the reason if a device stops calling."""
         engine = self.engine
         left = self._frames_left()
@@ -177,6 +188,9 @@ class LiveSession:
             frames = engine.read(r.OUT_FRAMES)
             if frames not in (0, engine.form.out_block):
                 return f"the device has changed its block from {engine.form.out_block} to {frames} frames"
+            for stream in streams:
+                if stream.lost:
+                    return stream.lost
             now = time.monotonic()
             for slot in clocks:
                 calls = engine.read(slot)
@@ -195,24 +209,33 @@ class LiveSession:
 
     # --- devices ---------------------------------------------------------------------------------------
 
-    def _open_streams(self) -> list[Stream]:
-        ends, form, state = self.ends, self.ends.form, self.engine.state
+    def _open_streams(self) -> list[AnyStream]:
+        ends, form = self.ends, self.ends.form
         inputs = (ends.input, max(form.in_map) + 1) if ends.input else None
         outputs = (ends.output, len(form.out_map)) if ends.output else None
         if inputs and outputs and not form.two_clocks:
-            return [Stream(self.engine, state, inputs, outputs, form.rate, form.block)]
+            return [self._open(inputs, outputs, form.rate, form.block)]
         streams = []
         if inputs:
-            streams.append(Stream(self.engine, state, inputs, None, form.rate, form.block))
+            streams.append(self._open(inputs, None, form.rate, form.block))
         if outputs:
-            streams.append(Stream(self.engine, state, None, outputs, form.out_rate, form.out_block))
+            streams.append(self._open(None, outputs, form.out_rate, form.out_block))
         return streams
 
-    def _name_ports(self) -> None:
-        if self.ends.output and self.ends.output.is_jack:
-            form = self.ends.form
-            names = jack_ports.output_names(form.out_map, form.channels)
-            jack_ports.name_outputs(self.ends.client_name, names, self.options.connect)
+    def _open(
+        self, inputs: tuple[Device, int] | None, outputs: tuple[Device, int] | None, rate: int, block: int
+    ) -> AnyStream:
+        engine, options, form = self.engine, self.options, self.ends.form
+        if not any(end[0].is_jack for end in (inputs, outputs) if end):
+            heard, played = (((end[0].index, end[1]) if end else None) for end in (inputs, outputs))
+            return Stream(engine, engine.state, heard, played, rate, block)
+        from rtsep.audio.jack_stream import JackStream  # needs libjack
+
+        names = jack_ports.output_names(form.out_map, form.channels) if outputs else []
+        return JackStream(
+            engine, engine.state, options.client_name, inputs[1] if inputs else 0, names,
+            engine.latency.total, options.connect,
+        )  # fmt: skip
 
     def _wait_for_devices(self) -> bool:
         """Look for the lost devices until they are back (True) or the session is to end (False)."""

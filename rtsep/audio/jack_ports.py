@@ -1,8 +1,8 @@
-"""What PortAudio cannot say to a JACK server: the period, and ports with names a musician can patch."""
+"""A JACK server seen from outside: whether there is one, what it offers, how our ports are called on it."""
 
 from __future__ import annotations
 
-import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 from rtsep.dsp.router import FEEDS
@@ -10,7 +10,18 @@ from rtsep.dsp.router import FEEDS
 SIDES = ("L", "R")
 
 
-def _client(name: str) -> Any:
+@dataclass(frozen=True)
+class JackServer:
+    """What a server says of itself."""
+
+    rate: int  # Hz
+    period: int  # frames
+    captures: int  # physical ports
+    playbacks: int
+
+
+def open_client(name: str) -> Any:
+    """Open a client (a `jack.Client`); the server makes its name unique. Raises where there is none."""
     import jack
 
     jack.set_error_function(lambda _: None)
@@ -18,33 +29,35 @@ def _client(name: str) -> Any:
     return jack.Client(name, no_start_server=True)
 
 
-def period() -> int | None:
-    """Return the server's frames per period, or None where no server answers."""
+def library() -> str:
+    """Return the name by which libjack is loaded."""
+    import jack
+
+    return str(jack._libname)
+
+
+def address(of: Any) -> int:
+    """Return the address of what a `jack.Client` or one of its ports stands for."""
+    import jack
+
+    return int(jack._ffi.cast("intptr_t", of._ptr))
+
+
+def find_server() -> JackServer | None:
+    """Return the running server, or None where there is none (or no libjack)."""
     try:
-        client = _client("rtsep-query")
+        client = open_client("rtsep-query")
     except Exception:
         return None
     try:
-        return int(client.blocksize)
+        return JackServer(
+            int(client.samplerate),
+            int(client.blocksize),
+            len(client.get_ports(is_audio=True, is_physical=True, is_output=True)),
+            len(client.get_ports(is_audio=True, is_physical=True, is_input=True)),
+        )
     finally:
         client.close()
-
-
-def free_client_name(wanted: str) -> str:
-    """Return `wanted`, or `wanted-2`, ... where another client of the server has it."""
-    try:
-        client = _client("rtsep-query")
-    except Exception:
-        return wanted
-    try:
-        taken = {port.name.split(":")[0] for port in client.get_ports()}
-    finally:
-        client.close()
-    name, number = wanted, 1
-    while name in taken:
-        number += 1
-        name = f"{wanted}-{number}"
-    return name
 
 
 def output_names(out_map: tuple[int, ...], channels: int) -> list[str]:
@@ -60,26 +73,3 @@ def output_names(out_map: tuple[int, ...], channels: int) -> list[str]:
         name = f"{feed}_{SIDES[side]}" if channels <= 2 and side < 2 else f"{feed}_{channel + 1}"
         names.append(name if name not in names else f"{name}_{device + 1}")
     return names
-
-
-def name_outputs(client_name: str, names: list[str], connect: bool) -> None:
-    """Rename PortAudio's `client_name:out_0 ...` to `names`; undo its own connections unless `connect`.
-
-    Inputs keep PortAudio's `in_0`, `in_1`. Without a server, or where names are taken, nothing happens:
-    names are a comfort.
-    """
-    try:
-        client = _client(f"{client_name}-names")
-    except Exception:
-        return
-    with contextlib.suppress(Exception):
-        if not connect:
-            for port in client.get_ports(is_audio=True):
-                if not port.name.startswith(f"{client_name}:"):
-                    continue
-                for other in client.get_all_connections(port):
-                    ends = (other, port) if port.is_input else (port, other)
-                    client.disconnect(*ends)
-        for index, name in enumerate(names):
-            client.get_port_by_name(f"{client_name}:out_{index}").shortname = name
-    client.close()

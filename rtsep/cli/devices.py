@@ -8,7 +8,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from rtsep.audio import portaudio
+from rtsep.audio import devices
 from rtsep.errors import DeviceError
 from rtsep.surfaces import midi
 
@@ -21,12 +21,12 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the devices."""
     note = ""
-    found: list[portaudio.Device] = []
-    defaults: dict[str, portaudio.Device | None] = {"mic": None, "out": None}
+    found: list[devices.Device] = []
+    defaults: dict[str, devices.Device | None] = {"mic": None, "out": None}
     try:
-        portaudio.initialise()
-        found = portaudio.devices()
-        defaults = {"mic": portaudio.default_device("input"), "out": portaudio.default_device("output")}
+        devices.look()
+        found = devices.devices()
+        defaults = {"mic": devices.default_device("input"), "out": devices.default_device("output")}
     except DeviceError as error:
         note = str(error)
     ports = midi.input_ports()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtsep.quiet import quiet_stderr
+from rtsep.foreign import quiet_stderr
 
 
 @dataclass(frozen=True)

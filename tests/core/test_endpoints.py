@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtsep.audio.portaudio import Device
+from rtsep.audio.devices import Device
 from rtsep.dsp.router import INSTRUMENTAL, MIX, VOCALS
 from rtsep.endpoints import LiveOptions, _in_map, _out_map
 from rtsep.errors import DeviceError, UsageError

@@ -77,6 +77,11 @@ class JackServer:
         jack.set_info_function(lambda _: None)
         return jack.Client(name, no_start_server=True, servername=self.name)
 
+    def send(self, number: int) -> None:
+        """Send the server a signal, if it still runs."""
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
+
     def stop(self, how: int = signal.SIGTERM) -> None:
         """End the server, by its own process id, and wait for it."""
         atexit.unregister(self.stop)

@@ -9,6 +9,7 @@ Both process callbacks are compiled and need no GIL: a busy test process costs n
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from dataclasses import dataclass, field
@@ -133,6 +134,14 @@ class Studio:
         client = self._player.client
         return [other.name for other in client.get_all_connections(client.get_port_by_name(port))]
 
+    def latency(self, port: str, mode: int) -> tuple[int, int]:
+        """Return least and most frames from the sound card to `port` (mode 0) or from there to it (mode 1)."""
+        handle = jack._ffi.cast("intptr_t", self._player.client.get_port_by_name(port)._ptr)
+        span = (ctypes.c_uint32 * 2)()
+        libjack = ctypes.CDLL("libjack.so.0")
+        libjack.jack_port_get_latency_range(ctypes.c_void_p(int(handle)), mode, ctypes.byref(span))
+        return span[0], span[1]
+
     def isolate(self, client: str) -> None:
         """Undo every connection of `client`."""
         patch = self._player.client
@@ -147,6 +156,11 @@ class Studio:
             self._player.client.connect(own, other)
         for own, other in zip(self._recorder.ports, out_of, strict=False):
             self._recorder.client.connect(other, own)
+
+    def connect(self, *cables: tuple[str, str]) -> None:
+        """Connect ports of others, each cable from an output to an input."""
+        for source, target in cables:
+            self._player.client.connect(source, target)
 
     # --- a take --------------------------------------------------------------------------------------
 

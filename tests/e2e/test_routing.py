@@ -9,6 +9,7 @@ from tests.e2e.exact import SUM_TOLERANCE, assert_equal, music, noise, rms
 pytestmark = pytest.mark.jack
 
 FRAMES = 30_000
+CAPTURE, PLAYBACK = 0, 1  # JackCaptureLatency, JackPlaybackLatency
 
 
 def test_bypass_gives_the_input_at_the_same_delay(start_rig):
@@ -85,6 +86,13 @@ def test_without_it_the_ports_are_connected_to_the_sound_card(start_rig):
     assert rig.studio.connections("vox (1:in_0") == ["system:capture_1"]
     assert rig.studio.connections("vox (1:vocals_L") == ["system:playback_1"]
     assert rig.studio.connections("vox (1:instrumental_R") == ["system:playback_4"]
+
+
+def test_the_server_hears_of_our_latency(start_rig, half_model):
+    rig = start_rig("--out", "both", "--model", half_model, period=64)
+    for mode, ours, theirs in ((CAPTURE, "vocals_R", "system:capture_2"), (PLAYBACK, "in_0", "system:playback_1")):
+        beyond = rig.studio.latency(theirs, mode)
+        assert rig.studio.latency(f"rtsep:{ours}", mode) == tuple(rig.latency + frames for frames in beyond)
 
 
 def test_a_second_session_leaves_the_first_one_alone(start_rig, start_live):

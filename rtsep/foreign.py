@@ -1,11 +1,12 @@
-"""Silence for C libraries that report on standard error what is no concern of the user."""
+"""Guards around foreign libraries: against their chatter on standard error, and against their hanging."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
@@ -21,3 +22,11 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def within(seconds: float, action: Callable[[], None]) -> bool:
+    """Run `action` on a thread of its own; return whether it came back within `seconds`."""
+    thread = threading.Thread(target=action, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()

@@ -1,0 +1,212 @@
+"""A stream on a JACK server: a client of our own that runs the audio callback's functions, compiled.
+
+Not through PortAudio: its JACK driver asserts, when it ends, that the server lets it go, so a server that
+dies takes the program with it; it cannot name ports, and it keeps to itself that a server shuts down or
+changes its period. Needs libjack when it is imported.
+
+Every function that JACK calls is compiled, also the rare ones: one in Python would need the GIL while whoever
+holds it may be waiting for the server, which waits for us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+
+import llvmlite.binding
+import numpy as np
+from numba import carray, cfunc, njit, types
+from numpy.typing import NDArray
+
+from rtsep.audio import jack_ports
+from rtsep.audio import rings as r
+from rtsep.audio.callback import give_output, take_input, take_source
+from rtsep.audio.portaudio import CLOSE_PATIENCE_S
+from rtsep.errors import DeviceError
+from rtsep.foreign import within
+from rtsep.realtime.atomics import acquire, address_of, as_pointer, store_release
+
+llvmlite.binding.load_library_permanently(jack_ports.library())
+_port_buffer = types.ExternalFunction("jack_port_get_buffer", types.int64(types.int64, types.uint32))
+_LATENCY_RANGE = types.void(types.int64, types.int32, types.voidptr)
+_get_latency = types.ExternalFunction("jack_port_get_latency_range", _LATENCY_RANGE)
+_set_latency = types.ExternalFunction("jack_port_set_latency_range", _LATENCY_RANGE)
+
+# Slots of a stream.
+_STATE = 0  # address of the engine's slots
+_PERIOD = 1  # frames a call that the engine was built for
+_LOST = 2  # why it plays no more: a key of _REASONS, or 0
+_LATENCY = 3  # frames from our inputs to our outputs
+_RANGE = 4  # a jack_latency_range_t: uint32 min, max
+_IN_BLOCK = 5  # address of float32 [period, inputs]
+_OUT_BLOCK = 6  # address of float32 [period, outputs]
+_INPUTS = 7  # how many
+_OUTPUTS = 8
+_PORTS = 9  # addresses of the inputs, then of the outputs
+_MOST_PORTS = 128
+_SLOTS = _PORTS + _MOST_PORTS
+
+_SHUT_DOWN, _NEW_PERIOD = 1, 2
+_REASONS = {
+    _SHUT_DOWN: "the JACK server has shut down",
+    _NEW_PERIOD: "the JACK server has changed its period",
+}
+
+_CAPTURE = 0  # JackCaptureLatency: how old a port's signal is; the other one: how long until it is heard
+
+
+@njit(cache=True, nogil=True)
+def _samples(port: int, frames: int) -> np.ndarray:
+    """Return the samples of a port in this call, [frames]."""
+    return carray(as_pointer(_port_buffer(port, frames)), (frames,), np.float32)
+
+
+@cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
+def _process(frames, user):  # type: ignore[no-untyped-def]
+    slots = carray(user, (_SLOTS,), np.int64)
+    state = carray(as_pointer(slots[_STATE]), (r.SLOT_COUNT,), np.int64)
+    inputs, outputs, count = slots[_INPUTS], slots[_OUTPUTS], np.int64(frames)
+    if count > slots[_PERIOD]:  # the server is changing; this engine is about to be replaced
+        store_release(slots, _LOST, _NEW_PERIOD)
+        for k in range(outputs):
+            _samples(slots[_PORTS + inputs + k], count)[:] = 0
+        return np.int32(0)
+    if inputs > 0:
+        taken = carray(as_pointer(slots[_IN_BLOCK]), (count, inputs), np.float32)
+        for k in range(inputs):
+            heard = _samples(slots[_PORTS + k], count)
+            for i in range(count):
+                taken[i, k] = heard[i]
+        take_input(state, slots[_IN_BLOCK], count, 0)
+    elif state[r.HAS_SOURCE] != 0:
+        take_source(state, count)
+    if outputs > 0:
+        give_output(state, slots[_OUT_BLOCK], count, 0)
+        given = carray(as_pointer(slots[_OUT_BLOCK]), (count, outputs), np.float32)
+        for k in range(outputs):
+            played = _samples(slots[_PORTS + inputs + k], count)
+            for i in range(count):
+                played[i] = given[i, k]
+    return np.int32(0)
+
+
+@cfunc(types.void(types.voidptr), nopython=True, cache=True)
+def _shut_down(user):  # type: ignore[no-untyped-def]
+    store_release(carray(user, (_SLOTS,), np.int64), _LOST, _SHUT_DOWN)
+
+
+@cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
+def _period_is(frames, user):  # type: ignore[no-untyped-def]
+    slots = carray(user, (_SLOTS,), np.int64)
+    if np.int64(frames) != slots[_PERIOD]:
+        store_release(slots, _LOST, _NEW_PERIOD)
+    return np.int32(0)
+
+
+@cfunc(types.int32(types.voidptr), nopython=True, cache=True)
+def _xrun(user):  # type: ignore[no-untyped-def]
+    slots = carray(user, (_SLOTS,), np.int64)
+    state = carray(as_pointer(slots[_STATE]), (r.SLOT_COUNT,), np.int64)
+    state[r.IN_OVERFLOWS if slots[_INPUTS] > 0 else r.OUT_UNDERFLOWS] += 1  # _process leaves them alone
+    return np.int32(0)
+
+
+@cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)
+def _latency_is(mode, user):  # type: ignore[no-untyped-def]
+    """Tell the server what we add, so that a DAW can make up for it."""
+    slots = carray(user, (_SLOTS,), np.int64)
+    inputs, outputs = slots[_INPUTS], slots[_OUTPUTS]
+    forth = np.int64(mode) == _CAPTURE
+    first_known, known = (0, inputs) if forth else (inputs, outputs)
+    first_told, told = (inputs, outputs) if forth else (0, inputs)
+    where = as_pointer(address_of(slots, _RANGE))
+    low, high = np.int64(-1), np.int64(0)
+    for k in range(known):
+        _get_latency(slots[_PORTS + first_known + k], mode, where)
+        least, most = slots[_RANGE] & 0xFFFFFFFF, slots[_RANGE] >> 32
+        low = least if low < 0 else min(low, least)
+        high = max(high, most)
+    slots[_RANGE] = (max(low, 0) + slots[_LATENCY]) | (high + slots[_LATENCY]) << 32
+    for k in range(told):
+        _set_latency(slots[_PORTS + first_told + k], mode, where)
+
+
+class JackStream:
+    """Our client. Same use as `rtsep.audio.portaudio.Stream`."""
+
+    def __init__(
+        self,
+        owner: object,
+        state: NDArray[np.int64],
+        client_name: str,
+        inputs: int,
+        outputs: list[str],
+        latency: int,
+        connect: bool,
+    ) -> None:
+        """Join the server with ports `in_0`, `in_1` ... and `outputs`; `connect` them to the sound card.
+
+        `owner` is whatever owns the memory that `state` points to; `latency` is what the server is told.
+        """
+        self._memory = (owner, state)  # must outlive the stream
+        self._connect = connect
+        self._slots = np.zeros(_SLOTS, np.int64)
+        try:
+            self._client = jack_ports.open_client(client_name)
+        except Exception:
+            raise DeviceError("the JACK server does not answer; is it still running?") from None
+        try:
+            period = int(self._client.blocksize)
+            self._inputs = [self._client.inports.register(f"in_{k}") for k in range(inputs)]
+            self._outputs = [self._client.outports.register(name) for name in outputs]
+        except Exception as error:
+            self.close()
+            raise DeviceError(f"the JACK server refuses our ports ({error})") from None
+        self._blocks = [np.zeros((period, max(1, n)), np.float32) for n in (inputs, len(outputs))]
+        slots = self._slots
+        slots[_STATE] = state.ctypes.data
+        slots[_PERIOD], slots[_LATENCY] = period, latency
+        slots[_IN_BLOCK], slots[_OUT_BLOCK] = (block.ctypes.data for block in self._blocks)
+        slots[_INPUTS], slots[_OUTPUTS] = inputs, len(outputs)
+        for k, port in enumerate(self._inputs + self._outputs):
+            slots[_PORTS + k] = jack_ports.address(port)
+
+    @property
+    def lost(self) -> str | None:
+        """Why it plays no more, as the server has told; None while it plays."""
+        return _REASONS.get(int(acquire(self._slots, _LOST)))
+
+    def start(self) -> None:
+        """Let the calls come, and connect."""
+        libjack = ctypes.CDLL(jack_ports.library())
+        us = ctypes.c_void_p(jack_ports.address(self._client))
+        for function, callback in (
+            (libjack.jack_set_process_callback, _process),
+            (libjack.jack_set_buffer_size_callback, _period_is),
+            (libjack.jack_set_xrun_callback, _xrun),
+            (libjack.jack_set_latency_callback, _latency_is),
+            (libjack.jack_on_shutdown, _shut_down),
+        ):
+            function(us, ctypes.c_void_p(callback.address), ctypes.c_void_p(self._slots.ctypes.data))
+        try:
+            self._client.activate()
+        except Exception:
+            raise DeviceError("the JACK server does not let us play; is it still running?") from None
+        if not self._connect:
+            return
+        with contextlib.suppress(Exception):  # someone else may be patching, too
+            captures = self._client.get_ports(is_audio=True, is_physical=True, is_output=True)
+            playbacks = self._client.get_ports(is_audio=True, is_physical=True, is_input=True)
+            for capture, own in zip(captures, self._inputs, strict=False):
+                self._client.connect(capture, own)
+            for own, playback in zip(self._outputs, playbacks, strict=False):
+                self._client.connect(own, playback)
+
+    def close(self) -> bool:
+        """Leave the server; returns False where it never lets us, and the client had to be left behind."""
+
+        def leave() -> None:
+            with contextlib.suppress(Exception):
+                self._client.close()
+
+        return within(CLOSE_PATIENCE_S, leave)

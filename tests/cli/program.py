@@ -1,0 +1,54 @@
+"""`rtsep` as a user runs it: a process, what it says, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 240.0  # a first run compiles
+
+
+@dataclass
+class Outcome:
+    """How a run ended."""
+
+    code: int
+    out: list[str]  # lines of standard output
+    said: list[str]  # lines of standard error
+
+    @property
+    def json(self) -> list[dict[str, Any]]:
+        """Standard output, read as one JSON object a line."""
+        return [json.loads(line) for line in self.out]
+
+
+def rtsep(*arguments: object, cwd: Path = ROOT, **environment: str) -> Outcome:
+    """Run `rtsep ARGUMENTS` where no JACK server is to be found."""
+    nowhere = {"JACK_DEFAULT_SERVER": "rtsep-test-none", "JACK_NO_START_SERVER": "1", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-m", "rtsep", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        cwd=cwd,
+        env=os.environ | nowhere | environment,
+    )
+    return Outcome(run.returncode, run.stdout.splitlines(), run.stderr.splitlines())
+
+
+def assert_refused(outcome: Outcome, code: int, *parts: str) -> None:
+    """Assert one line on standard error, with `parts` in it, nothing else, and the exit code `code`."""
+    assert outcome.code == code, outcome
+    assert outcome.out == []
+    said = [line for line in outcome.said if "getting ready" not in line]
+    assert len(said) == 1, said
+    assert said[0].startswith("rtsep"), said[0]
+    for part in parts:
+        assert part in said[0], f"'{part}' is not in: {said[0]}"

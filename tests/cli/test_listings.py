@@ -1,0 +1,73 @@
+"""`rtsep devices` and `rtsep models`: what there is, for people and for programs."""
+
+from __future__ import annotations
+
+import hashlib
+
+from rtsep.model.catalog import find_model
+from tests.cli.program import rtsep
+from tests.models import make_model
+
+
+def test_devices_are_listed_as_json():
+    outcome = rtsep("devices", "--json")
+    assert outcome.code == 0
+    assert outcome.said == []
+    (line,) = outcome.json
+    assert set(line) >= {"devices", "mic", "out", "midi"}
+    for device in line["devices"]:
+        assert set(device) >= {"index", "name", "api", "inputs", "outputs", "rate"}
+    indices = [device["index"] for device in line["devices"]]
+    assert line["mic"] is None or line["mic"] in indices
+    assert line["out"] is None or line["out"] in indices
+
+
+def test_devices_are_listed_for_people():
+    outcome = rtsep("devices")
+    assert outcome.code == 0
+    assert outcome.said == []
+    assert "MIDI" in "\n".join(outcome.out)
+
+
+def test_the_shipped_model_is_listed(tmp_path):
+    outcome = rtsep("models", "--json", XDG_DATA_HOME=str(tmp_path))
+    assert outcome.code == 0
+    (line,) = outcome.json
+    assert line["broken"] == []
+    (model,) = [model for model in line["models"] if model["name"] == "live"]
+    assert model["latency_samples"] == 512
+    assert model["params"] > 0
+    assert model["licence"]
+    assert model["sha256"] == hashlib.sha256(find_model("live").read_bytes()).hexdigest()
+    assert "live" in "\n".join(rtsep("models").out)
+
+
+def test_one_model_is_shown_by_name():
+    outcome = rtsep("models", "live", "--json")
+    assert outcome.code == 0
+    assert outcome.json[0]["name"] == "live"
+    assert "sha256" in "\n".join(rtsep("models", "live").out)
+
+
+def test_own_models_are_found_and_broken_ones_named(tmp_path):
+    folder = tmp_path / "rtsep" / "models"
+    folder.mkdir(parents=True)
+    make_model(folder / "mine.pt", "half")
+    (folder / "broken.pt").write_text("not a model")
+    outcome = rtsep("models", "--json", XDG_DATA_HOME=str(tmp_path))
+    assert outcome.code == 0
+    (line,) = outcome.json
+    assert "test-half" in [model["name"] for model in line["models"]]
+    (broken,) = line["broken"]
+    assert "broken.pt" in broken
+    assert rtsep("models", "check", "mine", XDG_DATA_HOME=str(tmp_path)).code == 0
+
+
+def test_the_shipped_model_checks_out():
+    outcome = rtsep("models", "check", "live", "--json")
+    assert outcome.code == 0
+    assert outcome.said == []
+    (line,) = outcome.json
+    assert line["ok"] is True
+    assert line["golden_error"] < 1e-3
+    assert "golden frames replay" in "\n".join(rtsep("models", "check", find_model("live")).out)

@@ -1,0 +1,130 @@
+"""A bus of a DAW (ecasound here) goes out to rtsep and comes back as two stereo returns.
+
+The DAW hears what it has sent: a loop in JACK's graph, opened by delaying one connection by a period. How much
+that and the DAW itself add is measured with a cable in rtsep's place.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from tests.e2e.exact import ATTEMPTS, SUM_TOLERANCE, assert_equal, best_shift, delayed, music
+from tests.e2e.liveprocess import faults
+
+pytestmark = [
+    pytest.mark.jack,
+    pytest.mark.skipif(shutil.which("ecasound") is None, reason="no ecasound here (apt-get install ecasound)"),
+]
+
+FRAMES = 88_200
+PATIENCE_S = 30.0
+
+
+class Daw:
+    """ecasound with a track that plays `song` to `send_1`, `send_2` and one that records `return_1` ... ."""
+
+    def __init__(self, server, folder: Path, returns: int) -> None:
+        self._recording = folder / "returns.wav"
+        self._recording.unlink(missing_ok=True)
+        song = folder / "song.wav"
+        soundfile.write(song, music(FRAMES), server.rate, subtype="FLOAT")
+        seconds = FRAMES / server.rate + 0.5
+        play = f"-f:f32_le,2,{server.rate} -a:send -i:{song} -o:jack_generic,send"
+        record = f"-f:f32_le,{returns},{server.rate} -a:return -i:jack_generic,return -o:{self._recording}"
+        jack = f"-c -z:nodb -b:{server.period} -G:jack,daw,notransport -t:{seconds}"
+        self._process = subprocess.Popen(
+            ["ecasound", *jack.split(), *play.split(), *record.split()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=server.environment,
+        )
+        self._tell("cs-connect", "engine-launch")
+
+    def _tell(self, *commands: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write("".join(f"{command}\n" for command in commands))
+        self._process.stdin.flush()
+
+    def play(self) -> tuple[NDArray[np.float32], int]:
+        """Play the song to its end; return what was recorded meanwhile and how many xruns were told of."""
+        self._tell("start")
+        time.sleep(FRAMES / 44100 + 1.0)
+        said, _ = self._process.communicate("stop\nquit\n", PATIENCE_S)
+        sound, _ = soundfile.read(self._recording, dtype="float32", always_2d=True)
+        return sound, said.lower().count("xrun")
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def wait_for_ports(studio, count: int) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while len(studio.ports("daw")) < count:
+        assert time.monotonic() < until, studio.all_ports()
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def start_daw(tmp_path, request):
+    def start(server, studio, returns: int) -> Daw:
+        daw = Daw(server, tmp_path, returns)
+        request.addfinalizer(daw.kill)
+        wait_for_ports(studio, 2 + returns)
+        return daw
+
+    return start
+
+
+def delay_of_a_cable(server, studio, start_daw) -> int:
+    """Return the frames from send to return with nothing between."""
+    for _ in range(ATTEMPTS):
+        daw = start_daw(server, studio, 2)
+        studio.connect(("daw:send_1", "daw:return_1"), ("daw:send_2", "daw:return_2"))
+        sound, xruns = daw.play()
+        delay = best_shift(sound[:FRAMES], music(FRAMES))
+        length = min(len(sound), FRAMES)
+        if xruns == 0 and np.array_equal(sound[:length], delayed(music(FRAMES), delay, length)):
+            return delay
+    raise AssertionError("ecasound itself is not exact here")
+
+
+@pytest.mark.parametrize("period", [256, 64])
+def test_the_returns_add_up_to_the_bus(start_rig, start_daw, period):
+    rig = start_rig("--out", "both", "--no-connect", period=period)
+    cable = delay_of_a_cable(rig.server, rig.studio, start_daw)
+    tried = []
+    for _ in range(ATTEMPTS):
+        daw = start_daw(rig.server, rig.studio, 4)
+        rig.studio.connect(
+            ("daw:send_1", "rtsep:in_0"),
+            ("daw:send_2", "rtsep:in_1"),
+            ("rtsep:vocals_L", "daw:return_1"),
+            ("rtsep:vocals_R", "daw:return_2"),
+            ("rtsep:instrumental_L", "daw:return_3"),
+            ("rtsep:instrumental_R", "daw:return_4"),
+        )
+        before = rig.live.fresh()
+        sound, xruns = daw.play()
+        lost = faults(rig.live.fresh()) - faults(before)
+        if xruns == 0 and lost == 0:
+            break
+        tried.append(f"{xruns} xruns of the DAW, {lost} of rtsep")
+    else:
+        raise AssertionError(f"no clean take: {tried}")
+    assert len(sound) >= FRAMES
+    expected = delayed(music(FRAMES), cable + rig.latency, len(sound))
+    assert_equal(sound[:, :2] + sound[:, 2:], expected, SUM_TOLERANCE, "vocals + instrumental")
+    assert sound[:, :2].any()
+    assert sound[:, 2:].any()
