@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from rtsep.errors import InputFileError, OutputError
 
+_DECODED = 8192  # frames at a time
+
 SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
 
 
@@ -42,6 +44,7 @@ class AudioReader:
         if empty:
             raise InputFileError(f"{path}: the file is empty")
         self._sound: soundfile.SoundFile | None = None
+        self._kept: NDArray[np.float32] = np.zeros((0, 0), np.float32)  # decoded, not yet asked for
         self._decoder: subprocess.Popen[bytes] | None = None
         try:
             self._sound = soundfile.SoundFile(path)
@@ -77,14 +80,26 @@ class AudioReader:
 
     def read(self, frames: int) -> NDArray[np.float32]:
         """Return the next block [<= frames, channels]; an empty one is the end."""
+        if len(self._kept) == 0:
+            self._kept = self._decode()
+        parts, wanted = [self._kept[:frames]], frames - len(self._kept)
+        self._kept = self._kept[frames:]
+        while wanted > 0 and len(parts[-1]):
+            self._kept = self._decode()
+            parts.append(self._kept[:wanted])
+            self._kept, wanted = self._kept[wanted:], wanted - len(self._kept)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _decode(self) -> NDArray[np.float32]:
+        # Always in one size: libsndfile's Opus gives other last samples for other sizes.
         if self._sound is not None:
             try:
-                block: NDArray[np.float32] = self._sound.read(frames, dtype="float32", always_2d=True)
+                block: NDArray[np.float32] = self._sound.read(_DECODED, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise InputFileError(f"{self.path}: damaged ({error})") from None
             return block
         assert self._decoder and self._decoder.stdout
-        raw = _read_fully(self._decoder.stdout, frames * self.channels * 4)
+        raw = _read_fully(self._decoder.stdout, _DECODED * self.channels * 4)
         whole = len(raw) // (4 * self.channels) * self.channels
         return np.frombuffer(raw, np.float32, whole).reshape(-1, self.channels)
 
@@ -128,6 +143,12 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot write there ({error.strerror}); choose another folder") from None
 
 
+def _leave_out_the_time(file: soundfile.SoundFile) -> None:
+    """Write no PEAK chunk: it holds the time of day, and equal sound shall make equal files."""
+    sfc_set_add_peak_chunk = 0x1050  # sndfile.h; soundfile has no call of its own for it
+    soundfile._snd.sf_command(file._file, sfc_set_add_peak_chunk, soundfile._ffi.NULL, 0)
+
+
 class StemWriter:
     """Stems of one take, one WAV file each, written beside their final names until `close`.
 
@@ -146,6 +167,7 @@ class StemWriter:
             for stem, part in self._parts.items():
                 # RF64 when a file passes 4 GiB would need another header: WAVEX holds 4.5 h of 24-bit stereo.
                 self._files[stem] = soundfile.SoundFile(part, "w", rate, channels, subtype, format="WAV")
+                _leave_out_the_time(self._files[stem])
         except soundfile.LibsndfileError as error:
             self.discard()
             raise OutputError(f"{folder}: cannot write there ({error}); choose another folder") from None

@@ -253,6 +253,7 @@ class Engine:
             "overruns": self.read(r.OVERRUNS),
             "device_xruns": self.read(r.IN_OVERFLOWS) + self.read(r.OUT_UNDERFLOWS),
             "source_starved_frames": self.read(r.SOURCE_STARVED),
+            "resyncs": max(0, self.read(r.RESYNCS) - 1),  # the first one is the start
             "bad_samples": int(self._pipeline.bad_samples[0]),
         }
 

@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
             )
     if len(arguments.inputs) == 1:  # what is wrong with it is said before a model is loaded
         AudioReader(arguments.inputs[0]).close()
-    make_folder(arguments.output)
     package = read_package(find_model(arguments.model))
+    make_folder(arguments.output)
     from rtsep.model.loader import Stepper, take_this_thread  # brings torch: not before the arguments hold
 
     take_this_thread()

@@ -176,4 +176,9 @@ class _Reporter:
             return
         began = time.monotonic()
         while not self._leaving.wait(REPORT_EVERY_S) and self._json:
-            print(json.dumps({"t": round(time.monotonic() - began, 2), **self._session.stats()}), flush=True)
+            elapsed = round(time.monotonic() - began, 2)
+            try:
+                print(json.dumps({"t": elapsed, **self._session.stats()}), flush=True)
+            except BrokenPipeError:  # whoever read our lines has left
+                self._session.end()
+                return

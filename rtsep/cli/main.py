@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rtsep.compiled import use_cache
 from rtsep.errors import RtsepError, UsageError
@@ -18,7 +19,11 @@ INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with one clear line instead of a page of usage."""
+    """argparse, with one clear line instead of a page of usage, and with -inf as a number."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._negative_number_matcher = re.compile(r"^-(\d+|\d*\.\d+|inf)$")  # else -inf were an option
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where help is, and leave with the exit code of wrong usage."""

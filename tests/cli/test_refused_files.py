@@ -1,4 +1,4 @@
-"""Files and folders that cannot be: audio, models, places for results. One line and the exit code of its kind."""
+"""Files and folders that cannot be: audio, models, places for results. One line, and an exit code a kind."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def start_server() -> Iterator[Callable[..., JackServer]]:
 
 @pytest.fixture
 def start_live() -> Iterator[Callable[..., LiveProcess]]:
-    """Starts `rtsep live`: `start_live("--in", "mic", server=server)`; without one, no JACK server is found."""
+    """Starts `rtsep live`: `start_live("--in", "mic", server=server)`; without one, it finds none."""
     with ExitStack() as stack:
 
         def start(*arguments: Any, server: JackServer | None = None) -> LiveProcess:
@@ -68,7 +68,9 @@ def open_studio(start_server: Any) -> Iterator[Callable[..., Studio]]:
 def start_rig(start_server: Any, open_studio: Any, start_live: Any) -> Callable[..., Rig]:
     """Starts a server, `rtsep live` on it and a studio: `start_rig("--bypass", period=64, inputs=2)`."""
 
-    def start(*arguments: Any, period: int = 256, rate: int = 44100, outputs: int = 2, inputs: int = 4) -> Rig:
+    def start(
+        *arguments: Any, period: int = 256, rate: int = 44100, outputs: int = 2, inputs: int = 4
+    ) -> Rig:
         server = start_server(period=period, rate=rate)
         live = start_live("--in", "mic", *arguments, server=server)
         studio = open_studio(server, outputs=outputs, inputs=inputs)

@@ -62,13 +62,16 @@ def delayed(played: NDArray[np.float32], delay: int, frames: int) -> NDArray[np.
     return whole
 
 
-def assert_equal(heard: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float, what: str) -> None:
-    """Assert equality within `tolerance`; says where the first difference is, and which delay would have fitted."""
+def assert_equal(
+    heard: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float, what: str
+) -> None:
+    """Assert equality within `tolerance`; says where they differ, and which delay would have fitted."""
     worst = np.abs(heard.astype(np.float64) - expected).max(axis=1)
     wrong = np.flatnonzero(worst > tolerance)
     assert not len(wrong), (
-        f"{what}: {len(wrong)} of {len(worst)} frames differ, by up to {worst.max():.3g} (allowed {tolerance:.3g}), "
-        f"first at {wrong[0]}, last at {wrong[-1]}; the best fit is {best_shift(heard, expected)} frames later"
+        f"{what}: {len(wrong)} of {len(worst)} frames differ, by up to {worst.max():.3g} "
+        f"(allowed {tolerance:.3g}), first at {wrong[0]}, last at {wrong[-1]}; "
+        f"the best fit is {best_shift(heard, expected)} frames later"
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-import itertools
 import os
 import signal
 import subprocess
@@ -17,7 +16,23 @@ from typing import Any
 import jack
 
 START_PATIENCE_S = 30.0
-_NUMBERS = itertools.count()
+_NAMES = 4
+
+
+def _free_name() -> str:
+    """Return a name of ours that no living server has.
+
+    Few names, used again and again: JACK's registry holds eight servers, and one that was killed keeps
+    its place there until a server of the same name comes.
+    """
+    jack.set_error_function(lambda _: None)
+    for number in range(_NAMES):
+        name = f"rtsep-test-{number}"
+        try:
+            jack.Client("probe", no_start_server=True, servername=name).close()
+        except jack.JackError:
+            return name
+    raise RuntimeError(f"{_NAMES} JACK servers of tests are running; end those that were left behind")
 
 
 def die_with_parent() -> None:
@@ -32,8 +47,8 @@ class JackServer:
     def __init__(self, rate: int = 44100, period: int = 256, playback: int = 4, capture: int = 2) -> None:
         self.rate, self.period = rate, period
         self._playback, self._capture = playback, capture
-        self.name = f"rtsep-test-{os.getpid()}-{next(_NUMBERS)}"
-        self.log = Path(tempfile.gettempdir()) / f"{self.name}.log"
+        self.name = _free_name()
+        self.log = Path(tempfile.gettempdir()) / f"{self.name}-{os.getpid()}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -44,7 +59,19 @@ class JackServer:
 
     def start(self) -> None:
         """Start (again, under the same name) and wait until clients can come."""
-        command = ["jackd", "-n", self.name, "-R", "-S", "-d", "dummy", "-r", str(self.rate), "-p", str(self.period)]
+        command = [
+            "jackd",
+            "-n",
+            self.name,
+            "-R",
+            "-S",
+            "-d",
+            "dummy",
+            "-r",
+            str(self.rate),
+            "-p",
+            str(self.period),
+        ]
         command += ["-C", str(self._capture), "-P", str(self._playback)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -53,7 +80,7 @@ class JackServer:
                 stdout=log,
                 stderr=log,
                 env=self.environment,
-                preexec_fn=die_with_parent,  # noqa: PLW1509
+                preexec_fn=die_with_parent,
             )
         atexit.register(self.stop)
         until = time.monotonic() + START_PATIENCE_S

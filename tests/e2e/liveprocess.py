@@ -40,8 +40,12 @@ class LiveProcess:
         self.said: list[str] = []  # standard error so far
         self._news = threading.Condition()
         self._readers = [
-            threading.Thread(target=self._read, args=(self._process.stdout, self.lines, json.loads), daemon=True),
-            threading.Thread(target=self._read, args=(self._process.stderr, self.said, str.rstrip), daemon=True),
+            threading.Thread(
+                target=self._read, args=(self._process.stdout, self.lines, json.loads), daemon=True
+            ),
+            threading.Thread(
+                target=self._read, args=(self._process.stderr, self.said, str.rstrip), daemon=True
+            ),
         ]
         for reader in self._readers:
             reader.start()
@@ -57,15 +61,19 @@ class LiveProcess:
     # --- waiting -----------------------------------------------------------------------------------
 
     def wait_for(self, there: Callable[[], Any], what: str, patience: float = PATIENCE_S) -> Any:
-        """Wait until `there()` is true of `lines` or `said` and return it; fail where the process ends first."""
+        """Wait until `there()` is true and return it; fail where the process ends first."""
         until = time.monotonic() + patience
         with self._news:
             while not (found := there()):
                 left = until - time.monotonic()
-                over = self._process.poll() is not None and not any(reader.is_alive() for reader in self._readers)
+                over = self._process.poll() is not None and not any(
+                    reader.is_alive() for reader in self._readers
+                )
                 if left <= 0 or over:
                     why = f"ended with {self._process.poll()}" if over else f"waited {patience:.0f} s"
-                    raise AssertionError(f"{what}: {why}\nstandard error: {self.said}\nlast lines: {self.lines[-2:]}")
+                    raise AssertionError(
+                        f"{what}: {why}\nstandard error: {self.said}\nlast lines: {self.lines[-2:]}"
+                    )
                 self._news.wait(min(left, 0.2))
             return found
 
@@ -73,7 +81,9 @@ class LiveProcess:
         """Wait until it plays; return the line that says so."""
         return self.wait_line(lambda line: line["state"] == "playing", "it should play", START_PATIENCE_S)
 
-    def wait_line(self, fits: Callable[[Line], bool], what: str, patience: float = PATIENCE_S, since: int = 0) -> Line:
+    def wait_line(
+        self, fits: Callable[[Line], bool], what: str, patience: float = PATIENCE_S, since: int = 0
+    ) -> Line:
         """Wait for a line, the `since`th or a later one, that `fits`; return the first."""
 
         def first() -> Line | None:
@@ -88,7 +98,9 @@ class LiveProcess:
 
     def wait_said(self, part: str, patience: float = PATIENCE_S) -> str:
         """Wait for a line with `part` on standard error; return it."""
-        found: str = self.wait_for(lambda: next((s for s in self.said if part in s), None), f"'{part}'", patience)
+        found: str = self.wait_for(
+            lambda: next((s for s in self.said if part in s), None), f"'{part}'", patience
+        )
         return found
 
     # --- ending ------------------------------------------------------------------------------------

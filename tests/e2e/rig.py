@@ -31,7 +31,9 @@ class Rig:
         """The reported delay from input to output, in frames."""
         return int(self.line["latency_samples"])
 
-    def patch(self, outputs: tuple[str, ...] = STEM_PORTS, inputs: tuple[str, ...] = ("in_0", "in_1")) -> None:
+    def patch(
+        self, outputs: tuple[str, ...] = STEM_PORTS, inputs: tuple[str, ...] = ("in_0", "in_1")
+    ) -> None:
         """Connect player and recorder with rtsep's ports, and nothing else with them."""
         self.studio.isolate("rtsep")
         self.studio.patch([f"rtsep:{name}" for name in inputs], [f"rtsep:{name}" for name in outputs])
@@ -41,5 +43,5 @@ class Rig:
         return clean_take(self.live, self.studio, played, self.latency + 2 * self.server.period)
 
     def expected(self, played: NDArray[Any], take: Take) -> NDArray[Any]:
-        """Return what a take of `played` must sum to: the same, the reported delay later, silence around it."""
+        """Return what a take of `played` must sum to: the same, the reported delay later."""
         return delayed(played, self.latency, len(take.sound))

@@ -38,7 +38,8 @@ RECORDS = 4  # whether this is the recorder
 EXPECTED = 5  # frame number the next call should have
 GAPS = 6  # calls that came with another one: the server skipped
 DONE = 7  # samples played or recorded
-PORTS = 8  # how many, then their addresses
+CALLS = 8
+PORTS = 9  # how many, then their addresses
 _SLOTS = PORTS + 1 + 16
 
 
@@ -50,6 +51,7 @@ def _process(frames, user):  # type: ignore[no-untyped-def]
     if state[EXPECTED] >= 0 and now != state[EXPECTED]:
         state[GAPS] += 1
     state[EXPECTED] = (now + count) & 0xFFFFFFFF
+    state[CALLS] += 1
     start, total = state[START], state[FRAMES]
     # The part of this call [first, first + there) that falls into the signal [0, total).
     position = now - start
@@ -71,7 +73,7 @@ def _process(frames, user):  # type: ignore[no-untyped-def]
 
 @dataclass
 class Take:
-    """What came back: `sound` [frames, recorder ports], sample n being of the frame at which `played` n went out."""
+    """What came back: `sound` [frames, recorder ports], from the frame on at which the playing began."""
 
     sound: NDArray[np.float32]
     xruns: int  # that the server told of, and frame numbers skipped
@@ -83,12 +85,15 @@ class Take:
 
 
 @dataclass
-class _Client:
+class MachineClient:
+    """A client whose process callback is `_process`: plays or records through `ports`."""
+
     client: jack.Client
     ports: list[Any]
     state: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_SLOTS, np.int64))
 
     def activate(self, records: bool) -> None:
+        """Let the calls come."""
         ffi, lib = jack._ffi, jack._lib
         self.state[CLIENT] = int(ffi.cast("intptr_t", self.client._ptr))
         self.state[[START, EXPECTED]] = -1
@@ -97,7 +102,12 @@ class _Client:
         for k, port in enumerate(self.ports):
             self.state[PORTS + 1 + k] = int(ffi.cast("intptr_t", port._ptr))
         callback = ffi.cast("JackProcessCallback", _process.address)
-        assert lib.jack_set_process_callback(self.client._ptr, callback, ffi.cast("void *", self.state.ctypes.data)) == 0
+        assert (
+            lib.jack_set_process_callback(
+                self.client._ptr, callback, ffi.cast("void *", self.state.ctypes.data)
+            )
+            == 0
+        )
         self.client.activate()
 
 
@@ -108,8 +118,12 @@ class Studio:
         self.server = server
         self._xruns = 0
         player, recorder = server.client("player"), server.client("recorder")
-        self._player = _Client(player, [player.outports.register(f"out_{k + 1}") for k in range(outputs)])
-        self._recorder = _Client(recorder, [recorder.inports.register(f"in_{k + 1}") for k in range(inputs)])
+        self._player = MachineClient(
+            player, [player.outports.register(f"out_{k + 1}") for k in range(outputs)]
+        )
+        self._recorder = MachineClient(
+            recorder, [recorder.inports.register(f"in_{k + 1}") for k in range(inputs)]
+        )
 
         @player.set_xrun_callback  # type: ignore[untyped-decorator,unused-ignore]
         def xrun(_: float) -> None:
@@ -135,7 +149,7 @@ class Studio:
         return [other.name for other in client.get_all_connections(client.get_port_by_name(port))]
 
     def latency(self, port: str, mode: int) -> tuple[int, int]:
-        """Return least and most frames from the sound card to `port` (mode 0) or from there to it (mode 1)."""
+        """Return least and most frames from the sound card to `port` (mode 0) or the other way (mode 1)."""
         handle = jack._ffi.cast("intptr_t", self._player.client.get_port_by_name(port)._ptr)
         span = (ctypes.c_uint32 * 2)()
         libjack = ctypes.CDLL("libjack.so.0")

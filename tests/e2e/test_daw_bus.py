@@ -1,7 +1,7 @@
 """A bus of a DAW (ecasound here) goes out to rtsep and comes back as two stereo returns.
 
-The DAW hears what it has sent: a loop in JACK's graph, opened by delaying one connection by a period. How much
-that and the DAW itself add is measured with a cable in rtsep's place.
+The DAW hears what it has sent: a loop in JACK's graph, opened by delaying one connection by a period. How
+much that and the DAW itself add is measured with a cable in rtsep's place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from tests.e2e.liveprocess import faults
 
 pytestmark = [
     pytest.mark.jack,
-    pytest.mark.skipif(shutil.which("ecasound") is None, reason="no ecasound here (apt-get install ecasound)"),
+    pytest.mark.skipif(
+        shutil.which("ecasound") is None, reason="no ecasound here (apt-get install ecasound)"
+    ),
 ]
 
 FRAMES = 88_200

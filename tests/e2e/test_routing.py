@@ -41,7 +41,11 @@ def test_instrumental_bypassed_is_whole(start_rig):
 def test_out_channels_choose_the_ports(start_rig, half_model):
     rig = start_rig("--out", "vocals", "--out-channels", "4,3", "--model", half_model)
     names = ("silence_1", "silence_2", "vocals_L", "vocals_R")
-    assert set(rig.studio.ports("rtsep")) == {"rtsep:in_0", "rtsep:in_1", *(f"rtsep:{name}" for name in names)}
+    assert set(rig.studio.ports("rtsep")) == {
+        "rtsep:in_0",
+        "rtsep:in_1",
+        *(f"rtsep:{name}" for name in names),
+    }
     assert rig.studio.connections("rtsep:vocals_L") == ["system:playback_4"]
     rig.patch(("silence_1", "silence_2", "vocals_L", "vocals_R"))
     played = noise(FRAMES)
@@ -90,7 +94,10 @@ def test_without_it_the_ports_are_connected_to_the_sound_card(start_rig):
 
 def test_the_server_hears_of_our_latency(start_rig, half_model):
     rig = start_rig("--out", "both", "--model", half_model, period=64)
-    for mode, ours, theirs in ((CAPTURE, "vocals_R", "system:capture_2"), (PLAYBACK, "in_0", "system:playback_1")):
+    for mode, ours, theirs in (
+        (CAPTURE, "vocals_R", "system:capture_2"),
+        (PLAYBACK, "in_0", "system:playback_1"),
+    ):
         beyond = rig.studio.latency(theirs, mode)
         assert rig.studio.latency(f"rtsep:{ours}", mode) == tuple(rig.latency + frames for frames in beyond)
 

@@ -25,7 +25,9 @@ def test_the_stems_of_noise_and_music_add_up_to_the_input(start_rig, period, rat
     for played in (noise(FRAMES), music(FRAMES)):
         take = rig.play(played)
         vocals, instrumental = take.sound[:, :2], take.sound[:, 2:]
-        assert_equal(vocals + instrumental, rig.expected(played, take), SUM_TOLERANCE, "vocals + instrumental")
+        assert_equal(
+            vocals + instrumental, rig.expected(played, take), SUM_TOLERANCE, "vocals + instrumental"
+        )
     assert rms(vocals) > AUDIBLE * rms(played)
     assert rms(instrumental) > AUDIBLE * rms(played)
     assert np.abs(vocals[:, 0] - vocals[:, 1]).max() > 0  # two channels, not one twice

@@ -1,4 +1,4 @@
-"""The JACK server goes away while it plays: one line, and either the end or the return of both; never a hang."""
+"""The JACK server goes away while it plays: one line, then the end or a return of both; never a hang."""
 
 from __future__ import annotations
 
@@ -44,12 +44,16 @@ def test_it_waits_and_plays_again_on_the_new_server(start_rig, open_studio, half
     rig.server.start()
     rig.live.wait_said("is back")
     rig.line = rig.live.wait_line(
-        lambda line: line["state"] == "playing" and line["hops"] > hops, "it should play", since=len(rig.live.lines)
+        lambda line: line["state"] == "playing" and line["hops"] > hops,
+        "it should play",
+        since=len(rig.live.lines),
     )
     rig.studio = open_studio(rig.server)
     rig.patch()
     take = rig.play(played)
-    assert_equal(take.sound[:, :2] + take.sound[:, 2:], rig.expected(played, take), SUM_TOLERANCE, "the stems' sum")
+    assert_equal(
+        take.sound[:, :2] + take.sound[:, 2:], rig.expected(played, take), SUM_TOLERANCE, "the stems' sum"
+    )
     final = rig.live.end()
     assert final["model"]["restarts"] == 0
     assert final["hops"] > hops
@@ -73,13 +77,17 @@ def test_a_server_of_another_period_is_taken_as_it_is(start_rig, open_studio, ha
     rig.server.period = 128
     rig.server.start()
     rig.line = rig.live.wait_line(
-        lambda line: line["state"] == "playing" and line["block"] == 128, "the new period", since=len(rig.live.lines)
+        lambda line: line["state"] == "playing" and line["block"] == 128,
+        "the new period",
+        since=len(rig.live.lines),
     )
     rig.studio = open_studio(rig.server)
     rig.patch()
     played = noise(30_000)
     take = rig.play(played)
-    assert_equal(take.sound[:, :2] + take.sound[:, 2:], rig.expected(played, take), SUM_TOLERANCE, "the stems' sum")
+    assert_equal(
+        take.sound[:, :2] + take.sound[:, 2:], rig.expected(played, take), SUM_TOLERANCE, "the stems' sum"
+    )
 
 
 def test_a_server_that_changes_its_period_is_followed(start_rig, half_model):
@@ -89,13 +97,17 @@ def test_a_server_that_changes_its_period_is_followed(start_rig, half_model):
     client.blocksize = 512
     client.close()
     rig.line = rig.live.wait_line(
-        lambda line: line["state"] == "playing" and line["block"] == 512, "the new period", since=len(rig.live.lines)
+        lambda line: line["state"] == "playing" and line["block"] == 512,
+        "the new period",
+        since=len(rig.live.lines),
     )
     rig.server.period = 512
     rig.patch()
     played = noise(30_000)
     take = rig.play(played)
-    assert_equal(take.sound[:, :2] + take.sound[:, 2:], rig.expected(played, take), SUM_TOLERANCE, "the stems' sum")
+    assert_equal(
+        take.sound[:, :2] + take.sound[:, 2:], rig.expected(played, take), SUM_TOLERANCE, "the stems' sum"
+    )
 
 
 def test_a_frozen_server_is_no_hang(start_rig, half_model):
