@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from tqdm import tqdm
 
 from rtsep.errors import InputFileError
@@ -133,7 +133,7 @@ def summarise(rows: list[dict[str, object]]) -> dict[str, float]:
 
 
 def _print_table(rows: list[dict[str, object]], summary: dict[str, float]) -> None:
-    table = Table("clip", *(f"{t} {m}" for t in TARGETS for m in ("SDR", "SI-SDR")))
+    table = Table(Column("clip", no_wrap=True), *(f"{t} {m}" for t in TARGETS for m in ("SDR", "SI-SDR")))
     keys = [f"model_{t}_{m}" for t in TARGETS for m in ("sdr", "si_sdr")]
     for row in rows:
         table.add_row(str(row["clip"]), *(f"{row[key]:.2f}" for key in keys))

@@ -85,7 +85,8 @@ def export(run: Path, out: Path, name: str, metrics: Path | None, cache: Path | 
     scores: dict[str, Any] = {}
     if metrics is not None:
         try:
-            scores = json.loads(metrics.read_text())["summary"]
+            stored = json.loads(metrics.read_text())
+            scores = {"command": stored["command"], **stored["summary"]}
         except (OSError, ValueError, KeyError) as error:
             raise InputFileError(f"{metrics}: no figures of 'python -m train evaluate' ({error})") from None
     spec = causal_spec(

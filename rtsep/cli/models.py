@@ -71,7 +71,8 @@ def _list(as_json: bool) -> int:
         table.add_column(title)
     for row in rows:
         metrics = row["metrics"]
-        quality = f"{metrics.get('vocals_sdr', '?')} / {metrics.get('accompaniment_sdr', '?')} dB"
+        scores = [metrics.get(f"model_{target}_sdr_median") for target in ("vocals", "accompaniment")]
+        quality = " / ".join("?" if score is None else f"{score:.2f}" for score in scores) + " dB"
         table.add_row(
             row["name"], f"{row['latency_ms']} ms", quality, f"{row['params']:,}", f"{row['mmac_per_hop']}",
             row["licence"].split(":")[0], row["sha256"][:12],
@@ -100,8 +101,9 @@ def _show(package: ModelPackage, as_json: bool) -> int:
 
 
 def _check(path: Path, as_json: bool) -> int:
-    from rtsep.model.loader import Stepper  # brings torch: only where it is needed
+    from rtsep.model.loader import Stepper, take_this_thread  # brings torch: only where it is needed
 
+    take_this_thread()
     package = read_package(path)
     stepper = Stepper(package)
     if as_json:

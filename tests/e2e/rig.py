@@ -31,6 +31,12 @@ class Rig:
         """The reported delay from input to output, in frames."""
         return int(self.line["latency_samples"])
 
+    def close(self) -> None:
+        """End all of it; the next rig of the same test may then start."""
+        self.live.kill()
+        self.studio.close()
+        self.server.remove()
+
     def patch(
         self, outputs: tuple[str, ...] = STEM_PORTS, inputs: tuple[str, ...] = ("in_0", "in_1")
     ) -> None:

@@ -5,6 +5,8 @@ delaying one of the connections by a period. Player -> rtsep -> recorder is a li
 in a cycle, it gets in that cycle. Both note the server's frame number, so the delay is read off, not fitted.
 
 Both process callbacks are compiled and need no GIL: a busy test process costs no frame.
+
+libjack knows one server a process: a studio must be closed before anything here joins another server.
 """
 
 from __future__ import annotations
@@ -117,6 +119,7 @@ class Studio:
     def __init__(self, server: JackServer, outputs: int = 2, inputs: int = 4) -> None:
         self.server = server
         self._xruns = 0
+        self._open = True
         player, recorder = server.client("player"), server.client("recorder")
         self._player = MachineClient(
             player, [player.outports.register(f"out_{k + 1}") for k in range(outputs)]
@@ -131,7 +134,6 @@ class Studio:
 
         self._player.activate(False)
         self._recorder.activate(True)
-        self._closed = threading.Event()
 
     # --- patching ----------------------------------------------------------------------------------
 
@@ -206,6 +208,9 @@ class Studio:
 
     def close(self) -> None:
         """Leave the server; a dead one is left behind."""
+        if not self._open:
+            return
+        self._open = False
         closer = threading.Thread(target=self._close, daemon=True)
         closer.start()
         closer.join(5)

@@ -45,7 +45,7 @@ def kill_model(live: LiveProcess) -> float:
 
 
 def take_with_a_kill(rig: Rig, played: np.ndarray) -> tuple[Take, float, Line, Line, int]:
-    """Play, and kill the model meanwhile: the take, when a model was ready again, lines, and what was lost."""
+    """Play, and kill the model meanwhile: the take, when a model was back, lines around, what was lost."""
     before = rig.live.fresh()
     took: list[float] = []
     killer = threading.Thread(target=lambda: took.append(kill_model(rig.live)))
@@ -65,6 +65,7 @@ def test_the_sound_goes_on_and_the_model_comes_back(start_rig, half_model, recor
         played = noise(SECONDS * 44100)
         take, told, before, after, lost = take_with_a_kill(rig, played)
         rig.live.end()
+        rig.close()
         if take.clean and lost == 0:
             break
         tried.append(f"{take.xruns} xruns of the server, {lost} of rtsep")
