@@ -19,8 +19,8 @@ from rtsep.realtime.slots import SharedSlots
 
 START_PATIENCE_S = 60.0  # a cold disk and a first compilation
 HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
-QUICK_DEATH_S = 10.0  # who dies so soon after its start may do so again: the next try waits,
-RETRY_STEP_S, RETRY_MOST_S = 1.0, 10.0  # this much longer each time, and no longer than that
+QUICK_DEATH_S = 10.0  # who dies so soon after its start, and again after the next, is tried
+RETRY_STEP_S, RETRY_MOST_S = 1.0, 10.0  # later each time by this much, and never later than that
 _LOOK_EVERY_S = 0.02
 _IDLE_AFTER_S = 0.5  # no column for so long: nobody plays. Longer than any hop (768 at 8192 Hz takes 0.094 s)
 
@@ -113,7 +113,8 @@ class ModelSupervisor:
             self.last_error = self._last_words()
             failures = failures + 1 if now - self._spawned < QUICK_DEATH_S else 0
             self.restarts += 1
-            if self._leaving.wait(min(failures * RETRY_STEP_S, RETRY_MOST_S)):
+            pause = min(max(0, failures - 1) * RETRY_STEP_S, RETRY_MOST_S)  # the first try is at once
+            if self._leaving.wait(pause):
                 return
             self._spawn()
 

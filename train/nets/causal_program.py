@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, linear, silu
+from torch.nn.functional import layer_norm, silu
 
 from train.nets.causal import FEATURES, MASKS, POWER_FLOOR, Block, Causal
 
@@ -24,38 +24,37 @@ class BlockProgram(nn.Module):
         parts = {
             "time_scale": block.norm_time.weight,
             "time_shift": block.norm_time.bias,
-            "gates": block.gates.weight,  # [3E, D]
+            "gates": block.gates.weight.t(),  # [D, 3E]
             "gates_bias": block.gates.bias,
-            "back": block.back.weight,  # [D, E]
+            "back": block.back.weight.t(),  # [E, D]
             "back_bias": block.back.bias,
             "bands_scale": block.norm_bands.weight,
             "bands_shift": block.norm_bands.bias,
             "spread": block.spread.weight,  # [2K, K]
-            "spread_bias": block.spread.bias,
+            "spread_bias": block.spread.bias[:, None],
             "gather": block.gather.weight,  # [K, 2K]
-            "gather_bias": block.gather.bias,
+            "gather_bias": block.gather.bias[:, None],
         }
         for name, value in parts.items():
             self.register_buffer(name, value.detach().clone().contiguous())
 
     def forward(self, h: Tensor, hidden: Tensor) -> Tensor:
         """One step: h [K, D] -> [K, D], hidden [K, E] in place."""
+        # As few operations as can be: called once a hop, each costs some 5 us of cold caches alone.
         n = layer_norm(h, [self.dim], self.time_scale, self.time_shift)
-        pre = linear(n, self.gates, self.gates_bias)
-        forget, candidate, gate = pre.split(self.width, 1)
-        hidden.copy_(torch.lerp(candidate, hidden, torch.sigmoid(forget)))
-        out = hidden * silu(gate)
-        h = h + linear(out, self.back, self.back_bias)
+        forget, candidate, gate = torch.addmm(self.gates_bias, n, self.gates).split(self.width, 1)
+        torch.lerp(candidate, hidden, torch.sigmoid(forget), out=hidden)
+        h = torch.addmm(h, hidden * silu(gate), self.back).add_(self.back_bias)
         n = layer_norm(h, [self.dim], self.bands_scale, self.bands_shift)
-        mixed = torch.relu_(linear(n.t(), self.spread, self.spread_bias))  # [D, 2K]
-        return h + linear(mixed, self.gather, self.gather_bias).t()
+        mixed = torch.addmm(self.spread_bias, self.spread, n).relu_()  # [2K, D]
+        return torch.addmm(h, self.gather, mixed).add_(self.gather_bias)
 
     @torch.jit.export
     def offline(self, h: Tensor) -> Tensor:
         """All steps at once from a zero state: [K, T, D] -> [K, T, D]."""
         bands, steps = h.shape[0], h.shape[1]
         n = layer_norm(h, [self.dim], self.time_scale, self.time_shift)
-        pre = linear(n, self.gates, self.gates_bias)
+        pre = torch.matmul(n, self.gates) + self.gates_bias
         forget = torch.sigmoid(pre[:, :, : self.width])
         new = (1 - forget) * pre[:, :, self.width : 2 * self.width]
         hidden = h.new_zeros(bands, self.width)
@@ -64,10 +63,10 @@ class BlockProgram(nn.Module):
             hidden = torch.addcmul(new[:, t], forget[:, t], hidden)
             memory[:, t] = hidden
         out = memory * silu(pre[:, :, 2 * self.width :])
-        h = h + linear(out, self.back, self.back_bias)
+        h = h + torch.matmul(out, self.back) + self.back_bias
         n = layer_norm(h, [self.dim], self.bands_scale, self.bands_shift).flatten(1)
-        mixed = torch.relu_(torch.mm(self.spread, n) + self.spread_bias.unsqueeze(1))
-        return h + (torch.mm(self.gather, mixed) + self.gather_bias.unsqueeze(1)).view(bands, steps, self.dim)
+        mixed = torch.addmm(self.spread_bias, self.spread, n).relu_()
+        return h + torch.addmm(self.gather_bias, self.gather, mixed).view(bands, steps, self.dim)
 
 
 class CausalProgram(nn.Module):
@@ -84,6 +83,7 @@ class CausalProgram(nn.Module):
         self.features_per_bin, self.masks, self.floor = FEATURES, MASKS, POWER_FLOOR
         self.counts: list[int] = [count for count, _ in c.groups]
         self.sizes: list[int] = [size for _, size in c.groups]
+        self.spans: list[int] = [count * size * c.columns * FEATURES for count, size in c.groups]
         # A group of equal bands: encoder [count, size * columns * features, D],
         # decoder [count, D, masks * size]
         self.encoders: list[Tensor] = []
@@ -126,17 +126,16 @@ class CausalProgram(nn.Module):
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         """Mask [2, bins + 1] of a column [2, bins + 1, 2]; `state` [state_size] is advanced in place."""
-        history = state[: self.past].view(self.bins, self.columns, self.features_per_bin)
+        past = state[: self.past]
+        history = past.view(self.bins, self.columns, self.features_per_bin)
         for age in range(self.columns - 1):
             history[:, age] = history[:, age + 1]
         newest = self.features(column[:, : self.bins].unsqueeze(1))  # [4, 1, bins]
         history[:, self.columns - 1] = newest.squeeze(1).t()
 
         encoded: list[Tensor] = []
-        first = 0
-        for count, size, weight in zip(self.counts, self.sizes, self.encoders):  # noqa: B905 - TorchScript
-            encoded.append(torch.bmm(history[first : first + count * size].view(count, 1, -1), weight))
-            first += count * size
+        for group, weight in zip(past.split(self.spans), self.encoders):  # noqa: B905 - TorchScript
+            encoded.append(torch.bmm(group.view(weight.shape[0], 1, weight.shape[1]), weight))
         h = torch.cat(encoded).view(self.bands, self.dim) + self.encoder_bias
 
         start, length = self.past, self.bands * self.width
