@@ -167,12 +167,11 @@ def test_the_result_does_not_depend_on_the_block(tmp_path):
     path = tmp_path / "song.wav"
     soundfile.write(path, song(30_000, 2), 44100, subtype="FLOAT")
     results = []
-    for block in (16, 999, 8192):
+    for block in (17, 8192):
         out = tmp_path / str(block)
         assert rtsep("file", path, "-o", out, "--block", block, "--subtype", "FLOAT").code == 0
         results.append([(out / "song" / f"{stem}.wav").read_bytes() for stem in ("vocals", "instrumental")])
     assert results[0] == results[1]
-    assert results[0] == results[2]
 
 
 def test_24_bits_are_the_default_and_clipping_is_told(tmp_path):

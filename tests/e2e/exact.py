@@ -44,7 +44,7 @@ def clean_take(live: LiveProcess, studio: Studio, played: NDArray[np.float32], t
     """Return the first take for which neither the server nor rtsep has counted a loss."""
     tried: list[str] = []
     for _ in range(ATTEMPTS):
-        before = live.fresh()
+        before = live.lines[-1]  # what happened since counts as well; a take more is the worst of it
         take = studio.take(played, tail)
         after = live.fresh()
         lost = faults(after) - faults(before)

@@ -16,23 +16,14 @@ from typing import Any
 import jack
 
 START_PATIENCE_S = 30.0
-_NAMES = 4
+
+NAMES = [f"rtsep-test-{number}" for number in range(4)]
+"""Few, and used again and again: JACK's registry holds eight servers, and one that was killed keeps its place
+there until a server of the same name comes."""
 
 
-def _free_name() -> str:
-    """Return a name of ours that no living server has.
-
-    Few names, used again and again: JACK's registry holds eight servers, and one that was killed keeps
-    its place there until a server of the same name comes.
-    """
-    jack.set_error_function(lambda _: None)
-    for number in range(_NAMES):
-        name = f"rtsep-test-{number}"
-        try:
-            jack.Client("probe", no_start_server=True, servername=name).close()
-        except jack.JackError:
-            return name
-    raise RuntimeError(f"{_NAMES} JACK servers of tests are running; end those that were left behind")
+class NameTaken(RuntimeError):
+    """Another server has the name: of a run beside this one, or dead but not yet reaped by its new parent."""
 
 
 def die_with_parent() -> None:
@@ -47,10 +38,15 @@ class JackServer:
     def __init__(self, rate: int = 44100, period: int = 256, playback: int = 4, capture: int = 2) -> None:
         self.rate, self.period = rate, period
         self._playback, self._capture = playback, capture
-        self.name = _free_name()
-        self.log = Path(tempfile.gettempdir()) / f"{self.name}-{os.getpid()}.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
+        for self.name in NAMES:
+            self.log = Path(tempfile.gettempdir()) / f"{self.name}-{os.getpid()}.log"
+            try:
+                self.start()
+                return
+            except NameTaken:
+                self.log.unlink()
+        raise RuntimeError(f"JACK servers called {', '.join(NAMES)} are running; end those left behind")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,20 +55,15 @@ class JackServer:
 
     def start(self) -> None:
         """Start (again, under the same name) and wait until clients can come."""
+        if self._answers():
+            self.log.touch()
+            raise NameTaken
+        said_before = self.log.stat().st_size if self.log.exists() else 0
         command = [
-            "jackd",
-            "-n",
-            self.name,
-            "-R",
-            "-S",
-            "-d",
-            "dummy",
-            "-r",
-            str(self.rate),
-            "-p",
-            str(self.period),
+            *("jackd", "-n", self.name, "-R", "-S", "-d", "dummy"),
+            *("-r", str(self.rate), "-p", str(self.period)),
+            *("-C", str(self._capture), "-P", str(self._playback)),
         ]
-        command += ["-C", str(self._capture), "-P", str(self._playback)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -87,7 +78,8 @@ class JackServer:
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
                 self.stop()
-                raise RuntimeError(f"jackd did not come up:\n{self.log.read_text()}")
+                said = self.log.read_bytes()[said_before:].decode()
+                raise (NameTaken if "already active" in said else RuntimeError)(f"no jackd:\n{said}")
             time.sleep(0.05)
 
     def _answers(self) -> bool:

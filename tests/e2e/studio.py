@@ -31,6 +31,8 @@ _frame_time = types.ExternalFunction("jack_last_frame_time", types.uint32(types.
 _memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))
 _memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
 
+CONNECT_PATIENCE_S = 10.0
+
 # Slots of a client's state.
 CLIENT = 0  # address of the jack_client_t
 START = 1  # frame number of sample 0; negative: idle
@@ -174,9 +176,17 @@ class Studio:
             self._recorder.client.connect(other, own)
 
     def connect(self, *cables: tuple[str, str]) -> None:
-        """Connect ports of others, each cable from an output to an input."""
+        """Connect ports of others, each cable from an output to an input, once their clients are active."""
+        until = time.monotonic() + CONNECT_PATIENCE_S
         for source, target in cables:
-            self._player.client.connect(source, target)
+            while True:
+                try:
+                    self._player.client.connect(source, target)
+                    break
+                except jack.JackErrorCode:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.05)
 
     # --- a take --------------------------------------------------------------------------------------
 

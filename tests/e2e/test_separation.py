@@ -22,18 +22,17 @@ def test_the_stems_of_noise_and_music_add_up_to_the_input(start_rig, period, rat
     assert rig.line["rate"] == rate
     assert rig.line["block"] == period
     rig.patch()
-    for played in (noise(FRAMES), music(FRAMES)):
-        take = rig.play(played)
-        vocals, instrumental = take.sound[:, :2], take.sound[:, 2:]
-        assert_equal(
-            vocals + instrumental, rig.expected(played, take), SUM_TOLERANCE, "vocals + instrumental"
-        )
-    assert rms(vocals) > AUDIBLE * rms(played)
-    assert rms(instrumental) > AUDIBLE * rms(played)
+    played = np.concatenate([noise(FRAMES // 2), music(FRAMES)])
+    take = rig.play(played)
+    vocals, instrumental = take.sound[:, :2], take.sound[:, 2:]
+    assert_equal(vocals + instrumental, rig.expected(played, take), SUM_TOLERANCE, "vocals + instrumental")
+    heard = slice(rig.latency + FRAMES // 2, None)  # the music
+    assert rms(vocals[heard]) > AUDIBLE * rms(music(FRAMES))
+    assert rms(instrumental[heard]) > AUDIBLE * rms(music(FRAMES))
     assert np.abs(vocals[:, 0] - vocals[:, 1]).max() > 0  # two channels, not one twice
     final = rig.live.end()
     assert final["state"] == "ended"
-    assert final["hops"] > 2 * FRAMES / 256
+    assert final["hops"] > FRAMES / 256
 
 
 def test_a_foretold_mask_gives_the_foretold_stems(start_rig, half_model):

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.jack
 SECONDS = float(os.environ.get("RTSEP_TORTURE_SECONDS", "20"))
 PERIOD, RATE, HOP = 64, 44100, 256
 ATTEMPTS = 3
+SKEW = 0.01
+"""Counts are read one after the other, by a Python thread that has to wait for the two busy ones."""
 
 
 @pytest.fixture
@@ -92,8 +94,8 @@ def test_no_hop_is_missed_beyond_what_a_c_client_misses(start_server, plain_clie
         # A stalled processor hits one or the other: two counts of rare events differ by their spread.
         allowed = plain["xruns"] + math.ceil(3 * math.sqrt(plain["xruns"] + 1))
         assert live["overruns"] == 0
-        assert live["calls"] >= plain["calls"] - plain["xruns"] - SECONDS * RATE / PERIOD / 100
-        assert live["hops"] >= (live["calls"] - allowed) * PERIOD // HOP - 2
+        assert live["calls"] >= (1 - SKEW) * plain["calls"] - plain["xruns"]
+        assert live["hops"] >= (1 - SKEW) * live["calls"] * PERIOD / HOP - allowed
         if live["underruns"] <= allowed:
             return
     raise AssertionError(f"rtsep was late {live['underruns']} times, allowed {allowed}: {live}; {plain}")
