@@ -22,7 +22,7 @@ HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
 QUICK_DEATH_S = 10.0  # who dies so soon after its start, and again after the next, is tried
 RETRY_STEP_S, RETRY_MOST_S = 1.0, 10.0  # later each time by this much, and never later than that
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
-"""3 MB of weights in a few pages instead of 750: some 10 % of a step whose caches went cold (Linux, glibc 2.35)."""
+"""3 MB of weights in a few pages instead of 750: some 10 % of a step with cold caches (glibc 2.35 on)."""
 
 _LOOK_EVERY_S = 0.02
 _IDLE_AFTER_S = 0.5  # no column for so long: nobody plays. Longer than any hop (768 at 8192 Hz takes 0.094 s)
