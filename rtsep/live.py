@@ -113,7 +113,12 @@ class LiveSession:
         """Play until the end; a device that goes away is waited for, unless told otherwise."""
         self.memory_locked = priority.lock_memory()
         while True:
-            lost = self._play_once()
+            try:
+                lost = self._play_once()
+            except DeviceError as error:
+                if self.state == "starting":  # it was never there
+                    raise
+                lost = str(error)  # found again, and gone again before it was open
             if lost is None or self._leaving.is_set():
                 return
             if not self.options.reconnect:
