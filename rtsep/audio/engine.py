@@ -27,7 +27,7 @@ PRIORITY = 65
 RECORD_SECONDS = 8.0
 """How long a recorder may be kept from its disk before frames are lost to it."""
 
-MIN_COMPUTE_SHARE = 0.5
+MIN_COMPUTE_SHARE = 0.75
 """Share of a hop that must lie between a hop's last input and its first output: slack makes it up."""
 
 

@@ -22,7 +22,7 @@ from rtsep.realtime import clock, slots, wake
 from rtsep.realtime.atomics import as_pointer, fence, load_acquire, store_release
 from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
 
-RESERVE_NS = 400_000
+RESERVE_NS = 600_000
 """What stays of a hop's time after its mask's deadline: synthesis (some 60 us) and a late wake-up."""
 
 HOLD_S = 0.06
