@@ -20,7 +20,7 @@ from rtsep.realtime.slots import SharedSlots
 START_PATIENCE_S = 60.0  # a cold disk and a first compilation
 HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
 QUICK_DEATH_S = 10.0  # who dies so soon after its start, and again after the next, is tried
-RETRY_STEP_S, RETRY_MOST_S = 1.0, 10.0  # later each time by this much, and never later than that
+RETRY_STEP_S, RETRY_MOST_S = 0.25, 5.0  # later each time by this much, and never later than that
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """3 MB of weights in a few pages instead of 750: some 10 % of a step with cold caches (glibc 2.35 on)."""
 
