@@ -80,15 +80,17 @@ class AudioReader:
 
     def read(self, frames: int) -> NDArray[np.float32]:
         """Return the next block [<= frames, channels]; an empty one is the end."""
-        if len(self._kept) == 0:
-            self._kept = self._decode()
-        parts, wanted = [self._kept[:frames]], frames - len(self._kept)
-        self._kept = self._kept[frames:]
-        while wanted > 0 and len(parts[-1]):
-            self._kept = self._decode()
+        parts: list[NDArray[np.float32]] = []
+        wanted = frames
+        while wanted > 0:
+            if len(self._kept) == 0:
+                self._kept = self._decode()
+                if len(self._kept) == 0:
+                    break
             parts.append(self._kept[:wanted])
-            self._kept, wanted = self._kept[wanted:], wanted - len(self._kept)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            self._kept = self._kept[wanted:]
+            wanted -= len(parts[-1])
+        return np.concatenate(parts) if parts else np.zeros((0, self.channels), np.float32)
 
     def _decode(self) -> NDArray[np.float32]:
         # Always in one size: libsndfile's Opus gives other last samples for other sizes.

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from rtsep.audio import jack_ports
 from rtsep.audio import rings as r
 from rtsep.audio.callback import give_output, take_input, take_source
-from rtsep.audio.portaudio import CLOSE_PATIENCE_S
 from rtsep.errors import DeviceError
-from rtsep.foreign import within
+from rtsep.foreign import close_or_leave
 from rtsep.realtime.atomics import acquire, address_of, as_pointer, store_release
 
 llvmlite.binding.load_library_permanently(jack_ports.library())
@@ -204,9 +203,4 @@ class JackStream:
 
     def close(self) -> bool:
         """Leave the server; returns False where it never lets us, and the client had to be left behind."""
-
-        def leave() -> None:
-            with contextlib.suppress(Exception):
-                self._client.close()
-
-        return within(CLOSE_PATIENCE_S, leave)
+        return close_or_leave(self, self._client.close)

@@ -14,10 +14,7 @@ import numpy as np
 
 from rtsep.audio.callback import portaudio_callback
 from rtsep.errors import DeviceError
-from rtsep.foreign import quiet_stderr, within
-
-CLOSE_PATIENCE_S = 2.0
-"""A stream whose driver has died may never close: after this long it is left behind."""
+from rtsep.foreign import close_or_leave, quiet_stderr
 
 _portaudio: Any = None
 
@@ -134,15 +131,4 @@ class Stream:
 
     def close(self) -> bool:
         """Stop and close; returns False where the device's server is dead and the stream had to be left."""
-
-        def shut() -> None:
-            with contextlib.suppress(Exception):
-                self._stream.close(ignore_errors=True)
-
-        closed = within(CLOSE_PATIENCE_S, shut)
-        if not closed:
-            _left_behind.append(self)  # it may call back yet: its memory stays
-        return closed
-
-
-_left_behind: list[Stream] = []
+        return close_or_leave(self, lambda: self._stream.close(ignore_errors=True))
