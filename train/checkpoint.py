@@ -10,40 +10,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rtsep.dsp.windows import Framing
 from rtsep.errors import ModelError
-from train.nets.causal import Causal, CausalConfig
+from train.presets import from_plain, to_plain
+from train.system import Net, System
 
 FILE = "checkpoint.pt"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
 class Checkpoint:
     """State of a run. Mixtures depend on (seed, rank, step) alone: `step` is the generator's state."""
 
-    config: CausalConfig
+    system: System
     net: dict[str, Tensor]
-    average: dict[str, Tensor]  # exponential moving average of `net`: what is exported
+    average: dict[str, Tensor]  # `net` with the moving average of its weights: what is exported
     optimiser: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     elapsed_s: float = 0.0  # of training, validation not counted
     audio_s: float = 0.0  # heard by all processes together
     history: list[dict[str, float]] = field(default_factory=list)  # one entry a validation
+    data: tuple[str, ...] = ()  # training sets: minutes, licence
+    machine: str = ""  # what it was trained on
 
-    def average_net(self) -> Causal:
+    def average_net(self) -> Net:
         """The net with the averaged weights, in evaluation mode."""
-        net = Causal(self.config)
+        net = self.system.net()
         net.load_state_dict(self.average)
-        net.eval()
-        return net
+        return net.eval()
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write `folder`/checkpoint.pt; a crash while writing leaves the previous one."""
     folder.mkdir(parents=True, exist_ok=True)
     raw = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
-    raw["config"] = dataclasses.asdict(checkpoint.config)
+    raw["system"] = to_plain(checkpoint.system)
     partial = folder / (FILE + ".part")
     torch.save({"version": VERSION, **raw}, partial)
     partial.replace(folder / FILE)
@@ -60,7 +61,8 @@ def load(path: Path) -> Checkpoint:
         raise ModelError(f"{file}: not a checkpoint, or a broken one ({error})") from None
     if not isinstance(raw, dict) or raw.pop("version", None) != VERSION:
         raise ModelError(f"{file}: not a checkpoint of this version of train")
-    config = raw.pop("config")
-    config["framing"] = Framing(**config["framing"])
-    config["groups"] = tuple((count, size) for count, size in config["groups"])
-    return Checkpoint(config=CausalConfig(**config), **raw)
+    try:
+        system = from_plain(raw.pop("system"))
+    except ModelError as error:
+        raise ModelError(f"{file}: {error}") from None
+    return Checkpoint(system=system, **raw)

@@ -14,54 +14,19 @@ from rtsep.errors import InputFileError
 from rtsep.model.contract import ModelSpec
 from rtsep.model.package import Golden, read_package, write_package
 from train import checkpoint as checkpoints
-from train.cache import RATE, AudioCache
-from train.gate import FILE_TOLERANCE, GateError, TrainingForm, check, count_macs, load_program, run_steps
-from train.nets.causal import Causal
-from train.nets.causal_program import CausalProgram
-
-GOLDEN_STEPS = 6
-
-LICENCE = (
-    "research and non-commercial use only: trained on material under CC BY-NC-SA "
-    "and on material for academic purposes"
-)
+from train.gate import FILE_TOLERANCE, GateError, TrainingForm, check, load_program, run_steps
+from train.licences import licence_of
 
 
-def data_of(cache: AudioCache) -> tuple[str, ...]:
-    """One line for each training set: minutes, licence."""
-    minutes: dict[tuple[str, str], float] = {}
-    for song in cache.select("train"):
-        key = (song.source, song.licence)
-        minutes[key] = minutes.get(key, 0.0) + song.frames / RATE / 60
-    return tuple(
-        f"{source}: {sum_:.1f} min, {licence}" for (source, licence), sum_ in sorted(minutes.items())
-    )
-
-
-def causal_spec(net: Causal, program: CausalProgram, name: str, **more: Any) -> ModelSpec:
-    """Describe a `causal` net; `more` are further fields of the spec."""
-    framing = net.config.framing
-    return ModelSpec(
-        name=name,
-        system="causal",
-        n_fft=framing.n_fft,
-        synthesis=framing.synthesis,
-        hop=framing.hop,
-        state_size=program.state_size,
-        stereo="mid-side",
-        params=sum(p.numel() for p in net.parameters()),
-        macs_per_hop=count_macs(program, torch.zeros(2, framing.bins, 2), program.state_size),
-        **more,
-    )
-
-
-def write_checked(net: TrainingForm, program: nn.Module, spec: ModelSpec, path: Path) -> dict[str, float]:
+def write_checked(
+    net: TrainingForm, program: nn.Module, spec: ModelSpec, path: Path, golden_steps: int = 6
+) -> dict[str, float]:
     """Pass `program` through the gate and write it; returns the differences that were found.
 
     Raises `GateError` and leaves `path` as it was if any check fails, the sealed file's replay included.
     """
     checked = check(net, program, spec)
-    golden = Golden(checked.columns[:GOLDEN_STEPS].numpy(), checked.masks[:GOLDEN_STEPS].numpy())
+    golden = Golden(checked.columns[:golden_steps].numpy(), checked.masks[:golden_steps].numpy())
     trial = path.with_name(path.name + ".checking")
     try:
         write_package(trial, checked.program, spec, golden)
@@ -77,11 +42,15 @@ def write_checked(net: TrainingForm, program: nn.Module, spec: ModelSpec, path: 
     return dict(checked.differences)
 
 
-def export(run: Path, out: Path, name: str, metrics: Path | None, cache: Path | None) -> None:
-    """Write the averaged weights of a run as a model file."""
+def export(run: Path, out: Path, name: str | None = None, metrics: Path | None = None) -> dict[str, float]:
+    """Write the averaged weights of a run as the model file `out`; returns the differences that were found.
+
+    `metrics` is the JSON of `evaluate` of the same weights. Raises `GateError` and writes nothing if a
+    check fails.
+    """
     state = checkpoints.load(run)
     net = state.average_net()
-    program = CausalProgram(net).eval()
+    program = state.system.program(net).eval()
     scores: dict[str, Any] = {}
     if metrics is not None:
         try:
@@ -89,20 +58,27 @@ def export(run: Path, out: Path, name: str, metrics: Path | None, cache: Path | 
             scores = {"command": stored["command"], **stored["summary"]}
         except (OSError, ValueError, KeyError) as error:
             raise InputFileError(f"{metrics}: no figures of 'python -m train evaluate' ({error})") from None
-    spec = causal_spec(
+    scores["training"] = {
+        "minutes": round(state.elapsed_s / 60, 1),
+        "audio_hours": round(state.audio_s / 3600, 2),
+        "steps": state.step,
+        "machine": state.machine,
+    }
+    spec = state.system.spec(
         net,
         program,
-        name,
+        name or state.system.family,
         metrics=scores,
-        data=data_of(AudioCache(cache)) if cache is not None else (),
-        licence=LICENCE,
+        data=state.data,
+        licence=licence_of(state.data),
         description=(
-            f"Causal band-split net, {state.elapsed_s / 60:.0f} minutes of training, "
-            f"{state.audio_s / 3600:.1f} h of mixtures heard"
+            f"System '{state.system.family}', {state.elapsed_s / 60:.0f} minutes of training on "
+            f"{state.machine}, {state.audio_s / 3600:.1f} h of mixtures heard"
         ),
     )
-    differences = write_checked(net, program, spec, out)
+    differences = write_checked(net, program, spec, out, state.system.golden_steps)
     for what, size in differences.items():
         print(f"{what:32} {size:.1e}")
     print(f"{out}: {spec.params:,} parameters, {spec.macs_per_hop / 1e6:.2f} MMAC a hop, "
           f"{spec.state_size:,} floats of state, latency {spec.latency} samples")  # fmt: skip
+    return differences

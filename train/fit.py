@@ -1,109 +1,126 @@
-"""`fit`: train a net for a fixed time or number of steps, on one process or several that average gradients.
+"""`fit`: train a system for a fixed time or number of steps, on a CPU, a GPU, or several of either.
 
-A run lives in a folder: `checkpoint.pt` (the same command goes on from it) and `history.jsonl`.
-SIGINT and SIGTERM end it after the current step with a checkpoint.
+A run lives in a folder: `checkpoint.pt` (the same command goes on from it), `history.jsonl` and `run.json`.
+SIGINT and SIGTERM end it after the current step with a checkpoint. Under `torchrun` each process is one
+replica of torch's DistributedDataParallel, with mixtures of its own.
 """
 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import json
 import math
 import os
+import platform
+import shlex
 import signal
 import sys
-import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from rtsep.errors import ModelError, UsageError
 from train import checkpoint as checkpoints
-from train.cache import RATE, AudioCache
+from train.cache import AudioCache
 from train.checkpoint import Checkpoint
-from train.loss import LossConfig, masked_loss, target_of
-from train.nets.causal import Causal, CausalConfig, log_magnitudes
-from train.remix import Remixer
-from train.stft import mid_side, windows
+from train.licences import data_of
+from train.mixtures import Mixtures, batches
+from train.presets import to_plain
+from train.schedule import learning_rate, true_share
+from train.system import Net, System, Training
 from train.validation import validate
+
+NORMALISE_FROM = 24
+"""Mixtures that a new net takes its statistics from."""
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How to train. The schedule runs over `minutes` of training, or over `steps` where those are given."""
+    """How long and on what to train. The schedule runs over `minutes`, or over `steps` where given."""
 
     cache: Path
     run: Path
+    system: System
     minutes: float = 60.0
     steps: int | None = None
-    processes: int = 1
+    device: str = "auto"  # "cpu", "cuda"; "auto": a GPU where there is one
     threads: int = 1  # of torch, each process
-    batch: int = 3  # mixtures a step, each process
-    hops: int = 516  # a mixture: 3 s
-    rate: float = 2e-3  # learning rate at its peak
-    warmup_steps: int = 100
-    weight_decay: float = 0.01
-    clip: float = 5.0  # norm of the gradient
-    average: float = 0.998  # of the moving average of weights
-    true_share: tuple[float, float] = (0.6, 0.85)  # of mixtures that are real songs: first, and at the end
+    workers: int = 0  # processes that draw mixtures, each process; 0: it draws them itself
     seed: int = 1
+    init: Path | None = None  # run or checkpoint whose weights a new run starts from
     save_minutes: float = 3.0
     validate_minutes: float = 6.0
-    net: CausalConfig = field(default_factory=CausalConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
 
 
-def schedule(progress: float, step: int, config: FitConfig) -> float:
-    """Learning rate: linear warm-up, then half a cosine down to a hundredth of the peak."""
-    cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))
-    return config.rate * min(1.0, (step + 1) / config.warmup_steps) * (0.01 + 0.99 * cosine)
+@dataclass(frozen=True)
+class Place:
+    """Which replica this process is, and where it computes."""
+
+    rank: int
+    replicas: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def agree(self, stop: bool, clock_s: float) -> tuple[bool, float]:
+        """Whether any replica wants to stop, and the first one's clock: they must not part."""
+        if self.replicas == 1:
+            return stop, clock_s
+        said = torch.tensor([float(stop), clock_s if self.leads else 0.0], device=self.device)
+        dist.all_reduce(said)
+        return bool(said[0] > 0), float(said[1])
 
 
-def true_share(progress: float, config: FitConfig) -> float:
-    """Share of real songs: constant for 65 % of the run, then rising, so that it ends near the real thing."""
-    first, last = config.true_share
-    return first + (last - first) * min(1.0, max(0.0, (progress - 0.65) / 0.15))
+@contextmanager
+def _joined(config: FitConfig) -> Iterator[Place]:
+    """Find this process's place among those that torchrun started, or alone."""
+    if config.device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {config.device}: must be auto, cpu or cuda")
+    gpu = torch.cuda.is_available()
+    if config.device == "cuda" and not gpu:
+        raise UsageError("--device cuda: torch finds no CUDA device here; use --device cpu")
+    on_gpu = config.device != "cpu" and gpu
+    replicas = int(os.environ.get("WORLD_SIZE", "1"))
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high")
+    if replicas > 1:
+        dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield Place(int(os.environ.get("RANK", "0")), replicas, device)
+    finally:
+        if replicas > 1:
+            dist.destroy_process_group()
 
 
-class _Gradients:
-    """All gradients of a net as one flat tensor, with two more numbers that processes have to agree on."""
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list, no longer empty once the user wants to stop."""
+    received: list[int] = []
 
-    def __init__(self, net: nn.Module) -> None:
-        parameters = [p for p in net.parameters() if p.requires_grad]
-        self.flat = torch.zeros(sum(p.numel() for p in parameters) + 2)
-        first = 0
-        for p in parameters:
-            p.grad = self.flat[first : first + p.numel()].view_as(p)  # autograd adds into it
-            first += p.numel()
-        self.values, self.shared = self.flat[:first], self.flat[first:]
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
 
-    def reduce(self, processes: int, stop: bool, elapsed_s: float) -> tuple[bool, float]:
-        """Average over processes; returns whether any wants to stop, and rank 0's clock."""
-        self.shared[0], self.shared[1] = float(stop), elapsed_s
-        if processes > 1:
-            if dist.get_rank() != 0:
-                self.shared[1] = 0.0
-            dist.all_reduce(self.flat)
-            self.values /= processes
-        return bool(self.shared[0] > 0), float(self.shared[1])
-
-
-def _start(config: FitConfig, remixer: Remixer) -> Checkpoint:
-    """A new net, its features normalised by some mixtures."""
-    torch.manual_seed(config.seed)
-    net = Causal(config.net)
-    analysis, _ = windows(config.net.framing)
-    waves = torch.from_numpy(remixer.batch((config.seed, 2**20), 24, config.true_share[0]))
-    columns = target_of(mid_side(waves), config.net.framing, analysis, config.loss).mix
-    net.fit_features(log_magnitudes(columns.transpose(0, 1)[..., : config.net.bins]))
-    state = {name: value.clone() for name, value in net.state_dict().items()}
-    return Checkpoint(config.net, net.state_dict(), state)
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _keep_freed_memory() -> None:
@@ -119,77 +136,149 @@ def _keep_freed_memory() -> None:
         mallopt(m_arena_max, 1)  # the backward pass runs in a thread of its own
 
 
-def _train(rank: int, config: FitConfig, rendezvous: str) -> Checkpoint:
+def _start(config: FitConfig, mixtures: Mixtures) -> Checkpoint:
+    """A new net, normalised by some mixtures or with the weights of another run."""
+    torch.manual_seed(config.seed)
+    net = config.system.net()
+    if config.init is None:
+        share = config.system.training.true_share[0]
+        config.system.normalise(net, mixtures.batch(2**20, NORMALISE_FROM, share))
+    else:
+        try:
+            net.load_state_dict(checkpoints.load(config.init).average)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ModelError(f"--init {config.init}: weights of another net ({reason})") from None
+    average = {name: value.clone() for name, value in net.state_dict().items()}
+    data = data_of(AudioCache(config.cache))
+    return Checkpoint(config.system, net.state_dict(), average, data=data, machine=_machine(config))
+
+
+def _machine(config: FitConfig) -> str:
+    if config.device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    cores = int(os.environ.get("WORLD_SIZE", "1")) * config.threads
+    return f"{cores} {platform.machine()} core{'s' if cores > 1 else ''}"
+
+
+def _optimiser(net: nn.Module, training: Training) -> torch.optim.Optimizer:
+    kinds: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    if training.optimiser not in kinds:
+        raise UsageError(f"optimiser '{training.optimiser}' is none of {', '.join(kinds)}")
+    settings = {"lr": training.rate, "betas": (0.9, 0.99), "weight_decay": training.weight_decay}
+    return kinds[training.optimiser](net.parameters(), **settings)  # type: ignore[arg-type]
+
+
+def _update(net: nn.Module, optimiser: torch.optim.Optimizer, rate: float, clip: float) -> None:
+    """One optimiser step with the norm of the gradient bounded; a step that blew up is left out."""
+    norm = float(nn.utils.clip_grad_norm_(net.parameters(), clip))
+    if not math.isfinite(norm):
+        return
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+
+
+@torch.no_grad()
+def _follow(average: dict[str, Tensor], net: nn.Module, step: int, memory: float) -> None:
+    """Move the averaged weights towards those of `net`, slowly only once there is something to average."""
+    keep = min(memory, (1 + step) / (10 + step)) if memory else 0.0
+    weights = dict(net.named_parameters())
+    for name, value in net.state_dict().items():
+        if name in weights:
+            average[name].lerp_(value, 1 - keep)
+        else:  # a buffer: running statistics, normalisation
+            average[name].copy_(value)
+
+
+def fit(config: FitConfig) -> Checkpoint:
+    """Train, or go on with the run in `config.run`; returns where it ended.
+
+    Raises `InputFileError` without a cache, `ModelError` for a run of another system, `UsageError` for
+    choices that do not exist.
+    """
+    config.run.mkdir(parents=True, exist_ok=True)
+    with _joined(config) as place, _stop_signals() as stopping:
+        return _train(config, place, stopping)
+
+
+def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
     _keep_freed_memory()
     torch.set_num_threads(config.threads)
-    stopping = _listen_for_signals(rank)
-    if config.processes > 1:
-        dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=config.processes)
-    framing, cache = config.net.framing, AudioCache(config.cache)
-    analysis, synthesis = windows(framing)
-    remixer = Remixer(cache, framing.n_fft + config.hops * framing.hop)
+    system, training = config.system, config.system.training
+    cache = AudioCache(config.cache)
+    mixtures = Mixtures(config.cache, system, config.seed, place.rank)
     resumed = (config.run / checkpoints.FILE).exists()
-    state = checkpoints.load(config.run) if resumed else _start(config, remixer)
-    net = Causal(state.config)
+    state = checkpoints.load(config.run) if resumed else _start(config, mixtures)
+    if to_plain(state.system) != to_plain(system):
+        raise ModelError(
+            f"{config.run} holds a run of another system or other options; take another folder, or --init"
+        )
+    if place.leads and not resumed:
+        _describe(config, state, place)
+
+    net = system.net()
     net.load_state_dict(state.net)
-    gradients = _Gradients(net)
-    decay = config.weight_decay
-    optimiser = torch.optim.AdamW(net.parameters(), config.rate, (0.9, 0.99), weight_decay=decay)
+    net.to(place.device).train()
+    average = {name: value.to(place.device) for name, value in state.average.items()}
+    called: nn.Module = DistributedDataParallel(net) if place.replicas > 1 else net
+    optimiser = _optimiser(net, training)
     if state.optimiser:
         optimiser.load_state_dict(state.optimiser)
-    parameters = dict(net.named_parameters())
-    averaged = [state.average[name] for name in parameters]
-    heard_s = config.processes * config.batch * config.hops * framing.hop / RATE  # a step
+    heard_s = place.replicas * training.batch * training.hops * system.framing.hop / system.rate  # a step
 
     def keep() -> None:
-        state.net, state.optimiser = net.state_dict(), optimiser.state_dict()
-        if rank == 0:
+        state.net = {name: value.cpu().clone() for name, value in net.state_dict().items()}
+        state.average = {name: value.cpu().clone() for name, value in average.items()}
+        state.optimiser = optimiser.state_dict()
+        if place.leads:
             checkpoints.save(state, config.run)
 
     def report(losses: list[float]) -> None:
-        scored = Causal(state.config)
-        scored.load_state_dict(state.average)
+        state.average = average
+        scored = state.average_net()  # on the CPU, as it will play
         entry = {"minutes": state.elapsed_s / 60, "step": state.step, "audio_hours": state.audio_s / 3600}
-        entry |= {"loss": sum(losses) / max(1, len(losses)), **validate(scored.eval().masks, cache, framing)}
+        entry |= {"loss": sum(losses) / max(1, len(losses)), **validate(scored, system, cache)}
         state.history.append(entry)
         with (config.run / "history.jsonl").open("a") as file:
             file.write(json.dumps(entry) + "\n")
         bar.write(" ".join(f"{name} {value:.2f}" for name, value in entry.items()))
 
     total = config.steps or config.minutes * 60
-    unit = "step" if config.steps else "s"
-    bar = tqdm(total=round(total), disable=rank != 0, mininterval=20, unit=unit, desc="fit")
-    losses: list[float] = []
-    saved_s = validated_s = state.elapsed_s
-    running_loss = 0.0
-    progress = state.step / total if config.steps else state.elapsed_s / total
     began = time.monotonic() - state.elapsed_s
-    while progress < 1:
-        waves = torch.from_numpy(
-            remixer.batch((config.seed, rank, state.step), config.batch, true_share(progress, config))
-        )
-        target = target_of(mid_side(waves), framing, analysis, config.loss)
-        with torch.no_grad():
-            features = log_magnitudes(target.mix.permute(1, 2, 0, 3)[..., : state.config.bins])
-        gradients.flat.zero_()
-        loss, _ = masked_loss(net(features), target, framing, synthesis, config.loss)
+
+    def progress() -> float:
+        return (state.step if config.steps else state.elapsed_s) / total
+
+    def share(step: int) -> float:
+        return true_share(step / total if config.steps else progress(), training)
+
+    stream = batches(mixtures, state.step, share, config.workers, place.device.type == "cuda")
+    bar = tqdm(total=round(total), initial=round(total * min(1.0, progress())), disable=not place.leads,
+               mininterval=10, unit="step" if config.steps else "s", desc="fit")  # fmt: skip
+    losses: list[float] = []
+    running_loss = 0.0
+    saved_s = validated_s = state.elapsed_s
+    stop = False
+    while progress() < 1 and not stop:
+        waves = next(stream).to(place.device, non_blocking=True)
+        torch.manual_seed(hash((config.seed, place.rank, state.step)))  # dropout repeats after a resume
+        optimiser.zero_grad(set_to_none=False)
+        loss = system.loss(called, waves)
         loss.backward()
-        stop, clock_s = gradients.reduce(config.processes, bool(stopping), time.monotonic() - began)
-        _update(gradients.values, optimiser, schedule(progress, state.step, config), config.clip)
-        with torch.no_grad():
-            decay = min(config.average, (1 + state.step) / (10 + state.step))
-            torch._foreach_lerp_(averaged, [p.detach() for p in parameters.values()], 1 - decay)
+        _update(net, optimiser, learning_rate(progress(), state.step, training), training.clip)
+        _follow(average, net, state.step, training.average)
 
         state.step += 1
         state.audio_s += heard_s
+        stop, clock_s = place.agree(bool(stopping), time.monotonic() - began)
         bar.update(1 if config.steps else round(clock_s) - round(state.elapsed_s))
         state.elapsed_s = clock_s
-        progress = state.step / total if config.steps else clock_s / total
         losses.append(float(loss.detach()))
         running_loss = losses[-1] if len(losses) == 1 else 0.98 * running_loss + 0.02 * losses[-1]
         hours = state.audio_s / 3600
-        bar.set_postfix_str(f"loss {running_loss:.2f} audio {hours:.2f} h step {state.step}", False)
-        if rank == 0 and clock_s - validated_s >= config.validate_minutes * 60:
+        bar.set_postfix_str(f"loss {running_loss:.4g} audio {hours:.2f} h step {state.step}", False)
+        if place.leads and clock_s - validated_s >= config.validate_minutes * 60:
             pause = time.monotonic()
             report(losses)
             losses, validated_s = [], clock_s
@@ -197,62 +286,28 @@ def _train(rank: int, config: FitConfig, rendezvous: str) -> Checkpoint:
         if clock_s - saved_s >= config.save_minutes * 60:
             keep()
             saved_s = clock_s
-        if stop:
-            break
-    if rank == 0 and progress >= 1:
+    if place.leads and progress() >= 1 and losses:
         report(losses)
     keep()
     bar.close()
-    if config.processes > 1:
-        dist.barrier()
-        dist.destroy_process_group()
+    if place.replicas > 1:
+        dist.barrier()  # the others wait for the last validation
     return state
 
 
-def _update(gradient: Tensor, optimiser: torch.optim.Optimizer, rate: float, clip: float) -> None:
-    """One optimiser step with the norm of the gradient bounded; a step that blew up is left out."""
-    norm = float(gradient.norm())
-    if not math.isfinite(norm):
-        return
-    gradient.mul_(min(1.0, clip / (norm + 1e-9)))
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    optimiser.step()
+def _describe(config: FitConfig, state: Checkpoint, place: Place) -> None:
+    """Write `run.json`: what this run was, for whoever compares runs later."""
+    options = dataclasses.asdict(config) | {"system": to_plain(config.system)}
+    content = {
+        "command": "python -m train " + shlex.join(sys.argv[1:]),
+        "config": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        "parameters": _count(state.system.net()),
+        "machine": state.machine,
+        "replicas": place.replicas,
+        "data": state.data,
+    }
+    (config.run / "run.json").write_text(json.dumps(content, indent=1))
 
 
-def _listen_for_signals(rank: int) -> list[int]:
-    """A list, no longer empty once the user wants to stop. Only rank 0 listens: it tells the others."""
-    received: list[int] = []
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal if rank == 0 else signal.SIG_IGN)
-    return received
-
-
-def fit(config: FitConfig) -> Checkpoint:
-    """Train, or go on with the run in `config.run`; returns where it ended."""
-    config.run.mkdir(parents=True, exist_ok=True)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with tempfile.TemporaryDirectory() as folder:
-        rendezvous = (Path(folder) / "rendezvous").as_uri()
-        context = mp.get_context("spawn")
-        os.environ.setdefault("OMP_NUM_THREADS", str(config.threads))
-        others = [
-            context.Process(target=_train, args=(rank, config, rendezvous), daemon=True)
-            for rank in range(1, config.processes)
-        ]
-        for process in others:
-            process.start()
-        try:
-            state = _train(0, config, rendezvous)
-            for process in others:
-                process.join(60)
-        finally:
-            for process in others:
-                process.kill()
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    return state
+def _count(net: Net) -> int:
+    return sum(p.numel() for p in net.parameters())

@@ -67,9 +67,13 @@ class Checked:
 
 
 def test_columns(spec: ModelSpec, seconds: float = 0.5, seed: int = 7) -> Tensor:
-    """Columns [T, channels, bins, 2] of something like music: a gliding voice, noise, a rest, a shout."""
+    """Columns [T, channels, bins, 2] of something like music: a gliding voice, noise, a rest, a shout.
+
+    As long as `seconds`, and longer where the model looks far ahead: masks for all of its parts must come.
+    """
     rate, rng = spec.rates[0], np.random.default_rng(seed)
-    time = np.arange(int(seconds * rate)) / rate
+    hops = max(seconds * rate / spec.hop, 2.2 * spec.lookahead_hops)
+    time = np.arange(int(hops * spec.hop)) / rate
     pitch = 220 * 2 ** (0.5 * np.sin(2 * np.pi * 2 * time))
     phase = 2 * np.pi * np.cumsum(pitch) / rate
     voice = sum(np.sin(k * phase) / k for k in range(1, 20)) * 0.1
@@ -119,11 +123,16 @@ def measured_latency(spec: ModelSpec) -> int:
     return lag
 
 
-def count_macs(program: nn.Module, column: Tensor, state_size: int) -> int:
-    """Multiply-accumulates of one step, as torch counts its matrix products."""
-    with FlopCounterMode(display=False) as counter:
-        program.step(column, torch.zeros(state_size))
-    return int(counter.get_total_flops()) // 2
+def count_macs(program: nn.Module, column: Tensor, state_size: int, steps: int = 1) -> int:
+    """Multiply-accumulates a step, as torch counts its matrix products.
+
+    The mean over `steps`: a program that works by patches does so once in a look-ahead.
+    """
+    state = torch.zeros(state_size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        for _ in range(steps):
+            program.step(column, state)
+    return int(counter.get_total_flops()) // (2 * steps)
 
 
 def script(program: nn.Module) -> bytes:
@@ -188,7 +197,7 @@ def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
         raise GateError(f"the program keeps {own_size} floats of state, its spec says {size}")
     if spec.params != sum(p.numel() for p in net.parameters()):
         raise GateError(f"the spec says {spec.params} parameters, the net has another number")
-    macs = count_macs(eager, columns[0], size)
+    macs = count_macs(eager, columns[0], size, spec.lookahead_hops + 1)
     if macs != spec.macs_per_hop:
         raise GateError(f"the spec says {spec.macs_per_hop} multiplications a hop, torch counts {macs}")
     latency = measured_latency(spec)

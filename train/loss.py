@@ -172,7 +172,13 @@ def _wave_loss(error: Tensor, target: Target, framing: Framing, config: LossConf
 def masked_loss(
     logits: Tensor, target: Target, framing: Framing, synthesis: Tensor, config: LossConfig
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss of mask logits [T, B, 2, bins] and, for the log, its decibel term (no gradient)."""
+    """Return the loss of mask logits [T, B, 2, bins] and, for the log, its decibel term (no gradient).
+
+    Compiled on the CPU; on other devices the plain twin, whose operations are large enough for them.
+    """
+    if logits.device.type != "cpu":
+        total, heard = masked_loss_reference(logits, target, framing, synthesis, config)
+        return total, heard.detach()
     total, heard = _MaskedLoss.apply(logits, target, framing, synthesis, config)
     return total, heard.detach()
 

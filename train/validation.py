@@ -5,35 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import soxr
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from rtsep.dsp.windows import Framing
 from train.cache import RATE, AudioCache
 from train.effects import Wave
 from train.metrics import frame_sdr, level_db
 from train.stft import left_right, mid_side, played_columns, synthesise, windows
+from train.system import Net, System
 
 MUSIC_SECONDS = 10
 """Of each voiceless validation piece."""
 
-MaskFunction = Callable[[Tensor], Tensor]
-"""Columns [T, 2, bins, 2] to masks [T, 2, bins]."""
 
-
-def separate(masks_of: MaskFunction, mix: Wave, framing: Framing) -> Wave:
-    """Voice [2, n] of `mix` [2, n] by a mask function, latency removed."""
+def separate(net: Net, system: System, mix: Wave) -> Wave:
+    """Voice [2, n] of `mix` [2, n] at the cache's rate, latency removed; none above the system's band."""
+    framing = system.framing
     analysis, synthesis = windows(framing)
-    wave = mid_side(torch.from_numpy(np.ascontiguousarray(mix)))
+    heard = mix if system.rate == RATE else soxr.resample(mix.T, RATE, system.rate).T
+    late = system.lookahead_hops
+    flush = np.zeros((2, late * framing.hop), np.float32)
+    wave = mid_side(torch.from_numpy(np.concatenate([heard, flush], 1)))
     columns = played_columns(wave, framing, analysis)  # [2, T, bins]
     with torch.no_grad():
-        masks = masks_of(torch.view_as_real(columns.transpose(0, 1).contiguous()))
-    voice = left_right(synthesise(columns * masks.transpose(0, 1), framing, synthesis))
-    return np.asarray(voice[:, framing.latency : framing.latency + mix.shape[1]].numpy())
+        masks = net.masks(torch.view_as_real(columns[: system.channels].transpose(0, 1).contiguous()))
+    masks = masks.transpose(0, 1)[:, late:]
+    voice = left_right(synthesise(columns[:, : masks.shape[1]] * masks, framing, synthesis)).numpy()
+    voice = voice[:, framing.latency : framing.latency + heard.shape[1]]
+    if system.rate != RATE:
+        voice = soxr.resample(voice.T, system.rate, RATE).T
+    short = mix.shape[1] - voice.shape[1]
+    return np.asarray(np.pad(voice, ((0, 0), (0, max(0, short))))[:, : mix.shape[1]], np.float32)
 
 
-def validate(masks_of: MaskFunction, cache: AudioCache, framing: Framing) -> dict[str, float]:
+def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
     """Score the validation clips: medians and means over clips of the median over 1 s frames, in dB.
 
     `error_db` is the level of the error under the mix, `leak_db` that of the voice found where there is none.
@@ -43,14 +49,14 @@ def validate(masks_of: MaskFunction, cache: AudioCache, framing: Framing) -> dic
         voice = cache.read(song, "vocals")[:, : song.frames]
         parts = [cache.read(song, name)[:, : song.frames] for name in song.stems if name != "vocals"]
         music = np.sum(parts, 0)
-        found = separate(masks_of, voice + music, framing)
+        found = separate(net, system, voice + music)
         voices.append(_median(frame_sdr(voice, found, RATE)))
         musics.append(_median(frame_sdr(music, voice + music - found, RATE)))
         errors.append(level_db(found - voice, voice + music))
     for song in cache.select("valid", "music"):
         middle = song.frames // 2
         music = cache.read(song, "music", middle, min(middle, MUSIC_SECONDS * RATE))
-        leaks.append(level_db(separate(masks_of, music, framing), music))
+        leaks.append(level_db(separate(net, system, music), music))
     return {
         "voice_median": _over(np.nanmedian, voices),
         "voice_mean": _over(np.nanmean, voices),

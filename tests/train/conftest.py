@@ -7,11 +7,15 @@ import soundfile
 from rtsep.dsp.windows import Framing
 from train.fit import FitConfig
 from train.loss import LossConfig
-from train.nets.causal import CausalConfig
+from train.nets.causal import Causal
 from train.prepare import prepare
+from train.system import Training
 
 FRAMING = Framing(256, 64, 32)
-NET = CausalConfig(framing=FRAMING, groups=((8, 4), (4, 8), (4, 16)), dim=16, width=12, layers=2)
+SYSTEM = Causal(
+    framing=FRAMING, groups=((8, 4), (4, 8), (4, 16)), dim=16, width=12, layers=2,
+    objective=LossConfig(segment_hops=64), training=Training(batch=2, hops=320, warmup_steps=2),
+)  # fmt: skip
 RATE = 48000
 
 
@@ -65,7 +69,4 @@ def cache(data, tmp_path_factory):
 @pytest.fixture
 def config(cache, tmp_path):
     """A run of a few steps of a tiny net."""
-    return FitConfig(
-        cache=cache, run=tmp_path / "run", steps=4, batch=2, hops=320, warmup_steps=2, net=NET,
-        loss=LossConfig(segment_hops=64),
-    )  # fmt: skip
+    return FitConfig(cache=cache, run=tmp_path / "run", system=SYSTEM, steps=4, device="cpu")

@@ -2,20 +2,28 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from rtsep.errors import ModelError
+from rtsep.errors import ModelError, UsageError
 from rtsep.model.loader import load_model
-from tests.train.conftest import FRAMING
+from tests.train.conftest import SYSTEM
 from train import checkpoint as checkpoints
+from train import presets
 from train.cache import RATE
 from train.evaluate import separate as played
 from train.export import export
-from train.fit import fit, schedule, true_share
+from train.fit import fit
+from train.licences import licence_of
+from train.mixtures import Mixtures, at_rate, batches
 from train.remix import Remixer
+from train.schedule import CYCLES, learning_rate, true_share
+from train.system import Training
 from train.validation import separate as batched
 
 
@@ -24,15 +32,22 @@ def test_from_data_to_a_model_that_plays(config, tmp_path):
     assert state.step == 4 and state.audio_s == pytest.approx(4 * 2 * 320 * 32 / RATE)
     (line,) = (config.run / "history.jsonl").read_text().splitlines()
     assert np.isfinite(json.loads(line)["error_db"])
-    export(config.run, tmp_path / "tiny.pt", "tiny", None, config.cache)
+    export(config.run, tmp_path / "tiny.pt", "tiny")
 
     model = load_model(tmp_path / "tiny.pt")  # replays the golden frames
     assert model.spec.name == "tiny" and any("CC0" in line for line in model.spec.data)
+    assert model.spec.metrics["training"]["steps"] == 4 and "free" in model.spec.licence
     mix = np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float32) * 0.1
     vocals, accompaniment = played(model, mix)
-    wanted = batched(checkpoints.load(config.run).average_net().masks, mix, FRAMING)
+    wanted = batched(checkpoints.load(config.run).average_net(), SYSTEM, mix)
     np.testing.assert_allclose(vocals, wanted, atol=1e-5)
     np.testing.assert_allclose(vocals + accompaniment, mix, atol=1e-5)
+
+
+def _assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        assert torch.equal(value, b[name]), name
 
 
 def test_stopped_run_goes_on_as_if_nothing_had_happened(config, tmp_path, monkeypatch):
@@ -52,22 +67,128 @@ def test_stopped_run_goes_on_as_if_nothing_had_happened(config, tmp_path, monkey
     assert signal.getsignal(signal.SIGTERM) is before
     resumed = fit(stopped)
     assert resumed.step == 4
-    for name, value in whole.net.items():
-        assert torch.equal(value, resumed.net[name]), name
-    for name, value in whole.average.items():
-        assert torch.equal(value, resumed.average[name]), name
+    _assert_same(whole.net, resumed.net)
+    _assert_same(whole.average, resumed.average)
 
 
-def test_two_processes_share_the_work(config):
-    state = fit(dataclasses.replace(config, processes=2, steps=2))
-    assert state.step == 2 and state.audio_s == pytest.approx(2 * 2 * 2 * 320 * 32 / RATE)
+def test_new_run_starts_from_another_ones_weights(config, tmp_path):
+    first = fit(config)
+    again = fit(dataclasses.replace(config, run=tmp_path / "b", init=config.run, steps=1, seed=9))
+    moved = max(float((again.net[name] - value).abs().max()) for name, value in first.average.items())
+    assert 0 < moved < 0.01  # one step away from there
+    larger = dataclasses.replace(SYSTEM, dim=24)
+    with pytest.raises(ModelError, match="weights of another net"):
+        fit(dataclasses.replace(config, run=tmp_path / "c", system=larger, init=config.run))
 
 
-def test_schedule_warms_up_and_ends_near_nothing(config):
-    assert schedule(0, 0, config) == config.rate / 2
-    assert schedule(0, 50, config) == config.rate
-    assert schedule(1, 99, config) == pytest.approx(config.rate / 100)
-    assert true_share(0, config) == 0.6 and true_share(1, config) == 0.85
+def test_run_of_other_options_is_not_continued(config):
+    fit(dataclasses.replace(config, steps=1))
+    other = dataclasses.replace(SYSTEM, training=dataclasses.replace(SYSTEM.training, rate=1e-4))
+    with pytest.raises(ModelError, match="other options"):
+        fit(dataclasses.replace(config, system=other))
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from pathlib import Path
+from tests.train.conftest import SYSTEM
+from train.fit import FitConfig, fit
+if __name__ == "__main__":
+    fit(FitConfig(cache=Path(sys.argv[1]), run=Path(sys.argv[2]), system=SYSTEM, steps=3, device="cpu",
+                  workers=int(sys.argv[3])))
+"""
+
+
+def test_replicas_under_torchrun_average_their_gradients(config, tmp_path):
+    """Two processes with a batch of 2 each learn what the same four mixtures give in one."""
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(script), str(config.cache), str(config.run), "0"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    state = checkpoints.load(config.run)
+    assert state.step == 3 and state.audio_s == pytest.approx(3 * 2 * 2 * 320 * 32 / RATE)
+
+    # The same by hand: the gradient of the mean loss is the mean of the replicas' gradients.
+    from train.fit import _optimiser, _update
+
+    torch.manual_seed(config.seed)
+    net = SYSTEM.net()
+    drawn = [Mixtures(config.cache, SYSTEM, config.seed, rank) for rank in (0, 1)]
+    SYSTEM.normalise(net, drawn[0].batch(2**20, 24, SYSTEM.training.true_share[0]))
+    optimiser = _optimiser(net.train(), SYSTEM.training)
+    for step in range(3):
+        optimiser.zero_grad()
+        share = true_share(step / 3, SYSTEM.training)
+        for mixtures in drawn:
+            (SYSTEM.loss(net, mixtures[step, share]) / 2).backward()
+        _update(net, optimiser, learning_rate(step / 3, step, SYSTEM.training), SYSTEM.training.clip)
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(state.net[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_drawing_ahead_in_other_processes_changes_nothing(config):
+    mixtures = Mixtures(config.cache, SYSTEM, 3)
+    alone = batches(mixtures, 5, lambda step: 0.5, workers=0, pinned=False)
+    ahead = batches(Mixtures(config.cache, SYSTEM, 3), 5, lambda step: 0.5, workers=1, pinned=False)
+    for _ in range(3):
+        assert torch.equal(next(alone), next(ahead))
+
+
+def test_mixtures_at_another_rate_keep_their_pitch():
+    time = np.arange(RATE) / RATE
+    tone = np.sin(2 * np.pi * 1000 * time).astype(np.float32)[None, None].repeat(2, 1)
+    slow = at_rate(tone, 8192, 8000)
+    assert slow.shape == (1, 2, 8000)
+    wanted = np.sin(2 * np.pi * 1000 * np.arange(8000) / 8192)
+    np.testing.assert_allclose(slow[0, 1, 500:7500], wanted[500:7500], atol=2e-3)
+    assert at_rate(tone, 8192, 9000)[..., 8192:].max() == 0
+
+
+def test_schedules():
+    training = Training(rate=1.0, warmup_steps=10)
+    assert learning_rate(0, 0, training) == 0.1 and learning_rate(0, 50, training) == 1
+    assert learning_rate(1, 99, training) == pytest.approx(0.01)
+    cyclic = dataclasses.replace(training, schedule="cyclic")
+    peaks = [learning_rate((k + 0.5) / CYCLES, 99, cyclic) for k in range(CYCLES)]
+    np.testing.assert_allclose(peaks, [0.5**k for k in range(CYCLES)], atol=0.02)
+    assert learning_rate(1 / CYCLES, 99, cyclic) < 0.02
+    assert learning_rate(0.7, 99, dataclasses.replace(training, schedule="constant")) == 1
+    with pytest.raises(UsageError, match="cosine, cyclic"):
+        learning_rate(0, 0, dataclasses.replace(training, schedule="linear"))
+    assert true_share(0, training) == 0.6 and true_share(1, training) == 0.85
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_presets_survive_a_checkpoint(name):
+    system = presets.preset(name)
+    plain = presets.to_plain(system)
+    assert presets.from_plain(plain) == system
+    json.dumps(plain)  # plain enough for run.json
+
+
+def test_unknown_preset_names_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'causal'"):
+        presets.preset("causel")
+    with pytest.raises(ModelError, match="does not know"):
+        presets.from_plain({"family": "none", "options": {}})
+
+
+def test_one_restricted_set_restricts_the_model():
+    free = ["a: 3.0 min, CC0 1.0", "b: 1.0 min, CC BY 4.0", "c: 9.0 min, per Debian package"]
+    assert licence_of(free).startswith("free")
+    for licence in (
+        "CC BY-NC-SA 4.0",
+        "CC BY-NC",
+        "Restricted (DSD100)",
+        "SSVD, no licence text found",
+        "licence",
+    ):
+        assert "non-commercial" in licence_of([*free, f"d: 1.0 min, {licence}"]), licence
+    assert licence_of([]) == ""
 
 
 def test_broken_checkpoint_is_named(tmp_path):

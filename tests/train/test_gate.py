@@ -5,18 +5,18 @@ import torch
 
 from rtsep.model.loader import load_model
 from rtsep.model.package import read_package
-from tests.train.conftest import NET
-from train.export import causal_spec, write_checked
+from tests.train.conftest import SYSTEM
+from train.export import write_checked
 from train.gate import GateError
-from train.nets.causal import Causal
+from train.nets.causal import CausalNet
 from train.nets.causal_program import CausalProgram
 
 
 @pytest.fixture
 def net():
     torch.manual_seed(4)
-    net = Causal(NET).eval()
-    net.fit_features(torch.randn(50, NET.bins, 4) * 2 - 5)
+    net = CausalNet(SYSTEM).eval()
+    net.fit_features(torch.randn(50, SYSTEM.bins, 4) * 2 - 5)
     return net
 
 
@@ -31,13 +31,13 @@ def _refused(net, program, spec, path, reason):
 def test_a_sound_net_passes_and_plays(net, tmp_path):
     program = CausalProgram(net).eval()
     path = tmp_path / "m.pt"
-    differences = write_checked(net, program, causal_spec(net, program, "tiny"), path)
+    differences = write_checked(net, program, SYSTEM.spec(net, program, "tiny"), path)
     assert len(differences) >= 7 and max(differences.values()) < 1e-4
-    assert read_package(path).golden.masks.shape == (6, 2, NET.framing.bins)
+    assert read_package(path).golden.masks.shape == (6, 2, SYSTEM.framing.bins)
     assert load_model(path).golden_error < 1e-5
 
 
-class LooksAhead(Causal):
+class LooksAhead(CausalNet):
     def masks(self, columns):
         return super().masks(torch.cat([columns[1:], columns[-1:]]))
 
@@ -61,7 +61,7 @@ class Leaks(CausalProgram):
         return mask
 
 
-class LeakingNet(Causal):
+class LeakingNet(CausalNet):
     def masks(self, columns):
         masks, memory = [], torch.zeros(())
         for column in columns:
@@ -80,39 +80,39 @@ class Loud(CausalProgram):
         return columns[..., 0] * 0 + 1.5
 
 
-class LoudNet(Causal):
+class LoudNet(CausalNet):
     def masks(self, columns):
         return torch.full(columns.shape[:-1], 1.5)
 
 
 def test_refuses_a_net_that_was_trained_with_the_future(net, tmp_path):
-    peeking = LooksAhead(NET).eval()
+    peeking = LooksAhead(SYSTEM).eval()
     peeking.load_state_dict(net.state_dict())
     program = CausalProgram(peeking).eval()
-    _refused(peeking, program, causal_spec(net, program, "x"), tmp_path / "m.pt", "training form / offline")
+    _refused(peeking, program, SYSTEM.spec(net, program, "x"), tmp_path / "m.pt", "training form / offline")
 
 
 def test_refuses_an_offline_form_that_looks_ahead(net, tmp_path):
     from train.gate import _check_causality
 
     program = LooksAheadProgram(net).eval()
-    columns = torch.randn(12, 2, NET.framing.bins, 2)
+    columns = torch.randn(12, 2, SYSTEM.framing.bins, 2)
     with torch.no_grad(), pytest.raises(GateError, match="causality"):
         _check_causality("offline", program.offline, columns)
 
 
 def test_refuses_memory_outside_the_state(net, tmp_path):
-    leaking = LeakingNet(NET).eval()
+    leaking = LeakingNet(SYSTEM).eval()
     leaking.load_state_dict(net.state_dict())
     program = Leaks(leaking).eval()
-    spec = dataclasses.replace(causal_spec(net, CausalProgram(net).eval(), "x"), macs_per_hop=0)
+    spec = dataclasses.replace(SYSTEM.spec(net, CausalProgram(net).eval(), "x"), macs_per_hop=0)
     _refused(leaking, program, spec, tmp_path / "m.pt", "masks differ|cannot be scripted|two streams")
 
 
 def test_refuses_masks_beyond_one(net, tmp_path):
-    loud = LoudNet(NET).eval()
+    loud = LoudNet(SYSTEM).eval()
     program = Loud(net).eval()
-    spec = dataclasses.replace(causal_spec(net, CausalProgram(net).eval(), "x"), macs_per_hop=0)
+    spec = dataclasses.replace(SYSTEM.spec(net, CausalProgram(net).eval(), "x"), macs_per_hop=0)
     _refused(loud, program, spec, tmp_path / "m.pt", "0..1")
 
 
@@ -126,5 +126,5 @@ def test_refuses_masks_beyond_one(net, tmp_path):
 )
 def test_refuses_a_spec_that_is_not_true(net, tmp_path, wrong, reason):
     program = CausalProgram(net).eval()
-    spec = dataclasses.replace(causal_spec(net, program, "x"), **wrong)
+    spec = dataclasses.replace(SYSTEM.spec(net, program, "x"), **wrong)
     _refused(net, program, spec, tmp_path / "m.pt", reason)

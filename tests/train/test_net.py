@@ -2,26 +2,27 @@ import pytest
 import torch
 
 from rtsep.dsp.windows import Framing
-from tests.train.conftest import FRAMING, NET
+from tests.train.conftest import FRAMING, SYSTEM
 from train.gate import run_steps
 from train.loss import LossConfig, masked_loss, masked_loss_reference, target_of
-from train.nets.causal import Causal, CausalConfig
+from train.nets.causal import Causal, CausalNet
 from train.nets.causal_program import CausalProgram
-from train.nets.scan import gated_scan, gated_scan_reference
+from train.nets.scan import gated_scan, gated_scan_parallel, gated_scan_reference
 from train.stft import analyse, frames_of, left_right, mid_side, played_columns, synthesise, windows
 
 
-def test_scan_is_its_twin_forward_and_backward():
+def test_scans_are_their_twin_forward_and_backward():
     torch.manual_seed(0)
     pre = torch.randn(3, 9, 2, 15, requires_grad=True)
     weight = torch.randn(3, 9, 2, 5)
     results = []
-    for scan in (gated_scan, gated_scan_reference):
+    for scan in (gated_scan, gated_scan_parallel, gated_scan_reference):
         pre.grad = None
         out = scan(pre)
         (out * weight).sum().backward()
         results.append((out.detach(), pre.grad.clone()))
-    torch.testing.assert_close(results[0], results[1], atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(results[0], results[2], atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(results[1], results[2], atol=2e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("framing", [FRAMING, Framing(256, 256, 64)])
@@ -68,8 +69,8 @@ def test_stft_gives_the_signal_back_late_by_the_latency():
 
 def test_program_equals_training_form():
     torch.manual_seed(2)
-    net = Causal(NET).eval()
-    net.fit_features(torch.randn(50, NET.bins, 4) * 2 - 5)
+    net = CausalNet(SYSTEM).eval()
+    net.fit_features(torch.randn(50, SYSTEM.bins, 4) * 2 - 5)
     program = CausalProgram(net).eval()
     columns = torch.randn(40, 2, FRAMING.bins, 2) * torch.logspace(-4, 1, 40)[:, None, None, None]
     with torch.no_grad():
@@ -80,7 +81,7 @@ def test_program_equals_training_form():
 
 def test_masks_know_nothing_of_the_future():
     torch.manual_seed(3)
-    net = Causal(NET).eval()
+    net = CausalNet(SYSTEM).eval()
     columns = torch.randn(20, 2, FRAMING.bins, 2)
     changed = columns.clone()
     changed[11:] = float("nan")
@@ -89,11 +90,11 @@ def test_masks_know_nothing_of_the_future():
 
 
 def test_default_net_is_of_the_size_it_was_designed_for():
-    net = Causal()
+    net = CausalNet()
     assert 0.5e6 < sum(p.numel() for p in net.parameters()) < 0.9e6
     assert 4e6 < net.macs < 6e6
 
 
 def test_bands_must_cover_the_bins():
     with pytest.raises(ValueError, match="bands cover"):
-        CausalConfig(groups=((4, 8),))
+        Causal(groups=((4, 8),))

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.train.conftest import NET
+from tests.train.conftest import SYSTEM
 from train.evaluate import evaluate, read_clip
-from train.export import causal_spec, write_checked
+from train.export import write_checked
 from train.metrics import frame_sdr, level_db, si_sdr
-from train.nets.causal import Causal
+from train.nets.causal import CausalNet
 from train.nets.causal_program import CausalProgram
 
 
@@ -34,9 +34,9 @@ def test_si_sdr_knows_no_scale():
 def test_evaluate_scores_folders_of_stems(data, tmp_path):
     pytest.importorskip("museval")
     torch.manual_seed(5)
-    net = Causal(NET).eval()
+    net = CausalNet(SYSTEM).eval()
     program = CausalProgram(net).eval()
-    write_checked(net, program, causal_spec(net, program, "tiny"), tmp_path / "m.pt")
+    write_checked(net, program, SYSTEM.spec(net, program, "tiny"), tmp_path / "m.pt")
     shutil.copytree(data / "musdb18-7/train/One - A", tmp_path / "clips/One - A")
     summary = evaluate(tmp_path / "m.pt", tmp_path / "clips", tmp_path / "scores.json")
     assert summary["clips"] == 1 and np.isfinite(summary["model_vocals_sdr_median"])

@@ -13,13 +13,21 @@ multiplications a hop. Bins above the last band's end (Nyquist) take the mask of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from rtsep.dsp.windows import PROFILES, Framing
+from train.loss import LossConfig, masked_loss, target_of
 from train.nets.scan import gated_scan
+from train.stft import mid_side, windows
+from train.system import Net, System
+
+if TYPE_CHECKING:
+    from train.nets.causal_program import CausalProgram
 
 FEATURES = 4  # log magnitudes of left, right, mid, side
 MASKS = 2  # mid, side
@@ -28,8 +36,10 @@ POWER_FLOOR = 1e-9
 
 
 @dataclass(frozen=True)
-class CausalConfig:
-    """Sizes of the net; together with the weights they define it."""
+class Causal(System):
+    """The system `causal` and the sizes of its net."""
+
+    family = "causal"
 
     framing: Framing = PROFILES["live"]
     # (how many bands, bins a band), from low to high: 86 Hz wide at the bottom, 3.4 kHz at the top
@@ -38,6 +48,12 @@ class CausalConfig:
     dim: int = 64
     width: int = 96  # recurrent channels a band
     layers: int = 3
+    objective: LossConfig = field(default_factory=LossConfig)
+
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """Both common rates: training moves pitch by more than they differ."""
+        return (44100, 48000)
 
     @property
     def bands(self) -> int:
@@ -53,6 +69,35 @@ class CausalConfig:
         if self.bins != self.framing.bins - 1:
             raise ValueError(f"bands cover {self.bins} bins of {self.framing.bins - 1}")
 
+    def net(self) -> Net:
+        """See `System`."""
+        return CausalNet(self)
+
+    def program(self, net: Net) -> CausalProgram:
+        """See `System`."""
+        from train.nets.causal_program import CausalProgram
+
+        assert isinstance(net, CausalNet)
+        return CausalProgram(net)
+
+    def _features(self, mix: Tensor) -> Tensor:
+        # [B, 2, T, bins + 1] complex to [T, B, bins, 4]
+        return log_magnitudes(mix.permute(1, 2, 0, 3)[..., : self.bins])
+
+    def normalise(self, net: Net, waves: Tensor) -> None:
+        """Normalise the features."""
+        assert isinstance(net, CausalNet)
+        net.fit_features(self._features(self.spectra(waves[:, 1])))
+
+    def loss(self, net: Callable[..., Any], waves: Tensor) -> Tensor:
+        """See `train.loss`."""
+        analysis, synthesis = (window.to(waves.device) for window in windows(self.framing))
+        target = target_of(mid_side(waves), self.framing, analysis, self.objective)
+        with torch.no_grad():
+            features = self._features(target.mix)
+        loss, _ = masked_loss(net(features), target, self.framing, synthesis, self.objective)
+        return loss
+
 
 def log_magnitudes(column: Tensor) -> Tensor:
     """Features [..., bins, 4] of mid/side spectra [2, ..., bins] complex: log |L|, |R|, |M|, |S|."""
@@ -64,7 +109,7 @@ def log_magnitudes(column: Tensor) -> Tensor:
 class Block(nn.Module):
     """One recurrence over time and one mixing of bands, both residual. [K, T, B, D] -> the same."""
 
-    def __init__(self, config: CausalConfig) -> None:
+    def __init__(self, config: Causal) -> None:
         super().__init__()
         dim, width, bands = config.dim, config.width, config.bands
         self.norm_time = nn.LayerNorm(dim)
@@ -89,13 +134,13 @@ class Block(nn.Module):
         return h + mixed.view_as(h)
 
 
-class Causal(nn.Module):
+class CausalNet(Net):
     """The net in its training form: whole sequences from a zero state."""
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, config: CausalConfig = CausalConfig()) -> None:
+    def __init__(self, config: Causal = Causal()) -> None:
         super().__init__()
         self.config = config
         taps = FEATURES * config.columns

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
-from train.nets.causal import FEATURES, MASKS, POWER_FLOOR, Block, Causal
+from train.nets.causal import FEATURES, MASKS, POWER_FLOOR, Block, CausalNet
 
 
 class BlockProgram(nn.Module):
@@ -72,7 +72,7 @@ class BlockProgram(nn.Module):
 class CausalProgram(nn.Module):
     """The whole net; `state_size` floats of state, all zeros at the start."""
 
-    def __init__(self, net: Causal) -> None:
+    def __init__(self, net: CausalNet) -> None:
         super().__init__()
         c = net.config
         self.bins, self.columns, self.bands, self.dim, self.width = c.bins, c.columns, c.bands, c.dim, c.width

@@ -92,13 +92,30 @@ class _GatedScan(torch.autograd.Function):
 
 
 def gated_scan(pre: Tensor) -> Tensor:
-    """Run the recurrence from a zero state: [K, T, B, 3E] -> [K, T, B, E]. CPU, float32."""
-    result: Tensor = _GatedScan.apply(pre)
+    """Run the recurrence from a zero state: [K, T, B, 3E] -> [K, T, B, E], float32, on any device."""
+    result: Tensor = _GatedScan.apply(pre) if pre.device.type == "cpu" else gated_scan_parallel(pre)
     return result
 
 
+def gated_scan_parallel(pre: Tensor) -> Tensor:
+    """Compute the same in log2(T) passes over the whole sequence, for devices with thousands of cores.
+
+    h[t] = f[t] h[t-1] + b[t] composes: after the pass of span s, (f, b)[t] stand for the last 2 s steps
+    (W. D. Hillis and G. L. Steele, "Data parallel algorithms", CACM 1986).
+    """
+    a, c, g = pre.chunk(3, -1)
+    forget = torch.sigmoid(a)
+    hidden = (1 - forget) * c
+    span, steps = 1, pre.shape[1]
+    while span < steps:
+        hidden = torch.cat([hidden[:, :span], hidden[:, span:] + forget[:, span:] * hidden[:, :-span]], 1)
+        forget = torch.cat([forget[:, :span], forget[:, span:] * forget[:, :-span]], 1)
+        span *= 2
+    return hidden * torch.nn.functional.silu(g)
+
+
 def gated_scan_reference(pre: Tensor) -> Tensor:
-    """The plain twin of `gated_scan`, for autograd; slow."""
+    """The plain twin of both, for autograd; slow."""
     a, c, g = pre.chunk(3, -1)
     forget = torch.sigmoid(a)
     hidden = torch.zeros_like(c[:, 0])
