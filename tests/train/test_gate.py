@@ -16,7 +16,7 @@ from train.nets.causal_program import CausalProgram
 def net():
     torch.manual_seed(4)
     net = CausalNet(SYSTEM).eval()
-    net.fit_features(torch.randn(50, SYSTEM.bins, 4) * 2 - 5)
+    net.fit_features(torch.randn(50, SYSTEM.pooled, 4) * 4 - 10)
     return net
 
 
@@ -52,7 +52,7 @@ class Leaks(CausalProgram):
 
     def __init__(self, net):
         super().__init__(net)
-        self.register_buffer("memory", torch.zeros(self.bands, self.dim))
+        self.register_buffer("memory", torch.zeros(8))
 
     @torch.jit.export
     def step(self, column, state):

@@ -70,7 +70,7 @@ def test_stft_gives_the_signal_back_late_by_the_latency():
 def test_program_equals_training_form():
     torch.manual_seed(2)
     net = CausalNet(SYSTEM).eval()
-    net.fit_features(torch.randn(50, SYSTEM.bins, 4) * 2 - 5)
+    net.fit_features(torch.randn(50, SYSTEM.pooled, 4) * 4 - 10)
     program = CausalProgram(net).eval()
     columns = torch.randn(40, 2, FRAMING.bins, 2) * torch.logspace(-4, 1, 40)[:, None, None, None]
     with torch.no_grad():
@@ -91,10 +91,22 @@ def test_masks_know_nothing_of_the_future():
 
 def test_default_net_is_of_the_size_it_was_designed_for():
     net = CausalNet()
-    assert 0.5e6 < sum(p.numel() for p in net.parameters()) < 0.9e6
-    assert 4e6 < net.macs < 6e6
+    assert 0.2e6 < sum(p.numel() for p in net.parameters()) < 0.4e6
+    assert 6e6 < net.macs < 7e6
 
 
 def test_bands_must_cover_the_bins():
-    with pytest.raises(ValueError, match="bands cover"):
-        Causal(groups=((4, 8),))
+    with pytest.raises(ValueError, match="pool covers 32 bins of 1024"):
+        Causal(pool=((32, 1),))
+    with pytest.raises(ValueError, match="whole bands of 7"):
+        Causal(band=7)
+
+
+def test_pooled_bins_share_their_power_and_their_mask():
+    mix = torch.randn(1, 2, 3, FRAMING.bins, dtype=torch.complex64)
+    left = (mix[0, 0] + mix[0, 1]).abs().square()
+    features = SYSTEM.features(mix)[:, 0, :, 0].exp()
+    torch.testing.assert_close(features[:, 5], left[:, 5], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(features[:, 34], left[:, 36:38].mean(1), rtol=1e-4, atol=1e-6)
+    masks = SYSTEM.unpool(torch.arange(SYSTEM.pooled)[None].float())[0]
+    assert masks.tolist() == SYSTEM.place[:-1] and SYSTEM.place[-1] == SYSTEM.pooled - 1
