@@ -28,6 +28,7 @@ class Checkpoint:
     optimiser: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     elapsed_s: float = 0.0  # of training, validation not counted
+    cpu_s: float = 0.0  # of this process, all its threads
     audio_s: float = 0.0  # heard by all processes together
     history: list[dict[str, float]] = field(default_factory=list)  # one entry a validation
     data: tuple[str, ...] = ()  # training sets: minutes, licence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def export(run: Path, out: Path, name: str | None = None, metrics: Path | None =
             raise InputFileError(f"{metrics}: no figures of 'python -m train evaluate' ({error})") from None
     scores["training"] = {
         "minutes": round(state.elapsed_s / 60, 1),
+        "cpu_minutes": round(state.cpu_s / 60, 1),
         "audio_hours": round(state.audio_s / 3600, 2),
         "steps": state.step,
         "machine": state.machine,
@@ -82,3 +84,18 @@ def export(run: Path, out: Path, name: str | None = None, metrics: Path | None =
     print(f"{out}: {spec.params:,} parameters, {spec.macs_per_hop / 1e6:.2f} MMAC a hop, "
           f"{spec.state_size:,} floats of state, latency {spec.latency} samples")  # fmt: skip
     return differences
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `python -m train export`."""
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a run, or a checkpoint file")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--name", help="name of the model (that of its system)")
+    parser.add_argument(
+        "--metrics", type=Path, metavar="FILE", help="JSON of 'evaluate', to go into the spec"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run `python -m train export`."""
+    export(options.run, options.out, options.name, options.metrics)

@@ -7,6 +7,7 @@ replica of torch's DistributedDataParallel, with mixtures of its own.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import dataclasses
 import json
@@ -31,11 +32,11 @@ from tqdm import tqdm
 
 from rtsep.errors import ModelError, UsageError
 from train import checkpoint as checkpoints
-from train.cache import AudioCache
+from train.cache import AudioCache, default_cache
 from train.checkpoint import Checkpoint
 from train.licences import data_of
 from train.mixtures import Mixtures, batches
-from train.presets import to_plain
+from train.presets import PRESETS, preset, to_plain
 from train.schedule import learning_rate, true_share
 from train.system import Net, System, Training
 from train.validation import validate
@@ -191,6 +192,11 @@ def _follow(average: dict[str, Tensor], net: nn.Module, step: int, memory: float
             average[name].copy_(value)
 
 
+def finished(state: Checkpoint, config: FitConfig) -> bool:
+    """Whether a run has come to the end of its schedule."""
+    return state.step >= config.steps if config.steps else state.elapsed_s >= config.minutes * 60
+
+
 def fit(config: FitConfig) -> Checkpoint:
     """Train, or go on with the run in `config.run`; returns where it ended.
 
@@ -214,6 +220,8 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         raise ModelError(
             f"{config.run} holds a run of another system or other options; take another folder, or --init"
         )
+    if finished(state, config):
+        return state
     if place.leads and not resumed:
         _describe(config, state, place)
 
@@ -245,7 +253,7 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         bar.write(" ".join(f"{name} {value:.2f}" for name, value in entry.items()))
 
     total = config.steps or config.minutes * 60
-    began = time.monotonic() - state.elapsed_s
+    began, cpu_began = time.monotonic() - state.elapsed_s, time.process_time() - state.cpu_s
 
     def progress() -> float:
         return (state.step if config.steps else state.elapsed_s) / total
@@ -273,16 +281,17 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         state.audio_s += heard_s
         stop, clock_s = place.agree(bool(stopping), time.monotonic() - began)
         bar.update(1 if config.steps else round(clock_s) - round(state.elapsed_s))
-        state.elapsed_s = clock_s
+        state.elapsed_s, state.cpu_s = clock_s, time.process_time() - cpu_began
         losses.append(float(loss.detach()))
         running_loss = losses[-1] if len(losses) == 1 else 0.98 * running_loss + 0.02 * losses[-1]
         hours = state.audio_s / 3600
         bar.set_postfix_str(f"loss {running_loss:.4g} audio {hours:.2f} h step {state.step}", False)
         if place.leads and clock_s - validated_s >= config.validate_minutes * 60:
-            pause = time.monotonic()
+            pause, cpu_pause = time.monotonic(), time.process_time()
             report(losses)
             losses, validated_s = [], clock_s
             began += time.monotonic() - pause  # validation is not training
+            cpu_began += time.process_time() - cpu_pause
         if clock_s - saved_s >= config.save_minutes * 60:
             keep()
             saved_s = clock_s
@@ -311,3 +320,42 @@ def _describe(config: FitConfig, state: Checkpoint, place: Place) -> None:
 
 def _count(net: Net) -> int:
     return sum(p.numel() for p in net.parameters())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `python -m train fit`."""
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="(%(default)s)")
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="checkpoint and history")
+    parser.add_argument("--system", default="causal", metavar="PRESET",
+                        help="%(default)s (default) or one of: " + ", ".join(PRESETS))  # fmt: skip
+    parser.add_argument("--minutes", type=float, default=60.0, help="length of the schedule (%(default)s)")
+    parser.add_argument("--steps", type=int, help="length in optimiser steps instead")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, each process (%(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw mixtures (%(default)s)")
+    parser.add_argument("--batch", type=int, help="mixtures a step, each process (the system's own)")
+    parser.add_argument("--rate", type=float, help="learning rate at its peak (the system's own)")
+    parser.add_argument("--init", type=Path, metavar="RUN", help="start from the weights of another run")
+    parser.add_argument("--validate-minutes", type=float, default=6.0, metavar="X",
+                        help="between validations (%(default)s)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run `python -m train fit`."""
+    system = preset(options.system)
+    changes = {name: value for name in ("batch", "rate") if (value := getattr(options, name)) is not None}
+    system = dataclasses.replace(system, training=dataclasses.replace(system.training, **changes))
+    names = (
+        "cache",
+        "run",
+        "minutes",
+        "steps",
+        "device",
+        "threads",
+        "workers",
+        "seed",
+        "init",
+        "validate_minutes",
+    )
+    fit(FitConfig(system=system, **{name: getattr(options, name) for name in names}))

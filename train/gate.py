@@ -22,6 +22,7 @@ from rtsep.model.contract import ModelSpec
 from rtsep.model.loader import Stepper
 from rtsep.separator import Separator
 from train.stft import mid_side, played_columns, windows
+from train.system import Program
 
 FORM_TOLERANCE = 1e-4
 """Between the training form and the played one: other orders of summation, float32."""
@@ -34,16 +35,6 @@ METHODS = ["step", "offline"]
 
 class GateError(ModelError):
     """A program failed a check of the export gate; nothing was written."""
-
-
-class Program(Protocol):
-    """What the model contract asks of a program."""
-
-    def step(self, column: Tensor, state: Tensor) -> Tensor:
-        """One column to one mask, `state` advanced in place."""
-
-    def offline(self, columns: Tensor) -> Tensor:
-        """All columns to all masks, from a zero state."""
 
 
 class TrainingForm(Protocol):
@@ -69,10 +60,10 @@ class Checked:
 def test_columns(spec: ModelSpec, seconds: float = 0.5, seed: int = 7) -> Tensor:
     """Columns [T, channels, bins, 2] of something like music: a gliding voice, noise, a rest, a shout.
 
-    As long as `seconds`, and longer where the model looks far ahead: masks for all of its parts must come.
+    As long as `seconds`, longer where the model looks far ahead or back: all of its memory is to turn over.
     """
     rate, rng = spec.rates[0], np.random.default_rng(seed)
-    hops = max(seconds * rate / spec.hop, 2.2 * spec.lookahead_hops)
+    hops = max(seconds * rate / spec.hop, 2.2 * spec.lookahead_hops, 1.3 * (spec.context_hops or 0) + 8)
     time = np.arange(int(hops * spec.hop)) / rate
     pitch = 220 * 2 ** (0.5 * np.sin(2 * np.pi * 2 * time))
     phase = 2 * np.pi * np.cumsum(pitch) / rate

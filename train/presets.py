@@ -8,10 +8,12 @@ from typing import Any
 
 from rtsep.errors import ModelError, UsageError, suggest
 from train.nets.causal import Causal
+from train.nets.column_dense import ColumnDense
 from train.system import System
 
 PRESETS: dict[str, System] = {
     "causal": Causal(),
+    "column-dense": ColumnDense(),
 }
 
 FAMILIES: dict[str, type[System]] = {type(system).family: type(system) for system in PRESETS.values()}

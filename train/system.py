@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,16 @@ class Training:
     average: float = 0.998  # of the moving average of weights, which is what is exported; 0: the last ones
     true_share: tuple[float, float] = (0.6, 0.85)  # of mixtures that are real songs: first, and at the end
     recipe: Recipe = field(default_factory=Recipe)
+
+
+class Program(Protocol):
+    """What the model contract asks of a program."""
+
+    def step(self, column: Tensor, state: Tensor) -> Tensor:
+        """One column to one mask, `state` advanced in place."""
+
+    def offline(self, columns: Tensor) -> Tensor:
+        """All columns to all masks, from a zero state."""
 
 
 class Net(nn.Module):

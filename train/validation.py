@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import soxr
@@ -13,13 +14,13 @@ from train.cache import RATE, AudioCache
 from train.effects import Wave
 from train.metrics import frame_sdr, level_db
 from train.stft import left_right, mid_side, played_columns, synthesise, windows
-from train.system import Net, System
+from train.system import Net, Program, System
 
 MUSIC_SECONDS = 10
 """Of each voiceless validation piece."""
 
 
-def separate(net: Net, system: System, mix: Wave) -> Wave:
+def separate(program: Program, system: System, mix: Wave) -> Wave:
     """Voice [2, n] of `mix` [2, n] at the cache's rate, latency removed; none above the system's band."""
     framing = system.framing
     analysis, synthesis = windows(framing)
@@ -29,7 +30,7 @@ def separate(net: Net, system: System, mix: Wave) -> Wave:
     wave = mid_side(torch.from_numpy(np.concatenate([heard, flush], 1)))
     columns = played_columns(wave, framing, analysis)  # [2, T, bins]
     with torch.no_grad():
-        masks = net.masks(torch.view_as_real(columns[: system.channels].transpose(0, 1).contiguous()))
+        masks = program.offline(torch.view_as_real(columns[: system.channels].transpose(0, 1).contiguous()))
     masks = masks.transpose(0, 1)[:, late:]
     voice = left_right(synthesise(columns[:, : masks.shape[1]] * masks, framing, synthesis)).numpy()
     voice = voice[:, framing.latency : framing.latency + heard.shape[1]]
@@ -44,19 +45,21 @@ def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
 
     `error_db` is the level of the error under the mix, `leak_db` that of the voice found where there is none.
     """
+    # In the played form, which for some systems is ten times as fast.
+    program = cast(Program, system.program(net).eval())
     voices, musics, errors, leaks = [], [], [], []
     for song in cache.select("valid", "stems"):
         voice = cache.read(song, "vocals")[:, : song.frames]
         parts = [cache.read(song, name)[:, : song.frames] for name in song.stems if name != "vocals"]
         music = np.sum(parts, 0)
-        found = separate(net, system, voice + music)
+        found = separate(program, system, voice + music)
         voices.append(_median(frame_sdr(voice, found, RATE)))
         musics.append(_median(frame_sdr(music, voice + music - found, RATE)))
         errors.append(level_db(found - voice, voice + music))
     for song in cache.select("valid", "music"):
         middle = song.frames // 2
         music = cache.read(song, "music", middle, min(middle, MUSIC_SECONDS * RATE))
-        leaks.append(level_db(separate(net, system, music), music))
+        leaks.append(level_db(separate(program, system, music), music))
     return {
         "voice_median": _over(np.nanmedian, voices),
         "voice_mean": _over(np.nanmean, voices),

@@ -39,7 +39,8 @@ def test_from_data_to_a_model_that_plays(config, tmp_path):
     assert model.spec.metrics["training"]["steps"] == 4 and "free" in model.spec.licence
     mix = np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float32) * 0.1
     vocals, accompaniment = played(model, mix)
-    wanted = batched(checkpoints.load(config.run).average_net(), SYSTEM, mix)
+    net = checkpoints.load(config.run).average_net()
+    wanted = batched(SYSTEM.program(net), SYSTEM, mix)
     np.testing.assert_allclose(vocals, wanted, atol=1e-5)
     np.testing.assert_allclose(vocals + accompaniment, mix, atol=1e-5)
 
