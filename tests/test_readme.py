@@ -10,8 +10,11 @@ import pytest
 
 from rtsep.cli.main import build_parser
 from rtsep.controls import TABLE
+from train.__main__ import COMMANDS
+from train.__main__ import parser_of as train_parser
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
 
 
 def commands(program: str) -> list[list[str]]:
@@ -25,6 +28,26 @@ def commands(program: str) -> list[list[str]]:
 def test_every_command_of_the_readme_parses(words):
     arguments = build_parser(words[0]).parse_args(words)
     assert arguments.command == words[0]
+
+
+def train_commands() -> list[list[str]]:
+    """Return the words after `python -m train` wherever either README shows them as a block."""
+    text = README + (ROOT / "train" / "README.md").read_text()
+    lines = [
+        line
+        for block in re.findall(r"```(?:sh)?\n(.*?)```", text, flags=re.DOTALL)
+        for line in block.splitlines()
+    ]
+    return [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m train ")]
+
+
+@pytest.mark.parametrize("words", train_commands(), ids=" ".join)
+def test_every_training_command_parses(words):
+    train_parser(words[0]).parse_args(words[1:])
+
+
+def test_the_readmes_show_every_training_command():
+    assert {words[0] for words in train_commands()} == set(COMMANDS)
 
 
 def test_the_readme_shows_the_main_commands():

@@ -23,6 +23,14 @@ COMMANDS = {
 """Each is a module of this package with `add_arguments` and `run`, loaded only when it is asked for."""
 
 
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """Return the parser of one command's options."""
+    module = importlib.import_module(f"train.{command}")
+    parser = argparse.ArgumentParser(prog=f"python -m train {command}", description=module.__doc__)
+    module.add_arguments(parser)
+    return parser
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -34,11 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     name = parser.parse_args(arguments[:1]).command
-    module = importlib.import_module(f"train.{name}")
-    parser = argparse.ArgumentParser(prog=f"python -m train {name}", description=module.__doc__)
-    module.add_arguments(parser)
     try:
-        module.run(parser.parse_args(arguments[1:]))
+        importlib.import_module(f"train.{name}").run(parser_of(name).parse_args(arguments[1:]))
     except RtsepError as error:
         print(f"train: {error}", file=sys.stderr)
         return error.exit_code

@@ -6,17 +6,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.errors import InputFileError
+from rtsep.errors import InputFileError, OutputError
 
 RATE = 44100  # Hz of everything in the cache
 AUDIO, INDEX = "audio.i16", "index.json"
@@ -49,6 +53,7 @@ class Song:
     licence: str
     band_hz: float  # above this the encoded file holds nothing
     stems: dict[str, Stem]
+    group: str = ""  # singer, artist or package, which no split cuts; empty in caches of old
 
     @property
     def frames(self) -> int:
@@ -76,14 +81,17 @@ class AudioCache:
 
     def read(self, song: Song, stem: str, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
         """Return [2, frames] in -1..1; mono is doubled, what lies beyond the end is silence."""
-        where = song.stems[stem]
-        wanted = where.frames - start if frames is None else frames
-        held = max(0, min(wanted, where.frames - start))
-        begin = where.start + start * where.channels
-        values = self._audio[begin : begin + held * where.channels].reshape(held, where.channels)
+        wanted = song.stems[stem].frames - start if frames is None else frames
+        values = self.stored(song, stem)[start : start + wanted]
         out = np.zeros((2, wanted), np.float32)
-        out[:, :held] = values.T.astype(np.float32) / 32768.0
+        out[:, : len(values)] = values.T.astype(np.float32) / 32768.0
         return out
+
+    def stored(self, song: Song, stem: str) -> NDArray[np.int16]:
+        """Return a stem as it lies on disk, [frames, 1 or 2]; nothing is read before it is used."""
+        where = song.stems[stem]
+        values = self._audio[where.start : where.start + where.frames * where.channels]
+        return values.reshape(where.frames, where.channels)
 
 
 def song_to_json(song: Song) -> dict[str, object]:
@@ -94,3 +102,32 @@ def song_to_json(song: Song) -> dict[str, object]:
 def song_from_json(entry: dict[str, Any]) -> Song:
     """Inverse of `song_to_json`."""
     return Song(**{**entry, "stems": {name: Stem(**where) for name, where in entry["stems"].items()}})
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write `path` as a whole or not at all: what is half written is removed.
+
+    Raises `OutputError` where the disk is full or the folder cannot be written to.
+    """
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    except OSError as error:
+        _remove(partial)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free / 1e9
+            todo = "make room there or name a folder on another disk"
+            raise OutputError(f"{path}: the disk is full ({free:.1f} GB free now); {todo}") from None
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def _remove(partial: Path) -> None:
+    with contextlib.suppress(OSError):
+        partial.unlink(missing_ok=True)

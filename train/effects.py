@@ -6,6 +6,7 @@ All take and give float32 [2, n] at 44.1 kHz and draw from the generator they ar
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -109,16 +110,27 @@ def double(wave: Wave, rng: Generator) -> Wave:
     return wave + from_db(rng.uniform(-8, -1)) * pan(take, rng.uniform(-1, 1))
 
 
-def produce(voice: Wave, rng: Generator) -> Wave:
+@dataclass(frozen=True)
+class Production:
+    """Shares of dry voices that get each treatment."""
+
+    compressed: float = 0.5
+    panned: float = 0.35
+    roomy: float = 0.65
+    echoing: float = 0.25
+    doubled: float = 0.25
+
+
+def produce(voice: Wave, rng: Generator, shares: Production = Production()) -> Wave:
     """Make a dry solo voice sit as in a production: compression, place, room, echo, doubling, by chance."""
-    if rng.random() < 0.5:
+    if rng.random() < shares.compressed:
         voice = compress(voice)
-    out = pan(voice, rng.uniform(-0.3, 0.3)) if rng.random() < 0.35 else voice
-    if rng.random() < 0.65:
+    out = pan(voice, rng.uniform(-0.3, 0.3)) if rng.random() < shares.panned else voice
+    if rng.random() < shares.roomy:
         out = reverb(out, rng)
-    if rng.random() < 0.25:
+    if rng.random() < shares.echoing:
         out = echo(out, rng)
-    if rng.random() < 0.25:
+    if rng.random() < shares.doubled:
         out = double(out, rng)
     return out
 
@@ -136,12 +148,19 @@ def low_pass_curve(cutoff_hz: float, bins: int, width_hz: float = 150.0) -> NDAr
     return np.clip((cutoff_hz - frequency) / width_hz, 0, 1).astype(np.float32)
 
 
-def equalise(waves: Wave, rng: Generator, tone: bool, cutoff_hz: float | None) -> Wave:
-    """Filter [..., n] with one random tone curve and low-pass for all: stems still add up afterwards."""
+def equalise(
+    waves: Wave, rng: Generator, tone: bool, cutoff_hz: float | None, first_tone: bool = False
+) -> Wave:
+    """Filter [..., n] with one random tone curve and low-pass for all: stems still add up afterwards.
+
+    `first_tone` gives the first of the waves [k, 2, n] a tone curve of its own besides.
+    """
     length = scipy.fft.next_fast_len(waves.shape[-1] + 2048, real=True)  # what wraps around meets silence
     bins = length // 2 + 1
     gain = tone_curve(rng, bins) if tone else np.ones(bins, np.float32)
     if cutoff_hz is not None:
         gain = gain * low_pass_curve(cutoff_hz, bins)
     spectrum = scipy.fft.rfft(waves, length) * gain
+    if first_tone:
+        spectrum[0] *= tone_curve(rng, bins)
     return np.asarray(scipy.fft.irfft(spectrum, length)[..., : waves.shape[-1]], np.float32)

@@ -1,154 +1,63 @@
-"""`prepare`: decode the training data once into the memory-mapped cache, naming every file that is no use.
+"""`prepare`: decode recordings once into the memory-mapped cache, naming every file that is no use.
 
-The data folder holds a `tracks.tsv` (split, set, path, role, sample_rate, seconds, licence); test rows are
-never read. Debian packages of vocal-free music may be added as unpacked folders.
+Each folder's form is recognised by looking (`train.readers`); test songs of any of them are never read.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
+import argparse
 import json
-import subprocess
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rtsep.errors import InputFileError
-from train.cache import AUDIO, INDEX, INDEX_VERSION, RATE, Song, Stem, song_to_json
+from rtsep.errors import InputFileError, UsageError
+from train.cache import AUDIO, INDEX, INDEX_VERSION, RATE, Song, Stem, default_cache, song_to_json, whole_file
+from train.readers import FORMS, Choice, Found, Plan, reader_for
+from train.readers.decode import Decoded, decode_song
+from train.readers.splits import VALIDATION_MIN, reconcile
+from train.readers.table import listed_instrumentals
 
-VALIDATION_MIN = 20
-"""Clips of MUSDB18 kept for validation: its own list, and further ones until there are so many."""
+SKIPPED = "skipped.txt"
+"""In the cache: one line for each recording that was left out or trimmed, with the reason."""
 
-HELD_OUT = ("ANiMAL - Clinic A", "hydrogen")
-"""Neither trained on nor validated with: a song of a published comparison, and the demo song."""
-
-SKIPPED_SETS = ("songs",)
-"""Mixtures only: nothing to learn from without a teacher."""
-
-MUSIC_SECONDS = 90.0
-"""Taken from the middle of each instrumental: many pieces teach more than long ones."""
+LISTED = Path("instrumentals") / "tracks.tsv"
+"""In a data folder: the files of packages that were listened to and hold no voice."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One song to decode."""
+def find(
+    folders: Sequence[Path], form: str | None, music: Path | None, choice: Choice
+) -> tuple[list[Plan], Found]:
+    """Find the songs of all folders and say what was recognised.
 
-    name: str
-    source: str
-    split: str
-    kind: str
-    licence: str
-    sample_rate: int
-    files: dict[str, Path]
-
-
-def musdb_validation(names: list[str], minimum: int = VALIDATION_MIN) -> set[str]:
-    """Choose validation clips among `names`: MUSDB18's own list, then others in a fixed order."""
-    try:
-        import musdb
-        import yaml
-
-        listed = yaml.safe_load((Path(musdb.__file__).parent / "configs" / "mus.yaml").read_text())
-        official = set(listed["validation_tracks"])
-    except ImportError:  # still a fixed split, only not the published one
-        official = set()
-    chosen = official & set(names)
-    others = set(names) - chosen - set(HELD_OUT)
-    rest = sorted(others, key=lambda name: hashlib.sha256(name.encode()).digest())
-    return chosen | set(rest[: max(0, minimum - len(chosen))])
-
-
-def plan(data: Path, validation_clips: int = VALIDATION_MIN) -> list[Plan]:
-    """Read `tracks.tsv` and say what to decode, and into which split."""
-    table = data / "tracks.tsv"
-    try:
-        with table.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] in ("train", "valid")]
-    except (OSError, KeyError) as error:
-        raise InputFileError(f"{table}: not a table of tracks ({error})") from None
-    clips = [Path(row["path"]).name for row in rows if row["set"].startswith("musdb")]
-    validation = musdb_validation(clips, validation_clips)
-    plans = []
-    for row in rows:
-        path, role = data / row["path"], row["role"]
-        name = path.name if path.suffix == "" else f"{row['set']}/{path.parent.name}/{path.stem}"
-        if row["set"] in SKIPPED_SETS or name in HELD_OUT:
-            continue
-        split = "valid" if name in validation else row["split"]
-        if role == "stems":
-            files = {stem: path / f"{stem}.opus" for stem in ("vocals", "drums", "bass", "other")}
-            kind = "stems"
-        elif role == "vocals+accompaniment":
-            files = {stem: path / f"{stem}.opus" for stem in ("vocals", "accompaniment")}
-            kind = "pair"
-        elif role in ("singing", "speech"):
-            files, kind = {"vocals": path}, "voice"
-        else:
-            continue
-        plans.append(Plan(name, row["set"], split, kind, row["licence"], int(row["sample_rate"]), files))
-    return plans
-
-
-def plan_music(data: Path, unpacked: Path) -> list[Plan]:
-    """Instrumentals of `instrumentals/tracks.tsv` whose packages lie unpacked in `unpacked`/PACKAGE.
-
-    Members of zip archives are left out: the loose files of a few packages are plenty.
-    Every tenth piece is for validation.
+    Returns the plans, and all that was found, for the counts. Raises as `reader_for` does.
     """
-    plans = []
-    with (data / "instrumentals" / "tracks.tsv").open(newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            path = unpacked / row["package"] / row["file"]
-            if not row["member"] and (unpacked / row["package"]).is_dir():
-                digest = hashlib.sha256(str(row["file"]).encode()).digest()
-                split = "valid" if digest[0] % 10 == 0 else "train"
-                name = f"{row['package']}/{Path(row['file']).stem}"
-                licence = "per Debian package"
-                plans.append(Plan(name, row["package"], split, "music", licence, RATE, {"music": path}))
-    return plans
+    total = Found()
+    readers = [(folder, reader_for(folder, form)) for folder in folders]
+    if music is not None:
+        readers.append((music, reader_for(music, "instrumentals")))
+    for folder, reader in readers:
+        found = reader.find(folder, choice)
+        valid = sum(plan.split == "valid" for plan in found.plans)
+        counts = f"{len(found.plans)} songs ({valid} to validate)"
+        counts += f", {len(found.test)} for scoring only" if found.test else ""
+        counts += f", {len(found.skipped)} unusable" if found.skipped else ""
+        print(f"{folder}: {reader.form}, {counts}")
+        total.plans += found.plans
+        total.skipped += found.skipped
+        total.test += found.test
+    plans, left_out = reconcile(total.plans, total.test)
+    if left_out:
+        print(f"kept out of training, being for tests or demos: {', '.join(sorted(set(left_out)))}")
+    if not plans:
+        raise InputFileError(f"{', '.join(map(str, folders))}: nothing in it to learn from")
+    return plans, total
 
 
-def decode(path: Path, channels: int, middle_seconds: float | None = None) -> NDArray[np.int16]:
-    """Decode a file with ffmpeg to [frames, channels] at 44.1 kHz; `InputFileError` says why it cannot."""
-    cut: list[str] = []
-    if middle_seconds is not None:
-        cut = ["-ss", f"{max(0.0, duration(path) - middle_seconds) / 2:.3f}", "-t", f"{middle_seconds:.3f}"]
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-threads", "1", *cut, "-i", str(path), "-vn"]
-    command += ["-f", "s16le", "-ac", str(channels), "-ar", str(RATE), "-"]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode or not done.stdout:
-        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no audio in it"]
-        raise InputFileError(f"{path}: {reason[-1]}")
-    return np.frombuffer(done.stdout, np.int16).reshape(-1, channels)
-
-
-def duration(path: Path) -> float:
-    """Length of an audio file in seconds, 0 where ffprobe cannot tell."""
-    command = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(path)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    try:
-        return float(found)
-    except ValueError:
-        return 0.0
-
-
-def decode_song(what: Plan) -> dict[str, NDArray[np.int16]]:
-    """Decode all stems of a song; a song with one broken stem is broken."""
-    mono = what.kind == "voice" and what.source != "msl"  # the msl voices are produced stereo
-    middle = MUSIC_SECONDS if what.kind == "music" else None
-    return {stem: decode(path, 1 if mono else 2, middle) for stem, path in what.files.items()}
-
-
-Stems = dict[str, NDArray[np.int16]]
-
-
-def _decoded(plans: list[Plan], workers: int) -> Iterator[tuple[Plan, Stems | InputFileError]]:
+def _decoded(plans: list[Plan], workers: int) -> Iterator[tuple[Plan, Decoded | InputFileError]]:
     # Few in flight at a time: a whole song of stems is 200 MB.
     with ThreadPoolExecutor(workers) as pool:
         for first in range(0, len(plans), 2 * workers):
@@ -161,41 +70,100 @@ def _decoded(plans: list[Plan], workers: int) -> Iterator[tuple[Plan, Stems | In
 
 
 def prepare(
-    data: Path,
+    data: Path | Sequence[Path],
     cache: Path,
     music: Path | None = None,
     workers: int = 2,
     validation_clips: int = VALIDATION_MIN,
+    form: str | None = None,
+    validation_share: float = 0.1,
 ) -> int:
-    """Fill `cache` from `data` (and unpacked packages in `music`); returns how many songs were skipped."""
-    plans = plan(data, validation_clips) + (plan_music(data, music) if music else [])
-    cache.mkdir(parents=True, exist_ok=True)
+    """Fill `cache` from the folders `data` (and packages of instrumentals in `music`).
+
+    Returns how many recordings were skipped; `SKIPPED` in the cache names them. Raises `InputFileError`
+    where a folder is of no known form or nothing is left, `OutputError` where the disk is full.
+    """
+    if not 0 <= validation_share < 1:
+        raise UsageError(f"--validation-share {validation_share:g}: 0 to below 1 is accepted")
+    folders = [data] if isinstance(data, Path) else list(data)
+    lists = [folder / LISTED for folder in folders if (folder / LISTED).is_file()]
+    listed = {name: files for table in lists for name, files in listed_instrumentals(table).items()}
+    choice = Choice(validation_share, validation_clips, listed)
+    plans, found = find(folders, form, music, choice)
+    if listed and not any(plan.kind == "music" for plan in plans):
+        print(f"instrumentals are listed in {lists[0]}: 'python -m train fetch' gets them")
+
     songs: list[Song] = []
-    skipped: list[str] = []
+    skipped, trimmed = list(found.skipped), []
     position = 0
-    partial = cache / (AUDIO + ".part")
-    with partial.open("wb") as file:
+    with whole_file(cache / AUDIO) as file:
         for what, result in tqdm(_decoded(plans, workers), total=len(plans), unit="song", desc="decode"):
             if isinstance(result, InputFileError):
                 skipped.append(str(result))
                 continue
+            if result.trimmed:
+                trimmed.append(result.trimmed)
             stems = {}
-            for stem, samples in result.items():
-                file.write(samples.tobytes())
+            for stem, samples in result.stems.items():
+                file.write(samples.data)
                 stems[stem] = Stem(position, len(samples), samples.shape[1])
                 position += samples.size
-            # Opus carries 20 kHz at 48 kHz input; a 16 kHz file ends at 8 kHz, less the filter's slope.
-            band_hz = 7600.0 if what.sample_rate == 16000 else RATE / 2
-            songs.append(Song(what.name, what.source, what.split, what.kind, what.licence, band_hz, stems))
-    partial.replace(cache / AUDIO)
-    index = {"version": INDEX_VERSION, "songs": [song_to_json(song) for song in songs]}
-    (cache / (INDEX + ".part")).write_text(json.dumps(index, indent=1))
-    (cache / (INDEX + ".part")).replace(cache / INDEX)
-    for line in skipped:
-        print(f"skipped: {line}")
-    hours = {"train": 0.0, "valid": 0.0}
-    for song in songs:
-        hours[song.split] += song.frames / RATE / 3600
-    print(f"{len(songs)} songs ({hours['train']:.2f} h to train, {hours['valid']:.2f} h to validate), "
-          f"{len(skipped)} skipped, {position * 2 / 1e9:.2f} GB in {cache}")  # fmt: skip
+            facts = (what.name, what.source, what.split, what.kind, what.licence)
+            songs.append(Song(*facts, result.band_hz, stems, what.group))
+        if not songs:
+            raise InputFileError(f"not one of {len(plans)} songs could be decoded; the first: {skipped[0]}")
+    with whole_file(cache / SKIPPED) as file:
+        lines = [*(f"skipped: {line}" for line in skipped), *(f"trimmed: {line}" for line in trimmed)]
+        file.write("".join(line + "\n" for line in lines).encode())
+    with whole_file(cache / INDEX) as file:
+        index = {"version": INDEX_VERSION, "songs": [song_to_json(song) for song in songs]}
+        file.write(json.dumps(index, indent=1).encode())
+
+    for line in lines:
+        print(line)
+    hours = {s: sum(x.frames for x in songs if x.split == s) / RATE / 3600 for s in ("train", "valid")}
+    print(
+        f"{len(songs)} songs ({hours['train']:.2f} h to train, {hours['valid']:.2f} h to validate), "
+        f"{len(skipped)} skipped, {len(trimmed)} trimmed, {position * 2 / 1e9:.2f} GB in {cache}"
+    )
     return len(skipped)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `python -m train prepare`."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[Path("../shared/data")],
+        metavar="DIR",
+        help="folders of recordings; what is in them is recognised (%(default)s)",
+    )
+    parser.add_argument("--form", metavar="NAME", help=f"what --data is, instead: {', '.join(FORMS)}")
+    parser.add_argument(
+        "--music",
+        type=Path,
+        metavar="DIR",
+        help="instrumentals as 'fetch' leaves them, or other unpacked packages",
+    )
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="(%(default)s)")
+    parser.add_argument(
+        "--validation-share",
+        type=float,
+        default=0.1,
+        metavar="X",
+        help="of songs, singers, packages where the data names none (%(default)s)",
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="at a time (%(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run `python -m train prepare`."""
+    prepare(
+        options.data,
+        options.cache,
+        options.music,
+        options.workers,
+        form=options.form,
+        validation_share=options.validation_share,
+    )

@@ -9,10 +9,25 @@ from typing import Any
 from rtsep.errors import ModelError, UsageError, suggest
 from train.nets.causal import Causal
 from train.nets.column_dense import ColumnDense
-from train.system import System
+from train.nets.column_resnet import ColumnResNet
+from train.nets.unet import UNet
+from train.system import System, Training
 
 PRESETS: dict[str, System] = {
-    "causal": Causal(),
+    "causal": Causal(),  # rtsep's own
+    "unet": UNet(),
+    "unet-instrumental": UNet(target="instrumental"),
+    "unet-l11": UNet(loss_form="l11"),
+    "column-resnet": ColumnResNet(),
+    "column-resnet-causal": ColumnResNet(column="last"),
+    "column-resnet18": ColumnResNet(
+        variant="resnet18",
+        width=16,
+        stride=12,
+        mel_weighting=True,
+        power=3.0,
+        training=Training(batch=4, hops=280, schedule="cyclic"),
+    ),
     "column-dense": ColumnDense(),
 }
 

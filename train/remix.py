@@ -12,9 +12,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from rtsep.errors import InputFileError
 from train import effects
 from train.cache import RATE, AudioCache, Song
-from train.effects import Wave, active_rms, from_db, rms
+from train.effects import Production, Wave, active_rms, from_db, rms
 
 BACKING = ("drums", "bass", "other")
 SHARE = {"utau": 0.3}
@@ -35,14 +36,28 @@ class Recipe:
     shuffled_backings: float = 0.2  # stems of several,
     song_backings: float = 0.15  # two-stem songs (the rest: instrumentals)
     second_voice: float = 0.12  # of random pairs
+    speech: float = 1.0  # how often spoken voices are drawn, against sung ones of their length
+    compressed: float = 0.5  # of solo voices, which are dry:
+    panned: float = 0.35  # what a production does to them
+    roomy: float = 0.65
+    echoing: float = 0.25
+    doubled: float = 0.25
     voiceless: float = 0.06
     voice_only: float = 0.02
+    swapped: float = 0.5  # left and right, of voice and of music
+    inverted: float = 0.5  # polarity, of voice and of music
     mono: float = 0.06
-    resampled: float = 0.4
-    toned: float = 0.5
-    low_passed: float = 0.3
+    resampled: float = 0.4  # of excerpts: pitch and speed
+    semitones: float = 2.0  # +-, by how much
+    jittered: float = 0.25  # of backings by one song: its stems shifted in time against each other,
+    jitter_ms: float = 40.0  # +-, by how much
+    toned: float = 0.5  # one equaliser over the whole mixture
+    voice_toned: float = 0.25  # of random pairs: one more over the voice alone, as another microphone has
+    low_passed: float = 0.3  # the whole mixture, as a lossy codec leaves it
     stem_gain_db: float = 4.0  # +-, each stem of a true mix
-    level_db: tuple[float, float] = (-19.0, 5.0)  # RMS of the mixture: mean, deviation
+    level_db: tuple[float, float] = (-19.0, 5.0)  # RMS of mixtures as they are released: mean, deviation
+    live: float = 0.3  # of mixtures: as loud as a microphone or a bus happens to be,
+    live_level_db: tuple[float, float] = (-45.0, -12.0)  # anything between these
 
 
 class Remixer:
@@ -52,30 +67,52 @@ class Remixer:
         self, cache: AudioCache, frames: int, split: str = "train", recipe: Recipe = Recipe()
     ) -> None:
         self.cache, self.frames, self.recipe = cache, frames, recipe
+        r = recipe
+        self._production = Production(r.compressed, r.panned, r.roomy, r.echoing, r.doubled)
 
         def long_enough(kind: str) -> list[Song]:
             return [song for song in cache.select(split, kind) if song.frames >= RATE]
 
         self.clips, self.pairs = long_enough("stems"), long_enough("pair")
         self.voices, self.music = long_enough("voice"), long_enough("music")
-        # Long recordings are drawn more often, but not in proportion: many singers teach more than one.
         self._weights: dict[int, NDArray[np.float64]] = {}
         for songs in (self.clips, self.pairs, self.voices, self.music):
-            root = np.sqrt([min(song.frames, 120 * RATE) * SHARE.get(song.source, 1.0) for song in songs])
-            self._weights[id(songs)] = root / root.sum() if songs else root
-        if not self.clips and not self.pairs:
-            raise ValueError(f"the cache holds no songs with stems in split '{split}'")
+            weights = np.asarray([self._weight(song) for song in songs])
+            self._weights[id(songs)] = weights / weights.sum() if songs else weights
+        if not (self.clips or self.pairs or (self.voices and self.music)):
+            raise InputFileError(
+                f"the cache holds nothing to mix in split '{split}': prepare songs with stems, "
+                "or solo voices and instrumentals, of a second and more"
+            )
+
+    def _weight(self, song: Song) -> float:
+        # Long recordings are drawn more often, but not in proportion: many singers teach more than one.
+        weight = float(np.sqrt(min(song.frames, 120 * RATE) * SHARE.get(song.source, 1.0)))
+        return weight * (self.recipe.speech if "speech" in song.source else 1.0)
 
     # ------------------------------------------------------------------ excerpts
     def _pick(self, songs: list[Song], rng: Generator) -> Song:
         return songs[int(rng.choice(len(songs), p=self._weights[id(songs)]))]
 
-    def _excerpt(self, song: Song, rng: Generator, names: tuple[str, ...]) -> list[Wave]:
-        """The same random excerpt of several stems, at a slightly wrong speed by chance."""
-        rate = float(2.0 ** (rng.uniform(-2, 2) / 12)) if rng.random() < self.recipe.resampled else 1.0
+    def _excerpt(
+        self, song: Song, rng: Generator, names: tuple[str, ...], jitter_ms: float = 0.0
+    ) -> list[Wave]:
+        """The same random excerpt of several stems, at a slightly wrong speed by chance.
+
+        `jitter_ms` moves each stem in time by up to so much; a song without one of the stems has silence.
+        """
+        r = self.recipe
+        width = r.semitones
+        rate = float(2.0 ** (rng.uniform(-width, width) / 12)) if rng.random() < r.resampled else 1.0
         needed = self.frames if rate == 1.0 else int(self.frames * rate) + 8
         start = int(rng.integers(0, max(1, song.frames - needed)))
-        waves = [self.cache.read(song, name, start, needed) for name in names]
+        waves = []
+        for name in names:
+            moved = round(rng.uniform(-jitter_ms, jitter_ms) * 1e-3 * RATE) if jitter_ms else 0
+            if name in song.stems:
+                waves.append(self.cache.read(song, name, max(0, start + moved), needed))
+            else:
+                waves.append(np.zeros((2, needed), np.float32))
         return waves if rate == 1.0 else [effects.resample(wave, rate, self.frames) for wave in waves]
 
     def _stem_gain(self, rng: Generator) -> float:
@@ -87,6 +124,7 @@ class Remixer:
             stems = self._excerpt(self._pick(self.clips, rng), rng, ("vocals", *BACKING))
             stems = [stem * np.float32(self._stem_gain(rng)) for stem in stems]
             return stems[0], stems[1] + stems[2] + stems[3]
+        # A pair that ends at 8 kHz is a mixture that does, so nothing need be cut.
         voice, music = self._excerpt(self._pick(self.pairs, rng), rng, ("vocals", "accompaniment"))
         return voice * np.float32(from_db(rng.uniform(-3, 3))), music
 
@@ -103,29 +141,38 @@ class Remixer:
                 song = self._pick(self.voices or self.pairs, rng)
             (voice,), band_hz = self._excerpt(song, rng, ("vocals",)), song.band_hz
             if rms(voice) > QUIET:
-                return (effects.produce(voice, rng) if song.kind == "voice" else voice), band_hz
+                if song.kind == "voice":
+                    voice = effects.produce(voice, rng, self._production)
+                return voice, band_hz
         return voice, band_hz
 
-    def _music(self, rng: Generator) -> Wave:
+    def _music(self, rng: Generator) -> tuple[Wave, float]:
+        """Music and the frequency its recording ends at."""
         r, choice = self.recipe, rng.random()
-        if self.clips and choice < r.clip_backings + r.shuffled_backings:
-            if choice >= r.clip_backings:
-                stems = [self._excerpt(self._pick(self.clips, rng), rng, (name,))[0] for name in BACKING]
+        if self.clips and (choice < r.clip_backings + r.shuffled_backings or not (self.pairs or self.music)):
+            if r.clip_backings <= choice < r.clip_backings + r.shuffled_backings:
+                songs = [self._pick(self.clips, rng) for _ in BACKING]
+                stems = [
+                    self._excerpt(song, rng, (name,))[0] for song, name in zip(songs, BACKING, strict=True)
+                ]
             else:
-                stems = self._excerpt(self._pick(self.clips, rng), rng, BACKING)
+                songs = [self._pick(self.clips, rng)]
+                jitter_ms = r.jitter_ms if rng.random() < r.jittered else 0.0
+                stems = self._excerpt(songs[0], rng, BACKING, jitter_ms)
             mixed = np.zeros((2, self.frames), np.float32)
             for stem in stems:
                 mixed += stem * np.float32(self._stem_gain(rng))
-            return mixed
+            return mixed, min(song.band_hz for song in songs)
         from_songs = choice < r.clip_backings + r.shuffled_backings + r.song_backings
         if self.pairs and (from_songs or not self.music):
-            return self._excerpt(self._pick(self.pairs, rng), rng, ("accompaniment",))[0]
-        if self.music:
-            return self._excerpt(self._pick(self.music, rng), rng, ("music",))[0]
-        return self._true_mix(rng)[1]
+            song, name = self._pick(self.pairs, rng), "accompaniment"
+        else:
+            song, name = self._pick(self.music, rng), "music"
+        return self._excerpt(song, rng, (name,))[0], song.band_hz
 
     def _random_pair(self, rng: Generator) -> tuple[Wave, Wave, float]:
-        (voice, band_hz), music = self._voice(rng), self._music(rng)
+        (voice, band_hz), (music, music_band_hz) = self._voice(rng), self._music(rng)
+        band_hz = min(band_hz, music_band_hz)
         voice = _balanced(voice, music, float(np.clip(rng.normal(-2, 4), -12, 8)))
         if rng.random() < self.recipe.second_voice:
             other, other_band_hz = self._voice(rng)
@@ -133,25 +180,26 @@ class Remixer:
             band_hz = min(band_hz, other_band_hz)
         return voice, music, band_hz
 
+    def _turned(self, wave: Wave, rng: Generator) -> Wave:
+        if rng.random() < self.recipe.swapped:
+            wave = wave[::-1]
+        return -wave if rng.random() < self.recipe.inverted else wave
+
     # ------------------------------------------------------------------ whole mixtures
     def sample(self, rng: Generator, true_share: float) -> tuple[Wave, Wave]:
         """Return (voice, music), each [2, frames]; `true_share` of them belong together."""
         r, band_hz = self.recipe, RATE / 2
-        if rng.random() < true_share:
-            voice, music = self._true_mix(rng)
-        else:
+        paired = rng.random() >= true_share or not (self.clips or self.pairs)
+        if paired:
             voice, music, band_hz = self._random_pair(rng)
+        else:
+            voice, music = self._true_mix(rng)
         kind = rng.random()
         if kind < r.voiceless:
             voice, band_hz = np.zeros_like(voice), RATE / 2
         elif kind < r.voiceless + r.voice_only:
             music = music * np.float32(1e-3)
-        if rng.random() < 0.5:
-            voice = voice[::-1]
-        if rng.random() < 0.5:
-            music = music[::-1]
-        if rng.random() < 0.5:
-            voice = -voice
+        voice, music = self._turned(voice, rng), self._turned(music, rng)
         if rng.random() < r.mono:
             voice, music = (np.repeat(wave.mean(0, keepdims=True), 2, 0) for wave in (voice, music))
 
@@ -161,9 +209,14 @@ class Remixer:
             cutoff_hz = rng.uniform(6000, 19000)
         if band_hz < RATE / 2:  # a voice without highs would teach that voices have none
             cutoff_hz = min(band_hz, cutoff_hz or band_hz)
-        if tone or cutoff_hz is not None:
-            both = effects.equalise(both, rng, tone, cutoff_hz)
-        level = from_db(float(np.clip(rng.normal(*r.level_db), -45, -6)))
+        voice_tone = paired and rng.random() < r.voice_toned
+        if tone or voice_tone or cutoff_hz is not None:
+            both = effects.equalise(both, rng, tone, cutoff_hz, voice_tone)
+        if rng.random() < r.live:
+            level_db = rng.uniform(*r.live_level_db)
+        else:
+            level_db = float(np.clip(rng.normal(*r.level_db), -45, -6))
+        level = from_db(level_db)
         both = both * np.float32(level / max(rms(both.sum(0)), 1e-4))
         return both[0], both[1]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from rtsep.dsp.windows import Framing
 from train.fit import FitConfig
@@ -17,6 +18,12 @@ SYSTEM = Causal(
     objective=LossConfig(segment_hops=64), training=Training(batch=2, hops=320, warmup_steps=2),
 )  # fmt: skip
 RATE = 48000
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Nets this small are slower on several, and far slower where other processes are at work."""
+    torch.set_num_threads(1)
 
 
 def _write(path, seed, seconds, tone_hz):

@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from rtsep.errors import InputFileError
 from train import effects
 from train.cache import RATE, AudioCache
-from train.prepare import HELD_OUT, musdb_validation
+from train.readers.splits import HELD_OUT, musdb_validation
 from train.remix import Recipe, Remixer
 
 
@@ -85,3 +87,160 @@ def test_resampling_moves_the_pitch():
     out = effects.resample(wave, 1.1, 30000)
     peak = np.abs(np.fft.rfft(out[0] * np.hanning(30000))).argmax() * RATE / 30000
     assert peak == pytest.approx(1100, abs=2)
+
+
+# ---------------------------------------------------------------------- what a recipe changes
+PLAIN = {
+    "voiceless": 0, "voice_only": 0, "swapped": 0, "inverted": 0, "mono": 0, "resampled": 0, "jittered": 0,
+    "toned": 0, "voice_toned": 0, "low_passed": 0, "stem_gain_db": 0, "second_voice": 0, "compressed": 0,
+    "panned": 0, "roomy": 0, "echoing": 0, "doubled": 0,
+}  # fmt: skip
+
+
+def remixer_with(cache, frames=8192, **recipe):
+    return Remixer(AudioCache(cache), frames, recipe=Recipe(**(PLAIN | recipe)))
+
+
+def draws(remixer, count, true_share, start=0):
+    return [remixer.sample(np.random.default_rng(seed), true_share) for seed in range(start, start + count)]
+
+
+def alike(a, b):
+    """Cosine of the angle between two waves: 1 where they differ by a gain alone."""
+    return np.vdot(a, b) / np.sqrt(np.vdot(a, a) * np.vdot(b, b))
+
+
+def test_delivered_mixture_is_the_sum_to_the_last_bit(cache):
+    batch = Remixer(AudioCache(cache), 8192).batch((1, 2, 3), 12, 0.5)
+    again = Remixer(AudioCache(cache), 8192).batch((1, 2, 3), 12, 0.5)
+    other = Remixer(AudioCache(cache), 8192).batch((1, 2, 4), 12, 0.5)
+    assert np.array_equal(batch, again) and not np.array_equal(batch, other)
+    remixer, rng = Remixer(AudioCache(cache), 8192), np.random.default_rng((1, 2, 3))
+    for voice, mix in batch:
+        wanted_voice, music = remixer.sample(rng, 0.5)
+        assert np.array_equal(voice, wanted_voice) and np.array_equal(mix, voice + music)
+
+
+def test_levels_are_those_of_live_inputs_too(cache):
+    def levels(remixer):
+        return np.asarray([20 * np.log10(effects.rms(v + m)) for v, m in draws(remixer, 150, 0.5)])
+
+    released, live = levels(remixer_with(cache, 2048, live=0)), levels(remixer_with(cache, 2048, live=1))
+    assert np.mean(released < -30) < 0.05 < 0.35 < np.mean(live < -30) < 0.6
+    assert live.min() > -45.1 and live.max() < -11.9
+    both = levels(Remixer(AudioCache(cache), 2048))
+    assert 0.05 < np.mean(both < -30) < 0.35, "by default soft inputs are drawn, and are not the rule"
+
+
+def test_each_switch_of_the_recipe_does_what_it_says(cache):
+    plain = draws(remixer_with(cache), 1, 1.0)[0]
+
+    def changed(**recipe):
+        return draws(remixer_with(cache, **recipe), 1, 1.0)[0]
+
+    voice, music = changed(inverted=1)
+    assert alike(voice, plain[0]) == pytest.approx(-1, abs=1e-4) == alike(music, plain[1])
+    voice, music = changed(swapped=1)
+    assert np.array_equal(music, plain[1][::-1]) and np.array_equal(voice, plain[0][::-1])
+    voice, music = changed(mono=1)
+    assert np.array_equal(music[0], music[1]) and not np.array_equal(plain[1][0], plain[1][1])
+    for _, music in draws(remixer_with(cache, RATE, low_passed=1), 3, 1.0):
+        power = np.square(np.abs(np.fft.rfft(music * np.hanning(RATE))))
+        assert power[:, 19100:].sum() < 1e-6 * power.sum()
+
+
+def test_stems_of_a_backing_are_moved_against_each_other(cache):
+    backing = {"clip_backings": 1.0, "shuffled_backings": 0.0}
+    still, moved = (remixer_with(cache, jittered=share, jitter_ms=40, **backing) for share in (0, 1))
+    names = []
+
+    def seen(remixer):
+        starts = []
+        read = remixer.cache.read
+        remixer.cache.read = lambda song, name, start, n: (
+            starts.append((song.name, start)) or read(song, name, start, n)
+        )
+        for seed in range(20):
+            remixer._music(np.random.default_rng(seed))
+        names.extend(name for name, _ in starts)
+        return np.asarray([start for _, start in starts]).reshape(20, 3)
+
+    assert np.ptp(seen(still), axis=1).max() == 0
+    spread = np.ptp(seen(moved), axis=1)
+    assert np.median(spread) > 0 and spread.max() <= 2 * 0.040 * RATE + 2
+    assert len(set(names)) > 1
+    true = [remixer_with(cache, jittered=share).sample(np.random.default_rng(5), 1.0) for share in (0, 1)]
+    assert np.array_equal(true[0][1], true[1][1]), "true mixes stay true"
+
+
+def test_another_microphone_changes_the_voice_of_random_pairs_alone(cache):
+    pairs = {"live": 0, "musdb_voices": 1.0}
+    for seed in range(3):
+        ((va, ma),) = draws(remixer_with(cache, **pairs), 1, 0.0, seed)
+        ((vb, mb),) = draws(remixer_with(cache, voice_toned=1, **pairs), 1, 0.0, seed)
+        assert alike(ma, mb) == pytest.approx(1, abs=1e-4) and alike(va, vb) < 0.9999
+    ((va, _),) = draws(remixer_with(cache), 1, 1.0)
+    ((vb, _),) = draws(remixer_with(cache, voice_toned=1), 1, 1.0)
+    assert np.array_equal(va, vb)
+
+
+def test_pitch_and_speed_stay_within_what_the_recipe_says(cache, monkeypatch):
+    rates = []
+    resample = effects.resample
+    monkeypatch.setattr(effects, "resample", lambda w, rate, n: rates.append(rate) or resample(w, rate, n))
+    draws(remixer_with(cache, resampled=1, semitones=2), 40, 1.0)
+    semitones = 12 * np.log2(rates)
+    assert np.abs(semitones).max() <= 2 and semitones.min() < -1 and semitones.max() > 1
+
+
+def test_spoken_voices_are_drawn_as_often_as_asked(cache):
+    remixer = remixer_with(cache)
+    spoken = dataclasses.replace(remixer.voices[0], source="ravdess-speech")
+    sung = dataclasses.replace(remixer.voices[0], source="ssvd")
+    assert remixer._weight(spoken) == remixer._weight(sung)
+    assert remixer_with(cache, speech=0.2)._weight(spoken) == pytest.approx(0.2 * remixer._weight(sung))
+
+
+def test_dull_music_dulls_the_mixture(cache):
+    remixer = remixer_with(
+        cache, RATE, musdb_voices=1.0, clip_backings=0, shuffled_backings=0, song_backings=1
+    )
+    remixer.pairs[:] = [dataclasses.replace(song, band_hz=7600.0) for song in remixer.pairs]
+    voice, music = remixer.sample(np.random.default_rng(0), true_share=0.0)
+    power = np.square(np.abs(np.fft.rfft((voice + music) * np.hanning(RATE))))
+    assert power[:, 8000:].sum() < 1e-5 * power.sum()
+
+
+def test_voices_and_instrumentals_alone_make_mixtures(cache):
+    held = AudioCache(cache)
+    voices = held.select("train", "voice")
+    stems = {"music": voices[0].stems["vocals"]}
+    held.songs = [*voices, dataclasses.replace(voices[0], name="m", kind="music", stems=stems)]
+    voice, music = Remixer(held, 8192).sample(np.random.default_rng(1), true_share=1.0)
+    assert voice.any() and music.any()
+    held.songs = voices
+    with pytest.raises(InputFileError, match="nothing to mix in split 'train'"):
+        Remixer(held, 8192)
+
+
+def test_songs_may_lack_a_stem(cache):
+    held = AudioCache(cache)
+    song = next(song for song in held.songs if song.kind == "stems" and song.split == "train")
+    few = {name: song.stems[name] for name in ("vocals", "drums")}
+    held.songs = [dataclasses.replace(song, stems=few)]
+    for share in (0.0, 1.0):
+        for voice, music in draws(Remixer(held, 8192), 6, share):
+            assert np.isfinite(voice + music).all() and (voice.any() or music.any())
+
+
+def test_dry_voices_are_produced_as_the_shares_say():
+    time = np.arange(RATE // 2) / RATE
+    dry = (0.1 * np.sin(2 * np.pi * 300 * time)).astype(np.float32)[None].repeat(2, 0)
+    dry[:, RATE // 4 :] = 0
+    nothing = effects.produce(dry, np.random.default_rng(0), effects.Production(0, 0, 0, 0, 0))
+    assert np.array_equal(nothing, dry)
+    roomy = effects.produce(dry, np.random.default_rng(0), effects.Production(0, 0, 1, 0, 0))
+    assert effects.rms(roomy[:, RATE // 4 :]) > 1e-4, "a room is heard after the voice has ended"
+    doubled = effects.produce(dry, np.random.default_rng(0), effects.Production(0, 0, 0, 0, 1))
+    assert doubled.shape == dry.shape and np.array_equal(doubled[:, :300], dry[:, :300])
+    assert effects.rms(doubled - dry) > 0.1 * effects.rms(dry)

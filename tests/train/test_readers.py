@@ -1,0 +1,501 @@
+import argparse
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from rtsep.errors import InputFileError, OutputError, UsageError
+from train import fetch as fetching
+from train import prepare as preparing
+from train.cache import RATE, AudioCache, Song, song_from_json, song_to_json
+from train.prepare import SKIPPED, prepare
+from train.readers import FORMS, Choice, reader_for
+from train.readers.base import Plan
+from train.readers.decode import AudioFile, decode_song
+from train.readers.splits import HELD_OUT, MUSDB18_TEST, musdb_official, reconcile, share_out, title
+from train.readers.stems import role_of
+
+STEMS = ("vocals", "drums", "bass", "other")
+
+
+def tone(path, hz=220.0, seconds=0.3, rate=RATE, channels=2, level=0.1, subtype="PCM_16"):
+    """A steady tone on all channels: what was decoded is told by its frequency."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+    soundfile.write(path, np.repeat(wave[:, None], channels, 1), rate, subtype=subtype)
+    return path
+
+
+def heard(wave):
+    """Frequency in Hz of the strongest tone of [2, n]."""
+    spectrum = np.abs(np.fft.rfft(wave[0] * np.hanning(wave.shape[1])))
+    return spectrum.argmax() * RATE / wave.shape[1]
+
+
+def splits(plans):
+    of = defaultdict(set)
+    for plan in plans:
+        of[plan.split].add(plan.group)
+    return of
+
+
+# ---------------------------------------------------------------------- forms
+def hq(folder, names, test=()):
+    for subset, tracks in (("train", names), ("test", test)):
+        for name in tracks:
+            for hz, stem in zip((300, 400, 500, 600, 700), ("mixture", *STEMS), strict=True):
+                tone(folder / subset / name / f"{stem}.wav", hz)
+    return folder
+
+
+def dsd100(folder, dev, test=()):
+    for subset, tracks in (("Dev", dev), ("Test", test)):
+        for name in tracks:
+            tone(folder / "Mixtures" / subset / name / "mixture.wav")
+            for hz, stem in zip((400, 500, 600, 700), STEMS, strict=True):
+                tone(folder / "Sources" / subset / name / f"{stem}.wav", hz)
+    return folder
+
+
+def karaoke(folder, singers=("ann", "bob", "cyd"), songs=2):
+    for singer in singers:
+        for song in range(songs):
+            path = folder / "Wavfile" / f"{singer}_{song}_01.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            time = np.arange(RATE // 3) / 16000
+            both = np.stack([np.sin(2 * np.pi * 300 * time), np.sin(2 * np.pi * 900 * time)], 1)
+            soundfile.write(path, 0.1 * both, 16000)
+    return folder
+
+
+def stem_file(path, hz, codec="aac"):
+    """A `.stem.mp4` of five streams, in MUSDB18's order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    inputs, maps = [], []
+    for index, frequency in enumerate(hz):
+        inputs += ["-f", "lavfi", "-i", f"sine=frequency={frequency}:sample_rate=44100:duration=0.6"]
+        maps += ["-map", str(index)]
+    command = ["ffmpeg", "-v", "error", "-y", *inputs, *maps, "-ac", "2", "-c:a", codec, str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def test_each_form_is_recognised_by_looking(tmp_path, data):
+    made = {
+        "musdb18-hq": hq(tmp_path / "a", ["X - Y"]),
+        "dsd100": dsd100(tmp_path / "b", ["051 - X - Y"]),
+        "karaoke": karaoke(tmp_path / "c"),
+        "stems": tone(tmp_path / "d/song/vocals.wav").parents[1],
+        "voices": tone(tmp_path / "my voices/ann/1.wav").parents[1],
+        "instrumentals": tone(tmp_path / "e/package/usr/a.wav").parents[2],
+        "table": data,
+    }
+    tone(tmp_path / "d/song/guitar.wav")
+    (tmp_path / "e/package/copyright").write_text("free")
+    for form, folder in made.items():
+        assert reader_for(folder).form == form
+    (tmp_path / "f/train").mkdir(parents=True)
+    (tmp_path / "f/train/X - Y.stem.mp4").write_bytes(b"")
+    assert reader_for(tmp_path / "f").form == "musdb18"
+    for name in ("songs", "train"):  # a folder of folders whose test part alone is stem files
+        tone(tmp_path / "g" / name / "A - B/vocals.wav")
+        tone(tmp_path / "g" / name / "A - B/guitar.wav")
+    (tmp_path / "g/test").mkdir()
+    (tmp_path / "g/test/X - Y.stem.mp4").write_bytes(b"")
+    assert reader_for(tmp_path / "g").form == "stems"
+    for take in ("take vox", "take two"):  # names of files are no roles in a folder that says what it holds
+        tone(tmp_path / f"my voices/ann/{take}.wav")
+    for singer in ("bob", "cyd"):
+        tone(tmp_path / f"my voices/{singer}/1.wav")
+    assert reader_for(made["voices"]).form == "voices"
+    assert reader_for(made["karaoke"], "voices").form == "voices", "what the user says goes"
+    assert set(FORMS) == {*made, "musdb18", "pieces"}
+
+
+def test_what_is_no_form_is_one_clear_line(tmp_path):
+    tone(tmp_path / "anything.wav")
+    with pytest.raises(InputFileError) as caught:
+        reader_for(tmp_path)
+    assert "\n" not in str(caught.value) and "--form voices" in str(caught.value)
+    assert all(form in str(caught.value) for form in FORMS)
+    with pytest.raises(InputFileError, match="no such folder"):
+        reader_for(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="did you mean 'musdb18'"):
+        reader_for(tmp_path, "musdb")
+    for form in FORMS.keys() - {"musdb18", "musdb18-hq", "dsd100"}:
+        empty = tmp_path / "empty"
+        empty.mkdir(exist_ok=True)
+        with pytest.raises(InputFileError):
+            FORMS[form].find(empty, Choice())
+
+
+def test_musdb18_stem_files_through_the_fields_parser(tmp_path):
+    pytest.importorskip("musdb")
+    if not shutil.which("ffmpeg"):
+        pytest.skip("needs ffmpeg")
+    stem_file(tmp_path / "m/train/Band - Song.stem.mp4", (300, 400, 500, 600, 700))
+    (tmp_path / "m/train/Band - Broken.stem.mp4").write_bytes(b"no audio")
+    (tmp_path / "m/test").mkdir()
+    (tmp_path / "m/test/Other - Test.stem.mp4").write_bytes(b"never read")
+    found = reader_for(tmp_path / "m").find(tmp_path / "m", Choice(validation_clips=0))
+    assert found.test == ["Other - Test"] and {plan.split for plan in found.plans} == {"train"}
+    broken, song = found.plans
+    stems = decode_song(song).stems
+    for stem, hz in (("drums", 400), ("bass", 500), ("other", 600), ("vocals", 700)):
+        assert heard(stems[stem].T.astype(np.float32)) == pytest.approx(hz, abs=3)
+    with pytest.raises(InputFileError, match=r"Broken.stem.mp4: damaged"):
+        decode_song(broken)
+
+
+def test_the_test_folder_alone_is_nothing_to_learn_from(tmp_path):
+    pytest.importorskip("musdb")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/Other - Test.stem.mp4").write_bytes(b"never read")
+    for folder in (tmp_path, tmp_path / "test"):
+        with pytest.raises(InputFileError, match="nothing in it to learn from"):
+            prepare(folder, tmp_path / "cache")
+
+
+def test_musdb18_hq_validates_by_the_published_list(tmp_path):
+    pytest.importorskip("musdb")
+    official = sorted(musdb_official())[:2]
+    hq(tmp_path, [*official, "A - B", "C - D", HELD_OUT[0]], test=["E - F"])
+    found = reader_for(tmp_path).find(tmp_path, Choice(validation_clips=3))
+    of = {plan.name: plan.split for plan in found.plans}
+    assert [of[name] for name in official] == ["valid", "valid"] and found.test == ["E - F"]
+    assert list(of.values()).count("valid") == 3
+    kept, left_out = reconcile(found.plans, found.test)
+    assert left_out == [HELD_OUT[0]] and len(kept) == 4
+    assert heard(decode_song(kept[0]).stems["bass"].T.astype(np.float32)) == pytest.approx(600, abs=3)
+
+
+def test_dsd100_trains_on_dev_and_never_on_test_songs_of_any_set(tmp_path):
+    dev = [f"0{50 + i} - Band {i % 6} - Song {i}" for i in range(12)]
+    dsd100(tmp_path, [*dev, f"070 - {MUSDB18_TEST[0]}"], test=["001 - Q - R"])
+    found = reader_for(tmp_path).find(tmp_path, Choice())
+    assert found.test == ["001 - Q - R"] and len(found.plans) == 13
+    kept, left_out = reconcile(found.plans, found.test)
+    assert left_out == [f"070 - {MUSDB18_TEST[0]}"], "a Dev song of DSD100, a test song of MUSDB18"
+    groups = splits(kept)
+    assert groups["valid"] and not groups["train"] & groups["valid"], "an artist is in one split"
+    assert heard(decode_song(kept[0]).stems["drums"].T.astype(np.float32)) == pytest.approx(500, abs=3)
+
+
+def test_songs_of_musdb18_validate_by_its_list_wherever_they_lie(tmp_path):
+    pytest.importorskip("musdb")
+    official = sorted(musdb_official())[0]
+    names = [official, f"{official} again", "A - B", "C - D"]
+    for name in names:
+        for stem in ("vocals", "guitar"):
+            tone(tmp_path / name / f"{stem}.wav")
+    found = reader_for(tmp_path).find(tmp_path, Choice(validation_share=0.9))
+    assert [plan.name for plan in found.plans if plan.split == "valid"] == [official]
+
+
+def test_one_song_in_two_sets_has_one_split(tmp_path):
+    def plan(name, split, source):
+        return Plan(name, source, split, "stems", "", {})
+
+    plans = [
+        plan("012 - A - B", "train", "dsd100"),
+        plan("A - B", "valid", "hq"),
+        plan("C - D", "train", "hq"),
+    ]
+    kept, left_out = reconcile([*plans, plan("x/E - F", "train", "mine")], ["E - F"])
+    assert [plan.split for plan in kept] == ["valid", "valid", "train"] and left_out == ["x/E - F"]
+
+
+def test_folders_of_stems_of_any_kind(tmp_path):
+    tone(tmp_path / "rock/Lead_Vox.wav", 400)
+    tone(tmp_path / "rock/backing vocals.flac", 500)
+    tone(tmp_path / "rock/Guitar.wav", 600)
+    tone(tmp_path / "rock/KeysLeft.wav", 610)
+    tone(tmp_path / "rock/Kick.wav", 700)
+    tone(tmp_path / "rock/song mix.wav", 300)
+    tone(tmp_path / "deep/er/pop/vocals.wav", 400, channels=1)
+    tone(tmp_path / "deep/er/pop/no_vocals.wav", 450)
+    tone(tmp_path / "lonely/vocals.wav")
+    tone(tmp_path / "noise/wind.wav")
+    (tmp_path / "LICENSE.txt").write_text("\nCC0 1.0\nmore words\n")
+    found = reader_for(tmp_path).find(tmp_path, Choice())
+    of = {plan.name: plan for plan in found.plans}
+    assert of["deep/er/pop"].kind == "pair" and set(of["deep/er/pop"].files) == {"vocals", "accompaniment"}
+    rock = of["rock"]
+    named = {stem: sorted(source.path.name for source in files) for stem, files in rock.files.items()}
+    assert named == {
+        "vocals": ["Lead_Vox.wav", "backing vocals.flac"],
+        "drums": ["Kick.wav"],
+        "other": ["Guitar.wav", "KeysLeft.wav"],
+    }
+    assert rock.licence == "CC0 1.0" and rock.source == tmp_path.name
+    assert of["lonely"].kind == "voice" and len(of) == 3
+    (line,) = found.skipped
+    assert "noise: no vocals" in line
+    vocals = decode_song(rock).stems["vocals"].T / 32768.0
+    both = [AudioFile(source.path).read()[0].T for source in rock.files["vocals"]]
+    np.testing.assert_allclose(vocals, both[0] + both[1], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [("vocals", "vocals"), ("LeadVox2", "vocals"), ("backing_vocals", "vocals"), ("Karaoke", "accompaniment"),
+     ("instrumental", "accompaniment"), ("no-vocals", "accompaniment"), ("Bass Drum", "drums"),
+     ("bassoon", "other"), ("mixture", "mixture"), ("my song_mix", "mixture"), ("trap hats", "other")],
+)  # fmt: skip
+def test_what_a_stem_is_by_its_name(name, role):
+    assert role_of(name) == role
+
+
+def test_a_sum_that_is_too_loud_is_turned_down_as_a_whole(tmp_path):
+    for name in ("vocals", "vocals double"):
+        tone(tmp_path / f"s/{name}.wav", 400, level=0.8)
+    tone(tmp_path / "s/guitar.wav", 600, level=0.4)
+    (plan,) = reader_for(tmp_path).find(tmp_path, Choice()).plans
+    stems = decode_song(plan).stems
+    assert np.abs(stems["vocals"]).max() >= 32767
+    assert np.abs(stems["other"]).max() / 32768 == pytest.approx(0.4 / 1.6, rel=0.01)
+
+
+def test_folders_named_for_splits_are_taken_at_their_word(tmp_path):
+    for split in ("train", "valid", "test"):
+        for stem in ("vocals", "guitar"):
+            tone(tmp_path / split / f"{split} song" / f"{stem}.wav")
+    found = reader_for(tmp_path).find(tmp_path, Choice())
+    assert {plan.name: plan.split for plan in found.plans} == {
+        "train/train song": "train", "valid/valid song": "valid"
+    }  # fmt: skip
+    assert found.test == ["test/test song"]
+
+
+def test_karaoke_takes_the_channels_apart_and_keeps_singers_together(tmp_path):
+    karaoke(tmp_path)
+    found = reader_for(tmp_path).find(tmp_path, Choice())
+    groups = splits(found.plans)
+    assert len(groups["valid"]) == 1 and len(groups["train"]) == 2 and not groups["train"] & groups["valid"]
+    decoded = decode_song(found.plans[0])
+    assert decoded.band_hz == 7600 and decoded.stems["vocals"].shape[1] == 1
+    assert heard(decoded.stems["vocals"].T.astype(np.float32)) == pytest.approx(900, abs=3)
+    assert heard(decoded.stems["accompaniment"].T.astype(np.float32)) == pytest.approx(300, abs=3)
+
+
+def test_voices_are_split_by_singer_however_they_are_filed(tmp_path):
+    for singer in "abcdef":
+        for take in range(3):
+            tone(tmp_path / f"voices/{singer}/deep/{take}.wav")
+            tone(tmp_path / f"speech/{singer}_{take}.wav")
+    for folder in ("voices", "speech"):
+        found = reader_for(tmp_path / folder).find(tmp_path / folder, Choice(validation_share=0.2))
+        groups = splits(found.plans)
+        assert len(found.plans) == 18 and groups["valid"] and not groups["train"] & groups["valid"]
+        assert groups["train"] | groups["valid"] == set("abcdef")
+        assert all(plan.kind == "voice" for plan in found.plans)
+
+
+def test_instrumentals_are_split_by_package_and_screened_by_the_list(tmp_path):
+    for package in ("alpha", "beta", "gamma"):
+        for piece in range(4):
+            tone(tmp_path / f"music/{package}/usr/{piece}.wav")
+    listed = {"alpha": ("usr/0.wav", "usr/1.wav", "usr/gone.wav")}
+    found = FORMS["instrumentals"].find(tmp_path / "music", Choice(listed=listed))
+    groups = splits(found.plans)
+    assert len(groups["valid"]) == 1 and not groups["train"] & groups["valid"]
+    assert sorted(plan.name for plan in found.plans if plan.group == "alpha") == [
+        "alpha/usr/0", "alpha/usr/1", "alpha/usr/gone"
+    ]  # fmt: skip
+    assert {plan.kind for plan in found.plans} == {"music"}
+
+
+def test_long_instrumentals_give_their_middle(tmp_path):
+    path = tmp_path / "a.wav"
+    ramp = np.linspace(0, 0.9, 10 * RATE)
+    soundfile.write(path, ramp, RATE)
+    samples, _ = AudioFile(path, middle_s=2.0).read()
+    assert len(samples) == 2 * RATE and samples.mean() == pytest.approx(0.45, abs=1e-3)
+    assert len(AudioFile(path, middle_s=20.0).read()[0]) == 10 * RATE
+
+
+def test_groups_are_shared_out_by_stable_names():
+    names = [f"singer {i}" for i in range(300)]
+    held = share_out(names, 0.1)
+    assert 15 < len(held) < 50
+    assert held & set(names[:200]) == share_out(names[:200], 0.1), "more singers move nobody"
+    assert len(share_out(["a", "b"], 0.1)) == 1 and len(share_out(["a", "b"], 0.99)) == 1
+    assert share_out(["a"], 0.5) == share_out(["a", "b"], 0.0) == share_out([], 0.5) == set()
+    assert share_out(["big"] * 50 + ["small"], 0.2) == {"small"}, "by songs, not by names"
+
+
+# ---------------------------------------------------------------------- preparing
+def test_broken_missing_and_unequal_files_are_named_and_counted(tmp_path, capsys):
+    hq(tmp_path / "d", [f"B{i} - S" for i in range(5)])
+    (tmp_path / "d/train/B0 - S/drums.wav").unlink()
+    (tmp_path / "d/train/B1 - S/bass.wav").write_bytes(b"no audio")
+    tone(tmp_path / "d/train/B2 - S/other.wav", 700, seconds=0.25)
+    soundfile.write(tmp_path / "d/train/B3 - S/vocals.wav", np.full((99, 2), np.nan), RATE, subtype="FLOAT")
+    assert prepare(tmp_path / "d", tmp_path / "cache", validation_clips=1) == 3
+    lines = (tmp_path / "cache" / SKIPPED).read_text().splitlines()
+    for line, words in zip(
+        lines, (("B0 - S/drums.wav", "no such file"), ("B1 - S/bass.wav",), ("B3 - S/vocals.wav", "damaged"),
+                ("trimmed:", "B2 - S", "other 0.250 s", "vocals 0.300 s")), strict=True,
+    ):  # fmt: skip
+        assert all(word in line for word in words), line
+    assert "2 songs" in capsys.readouterr().out.splitlines()[-1]
+    cache = AudioCache(tmp_path / "cache")
+    assert {song.name: song.frames for song in cache.songs} == {"B2 - S": 11025, "B4 - S": 13230}
+    assert {stem.frames for song in cache.songs for stem in song.stems.values()} == {11025, 13230}
+    assert {song.group for song in cache.songs} == {"b2 - s", "b4 - s"}
+
+
+def test_several_folders_make_one_cache(tmp_path, capsys):
+    hq(tmp_path / "a", ["X - Y", "Z - Q"])
+    tone(tmp_path / "voices/ann/1.wav")
+    tone(tmp_path / "music/one/a.wav")
+    parser = argparse.ArgumentParser()
+    preparing.add_arguments(parser)
+    options = parser.parse_args(
+        ["--data", str(tmp_path / "a"), str(tmp_path / "voices"), "--music", str(tmp_path / "music"),
+         "--cache", str(tmp_path / "cache"), "--workers", "1"]
+    )  # fmt: skip
+    preparing.run(options)
+    assert {song.kind for song in AudioCache(tmp_path / "cache").songs} == {"stems", "voice", "music"}
+    said = capsys.readouterr().out
+    assert "musdb18-hq, 2 songs" in said and "voices, 1 songs" in said and "instrumentals, 1 songs" in said
+    with pytest.raises(UsageError, match="validation-share"):
+        prepare(tmp_path / "a", tmp_path / "cache", validation_share=1.5)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full")
+    hq(tmp_path / "d", ["A - B"])
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/audio.i16.part").symlink_to(full)
+    with pytest.raises(OutputError, match="the disk is full") as caught:
+        prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
+    assert "\n" not in str(caught.value) and not list((tmp_path / "cache").iterdir())
+
+
+def test_nothing_usable_leaves_the_old_cache_alone(tmp_path):
+    hq(tmp_path / "d", ["A - B"])
+    prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "cache").iterdir()}
+    (tmp_path / "d/train/A - B/drums.wav").write_bytes(b"no audio")
+    with pytest.raises(InputFileError, match="not one of 1 songs"):
+        prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "cache").iterdir()}
+
+
+def test_caches_of_old_are_read(tmp_path):
+    song = Song("a", "b", "train", "voice", "CC0", 22050.0, {})
+    entry = song_to_json(song)
+    del entry["group"]
+    assert song_from_json(entry) == song
+
+
+# ---------------------------------------------------------------------- fetching
+def package(folder, name, files):
+    """A real Debian package."""
+    root = folder / "root"
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "DEBIAN").mkdir(parents=True)
+    (root / "DEBIAN/control").write_text(
+        f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: music\n"
+    )
+    for path, content in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    subprocess.run(
+        ["dpkg-deb", "-b", str(root), str(folder / f"{name}.deb")], check=True, capture_output=True
+    )
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """A list of two packages, one with an archive inside; apt-get hands them out from a folder."""
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("needs dpkg-deb")
+    sound = tone(tmp_path / "a.wav").read_bytes()
+    zipped = tmp_path / "music"
+    tone(zipped / "music/in.wav", seconds=1.2)
+    held = Path(shutil.make_archive(str(tmp_path / "held"), "zip", zipped)).read_bytes()
+    notes = "usr/share/doc/{}/copyright"
+    package(tmp_path, "one", {"usr/a.wav": sound, "usr/bang.wav": sound, notes.format("one"): b"CC0"})
+    package(tmp_path, "two", {"usr/m.pk3": held, notes.format("two"): b"GPL"})
+    rows = [
+        "package\tfile\tmember",
+        "one\tusr/a.wav\t",
+        "one\tusr/gone.wav\t",
+        "two\tusr/m.pk3\tmusic/in.wav",
+    ]
+    (tmp_path / "data/instrumentals").mkdir(parents=True)
+    (tmp_path / "data/instrumentals/tracks.tsv").write_text("\n".join([*rows, "three\tb.wav\t"]) + "\n")
+    asked = []
+    run = subprocess.run
+
+    def hands_out(command, **how):
+        if command[:2] == ["apt-get", "download"]:
+            asked.append(command[-1])
+            if not (tmp_path / f"{command[-1]}.deb").exists():
+                return subprocess.CompletedProcess(
+                    command, 100, "", f"E: Unable to locate package {command[-1]}\n"
+                )
+            shutil.copy(tmp_path / f"{command[-1]}.deb", how["cwd"])
+            return subprocess.CompletedProcess(command, 0, "", "")
+        if command[0] == "apt-cache":
+            return subprocess.CompletedProcess(command, 0, "Package: one\nSize: 1000\n", "")
+        return run(command, **how)
+
+    monkeypatch.setattr(fetching.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(fetching.subprocess, "run", hands_out)
+    return tmp_path, asked
+
+
+def test_fetch_keeps_the_listed_files_and_goes_on_where_it_stopped(shelf, capsys):
+    folder, asked = shelf
+    with pytest.raises(InputFileError, match=r"1 of 3 packages failed \(three: unknown .*apt-get update"):
+        fetching.fetch(folder / "data", folder / "out")
+    held = {
+        path.relative_to(folder / "out").as_posix() for path in (folder / "out").rglob("*") if path.is_file()
+    }
+    assert held == {"one/usr/a.wav", "one/copyright", "two/usr/m.pk3/music/in.wav", "two/copyright"}
+    assert asked == ["one", "two", "three"], "most tracks for their size first, unknown sizes last"
+    assert "one: usr/gone.wav: not in this version" in capsys.readouterr().out
+    have = fetching.fetch(folder / "data", folder / "out", ["one", "two"])
+    assert asked == ["one", "two", "three"] and have["two"] == pytest.approx(0.02)
+    assert list(fetching.fetch(folder / "data", folder / "out", minutes=0.001)) == ["one"]
+
+    prepare(folder / "out", folder / "cache")
+    songs = {song.name: song for song in AudioCache(folder / "cache").songs}
+    assert set(songs) == {"one/usr/a", "two/usr/m.pk3/music/in"} and songs["one/usr/a"].kind == "music"
+
+
+def test_fetch_says_what_is_wrong(shelf, tmp_path, monkeypatch):
+    folder, _ = shelf
+    with pytest.raises(UsageError, match="did you mean 'three'"):
+        fetching.fetch(folder / "data", folder / "out", ["thre"])
+    with pytest.raises(InputFileError, match="not a table"):
+        fetching.fetch(tmp_path / "nowhere", folder / "out")
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: usage._replace(free=100))
+    with pytest.raises(OutputError, match="the disk is full"):
+        fetching.fetch(folder / "data", folder / "out", ["one"])
+    assert not list((folder / "out").iterdir())
+    monkeypatch.setattr(fetching.shutil, "which", lambda name: None)
+    with pytest.raises(OutputError, match="no apt-get"):
+        fetching.fetch(folder / "data", folder / "out")
+
+
+def test_fetch_follows_no_link_out_of_a_package(tmp_path):
+    (tmp_path / "unpacked").mkdir()
+    (tmp_path / "secret.wav").write_bytes(b"of this system")
+    (tmp_path / "unpacked/a.wav").symlink_to(tmp_path / "secret.wav")
+    assert not fetching._keep(tmp_path / "unpacked", "a.wav", tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_titles_are_compared_as_sets_write_them():
+    assert title("055 - Angels In Amplifiers - I'm Alright") == title("x/angels in amplifiers - I'm Alright")

@@ -1,0 +1,135 @@
+"""What every reader gives: songs to decode, where their sound lies, and which split they belong to."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+SUFFIXES = frozenset(
+    [
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".m4a",
+        ".aac",
+        ".aif",
+        ".aiff",
+        ".w64",
+        ".caf",
+        ".wma",
+    ]
+)
+"""Files that count as audio where a form is found by looking."""
+
+
+class Source(Protocol):
+    """Something that decodes: a file, one stream or channel of it, members of an archive."""
+
+    @property
+    def path(self) -> Path:
+        """The file on disk, for messages."""
+
+    def read(self) -> tuple[Samples, int]:
+        """Samples [n, 1 or 2] at the cache's rate, and the rate in Hz of what is stored.
+
+        Raises `InputFileError` where it cannot be decoded.
+        """
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One song to decode. The sources of a stem are summed."""
+
+    name: str
+    source: str  # data set
+    split: str  # "train" or "valid"
+    kind: str  # as of `train.cache.Song`
+    licence: str
+    files: Mapping[str, tuple[Source, ...]]
+    group: str = ""  # singer, artist or package: what a split may not cut
+    band_hz: float | None = None  # None: from the rate of what is stored
+
+
+@dataclass
+class Found:
+    """What a reader found in a folder."""
+
+    plans: list[Plan] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)  # one line each: what, and why
+    test: list[str] = field(default_factory=list)  # names of songs that are for scoring only
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How songs are shared out where the data does not say it."""
+
+    validation_share: float = 0.1
+    validation_clips: int = 20  # of MUSDB18, at least
+    listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Files of packages of instrumentals that were listened to: package to paths below its folder."""
+
+
+class Reader(abc.ABC):
+    """One form of data on disk."""
+
+    form: ClassVar[str]
+    """Its name on the command line."""
+    layout: ClassVar[str]
+    """What it looks like, in some words, for messages."""
+
+    @abc.abstractmethod
+    def recognises(self, folder: Path) -> bool:
+        """Whether `folder` looks like this form; only looks, never decodes."""
+
+    @abc.abstractmethod
+    def find(self, folder: Path, choice: Choice) -> Found:
+        """Say what to decode and into which split. Raises `InputFileError` where `folder` is not the form."""
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """All audio files below `folder`, in order; nothing hidden."""
+    found = []
+    for path, inside, names in os.walk(folder):
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        found += [Path(path) / name for name in sorted(names) if is_audio(name)]
+    return found
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders in `folder`, in order, nothing hidden; none where it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def is_audio(name: str) -> bool:
+    """Whether a file of this name counts as audio."""
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+def words(name: str) -> set[str]:
+    """Words of a file or folder name, in small letters."""
+    return set("".join(c if c.isalnum() else " " for c in name.lower()).split())
+
+
+@functools.cache
+def licence_in(folder: Path) -> str:
+    """First line of a LICENCE or LICENSE file in `folder`, or the statement that there is none."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_file() and path.stem.lower() in ("licence", "license"):
+            lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+            return next((line for line in lines if line), "unknown")[:80]
+    return "unknown (no licence file beside the audio)"

@@ -1,0 +1,151 @@
+"""Who validates: whole songs, singers, artists and packages, by lists where there are any, else by name.
+
+A stable hash of a name decides, so that a song keeps its place when others come and go.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from train.readers.base import Choice, Plan
+
+VALIDATION_MIN = 20
+"""Clips of MUSDB18 kept for validation: its own list, and further ones until there are so many."""
+
+HELD_OUT = ("ANiMAL - Clinic A", "hydrogen")
+"""Neither trained on nor validated with: a song of a published comparison, and the demo song."""
+
+MUSDB18_TEST = (
+    "AM Contra - Heart Peripheral", "Al James - Schoolboy Facination", "Angels In Amplifiers - I'm Alright",
+    "Arise - Run Run Run", "BKS - Bulldozer", "BKS - Too Much",
+    "Ben Carrigan - We'll Talk About It All Tonight", "Bobby Nobody - Stitch Up", "Buitraker - Revo X",
+    "Carlos Gonzalez - A Place For Us", "Cristina Vane - So Easy", "Detsky Sad - Walkie Talkie",
+    "Enda Reilly - Cur An Long Ag Seol", "Forkupines - Semantics", "Georgia Wonder - Siren",
+    "Girls Under Glass - We Feel Alright", "Hollow Ground - Ill Fate",
+    "James Elder & Mark M Thompson - The English Actor", "Juliet's Rescue - Heartbeats",
+    "Little Chicago's Finest - My Own", "Louis Cressy Band - Good Time", "Lyndsey Ollard - Catching Up",
+    "M.E.R.C. Music - Knockout", "Moosmusic - Big Dummy Shake", "Motor Tapes - Shore", "Mu - Too Bright",
+    "Nerve 9 - Pray For The Rain", "PR - Happy Daze", "PR - Oh No", "Punkdisco - Oral Hygiene",
+    "Raft Monk - Tiring", "Sambasevam Shanmugam - Kaathaadi", "Secretariat - Borderline",
+    "Secretariat - Over The Top", "Side Effects Project - Sing With Me",
+    "Signe Jakobsen - What Have You Done To Me", "Skelpolu - Resurrection", "Speak Softly - Broken Man",
+    "Speak Softly - Like Horses", "The Doppler Shift - Atrophy", "The Easton Ellises (Baumi) - SDRNR",
+    "The Easton Ellises - Falcon 69", "The Long Wait - Dark Horses", "The Mountaineering Club - Mallory",
+    "The Sunshine Garcia Band - For I Am The Moon", "Timboz - Pony", "Tom McKenzie - Directions",
+    "Triviul feat. The Fiend - Widow", "We Fell From The Sky - Not You", "Zeno - Signs",
+)  # fmt: skip
+"""MUSDB18's test songs. DSD100 holds the same songs in another order: some of its Dev are among these."""
+
+_GIVEN = {"train": "train", "dev": "train", "valid": "valid", "validation": "valid", "test": "test"}
+
+
+def title(name: str) -> str:
+    """A song's name as other sets may write it: no folder, no number in front, small letters."""
+    return re.sub(r"^\d+\s*-\s*", "", name.rsplit("/", 1)[-1]).strip().lower()
+
+
+def artist(name: str) -> str:
+    """Artist of "Artist - Song", or the whole title: songs of one singer stay together."""
+    return title(name).split(" - ")[0]
+
+
+def fraction(name: str) -> float:
+    """A stable number in 0..1 for a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2.0**64
+
+
+def share_out(groups: Iterable[str], share: float) -> set[str]:
+    """Choose about `share` of the songs' groups for validation; of two and more at least one, never all.
+
+    A group of far more than its share of the songs trains, whatever its name.
+    """
+    sizes = Counter(groups)
+    if share <= 0 or len(sizes) < 2:
+        return set()
+    wanted = share * sizes.total()
+    ordered = sorted(sizes, key=fraction)
+    held = [group for group in ordered if fraction(group) < share and sizes[group] <= max(1, 2 * wanted)]
+    if not held:
+        held = [min(ordered, key=lambda group: abs(sizes[group] - wanted))]
+    return set(held[: len(ordered) - 1])
+
+
+def given_split(inside: Path) -> str:
+    """Split that the folders of a path below the data's folder name: train, valid, test, or ''."""
+    return next((_GIVEN[part.lower()] for part in inside.parts[:-1] if part.lower() in _GIVEN), "")
+
+
+def assign(groups: Sequence[str], given: Sequence[str], choice: Choice) -> list[str]:
+    """Return the split of each song from its group and what its folder says ("" for nothing).
+
+    Folders named for validation are taken at their word; where there are none, groups are shared out.
+    """
+    if "valid" in given:
+        return [split or "train" for split in given]
+    open_ = [group for group, split in zip(groups, given, strict=True) if split != "test"]
+    held = share_out(open_, choice.validation_share)
+    named = zip(groups, given, strict=True)
+    return ["test" if split == "test" else "valid" if group in held else "train" for group, split in named]
+
+
+def assign_songs(names: Sequence[str], given: Sequence[str], choice: Choice) -> list[tuple[str, str]]:
+    """Return split and group of each song: by artist as `assign`, or by MUSDB18's validation list.
+
+    Where songs of that list are among them, it decides. It is the field's, and by song: other songs of its
+    artists train.
+    """
+    official = {title(name) for name in musdb_official()}
+    if "valid" in given or not any(title(name) in official for name in names):
+        groups = [artist(name) for name in names]
+        return list(zip(assign(groups, given, choice), groups, strict=True))
+    found = []
+    for name, split in zip(names, given, strict=True):
+        by_list = "valid" if title(name) in official else "train"
+        found.append(("test" if split == "test" else by_list, title(name)))
+    return found
+
+
+@functools.cache
+def musdb_official() -> frozenset[str]:
+    """MUSDB18's own validation songs; empty where its parser is not installed."""
+    try:
+        import musdb
+        import yaml
+    except ImportError:  # still a fixed split, only not the published one
+        return frozenset()
+    listed = yaml.safe_load((Path(musdb.__file__).parent / "configs" / "mus.yaml").read_text())
+    return frozenset(listed["validation_tracks"])
+
+
+def musdb_validation(names: list[str], minimum: int = VALIDATION_MIN) -> set[str]:
+    """Choose validation clips among `names`: MUSDB18's own list, then others in a fixed order."""
+    chosen = musdb_official() & set(names)
+    others = set(names) - chosen - set(HELD_OUT)
+    rest = sorted(others, key=lambda name: hashlib.sha256(name.encode()).digest())
+    return {*chosen, *rest[: max(0, minimum - len(chosen))]}
+
+
+def reconcile(plans: list[Plan], test: Iterable[str]) -> tuple[list[Plan], list[str]]:
+    """Make the splits of several sets agree, song by song.
+
+    Returns the plans that are left, and the names of songs left out: what any set keeps for scoring,
+    MUSDB18's test songs, and `HELD_OUT`. A song that validates in one set validates in all.
+    """
+    closed = {title(name) for name in (*test, *MUSDB18_TEST, *HELD_OUT)}
+    with_music = [plan for plan in plans if plan.kind in ("stems", "pair")]
+    validating = {title(plan.name) for plan in with_music if plan.split == "valid"}
+    kept, left_out = [], []
+    for plan in plans:
+        if plan.kind not in ("stems", "pair"):
+            kept.append(plan)
+        elif title(plan.name) in closed:
+            left_out.append(plan.name)
+        else:
+            kept.append(replace(plan, split="valid") if title(plan.name) in validating else plan)
+    return kept, left_out

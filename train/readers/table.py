@@ -1,0 +1,85 @@
+"""A folder with `tracks.tsv`: split, set, path, role, sample_rate, seconds, licence of every recording."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from rtsep.errors import InputFileError
+from train.readers.base import Choice, Found, Plan, Reader
+from train.readers.decode import AudioFile, band_of
+from train.readers.splits import musdb_validation
+
+TABLE = "tracks.tsv"
+_COLUMNS = {"split", "set", "path", "role", "licence"}
+_STEMS = {
+    "stems": ("stems", ("vocals", "drums", "bass", "other")),
+    "vocals+accompaniment": ("pair", ("vocals", "accompaniment")),
+}
+_VOICES = ("singing", "speech")
+
+
+class Table(Reader):
+    """Splits are the table's; of its train clips of MUSDB18 some validate. Mixtures alone teach nothing."""
+
+    form = "table"
+    layout = f"{TABLE} with the columns {', '.join(sorted(_COLUMNS))}"
+
+    def recognises(self, folder: Path) -> bool:
+        """As `Reader.recognises`."""
+        try:
+            with (folder / TABLE).open() as file:
+                return set(file.readline().rstrip("\n").split("\t")) >= _COLUMNS
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def find(self, folder: Path, choice: Choice) -> Found:
+        """As `Reader.find`; test rows are named, never read."""
+        table = folder / TABLE
+        try:
+            with table.open(newline="") as file:
+                rows = list(csv.DictReader(file, delimiter="\t"))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputFileError(f"{table}: not a table of tracks ({error})") from None
+        if rows and not set(rows[0]) >= _COLUMNS:
+            raise InputFileError(f"{table}: not a table of tracks; needs {self.layout}")
+        open_ = [row for row in rows if row["split"] in ("train", "valid")]
+        clips = [Path(row["path"]).name for row in open_ if row["set"].startswith("musdb")]
+        validation = musdb_validation(clips, choice.validation_clips)
+        found = Found(test=[Path(row["path"]).name for row in rows if row["split"] == "test"])
+        found.test = [name.removesuffix(".stem.mp4") for name in found.test]
+        for row in open_:
+            path, role = folder / row["path"], row["role"]
+            name = path.name if path.suffix == "" else f"{row['set']}/{path.parent.name}/{path.stem}"
+            split = "valid" if name in validation else row["split"]
+            if role in _STEMS:
+                kind, stems = _STEMS[role]
+                files = {stem: (AudioFile(path / f"{stem}.opus"),) for stem in stems}
+            elif role in _VOICES:
+                kind, files = "voice", {"vocals": (AudioFile(path),)}
+            elif role == "mixture":
+                continue
+            else:
+                known = ", ".join((*_STEMS, *_VOICES, "mixture"))
+                found.skipped.append(f"{path}: unknown role '{role}' in {TABLE} (known: {known})")
+                continue
+            # An Opus file at 48 kHz may have been made from one at 16: the table knows.
+            band_hz = band_of(int(row["sample_rate"])) if row.get("sample_rate", "").isdigit() else None
+            found.plans.append(Plan(name, row["set"], split, kind, row["licence"], files, name, band_hz))
+        return found
+
+
+def listed_instrumentals(table: Path) -> dict[str, tuple[str, ...]]:
+    """Files of each package by a table of package, file, member (of a zip archive, or empty).
+
+    A member lies below its archive's name, as `fetch` puts it. Raises `InputFileError`.
+    """
+    listed: dict[str, tuple[str, ...]] = {}
+    try:
+        with table.open(newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                path = f"{row['file']}/{row['member']}" if row["member"] else row["file"]
+                listed[row["package"]] = (*listed.get(row["package"], ()), path)
+    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
+        raise InputFileError(f"{table}: not a table of package, file, member ({error})") from None
+    return listed

@@ -1,0 +1,172 @@
+"""Tracks to score or to listen to: MUSDB18's .stem.mp4, folders of stems, or plain recordings.
+
+They lie as `train.readers` knows them: MUSDB18(-HQ), DSD100, or any folder of stems, whose files say by their
+names what they hold. Of a data set with a test part only that part is scored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import InputFileError, UsageError, suggest
+from train.cache import RATE
+from train.readers.base import Source, is_audio
+from train.readers.decode import AudioFile
+from train.readers.musdb18 import StemStream
+from train.readers.stems import roles_in
+
+Wave = NDArray[np.float32]
+"""[2 (left, right), n] at RATE."""
+
+Stems = tuple[Wave, Wave]
+"""Vocals and accompaniment, as long as each other."""
+
+STEM_FILE = ".stem.mp4"
+STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # of such a file, in this order
+
+LENGTHS_DIFFER_S = 1.0
+"""Stems of one track that differ by more are not of one track, or one is cut off."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One recording, and the stems it is made of where they are known."""
+
+    name: str
+    mix: Wave
+    stems: Stems | None
+
+    @property
+    def seconds(self) -> float:
+        """Length."""
+        return self.mix.shape[1] / RATE
+
+
+def track_name(path: Path) -> str:
+    """Name of the track at `path`."""
+    if path.is_dir():
+        return path.resolve().name
+    return path.name.removesuffix(STEM_FILE) if path.name.endswith(STEM_FILE) else path.stem
+
+
+def read_wave(source: Source) -> Wave:
+    """Read `source` as stereo at RATE; mono is doubled."""
+    samples, _ = source.read()
+    return np.ascontiguousarray(np.broadcast_to(samples.T, (2, len(samples))), np.float32)
+
+
+def is_stems(path: Path) -> bool:
+    """Whether `path` is a .stem.mp4, or a folder with a voice and something that accompanies it."""
+    if path.is_dir():
+        roles = _roles(path)
+        return "vocals" in roles and bool(roles.keys() - {"vocals", "mixture"})
+    return path.name.endswith(STEM_FILE)
+
+
+def read_track(path: Path) -> Track:
+    """Read a .stem.mp4 or a folder of stems; `InputFileError` says what is wrong with it.
+
+    The mixture is the recorded one where there is one, else the sum of the stems.
+    """
+    if not path.is_dir():
+        waves = {name: read_wave(StemStream(path, number)) for number, name in enumerate(STREAMS)}
+        return _track(path, waves, ["vocals"], ["drums", "bass", "other"], ["mixture"])
+    roles = _roles(path)
+    if not is_stems(path):
+        held = ", ".join(roles) or "no audio"
+        raise InputFileError(f"{path}: needs a voice (vocals.*) and what accompanies it; found {held}")
+    # Where a file is the whole accompaniment, further stems are in it already.
+    parts = [name for role in roles if role not in ("vocals", "mixture") for name in roles[role]]
+    others = roles["accompaniment"][:1] if "accompaniment" in roles else parts
+    mixture = roles.get("mixture", [])[:1]
+    files = [*roles["vocals"], *others, *mixture]
+    return _track(
+        path, {name: read_wave(AudioFile(path / name)) for name in files}, roles["vocals"], others, mixture
+    )
+
+
+def read_song(path: Path) -> Track:
+    """Read stems where `path` has them, else a recording without references."""
+    if path.is_dir() or is_stems(path):
+        return read_track(path)
+    return Track(track_name(path), read_wave(AudioFile(path)), None)
+
+
+def find_tracks(data: Iterable[Path]) -> list[Path]:
+    """Paths of the tracks in each of `data`: a data set, a folder of tracks at any depth, or one track.
+
+    Folders of audio among them that are no folders of stems are listed too: reading them says what lacks.
+    """
+    found: list[Path] = []
+    for path in data:
+        inside = [path] if is_stems(path) else _tracks_in(_test_part(path))
+        if not any(is_stems(track) for track in inside):
+            raise InputFileError(
+                f"{path}: neither .stem.mp4 files nor folders of stems; "
+                "a folder of stems holds vocals.wav and others"
+                if path.exists()
+                else f"{path}: no such file or folder"
+            )
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def select_tracks(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
+    """Those of `paths` named in `names`, in that order; the beginning of a name will do if one has it."""
+    by_name = {track_name(path): path for path in paths}
+    chosen = []
+    for name in names:
+        near = [full for full in by_name if full.lower().startswith(name.lower())]
+        exact = [full for full in near if full.lower() == name.lower()]
+        if len(exact or near) != 1:
+            reason = f"{len(near)} tracks begin so" if near else "no such track" + suggest(name, by_name)
+            raise UsageError(f"--tracks '{name}': {reason}")
+        chosen.append(by_name[(exact or near)[0]])
+    return chosen
+
+
+def _roles(folder: Path) -> dict[str, list[str]]:
+    return roles_in([path.name for path in folder.iterdir() if path.is_file()])
+
+
+def _test_part(folder: Path) -> Path:
+    for place in (folder / "Sources", folder):  # DSD100, and all others
+        inside = sorted(place.iterdir()) if place.is_dir() else []
+        tests = [path for path in inside if path.is_dir() and path.name.lower() == "test"]
+        if tests:
+            return tests[0]
+    return folder
+
+
+def _tracks_in(folder: Path) -> list[Path]:
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        stem_files = [name for name in sorted(names) if name.endswith(STEM_FILE) and not name.startswith(".")]
+        found += [Path(place) / name for name in stem_files]
+        if Path(place) != folder and any(is_audio(name) for name in names):
+            found.append(Path(place))
+    return found
+
+
+def _track(path: Path, waves: dict[str, Wave], voices: list[str], others: list[str], mix: list[str]) -> Track:
+    lengths = {name: wave.shape[1] for name, wave in waves.items()}
+    shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+    frames = lengths[shortest]
+    if lengths[longest] - frames > LENGTHS_DIFFER_S * RATE:
+        raise InputFileError(
+            f"{path}: stems of unequal length ({shortest} {frames / RATE:.1f} s, "
+            f"{longest} {lengths[longest] / RATE:.1f} s); is {shortest} cut off?"
+        )
+
+    def summed(names: list[str]) -> Wave:
+        return np.ascontiguousarray(np.sum([waves[name][:, :frames] for name in names], 0), np.float32)
+
+    stems = summed(voices), summed(others)
+    return Track(track_name(path), summed(mix) if mix else stems[0] + stems[1], stems)
