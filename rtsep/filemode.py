@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtsep.audiofile import AudioReader, StemWriter
 from rtsep.controls import Controls
@@ -61,21 +62,14 @@ def separate_file(
         writer = StemWriter(folder, STEMS, reader.rate, reader.channels, subtype)
         try:
             taken, skip = 0, separator.latency
-            while True:
-                samples = reader.read(block)
-                ending = len(samples) == 0
-                if ending:  # push the last sound out
-                    samples = np.zeros((separator.latency, reader.channels), np.float32)
-                else:
-                    taken += len(samples)
+            for samples, of_file in _blocks(reader, block, separator.latency):
+                taken += of_file
                 stems = separator.process(np.ascontiguousarray(samples.T))
                 dropped = min(skip, stems.shape[2])
                 skip -= dropped
                 writer.write({name: stems[i, :, dropped:].T for i, name in enumerate(STEMS)})
                 if progress:
                     progress(taken, reader.frames)
-                if ending:
-                    break
             if taken == 0:
                 raise InputFileError(f"{path}: holds no audio (0 frames)")
             paths = writer.close()
@@ -92,3 +86,14 @@ def separate_file(
             separator.latency,
             writer.clipped_samples,
         )
+
+
+def _blocks(reader: AudioReader, block: int, latency: int) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Yield the blocks [frames, channels] of a file, then `latency` frames of silence that push its end out.
+
+    With each block comes how many of its frames are the file's.
+    """
+    while len(samples := reader.read(block)) > 0:
+        yield samples, len(samples)
+    for start in range(0, latency, block):
+        yield np.zeros((min(block, latency - start), reader.channels), np.float32), 0

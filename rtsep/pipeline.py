@@ -1,7 +1,7 @@
 """The signal's way through one hop, compiled: the heart that file mode and the live engine share.
 
     block -> model rate -> mid/side -> STFT -> column -> (the model) -> mask -> policy
-          -> masked column -> inverse STFT -> left/right -> device rate -> router -> feeds
+          -> masked column -> inverse STFT -> left/right -> device rate (+ band above) -> router -> feeds
 
 `begin_hop` goes up to the column, `finish_hop` from the mask on; between them the caller gets a mask
 from wherever the model runs. Knows no thread, device or clock. Block: `frames_needed(pipeline)`
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rtsep.controls import GATE, MASK, SMOOTHING, TABLE, THRESHOLD
 from rtsep.dsp import resample
+from rtsep.dsp.band_above import BandAbove, add_band_above, keep_hop, make_band_above
 from rtsep.dsp.policy import apply_mask, shape_mask, smoothing_factor
 from rtsep.dsp.resample import RateBridge, make_bridge, to_device_rate, to_model_rate
 from rtsep.dsp.router import FEEDS, MIX, SOURCES, VOCALS, feed_levels, route
@@ -48,6 +49,7 @@ class Pipeline(NamedTuple):
     masked: NDArray[np.float32]  # [channels, bins, 2]
     smooth: NDArray[np.float32]  # [model channels, bins] state of the mask's smoother
     mask: NDArray[np.float32]  # [model channels, bins] as played
+    above: BandAbove
     vocals: NDArray[np.float32]  # [channels, most frames a step]
     dry: NDArray[np.float32]  # [channels, delay + most frames a step] the input, oldest first
     values: NDArray[np.float64]  # [controls] as read for this hop
@@ -67,6 +69,7 @@ def make_pipeline(
     inner = framing.latency + spec.lookahead_hops * framing.hop
     bridge = make_bridge(rate, model_rate, framing.hop, inner, channels)
     most = max_frames_per_step(rate, model_rate, framing.hop)
+    follows = spec.band_above == "follow" and rate != model_rate
     share = np.zeros(len(FEEDS))
     share[list(dry_feeds)] = 1.0
     levels = np.zeros((2, len(FEEDS), SOURCES))
@@ -83,6 +86,7 @@ def make_pipeline(
         np.zeros((channels, spec.bins, 2), np.float32),
         np.zeros((spec.channels, spec.bins), np.float32),
         np.zeros((spec.channels, spec.bins), np.float32),
+        make_band_above(follows, framing, bridge, channels, spec.channels, most),
         np.zeros((channels, most), np.float32),
         np.zeros((channels, int(bridge.latency[0]) + most), np.float32),
         np.zeros(len(TABLE)),
@@ -129,6 +133,8 @@ def begin_hop(pipeline: Pipeline, block: np.ndarray, column: np.ndarray) -> None
                 pipeline.bad_samples[0] += 1
             clean[c, i] = x
     to_model_rate(pipeline.bridge, clean, pipeline.hop)
+    if pipeline.above.follows[0]:
+        keep_hop(pipeline.above, pipeline.hop)
     if pipeline.mid_side[0]:
         encode_mid_side(pipeline.hop)
     spectra = pipeline.spectra[pipeline.step[0] % pipeline.spectra.shape[0]]
@@ -167,6 +173,8 @@ def finish_hop(
     delay = pipeline.dry.shape[1] - pipeline.clean.shape[1]
     for c in range(vocals.shape[0]):
         pipeline.dry[c, delay : delay + frames] = pipeline.clean[c, :frames]
+    if pipeline.above.follows[0]:
+        add_band_above(pipeline.above, pipeline.mask, pipeline.mid_side[0], pipeline.dry[:, :frames], vocals)
     change = 1.0 / WET_FADE_HOPS if masks_come else -1.0 / WET_FADE_HOPS
     pipeline.wet[0] = min(1.0, max(0.0, pipeline.wet[0] + change))
     feed_levels(values, pipeline.wet[0], pipeline.dry_share, pipeline.levels[0])

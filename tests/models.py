@@ -36,6 +36,19 @@ KINDS = {
     "raises-later": "ones, then an exception at every column from LATER on",
 }
 
+
+def _mono(n_fft: int, hop: int, rate: int, lookahead: int) -> dict[str, Any]:
+    sizes = {"n_fft": n_fft, "synthesis": n_fft, "hop": hop}
+    return {**sizes, "rates": (rate,), "channels": 1, "lookahead": lookahead}
+
+
+FRAMINGS = {
+    "unet": _mono(1024, 768, 8192, 127),
+    "column-resnet": _mono(1024, 256, 22050, 12),
+    "column-dense": _mono(2048, 512, 44100, 0),
+}
+"""Entries for `make_spec` that frame a test model as a published system is."""
+
 LATER = 40
 """The column at which `-later` kinds break: after the golden frames, soon enough for a test."""
 

@@ -44,12 +44,13 @@ def analyse(wave: Tensor, framing: Framing, window: Tensor) -> Tensor:
 def synthesise(columns: Tensor, framing: Framing, window: Tensor) -> Tensor:
     """Overlap-add [..., T, bins] to the blocks of all steps [..., T * hop].
 
-    Blocks of the first `synthesis / hop - 1` steps lack their older neighbours: they fade in, as live.
+    The first blocks, as many as a frame has older neighbours, lack these: they fade in, as live.
     """
-    hop, overlap = framing.hop, framing.synthesis // framing.hop
+    hop, overlap = framing.hop, -(-framing.synthesis // framing.hop)  # frames that overlap in a block
     frames = torch.fft.irfft(columns, framing.n_fft, dim=-1)
     newest = frames[..., framing.n_fft - framing.synthesis :] * window
-    parts = newest.unflatten(-1, (overlap, hop))  # [..., T, overlap, hop]
+    whole = torch.nn.functional.pad(newest, (0, overlap * hop - framing.synthesis))
+    parts = whole.unflatten(-1, (overlap, hop))  # [..., T, overlap, hop]
     blocks = parts[..., 0, :].clone()
     for age in range(1, overlap):  # what the frame `age` steps ago adds to this block
         blocks[..., age:, :] += parts[..., :-age, age, :]
@@ -61,7 +62,7 @@ def played_columns(wave: Tensor, framing: Framing, window: Tensor) -> Tensor:
 
     Step t has just received hop t; `synthesise` of the result lags the input by `framing.latency`.
     """
-    steps = -(-wave.shape[-1] // framing.hop) + framing.synthesis // framing.hop - 1  # the last ones flush
+    steps = -(-(wave.shape[-1] + framing.latency) // framing.hop)  # the last ones flush
     after = steps * framing.hop - wave.shape[-1]
     padded = torch.nn.functional.pad(wave, (framing.n_fft - framing.hop, after))
     return analyse(padded, framing, window)

@@ -28,7 +28,8 @@ RECORD_SECONDS = 8.0
 """How long a recorder may be kept from its disk before frames are lost to it."""
 
 MIN_COMPUTE_SHARE = 0.75
-"""Share of a hop that must lie between a hop's last input and its first output: slack makes it up."""
+"""Share of a hop's time that must lie between the call that completes it and the call that plays it: slack
+makes it up."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,10 @@ class Engine:
     # --- latency ---------------------------------------------------------------------------------
 
     def _chosen_slack(self) -> int:
-        enough = math.ceil(MIN_COMPUTE_SHARE * self._most)
-        return 0 if self.form.two_clocks else max(0, enough - self.form.block)
+        # The prefill grants one block. A call takes all of its block at once: of less than a whole
+        # further block, some hops would profit and the worst would not.
+        blocks = math.ceil(MIN_COMPUTE_SHARE * self._most / self.form.block)
+        return 0 if self.form.two_clocks else (blocks - 1) * self.form.block
 
     def _mismatch(self) -> int:
         """Frames by which a hop can be complete before a call ends: hop - gcd(hop, block)."""
@@ -168,6 +171,7 @@ class Engine:
             np.zeros((len(FEEDS), 2), np.float32),
             np.zeros(r.LATE_LOG, np.int64),
             np.zeros(r.HISTOGRAM_BINS, np.int64),
+            np.zeros(1, np.int64),
             drift,
             form.two_clocks,
             self._target_fill(),

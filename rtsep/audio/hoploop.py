@@ -22,16 +22,16 @@ from rtsep.realtime import clock, slots, wake
 from rtsep.realtime.atomics import as_pointer, fence, load_acquire, store_release
 from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
 
-RESERVE_NS = 600_000
-"""What stays of a hop's time after its mask's deadline: synthesis (some 60 us) and a late wake-up."""
+RESERVE_NS = 500_000
+"""What stays of a hop's time after its mask's deadline, besides what its synthesis takes: a late wake-up."""
 
 HOLD_S = 0.06
-"""How long the last mask may serve; then the dry signal fades in."""
+"""How long the last mask may serve, for one hop at least; then the dry signal fades in."""
 
 RESYNC_S = 0.1
 """Two clocks: a distance this far off its target is set anew at once, not steered."""
 
-METER_DECAY = 0.97  # a hop; some 20 dB in 0.4 s
+METER_FALL_S = 0.4  # of 20 dB
 
 _LOOK_EVERY_NS = 100_000_000
 
@@ -49,6 +49,7 @@ class HopBoard(NamedTuple):
     meters: NDArray[np.float32]  # [feeds, 2] peak, mean square; decaying
     late_log: NDArray[np.int64]  # [LATE_LOG] numbers of late hops
     histogram: NDArray[np.int64]  # hops by duration
+    finish_ns: NDArray[np.int64]  # [1] what the part of a hop after its mask takes, by the median
     drift: Drift
     two_clocks: bool
     target_fill: float  # two clocks: output frames to keep ahead
@@ -60,7 +61,7 @@ def run_hops(
 ) -> None:
     """Run until `state[RUN]` is cleared (and HOP_SIGNAL posted, or a moment passed)."""
     scratch = state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]
-    hold_hops = int(HOLD_S * pipeline.rate[0] / pipeline.hop.shape[1])
+    hold_hops = max(1, int(HOLD_S * pipeline.rate[0] / pipeline.hop.shape[1]))
     while load_acquire(state, r.RUN) == 1:
         frames = frames_needed(pipeline)
         complete_at = state[r.IN_READ] + frames
@@ -76,13 +77,14 @@ def run_hops(
         number = exchange.header[slots.COLUMNS]  # ours to write: runs on when an engine is built anew
         begin_hop(pipeline, board.block[:, :frames], exchange.columns[number % SLOTS])
         publish_column(exchange, number)
-        if _await_mask(state, exchange, number, _deadline(state)):
+        if _await_mask(state, exchange, number, _deadline(state, board)):
             board.held[:] = exchange.masks[number % SLOTS]
             state[r.LATE_RUN] = 0
         else:
             board.late_log[state[r.LATE_MASKS] % r.LATE_LOG] = pipeline.step[0] - 1
             store_release(state, r.LATE_MASKS, state[r.LATE_MASKS] + 1)
             state[r.LATE_RUN] += 1
+        answered = clock.now_ns(scratch)
         masks_come = state[r.LATE_RUN] <= hold_hops
         feeds = board.feeds[:, :, :frames]
         finish_hop(pipeline, board.held, controls, masks_come, feeds)
@@ -92,8 +94,9 @@ def run_hops(
             _write_drifting(state, board, feeds, clock.now_ns(scratch))
         else:
             _write_mapped(state, board, feeds)
+        _follow_median(board.finish_ns, clock.now_ns(scratch) - answered)
         _record(state, board, feeds)
-        _meter(board.meters, feeds)
+        _meter(board.meters, feeds, frames / state[r.RATE])
         took = (clock.now_ns(scratch) - started) // r.HISTOGRAM_STEP_NS
         board.histogram[min(took, r.HISTOGRAM_BINS - 1)] += 1
         store_release(state, r.HOPS, state[r.HOPS] + 1)
@@ -115,14 +118,23 @@ def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _deadline(state: np.ndarray) -> int:
+def _deadline(state: np.ndarray, board: HopBoard) -> int:
     """Return the time at which the call that plays the first frame of this hop is due, less the reserve."""
     block = max(1, state[r.BLOCK])
     call_start = state[r.OUT_WRITE] // block * block
     base = load_acquire(state, r.OUT_BASE_NS)
     if base == 0:  # the first input is here, its output call not yet: it comes now
         base = clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2])
-    return base + call_start * 1_000_000_000 // state[r.OUT_RATE] - RESERVE_NS
+    return base + call_start * 1_000_000_000 // state[r.OUT_RATE] - RESERVE_NS - board.finish_ns[0]
+
+
+@njit(cache=True, nogil=True)
+def _follow_median(median: np.ndarray, value: int) -> None:
+    """Move `median` [1] towards `value` by a fixed share: a hop that was held up counts for no more."""
+    if median[0] == 0:
+        median[0] = value
+    step = max(1, median[0] // 64)
+    median[0] += step if value > median[0] else -step
 
 
 @njit(cache=True, nogil=True)
@@ -208,7 +220,8 @@ def _record(state: np.ndarray, board: HopBoard, feeds: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _meter(meters: np.ndarray, feeds: np.ndarray) -> None:
+def _meter(meters: np.ndarray, feeds: np.ndarray, seconds: float) -> None:
+    keep = np.float32(0.1 ** (seconds / METER_FALL_S))
     for f in range(len(FEEDS)):
         peak, power = np.float32(0), np.float32(0)
         for c in range(feeds.shape[1]):
@@ -217,6 +230,5 @@ def _meter(meters: np.ndarray, feeds: np.ndarray) -> None:
                 peak = max(peak, abs(x))
                 power += x * x
         power /= np.float32(feeds.shape[1] * feeds.shape[2])
-        keep = np.float32(METER_DECAY)
         meters[f, 0] = max(peak, keep * meters[f, 0])
         meters[f, 1] = keep * meters[f, 1] + (np.float32(1) - keep) * power

@@ -4,16 +4,27 @@ The construction is that of D. Mauler and R. Martin, "A low delay, variable reso
 reconstruction spectral analysis-synthesis system for speech enhancement", EUSIPCO 2007: the
 product of both windows is a Hann window of the synthesis length, aligned with the *newest*
 samples of the frame, so that overlap-add at any hop that divides half of it gives back the input.
+
+Systems that were designed offline hop further than half a window, where no pair of Hann windows adds
+up. They get the toolboxes' Hann window and its least-squares dual w / sum of shifted w^2: D. Griffin and
+J. Lim, "Signal estimation from modified short-time Fourier transform", IEEE Transactions on Acoustics,
+Speech, and Signal Processing 32 (2), 1984, equation 6.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import UsageError
+
+LARGEST_DUAL = 10.0
+"""How far a dual window may rise above full scale: the further the hop, the fainter a window's overlap with
+the next one, and the more the dual amplifies of what a mask does there."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +40,22 @@ class Framing:
             raise UsageError(f"n_fft {self.n_fft}: must be a power of two of at least 16")
         if self.synthesis % 2 or not 4 <= self.synthesis <= self.n_fft:
             raise UsageError(f"synthesis {self.synthesis}: must be even, 4 to n_fft ({self.n_fft})")
-        if self.hop < 1 or (self.synthesis // 2) % self.hop:
-            raise UsageError(f"hop {self.hop}: must divide half the synthesis window ({self.synthesis // 2})")
+        if self.hops_far:
+            if self.hop > (longest := _longest_hop(self.n_fft)):
+                raise UsageError(
+                    f"hop {self.hop}: windows of {self.n_fft} overlap too little to be undone; "
+                    f"{longest} is the longest hop"
+                )
+        elif self.hop < 1 or (self.synthesis // 2) % self.hop:
+            beyond = ", or be longer than that" if self.synthesis == self.n_fft else ""
+            raise UsageError(
+                f"hop {self.hop}: must divide half the synthesis window ({self.synthesis // 2}){beyond}"
+            )
+
+    @property
+    def hops_far(self) -> bool:
+        """Whether a hop is longer than half of a symmetric window: a Hann window and its dual."""
+        return self.synthesis == self.n_fft and self.hop > self.synthesis // 2
 
     @property
     def bins(self) -> int:
@@ -63,14 +88,43 @@ def _hann(length: int) -> NDArray[np.float64]:
     return 0.5 - 0.5 * np.cos(2.0 * np.pi * (np.arange(length) + 0.5) / length)
 
 
+def _toolbox_hann(length: int) -> NDArray[np.float64]:
+    # Sampled at whole steps, its first sample 0: `scipy.signal.get_window("hann", length)`.
+    return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)
+
+
+def _dual(length: int, hop: int) -> NDArray[np.float64]:
+    """Return the least-squares dual [length] of the toolboxes' Hann window at `hop`.
+
+    Bounded at both ends: a sample at the very edge of one window lies well within the next one, as
+    long as they overlap at all.
+    """
+    window = _toolbox_hann(length)
+    rows = np.pad(np.square(window), (0, -length % hop)).reshape(-1, hop)
+    power = np.resize(rows.sum(axis=0), length)  # of all windows over each sample; repeats every hop
+    return window / power
+
+
+@cache
+def _longest_hop(length: int) -> int:
+    """Return the longest hop whose dual stays within LARGEST_DUAL; the dual rises with the hop."""
+    hops = range(length // 2 + 1, length)
+    return length // 2 + bisect_right(hops, LARGEST_DUAL, key=lambda hop: float(_dual(length, hop).max()))
+
+
 def window_pair(framing: Framing) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the analysis window [n_fft] and the synthesis window [synthesis] of `framing`.
 
     The synthesis window belongs to the newest `synthesis` samples of the inverse transform.
     The analysis window is scaled so that a full-scale sine on a bin's centre gives a magnitude
     of 1 in that bin (networks see levels, not window sums); the synthesis window undoes it.
-    With n_fft == synthesis the pair is the square-root Hann window.
+    With n_fft == synthesis the pair is the square-root Hann window, or, where a hop is longer than half
+    of it, a Hann window and its least-squares dual.
     """
+    if framing.hops_far:
+        window = _toolbox_hann(framing.n_fft)
+        scale = 2.0 / window.sum()
+        return window * scale, _dual(framing.n_fft, framing.hop) / scale
     n_fft, half = framing.n_fft, framing.synthesis // 2
     rise = np.sqrt(_hann(2 * (n_fft - half)))[: n_fft - half]  # slow rise over the old samples
     product = _hann(framing.synthesis)  # what analysis * synthesis must be

@@ -9,7 +9,8 @@ A model is a TorchScript program with two methods:
                                      equal to `step` from a zero state
 
 A column is the spectrum of one hop as `rtsep.dsp` computes it: `window_pair` scaling, channels as
-`stereo` says. The mask of step t belongs to the column of step t - lookahead_hops.
+`stereo` says. The mask of step t belongs to the column of step t - lookahead_hops. A mask of one channel
+plays mid and side alike.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ SCHEMA = 1
 STEREO_FORMS = ("left-right", "mid-side")
 """`mid-side` columns are ((l + r) / 2, (l - r) / 2)."""
 
+BAND_ABOVE_RULES = ("instrumental", "follow")
+"""Where the band above the model's rate goes on a device of a higher one: `instrumental` leaves it there;
+`follow` gives it to the vocals by the mean of the played mask over the top octave that the model hears."""
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -42,6 +47,7 @@ class ModelSpec:
     channels: int = 2  # of the column and the mask
     stereo: str = "mid-side"
     lookahead_hops: int = 0
+    band_above: str = "instrumental"
     context_hops: int | None = None  # past columns a mask depends on; None: recurrent, all of them
     targets: tuple[str, ...] = ("vocals",)
     params: int = 0
@@ -67,6 +73,10 @@ class ModelSpec:
             raise ModelError(f"model spec: {self.channels} channels; 1 or 2 are played")
         if self.channels == 1 and self.stereo != "mid-side":
             raise ModelError("model spec: a model of one channel hears the mid: stereo must be 'mid-side'")
+        if self.band_above not in BAND_ABOVE_RULES:
+            raise ModelError(
+                f"model spec: band_above '{self.band_above}' is none of {', '.join(BAND_ABOVE_RULES)}"
+            )
         if self.targets != ("vocals",):
             raise ModelError(f"model spec: targets {list(self.targets)}; only ['vocals'] is played")
         if self.state_size < 0 or self.lookahead_hops < 0:

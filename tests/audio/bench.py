@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -48,13 +49,14 @@ class Bench:
     """Engine, slots and an answering thread; a context manager."""
 
     def __init__(
-        self, form: Format, answer: Callable[[int, NDArray[np.float32]], float | None], **spec: int
+        self, form: Format, answer: Callable[[int, NDArray[np.float32]], float | None], **spec: Any
     ) -> None:
-        """Answer column n with the mask value `answer(n, column)`; None: never."""
+        """Answer column n with the mask value `answer(n, column)`; None: never. `spec` as for `make_spec`."""
         self.form = form
-        self.shared = SharedSlots.create(2, 1025)
+        described = make_spec(**spec)
+        self.shared = SharedSlots.create(described.channels, described.bins)
         self.controls = Controls()
-        self.engine = Engine(make_spec(**spec), form, self.controls, self.shared)
+        self.engine = Engine(described, form, self.controls, self.shared)
         self._answer = answer
         self._leaving = threading.Event()
         self._model = threading.Thread(target=self._run_model, daemon=True)

@@ -8,11 +8,12 @@ import pytest
 from rtsep.audio import drift as clocks
 
 
-def closed_loop(ppm: float, in_rate: int, out_rate: int, seconds: float, target: float = 2000.0):
+def closed_loop(
+    ppm: float, in_rate: int, out_rate: int, seconds: float, target: float = 2000.0, hop: int = 256
+):
     """Run the correction against an output clock that is off by `ppm`; returns fills, corrections, sound."""
-    hop = 256
     drift = clocks.make_drift(in_rate, out_rate, 1, hop)
-    out = np.zeros((1, 800), np.float32)
+    out = np.zeros((1, 2 * hop * out_rate // in_rate + 300), np.float32)
     true_rate = out_rate * (1 + ppm * 1e-6)
     jitter = np.random.default_rng(0).exponential(1e-4, int(seconds * in_rate / hop))
     written, fills, corrections, sound = target, [], [], []
@@ -28,9 +29,12 @@ def closed_loop(ppm: float, in_rate: int, out_rate: int, seconds: float, target:
     return np.array(fills), np.array(corrections), np.concatenate(sound)
 
 
-@pytest.mark.parametrize(("ppm", "out_rate"), [(300, 44100), (-500, 44100), (40, 48000), (-40, 32000)])
-def test_the_distance_settles_at_its_target_and_stays(ppm, out_rate):
-    fills, corrections, _ = closed_loop(ppm, 44100, out_rate, 60)
+@pytest.mark.parametrize(
+    ("ppm", "out_rate", "hop"),
+    [(300, 44100, 256), (-500, 44100, 256), (40, 48000, 256), (-40, 32000, 256), (300, 48000, 4134)],
+)
+def test_the_distance_settles_at_its_target_and_stays(ppm, out_rate, hop):
+    fills, corrections, _ = closed_loop(ppm, 44100, out_rate, 60, hop=hop)
     settled = slice(len(fills) * 2 // 3, None)
     assert abs(fills[settled].mean() - 2000) < 10
     assert np.abs(fills[settled] - 2000).max() < 40  # jitter of the test's clock: 4.4 frames a 100 us

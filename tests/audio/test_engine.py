@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from rtsep.audio import rings as r
-from rtsep.audio.hoploop import HOLD_S
+from rtsep.audio.engine import MIN_COMPUTE_SHARE
+from rtsep.audio.hoploop import HOLD_S, _follow_median
+from rtsep.dsp.resample import frames_until
 from rtsep.realtime import slots
 from tests.audio.bench import Bench, noise, one_clock
+from tests.models import FRAMINGS
 
 SLACK = 1 << 15
 """Frames of slack that give a model thread of a test all the time it wants: deadlines are real time."""
@@ -171,3 +174,80 @@ def test_controls_turned_while_playing_do_not_click():
     vocals = np.concatenate(out)[delay + 2048 : delay + 256 * 58, 0]
     assert np.abs(vocals).min() == 0  # it was muted
     assert np.abs(np.diff(vocals)).max() < steepest + 0.5 / 256 + 1e-3
+
+
+@pytest.mark.parametrize("system", FRAMINGS)
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_the_published_systems_keep_the_exact_sum_at_the_declared_latency(system, rate):
+    entries = FRAMINGS[system] | {"band_above": "follow"}
+    own = entries["rates"][0]
+    with Bench(one_clock(256, rate), lambda n, column: 0.5, **entries) as bench:
+        delay = bench.engine.latency.total
+        x = noise(delay + rate // 2)
+        y = bench.play(x)
+        assert bench.engine.counters()["underruns"] == 0
+    budget = bench.engine.latency
+    hop = entries["hop"] * rate / own
+    exact = (entries["synthesis"] + entries["lookahead"] * entries["hop"]) * rate / own
+    assert exact <= budget.algorithm <= exact + 64 * max(1, rate / own) + 5
+    assert budget.engine + budget.device <= 256 + hop + 256
+    np.testing.assert_allclose(y[delay:, :2] + y[delay:, 2:], x[: len(x) - delay], atol=1.2e-7)
+    np.testing.assert_array_equal(y[:delay, :2] + y[:delay, 2:], 0)
+
+
+@pytest.mark.parametrize("system", ["live", *FRAMINGS])
+@pytest.mark.parametrize("rate", [44100, 48000, 96000])
+@pytest.mark.parametrize("block", [16, 64, 100, 128, 192, 256, 441, 4096])
+def test_slack_leaves_every_hop_its_share_and_no_whole_block_is_too_many(system, rate, block):
+    """By counting calls: a hop has from the call that completes it to the call that plays its first frame."""
+    engine = Bench(one_clock(block, rate), lambda n, column: 0.5, **FRAMINGS.get(system, {})).engine
+    bridge, ready = engine._pipeline.bridge, engine.read(r.OUT_WRITE)
+    times = []
+    for hop in range(500):
+        start, end = frames_until(bridge, hop), frames_until(bridge, hop + 1)
+        completed_by, played_by = -(-end // block), (start + ready) // block + 1
+        times.append((played_by - completed_by) * block)
+    enough = MIN_COMPUTE_SHARE * (frames_until(bridge, 500) / 500)
+    assert min(times) >= enough - 1
+    assert engine.latency.engine % block == 0
+    assert engine.latency.engine < enough + 1  # a block fewer would be too few
+
+
+def test_one_late_mask_is_held_even_where_a_hop_is_longer_than_the_hold():
+    entries = FRAMINGS["unet"] | {"lookahead": 0, "band_above": "follow"}
+
+    def answer(n, column):
+        return None if n == 6 else 0.25
+
+    with Bench(one_clock(256, slack=SLACK), answer, **entries) as bench:
+        x = noise(4134 * 12)
+        y = bench.play(np.concatenate([x, np.zeros((SLACK + 16384, 2), np.float32)]))
+        delay = bench.engine.latency.total
+        assert bench.engine.late_hops() == [6]
+    # The last mask serves, and is the same; the dry signal would take its place at half its level.
+    np.testing.assert_allclose(y[delay : delay + len(x), :2], 0.25 * x, atol=1e-5)
+
+
+@pytest.mark.parametrize("system", ["column-dense", "unet"])
+def test_meters_fall_at_the_same_pace_whatever_the_hop(system):
+    with Bench(one_clock(256), lambda n, column: 0.5, **FRAMINGS[system] | {"lookahead": 0}) as bench:
+        bench.play(noise(30000))
+        loud = bench.engine.meters()["dry"]["peak"]
+        delay = bench.engine.latency.total
+        bench.play(np.zeros((delay, 2), np.float32))
+        start, hops = bench.engine.meters()["dry"]["peak"], bench.engine.read(r.IN_READ)
+        bench.play(np.zeros((44100 // 2, 2), np.float32))
+        seconds = (bench.engine.read(r.IN_READ) - hops) / 44100
+        fallen = bench.engine.meters()["dry"]["peak"] / start
+    assert 0 < start <= loud
+    assert 20 * np.log10(fallen) == pytest.approx(-20 * seconds / 0.4, abs=0.1)
+
+
+def test_the_time_kept_for_synthesis_follows_its_median_not_its_outliers():
+    median = np.zeros(1, np.int64)
+    for hop in range(2000):
+        _follow_median(median, 20_000_000 if hop % 20 == 0 else 500_000 + hop % 7)
+    assert median[0] == pytest.approx(500_000, rel=0.05)
+    for _ in range(300):
+        _follow_median(median, 2_000_000)
+    assert median[0] == pytest.approx(2_000_000, rel=0.05)

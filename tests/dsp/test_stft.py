@@ -10,6 +10,9 @@ from rtsep.dsp.windows import PROFILES, Framing, window_pair
 from rtsep.errors import UsageError
 from tests.dsp.twins import decibels, noise, stream, whole_istft, whole_stft
 
+LONGEST = {16: 13, 64: 54, 512: 432, 1024: 864, 4096: 3459}
+"""The longest hops whose dual windows stay under 10."""
+
 PROFILE = pytest.mark.parametrize("framing", PROFILES.values(), ids=PROFILES)
 
 
@@ -22,6 +25,16 @@ def framings(draw):
     return Framing(n_fft, 2 * half, draw(st.sampled_from(divisors or [half])))
 
 
+@st.composite
+def far_framings(draw):
+    """Symmetric windows with hops of more than half of them."""
+    n_fft = 2 ** draw(st.integers(4, 11))
+    return Framing(n_fft, n_fft, draw(st.integers(n_fft // 2 + 1, int(0.84 * n_fft))))
+
+
+any_framings = st.one_of(framings(), far_framings())
+
+
 @PROFILE
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 def test_profiles_reconstruct_below_minus_120_db_exactly_the_declared_latency_later(framing, channels):
@@ -31,14 +44,14 @@ def test_profiles_reconstruct_below_minus_120_db_exactly_the_declared_latency_la
     assert decibels(y[:, : framing.latency], x) < -120  # silence before the sound
 
 
-@given(framings(), st.integers(1, 5), st.integers(0, 99))
+@given(any_framings, st.integers(1, 5), st.integers(0, 99))
 def test_any_framing_reconstructs_below_minus_120_db(framing, channels, seed):
     x = noise(channels, framing.hop * math.ceil(2.5 * framing.n_fft / framing.hop), seed)
     y = stream(x, framing)[1]
     assert decibels(y[:, framing.latency :] - x[:, : x.shape[1] - framing.latency], x) < -120
 
 
-@given(framings(), st.integers(0, 99))
+@given(any_framings, st.integers(0, 99))
 def test_streaming_equals_the_whole_signal_twin_with_columns_changed_on_the_way(framing, seed):
     steps = math.ceil(2.5 * framing.n_fft / framing.hop)
     x = noise(2, framing.hop * steps, seed)
@@ -72,6 +85,25 @@ def test_a_symmetric_pair_is_scipys_cosine_window_and_inverts_as_scipy_does():
     assert np.allclose(synthesis, reference.dual_win, rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.parametrize(("n_fft", "longest"), LONGEST.items())
+def test_a_far_pair_is_scipys_hann_window_and_its_dual_and_stays_bounded(n_fft, longest):
+    hann = scipy.signal.windows.hann(n_fft, sym=False)
+    for hop in (n_fft // 2 + 1, 3 * n_fft // 4, longest):
+        analysis, synthesis = window_pair(Framing(n_fft, n_fft, hop))
+        assert np.allclose(analysis, hann * 2 / hann.sum(), rtol=1e-9, atol=0)
+        reference = scipy.signal.ShortTimeFFT(analysis, hop, 1.0, phase_shift=None)
+        assert np.allclose(synthesis, reference.dual_win, rtol=1e-9, atol=1e-12)
+        assert (synthesis / hann.sum() * 2).max() <= 10  # the edges, where the analysis is all but 0, too
+
+
+@given(far_framings(), st.integers(0, 99))
+def test_a_far_framing_gives_the_first_and_the_last_sample_back(framing, seed):
+    x = noise(1, 6 * framing.hop, seed)
+    y = stream(x, framing)[1]
+    assert np.abs(y[:, framing.latency :] - x[:, : x.shape[1] - framing.latency]).max() < 5e-6
+    assert np.abs(y[:, : framing.latency]).max() < 5e-6
+
+
 @PROFILE
 def test_pair_is_mauler_and_martins(framing):
     n_fft, half = framing.n_fft, framing.synthesis // 2
@@ -88,7 +120,7 @@ def test_pair_is_mauler_and_martins(framing):
     assert np.allclose(shifted, 1.0, atol=1e-12)
 
 
-@PROFILE
+@pytest.mark.parametrize("framing", [*PROFILES.values(), Framing(1024, 1024, 768)])
 def test_a_full_scale_sine_on_a_bins_centre_has_magnitude_1_there(framing):
     n = np.arange(2 * framing.n_fft)
     for k in (10, framing.bins // 3, framing.bins - 20):
@@ -109,6 +141,8 @@ def test_latency_and_block_follow_from_the_sizes():
     assert (framing.bins, framing.block_size, framing.latency) == (1025, 256, 256)
     assert framing.latency + framing.hop == framing.synthesis
     assert PROFILES["live"] == Framing() == framing
+    far = Framing(1024, 1024, 768)
+    assert (far.bins, far.block_size, far.latency) == (513, 768, 256)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +156,11 @@ def test_latency_and_block_follow_from_the_sizes():
         ((2048, 512, 0), "hop 0: must divide"),
         ((2048, 512, 512), r"hop 512: must divide half the synthesis window \(256\)"),
         ((2048, 512, 100), "hop 100: must divide"),
+        ((2048, 1024, 768), r"hop 768: must divide half the synthesis window \(512\)$"),
+        ((1024, 1024, 300), r"hop 300: must divide half the synthesis window \(512\), or be longer"),
+        ((1024, 1024, 865), "hop 865: windows of 1024 overlap too little to be undone; 864 is the longest"),
+        ((1024, 1024, 1024), "hop 1024: .*864 is the longest hop"),
+        ((16, 16, 14), "hop 14: .*13 is the longest hop"),
     ],
 )
 def test_impossible_sizes_are_refused_by_name(sizes, words):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rtsep.dsp.windows import PROFILES, Framing
 from rtsep.errors import ModelError
 from rtsep.model.contract import SCHEMA, ModelSpec
-from tests.models import make_spec
+from tests.models import FRAMINGS, make_spec
 
 
 def raw(**changes):
@@ -26,6 +26,7 @@ def without(name):
 FULL = {
     "rates": (8192,),
     "context_hops": 24,
+    "band_above": "follow",
     "params": 123,
     "macs_per_hop": 4_000_000,
     "metrics": {"vocals SDR": 4.06, "clips": [1, 2], "command": "python -m train evaluate"},
@@ -72,6 +73,16 @@ def test_a_missing_entry_is_named(name):
         ModelSpec.from_json(json.dumps(without(name)))
 
 
+def test_a_spec_from_before_the_band_above_leaves_it_in_the_instrumental():
+    assert ModelSpec.from_json(json.dumps(without("band_above"))) == make_spec()
+    assert make_spec().band_above == "instrumental"
+
+
+def test_an_unknown_band_above_is_refused_in_a_file_too():
+    with pytest.raises(ModelError, match="band_above 'fellow' is none of instrumental, follow"):
+        ModelSpec.from_json(json.dumps(raw(band_above="fellow")))
+
+
 def test_an_unknown_entry_is_named_with_the_nearest_word():
     with pytest.raises(ModelError, match=r"unknown entry 'lookahead'; did you mean 'lookahead_hops'"):
         ModelSpec.from_json(json.dumps(raw(lookahead=2)))
@@ -91,6 +102,8 @@ def test_an_unknown_entry_is_named_with_the_nearest_word():
         ("rates", ["44100"]),
         ("rates", [True]),
         ("targets", "vocals"),
+        ("band_above", None),
+        ("band_above", ["follow"]),
         ("data", [1]),
         ("metrics", []),
         ("schema", True),
@@ -131,6 +144,8 @@ def test_what_is_not_an_object_is_refused(text):
         ({"n_fft": 2000}, "n_fft 2000: must be a power of two"),
         ({"synthesis": 4096}, "synthesis 4096"),
         ({"hop": 300}, "hop 300: must divide"),
+        ({"n_fft": 1024, "synthesis": 1024, "hop": 900}, "model spec: hop 900: .*864 is the longest hop"),
+        ({"band_above": "vocals"}, "band_above 'vocals' is none of instrumental, follow"),
         ({"stereo": "quad"}, "stereo 'quad' is none of left-right, mid-side"),
         ({"channels": 3}, "3 channels; 1 or 2 are played"),
         ({"channels": 1, "stereo": "left-right"}, "one channel hears the mid"),
@@ -150,6 +165,8 @@ def test_latency_bins_and_framing_follow_from_the_sizes():
     spec = make_spec(profile="studio", lookahead=3)
     assert spec.framing == Framing(4096, 2048, 512)
     assert (spec.bins, spec.latency) == (2049, 2048 + 3 * 512)
+    far = make_spec(**FRAMINGS["unet"])
+    assert (far.bins, far.latency) == (513, 1024 + 127 * 768)
 
 
 def test_a_spec_is_frozen():

@@ -1,0 +1,106 @@
+"""Each preset on its whole way: trained for some steps, exported, scored, played from a file and live."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from rtsep.model.loader import load_model
+from tests.cli.program import rtsep
+from tests.train.conftest import SYSTEM
+from train import presets
+from train.__main__ import main
+from train.cache import RATE
+
+CAUSAL_SIZES = ("framing", "pool", "dim", "width", "spread", "layers", "objective")
+SMALLER = {
+    "causal": {name: getattr(SYSTEM, name) for name in CAUSAL_SIZES},
+    "unet": {"bins": 64, "columns": 32, "width": 2, "levels": 4},
+    "column-resnet": {"n_fft": 128, "window": 9, "width": 4, "stride": 2},
+    "column-dense": {"n_fft": 128, "window": 37, "filters": (6, 5, 7, 4), "hidden": 24, "stride": 4},
+}  # fmt: skip
+"""Sizes that train and play in moments; all choices stay the preset's own."""
+
+HOPS = {"causal": 320, "unet": 63, "column-resnet": 60, "column-dense": 79}
+PLAYED_LIVE = ("causal", "column-resnet", "column-dense")
+
+
+@pytest.fixture(scope="module")
+def made(cache, tmp_path_factory):
+    """Train and export a preset through the command line, once; returns the model file."""
+    folder = tmp_path_factory.mktemp("models")
+    files = {}
+
+    def make(name):
+        if name not in files:
+            full = presets.preset(name)
+            training = dataclasses.replace(full.training, batch=2, hops=HOPS[full.family], warmup_steps=2)
+            small = dataclasses.replace(full, training=training, **SMALLER[full.family])
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setitem(presets.PRESETS, name, small)
+                fit = ["fit", "--system", name, "--cache", cache, "--run", folder / name, "--steps", 3]
+                assert main([str(word) for word in (*fit, "--device", "cpu")]) == 0
+            export = ["export", "--run", folder / name, "--out", folder / f"{name}.pt", "--name", name]
+            assert main([str(word) for word in export]) == 0
+            files[name] = folder / f"{name}.pt"
+        return files[name]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory):
+    """Three seconds of a tone that comes and goes over noise, in stereo."""
+    time = np.arange(3 * RATE) / RATE
+    tone = 0.2 * np.sin(2 * np.pi * 440 * time) * (np.sin(2 * np.pi * time) > 0)
+    noise = np.random.default_rng(3).standard_normal((time.size, 2)) * 0.03
+    path = tmp_path_factory.mktemp("song") / "song.wav"
+    soundfile.write(path, noise + tone[:, None], RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_trained_exported_and_played_from_a_file(made, song, name, tmp_path):
+    model = made(name)
+    played = rtsep("file", song, "-o", tmp_path, "--model", model, "--subtype", "FLOAT")
+    assert played.code == 0, played.said
+    mix = soundfile.read(song, dtype="float32")[0]
+    vocals, instrumental = (
+        soundfile.read(tmp_path / "song" / f"{stem}.wav", dtype="float32")[0]
+        for stem in ("vocals", "instrumental")
+    )
+    assert vocals.shape == mix.shape, "aligned with the input, and as long"
+    np.testing.assert_allclose(vocals + instrumental, mix, atol=2e-7)
+    share = np.square(vocals).sum() / np.square(mix).sum()
+    assert 0.001 < share < 0.999, "an untrained net shares the sound out; one that is not heard does not"
+
+
+def test_file_holds_the_averaged_weights(made, song):
+    model = load_model(made("unet"))
+    assert model.spec.system == "unet" and model.spec.lookahead_hops == 31
+    assert model.spec.metrics["training"]["steps"] == 3
+
+
+def test_instrumental_net_plays_what_it_leaves_to_the_voice(made):
+    """Of nets with the same weights, one share is what the other leaves."""
+    vocals = dataclasses.replace(presets.preset("unet"), **SMALLER["unet"])
+    instrumental = dataclasses.replace(vocals, target="instrumental")
+    torch.manual_seed(0)
+    net = vocals.net().eval()
+    other = instrumental.net().eval()
+    other.load_state_dict(net.state_dict())
+    columns = torch.randn(64, 1, vocals.framing.bins, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(other.masks(columns)[31:], 1 - net.masks(columns)[31:])
+
+
+@pytest.mark.parametrize("name", PLAYED_LIVE)
+def test_played_live(made, song, name, tmp_path):
+    words = ["live", "--in", song, "--model", made(name), "--record", tmp_path, "--seconds", 2]
+    played = rtsep(*words, "--headless", "--json")
+    assert played.code == 0, played.said
+    last = played.json[-1]
+    assert last["hops"] > 0 and last["late_masks"] < last["hops"]
+    assert np.square(soundfile.read(tmp_path / "vocals.wav")[0]).sum() > 0
