@@ -96,7 +96,7 @@ def _magnitude_pass(mask: Array, mix: Array, voice: Array, error: Array, grad: A
                     g[f] = (up if dv > 0 else -up) - (down if da > 0 else -down)
                 e[bins, 0] = m[bins - 1] * x[bins, 0] - v[bins, 0]  # Nyquist: its neighbour's mask
                 e[bins, 1] = m[bins - 1] * x[bins, 1] - v[bins, 1]
-                total += row
+                total += float(row)
         sums[b] = total
 
 

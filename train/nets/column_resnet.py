@@ -107,7 +107,7 @@ class ColumnResNet(System):
 
     def net(self) -> SmallResNet | ResNet18:
         """A new net with random weights."""
-        ears = {"bins": self.framing.bins, "rate": self.rate, "power": self.power}
+        ears: dict[str, Any] = {"bins": self.framing.bins, "rate": self.rate, "power": self.power}
         net: SmallResNet | ResNet18
         if self.variant == "small":
             net = SmallResNet(
