@@ -1,166 +1,385 @@
-"""`evaluate`: score a model file on whole clips, through the very path that plays it live.
+"""`evaluate`: score a model file on whole tracks, through the very path that plays it live.
 
-Figures are museval's (v4, frames of 1 s): median over the frames of a clip, then over clips, as the field
-reports them; and the scale-invariant SDR over whole clips. The unprocessed mixture stands beside them as
-the zero line.
+Figures are museval's (v4, frames of 1 s): median over the frames of a track, then over tracks, as the field
+reports them; and the scale-invariant SDR over whole tracks. Beside the model stand the unprocessed mixture
+(the zero line), oracle masks of the model's own window, rate and channels (the ceiling), and a peer where one
+is installed.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
+import contextlib
+import multiprocessing
+import os
+import platform
 import shlex
-import subprocess
 import sys
-import warnings
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Column, Table
 from tqdm import tqdm
 
-from rtsep.errors import InputFileError
-from rtsep.model.loader import Stepper, load_model
-from rtsep.model.package import read_package
+from rtsep import pipeline as stage
+from rtsep.errors import InputFileError, UsageError, suggest
+from rtsep.model.contract import ModelSpec
+from rtsep.model.loader import load_model
+from rtsep.model.package import ModelPackage, read_package
 from rtsep.separator import Separator
 from train.cache import RATE
-from train.metrics import level_db, si_sdr
+from train.metrics import BSS_METRICS, bss_eval, level_db, over_frames, si_sdr
+from train.oracle import MASKS, Oracle
+from train.peers import Peer, latency_ms, load_peer
+from train.scores import MODEL, TARGETS, plot_scores, print_scores, summarise, write_scores
+from train.tracks import Stems, Track, Wave, find_tracks, read_track, select_tracks
 
-Wave = NDArray[np.float32]
 BLOCK = 4096  # frames handed over at a time; the result does not depend on it
-SYSTEMS = ("model", "mixture")
-TARGETS = ("vocals", "accompaniment")
+REFERENCES = ("mixture", "oracle")
+DEFAULT_DATA = Path("../shared/data/musdb18-7/test")
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A test clip: [2, n] each."""
+class Player(Protocol):
+    """What `Separator` steps: a loaded model, or what stands in for one."""
 
-    name: str
-    mix: Wave
-    vocals: Wave
-    accompaniment: Wave
+    spec: ModelSpec
+    column: NDArray[np.float32]
+    mask: NDArray[np.float32]
 
+    def step(self) -> None:
+        """Turn `column` into `mask`."""
 
-def _ffmpeg(path: Path, stream: int = 0) -> Wave:
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-map", f"0:a:{stream}"]
-    command += ["-f", "f32le", "-ac", "2", "-ar", str(RATE), "-"]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode or not done.stdout:
-        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no audio in it"]
-        raise InputFileError(f"{path}: {reason[-1]}")
-    return np.frombuffer(done.stdout, np.float32).reshape(-1, 2).T
+    def reset(self) -> None:
+        """Forget everything heard."""
 
 
-def read_clip(path: Path) -> Clip:
-    """Read a MUSDB18 .stem.mp4 (mix, drums, bass, other, vocals) or a folder of stems."""
-    if path.is_dir():
-        stems = {file.stem: _ffmpeg(file) for file in sorted(path.iterdir()) if file.is_file()}
-        if "vocals" not in stems or len(stems) < 2:
-            raise InputFileError(f"{path}: no folder of stems (vocals and others)")
-        frames = min(stem.shape[1] for stem in stems.values())
-        parts = {name: stem[:, :frames] for name, stem in stems.items() if name != "mixture"}
-        mix = np.sum(list(parts.values()), 0)
-    else:
-        streams = [_ffmpeg(path, stream) for stream in range(5)]
-        frames = min(stream.shape[1] for stream in streams)
-        mix, *rest = (stream[:, :frames] for stream in streams)
-        parts = dict(zip(("drums", "bass", "other", "vocals"), rest, strict=True))
-    music = np.sum([part for name, part in parts.items() if name != "vocals"], 0)
-    return Clip(path.name.removesuffix(".stem.mp4"), np.ascontiguousarray(mix), parts["vocals"], music)
+class Timed:
+    """A model that notes how long each of its steps takes."""
+
+    def __init__(self, model: Player) -> None:
+        self._model = model
+        self.spec, self.column, self.mask = model.spec, model.column, model.mask
+        self.step_ms: list[float] = []
+
+    def step(self) -> None:
+        """Step the model, by the clock."""
+        started = time.perf_counter()
+        self._model.step()
+        self.step_ms.append(1000 * (time.perf_counter() - started))
+
+    def reset(self) -> None:
+        """Reset the model; the times stay."""
+        self._model.reset()
 
 
-def find_clips(data: Path) -> list[Path]:
-    """The clips of a folder, by name."""
-    inside = sorted(data.iterdir()) if data.is_dir() else []
-    found = [path for path in inside if path.name.endswith(".stem.mp4") or path.is_dir()]
-    if not found:
-        raise InputFileError(f"{data}: neither .stem.mp4 files nor folders of stems")
-    return found
-
-
-def separate(model: Stepper, mix: Wave, rate: int = RATE) -> tuple[Wave, Wave]:
+def separate(model: Player, mix: Wave, rate: int = RATE) -> Stems:
     """Voice and accompaniment [2, n] of `mix` [2, n] as a live session gives them, latency removed."""
-    separator = Separator(model, rate, 2)
+    separator = Separator(model, rate, 2)  # type: ignore[arg-type]
     padded = np.pad(mix, ((0, 0), (0, separator.latency + BLOCK)))
     blocks = [separator.process(padded[:, i : i + BLOCK]) for i in range(0, padded.shape[1], BLOCK)]
     stems = np.concatenate(blocks, 2)[:, :, separator.latency : separator.latency + mix.shape[1]]
     return stems[0], stems[1]
 
 
-def museval_frames(clip: Clip, vocals: Wave, accompaniment: Wave) -> dict[str, list[float]]:
-    """SDR of each target in each frame of 1 s, by museval v4; nan where a reference is silent."""
-    import museval
-
-    references = np.stack([clip.vocals.T, clip.accompaniment.T])
-    estimates = np.stack([vocals.T, accompaniment.T])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        sdr, *_ = museval.evaluate(references, estimates, win=RATE, hop=RATE, mode="v4")
-    return {target: [float(value) for value in row] for target, row in zip(TARGETS, sdr, strict=True)}
-
-
-def score_clip(model_path: Path, path: Path) -> dict[str, object]:
-    """All figures of one clip."""
-    clip = read_clip(path)
-    vocals, accompaniment = separate(load_model(model_path), clip.mix)
-    row: dict[str, object] = {"clip": clip.name, "seconds": clip.mix.shape[1] / RATE}
-    for system, stems in (("model", (vocals, accompaniment)), ("mixture", (clip.mix, clip.mix))):
-        frames = museval_frames(clip, *stems)
-        for target, reference, stem in zip(TARGETS, (clip.vocals, clip.accompaniment), stems, strict=True):
-            values = np.asarray(frames[target])
-            median = float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
-            row[f"{system}_{target}_sdr"] = median
-            row[f"{system}_{target}_si_sdr"] = si_sdr(reference, stem)
-            row[f"{system}_{target}_frames"] = frames[target]
-    row["voice_level_db"] = level_db(clip.vocals, clip.mix)
-    row["error_level_db"] = level_db(vocals - clip.vocals, clip.mix)
-    return row
+@contextlib.contextmanager
+def as_live() -> Iterator[None]:
+    """Run torch as a live session's model process does: one thread, no denormals. Undone afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
 
 
-def summarise(rows: list[dict[str, object]]) -> dict[str, float]:
-    """Median and mean over clips of each clip's figures."""
-    summary: dict[str, float] = {}
-    for key in (f"{s}_{t}_{m}" for s in SYSTEMS for t in TARGETS for m in ("sdr", "si_sdr")):
-        values = np.asarray([row[key] for row in rows], np.float64)
-        summary[f"{key}_median"] = round(float(np.nanmedian(values)), 3)
-        summary[f"{key}_mean"] = round(float(np.nanmean(values)), 3)
-    summary["clips"] = len(rows)
-    return summary
+@dataclass(frozen=True)
+class Plan:
+    """What to score on every track; goes to each worker."""
+
+    model: Path
+    references: tuple[str, ...]
+    peers: tuple[str, ...]
+    device: str
 
 
-def _print_table(rows: list[dict[str, object]], summary: dict[str, float]) -> None:
-    table = Table(Column("clip", no_wrap=True), *(f"{t} {m}" for t in TARGETS for m in ("SDR", "SI-SDR")))
-    keys = [f"model_{t}_{m}" for t in TARGETS for m in ("sdr", "si_sdr")]
-    for row in rows:
-        table.add_row(str(row["clip"]), *(f"{row[key]:.2f}" for key in keys))
-    table.add_section()
-    for system in SYSTEMS:
-        for kind in ("median", "mean"):
-            names = (f"{system}_{t}_{m}_{kind}" for t in TARGETS for m in ("sdr", "si_sdr"))
-            table.add_row(f"{system}, {kind}", *(f"{summary[name]:.2f}" for name in names))
-    Console().print(table)
+@dataclass(frozen=True)
+class Skipped:
+    """A track that could not be scored."""
+
+    path: Path
+    reason: str
 
 
-def evaluate(model: Path, data: Path, json_path: Path | None = None, workers: int = 1) -> dict[str, float]:
-    """Score `model` on every clip in `data`, print a table, write all to `json_path`; returns the summary."""
+class Scorer:
+    """Loads once what a plan names, then scores track by track."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._model = load_model(plan.model, plan.device)
+        self.peers: dict[str, Peer] = {name: load_peer(name, plan.device) for name in plan.peers}
+        with as_live():
+            separate(self._model, np.zeros((2, BLOCK), np.float32))  # compiles the path, untimed
+
+    @property
+    def latency(self) -> int:
+        """Frames at RATE by which the stems lag the input, resampling included."""
+        return Separator(self._model, RATE, 2).latency
+
+    def score(self, path: Path) -> dict[str, Any] | Skipped:
+        """All figures of one track."""
+        try:
+            track = read_track(path)
+        except InputFileError as error:
+            return Skipped(path, str(error))
+        assert track.stems is not None
+        timed = Timed(self._model)
+        started = time.perf_counter()
+        with as_live():
+            found = separate(timed, track.mix)
+        separation_s = time.perf_counter() - started
+        row: dict[str, Any] = {
+            "clip": track.name,
+            "seconds": track.seconds,
+            "separation_s": separation_s,
+            "step_ms": float(np.median(timed.step_ms)),
+            "voice_level_db": level_db(track.stems[0], track.mix),
+            "error_level_db": level_db(found[0] - track.stems[0], track.mix),
+            "scores": {},
+            "frames": {},
+        }
+        for system, stems in self._systems(track, found):
+            row["scores"][system], row["frames"][system] = score_stems(track.stems, stems)
+        return row
+
+    def _systems(self, track: Track, found: Stems) -> Iterator[tuple[str, Stems]]:
+        assert track.stems is not None
+        yield MODEL, found
+        if "mixture" in self._plan.references:
+            yield "mixture", (track.mix, track.mix)
+        if "oracle" in self._plan.references:
+            for mask in MASKS:
+                yield f"oracle_{mask}", separate(Oracle(self._model.spec, track.stems, RATE, mask), track.mix)
+        for name, peer in self.peers.items():
+            yield name, peer.separate(track.mix)
+
+
+def score_stems(
+    references: Stems, estimates: Stems
+) -> tuple[dict[str, dict[str, float]], dict[str, list[float]]]:
+    """Each target's figures over a whole track, and its SDR in each frame of 1 s (nan: silence)."""
+    values = bss_eval(references, estimates, RATE)
+    scores = {
+        target: {metric: over_frames(values[metric][i]) for metric in BSS_METRICS}
+        | {"si_sdr": si_sdr(references[i], estimates[i])}
+        for i, target in enumerate(TARGETS)
+    }
+    return scores, {target: values["sdr"][i].tolist() for i, target in enumerate(TARGETS)}
+
+
+_in_worker: list[Scorer] = []  # of this process, where it is a worker
+
+
+def _start_worker(plan: Plan) -> None:
+    _in_worker.append(Scorer(plan))
+
+
+def _score_in_worker(path: Path) -> dict[str, Any] | Skipped:
+    return _in_worker[0].score(path)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    # For the linear algebra of processes yet to start: each has a core, none shall take them all.
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _score_all(scorer: Scorer, plan: Plan, paths: list[Path], workers: int) -> list[dict[str, Any] | Skipped]:
+    bar = tqdm(total=len(paths), unit="track", desc="score")
+    results = []
+    with bar, contextlib.ExitStack() as stack:
+        if workers > 1 and len(paths) > 1:
+            stack.enter_context(_one_thread_each())
+            context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+            pool = ProcessPoolExecutor(workers, context, _start_worker, (plan,))
+            scored: Iterator[dict[str, Any] | Skipped] = stack.enter_context(pool).map(
+                _score_in_worker, paths
+            )
+        else:
+            scored = map(scorer.score, paths)
+        for result in scored:
+            if isinstance(result, Skipped):
+                bar.write(f"skipped: {result.reason}")
+            results.append(result)
+            bar.update()
+    return results
+
+
+def evaluate(
+    model: Path,
+    data: Path | Sequence[Path],
+    json_path: Path | None = None,
+    workers: int = 1,
+    *,
+    references: Sequence[str] = REFERENCES,
+    peers: Sequence[str] = (),
+    tracks: Sequence[str] = (),
+    device: str = "cpu",
+) -> dict[str, float | None]:
+    """Score `model` on the tracks in `data` (all, or those named), print tables, return the summary.
+
+    All figures go to `json_path` and a plot beside it. Broken tracks are named, skipped and counted;
+    `InputFileError` where none is left.
+    """
+    for name in references:
+        if name not in REFERENCES:
+            known = ", ".join(REFERENCES)
+            raise UsageError(f"--references '{name}': one of {known}, or none{suggest(name, REFERENCES)}")
     package = read_package(model)
-    paths = find_clips(data)
-    if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
-            scored = pool.map(score_clip, [model] * len(paths), paths)
-            rows = list(tqdm(scored, total=len(paths), unit="clip"))
-    else:
-        rows = [score_clip(model, path) for path in tqdm(paths, unit="clip")]
-    summary = summarise(rows)
-    _print_table(rows, summary)
+    paths = find_tracks([data] if isinstance(data, Path) else data)
+    if tracks:
+        paths = select_tracks(paths, tracks)
+    plan = Plan(model, tuple(references), tuple(peers), device)
+    scorer = Scorer(plan)  # before any worker: a fault of the model or a peer is one clear line
+    results = _score_all(scorer, plan, paths, workers)
+    rows = [result for result in results if not isinstance(result, Skipped)]
+    skipped = [result for result in results if isinstance(result, Skipped)]
+    if not rows:
+        raise InputFileError(f"none of {len(paths)} tracks could be scored; first: {skipped[0].reason}")
+    summary = summarise(rows) | {"clips": len(rows), "skipped": len(skipped)}
+    content = {
+        "command": "python -m train " + shlex.join(sys.argv[1:]),
+        "model": package.spec.name,
+        "model_sha256": package.sha256,
+        "card": card(package) | {"played_latency_samples": scorer.latency, "played_rate": RATE},
+        "systems": _describe(package.spec, rows, scorer.peers),
+        "cost": _cost(package.spec, rows, device),
+        "summary": summary,
+        "clips": rows,
+        "skipped": [{"track": result.path.name, "reason": result.reason} for result in skipped],
+    }
+    print_scores(content)
     if json_path is not None:
-        command = "python -m train " + shlex.join(sys.argv[1:])
-        of_model = {"model": package.spec.name, "model_sha256": package.sha256}
-        content = {"command": command, **of_model, "summary": summary, "clips": rows}
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(json.dumps(content, indent=1))
+        write_scores(content, json_path)
+        plot_scores(content, json_path.with_suffix(".png"))
     return summary
+
+
+def card(package: ModelPackage) -> dict[str, Any]:
+    """What tables and pages say of a model."""
+    spec = package.spec
+    return {
+        "name": spec.name,
+        "system": spec.system,
+        "description": spec.description,
+        "rates": list(spec.rates),
+        "n_fft": spec.n_fft,
+        "synthesis": spec.synthesis,
+        "hop": spec.hop,
+        "channels": spec.channels,
+        "lookahead_hops": spec.lookahead_hops,
+        "latency_samples": spec.latency,
+        "latency_ms": 1000 * spec.latency / stage.model_rate_for(spec, RATE),
+        "params": spec.params,
+        "macs_per_hop": spec.macs_per_hop,
+        "training": spec.metrics.get("training", {}),
+        "data": list(spec.data),
+        "licence": spec.licence,
+        "sha256": package.sha256,
+    }
+
+
+def _describe(spec: ModelSpec, rows: list[dict[str, Any]], peers: dict[str, Peer]) -> dict[str, Any]:
+    # One entry a system that was scored: its title, and what a table can say of it.
+    window = (
+        f"{spec.n_fft} -> {spec.synthesis}, hop {spec.hop}, {stage.model_rate_for(spec, RATE) / 1000:g} kHz"
+    )
+    sides = "mid and side" if spec.channels == 2 and spec.stereo == "mid-side" else "left and right"
+    sides = "mid only" if spec.channels == 1 else sides
+    known: dict[str, dict[str, Any]] = {MODEL: {"title": spec.name}}
+    known["mixture"] = {"title": "unprocessed mixture"}
+    for mask in MASKS:
+        about = {"title": f"oracle {mask} mask", "formula": MASKS[mask], "window": f"{window}, {sides}"}
+        known[f"oracle_{mask}"] = about
+    for name, peer in peers.items():
+        known[name] = {
+            "title": peer.title,
+            "params": peer.params,
+            "latency_samples": peer.latency_samples,
+            "latency_ms": latency_ms(peer),
+            "licence": peer.licence,
+        }
+    return {system: known[system] for system in rows[0]["scores"]}
+
+
+def _cost(spec: ModelSpec, rows: list[dict[str, Any]], device: str) -> dict[str, Any]:
+    return {
+        "step_ms": float(np.median([row["step_ms"] for row in rows])),
+        "hop_ms": 1000 * spec.hop / stage.model_rate_for(spec, RATE),
+        "realtime_factor": sum(row["separation_s"] for row in rows) / sum(row["seconds"] for row in rows),
+        "device": device,
+        "threads": 1,
+        "machine": _machine(device),
+        "note": "indicative: median over the steps of whole tracks, back to back, on a machine not set aside",
+    }
+
+
+def _machine(device: str) -> str:
+    if device == "cuda":
+        return str(torch.cuda.get_device_name())
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # where the kernel tells more
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of an option; "none" and "" are the empty one."""
+    return tuple(name.strip() for name in text.split(",") if name.strip() not in ("", "none"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--data", type=Path, action="append", metavar="PATH",
+        help="MUSDB18(-HQ) or DSD100, a folder of .stem.mp4 files or of folders of stems, or one of these; "
+             f"may be given again ({DEFAULT_DATA})",
+    )  # fmt: skip
+    parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
+    parser.add_argument("--references", type=names_of, default=REFERENCES, metavar="NAME,...",
+                        help=f"score beside it: {','.join(REFERENCES)}, or none (all)")  # fmt: skip
+    parser.add_argument("--peer", type=names_of, default=(), metavar="NAME",
+                        help="a separator of others to score beside it: spleeter")  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures; a plot beside it (.png)")
+    parser.add_argument("--workers", type=int, default=1, help="tracks scored at a time (%(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(%(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    evaluate(
+        options.model,
+        options.data or [DEFAULT_DATA],
+        options.json,
+        options.workers,
+        references=options.references,
+        peers=options.peer,
+        tracks=options.tracks,
+        device=options.device,
+    )

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -40,6 +41,9 @@ from train.presets import PRESETS, preset, to_plain
 from train.schedule import learning_rate, true_share
 from train.system import Net, System, Training
 from train.validation import validate
+
+VALIDATION_AT_MOST = timedelta(hours=2)
+"""How long the other replicas wait while the first one validates."""
 
 NORMALISE_FROM = 24
 """Mixtures that a new net takes its statistics from."""
@@ -100,7 +104,7 @@ def _joined(config: FitConfig) -> Iterator[Place]:
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
     if replicas > 1:
-        dist.init_process_group("nccl" if on_gpu else "gloo")
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=VALIDATION_AT_MOST)
     try:
         yield Place(int(os.environ.get("RANK", "0")), replicas, device)
     finally:
