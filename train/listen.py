@@ -1,0 +1,308 @@
+"""`listen`: a page to hear and see what a model does to recordings: mixture, vocals, instrumental, mask."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy.signal import stft
+from tqdm import tqdm
+
+from rtsep.audiofile import make_folder
+from rtsep.errors import InputFileError, UsageError
+from rtsep.model.contract import ModelSpec
+from rtsep.model.loader import Stepper, load_model
+from rtsep.model.package import read_package
+from rtsep.pipeline import model_rate_for
+from train.cache import RATE
+from train.evaluate import DEFAULT_DATA, as_live, card, names_of, score_stems, separate
+from train.page import Excerpt, Lane, page
+from train.readers.base import is_audio
+from train.tracks import Track, Wave, find_tracks, is_stems, read_song, select_tracks
+
+SECONDS = 30.0
+MOST = 12
+
+LEAD_IN_S = 5.0
+"""Played before an excerpt and not kept: a model that has just begun knows little."""
+
+LOW_HZ, HIGH_HZ, RANGE_DB = 60.0, 16000.0, 80.0
+WIDTH, HEIGHT = 1000, 160  # of a picture, in pixels
+PICTURE_FFT = 4096
+
+
+class Watched:
+    """A model whose masks are kept."""
+
+    def __init__(self, model: Stepper) -> None:
+        self._model = model
+        self.spec, self.column, self.mask = model.spec, model.column, model.mask
+        self.masks: list[NDArray[np.float16]] = []  # of the first channel: [bins] a step
+
+    def step(self) -> None:
+        """Step the model and keep its mask."""
+        self._model.step()
+        self.masks.append(self.mask[0].astype(np.float16))
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._model.reset()
+        self.masks = []
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An excerpt as the model played it: [2, n] each."""
+
+    start_s: float
+    mix: Wave
+    vocals: Wave
+    instrumental: Wave
+    reference: tuple[Wave, Wave] | None
+    mask: NDArray[np.float32]  # [HEIGHT, WIDTH], nan where the model hears nothing
+
+
+def listen(
+    model: Path,
+    data: Path | Sequence[Path],
+    out: Path,
+    *,
+    tracks: Sequence[str] = (),
+    seconds: float = SECONDS,
+    most: int = MOST,
+    device: str = "cpu",
+) -> Path:
+    """Write `out`/index.html, with sounds and pictures beside it, and return its path.
+
+    `data`: data sets, folders of tracks, tracks or recordings. Of each track the `seconds` with the most
+    voice are taken. Broken ones are named, skipped and counted; `InputFileError` where none is left.
+    """
+    if seconds < 1 or most < 1:
+        raise UsageError(f"--seconds {seconds:g} --most {most}: at least 1 second of at least 1 track")
+    package = read_package(model)
+    paths = find_songs([data] if isinstance(data, Path) else data)
+    if tracks:
+        paths = select_tracks(paths, tracks)
+    elif len(paths) > most:
+        print(f"the first {most} of {len(paths)} tracks; --most or --tracks for others")
+        paths = paths[:most]
+    stepper = load_model(model, device)
+    for folder in (out, out / "sounds", out / "pictures"):
+        make_folder(folder)
+    excerpts: list[Excerpt] = []
+    skipped: list[str] = []
+    for path in tqdm(paths, unit="track", desc="listen"):
+        try:
+            track = read_song(path)
+        except InputFileError as error:
+            skipped.append(str(error))
+            continue
+        heard = play(stepper, track, seconds)
+        excerpts.append(_write(track, heard, out, _file_name(track.name, len(excerpts))))
+    for line in skipped:
+        print(f"skipped: {line}")
+    if not excerpts:
+        raise InputFileError(f"none of {len(paths)} tracks could be read; first: {skipped[0]}")
+    named = [
+        line.replace(str(path.parent) + "/", "") for line in skipped for path in paths if str(path) in line
+    ]
+    target = out / "index.html"
+    target.write_text(page(card(package), excerpts, named, (LOW_HZ, HIGH_HZ, RANGE_DB)), encoding="utf-8")
+    print(f"{target}: {len(excerpts)} tracks, {len(skipped)} skipped; open it in a browser")
+    return target
+
+
+def find_songs(data: Sequence[Path]) -> list[Path]:
+    """Paths of the tracks with stems and of the plain recordings in each of `data`."""
+    found: list[Path] = []
+    for path in data:
+        if not path.exists():
+            raise InputFileError(f"{path}: no such file or folder")
+        if path.is_file() and not is_stems(path):
+            found.append(path)
+            continue
+        loose = [] if is_stems(path) or not path.is_dir() else sorted(path.iterdir())
+        songs = [f for f in loose if f.is_file() and is_audio(f.name)]
+        try:
+            found += find_tracks([path])
+        except InputFileError:
+            if not songs:
+                raise InputFileError(f"{path}: neither stems nor recordings there") from None
+        found += songs
+    return list(dict.fromkeys(found))
+
+
+def play(model: Stepper, track: Track, seconds: float) -> Heard:
+    """Separate the part of `track` with the most voice, as live."""
+    frames = min(track.mix.shape[1], int(seconds * RATE))
+    vocals = track.stems[0] if track.stems else None
+    if vocals is None and frames < track.mix.shape[1]:  # where is the voice? the model says
+        with as_live():
+            vocals = separate(model, track.mix)[0]
+    start = 0 if vocals is None else loudest(vocals, frames)
+    lead_in = min(start, int(LEAD_IN_S * RATE))
+    watched = Watched(model)
+    with as_live():
+        found = separate(watched, track.mix[:, start - lead_in : start + frames])
+    here = slice(start, start + frames)
+    masks = np.stack(watched.masks)
+    return Heard(
+        start / RATE,
+        track.mix[:, here],
+        found[0][:, lead_in:],
+        found[1][:, lead_in:],
+        (track.stems[0][:, here], track.stems[1][:, here]) if track.stems else None,
+        mask_picture(masks, model.spec, lead_in / RATE, frames / RATE),
+    )
+
+
+def loudest(wave: Wave, frames: int) -> int:
+    """First frame of the `frames` of `wave` [2, n] that hold the most energy, to a tenth of a second."""
+    sums = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64).sum(0))])
+    starts = np.arange(0, max(1, wave.shape[1] - frames + 1), RATE // 10)
+    return int(starts[np.argmax(sums[starts + frames] - sums[starts])])
+
+
+def frequencies() -> NDArray[np.float64]:
+    """Frequency in Hz of each row of a picture, highest first."""
+    return np.geomspace(HIGH_HZ, LOW_HZ, HEIGHT)
+
+
+def sound_picture(wave: Wave) -> NDArray[np.float32]:
+    """Level [HEIGHT, WIDTH] in dB, over logarithmic frequency and time, of [2, n]; 0 is a full-scale sine."""
+    hop = max(1, -(-wave.shape[1] // WIDTH))
+    size = max(PICTURE_FFT, hop)
+    _, _, columns = stft(wave, RATE, nperseg=size, noverlap=size - hop, padded=True)  # scaled to amplitude
+    power = np.square(np.abs(columns)).mean(0) * 4
+    level = 10 * np.log10(power + 1e-12)
+    bins = np.fft.rfftfreq(size, 1 / RATE)
+    rows = _rows(level, bins, np.max)
+    at = np.linspace(0, rows.shape[1] - 1, WIDTH).round().astype(int)
+    return rows[:, at].astype(np.float32)
+
+
+def mask_picture(
+    masks: NDArray[np.float16], spec: ModelSpec, start_s: float, seconds: float
+) -> NDArray[np.float32]:
+    """Mask [HEIGHT, WIDTH] of `masks` [steps, bins], from `start_s` on; nan above what the model hears."""
+    rate = model_rate_for(spec, RATE)
+    edges = start_s + np.linspace(0, seconds, WIDTH + 1)
+    # The block that column c completes is centred half a synthesis window before its newest sample.
+    steps = edges * rate / spec.hop + spec.synthesis / (2 * spec.hop) - 1 + spec.lookahead_hops
+    first = np.clip(np.floor(steps[:-1]).astype(int), 0, len(masks) - 1)
+    last = np.clip(np.ceil(steps[1:]).astype(int), first + 1, max(len(masks), 1))
+    columns = [masks[a:b].astype(np.float32).mean(0) for a, b in zip(first, last, strict=True)]
+    picture = _rows(np.stack(columns, 1), np.arange(spec.bins) * rate / spec.n_fft, np.mean)
+    picture[frequencies() > rate / 2] = np.nan
+    return picture
+
+
+def _rows(
+    values: NDArray[np.floating], hertz: NDArray[np.floating], how: Callable[..., NDArray[np.floating]]
+) -> NDArray[np.float32]:
+    # Bins [bins, T] at these frequencies to rows [HEIGHT, T]: a row takes in all bins that lie nearest to it,
+    # lest a thin tone fall between two rows; where bins are further apart than rows, it lies between two.
+    centres = frequencies()
+    step = (HIGH_HZ / LOW_HZ) ** (0.5 / (HEIGHT - 1))
+    low, high = np.searchsorted(hertz, centres / step), np.searchsorted(hertz, centres * step)
+    place = np.interp(centres, hertz, np.arange(len(hertz)))
+    below = np.minimum(place.astype(int), len(hertz) - 2)
+    part = (place - below)[:, None]
+    between = (1 - part) * values[below] + part * values[below + 1]
+    rows = [how(values[a:b], axis=0) if b > a else row for a, b, row in zip(low, high, between, strict=True)]
+    return np.stack(rows).astype(np.float32)
+
+
+def _write(track: Track, heard: Heard, out: Path, name: str) -> Excerpt:
+    sounds = {"mixture": heard.mix, "vocals": heard.vocals, "instrumental": heard.instrumental}
+    if heard.reference:
+        sounds["reference"] = heard.reference[0]
+    titles = {
+        "mixture": ("Mixture", "what goes in"),
+        "vocals": ("Vocals", "by the model"),
+        "instrumental": ("Instrumental", "by the model: mixture - vocals"),
+        "reference": ("Vocals as recorded", "what would be perfect"),
+    }
+    peak = max(float(np.abs(wave).max()) for wave in sounds.values())
+    gain = min(1.0, 0.99 / peak) if peak > 0 else 1.0
+    pictures = {kind: sound_picture(wave) for kind, wave in sounds.items()}
+    top = float(pictures["mixture"].max())
+    lanes = []
+    for kind, wave in sounds.items():
+        sound = write_sound(out / "sounds" / f"{name}-{kind}", wave * gain)
+        picture = out / "pictures" / f"{name}-{kind}.png"
+        _paint(picture, pictures[kind], top - RANGE_DB, top, "magma")
+        title, note = titles[kind]
+        lanes.append(Lane(title, f"pictures/{picture.name}", f"sounds/{sound.name}", note))
+    picture = out / "pictures" / f"{name}-mask.png"
+    _paint(picture, heard.mask, 0.0, 1.0, "cividis")
+    lanes.append(Lane("Mask", f"pictures/{picture.name}", None, "share of each frequency taken for voice"))
+    scores: dict[str, dict[str, float]] = {}
+    if heard.reference:
+        scores, _ = score_stems(heard.reference, (heard.vocals, heard.instrumental))
+    length = heard.mix.shape[1] / RATE
+    return Excerpt(track.name, heard.start_s, length, track.seconds, tuple(lanes), scores)
+
+
+def write_sound(stem: Path, wave: Wave) -> Path:
+    """Write [2, n] as `stem`.mp3, which every browser plays, or .flac where libsndfile is too old for that.
+
+    Constant bit rate: browsers seek to the very place in such a file, and estimate it in others.
+    """
+    mp3 = "MP3" in soundfile.available_formats()
+    path = stem.with_name(stem.name + (".mp3" if mp3 else ".flac"))
+    how: dict[str, Any] = {"format": "FLAC", "subtype": "PCM_16"}
+    if mp3:
+        how = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
+        how["compression_level"] = 0.4  # 192 kbit/s
+    soundfile.write(path, wave.T, RATE, **how)
+    return path
+
+
+def _paint(path: Path, values: NDArray[np.float32], low: float, high: float, colours: str) -> None:
+    from matplotlib import colormaps
+    from matplotlib.image import imsave
+
+    shades = colormaps[colours]((values - low) / (high - low))  # [HEIGHT, WIDTH, 4]; beyond 0..1: the ends
+    shades[np.isnan(values)] = (0.5, 0.5, 0.5, 1.0)
+    imsave(path, np.ascontiguousarray(shades[..., :3]))
+
+
+def _file_name(name: str, number: int) -> str:
+    # Numbered: two names may come to the same letters.
+    return f"{number + 1:02d}-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", action="extend", metavar="PATH",
+        help="stems or recordings: data sets, folders, files, as many as you like "
+             f"({DEFAULT_DATA})",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for index.html")
+    parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each track (%(default)g)")
+    parser.add_argument("--most", type=int, default=MOST, help="tracks on the page (%(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(%(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    listen(
+        options.model,
+        options.data or [DEFAULT_DATA],
+        options.out,
+        tracks=options.tracks,
+        seconds=options.seconds,
+        most=options.most,
+        device=options.device,
+    )
