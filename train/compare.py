@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ def compare(scores: Path | Sequence[Path], out: Path) -> str:
         "## Four songs of MUSDB18",
         _songs_table(models, contents),
         "## Commands",
-        "\n".join(f"- {_name(content)}: `{content['command']}`" for content in _used(main, models)),
+        "\n".join(f"- {_name(content)}: `{_bare(content['command'])}`" for content in _used(main, models)),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
     make_folder(out.parent)
@@ -231,6 +232,11 @@ def _songs_table(models: list[list[Content]], contents: list[Content]) -> str:
 
 def _best(evaluations: list[Content]) -> float:
     return max(_quality(content) for content in evaluations)
+
+
+def _bare(command: str) -> str:
+    """The command without what changes no figure: where they went, how many worked on them."""
+    return re.sub(r" --(json|workers) \S+", "", command)
 
 
 def _used(main: list[Content], models: list[list[Content]]) -> list[Content]:
