@@ -70,6 +70,8 @@ class AudioReader:
         try:
             stream = json.loads(probe.stdout)["streams"][0]
             self.rate, self.channels = int(stream["sample_rate"]), int(stream["channels"])
+            if self.rate <= 0 or self.channels <= 0:  # what ffprobe says of some broken files
+                raise ValueError
         except (ValueError, KeyError, IndexError):
             raise InputFileError(f"{self.path}: no audio that libsndfile or ffmpeg can read") from None
         self.frames = None

@@ -27,6 +27,9 @@ def bad_audio(tmp_path):
             path.touch()
         elif kind == "zero-frames":
             soundfile.write(path, np.zeros((0, 2), np.float32), 44100)
+        elif kind == "flac-of-nothing":  # ffprobe takes the name's word, and finds 0 channels
+            path = path.with_suffix(".flac")
+            path.write_text("this is not music\n" * 100)
         elif kind == "folder":
             path.mkdir()
         elif kind == "header-only":
@@ -44,10 +47,11 @@ AUDIO = [
     ("zero-frames", "0 frames"),
     ("folder", "folder"),
     ("header-only", "audio"),
+    ("flac-of-nothing", "no audio"),
 ]
 
 
-@pytest.mark.parametrize(("kind", "reason"), [AUDIO[1], AUDIO[3]])
+@pytest.mark.parametrize(("kind", "reason"), [AUDIO[1], AUDIO[3], AUDIO[6]])
 def test_file_refuses_what_is_no_audio(bad_audio, tmp_path, half_model_path, kind, reason):
     path = bad_audio(kind)
     outcome = rtsep("file", path, "-o", tmp_path / "out", "--model", half_model_path)
