@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rtsep.errors import ModelError
+from train.cache import whole_file
 from train.presets import from_plain, to_plain
 from train.system import Net, System
 
@@ -20,7 +21,7 @@ VERSION = 2
 
 @dataclass
 class Checkpoint:
-    """State of a run. Mixtures depend on (seed, rank, step) alone: `step` is the generator's state."""
+    """State of a run. Mixtures depend on seed, rank, step and how far the run is: `step` is their state."""
 
     system: System
     net: dict[str, Tensor]
@@ -28,7 +29,7 @@ class Checkpoint:
     optimiser: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     elapsed_s: float = 0.0  # of training, validation not counted
-    cpu_s: float = 0.0  # of this process, all its threads
+    cpu_s: float = 0.0  # of all replicas and their threads
     audio_s: float = 0.0  # heard by all processes together
     history: list[dict[str, float]] = field(default_factory=list)  # one entry a validation
     data: tuple[str, ...] = ()  # training sets: minutes, licence
@@ -42,13 +43,11 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write `folder`/checkpoint.pt; a crash while writing leaves the previous one."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `folder`/checkpoint.pt; a crash or a full disk while writing leaves the previous one."""
     raw = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
     raw["system"] = to_plain(checkpoint.system)
-    partial = folder / (FILE + ".part")
-    torch.save({"version": VERSION, **raw}, partial)
-    partial.replace(folder / FILE)
+    with whole_file(folder / FILE) as file:
+        torch.save({"version": VERSION, **raw}, file)
 
 
 def load(path: Path) -> Checkpoint:

@@ -33,17 +33,20 @@ from tqdm import tqdm
 
 from rtsep.errors import ModelError, UsageError
 from train import checkpoint as checkpoints
-from train.cache import AudioCache, default_cache
+from train.cache import AudioCache, default_cache, whole_file
 from train.checkpoint import Checkpoint
 from train.licences import data_of
 from train.mixtures import Mixtures, batches
-from train.presets import PRESETS, preset, to_plain
+from train.presets import PRESETS, changed, preset, to_plain
 from train.schedule import learning_rate, true_share
 from train.system import Net, System, Training
 from train.validation import validate
 
 VALIDATION_AT_MOST = timedelta(hours=2)
 """How long the other replicas wait while the first one validates."""
+
+SETTLE_ON = 12
+"""Batches that the statistics of batch norms are measured on."""
 
 NORMALISE_FROM = 24
 """Mixtures that a new net takes its statistics from."""
@@ -66,6 +69,20 @@ class FitConfig:
     save_minutes: float = 3.0
     validate_minutes: float = 6.0
 
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"--device {self.device}: must be auto, cpu or cuda")
+        least = {"threads": 1, "workers": 0, "seed": 0, "steps": 1}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise UsageError(f"--{name} {value}: must be at least {smallest}")
+        if not self.minutes > 0 or not self.validate_minutes > 0:
+            raise UsageError("--minutes and --validate-minutes must be above 0")
+        training = self.system.training
+        if training.batch < 1 or training.hops < 1 or not training.learning_rate > 0:
+            raise UsageError("batch, hops and learning rate of a system must be above 0")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -80,27 +97,31 @@ class Place:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
-    def agree(self, stop: bool, clock_s: float) -> tuple[bool, float]:
-        """Whether any replica wants to stop, and the first one's clock: they must not part."""
+    def agree(self, stop: bool, clock_s: float, cpu_s: float) -> tuple[bool, float, float]:
+        """Whether any replica wants to stop, the first one's clock (they must not part), all their work."""
         if self.replicas == 1:
-            return stop, clock_s
-        said = torch.tensor([float(stop), clock_s if self.leads else 0.0], device=self.device)
+            return stop, clock_s, cpu_s
+        said = torch.tensor([float(stop), clock_s if self.leads else 0.0, cpu_s], dtype=torch.float64)
+        said = said.to(self.device)
         dist.all_reduce(said)
-        return bool(said[0] > 0), float(said[1])
+        return bool(said[0] > 0), float(said[1]), float(said[2])
 
 
 @contextmanager
 def _joined(config: FitConfig) -> Iterator[Place]:
     """Find this process's place among those that torchrun started, or alone."""
-    if config.device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {config.device}: must be auto, cpu or cuda")
     gpu = torch.cuda.is_available()
     if config.device == "cuda" and not gpu:
         raise UsageError("--device cuda: torch finds no CUDA device here; use --device cpu")
     on_gpu = config.device != "cpu" and gpu
     replicas = int(os.environ.get("WORLD_SIZE", "1"))
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
     if on_gpu:
+        if local >= torch.cuda.device_count():
+            raise UsageError(
+                f"{torch.cuda.device_count()} GPUs here: torchrun --nproc-per-node at most so many"
+            )
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
     if replicas > 1:
@@ -155,14 +176,14 @@ def _start(config: FitConfig, mixtures: Mixtures) -> Checkpoint:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ModelError(f"--init {config.init}: weights of another net ({reason})") from None
     average = {name: value.clone() for name, value in net.state_dict().items()}
-    data = data_of(AudioCache(config.cache))
-    return Checkpoint(config.system, net.state_dict(), average, data=data, machine=_machine(config))
+    return Checkpoint(config.system, net.state_dict(), average)
 
 
-def _machine(config: FitConfig) -> str:
-    if config.device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    cores = int(os.environ.get("WORLD_SIZE", "1")) * config.threads
+def _machine(config: FitConfig, place: Place) -> str:
+    if place.device.type == "cuda":
+        name = torch.cuda.get_device_name(place.device)
+        return f"{place.replicas} x {name}" if place.replicas > 1 else name
+    cores = place.replicas * config.threads
     return f"{cores} {platform.machine()} core{'s' if cores > 1 else ''}"
 
 
@@ -170,18 +191,19 @@ def _optimiser(net: nn.Module, training: Training) -> torch.optim.Optimizer:
     kinds: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     if training.optimiser not in kinds:
         raise UsageError(f"optimiser '{training.optimiser}' is none of {', '.join(kinds)}")
-    settings = {"lr": training.rate, "betas": (0.9, 0.99), "weight_decay": training.weight_decay}
+    settings = {"lr": training.learning_rate, "betas": (0.9, 0.99), "weight_decay": training.weight_decay}
     return kinds[training.optimiser](net.parameters(), **settings)  # type: ignore[arg-type]
 
 
-def _update(net: nn.Module, optimiser: torch.optim.Optimizer, rate: float, clip: float) -> None:
-    """One optimiser step with the norm of the gradient bounded; a step that blew up is left out."""
+def _update(net: nn.Module, optimiser: torch.optim.Optimizer, rate: float, clip: float) -> bool:
+    """One optimiser step with bounded gradient; False for one that blew up and is left out."""
     norm = float(nn.utils.clip_grad_norm_(net.parameters(), clip))
     if not math.isfinite(norm):
-        return
+        return False
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.step()
+    return True
 
 
 @torch.no_grad()
@@ -194,6 +216,29 @@ def _follow(average: dict[str, Tensor], net: nn.Module, step: int, memory: float
             average[name].lerp_(value, 1 - keep)
         else:  # a buffer: running statistics, normalisation
             average[name].copy_(value)
+
+
+@torch.no_grad()
+def settle(average: dict[str, Tensor], system: System, device: torch.device, waves: Iterator[Tensor]) -> None:
+    """Measure the running statistics of batch norms anew for averaged weights, in place.
+
+    Those that training kept belong to other weights (P. Izmailov et al., "Averaging weights leads to wider
+    optima", UAI 2018, section 3.2). Nets without batch norm are left as they are.
+    """
+    net = system.net().to(device)
+    net.load_state_dict(average)
+    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    net.eval()  # dropout off
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+        norm.train()
+    for batch in waves:
+        system.loss(net, batch.to(device))
+    for name, value in net.state_dict().items():
+        average[name].copy_(value)
 
 
 def finished(state: Checkpoint, config: FitConfig) -> bool:
@@ -209,7 +254,10 @@ def fit(config: FitConfig) -> Checkpoint:
     """
     config.run.mkdir(parents=True, exist_ok=True)
     with _joined(config) as place, _stop_signals() as stopping:
-        return _train(config, place, stopping)
+        state = _train(config, place, stopping)
+        if stopping and finished(state, config):
+            raise KeyboardInterrupt  # during the last validation: whoever called is to stop as well
+        return state
 
 
 def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
@@ -226,7 +274,8 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         )
     if finished(state, config):
         return state
-    if place.leads and not resumed:
+    state.data, state.machine = data_of(cache), _machine(config, place)
+    if place.leads:
         _describe(config, state, place)
 
     net = system.net()
@@ -245,19 +294,24 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         state.optimiser = optimiser.state_dict()
         if place.leads:
             checkpoints.save(state, config.run)
+            with whole_file(config.run / "history.jsonl") as file:
+                file.write("".join(json.dumps(entry) + "\n" for entry in state.history).encode())
 
     def report(losses: list[float]) -> None:
+        keep()  # first: whatever happens meanwhile, nothing is lost
+        drawn = (mixtures.batch(2**21 + k, training.batch, share(state.step)) for k in range(SETTLE_ON))
+        settle(average, system, place.device, drawn)
         state.average = average
         scored = state.average_net()  # on the CPU, as it will play
         entry = {"minutes": state.elapsed_s / 60, "step": state.step, "audio_hours": state.audio_s / 3600}
-        entry |= {"loss": sum(losses) / max(1, len(losses)), **validate(scored, system, cache)}
+        entry |= {"loss": sum(losses) / max(1, len(losses)), "skipped_steps": skipped}
+        entry |= validate(scored, system, cache)
         state.history.append(entry)
-        with (config.run / "history.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        keep()
         bar.write(" ".join(f"{name} {value:.2f}" for name, value in entry.items()))
 
     total = config.steps or config.minutes * 60
-    began, cpu_began = time.monotonic() - state.elapsed_s, time.process_time() - state.cpu_s
+    began, cpu_before, cpu_began = time.monotonic() - state.elapsed_s, state.cpu_s, time.process_time()
 
     def progress() -> float:
         return (state.step if config.steps else state.elapsed_s) / total
@@ -269,7 +323,7 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
     bar = tqdm(total=round(total), initial=round(total * min(1.0, progress())), disable=not place.leads,
                mininterval=10, unit="step" if config.steps else "s", desc="fit")  # fmt: skip
     losses: list[float] = []
-    running_loss = 0.0
+    running_loss, skipped = 0.0, 0
     saved_s = validated_s = state.elapsed_s
     stop = False
     while progress() < 1 and not stop:
@@ -278,18 +332,21 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         optimiser.zero_grad(set_to_none=False)
         loss = system.loss(called, waves)
         loss.backward()
-        _update(net, optimiser, learning_rate(progress(), state.step, training), training.clip)
+        rate = learning_rate(progress(), state.step, training)
+        skipped += not _update(net, optimiser, rate, training.clip)
         _follow(average, net, state.step, training.average)
 
         state.step += 1
         state.audio_s += heard_s
-        stop, clock_s = place.agree(bool(stopping), time.monotonic() - began)
+        worked_s = time.process_time() - cpu_began
+        stop, clock_s, worked_s = place.agree(bool(stopping), time.monotonic() - began, worked_s)
         bar.update(1 if config.steps else round(clock_s) - round(state.elapsed_s))
-        state.elapsed_s, state.cpu_s = clock_s, time.process_time() - cpu_began
+        state.elapsed_s, state.cpu_s = clock_s, cpu_before + worked_s
         losses.append(float(loss.detach()))
         running_loss = losses[-1] if len(losses) == 1 else 0.98 * running_loss + 0.02 * losses[-1]
         hours = state.audio_s / 3600
-        bar.set_postfix_str(f"loss {running_loss:.4g} audio {hours:.2f} h step {state.step}", False)
+        said = f"loss {running_loss:.4g} audio {hours:.2f} h step {state.step}"
+        bar.set_postfix_str(said + f", {skipped} skipped" * bool(skipped), False)
         if place.leads and clock_s - validated_s >= config.validate_minutes * 60:
             pause, cpu_pause = time.monotonic(), time.process_time()
             report(losses)
@@ -301,7 +358,8 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
             saved_s = clock_s
     if place.leads and progress() >= 1 and losses:
         report(losses)
-    keep()
+    else:
+        keep()
     bar.close()
     if place.replicas > 1:
         dist.barrier()  # the others wait for the last validation
@@ -338,7 +396,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of torch, each process (%(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw mixtures (%(default)s)")
     parser.add_argument("--batch", type=int, help="mixtures a step, each process (the system's own)")
-    parser.add_argument("--rate", type=float, help="learning rate at its peak (the system's own)")
+    parser.add_argument("--learning-rate", type=float, help="at its peak (the system's own)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="another choice of the system: power=3, training.hops=200")  # fmt: skip
     parser.add_argument("--init", type=Path, metavar="RUN", help="start from the weights of another run")
     parser.add_argument("--validate-minutes", type=float, default=6.0, metavar="X",
                         help="between validations (%(default)s)")  # fmt: skip
@@ -347,9 +407,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run `python -m train fit`."""
-    system = preset(options.system)
-    changes = {name: value for name in ("batch", "rate") if (value := getattr(options, name)) is not None}
-    system = dataclasses.replace(system, training=dataclasses.replace(system.training, **changes))
+    named = [(name, getattr(options, name)) for name in ("batch", "learning_rate")]
+    choices = [f"training.{name}={value}" for name, value in named if value is not None]
+    system = changed(preset(options.system), choices + options.set)
     names = (
         "cache",
         "run",

@@ -44,7 +44,7 @@ class TrainingForm(Protocol):
         """All its weights."""
 
     def masks(self, columns: Tensor) -> Tensor:
-        """Masks [T, 2, bins] of columns [T, 2, bins, 2], from a zero state."""
+        """Masks [T, channels, bins] of columns [T, channels, bins, 2], from a zero state."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Checked:
     differences: dict[str, float]
 
 
-def test_columns(spec: ModelSpec, seconds: float = 0.5, seed: int = 7) -> Tensor:
+def check_columns(spec: ModelSpec, seconds: float = 0.5, seed: int = 7) -> Tensor:
     """Columns [T, channels, bins, 2] of something like music: a gliding voice, noise, a rest, a shout.
 
     As long as `seconds`, longer where the model looks far ahead or back: all of its memory is to turn over.
@@ -176,7 +176,7 @@ def _check_causality(what: str, masks_of: Any, columns: Tensor) -> float:
 @torch.no_grad()
 def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
     """Run every check on `program` against the training form `net`; the first failure raises `GateError`."""
-    columns = test_columns(spec)
+    columns = check_columns(spec)
     size, eager = spec.state_size, program
     wanted = net.masks(columns)
     if wanted.shape != columns.shape[:-1]:

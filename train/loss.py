@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from rtsep.dsp.windows import Framing
 from train.stft import analyse, synthesise
@@ -187,11 +188,14 @@ def masked_loss_reference(
     logits: Tensor, target: Target, framing: Framing, synthesis: Tensor, config: LossConfig
 ) -> tuple[Tensor, Tensor]:
     """The plain twin of `masked_loss`."""
-    mask = torch.sigmoid(logits).permute(1, 2, 0, 3)  # [B, 2, T, bins]
+    x = logits.permute(1, 2, 0, 3)  # [B, 2, T, bins]
+    mask = torch.sigmoid(x)
+    # Square roots of mask and 1 - mask by their logarithms: at 0 a root has no finite slope.
+    keep, drop = (torch.exp(0.5 * logsigmoid(side)) for side in (x, -x))
     mix, voice = target.mix[..., :-1], target.voice[..., :-1]
     root = mix.abs().sqrt()
-    of_voice = (root * mask.sqrt() - voice.abs().sqrt()).abs()
-    of_music = (root * (1 - mask).sqrt() - (mix - voice).abs().sqrt()).abs()
+    of_voice = (root * keep - voice.abs().sqrt()).abs()
+    of_music = (root * drop - (mix - voice).abs().sqrt()).abs()
     magnitude = ((of_voice + of_music).mean((1, 2, 3)) * target.scale).mean()
     full = torch.cat([mask, mask[..., -1:]], -1)
     error = synthesise(full * target.mix - target.voice, framing, synthesis)

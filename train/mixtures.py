@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
@@ -26,6 +28,9 @@ class Mixtures(Dataset[Tensor]):
     def __init__(self, cache: Path, system: System, seed: int, rank: int = 0) -> None:
         self._folder, self._system, self._seed, self._rank = cache, system, seed, rank
         self._remixer: Remixer | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_remixer": None}  # it holds the memory map, all of it once pickled
 
     @property
     def remixer(self) -> Remixer:
@@ -71,6 +76,11 @@ class _Steps(Sampler[Draw]):
             step += 1
 
 
+def _deaf(_worker: int) -> None:
+    """Leave Ctrl-C, which the terminal sends to all, to the process that trains: it stops in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def batches(
     mixtures: Mixtures, first: int, share: Callable[[int], float], workers: int, pinned: bool
 ) -> Iterator[Tensor]:
@@ -87,5 +97,6 @@ def batches(
         pin_memory=pinned,
         prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=_deaf,
     )
     return iter(loader)

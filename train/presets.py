@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 from rtsep.errors import ModelError, UsageError, suggest
@@ -41,6 +43,37 @@ def preset(name: str) -> System:
             f"--system {name}: no such preset{suggest(name, PRESETS)}; there are {', '.join(PRESETS)}"
         )
     return PRESETS[name]
+
+
+def changed(system: System, choices: Iterable[str]) -> System:
+    """Return `system` with choices "NAME=VALUE"; "training.NAME=VALUE" for how it is trained.
+
+    Raises `UsageError` for what does not exist or is not of its type.
+    """
+    for choice in choices:
+        name, _, text = choice.partition("=")
+        try:
+            system = _replaced(system, name.strip().split("."), text.strip())
+        except (ValueError, SyntaxError) as error:
+            raise UsageError(f"--set {choice}: {error}") from None
+    return system
+
+
+def _replaced(value: Any, path: list[str], text: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(value)}
+    if path[0] not in fields:
+        raise ValueError(f"no '{path[0]}'{suggest(path[0], fields)}; there are {', '.join(fields)}")
+    old = getattr(value, path[0])
+    if dataclasses.is_dataclass(old) and len(path) > 1:
+        return dataclasses.replace(value, **{path[0]: _replaced(old, path[1:], text)})
+    if dataclasses.is_dataclass(old) or len(path) > 1:
+        raise ValueError("name one of its fields" if dataclasses.is_dataclass(old) else "it has no fields")
+    new = text if isinstance(old, str) else ast.literal_eval(text)
+    if isinstance(old, float) and type(new) is int:
+        new = float(new)
+    if type(new) is not type(old):
+        raise ValueError(f"{new!r} is not of the kind of {old!r}")
+    return dataclasses.replace(value, **{path[0]: new})
 
 
 def to_plain(system: System) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def learning_rate(progress: float, step: int, training: Training) -> float:
         shape = 1.0
     else:
         raise UsageError(f"schedule '{training.schedule}' is none of {', '.join(SCHEDULES)}")
-    return training.rate * min(1.0, (step + 1) / training.warmup_steps) * shape
+    return training.learning_rate * min(1.0, (step + 1) / training.warmup_steps) * shape
 
 
 def true_share(progress: float, training: Training) -> float:

@@ -29,7 +29,7 @@ class Training:
     batch: int = 3  # mixtures a step, each process
     hops: int = 516  # of each mixture, after the first whole frame
     optimiser: str = "adamw"  # or "adam"
-    rate: float = 2e-3  # learning rate at its peak
+    learning_rate: float = 2e-3  # at its peak
     schedule: str = "cosine"  # or "cyclic" (triangles), "constant"
     warmup_steps: int = 100
     weight_decay: float = 0.01

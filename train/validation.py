@@ -1,4 +1,7 @@
-"""What a net scores on the validation songs while it trains: whole clips, from a zero state, as played."""
+"""What a net scores on the validation songs while it trains: from a zero state, by the played form.
+
+What lies above the band of a system with a lower rate counts as music here, whatever its `band_above`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from train.system import Net, Program, System
 
 FULL_BAND_HZ = 15000.0
 """Songs that hold nothing above would be scored on what nobody recorded."""
+
+SONG_SECONDS = 30
+"""From the middle of each validation song: a whole one takes gigabytes and says little more."""
 
 MUSIC_SECONDS = 10
 """Of each voiceless validation piece."""
@@ -53,8 +59,10 @@ def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
     voices, musics, errors, leaks = [], [], [], []
     songs = [song for song in cache.select("valid", "stems", "pair") if song.band_hz > FULL_BAND_HZ]
     for song in songs:
-        voice = cache.read(song, "vocals")[:, : song.frames]
-        parts = [cache.read(song, name)[:, : song.frames] for name in song.stems if name != "vocals"]
+        frames = min(song.frames, SONG_SECONDS * RATE)
+        start = (song.frames - frames) // 2
+        voice = cache.read(song, "vocals", start, frames)
+        parts = [cache.read(song, name, start, frames) for name in song.stems if name != "vocals"]
         music = np.sum(parts, 0)
         found = separate(program, system, voice + music)
         voices.append(_median(frame_sdr(voice, found, RATE)))

@@ -13,7 +13,7 @@ from train.system import Training
 
 SMALL = ColumnDense(
     n_fft=64, window=37, filters=(6, 5, 7, 4), hidden=24, stride=4,
-    training=Training(batch=2, hops=47, optimiser="adam", rate=3e-3),
+    training=Training(batch=2, hops=47, optimiser="adam", learning_rate=3e-3),
 )  # fmt: skip
 
 

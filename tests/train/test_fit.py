@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from train import presets
 from train.cache import RATE
 from train.evaluate import separate as played
 from train.export import export
-from train.fit import fit
+from train.fit import fit, settle
 from train.licences import licence_of
 from train.mixtures import Mixtures, at_rate, batches
+from train.nets.unet import UNet
 from train.remix import Remixer
 from train.schedule import CYCLES, learning_rate, true_share
 from train.system import Training
@@ -72,6 +74,64 @@ def test_stopped_run_goes_on_as_if_nothing_had_happened(config, tmp_path, monkey
     _assert_same(whole.average, resumed.average)
 
 
+def test_run_with_batch_norm_and_dropout_goes_on_the_same(config, tmp_path, monkeypatch):
+    unet = UNet(bins=64, columns=32, width=2, levels=4, training=Training(batch=2, hops=63, warmup_steps=2))
+    config = dataclasses.replace(config, system=unet, steps=3)
+    whole = fit(config)
+    stopped = dataclasses.replace(config, run=tmp_path / "stopped")
+    batch = Remixer.batch
+
+    def interrupted(self, seed, size, share):
+        if seed == (config.seed, 0, 1):
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch(self, seed, size, share)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Remixer, "batch", interrupted)
+        assert fit(stopped).step == 2
+    resumed = fit(stopped)
+    _assert_same(whole.net, resumed.net)
+    _assert_same(whole.average, resumed.average)
+
+
+def test_averaged_weights_get_statistics_of_their_own():
+    unet = UNet(bins=64, columns=32, width=2, levels=4, bfloat16=False)
+    torch.manual_seed(0)
+    net = unet.net()
+    average = {name: value.clone() for name, value in net.state_dict().items()}
+    waves = [torch.randn(2, 2, 2, unet.framing.n_fft + 63 * unet.framing.hop) for _ in range(3)]
+    settle(average, unet, torch.device("cpu"), iter(waves))
+    wanted = []
+    handle = net.encoder[0][1].register_forward_pre_hook(
+        lambda _, inputs: wanted.append(inputs[0].mean((0, 2, 3)))
+    )
+    with torch.no_grad():
+        for batch in waves:
+            unet.loss(net.eval(), batch)
+    handle.remove()
+    torch.testing.assert_close(average["encoder.0.1.running_mean"], torch.stack(wanted).mean(0))
+    for name, value in net.named_parameters():
+        assert torch.equal(average[name], value), "weights stay as they were"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"threads": 0}, {"workers": -1}, {"steps": 0}, {"minutes": 0}, {"seed": -1}, {"device": "gpu"}]
+)
+def test_choices_that_cannot_be_are_refused(config, wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        dataclasses.replace(config, **wrong)
+
+
+def test_choices_of_a_system_by_name():
+    system = presets.changed(SYSTEM, ["layers=3", "training.learning_rate=1", "training.schedule=cyclic"])
+    assert system.layers == 3 and system.training.schedule == "cyclic"
+    assert system.training.learning_rate == 1.0 and system.dim == SYSTEM.dim
+    assert presets.changed(SYSTEM, ["training.recipe.mono=0.5"]).training.recipe.mono == 0.5
+    for wrong in ("layer=3", "layers=2.5", "layers=x", "training=1", "training.hop=3", "dim.x=1", "layers"):
+        with pytest.raises(UsageError, match="--set " + wrong):
+            presets.changed(SYSTEM, [wrong])
+
+
 def test_new_run_starts_from_another_ones_weights(config, tmp_path):
     first = fit(config)
     again = fit(dataclasses.replace(config, run=tmp_path / "b", init=config.run, steps=1, seed=9))
@@ -84,7 +144,7 @@ def test_new_run_starts_from_another_ones_weights(config, tmp_path):
 
 def test_run_of_other_options_is_not_continued(config):
     fit(dataclasses.replace(config, steps=1))
-    other = dataclasses.replace(SYSTEM, training=dataclasses.replace(SYSTEM.training, rate=1e-4))
+    other = dataclasses.replace(SYSTEM, training=dataclasses.replace(SYSTEM.training, learning_rate=1e-4))
     with pytest.raises(ModelError, match="other options"):
         fit(dataclasses.replace(config, system=other))
 
@@ -106,7 +166,7 @@ def test_replicas_under_torchrun_average_their_gradients(config, tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(script), str(config.cache), str(config.run), "0"]
+    command += [str(script), str(config.cache), str(config.run), "1"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -134,7 +194,10 @@ def test_replicas_under_torchrun_average_their_gradients(config, tmp_path):
 def test_drawing_ahead_in_other_processes_changes_nothing(config):
     mixtures = Mixtures(config.cache, SYSTEM, 3)
     alone = batches(mixtures, 5, lambda step: 0.5, workers=0, pinned=False)
-    ahead = batches(Mixtures(config.cache, SYSTEM, 3), 5, lambda step: 0.5, workers=1, pinned=False)
+    opened = Mixtures(config.cache, SYSTEM, 3)
+    opened.batch(0, 1, 0.5)
+    assert len(pickle.dumps(opened)) < 10_000, "the memory map does not travel"
+    ahead = batches(opened, 5, lambda step: 0.5, workers=1, pinned=False)
     for _ in range(3):
         assert torch.equal(next(alone), next(ahead))
 
@@ -150,7 +213,7 @@ def test_mixtures_at_another_rate_keep_their_pitch():
 
 
 def test_schedules():
-    training = Training(rate=1.0, warmup_steps=10)
+    training = Training(learning_rate=1.0, warmup_steps=10)
     assert learning_rate(0, 0, training) == 0.1 and learning_rate(0, 50, training) == 1
     assert learning_rate(1, 99, training) == pytest.approx(0.01)
     cyclic = dataclasses.replace(training, schedule="cyclic")

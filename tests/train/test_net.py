@@ -44,6 +44,22 @@ def test_loss_is_its_twin_forward_and_backward(framing):
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
 
 
+def test_loss_has_a_slope_where_a_mask_is_all_or_nothing():
+    config = LossConfig(segment_hops=8)
+    analysis, synthesis = windows(FRAMING)
+    waves = torch.randn(1, 2, 2, FRAMING.n_fft + 20 * FRAMING.hop)
+    target = target_of(waves, FRAMING, analysis, config)
+    shape = (target.mix.shape[-2], 1, 2, FRAMING.bins - 1)
+    for level in (17.0, -17.0, 110.0, -110.0):
+        slopes = []
+        for loss in (masked_loss, masked_loss_reference):
+            logits = torch.full(shape, level, requires_grad=True)
+            loss(logits, target, FRAMING, synthesis, config)[0].backward()
+            slopes.append(logits.grad)
+        assert torch.isfinite(slopes[0]).all() and torch.isfinite(slopes[1]).all()
+        torch.testing.assert_close(slopes[0], slopes[1], atol=1e-5, rtol=1e-3)
+
+
 def test_loss_stops_paying_for_easy_silence():
     config = LossConfig(segment_hops=8)
     analysis, synthesis = windows(FRAMING)
