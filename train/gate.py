@@ -15,14 +15,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from rtsep.errors import ModelError
 from rtsep.model.contract import ModelSpec
 from rtsep.model.loader import Stepper
 from rtsep.separator import Separator
 from train.stft import mid_side, played_columns, windows
-from train.system import Program
+from train.system import Program, count_macs
 
 FORM_TOLERANCE = 1e-4
 """Between the training form and the played one: other orders of summation, float32."""
@@ -112,18 +111,6 @@ def measured_latency(spec: ModelSpec) -> int:
     if not np.allclose(played[:, lag : lag + frames], noise, atol=1e-4):
         raise GateError("the framing of the spec does not give back the signal")
     return lag
-
-
-def count_macs(program: nn.Module, column: Tensor, state_size: int, steps: int = 1) -> int:
-    """Multiply-accumulates a step, as torch counts its matrix products.
-
-    The mean over `steps`: a program that works by patches does so once in a look-ahead.
-    """
-    state = torch.zeros(state_size)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        for _ in range(steps):
-            program.step(column, state)
-    return int(counter.get_total_flops()) // (2 * steps)
 
 
 def script(program: nn.Module) -> bytes:

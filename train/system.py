@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from rtsep.dsp.windows import Framing
 from rtsep.model.contract import ModelSpec
@@ -139,8 +140,6 @@ class System(abc.ABC):
 
     def spec(self, net: Net, program: nn.Module, name: str, **more: Any) -> ModelSpec:
         """Describe a model; `more` are further entries of the spec."""
-        from train.gate import count_macs
-
         framing = self.framing
         column = torch.zeros(self.channels, framing.bins, 2)
         size = int(program.state_size)  # type: ignore[arg-type]
@@ -158,3 +157,15 @@ class System(abc.ABC):
             "state_size": size,
         }
         return ModelSpec(name=name, **(entries | more))
+
+
+def count_macs(program: nn.Module, column: Tensor, state_size: int, steps: int = 1) -> int:
+    """Multiply-accumulates a step, as torch counts its matrix products.
+
+    The mean over `steps`: a program that works by patches does so once in a look-ahead.
+    """
+    state = torch.zeros(state_size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        for _ in range(steps):
+            program.step(column, state)
+    return int(counter.get_total_flops()) // (2 * steps)

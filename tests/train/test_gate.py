@@ -56,9 +56,18 @@ class Leaks(CausalProgram):
 
     @torch.jit.export
     def step(self, column, state):
-        mask = torch.clamp(self.encoder_bias.sum() * 0 + self.memory.mean() + column[..., 0].sigmoid(), 0, 1)
-        self.memory.copy_(self.memory * 0.5 + column.mean())
+        mask = torch.clamp(self.memory.mean() + column[..., 0].sigmoid(), 0, 1)
+        self.memory.copy_(self.memory * 0.5 + 0.1 * column.mean())
         return mask
+
+    @torch.jit.export
+    def offline(self, columns):
+        masks: list[torch.Tensor] = []
+        memory = torch.zeros(())
+        for t in range(columns.shape[0]):
+            masks.append(torch.clamp(memory + columns[t, ..., 0].sigmoid(), 0, 1))
+            memory = memory * 0.5 + 0.1 * columns[t].mean()
+        return torch.stack(masks)
 
 
 class LeakingNet(CausalNet):
@@ -66,7 +75,7 @@ class LeakingNet(CausalNet):
         masks, memory = [], torch.zeros(())
         for column in columns:
             masks.append(torch.clamp(memory + column[..., 0].sigmoid(), 0, 1))
-            memory = memory * 0.5 + column.mean()
+            memory = memory * 0.5 + 0.1 * column.mean()
         return torch.stack(masks)
 
 
@@ -106,7 +115,7 @@ def test_refuses_memory_outside_the_state(net, tmp_path):
     leaking.load_state_dict(net.state_dict())
     program = Leaks(leaking).eval()
     spec = dataclasses.replace(SYSTEM.spec(net, CausalProgram(net).eval(), "x"), macs_per_hop=0)
-    _refused(leaking, program, spec, tmp_path / "m.pt", "masks differ|cannot be scripted|two streams")
+    _refused(leaking, program, spec, tmp_path / "m.pt", "two streams")
 
 
 def test_refuses_masks_beyond_one(net, tmp_path):
