@@ -73,6 +73,11 @@ class AudioCache:
             raise InputFileError(f"{folder}: no training cache ({error}); {todo}") from None
         if raw.get("version") != INDEX_VERSION:
             raise InputFileError(f"{folder}: a cache of another version; run 'python -m train prepare' again")
+        if raw.get("values", self._audio.size) != self._audio.size:  # caches of old do not say it
+            raise InputFileError(
+                f"{folder}: {INDEX} is not of this {AUDIO}, or that is cut off; "
+                "run 'python -m train prepare' again"
+            )
         self.songs = [song_from_json(entry) for entry in raw["songs"]]
 
     def select(self, split: str, *kinds: str) -> list[Song]:
@@ -80,11 +85,15 @@ class AudioCache:
         return [s for s in self.songs if s.split == split and (not kinds or s.kind in kinds)]
 
     def read(self, song: Song, stem: str, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
-        """Return [2, frames] in -1..1; mono is doubled, what lies beyond the end is silence."""
+        """Return [2, frames] in -1..1 from `start` on, which may be negative.
+
+        Mono is doubled; what lies before the beginning or beyond the end is silence.
+        """
         wanted = song.stems[stem].frames - start if frames is None else frames
-        values = self.stored(song, stem)[start : start + wanted]
+        values = self.stored(song, stem)[max(0, start) : max(0, start + wanted)]
+        before = max(0, -start)
         out = np.zeros((2, wanted), np.float32)
-        out[:, : len(values)] = values.T.astype(np.float32) / 32768.0
+        out[:, before : before + len(values)] = values.T.astype(np.float32) / 32768.0
         return out
 
     def stored(self, song: Song, stem: str) -> NDArray[np.int16]:

@@ -154,6 +154,10 @@ def compact(
     """
     if hours is not None and hours <= 0:
         raise UsageError(f"--hours {hours:g}: more than 0 is accepted")
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: 1 and more are accepted")
+    if piece_mib < 1:
+        raise UsageError(f"--piece-mib {piece_mib}: 1 and more are accepted")
     if (out / INDEX).exists():
         raise OutputError(f"{out}: holds pieces already; name another folder or remove them")
     source = AudioCache(cache)

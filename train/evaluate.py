@@ -34,15 +34,15 @@ from rtsep.model.loader import load_model
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.separator import Separator
 from train.cache import RATE
-from train.metrics import BSS_METRICS, bss_eval, level_db, over_frames, si_sdr
+from train.effects import Wave
+from train.metrics import BSS_METRICS, BssEval, level_db, over_frames, si_sdr
 from train.oracle import MASKS, Oracle
 from train.peers import Peer, latency_ms, load_peer
 from train.scores import MODEL, TARGETS, plot_scores, print_scores, summarise, write_scores
-from train.tracks import Stems, Track, Wave, find_tracks, read_track, select_tracks
+from train.tracks import Stems, Track, find_tracks, read_track, select_tracks
 
 BLOCK = 4096  # frames handed over at a time; the result does not depend on it
 REFERENCES = ("mixture", "oracle")
-DEFAULT_DATA = Path("../shared/data/musdb18-7/test")
 
 
 class Player(Protocol):
@@ -101,7 +101,7 @@ def as_live() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Scoring:
     """What to score on every track; goes to each worker."""
 
     model: Path
@@ -119,12 +119,12 @@ class Skipped:
 
 
 class Scorer:
-    """Loads once what a plan names, then scores track by track."""
+    """Loads once what is to be scored, then scores track by track."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._model = load_model(plan.model, plan.device)
-        self.peers: dict[str, Peer] = {name: load_peer(name, plan.device) for name in plan.peers}
+    def __init__(self, scoring: Scoring) -> None:
+        self._scoring = scoring
+        self._model = load_model(scoring.model, scoring.device)
+        self.peers: dict[str, Peer] = {name: load_peer(name, scoring.device) for name in scoring.peers}
         with as_live():
             separate(self._model, np.zeros((2, BLOCK), np.float32))  # compiles the path, untimed
 
@@ -155,16 +155,17 @@ class Scorer:
             "scores": {},
             "frames": {},
         }
+        bss = BssEval(track.stems, RATE)
         for system, stems in self._systems(track, found):
-            row["scores"][system], row["frames"][system] = score_stems(track.stems, stems)
+            row["scores"][system], row["frames"][system] = score_stems(track.stems, stems, bss)
         return row
 
     def _systems(self, track: Track, found: Stems) -> Iterator[tuple[str, Stems]]:
         assert track.stems is not None
         yield MODEL, found
-        if "mixture" in self._plan.references:
+        if "mixture" in self._scoring.references:
             yield "mixture", (track.mix, track.mix)
-        if "oracle" in self._plan.references:
+        if "oracle" in self._scoring.references:
             for mask in MASKS:
                 yield f"oracle_{mask}", separate(Oracle(self._model.spec, track.stems, RATE, mask), track.mix)
         for name, peer in self.peers.items():
@@ -172,10 +173,13 @@ class Scorer:
 
 
 def score_stems(
-    references: Stems, estimates: Stems
+    references: Stems, estimates: Stems, bss: BssEval | None = None
 ) -> tuple[dict[str, dict[str, float]], dict[str, list[float]]]:
-    """Each target's figures over a whole track, and its SDR in each frame of 1 s (nan: silence)."""
-    values = bss_eval(references, estimates, RATE)
+    """Each target's figures over a whole track, and its SDR in each frame of 1 s (nan: silence).
+
+    `bss`: of these references, where several estimates are scored against them.
+    """
+    values = (bss or BssEval(references, RATE)).score(estimates)
     scores = {
         target: {metric: over_frames(values[metric][i]) for metric in BSS_METRICS}
         | {"si_sdr": si_sdr(references[i], estimates[i])}
@@ -187,8 +191,8 @@ def score_stems(
 _in_worker: list[Scorer] = []  # of this process, where it is a worker
 
 
-def _start_worker(plan: Plan) -> None:
-    _in_worker.append(Scorer(plan))
+def _start_worker(scoring: Scoring) -> None:
+    _in_worker.append(Scorer(scoring))
 
 
 def _score_in_worker(path: Path) -> dict[str, Any] | Skipped:
@@ -208,14 +212,16 @@ def _one_thread_each() -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _score_all(scorer: Scorer, plan: Plan, paths: list[Path], workers: int) -> list[dict[str, Any] | Skipped]:
+def _score_all(
+    scorer: Scorer, scoring: Scoring, paths: list[Path], workers: int
+) -> list[dict[str, Any] | Skipped]:
     bar = tqdm(total=len(paths), unit="track", desc="score")
     results = []
     with bar, contextlib.ExitStack() as stack:
         if workers > 1 and len(paths) > 1:
             stack.enter_context(_one_thread_each())
             context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-            pool = ProcessPoolExecutor(workers, context, _start_worker, (plan,))
+            pool = ProcessPoolExecutor(workers, context, _start_worker, (scoring,))
             scored: Iterator[dict[str, Any] | Skipped] = stack.enter_context(pool).map(
                 _score_in_worker, paths
             )
@@ -253,9 +259,9 @@ def evaluate(
     paths = find_tracks([data] if isinstance(data, Path) else data)
     if tracks:
         paths = select_tracks(paths, tracks)
-    plan = Plan(model, tuple(references), tuple(peers), device)
-    scorer = Scorer(plan)  # before any worker: a fault of the model or a peer is one clear line
-    results = _score_all(scorer, plan, paths, workers)
+    scoring = Scoring(model, tuple(references), tuple(peers), device)
+    scorer = Scorer(scoring)  # before any worker: a fault of the model or a peer is one clear line
+    results = _score_all(scorer, scoring, paths, workers)
     rows = [result for result in results if not isinstance(result, Skipped)]
     skipped = [result for result in results if isinstance(result, Skipped)]
     if not rows:
@@ -357,9 +363,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--model", type=Path, required=True, metavar="FILE")
     parser.add_argument(
-        "--data", type=Path, action="append", metavar="PATH",
+        "--data", type=Path, action="append", required=True, metavar="PATH",
         help="MUSDB18(-HQ) or DSD100, a folder of .stem.mp4 files or of folders of stems, or one of these; "
-             f"may be given again ({DEFAULT_DATA})",
+             "may be given again",
     )  # fmt: skip
     parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
     parser.add_argument("--references", type=names_of, default=REFERENCES, metavar="NAME,...",
@@ -375,7 +381,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     evaluate(
         options.model,
-        options.data or [DEFAULT_DATA],
+        options.data,
         options.json,
         options.workers,
         references=options.references,

@@ -210,9 +210,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        default=Path("../shared/data"),
+        required=True,
         metavar="DIR",
-        help=f"with {LISTED}, or such a table (%(default)s)",
+        help=f"with {LISTED}, or such a table",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder a package")
     parser.add_argument(

@@ -274,7 +274,9 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         )
     if finished(state, config):
         return state
-    state.data, state.machine = data_of(cache), _machine(config, place)
+    # What was heard before stays in the card, though it may be gone from the cache.
+    state.data = tuple(sorted({*state.data, *data_of(cache)}))
+    state.machine = _machine(config, place)
     if place.leads:
         _describe(config, state, place)
 

@@ -7,8 +7,14 @@ from collections.abc import Iterable
 
 from train.cache import RATE, AudioCache
 
-FREE = re.compile(r"CC0|CC BY( \d|-SA \d|$)|public-domain|GPL|per Debian package|free (for any|incl)")
+FREE = re.compile(r"CC0|CC BY( \d|-SA( \d|$)|$)|public[ -]domain|GPL|per Debian package|free (for any|incl)")
 """Licences under which anyone may use a recording for anything; every other one restricts the model."""
+
+SHARE_ALIKE = re.compile(r"CC BY-SA|GPL|per Debian package")
+"""Free ones that ask for the same terms in turn; a package's own file says which it has."""
+
+_RESEARCH = re.compile(r"\bNC\b|non-?commercial|academic|research|educational|Restricted", re.IGNORECASE)
+_UNKNOWN = re.compile(r"unknown|no licence")
 
 
 def data_of(cache: AudioCache) -> tuple[str, ...]:
@@ -23,13 +29,25 @@ def data_of(cache: AudioCache) -> tuple[str, ...]:
 
 
 def licence_of(data: Iterable[str]) -> str:
-    """The licence of a model trained on these sets, in a sentence."""
-    licences = [line.partition(" min, ")[2] for line in data]
+    """The licence of a model trained on these sets, in a sentence that names what restricts it."""
+    licences = sorted({line.partition(" min, ")[2] for line in data})
     if not licences:
         return ""
-    if not all(FREE.match(licence) for licence in licences):
-        return (
-            "research and non-commercial use only: trained on material under CC BY-NC-SA "
-            "and on material for academic purposes"
-        )
-    return "free to use in anything: trained on CC0, CC BY and freely licensed material alone"
+    unfree = [licence for licence in licences if not _is_free(licence)]
+    stated = [licence for licence in unfree if _RESEARCH.search(licence) or not _UNKNOWN.match(licence)]
+    silent = "no licence is stated for a part of the data: whoever owns it decides"
+    also = f"; {silent}" if len(stated) < len(unfree) else ""
+    if any(_RESEARCH.search(licence) for licence in stated):
+        return f"research and non-commercial use only: trained on material under {'; '.join(stated)}{also}"
+    if stated:
+        return f"restricted by its data: {'; '.join(stated)}{also}"
+    if unfree:
+        return "the data states no licence: whoever owns it decides"
+    under = "; ".join(licences)
+    if any(SHARE_ALIKE.search(licence) for licence in licences):
+        return f"free to use, under the same terms where its data asks for that (share-alike): {under}"
+    return f"free to use in anything: trained on freely licensed material alone ({under})"
+
+
+def _is_free(licence: str) -> bool:
+    return all(FREE.match(part) for part in licence.split(" and ")) and not _RESEARCH.search(licence)

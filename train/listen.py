@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,30 +12,25 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import stft
 from tqdm import tqdm
 
 from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError, UsageError
-from rtsep.model.contract import ModelSpec
 from rtsep.model.loader import Stepper, load_model
 from rtsep.model.package import read_package
-from rtsep.pipeline import model_rate_for
 from train.cache import RATE
-from train.evaluate import DEFAULT_DATA, as_live, card, names_of, score_stems, separate
+from train.effects import Wave
+from train.evaluate import as_live, card, names_of, score_stems, separate
 from train.page import Excerpt, Lane, page
+from train.pictures import RANGE_DB, Picture, mask_picture, paint, sound_picture
 from train.readers.base import is_audio
-from train.tracks import Track, Wave, find_tracks, is_stems, read_song, select_tracks
+from train.tracks import Track, find_tracks, is_stems, read_song, select_tracks
 
 SECONDS = 30.0
 MOST = 12
 
 LEAD_IN_S = 5.0
 """Played before an excerpt and not kept: a model that has just begun knows little."""
-
-LOW_HZ, HIGH_HZ, RANGE_DB = 60.0, 16000.0, 80.0
-WIDTH, HEIGHT = 1000, 160  # of a picture, in pixels
-PICTURE_FFT = 4096
 
 
 class Watched:
@@ -66,7 +61,7 @@ class Heard:
     vocals: Wave
     instrumental: Wave
     reference: tuple[Wave, Wave] | None
-    mask: NDArray[np.float32]  # [HEIGHT, WIDTH], nan where the model hears nothing
+    mask: Picture  # nan where the model hears nothing
 
 
 def listen(
@@ -114,7 +109,7 @@ def listen(
         line.replace(str(path.parent) + "/", "") for line in skipped for path in paths if str(path) in line
     ]
     target = out / "index.html"
-    target.write_text(page(card(package), excerpts, named, (LOW_HZ, HIGH_HZ, RANGE_DB)), encoding="utf-8")
+    target.write_text(page(card(package), excerpts, named), encoding="utf-8")
     print(f"{target}: {len(excerpts)} tracks, {len(skipped)} skipped; open it in a browser")
     return target
 
@@ -170,56 +165,6 @@ def loudest(wave: Wave, frames: int) -> int:
     return int(starts[np.argmax(sums[starts + frames] - sums[starts])])
 
 
-def frequencies() -> NDArray[np.float64]:
-    """Frequency in Hz of each row of a picture, highest first."""
-    return np.geomspace(HIGH_HZ, LOW_HZ, HEIGHT)
-
-
-def sound_picture(wave: Wave) -> NDArray[np.float32]:
-    """Level [HEIGHT, WIDTH] in dB, over logarithmic frequency and time, of [2, n]; 0 is a full-scale sine."""
-    hop = max(1, -(-wave.shape[1] // WIDTH))
-    size = max(PICTURE_FFT, hop)
-    _, _, columns = stft(wave, RATE, nperseg=size, noverlap=size - hop, padded=True)  # scaled to amplitude
-    power = np.square(np.abs(columns)).mean(0) * 4
-    level = 10 * np.log10(power + 1e-12)
-    bins = np.fft.rfftfreq(size, 1 / RATE)
-    rows = _rows(level, bins, np.max)
-    at = np.linspace(0, rows.shape[1] - 1, WIDTH).round().astype(int)
-    return rows[:, at].astype(np.float32)
-
-
-def mask_picture(
-    masks: NDArray[np.float16], spec: ModelSpec, start_s: float, seconds: float
-) -> NDArray[np.float32]:
-    """Mask [HEIGHT, WIDTH] of `masks` [steps, bins], from `start_s` on; nan above what the model hears."""
-    rate = model_rate_for(spec, RATE)
-    edges = start_s + np.linspace(0, seconds, WIDTH + 1)
-    # The block that column c completes is centred half a synthesis window before its newest sample.
-    steps = edges * rate / spec.hop + spec.synthesis / (2 * spec.hop) - 1 + spec.lookahead_hops
-    first = np.clip(np.floor(steps[:-1]).astype(int), 0, len(masks) - 1)
-    last = np.clip(np.ceil(steps[1:]).astype(int), first + 1, max(len(masks), 1))
-    columns = [masks[a:b].astype(np.float32).mean(0) for a, b in zip(first, last, strict=True)]
-    picture = _rows(np.stack(columns, 1), np.arange(spec.bins) * rate / spec.n_fft, np.mean)
-    picture[frequencies() > rate / 2] = np.nan
-    return picture
-
-
-def _rows(
-    values: NDArray[np.floating], hertz: NDArray[np.floating], how: Callable[..., NDArray[np.floating]]
-) -> NDArray[np.float32]:
-    # Bins [bins, T] at these frequencies to rows [HEIGHT, T]: a row takes in all bins that lie nearest to it,
-    # lest a thin tone fall between two rows; where bins are further apart than rows, it lies between two.
-    centres = frequencies()
-    step = (HIGH_HZ / LOW_HZ) ** (0.5 / (HEIGHT - 1))
-    low, high = np.searchsorted(hertz, centres / step), np.searchsorted(hertz, centres * step)
-    place = np.interp(centres, hertz, np.arange(len(hertz)))
-    below = np.minimum(place.astype(int), len(hertz) - 2)
-    part = (place - below)[:, None]
-    between = (1 - part) * values[below] + part * values[below + 1]
-    rows = [how(values[a:b], axis=0) if b > a else row for a, b, row in zip(low, high, between, strict=True)]
-    return np.stack(rows).astype(np.float32)
-
-
 def _write(track: Track, heard: Heard, out: Path, name: str) -> Excerpt:
     sounds = {"mixture": heard.mix, "vocals": heard.vocals, "instrumental": heard.instrumental}
     if heard.reference:
@@ -238,11 +183,11 @@ def _write(track: Track, heard: Heard, out: Path, name: str) -> Excerpt:
     for kind, wave in sounds.items():
         sound = write_sound(out / "sounds" / f"{name}-{kind}", wave * gain)
         picture = out / "pictures" / f"{name}-{kind}.png"
-        _paint(picture, pictures[kind], top - RANGE_DB, top, "magma")
+        paint(picture, pictures[kind], top - RANGE_DB, top, "magma")
         title, note = titles[kind]
         lanes.append(Lane(title, f"pictures/{picture.name}", f"sounds/{sound.name}", note))
     picture = out / "pictures" / f"{name}-mask.png"
-    _paint(picture, heard.mask, 0.0, 1.0, "cividis")
+    paint(picture, heard.mask, 0.0, 1.0, "cividis")
     lanes.append(Lane("Mask", f"pictures/{picture.name}", None, "share of each frequency taken for voice"))
     scores: dict[str, dict[str, float]] = {}
     if heard.reference:
@@ -266,15 +211,6 @@ def write_sound(stem: Path, wave: Wave) -> Path:
     return path
 
 
-def _paint(path: Path, values: NDArray[np.float32], low: float, high: float, colours: str) -> None:
-    from matplotlib import colormaps
-    from matplotlib.image import imsave
-
-    shades = colormaps[colours]((values - low) / (high - low))  # [HEIGHT, WIDTH, 4]; beyond 0..1: the ends
-    shades[np.isnan(values)] = (0.5, 0.5, 0.5, 1.0)
-    imsave(path, np.ascontiguousarray(shades[..., :3]))
-
-
 def _file_name(name: str, number: int) -> str:
     # Numbered: two names may come to the same letters.
     return f"{number + 1:02d}-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
@@ -284,9 +220,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--model", type=Path, required=True, metavar="FILE")
     parser.add_argument(
-        "--data", type=Path, nargs="+", action="extend", metavar="PATH",
-        help="stems or recordings: data sets, folders, files, as many as you like "
-             f"({DEFAULT_DATA})",
+        "--data", type=Path, nargs="+", action="extend", required=True, metavar="PATH",
+        help="stems or recordings: data sets, folders, files, as many as you like",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for index.html")
     parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
@@ -299,7 +234,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     listen(
         options.model,
-        options.data or [DEFAULT_DATA],
+        options.data,
         options.out,
         tracks=options.tracks,
         seconds=options.seconds,

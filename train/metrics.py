@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
+from scipy.linalg import LinAlgWarning, lu_factor, lu_solve, toeplitz
 
-Wave = NDArray[np.float32]
+from train.effects import Wave
 
 BSS_METRICS = ("sdr", "isr", "sir", "sar")
 """To distortion, to image (spatial or filtering errors), to interference, to artefacts."""
+
+TAPS = 512  # of a distortion filter, museval's default
+_BLOCK = 1 << 16  # samples transformed at a time
 
 
 def _energies(wave: Wave, window: int) -> NDArray[np.float64]:
@@ -45,25 +51,96 @@ def level_db(wave: Wave, against: Wave) -> float:
     return float(10 * np.log10((own + 1e-12 * other + 1e-12) / (other + 1e-12)))
 
 
-def bss_eval(
-    references: tuple[Wave, ...], estimates: tuple[Wave, ...], window: int
-) -> dict[str, NDArray[np.float64]]:
-    """BSS Eval v4 by museval: each of BSS_METRICS as [targets, frames] in dB, of frames of `window` samples.
+class BssEval:
+    """BSS Eval v4 by museval against one set of references, for any number of estimates.
 
     One distortion filter of 512 taps for the whole recording, as the SiSEC campaigns have it (F.-R. Stöter et
-    al., "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018). A frame in which any reference or
-    estimate is silent is nan throughout; so is a recording that holds a silent one, which museval refuses.
-    """
-    import museval
+    al., "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018).
 
-    true, found = (np.stack([wave.T for wave in waves]) for waves in (references, estimates))
-    if any((waves.sum(2) == 0).all(1).any() for waves in (true, found)):
-        frames = max(1, true.shape[1] // window)
-        return {metric: np.full((len(true), frames), np.nan) for metric in BSS_METRICS}
+    museval takes the spectrum of a whole recording for the filters: 5 GB for a song of three minutes, and all
+    of it again for each estimate. Here the same correlations are summed up block by block, and the equations
+    of the references factored once; decomposition and ratios are museval's own.
+    """
+
+    def __init__(self, references: tuple[Wave, ...], window: int) -> None:
+        """References [channels, n]; figures will be of frames of `window` samples."""
+        self._true = np.stack(references)  # [targets, channels, n]
+        self._window = window
+
+    def score(self, estimates: tuple[Wave, ...]) -> dict[str, NDArray[np.float64]]:
+        """Each of BSS_METRICS as [targets, frames] in dB.
+
+        A frame in which any reference or estimate is silent is nan throughout; so is a recording that holds
+        a silent one, which museval refuses.
+        """
+        from museval import metrics
+
+        true, found = self._true, np.stack(estimates)
+        targets, _, length = true.shape
+        frames = max(1, length // self._window)
+        values = np.full((len(BSS_METRICS), targets, frames), np.nan)
+        if not any(metrics._any_source_silent(waves.swapaxes(1, 2)) for waves in (true, found)):
+            shared, own = self._filters(found)
+            for t in range(frames):
+                here = slice(t * self._window, (t + 1) * self._window)
+                true_t, found_t = (waves[..., here].swapaxes(1, 2) for waves in (true, found))
+                if metrics._any_source_silent(true_t) or metrics._any_source_silent(found_t):
+                    continue
+                for j in range(targets):
+                    parts = metrics._bss_decomp_mtifilt(true_t, found_t[j], j, shared[j], own[j])
+                    values[:, j, t] = metrics._bss_crit(*parts, bsseval_sources_version=False)
+        return dict(zip(BSS_METRICS, values, strict=True))
+
+    @cached_property
+    def _equations(self) -> list[tuple[NDArray[np.float64], NDArray[np.int32]]]:
+        # Factors of the Gram matrix of all references and their delays, then of each reference's own.
+        inputs = self._true.reshape(-1, self._true.shape[2])
+        sums = correlations(inputs, inputs, TAPS)
+        back = sums[..., TAPS - 1 :: -1]  # lags 0, -1, ...
+        count = range(len(inputs))
+        gram = np.block([[toeplitz(back[a, b], sums[a, b, TAPS - 1 :]) for b in count] for a in count])
+        size = len(gram) // len(self._true)
+        own = [slice(start, start + size) for start in range(0, len(gram), size)]
+        return [_factors(gram), *(_factors(gram[mine, mine]) for mine in own)]
+
+    def _filters(self, found: Wave) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        # Of each estimate the least-squares filters from all references [targets, targets, channels, taps,
+        # channels], and from its own one [targets, channels, taps, channels]: museval's `C` and `Cj`.
+        targets, channels, length = self._true.shape
+        outputs = targets * channels
+        sums = correlations(self._true.reshape(outputs, length), found.reshape(outputs, length), TAPS)
+        cross = (
+            sums[..., TAPS - 1 :: -1].swapaxes(1, 2).reshape(-1, outputs)
+        )  # [references and delays, outputs]
+        every, *each = self._equations
+        shared = lu_solve(every, cross).reshape(targets, channels, TAPS, targets, channels)
+        own = [
+            lu_solve(each[j], cross.reshape(targets, -1, targets, channels)[j, :, j]) for j in range(targets)
+        ]
+        return np.moveaxis(shared, 3, 0), np.stack(own).reshape(targets, channels, TAPS, channels)
+
+
+def correlations(first: Wave, second: Wave, lags: int) -> NDArray[np.float64]:
+    """Sums over n of first[a, n + l] second[b, n] as [a, b, 2 lags - 1], for l from 1 - lags to lags - 1."""
+    around = 2 * (lags - 1)
+    block = _BLOCK - around
+    before = np.pad(first, ((0, 0), (lags - 1, lags - 1 + block)))
+    total = np.zeros((len(first), len(second), _BLOCK // 2 + 1), np.complex128)
+    for start in range(0, second.shape[1], block):
+        a = scipy.fft.rfft(before[:, start : start + _BLOCK].astype(np.float64), _BLOCK)
+        b = scipy.fft.rfft(second[:, start : start + block].astype(np.float64), _BLOCK)
+        total += a[:, None] * b.conj()
+    return np.asarray(scipy.fft.irfft(total, _BLOCK)[..., : around + 1])
+
+
+def _factors(gram: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of scipy, about fftpack
-        values = museval.evaluate(true, found, win=window, hop=window, mode="v4")
-    return dict(zip(BSS_METRICS, map(np.asarray, values), strict=True))
+        warnings.simplefilter("ignore", LinAlgWarning)  # of the zero that is looked for here
+        factors = lu_factor(gram + np.finfo(float).eps * np.eye(len(gram)))
+    if np.diag(factors[0]).all():
+        return factors
+    # Two channels are alike: many filters fit, a small ridge takes one of them.
+    return lu_factor(gram + 1e-10 * np.trace(gram) / len(gram) * np.eye(len(gram)))
 
 
 def over_frames(frames: NDArray[np.float64]) -> float:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rtsep import pipeline as stage
 from rtsep.dsp.resample import to_device_rate
 from rtsep.model.contract import ModelSpec
-from train.tracks import Stems, Wave
+from train.effects import Wave
+from train.tracks import Stems
 
 MASKS = {"ratio": "|V| / (|V| + |A|)", "phase": "Re(V / X), limited to 0..1"}
 """V, A and X: the columns of vocals, accompaniment and mixture. "phase" is the phase-sensitive mask of

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from math import log
 from string import Template
 from typing import Any
 
-from train.scores import METRICS, TARGETS, TITLES, decibels
+from train.pictures import HIGH_HZ, LOW_HZ, RANGE_DB, TICKS_HZ, height_of
+from train.scores import METRICS, TARGETS, TITLES, shown
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,6 @@ class Excerpt:
     lanes: tuple[Lane, ...]
     scores: dict[str, dict[str, float]] = field(default_factory=dict)  # by target, then metric
 
-
-TICKS_HZ = (100, 300, 1000, 3000, 10000)
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -158,25 +156,28 @@ draw();
 """)
 
 
-def page(
-    card: dict[str, Any],
-    excerpts: Sequence[Excerpt],
-    skipped: Sequence[str],
-    scale: tuple[float, float, float],
-) -> str:
-    """Return the HTML of `excerpts` as the model described by `card` plays them.
+def table_row(cells: Sequence[str], tag: str = "td") -> str:
+    """Return a row of an HTML table of plain text."""
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
-    `scale` is what the pictures show: lowest and highest frequency in Hz, range in dB.
-    """
-    low, high, decibel_range = scale
+
+def folded(summary: str, lines: Sequence[str], unfolded: bool = False) -> str:
+    """Return an HTML list of plain text under a summary that folds it."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    start = "<details open>" if unfolded else "<details>"
+    return f"{start}<summary>{escape(summary)}</summary><ul>{items}</ul></details>"
+
+
+def page(card: dict[str, Any], excerpts: Sequence[Excerpt], skipped: Sequence[str]) -> str:
+    """Return the HTML of `excerpts` as the model described by `card` plays them."""
     return _PAGE.substitute(
         title=escape(f"Listening to {card['name']}"),
         description=escape(card["description"]),
         facts=_facts(card),
-        tracks="\n".join(_section(excerpt, low, high) for excerpt in excerpts),
-        low=f"{low:g}",
-        high=f"{high / 1000:g}",
-        range=f"{decibel_range:g}",
+        tracks="\n".join(_section(excerpt) for excerpt in excerpts),
+        low=f"{LOW_HZ:g}",
+        high=f"{HIGH_HZ / 1000:g}",
+        range=f"{RANGE_DB:g}",
         footer=_footer(skipped),
     )
 
@@ -195,18 +196,14 @@ def _facts(card: dict[str, Any]) -> str:
     licence = escape(card["licence"]) or "not stated"
     lines.append(f"<div class='wide'><dt>Licence</dt><dd>{licence}</dd></div>")
     if card["data"]:
-        items = "".join(f"<li>{escape(entry)}</li>" for entry in card["data"])
         what = f"{len(card['data'])} sets of recordings, each with its licence"
-        lines.append(
-            "<div class='wide'><dt>Trained on</dt>"
-            f"<dd><details><summary>{what}</summary><ul>{items}</ul></details></dd></div>"
-        )
+        lines.append(f"<div class='wide'><dt>Trained on</dt><dd>{folded(what, card['data'])}</dd></div>")
     else:
         lines.append("<div class='wide'><dt>Trained on</dt><dd>not stated</dd></div>")
     return "\n".join(lines)
 
 
-def _section(excerpt: Excerpt, low: float, high: float) -> str:
+def _section(excerpt: Excerpt) -> str:
     if excerpt.seconds < excerpt.whole_s - 0.1:
         whole = f"of {_clock(excerpt.whole_s)}, "
         about = f"{excerpt.seconds:.0f} s {whole}from {_clock(excerpt.start_s)} on: where most is sung"
@@ -216,7 +213,7 @@ def _section(excerpt: Excerpt, low: float, high: float) -> str:
     lanes = []
     for lane in excerpt.lanes:
         number += lane.sound is not None
-        lanes.append(_lane(lane, number, low, high))
+        lanes.append(_lane(lane, number))
     return (
         f"<section data-seconds='{excerpt.seconds:.4f}'>\n"
         f"<div class='head'><h2>{escape(excerpt.name)}</h2><span class='soft'>{about}</span></div>\n"
@@ -224,7 +221,7 @@ def _section(excerpt: Excerpt, low: float, high: float) -> str:
     )
 
 
-def _lane(lane: Lane, number: int, low: float, high: float) -> str:
+def _lane(lane: Lane, number: int) -> str:
     title = escape(lane.title)
     audio, key = "", ""
     if lane.sound is not None:
@@ -232,9 +229,7 @@ def _lane(lane: Lane, number: int, low: float, high: float) -> str:
         audio = f"<audio controls preload='metadata' src='{escape(lane.sound)}' aria-label='{title}'></audio>"
     note = f"<div class='soft'>{escape(lane.note)}</div>" if lane.note else ""
     ticks = "".join(
-        f"<i style='bottom:{100 * log(hertz / low) / log(high / low):.1f}%'>"
-        f"{f'{hertz // 1000}k' if hertz >= 1000 else hertz}</i>"
-        for hertz in TICKS_HZ
+        f"<i style='bottom:{100 * height_of(hertz):.1f}%'>{label}</i>" for hertz, label in TICKS_HZ.items()
     )
     return (
         f"<div class='lane'><div><b>{key}{title}</b>{note}{audio}</div>"
@@ -246,12 +241,9 @@ def _lane(lane: Lane, number: int, low: float, high: float) -> str:
 def _scores(scores: dict[str, dict[str, float]]) -> str:
     if not scores:
         return ""
-    heads = "".join(f"<th>{TITLES[metric]}</th>" for metric in METRICS)
-    rows = ""
-    for target in TARGETS:
-        figures = "".join(f"<td>{decibels(scores[target][metric])}</td>" for metric in METRICS)
-        rows += f"<tr><td>{target}</td>{figures}</tr>"
-    return f"<table><tr><th>dB, of this excerpt</th>{heads}</tr>{rows}</table>\n"
+    heads = table_row(["dB, of this excerpt", *(TITLES[metric] for metric in METRICS)], "th")
+    rows = (table_row([target, *(shown(scores[target][metric]) for metric in METRICS)]) for target in TARGETS)
+    return f"<table>{heads}{''.join(rows)}</table>\n"
 
 
 def _footer(skipped: Sequence[str]) -> str:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from rtsep.errors import UsageError, suggest
 from train.cache import RATE
-from train.tracks import Stems, Wave
+from train.effects import Wave
+from train.tracks import Stems
 
 SPLEETER_FFT, SPLEETER_HOP = 4096, 1024
 SPLEETER_BINS = 1024  # up to 11 kHz; above that it passes nothing

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
@@ -49,6 +50,7 @@ def find(
         total.plans += found.plans
         total.skipped += found.skipped
         total.test += found.test
+        total.test_tracks += found.test_tracks
     plans, left_out = reconcile(total.plans, total.test)
     if left_out:
         print(f"kept out of training, being for tests or demos: {', '.join(sorted(set(left_out)))}")
@@ -58,15 +60,31 @@ def find(
 
 
 def _decoded(plans: list[Plan], workers: int) -> Iterator[tuple[Plan, Decoded | InputFileError]]:
-    # Few in flight at a time: a whole song of stems is 200 MB.
+    # One more than are decoded at a time, and none kept that was handed on: a song of stems is 500 MB
+    # while it is decoded.
     with ThreadPoolExecutor(workers) as pool:
-        for first in range(0, len(plans), 2 * workers):
-            batch = plans[first : first + 2 * workers]
-            for what, job in zip(batch, [pool.submit(decode_song, what) for what in batch], strict=True):
-                try:
-                    yield what, job.result()
-                except InputFileError as error:
-                    yield what, error
+        waiting = deque(plans)
+        running: deque[tuple[Plan, Future[Decoded]]] = deque()
+        while waiting or running:
+            while waiting and len(running) <= workers:
+                running.append((waiting[0], pool.submit(decode_song, waiting.popleft())))
+            what, job = running.popleft()
+            result = _result(job)
+            del job
+            yield what, result
+            del result
+
+
+def _result(job: Future[Decoded]) -> Decoded | InputFileError:
+    try:
+        return job.result()
+    except InputFileError as error:
+        return error
+
+
+def default_workers() -> int:
+    """Songs decoded at a time unless told otherwise: more cost memory sooner than they save time."""
+    return min(4, os.cpu_count() or 1)
 
 
 def prepare(
@@ -85,6 +103,8 @@ def prepare(
     """
     if not 0 <= validation_share < 1:
         raise UsageError(f"--validation-share {validation_share:g}: 0 to below 1 is accepted")
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: 1 and more are accepted")
     folders = [data] if isinstance(data, Path) else list(data)
     lists = [folder / LISTED for folder in folders if (folder / LISTED).is_file()]
     listed = {name: files for table in lists for name, files in listed_instrumentals(table).items()}
@@ -112,11 +132,15 @@ def prepare(
             songs.append(Song(*facts, result.band_hz, stems, what.group))
         if not songs:
             raise InputFileError(f"not one of {len(plans)} songs could be decoded; the first: {skipped[0]}")
+        file.flush()
+        # The old index would point into the new audio, were this to end between the two.
+        (cache / INDEX).unlink(missing_ok=True)
     with whole_file(cache / SKIPPED) as file:
         lines = [*(f"skipped: {line}" for line in skipped), *(f"trimmed: {line}" for line in trimmed)]
         file.write("".join(line + "\n" for line in lines).encode())
     with whole_file(cache / INDEX) as file:
-        index = {"version": INDEX_VERSION, "songs": [song_to_json(song) for song in songs]}
+        entries = [song_to_json(song) for song in songs]
+        index = {"version": INDEX_VERSION, "values": position, "songs": entries}
         file.write(json.dumps(index, indent=1).encode())
 
     for line in lines:
@@ -135,9 +159,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         nargs="+",
-        default=[Path("../shared/data")],
+        required=True,
         metavar="DIR",
-        help="folders of recordings; what is in them is recognised (%(default)s)",
+        help="folders of recordings; what is in them is recognised",
     )
     parser.add_argument("--form", metavar="NAME", help=f"what --data is, instead: {', '.join(FORMS)}")
     parser.add_argument(
@@ -154,7 +178,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="of songs, singers, packages where the data names none (%(default)s)",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="at a time (%(default)s)")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="songs at once (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -10,30 +10,40 @@ import argparse
 import dataclasses
 import json
 import os
+import re
+import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import soundfile
 from rich.console import Console
 from rich.table import Table
 
 from rtsep.errors import InputFileError, UsageError
-from train.cache import INDEX, RATE, AudioCache
+from train.cache import INDEX, RATE, AudioCache, Song, whole_file
 from train.evaluate import evaluate
 from train.export import export
 from train.fit import FitConfig, finished, fit
 from train.listen import listen
-from train.prepare import find, prepare
+from train.prepare import default_workers, find, prepare
 from train.presets import preset
 from train.readers import Choice, Plan
-from train.tracks import find_tracks, track_name
+from train.readers.decode import to_int16
+from train.readers.stems import song_parts
+from train.tracks import is_stems
 
 ANSWERS = "quickstart.json"
 """In the folder of results: what the command was asked for, so that it goes on with the same."""
 
 MOST_SCORED = 5
 """Songs scored and put on the page; more say little more and take minutes each."""
+
+MOST_SECONDS = 60
+"""Of each song that is scored out of the cache."""
 
 DECODED_PER_S = 60.0  # seconds of one stem that a core decodes in a second
 SCORED_PER_S = 2.5  # seconds of a song that are separated and scored in a second
@@ -68,6 +78,11 @@ class Job:
         return self.out / f"{self.name}.pt"
 
     @property
+    def held_out(self) -> Path:
+        """Songs to score that lie nowhere as a track, written out of the cache."""
+        return self.out / "held-out"
+
+    @property
     def scores(self) -> Path:
         """What it scored."""
         return self.out / "scores.json"
@@ -76,7 +91,8 @@ class Job:
 def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     """Go on with `job` up to its end; returns the model, or None where it was stopped or only planned."""
     system = preset(job.system)
-    _remember(job)
+    _check(job)
+    answers = _answers(job)
     plans, found = find(job.data, job.form, None, Choice())
     songs = [plan for plan in plans if plan.kind in ("stems", "pair")]
     if not songs:
@@ -84,12 +100,29 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
             f"{', '.join(map(str, job.data))}: no song whose voice and music are known apart; "
             "add a folder with SONG/vocals.wav beside the other stems"
         )
-    _announce(job, plans)
+    names = sorted(f"{plan.source}/{plan.name}" for plan in plans)
+    decoded = (job.cache / INDEX).exists()
+    changed = decoded and answers.get("songs") != names
+    _announce(job, plans, decoded and not changed)
+    if changed:
+        known = set(answers.get("songs", ()))
+        added, gone = len(set(names) - known), len(known - set(names))
+        print(f"{added} songs were added and {gone} removed: all are decoded anew, the run goes on with them")
     if dry_run:
         return None
 
-    if not (job.cache / INDEX).exists():
-        prepare(job.data, job.cache, workers=os.cpu_count() or 1, form=job.form)
+    job.out.mkdir(parents=True, exist_ok=True)
+    _write(job, answers)
+    if changed or not decoded:
+        prepare(job.data, job.cache, workers=default_workers(), form=job.form)
+        job.scores.unlink(missing_ok=True)  # which songs are scored may have changed
+        answers["songs"] = names
+    cache = AudioCache(job.cache)
+    trained = {*answers.get("trained", ()), *(_key(song) for song in _songs(cache, "train"))}
+    answers["trained"] = sorted(trained)
+    _write(job, answers)
+    # Found now: not to be able to score is to be said before an hour of training.
+    scored, unheard = songs_to_score(job, cache, plans, found.test_tracks, trained)
     config = FitConfig(job.cache, job.run, system, job.minutes, device=job.device, threads=job.threads)
     state = fit(config)
     if not finished(state, config):
@@ -100,7 +133,6 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     stale = not job.model.exists() or job.model.stat().st_mtime < (job.run / "checkpoint.pt").stat().st_mtime
     if stale:
         export(job.run, job.model, job.name)
-    scored, unheard = songs_to_score(job, AudioCache(job.cache), found.test)
     if stale or not job.scores.exists():
         summary = evaluate(job.model, scored, job.scores)
     else:
@@ -114,50 +146,134 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     return job.model
 
 
-def songs_to_score(job: Job, cache: AudioCache, test: Sequence[str]) -> tuple[list[Path], bool]:
+def songs_to_score(
+    job: Job, cache: AudioCache, plans: Sequence[Plan], test: Sequence[Path], trained: set[str]
+) -> tuple[list[Path], bool]:
     """Tracks to score, at most `MOST_SCORED`, and whether training kept away from them.
 
-    The data's own test part where it has one, else the songs that validate, else, of a single song, that.
+    The data's own test part where it has one, else the songs that validate and are not among `trained`, else
+    any. Songs that are no tracks on disk (karaoke in two channels, pieces) are written out of the cache.
+    Raises `InputFileError` where no song could be decoded.
     """
-    tracks = find_tracks(job.data)
-    for names in (test, [song.name for song in cache.select("valid", "stems", "pair")]):
-        titles = {Path(name).name for name in names}  # a song's name may begin with its folders
-        if chosen := [path for path in tracks if track_name(path) in titles]:
-            return chosen[:MOST_SCORED], True
-    return tracks[:MOST_SCORED], False
+    if tracks := [path for path in test if path.exists() and is_stems(path)]:
+        return tracks[:MOST_SCORED], True
+    valid = _songs(cache, "valid")
+    unheard = [song for song in valid if _key(song) not in trained]
+    chosen = (unheard or valid or _songs(cache, "train"))[:MOST_SCORED]
+    if not chosen:
+        raise InputFileError(
+            f"{', '.join(map(str, job.data))}: not one song with voice and music was decoded"
+        )
+    shutil.rmtree(job.held_out, ignore_errors=True)
+    tracks_of = {f"{plan.source}/{plan.name}": _track(plan) for plan in plans}
+    places = [tracks_of.get(_key(song)) for song in chosen]
+    times = Counter(path.name for path in places if path is not None)  # of equal names none says which
+    found = [
+        path if path is not None and times[path.name] == 1 else _written(cache, song, job.held_out)
+        for song, path in zip(chosen, places, strict=True)
+    ]
+    if written := sum(path.is_relative_to(job.held_out) for path in found):
+        where = f"up to {MOST_SECONDS} s of each are written to {job.held_out}"
+        print(f"{written} songs to score lie in no folder of stems of their own: {where}")
+    return found, bool(unheard)
 
 
-def _remember(job: Job) -> None:
-    """Keep what was asked for; another job in the same folder is refused."""
-    job.out.mkdir(parents=True, exist_ok=True)
-    wanted = {
-        "data": sorted(str(folder.resolve()) for folder in job.data),
-        "system": job.system,
-        "form": job.form,
-    }
-    answers = job.out / ANSWERS
-    if answers.exists() and json.loads(answers.read_text()) != wanted:
-        raise UsageError(f"{job.out} holds another quickstart ({answers}); take another --out, or remove it")
-    answers.write_text(json.dumps(wanted, indent=1))
+def _songs(cache: AudioCache, split: str) -> list[Song]:
+    """Songs that can be scored."""
+    return cache.select(split, "stems", "pair")
 
 
-def _announce(job: Job, plans: Sequence[Plan]) -> None:
+def _key(song: Song) -> str:
+    """Name of a song among all sets."""
+    return f"{song.source}/{song.name}"
+
+
+def _track(plan: Plan) -> Path | None:
+    """Where a song lies as a track that can be scored under its own name."""
+    paths = {source.path for sources in plan.files.values() for source in sources}
+    places = paths if len(paths) == 1 else {path.parent for path in paths}
+    path = places.pop()
+    if places or not path.exists() or not is_stems(path):
+        return None
+    whole = path.resolve()
+    # Of "Song/stems" the page would say "stems", whatever the song.
+    named = not path.is_dir() or song_parts(Path(whole.anchor), whole)[-1] == whole.name
+    return path if named else None
+
+
+def _written(cache: AudioCache, song: Song, out: Path) -> Path:
+    """Write the middle of a song as a folder of stems; returns the folder."""
+    name = re.sub(r"[^\w .,()&'-]+", "-", song.name).strip(" .-") or "song"
+    folder = out / name
+    while folder.exists():
+        folder = folder.with_name(folder.name + " again")
+    folder.mkdir(parents=True)
+    frames = min(song.frames, MOST_SECONDS * RATE)
+    start = (song.frames - frames) // 2
+    waves = {stem: cache.read(song, stem, start, frames) for stem in song.stems}
+    vocals = waves.pop("vocals")
+    music = np.sum(list(waves.values()), 0)
+    gain = 1.0 / max(1.0, float(np.abs(vocals).max()), float(np.abs(music).max()))
+    for stem, wave in (("vocals", vocals), ("accompaniment", music)):
+        soundfile.write(folder / f"{stem}.wav", to_int16(wave.T, gain), RATE)
+    return folder
+
+
+def _check(job: Job) -> None:
+    """Refuse now what would be refused only after an hour of decoding."""
+    if not job.minutes > 0:
+        raise UsageError(f"--minutes {job.minutes:g}: more than 0 is accepted")
+    if job.threads < 1:
+        raise UsageError(f"--threads {job.threads}: 1 and more are accepted")
+    for folder in job.data:
+        if job.out.resolve().is_relative_to(folder.resolve()):  # what it writes would be found as songs
+            raise UsageError(f"--out {job.out}: lies within --data {folder}; name a folder outside of it")
+    if job.device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {job.device}: must be auto, cpu or cuda")
+
+
+def _asked(job: Job) -> dict[str, Any]:
+    folders = sorted(str(folder.resolve()) for folder in job.data)
+    return {"data": folders, "system": job.system, "form": job.form}
+
+
+def _answers(job: Job) -> dict[str, Any]:
+    """What this folder knows of earlier calls; another job in the same folder is refused."""
+    path, asked = job.out / ANSWERS, _asked(job)
+    if not path.exists():
+        return asked
+    try:
+        held = json.loads(path.read_text())
+        known = {name: held[name] for name in asked}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: damaged; remove it, or take another --out") from None
+    if known != asked:
+        raise UsageError(f"{job.out} holds another quickstart ({path}); take another --out, or remove it")
+    return dict(held)
+
+
+def _write(job: Job, answers: dict[str, Any]) -> None:
+    with whole_file(job.out / ANSWERS) as file:
+        file.write(json.dumps(answers, indent=1).encode())
+
+
+def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
     """Say what it will take before it begins."""
-    seconds = {plan.name: _length(plan) for plan in plans}
-    stems_s = sum(seconds[plan.name] * len(plan.files) for plan in plans)
+    seconds = [_length(plan) for plan in plans]
+    stems_s = sum(length * len(plan.files) for plan, length in zip(plans, seconds, strict=True))
     disk_gb = stems_s * RATE * 4 / 1e9
-    hours = sum(seconds.values()) / 3600
-    cores = os.cpu_count() or 1
-    longest = sorted(seconds[plan.name] for plan in plans if plan.kind in ("stems", "pair"))[-MOST_SCORED:]
-    scoring = sum(longest) / SCORED_PER_S / 60
-    done = {"decode": (job.cache / INDEX).exists(), "score": job.scores.exists()}
+    hours = sum(seconds) / 3600
+    songs = [x for plan, x in zip(plans, seconds, strict=True) if plan.kind in ("stems", "pair")]
+    scoring = sum(sorted(songs)[-MOST_SCORED:]) / SCORED_PER_S / 60
+    decoding = stems_s / DECODED_PER_S / default_workers() / 60
+    done = {"decode": decoded, "score": decoded and job.scores.exists()}
     trained = 0.0
     if (job.run / "checkpoint.pt").exists():
         from train import checkpoint
 
         trained = checkpoint.load(job.run).elapsed_s / 60
     rows = (
-        ("decode", "done" if done["decode"] else f"{max(1, stems_s / DECODED_PER_S / cores / 60):.0f} min",
+        ("decode", "done" if done["decode"] else f"{max(1.0, decoding):.0f} min",
          f"{hours:.2f} h of music, {disk_gb:.1f} GB in {job.cache}"),
         ("train", f"{max(0.0, job.minutes - trained):.0f} min", f"'{job.system}', {trained:.0f} min done"),
         ("export", "1 min", f"every check, then {job.model}"),

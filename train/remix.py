@@ -99,18 +99,20 @@ class Remixer:
     ) -> list[Wave]:
         """The same random excerpt of several stems, at a slightly wrong speed by chance.
 
+        A song that is shorter lies anywhere in it, with silence before and after.
         `jitter_ms` moves each stem in time by up to so much; a song without one of the stems has silence.
         """
         r = self.recipe
         width = r.semitones
         rate = float(2.0 ** (rng.uniform(-width, width) / 12)) if rng.random() < r.resampled else 1.0
         needed = self.frames if rate == 1.0 else int(self.frames * rate) + 8
-        start = int(rng.integers(0, max(1, song.frames - needed)))
+        room = song.frames - needed
+        start = int(rng.integers(0, max(1, room))) if room >= 0 else -int(rng.integers(0, 1 - room))
         waves = []
         for name in names:
             moved = round(rng.uniform(-jitter_ms, jitter_ms) * 1e-3 * RATE) if jitter_ms else 0
             if name in song.stems:
-                waves.append(self.cache.read(song, name, max(0, start + moved), needed))
+                waves.append(self.cache.read(song, name, start + moved, needed))
             else:
                 waves.append(np.zeros((2, needed), np.float32))
         return waves if rate == 1.0 else [effects.resample(wave, rate, self.frames) for wave in waves]
@@ -132,13 +134,11 @@ class Remixer:
         """A voice and the frequency its recording ends at; one that sings, if a few tries find it."""
         r, choice = self.recipe, rng.random()
         voice, band_hz = np.zeros((2, self.frames), np.float32), RATE / 2
+        solo = max(0.0, 1.0 - r.musdb_voices - r.song_voices)
+        shares = (r.musdb_voices, self.clips), (r.song_voices, self.pairs), (solo, self.voices)
+        songs = _kind(choice, shares)
         for _ in range(4):
-            if self.clips and (choice < r.musdb_voices or not self.voices):
-                song = self._pick(self.clips, rng)
-            elif self.pairs and choice < r.musdb_voices + r.song_voices:
-                song = self._pick(self.pairs, rng)
-            else:
-                song = self._pick(self.voices or self.pairs, rng)
+            song = self._pick(songs, rng)
             (voice,), band_hz = self._excerpt(song, rng, ("vocals",)), song.band_hz
             if rms(voice) > QUIET:
                 if song.kind == "voice":
@@ -225,6 +225,17 @@ class Remixer:
         rng = np.random.default_rng(seed)
         drawn = [self.sample(rng, true_share) for _ in range(size)]
         return np.stack([np.stack([voice, voice + music]) for voice, music in drawn])
+
+
+def _kind(choice: float, shares: tuple[tuple[float, list[Song]], ...]) -> list[Song]:
+    """The songs whose share `choice` (0..1) falls into; kinds that are missing leave theirs to the others."""
+    present = [(share, songs) for share, songs in shares if songs]
+    choice, edge = choice * sum(share for share, _ in present), 0.0
+    for share, songs in present:
+        edge += share
+        if choice < edge:
+            return songs
+    return present[-1][1]
 
 
 def _balanced(wave: Wave, against: Wave, level_db: float) -> Wave:

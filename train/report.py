@@ -18,15 +18,15 @@ from string import Template
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.signal
 import soundfile
 import soxr
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rtsep.errors import UsageError
 from train.cache import RATE, AudioCache, Song, default_cache, whole_file
 from train.effects import Wave, rms
+from train.page import folded, table_row
+from train.pictures import RANGE_DB, TICKS_HZ, height_of, ideal_picture, sound_picture
 from train.prepare import SKIPPED
 from train.remix import Recipe, Remixer
 
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 PAGE = "report.html"
 SECONDS = 6.0  # of each mixture shown
 COUNTED, COUNTED_S = 200, 3.0  # mixtures of each way of mixing, for the levels, and their length
-WINDOW, HOP = 2048, 512
-LOW_HZ, HIGH_HZ, BANDS = 50.0, 20000.0, 240
-RANGE_DB = 80.0
-TICKS_HZ = (100, 300, 1000, 3000, 10000)
 SILENT_DB = -90.0  # shown instead of nothing
 OPUS_RATE, OPUS_LEVEL = 48000, 0.75
 WAYS = (("true mixes", 1.0), ("random pairs", 0.0))
@@ -78,40 +74,20 @@ def draw(remixer: Remixer, way: str, share: float, seed: int) -> Mixture:
 
 
 # ---------------------------------------------------------------------- pictures
-def spectrum(wave: Wave) -> NDArray[np.complex64]:
-    """STFT [bins, columns] of the middle of a stereo wave [2, n]."""
-    _, _, columns = scipy.signal.stft(wave.mean(0), RATE, nperseg=WINDOW, noverlap=WINDOW - HOP)
-    return np.asarray(columns, np.complex64)
-
-
-def log_bands(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Interpolate values [bins, columns] over a linear frequency axis to [BANDS, columns] over a log one."""
-    wanted = np.geomspace(LOW_HZ, HIGH_HZ, BANDS) * (WINDOW / RATE)  # in bins
-    below = np.floor(wanted).astype(int)
-    part = (wanted - below)[:, None]
-    return (1 - part) * values[below] + part * values[below + 1]
-
-
-def ideal_mask(voice: NDArray[np.complex64], music: NDArray[np.complex64]) -> NDArray[np.floating]:
-    """Ratio mask in 0..1 of two STFTs; nan where both are silent."""
-    both = np.abs(voice) + np.abs(music)
-    return np.where(both > 0, np.abs(voice) / np.where(both > 0, both, 1), np.nan)
-
-
 def picture(mixture: Mixture) -> Figure:
     """Spectrogram of the mix, spectrogram of the voice on the same scale, ideal mask: one above the other."""
     from matplotlib.figure import Figure
 
-    mix, voice = spectrum(mixture.mix), spectrum(mixture.voice)
-    top = 20 * np.log10(max(float(np.abs(mix).max()), 1e-9))
-    mix_db, voice_db = (20 * np.log10(log_bands(np.abs(x)) + 1e-12) - top for x in (mix, voice))
-    mask = log_bands(np.nan_to_num(ideal_mask(voice, mix - voice)))
-    mask = np.where(mix_db > -RANGE_DB, mask, np.nan)  # a mask of next to nothing says nothing
+    levels = [sound_picture(wave) for wave in (mixture.mix, mixture.voice)]
+    top = max(float(levels[0].max()), SILENT_DB)
+    mix_db, voice_db = (level - top for level in levels)
+    mask = ideal_picture(mixture.voice, mixture.mix - mixture.voice)
+    mask[mix_db < -RANGE_DB] = np.nan  # a mask of next to nothing says nothing
 
     figure = Figure(figsize=(9.0, 5.4), dpi=100, layout="constrained")
     axes = figure.subplots(3, 1, sharex=True)
     seconds = mixture.mix.shape[1] / RATE
-    extent = (0.0, seconds, 0.0, float(BANDS))
+    extent = (0.0, seconds, 0.0, 1.0)
     rows = (
         ("mixture", mix_db, "magma", -RANGE_DB, 0.0, "dB"),
         ("target: voice", voice_db, "magma", -RANGE_DB, 0.0, "dB"),
@@ -119,11 +95,8 @@ def picture(mixture: Mixture) -> Figure:
     )
     for axis, (title, values, colours, low, high, unit) in zip(axes, rows, strict=True):
         axis.set_facecolor("#d8d8d8")
-        image = axis.imshow(
-            values, origin="lower", aspect="auto", extent=extent, cmap=colours, vmin=low, vmax=high
-        )
-        places = [BANDS * np.log(tick / LOW_HZ) / np.log(HIGH_HZ / LOW_HZ) for tick in TICKS_HZ]
-        axis.set_yticks(places, [f"{tick / 1000:g}k" if tick >= 1000 else f"{tick}" for tick in TICKS_HZ])
+        image = axis.imshow(values, aspect="auto", extent=extent, cmap=colours, vmin=low, vmax=high)
+        axis.set_yticks([height_of(hertz) for hertz in TICKS_HZ], list(TICKS_HZ.values()))
         axis.set_ylabel("Hz")
         axis.set_title(title, loc="left", fontsize=10)
         figure.colorbar(image, ax=axis, pad=0.01, label=unit)
@@ -233,8 +206,9 @@ $skipped
 <p class="soft">$counted</p>
 <img src="$histograms" alt="histograms of levels">
 <h2>Mixtures as training draws them</h2>
-<p class="soft">Spectrograms of the mean of both channels, one scale for mixture and target; grey in the mask:
-the mixture itself is more than $range dB under its loudest. Players are at the level that the net gets.</p>
+<p class="soft">Spectrograms of the mean power of both channels, one scale for mixture and target; the mask is
+that of their middle, and grey where the mixture is more than $range dB under its loudest. Players are at the
+level that the net gets.</p>
 $mixtures
 </body></html>
 """)
@@ -260,20 +234,15 @@ def _section(number: int, mixture: Mixture) -> str:
     )
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
-    return "\n".join(f"<tr>{line}</tr>" for line in lines)
-
-
 def _left_out(cache: Path) -> str:
     try:
         lines = (cache / SKIPPED).read_text().splitlines()
     except OSError:
         return "<p>This cache does not say: prepare it again.</p>"
     if not lines:
-        return "<p>Nothing: every recording found was decoded.</p>"
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f"<details open><summary>{len(lines)} recordings</summary><ul>{items}</ul></details>"
+        return "<p>Nothing: every recording found was decoded, whole.</p>"
+    trimmed = sum(line.startswith("trimmed:") for line in lines)
+    return folded(f"{len(lines) - trimmed} skipped, {trimmed} trimmed", lines, unfolded=True)
 
 
 def report(
@@ -313,7 +282,7 @@ def report(
     page = _PAGE.substitute(
         title="What the net is fed",
         summary=f"{len(held.songs)} songs, {frames / RATE / 3600:.1f} h; mixtures of split '{split}'",
-        sets=_table(set_rows(held.songs)),
+        sets="\n".join(map(table_row, set_rows(held.songs))),
         groups=html.escape(groups),
         skipped=_left_out(cache),
         counted=f"{counted} mixtures of each way, {COUNTED_S:g} s each; "

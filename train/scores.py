@@ -52,8 +52,8 @@ def summarise(rows: list[Content]) -> dict[str, float | None]:
     return summary
 
 
-def decibels(value: float | None) -> str:
-    """A figure of a table."""
+def shown(value: float | None) -> str:
+    """A figure in dB as tables, pages and legends show it."""
     return "-" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
@@ -69,7 +69,7 @@ def print_scores(content: Content) -> None:
     table = Table(Column("track", no_wrap=True), *(Column(head, justify="right") for head in heads))
     for row in content["clips"]:
         scores = row["scores"][MODEL]
-        table.add_row(row["clip"], *(decibels(scores[target][metric]) for target, metric in columns))
+        table.add_row(row["clip"], *(shown(scores[target][metric]) for target, metric in columns))
     console.print(table)
 
     summary = content["summary"]
@@ -79,7 +79,7 @@ def print_scores(content: Content) -> None:
         for kind in ("median", "mean"):
             keys = (f"{system}_{target}_{metric}_{kind}" for target, metric in columns)
             title = about["title"] if kind == "median" else ""
-            table.add_row(title, kind, *(decibels(summary[key]) for key in keys))
+            table.add_row(title, kind, *(shown(summary[key]) for key in keys))
     console.print(table)
 
     window = next((about["window"] for about in content["systems"].values() if "window" in about), None)
@@ -116,7 +116,7 @@ def plot_scores(content: Content, path: Path) -> None:
             values = np.array([row["scores"][system][target]["sdr"] for row in rows], np.float64)
             median = summary[f"{system}_{target}_sdr_median"]
             on_top = {"zorder": 4, "s": 52} if system == MODEL else {"zorder": 3, "s": 30}
-            axis.scatter(values, places, label=f"{about['title']} ({decibels(median)} dB)", **style, **on_top)
+            axis.scatter(values, places, label=f"{about['title']} ({shown(median)} dB)", **style, **on_top)
             if median is not None:
                 axis.axvline(median, color=style["color"], linewidth=1, alpha=0.6, zorder=1)
         axis.set_title(f"{target}, SDR in dB")

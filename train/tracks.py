@@ -12,23 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtsep.errors import InputFileError, UsageError, suggest
 from train.cache import RATE
+from train.effects import Wave
 from train.readers.base import Source, is_audio
 from train.readers.decode import AudioFile
-from train.readers.musdb18 import StemStream
-from train.readers.stems import roles_in
-
-Wave = NDArray[np.float32]
-"""[2 (left, right), n] at RATE."""
+from train.readers.musdb18 import STEM_FILE, STEM_IDS, StemStream
+from train.readers.stems import roles_in, song_parts, usable
 
 Stems = tuple[Wave, Wave]
-"""Vocals and accompaniment, as long as each other."""
-
-STEM_FILE = ".stem.mp4"
-STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # of such a file, in this order
+"""Vocals and accompaniment, [2 (left, right), n] at RATE each, as long as each other."""
 
 LENGTHS_DIFFER_S = 1.0
 """Stems of one track that differ by more are not of one track, or one is cut off."""
@@ -51,7 +45,8 @@ class Track:
 def track_name(path: Path) -> str:
     """Name of the track at `path`."""
     if path.is_dir():
-        return path.resolve().name
+        whole = path.resolve()
+        return song_parts(Path(whole.anchor), whole)[-1]
     return path.name.removesuffix(STEM_FILE) if path.name.endswith(STEM_FILE) else path.stem
 
 
@@ -64,8 +59,7 @@ def read_wave(source: Source) -> Wave:
 def is_stems(path: Path) -> bool:
     """Whether `path` is a .stem.mp4, or a folder with a voice and something that accompanies it."""
     if path.is_dir():
-        roles = _roles(path)
-        return "vocals" in roles and bool(roles.keys() - {"vocals", "mixture"})
+        return usable(_roles(path))
     return path.name.endswith(STEM_FILE)
 
 
@@ -75,8 +69,9 @@ def read_track(path: Path) -> Track:
     The mixture is the recorded one where there is one, else the sum of the stems.
     """
     if not path.is_dir():
-        waves = {name: read_wave(StemStream(path, number)) for number, name in enumerate(STREAMS)}
-        return _track(path, waves, ["vocals"], ["drums", "bass", "other"], ["mixture"])
+        streams = {"mixture": 0} | STEM_IDS
+        waves = {name: read_wave(StemStream(path, number)) for name, number in streams.items()}
+        return _track(path, waves, ["vocals"], [name for name in STEM_IDS if name != "vocals"], ["mixture"])
     roles = _roles(path)
     if not is_stems(path):
         held = ", ".join(roles) or "no audio"

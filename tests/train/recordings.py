@@ -6,7 +6,7 @@ import soundfile
 from train.cache import RATE
 
 
-def voice(seconds=2.5, seed=0, rate=RATE):
+def voice(seconds=2.1, seed=0, rate=RATE):
     """A breathy tone with overtones that glides and pauses: [n, 2]."""
     time = np.arange(int(seconds * rate)) / rate
     phase = 2 * np.pi * np.cumsum(300 + 60 * seed + 40 * np.sin(2 * np.pi * time)) / rate
@@ -15,14 +15,14 @@ def voice(seconds=2.5, seed=0, rate=RATE):
     return np.stack([0.12 * sung, 0.1 * sung], 1) + breath
 
 
-def music(seconds=2.5, seed=0, rate=RATE):
+def music(seconds=2.1, seed=0, rate=RATE):
     """Noise and a low tone: [n, 2]."""
     time = np.arange(int(seconds * rate)) / rate
     noise = np.random.default_rng(seed).standard_normal((time.size, 2)) * 0.03
     return noise + 0.1 * np.sin(2 * np.pi * (70 + seed) * time)[:, None]
 
 
-def write_track(folder, seconds=2.5, seed=0, rate=RATE, **names):
+def write_track(folder, seconds=2.1, seed=0, rate=RATE, **names):
     """Write `folder` as a track of two stems; `names` give other file names for vocals and other."""
     folder.mkdir(parents=True)
     stems = {"vocals": voice(seconds, seed, rate), "other": music(seconds, seed, rate)}

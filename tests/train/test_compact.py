@@ -42,6 +42,13 @@ def test_opus_pieces_keep_length_place_and_most_of_the_sound(cache, tmp_path):
             assert np.square(a - b).sum() < 0.1 * np.square(a).sum()
 
 
+def test_numbers_that_make_no_sense_are_one_line(cache, tmp_path):
+    for wrong in ({"workers": 0}, {"piece_mib": 0}, {"hours": 0}):
+        with pytest.raises(UsageError, match=f"--{next(iter(wrong)).replace('_', '-')} 0: "):
+            compact(cache, tmp_path / "p", **wrong)
+    assert not (tmp_path / "p").exists()
+
+
 def test_equal_caches_make_equal_pieces(cache, tmp_path):
     first, second = (compact(cache, tmp_path / name, codec="flac") for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]

@@ -1,11 +1,13 @@
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 
 from rtsep.errors import InputFileError
 from train import effects
-from train.cache import RATE, AudioCache
+from train.cache import AUDIO, INDEX, RATE, AudioCache
 from train.readers.splits import HELD_OUT, musdb_validation
 from train.remix import Recipe, Remixer
 
@@ -25,6 +27,30 @@ def test_cache_splits_and_names_what_is_broken(cache):
 def test_missing_cache_says_what_to_do(tmp_path):
     with pytest.raises(InputFileError, match="train prepare"):
         AudioCache(tmp_path)
+
+
+def test_an_index_of_other_audio_is_refused(cache, tmp_path):
+    shutil.copytree(cache, tmp_path / "c")
+    index = json.loads((tmp_path / "c" / INDEX).read_text())
+    assert index["values"] * 2 == (tmp_path / "c" / AUDIO).stat().st_size
+    with (tmp_path / "c" / AUDIO).open("ab") as file:
+        file.write(b"\0\0")
+    with pytest.raises(InputFileError, match=r"index.json is not of this audio.i16.*prepare' again"):
+        AudioCache(tmp_path / "c")
+    del index["values"]
+    (tmp_path / "c" / INDEX).write_text(json.dumps(index))
+    assert AudioCache(tmp_path / "c").songs, "caches of old are read"
+
+
+def test_before_the_beginning_is_silence(cache):
+    held = AudioCache(cache)
+    song = held.songs[0]
+    whole = held.read(song, "vocals")
+    wave = held.read(song, "vocals", -100, 300)
+    assert not wave[:, :100].any() and np.array_equal(wave[:, 100:], whole[:, :200])
+    assert not held.read(song, "vocals", -300, 200).any()
+    padded = held.read(song, "vocals", -7, song.frames + 20)
+    assert np.array_equal(padded[:, 7:-13], whole) and not padded[:, -13:].any()
 
 
 def test_validation_split_is_fixed_and_large_enough():
@@ -231,6 +257,39 @@ def test_songs_may_lack_a_stem(cache):
     for share in (0.0, 1.0):
         for voice, music in draws(Remixer(held, 8192), 6, share):
             assert np.isfinite(voice + music).all() and (voice.any() or music.any())
+
+
+def test_short_songs_lie_anywhere_in_an_excerpt_all_stems_alike(cache):
+    remixer = remixer_with(cache, 3 * RATE)  # songs are of 2 s
+    starts = []
+    for seed in range(12):
+        song = remixer.clips[0]
+        waves = remixer._excerpt(song, np.random.default_rng(seed), ("vocals", "drums"))
+        sounding = [np.flatnonzero(np.abs(wave).max(0) > 1e-3)[[0, -1]] for wave in waves]
+        assert np.abs(sounding[0] - sounding[1]).max() < RATE // 20
+        assert np.ptp(sounding[0]) == pytest.approx(song.frames, abs=RATE // 20), "nothing is cut off"
+        starts.append(sounding[0][0])
+    assert min(starts) < RATE // 4 and max(starts) > 3 * RATE // 4
+
+
+@pytest.mark.parametrize(
+    ("kinds", "shares"),
+    [(("stems", "pair"), (0.75, 0.25, 0)), (("stems", "voice"), (0.53, 0, 0.47)),
+     (("pair", "voice"), (0, 0.27, 0.73)), (("stems", "pair", "voice"), (0.45, 0.15, 0.4))],
+)  # fmt: skip
+def test_voices_come_from_every_kind_there_is(cache, kinds, shares):
+    held = AudioCache(cache)
+    held.songs = [song for song in held.songs if song.kind in kinds]
+    remixer, drawn = Remixer(held, 2048), []
+    pick = remixer._pick
+    remixer._pick = lambda songs, rng: drawn.append(songs[0].kind) or pick(songs, rng)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        before = len(drawn)
+        remixer._voice(rng)
+        del drawn[before + 1 :]  # further tries are of the same kind
+    for kind, share in zip(("stems", "pair", "voice"), shares, strict=True):
+        assert drawn.count(kind) / 300 == pytest.approx(share, abs=0.08), kind
 
 
 def test_dry_voices_are_produced_as_the_shares_say():

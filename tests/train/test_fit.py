@@ -20,7 +20,6 @@ from train.cache import RATE
 from train.evaluate import separate as played
 from train.export import export
 from train.fit import fit, settle
-from train.licences import licence_of
 from train.mixtures import Mixtures, at_rate, batches
 from train.nets.unet import UNet
 from train.remix import Remixer
@@ -239,20 +238,6 @@ def test_unknown_preset_names_the_nearest():
         presets.preset("causel")
     with pytest.raises(ModelError, match="does not know"):
         presets.from_plain({"family": "none", "options": {}})
-
-
-def test_one_restricted_set_restricts_the_model():
-    free = ["a: 3.0 min, CC0 1.0", "b: 1.0 min, CC BY 4.0", "c: 9.0 min, per Debian package"]
-    assert licence_of(free).startswith("free")
-    for licence in (
-        "CC BY-NC-SA 4.0",
-        "CC BY-NC",
-        "Restricted (DSD100)",
-        "SSVD, no licence text found",
-        "licence",
-    ):
-        assert "non-commercial" in licence_of([*free, f"d: 1.0 min, {licence}"]), licence
-    assert licence_of([]) == ""
 
 
 def test_broken_checkpoint_is_named(tmp_path):

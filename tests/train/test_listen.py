@@ -8,8 +8,9 @@ from rtsep.errors import InputFileError, UsageError
 from tests.models import make_model, make_spec
 from tests.train.recordings import music, voice, write_track
 from train.cache import RATE
-from train.listen import HEIGHT, WIDTH, find_songs, frequencies, listen, loudest, mask_picture, sound_picture
+from train.listen import find_songs, listen, loudest
 from train.page import Excerpt, Lane, page
+from train.pictures import HEIGHT, WIDTH, frequencies, mask_picture, sound_picture
 
 
 @pytest.fixture
@@ -112,6 +113,6 @@ def test_a_page_without_scores_or_data_says_so():
         "name": "m", "system": "s", "description": "", "rates": [8192], "latency_ms": 1.0,
         "latency_samples": 8, "params": 1, "macs_per_hop": 0, "sha256": "0" * 64, "licence": "", "data": [],
     }  # fmt: skip
-    text = page(card, [Excerpt("a", 0, 3, 3, (Lane("Mixture", "p.png", "s.mp3"),))], [], (60, 16000, 80))
+    text = page(card, [Excerpt("a", 0, 3, 3, (Lane("Mixture", "p.png", "s.mp3"),))], [])
     assert text.count("not stated") == 2 and "<table>" not in text and "Skipped" not in text
     assert "3.0 s, the whole track" in text and "8.192 kHz" in text

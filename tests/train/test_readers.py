@@ -11,13 +11,14 @@ import soundfile
 from rtsep.errors import InputFileError, OutputError, UsageError
 from train import fetch as fetching
 from train import prepare as preparing
+from train.__main__ import main
 from train.cache import RATE, AudioCache, Song, song_from_json, song_to_json
 from train.prepare import SKIPPED, prepare
 from train.readers import FORMS, Choice, reader_for
 from train.readers.base import Plan
 from train.readers.decode import AudioFile, decode_song
 from train.readers.splits import HELD_OUT, MUSDB18_TEST, musdb_official, reconcile, share_out, title
-from train.readers.stems import role_of
+from train.readers.stems import Stems, role_of
 
 STEMS = ("vocals", "drums", "bass", "other")
 
@@ -260,15 +261,93 @@ def test_a_sum_that_is_too_loud_is_turned_down_as_a_whole(tmp_path):
     assert np.abs(stems["other"]).max() / 32768 == pytest.approx(0.4 / 1.6, rel=0.01)
 
 
+def test_files_above_full_scale_are_turned_down_with_their_song(tmp_path):
+    tone(tmp_path / "s/vocals.wav", 400, level=1.6, subtype="FLOAT")
+    tone(tmp_path / "s/guitar.wav", 600, level=0.4, subtype="FLOAT")
+    (plan,) = reader_for(tmp_path).find(tmp_path, Choice()).plans
+    stems = {name: wave / 32768.0 for name, wave in decode_song(plan).stems.items()}
+    time = np.arange(len(stems["vocals"])) / RATE
+    for name, hz, level in (("vocals", 400, 1.0), ("other", 600, 0.25)):
+        np.testing.assert_allclose(stems[name][:, 0], level * np.sin(2 * np.pi * hz * time), atol=1e-3)
+
+
 def test_folders_named_for_splits_are_taken_at_their_word(tmp_path):
     for split in ("train", "valid", "test"):
         for stem in ("vocals", "guitar"):
             tone(tmp_path / split / f"{split} song" / f"{stem}.wav")
     found = reader_for(tmp_path).find(tmp_path, Choice())
     assert {plan.name: plan.split for plan in found.plans} == {
-        "train/train song": "train", "valid/valid song": "valid"
+        "train song": "train", "valid song": "valid"
     }  # fmt: skip
-    assert found.test == ["test/test song"]
+    assert found.test == ["test song"] and found.test_tracks == [tmp_path / "test/test song"]
+
+
+def stems_of(folder, *songs):
+    for song in songs:
+        for stem in ("vocals", "guitar"):
+            tone(folder / song / f"{stem}.wav", seconds=0.01)
+    return Stems().find(folder, Choice())
+
+
+def test_songs_are_named_by_themselves_not_by_the_folder_of_their_stems(tmp_path):
+    found = stems_of(tmp_path / "a", *(f"Song {name}/stems" for name in "ABCD"))
+    assert {plan.name for plan in found.plans} == {f"Song {name}" for name in "ABCD"}
+    assert {plan.split for plan in found.plans} == {"train", "valid"}
+    found = stems_of(tmp_path / "b", "valid/Song D/stems", "Song A/stems", "Song B/WAV")
+    kept, left_out = reconcile(found.plans, found.test)
+    of = {plan.name: plan.split for plan in kept}
+    assert of == {"Song D": "valid", "Song A": "train", "Song B": "train"} and not left_out
+    found = stems_of(tmp_path / "c", "test/Song D/stems", "Song A/stems", "Song B/stems")
+    kept, left_out = reconcile(found.plans, found.test)
+    assert len(kept) == 2 and found.test == ["Song D"] and not left_out
+    (plan,) = stems_of(tmp_path / "Only One", "stems").plans
+    assert plan.name == "Only One"
+
+
+def test_singers_and_albums_are_in_one_split(tmp_path):
+    songs = [f"Artist {who}/{song}" for who in "ABC" for song in ("One", "Two/audio", "03 - Three")]
+    found = stems_of(tmp_path / "a", *songs)
+    groups = splits(found.plans)
+    assert not groups["train"] & groups["valid"]
+    assert groups["train"] | groups["valid"] == {"artist a", "artist b", "artist c"}
+    found = stems_of(tmp_path / "b", *(f"all/{who} - {song}" for who in "xyz" for song in "12"))
+    groups = splits(found.plans)
+    assert groups["train"] | groups["valid"] == set("xyz"), "what holds all songs is no artist"
+    assert groups["valid"] and not groups["train"] & groups["valid"]
+
+
+def test_albums_share_numbers_not_songs(tmp_path):
+    train = ("train/Album A/01", "train/02", "train/A/03 - Hey", "train/C/x")
+    found = stems_of(tmp_path, *train, "test/Album B/01", "test/02", "test/B/03 - Hey", "test/C/x")
+    kept, left_out = reconcile(found.plans, found.test)
+    assert {plan.name for plan in kept} == {"Album A/01", "02", "A/03 - Hey"} and left_out == ["C/x"]
+
+
+def test_a_voice_of_a_closed_song_is_left_out_too():
+    def plan(name, kind, split="train"):
+        return Plan(name, "mine", split, kind, "", {})
+
+    plans = [
+        plan("E - F", "voice"), plan("bits/E - F", "voice"), plan("G - H", "voice"), plan("ann/1", "voice"),
+        plan("G - H", "stems", "valid"), plan(MUSDB18_TEST[0], "voice"), plan("E - F", "music"),
+    ]  # fmt: skip
+    kept, left_out = reconcile(plans, ["E - F", "1"])
+    assert left_out == ["E - F", "bits/E - F", MUSDB18_TEST[0]]
+    assert [(plan.kind, plan.split) for plan in kept] == [
+        ("voice", "valid"), ("voice", "train"), ("stems", "valid"), ("music", "train"),
+    ]  # fmt: skip
+
+
+def test_a_licence_is_looked_for_up_to_the_data(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "Song A").mkdir(parents=True)
+    (tmp_path / "LICENSE").write_text("of something else")
+    (folder / "LICENCE.txt").write_text("CC BY 4.0")
+    (folder / "Song A/LICENSE").write_text("Creative Commons Legal Code\n\nCC0 1.0 Universal\n")
+    found = stems_of(folder, "Song A/stems", "Song B/stems")
+    assert {plan.name: plan.licence for plan in found.plans} == {
+        "Song A": "CC0 1.0", "Song B": "CC BY 4.0"
+    }  # fmt: skip
 
 
 def test_karaoke_takes_the_channels_apart_and_keeps_singers_together(tmp_path):
@@ -365,6 +444,38 @@ def test_several_folders_make_one_cache(tmp_path, capsys):
     assert "musdb18-hq, 2 songs" in said and "voices, 1 songs" in said and "instrumentals, 1 songs" in said
     with pytest.raises(UsageError, match="validation-share"):
         prepare(tmp_path / "a", tmp_path / "cache", validation_share=1.5)
+    with pytest.raises(UsageError, match="--workers 0: 1 and more"):
+        prepare(tmp_path / "a", tmp_path / "cache", workers=0)
+    for command in ("prepare", "fetch"):
+        with pytest.raises(SystemExit):
+            main([command, "--out" if command == "fetch" else "--cache", str(tmp_path / "x")])
+        assert "required: --data" in capsys.readouterr().err
+
+
+def test_few_songs_are_in_memory_at_a_time(monkeypatch):
+    begun, most, taken = [], 0, 0
+    monkeypatch.setattr(preparing, "decode_song", lambda plan: begun.append(plan) or plan)
+    for plan, decoded in preparing._decoded(list(range(40)), 2):
+        most, taken = max(most, len(begun) - taken), taken + 1
+        assert plan == decoded == taken - 1, "in order"
+    assert most <= 3 and len(begun) == 40
+    assert preparing.default_workers() <= 4
+
+
+def test_stopped_between_audio_and_index_leaves_no_index_of_other_audio(tmp_path, monkeypatch):
+    hq(tmp_path / "d", ["A - B"])
+    prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
+    replace = Path.replace
+
+    def killed(self, target):
+        replace(self, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
+    with pytest.raises(InputFileError, match="train prepare"):
+        AudioCache(tmp_path / "cache")
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):

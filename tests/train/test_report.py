@@ -9,8 +9,9 @@ import soundfile
 from rtsep.errors import InputFileError
 from train import report as reporting
 from train.cache import RATE, AudioCache, Song, Stem
+from train.pictures import WIDTH, frequencies, ideal_mask, ideal_picture
 from train.remix import Remixer
-from train.report import cut_groups, draw, ideal_mask, log_bands, picture, report, set_rows, spectrum
+from train.report import cut_groups, draw, picture, report, set_rows
 
 
 def test_page_holds_tables_pictures_and_players(cache, tmp_path, monkeypatch):
@@ -18,7 +19,7 @@ def test_page_holds_tables_pictures_and_players(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(reporting, "COUNTED_S", 0.2)
     monkeypatch.setattr(reporting, "SECONDS", 1.0)
     page = report(cache, tmp_path, mixtures=2, counted=4).read_text()
-    assert "broken.opus" in page, "what was skipped is named"
+    assert "broken.opus" in page and "1 skipped, 0 trimmed" in page, "what was skipped is named"
     assert "No singer, artist or package is in both splits" in page
     for source in {song.source for song in AudioCache(cache).songs}:
         assert f"<td>{source}</td>" in page
@@ -38,11 +39,10 @@ def test_ideal_mask_and_its_picture():
     voice, music = (
         np.sin(2 * np.pi * hz * time).astype(np.float32)[None].repeat(2, 0) for hz in (1000, 4000)
     )
-    mask = log_bands(ideal_mask(spectrum(voice), spectrum(music)))
-    assert mask.shape[0] == reporting.BANDS
-    bands = np.geomspace(reporting.LOW_HZ, reporting.HIGH_HZ, reporting.BANDS)
-    middle = mask[:, mask.shape[1] // 2]
-    assert middle[np.abs(bands - 1000).argmin()] > 0.95 and middle[np.abs(bands - 4000).argmin()] < 0.05
+    middle = ideal_picture(voice, music)[:, WIDTH // 2]
+    rows = frequencies()
+    assert middle[np.abs(rows - 1000).argmin()] > 0.95 and middle[np.abs(rows - 4000).argmin()] < 0.05
+    assert np.isnan(ideal_picture(0 * voice, 0 * music)).all()
     assert np.isnan(ideal_mask(np.zeros((2, 2), np.complex64), np.zeros((2, 2), np.complex64))).all()
     pytest.importorskip("matplotlib")
     figure = picture(reporting.Mixture("", voice, voice + music))

@@ -1,8 +1,10 @@
+import inspect
 import json
 import pickle
 import shutil
 import subprocess
 
+import museval
 import numpy as np
 import pytest
 import soundfile
@@ -11,9 +13,10 @@ import torch
 from rtsep.errors import InputFileError, UsageError
 from tests.models import make_model, make_spec
 from tests.train.recordings import music, voice, write_track
+from train.__main__ import parser_of
 from train.cache import RATE
 from train.evaluate import evaluate, separate
-from train.metrics import bss_eval, frame_sdr, level_db, si_sdr
+from train.metrics import TAPS, BssEval, frame_sdr, level_db, si_sdr
 from train.oracle import MASKS, Oracle
 from train.peers import load_peer
 from train.scores import METRICS, TARGETS, read_scores
@@ -46,7 +49,7 @@ def test_si_sdr_knows_no_scale():
 def test_bss_eval_tells_interference_from_artefacts():
     rng = np.random.default_rng(1)
     vocals, others, noise = rng.standard_normal((3, 2, 16000)).astype(np.float32)
-    leaky = bss_eval((vocals, others), (vocals + 0.1 * others, others + 0.1 * noise), 8000)
+    leaky = BssEval((vocals, others), 8000).score((vocals + 0.1 * others, others + 0.1 * noise))
     # SDR is the plain ratio of energies; a tenth of the other is 20 dB of interference and no artefact.
     expected = frame_sdr(vocals, vocals + 0.1 * others, 8000)
     np.testing.assert_allclose(leaky["sdr"][0], expected, atol=1e-4)
@@ -57,13 +60,31 @@ def test_bss_eval_tells_interference_from_artefacts():
     assert (leaky["sir"][1] > leaky["sar"][1] + 5).all()
 
 
+@pytest.mark.parametrize("voices_alike", [False, True], ids=["stereo", "voice in the middle"])
+def test_bss_eval_is_musevals(voices_alike, monkeypatch):
+    monkeypatch.setattr("train.metrics._BLOCK", 4096)  # several blocks, the last one cut
+    assert inspect.signature(museval.metrics.bss_eval).parameters["filters_len"].default == TAPS
+    monkeypatch.setattr("train.metrics.TAPS", 128)
+    rng = np.random.default_rng(3)
+    vocals, others, noise = rng.standard_normal((3, 2, 13000)).astype(np.float32)
+    vocals[:, 4000:8000] = 0
+    if voices_alike:
+        vocals[1] = vocals[0]
+    estimates = (vocals + 0.1 * others + 0.01 * noise, 0.8 * others + np.roll(vocals, 3) * 0.2 + 0.1 * noise)
+    stacks = (np.stack([wave.T for wave in waves]) for waves in ((vocals, others), estimates))
+    expected = museval.metrics.bss_eval(*stacks, window=4000, hop=4000, filters_len=128)
+    found = BssEval((vocals, others), 4000).score(estimates)
+    for metric, values in zip(found, expected[:4], strict=True):
+        np.testing.assert_allclose(found[metric], values, atol=1e-4, err_msg=metric)
+
+
 def test_bss_eval_keeps_the_convention_for_silence():
     rng = np.random.default_rng(2)
     vocals, others = rng.standard_normal((2, 2, 9000)).astype(np.float32)
     vocals[:, 3000:6000] = 0
-    values = bss_eval((vocals, others), (vocals + 0.1 * others, others), 3000)
+    values = BssEval((vocals, others), 3000).score((vocals + 0.1 * others, others))
     np.testing.assert_array_equal(np.isnan(values["sdr"]), [[False, True, False]] * 2)
-    silent = bss_eval((vocals * 0, others), (others, others), 3000)
+    silent = BssEval((vocals * 0, others), 3000).score((others, others))
     assert silent["sar"].shape == (2, 3) and np.isnan(silent["sar"]).all()
 
 
@@ -164,7 +185,7 @@ def test_two_processes_score_each_its_track(clips, tmp_path):
 
 def test_a_track_without_voice_gives_no_figure_and_breaks_nothing(tmp_path):
     folder = write_track(tmp_path / "clips/Silent")
-    soundfile.write(folder / "vocals.wav", np.zeros((int(2.5 * RATE), 2)), RATE)
+    soundfile.write(folder / "vocals.wav", np.zeros((int(2.1 * RATE), 2)), RATE)
     model = make_model(tmp_path / "zeros.pt", "zeros")
     summary = evaluate(model, folder, tmp_path / "scores.json", references=["mixture"])
     assert summary["model_vocals_sdr_median"] is None
@@ -280,3 +301,10 @@ def test_a_peer_that_is_not_there_says_how_to_get_it(monkeypatch):
         load_peer("spleeter")
     with pytest.raises(UsageError, match="did you mean 'spleeter'"):
         load_peer("spleter")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "listen"])
+def test_what_to_score_has_to_be_said(command, capsys):
+    with pytest.raises(SystemExit):
+        parser_of(command).parse_args(["--model", "live.pt", *(["--out", "page"] * (command == "listen"))])
+    assert "required: --data" in capsys.readouterr().err

@@ -49,7 +49,9 @@ class ColumnDense(System):
     family: ClassVar[str] = "column-dense"
 
     training: Training = field(
-        default_factory=lambda: Training(batch=8, hops=198, optimiser="adam", learning_rate=1e-3, weight_decay=0.0)
+        default_factory=lambda: Training(
+            batch=8, hops=198, optimiser="adam", learning_rate=1e-3, weight_decay=0.0
+        )
     )
     column: str = "last"  # of the window, whose mask it gives; or "centre"
     stride: int = 50  # columns from one window of the loss to the next

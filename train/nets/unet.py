@@ -123,7 +123,13 @@ class UNet(System):
     # A patch of 12 s a mixture; no weight decay, and the clip out of the way of either loss.
     training: Training = field(
         default_factory=lambda: Training(
-            batch=4, hops=127, optimiser="adam", learning_rate=1e-3, schedule="constant", weight_decay=0.0, clip=1e9
+            batch=4,
+            hops=127,
+            optimiser="adam",
+            learning_rate=1e-3,
+            schedule="constant",
+            weight_decay=0.0,
+            clip=1e9,
         )
     )
     loss_form: str = "l1"  # mean over a patch; or "l11", the sum

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,8 @@ class Found:
 
     plans: list[Plan] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # one line each: what, and why
-    test: list[str] = field(default_factory=list)  # names of songs that are for scoring only
+    test: list[str] = field(default_factory=list)  # names of songs that are for scoring only,
+    test_tracks: list[Path] = field(default_factory=list)  # and those that lie on disk as tracks to score
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,45 @@ def words(name: str) -> set[str]:
 
 @functools.cache
 def licence_in(folder: Path) -> str:
-    """First line of a LICENCE or LICENSE file in `folder`, or the statement that there is none."""
+    """What a LICENCE or LICENSE file in `folder` says, or the statement that there is none.
+
+    The licences it names in its first lines, by their short names; else its first line.
+    """
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.is_file() and path.stem.lower() in ("licence", "license"):
             lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
-            return next((line for line in lines if line), "unknown")[:80]
+            head = [line for line in lines if line][:_LICENCE_LINES]
+            return " and ".join(known_licences("\n".join(head))) or (head or ["unknown"])[0][:80]
     return "unknown (no licence file beside the audio)"
+
+
+_LICENCE_LINES = 10  # in which a text says what it is
+_CC_SHORT = re.compile(r"\bCC[ -]BY((?:-(?:NC|ND|SA))*)\b(?:[ -]v?(\d\.\d))?", re.I)
+_CC_LONG = re.compile(
+    r"\bAttribution((?:[ -]*(?:Non-?Commercial|No-?Deriv\w*|Share-?Alike))*)[ ,]+(\d\.\d)", re.I
+)
+_CC_WORDS = (("noncommercial", "-NC"), ("noderiv", "-ND"), ("sharealike", "-SA"))
+_GPL = re.compile(
+    r"\bGPL(?:[ -]*v?(\d)(?:\.\d)?)?|\bGNU General Public Licen[cs]e(?:,?\s+version (\d))?", re.I
+)
+_PUBLIC = re.compile(r"(?<!not in the )(?<!not )\bpublic[ -]domain", re.I)
+
+
+def known_licences(text: str) -> list[str]:
+    """Short names of the licences that a text names; none where it keeps all rights."""
+    if re.search(r"all rights reserved", text, re.I):
+        return []
+    found = []
+    if re.search(r"\bCC[ -]?0\b|Creative Commons Zero", text, re.I):
+        found.append("CC0 1.0")
+    elif _PUBLIC.search(text):
+        found.append("public domain")
+    for terms, version in _CC_SHORT.findall(text):
+        found.append(f"CC BY{terms.upper()} {version}".strip())
+    for said, version in _CC_LONG.findall(text):
+        flat = re.sub(r"[ -]", "", said).lower()
+        found.append(f"CC BY{''.join(short for word, short in _CC_WORDS if word in flat)} {version}")
+    if gpl := _GPL.search(text):
+        version = gpl[1] or gpl[2]
+        found.append(f"GPL {version}.0" if version else "GPL")
+    return list(dict.fromkeys(found))

@@ -113,11 +113,11 @@ def decode_song(plan: Plan) -> Decoded:
     if longest - shortest > SAME_LENGTH:
         of = ", ".join(f"{name} {length / RATE:.3f} s" for name, length in lengths.items())
         trimmed = f"{plan.source}: {plan.name}: stems of different lengths ({of}); trimmed to the shortest"
-    peak = max(float(np.abs(samples).max()) for samples in stems.values())
-    # A sum of files may be louder than 16 bits hold: one factor for all, so that they still belong together.
-    summed = any(len(sources) > 1 for sources in plan.files.values())
-    gain = 1.0 / peak if summed and peak > 1.0 else 1.0
-    out = {stem: to_int16(samples[:shortest] * np.float32(gain)) for stem, samples in stems.items()}
+    peak = max(max(float(samples.max()), -float(samples.min())) for samples in stems.values())
+    # Sums and files of floats may be louder than 16 bits hold: one factor for all, so that they still
+    # belong together.
+    gain = 1.0 / max(peak, 1.0)
+    out = {stem: to_int16(stems.pop(stem)[:shortest], gain) for stem in list(stems)}
     band_hz = plan.band_hz if plan.band_hz is not None else min(band_of(rate) for rate in rates)
     return Decoded(out, band_hz, trimmed)
 
@@ -132,6 +132,7 @@ def _summed(parts: list[Samples]) -> Samples:
     return out
 
 
-def to_int16(samples: Samples) -> NDArray[np.int16]:
-    """Round -1..1 to 16 bits; what is beyond is clipped, as a decoder for 16 bits does."""
-    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+def to_int16(samples: Samples, gain: float = 1.0) -> NDArray[np.int16]:
+    """Round `gain` times -1..1 to 16 bits; what is beyond is clipped, as a decoder for 16 bits does."""
+    scaled = samples * np.float32(gain * 32768.0)
+    return np.clip(np.rint(scaled, out=scaled), -32768, 32767, out=scaled).astype(np.int16)

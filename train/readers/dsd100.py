@@ -33,6 +33,7 @@ class Dsd100(Reader):
         for track, (split, group) in zip(tracks, splits, strict=True):
             files = {stem: (AudioFile(track / f"{stem}.wav"),) for stem in STEMS}
             plans.append(Plan(track.name, "dsd100", split, "stems", LICENCE, files, group))
+        tracks = subfolders(folder / "Sources" / "Test")
         kinds = ("Sources", "Mixtures")
         test = {track.name for kind in kinds for track in subfolders(folder / kind / "Test")}
-        return Found(plans, test=sorted(test))
+        return Found(plans, test=sorted(test), test_tracks=tracks)

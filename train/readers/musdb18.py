@@ -19,7 +19,7 @@ STEM_IDS = {"vocals": 4, "drums": 1, "bass": 2, "other": 3}
 """Streams of a `.stem.mp4`, in the order of all caches; stream 0 is the mixture."""
 
 LICENCE = "academic purposes only (MUSDB18; some songs CC BY-NC-SA)"
-_SUFFIX = ".stem.mp4"
+STEM_FILE = ".stem.mp4"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Musdb18(Reader):
             files = {stem: (StemStream(path, stem_id),) for stem, stem_id in STEM_IDS.items()}
             split = "valid" if name in validation else "train"
             plans.append(Plan(name, "musdb18", split, "stems", LICENCE, files, title(name)))
-        return Found(plans, test=list(test))
+        return Found(plans, test=list(test), test_tracks=list(test.values()))
 
 
 class Musdb18Hq(Reader):
@@ -108,9 +108,10 @@ class Musdb18Hq(Reader):
             files = {stem: (AudioFile(song / f"{stem}.wav"),) for stem in STEM_IDS}
             split = "valid" if song.name in validation else "train"
             plans.append(Plan(song.name, "musdb18-hq", split, "stems", LICENCE, files, title(song.name)))
-        return Found(plans, test=[song.name for song in subfolders(folder / "test")])
+        test = subfolders(folder / "test")
+        return Found(plans, test=[song.name for song in test], test_tracks=test)
 
 
 def _stem_files(place: Path) -> dict[str, Path]:
     # Listed here, not by `musdb.DB`: that opens every file, and gives up at the first one that is broken.
-    return {path.name.removesuffix(_SUFFIX): path for path in sorted(place.glob(f"*{_SUFFIX}"))}
+    return {path.name.removesuffix(STEM_FILE): path for path in sorted(place.glob(f"*{STEM_FILE}"))}

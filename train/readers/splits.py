@@ -55,6 +55,22 @@ def artist(name: str) -> str:
     return title(name).split(" - ")[0]
 
 
+def without_splits(parts: Iterable[str]) -> list[str]:
+    """Parts of a path without those that only name a split."""
+    return [part for part in parts if part.lower() not in _GIVEN]
+
+
+def identity(name: str) -> str:
+    """What two names of one song share: "artist - song" wherever it lies, else the name with its folders.
+
+    Empty for a bare number, which says nothing: every album has its first song.
+    """
+    bare = title(name)
+    if " - " not in bare and "/" in name:
+        bare = f"{name.rsplit('/', 1)[0].lower()}/{bare}"
+    return bare if any(letter.isalpha() for letter in bare) else ""
+
+
 def fraction(name: str) -> float:
     """A stable number in 0..1 for a name."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2.0**64
@@ -94,15 +110,17 @@ def assign(groups: Sequence[str], given: Sequence[str], choice: Choice) -> list[
     return ["test" if split == "test" else "valid" if group in held else "train" for group, split in named]
 
 
-def assign_songs(names: Sequence[str], given: Sequence[str], choice: Choice) -> list[tuple[str, str]]:
-    """Return split and group of each song: by artist as `assign`, or by MUSDB18's validation list.
+def assign_songs(
+    names: Sequence[str], given: Sequence[str], choice: Choice, groups: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """Return split and group of each song: by `groups` (else artist) as `assign`, or by MUSDB18's list.
 
     Where songs of that list are among them, it decides. It is the field's, and by song: other songs of its
     artists train.
     """
     official = {title(name) for name in musdb_official()}
     if "valid" in given or not any(title(name) in official for name in names):
-        groups = [artist(name) for name in names]
+        groups = [artist(name) for name in names] if groups is None else groups
         return list(zip(assign(groups, given, choice), groups, strict=True))
     found = []
     for name, split in zip(names, given, strict=True):
@@ -135,17 +153,20 @@ def reconcile(plans: list[Plan], test: Iterable[str]) -> tuple[list[Plan], list[
     """Make the splits of several sets agree, song by song.
 
     Returns the plans that are left, and the names of songs left out: what any set keeps for scoring,
-    MUSDB18's test songs, and `HELD_OUT`. A song that validates in one set validates in all.
+    MUSDB18's test songs, and `HELD_OUT`. A song that validates in one set validates in all. Voices alone are
+    songs here too: a song's lone voice is as much of it as its stems.
     """
-    closed = {title(name) for name in (*test, *MUSDB18_TEST, *HELD_OUT)}
+    known = {title(name) for name in (*MUSDB18_TEST, *HELD_OUT)}
+    closed = {identity(name) for name in test} - {""}
     with_music = [plan for plan in plans if plan.kind in ("stems", "pair")]
-    validating = {title(plan.name) for plan in with_music if plan.split == "valid"}
+    validating = {identity(plan.name) for plan in with_music if plan.split == "valid"} - {""}
     kept, left_out = [], []
     for plan in plans:
-        if plan.kind not in ("stems", "pair"):
+        song = identity(plan.name)
+        if plan.kind == "music":
             kept.append(plan)
-        elif title(plan.name) in closed:
+        elif song in closed or title(plan.name) in known:
             left_out.append(plan.name)
         else:
-            kept.append(replace(plan, split="valid") if title(plan.name) in validating else plan)
+            kept.append(replace(plan, split="valid") if song in validating else plan)
     return kept, left_out

@@ -13,7 +13,7 @@ from pathlib import Path
 from rtsep.errors import InputFileError
 from train.readers.base import Choice, Found, Plan, Reader, Source, is_audio, licence_in
 from train.readers.decode import AudioFile
-from train.readers.splits import assign_songs, given_split
+from train.readers.splits import artist, assign_songs, given_split, without_splits
 
 _ACCOMPANIMENT = re.compile(r"accomp|instrumental|karaoke|backing[ _-]?track|no[ _-]?voc|minus[ _-]?one")
 _MIXTURE = re.compile(r"\b(mix|mixture|mixdown|fullmix|master|original)\b")
@@ -22,6 +22,12 @@ _ROLES = (
     ("drums", re.compile(r"drum|perc|kick|snare|hi-?hat|cymbal|\btoms?\b|overhead")),
     ("bass", re.compile(r"bass(?!oon)|\b808\b")),
 )
+
+_INSIDE = {
+    "audio", "audio files", "files", "flac", "mp3", "multitrack", "multitracks", "stem", "stems", "tracks",
+    "wav", "wave", "wavs",
+}  # fmt: skip
+"""Folders within a song's folder that say nothing of the song."""
 
 _LOSSLESS = (".wav", ".flac", ".aif", ".aiff", ".w64")
 
@@ -55,7 +61,8 @@ def _songs(folder: Path) -> list[tuple[Path, dict[str, list[str]]]]:
     return found
 
 
-def _usable(roles: dict[str, list[str]]) -> bool:
+def usable(roles: dict[str, list[str]]) -> bool:
+    """Whether files of these roles make a song: a voice, and what accompanies it."""
     return "vocals" in roles and bool(roles.keys() - {"vocals", "mixture"})
 
 
@@ -69,7 +76,7 @@ class Stems(Reader):
         """As `Reader.recognises`."""
         songs = [roles for _, roles in _songs(folder)]
         voiced = sum("vocals" in roles for roles in songs)
-        return any(_usable(roles) for roles in songs) and 2 * voiced >= len(songs)
+        return any(usable(roles) for roles in songs) and 2 * voiced >= len(songs)
 
     def find(self, folder: Path, choice: Choice) -> Found:
         """As `Reader.find`; a voice with nothing beside it is a solo voice, audio without one is named."""
@@ -81,31 +88,52 @@ class Stems(Reader):
                 found.skipped.append(f"{song}: no vocals.* among its audio files")
         if not songs:
             raise InputFileError(f"{folder}: no folder of stems in it ({self.layout})")
-        names = [_name(folder, song) for song, _ in songs]
+        names = ["/".join(song_parts(folder, song)) for song, _ in songs]
         given = [given_split(song.relative_to(folder) / "x") for song, _ in songs]
-        splits = assign_songs(names, given, choice)
+        splits = assign_songs(names, given, choice, _groups(names))
         for (song, roles), name, (split, group) in zip(songs, names, splits, strict=True):
             if split == "test":
                 found.test.append(name)
+                found.test_tracks.append(song)
                 continue
-            licence = licence_in(song)
-            if licence.startswith("unknown"):
-                licence = licence_in(folder)
+            licence = _licence(folder, song)
             kind, files = _files(song, roles)
             found.plans.append(Plan(name, folder.resolve().name, split, kind, licence, files, group))
         return found
 
 
-def _name(folder: Path, song: Path) -> str:
-    inside = song.relative_to(folder).as_posix()
-    return folder.resolve().name if inside == "." else inside
+def song_parts(folder: Path, song: Path) -> list[str]:
+    """Name of the song in folder `song` below `folder`, with what it lies in (artist, album) before it.
+
+    Neither folders of splits nor those in which a song keeps its files are part of it.
+    """
+    parts = without_splits(song.relative_to(folder).parts)
+    while parts and parts[-1].lower() in _INSIDE:
+        parts.pop()
+    return parts or [folder.resolve().name]
+
+
+def _groups(names: list[str]) -> list[str]:
+    """Who or what the songs share: the first folder they lie in, else the artist of "artist - song"."""
+    paths = [name.lower().split("/") for name in names]
+    # A folder that holds all of them tells none from another.
+    while all(len(path) > 1 for path in paths) and len({path[0] for path in paths}) == 1:
+        paths = [path[1:] for path in paths]
+    return [path[0] if len(path) > 1 else artist(path[0]) for path in paths]
+
+
+def _licence(folder: Path, song: Path) -> str:
+    """Licence in the song's folder or the nearest one around it, up to `folder`."""
+    places = [song, *(place for place in song.parents if place.is_relative_to(folder))]
+    stated = (licence_in(place) for place in places)
+    return next((licence for licence in stated if not licence.startswith("unknown")), licence_in(song))
 
 
 def _files(song: Path, roles: dict[str, list[str]]) -> tuple[str, dict[str, tuple[Source, ...]]]:
     def sources(role: str) -> tuple[Source, ...]:
         return tuple(AudioFile(song / name) for name in roles[role])
 
-    if not _usable(roles):
+    if not usable(roles):
         return "voice", {"vocals": sources("vocals")}
     if "accompaniment" in roles:  # any further stems are in it already
         return "pair", {"vocals": sources("vocals"), "accompaniment": sources("accompaniment")[:1]}

@@ -46,8 +46,8 @@ class Table(Reader):
         open_ = [row for row in rows if row["split"] in ("train", "valid")]
         clips = [Path(row["path"]).name for row in open_ if row["set"].startswith("musdb")]
         validation = musdb_validation(clips, choice.validation_clips)
-        found = Found(test=[Path(row["path"]).name for row in rows if row["split"] == "test"])
-        found.test = [name.removesuffix(".stem.mp4") for name in found.test]
+        tests = [folder / row["path"] for row in rows if row["split"] == "test"]
+        found = Found(test=[path.name.removesuffix(".stem.mp4") for path in tests], test_tracks=tests)
         for row in open_:
             path, role = folder / row["path"], row["role"]
             name = path.name if path.suffix == "" else f"{row['set']}/{path.parent.name}/{path.stem}"

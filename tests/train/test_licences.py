@@ -1,0 +1,68 @@
+import pytest
+
+from train.licences import licence_of
+from train.readers.base import known_licences, licence_in
+
+FREE = ("CC0 1.0", "CC BY 4.0", "public-domain dedication", "free for any use, with link")
+SILENT = "unknown (no licence file beside the audio)"
+
+
+def of(*licences):
+    return licence_of([f"set {i}: 1.0 min, {licence}" for i, licence in enumerate(licences)])
+
+
+@pytest.mark.parametrize(
+    "licence",
+    ["CC BY-NC-SA 4.0", "CC BY-NC (as its song pack says)", "academic purposes only (DSD100)",
+     "Restricted (DSD100 / Mixing Secrets)", "research set, no licence text found",
+     "Cambridge Music Technology multitrack, educational use", "GPL 3.0 and CC BY-NC 4.0"],
+)  # fmt: skip
+def test_one_set_for_research_restricts_the_model_and_is_named(licence):
+    assert of(*FREE, licence) == f"research and non-commercial use only: trained on material under {licence}"
+
+
+def test_nothing_is_claimed_that_is_not_in_the_data():
+    assert of(SILENT) == of(*FREE, SILENT) == "the data states no licence: whoever owns it decides"
+    assert of(*FREE, "CC BY-ND 4.0", "All rights mine", "All rights mine") == (
+        "restricted by its data: All rights mine; CC BY-ND 4.0"
+    )
+    assert of("mine", SILENT) == (
+        "restricted by its data: mine; no licence is stated for a part of the data: whoever owns it decides"
+    )
+    assert of("CC BY-NC 4.0", SILENT).startswith("research and non-commercial use only: trained on material")
+    assert of("CC BY-NC 4.0", SILENT).endswith("CC BY-NC 4.0; no licence is stated for a part of the data: "
+                                               "whoever owns it decides")  # fmt: skip
+    assert licence_of([]) == ""
+
+
+def test_free_is_free_and_share_alike_is_said():
+    assert of(*FREE).startswith("free to use in anything") and "CC BY 4.0" in of(*FREE)
+    for licence in ("GPL 3.0", "CC BY-SA 3.0", "per Debian package", "GPL 2.0 and CC BY-SA 4.0"):
+        said = of(*FREE, licence)
+        assert said.startswith("free to use, under the same terms") and "share-alike" in said
+        assert licence in said and "anything" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "licence"),
+    [("Creative Commons Legal Code\n\nCC0 1.0 Universal\n\n    CREATIVE COMMONS CORPORATION", "CC0 1.0"),
+     ("\nThis work is licensed under CC BY-NC-SA 4.0.\n", "CC BY-NC-SA 4.0"),
+     ("Attribution-NonCommercial-ShareAlike 4.0 International\n\n======", "CC BY-NC-SA 4.0"),
+     ("Creative Commons Legal Code\n\nAttribution 3.0 Unported\n", "CC BY 3.0"),
+     ("           GNU GENERAL PUBLIC LICENSE\n              Version 3, 29 June 2007", "GPL 3.0"),
+     ("Released into the public domain by its author.", "public domain"),
+     ("Music: CC-BY-SA-3.0\nSounds: GPLv2", "CC BY-SA 3.0 and GPL 2.0"),
+     ("My own terms\nask me", "My own terms"),
+     ("(c) me. All rights reserved.\nNot CC BY.", "(c) me. All rights reserved."),
+     ("This is not in the public domain", "This is not in the public domain"),
+     ("", "unknown")],
+)  # fmt: skip
+def test_what_a_licence_file_says(tmp_path, text, licence):
+    (tmp_path / "LICENSE.txt").write_text(text)
+    assert licence_in(tmp_path) == licence
+
+
+def test_ids_far_down_in_a_text_are_not_its_own(tmp_path):
+    (tmp_path / "LICENCE").write_text("My terms\n" * 20 + "unlike CC BY 4.0")
+    assert licence_in(tmp_path) == "My terms"
+    assert known_licences("nothing of the kind") == []
