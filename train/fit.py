@@ -35,7 +35,7 @@ from rtsep.errors import ModelError, UsageError
 from train import checkpoint as checkpoints
 from train.cache import AudioCache, default_cache, whole_file
 from train.checkpoint import Checkpoint
-from train.licences import data_of
+from train.licences import data_of, heard
 from train.mixtures import Mixtures, batches
 from train.presets import PRESETS, changed, preset, to_plain
 from train.schedule import learning_rate, true_share
@@ -274,8 +274,7 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         )
     if finished(state, config):
         return state
-    # What was heard before stays in the card, though it may be gone from the cache.
-    state.data = tuple(sorted({*state.data, *data_of(cache)}))
+    state.data = heard(state.data, data_of(cache))
     state.machine = _machine(config, place)
     if place.leads:
         _describe(config, state, place)

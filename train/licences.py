@@ -28,6 +28,12 @@ def data_of(cache: AudioCache) -> tuple[str, ...]:
     )
 
 
+def heard(before: Iterable[str], now: Iterable[str]) -> tuple[str, ...]:
+    """Lines of all sets that a run ever heard: those of today, and of earlier those gone from the cache."""
+    sets = {re.sub(r": \S+ min, ", ": ", line): line for line in (*before, *now)}  # a set and a licence: once
+    return tuple(sorted(sets.values()))
+
+
 def licence_of(data: Iterable[str]) -> str:
     """The licence of a model trained on these sets, in a sentence that names what restricts it."""
     licences = sorted({line.partition(" min, ")[2] for line in data})

@@ -1,6 +1,6 @@
 import pytest
 
-from train.licences import licence_of
+from train.licences import heard, licence_of
 from train.readers.base import known_licences, licence_in
 
 FREE = ("CC0 1.0", "CC BY 4.0", "public-domain dedication", "free for any use, with link")
@@ -66,3 +66,8 @@ def test_ids_far_down_in_a_text_are_not_its_own(tmp_path):
     (tmp_path / "LICENCE").write_text("My terms\n" * 20 + "unlike CC BY 4.0")
     assert licence_in(tmp_path) == "My terms"
     assert known_licences("nothing of the kind") == []
+
+
+def test_what_was_heard_stays_in_the_card():
+    before = ("a: 3.0 min, CC0 1.0", "b: 1.0 min, CC BY-NC 4.0")
+    assert heard(before, ("a: 5.0 min, CC0 1.0",)) == ("a: 5.0 min, CC0 1.0", "b: 1.0 min, CC BY-NC 4.0")
