@@ -79,14 +79,17 @@ def fraction(name: str) -> float:
 def share_out(groups: Iterable[str], share: float) -> set[str]:
     """Choose about `share` of the songs' groups for validation; of two and more at least one, never all.
 
-    A group of far more than its share of the songs trains, whatever its name.
+    Never more than twice the share, or one song: among a few, chance would take too much from training.
     """
     sizes = Counter(groups)
     if share <= 0 or len(sizes) < 2:
         return set()
     wanted = share * sizes.total()
     ordered = sorted(sizes, key=fraction)
-    held = [group for group in ordered if fraction(group) < share and sizes[group] <= max(1, 2 * wanted)]
+    held: list[str] = []
+    for group in ordered:
+        if fraction(group) < share and sum(sizes[g] for g in (*held, group)) <= max(1, 2 * wanted):
+            held.append(group)
     if not held:
         held = [min(ordered, key=lambda group: abs(sizes[group] - wanted))]
     return set(held[: len(ordered) - 1])
