@@ -218,7 +218,7 @@ def test_some_steps_of_training_learn():
     net = SMALL.net().train()
     time = torch.arange(SMALL.frames) / SMALL.rate
     rng = torch.Generator().manual_seed(3)
-    optimiser = torch.optim.Adam(net.parameters(), SMALL.training.rate)
+    optimiser = torch.optim.Adam(net.parameters(), SMALL.training.learning_rate)
     losses = []
     for _ in range(60):
         pitch = 3000 + 4000 * torch.rand(4, 1, 1, generator=rng)  # a voice of one tone, music of noise
