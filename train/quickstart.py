@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtsep.errors import InputFileError, UsageError
+from train import checkpoint as checkpoints
 from train.cache import INDEX, RATE, AudioCache, Song, whole_file
 from train.evaluate import evaluate
 from train.export import export
@@ -90,7 +91,10 @@ class Job:
 
 def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     """Go on with `job` up to its end; returns the model, or None where it was stopped or only planned."""
-    system = preset(job.system)
+    # Made now: what it refuses is to be refused before an hour of decoding.
+    config = FitConfig(
+        job.cache, job.run, preset(job.system), job.minutes, device=job.device, threads=job.threads
+    )
     _check(job)
     answers = _answers(job)
     plans, found = find(job.data, job.form, None, Choice())
@@ -123,14 +127,14 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     _write(job, answers)
     # Found now: not to be able to score is to be said before an hour of training.
     scored, unheard = songs_to_score(job, cache, plans, found.test_tracks, trained)
-    config = FitConfig(job.cache, job.run, system, job.minutes, device=job.device, threads=job.threads)
     state = fit(config)
     if not finished(state, config):
         print(
             f"stopped after {state.elapsed_s / 60:.1f} of {job.minutes:g} minutes; the same command goes on"
         )
         return None
-    stale = not job.model.exists() or job.model.stat().st_mtime < (job.run / "checkpoint.pt").stat().st_mtime
+    weights = job.run / checkpoints.FILE
+    stale = not job.model.exists() or job.model.stat().st_mtime < weights.stat().st_mtime
     if stale:
         export(job.run, job.model, job.name)
     if stale or not job.scores.exists():
@@ -220,16 +224,10 @@ def _written(cache: AudioCache, song: Song, out: Path) -> Path:
 
 
 def _check(job: Job) -> None:
-    """Refuse now what would be refused only after an hour of decoding."""
-    if not job.minutes > 0:
-        raise UsageError(f"--minutes {job.minutes:g}: more than 0 is accepted")
-    if job.threads < 1:
-        raise UsageError(f"--threads {job.threads}: 1 and more are accepted")
+    """Refuse to write among the recordings."""
     for folder in job.data:
         if job.out.resolve().is_relative_to(folder.resolve()):  # what it writes would be found as songs
             raise UsageError(f"--out {job.out}: lies within --data {folder}; name a folder outside of it")
-    if job.device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {job.device}: must be auto, cpu or cuda")
 
 
 def _asked(job: Job) -> dict[str, Any]:
@@ -268,10 +266,8 @@ def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
     decoding = stems_s / DECODED_PER_S / default_workers() / 60
     done = {"decode": decoded, "score": decoded and job.scores.exists()}
     trained = 0.0
-    if (job.run / "checkpoint.pt").exists():
-        from train import checkpoint
-
-        trained = checkpoint.load(job.run).elapsed_s / 60
+    if (job.run / checkpoints.FILE).exists():
+        trained = checkpoints.load(job.run).elapsed_s / 60
     rows = (
         ("decode", "done" if done["decode"] else f"{max(1.0, decoding):.0f} min",
          f"{hours:.2f} h of music, {disk_gb:.1f} GB in {job.cache}"),

@@ -103,6 +103,11 @@ class System(abc.ABC):
         return None
 
     @property
+    def band_above(self) -> str:
+        """Where what lies above its band goes, by the rules of the model contract."""
+        return "instrumental"
+
+    @property
     def golden_steps(self) -> int:
         """Steps that a model file replays to prove itself: enough that a mask is not all zeros."""
         return 6
@@ -151,6 +156,7 @@ class System(abc.ABC):
             "rates": self.rates,
             "channels": self.channels,
             "lookahead_hops": self.lookahead_hops,
+            "band_above": self.band_above,
             "context_hops": self.context_hops,
             "params": sum(p.numel() for p in net.parameters()),
             "macs_per_hop": count_macs(program, column, size, self.lookahead_hops + 1),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from train.cache import RATE, AudioCache
 from train.effects import Wave
-from train.metrics import frame_sdr, level_db
+from train.metrics import frame_sdr, level_db, over_frames
 from train.stft import left_right, mid_side, played_columns, synthesise, windows
 from train.system import Net, Program, System
 
@@ -65,8 +65,8 @@ def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
         parts = [cache.read(song, name, start, frames) for name in song.stems if name != "vocals"]
         music = np.sum(parts, 0)
         found = separate(program, system, voice + music)
-        voices.append(_median(frame_sdr(voice, found, RATE)))
-        musics.append(_median(frame_sdr(music, voice + music - found, RATE)))
+        voices.append(over_frames(frame_sdr(voice, found, RATE)))
+        musics.append(over_frames(frame_sdr(music, voice + music - found, RATE)))
         errors.append(level_db(found - voice, voice + music))
     for song in cache.select("valid", "music"):
         middle = song.frames // 2
@@ -85,7 +85,3 @@ def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
 def _over(how: Callable[[NDArray[np.float64]], np.floating], values: list[float]) -> float:
     known = np.asarray([value for value in values if np.isfinite(value)])
     return float(how(known)) if known.size else float("nan")
-
-
-def _median(frames: NDArray[np.float64]) -> float:
-    return float(np.median(frames)) if frames.size else float("nan")

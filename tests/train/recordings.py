@@ -1,7 +1,8 @@
-"""Synthetic tracks on disk: a gliding voice over noise and a bass tone, each stem a file."""
+"""Synthetic tracks: on disk a voice over noise and a bass tone, each stem a file; batches to learn from."""
 
 import numpy as np
 import soundfile
+import torch
 
 from train.cache import RATE
 
@@ -29,3 +30,13 @@ def write_track(folder, seconds=2.1, seed=0, rate=RATE, **names):
     for stem, sound in stems.items():
         soundfile.write(folder / names.get(stem, f"{stem}.wav"), sound, rate, subtype="FLOAT")
     return folder
+
+
+def swelling_tone(system, batch, period, seed=2):
+    """A batch as `System.loss` takes it: a tone that swells over `period` windows as the voice, and noise."""
+    generator = torch.Generator().manual_seed(seed)
+    time = torch.arange(system.frames) / system.framing.n_fft
+    voice = 0.2 * torch.sin(2 * torch.pi * 8 * time) * (1 + torch.sin(2 * torch.pi * time / period))
+    voice = voice.expand(batch, 2, -1)
+    music = 0.05 * torch.randn(batch, 2, system.frames, generator=generator)
+    return torch.stack([voice, voice + music], 1)

@@ -17,15 +17,6 @@ SMALL = ColumnDense(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As a hop is played; on tiny tensors threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def _net(system, seed=0):
     """A net whose masks depend on all of its window: new weights leave masks near one half."""
     torch.manual_seed(seed)

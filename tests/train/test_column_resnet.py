@@ -5,6 +5,7 @@ import torch
 
 from rtsep.errors import UsageError
 from rtsep.model.loader import load_model
+from tests.train.recordings import swelling_tone
 from train.export import write_checked
 from train.gate import count_macs, run_steps
 from train.nets.column_resnet import ColumnResNet
@@ -23,23 +24,8 @@ SYSTEMS = [
 NAMES = ["small-centre", "small-last", "resnet18-centre", "resnet18-last"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These tensors are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def _waves(system, batch=4, seed=2):
-    """A tone that swells and fades as the voice, noise as the music."""
-    generator = torch.Generator().manual_seed(seed)
-    time = torch.arange(system.frames) / system.framing.n_fft
-    voice = 0.2 * torch.sin(2 * torch.pi * 8 * time) * (1 + torch.sin(2 * torch.pi * time / 5))
-    voice = voice.expand(batch, 2, -1)
-    music = 0.05 * torch.randn(batch, 2, system.frames, generator=generator)
-    return torch.stack([voice, voice + music], 1)
+def _waves(system, batch=4):
+    return swelling_tone(system, batch, period=5)
 
 
 def _net(system):

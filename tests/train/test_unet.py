@@ -6,6 +6,7 @@ import torch
 from rtsep.errors import UsageError
 from rtsep.model.loader import load_model
 from rtsep.model.package import read_package
+from tests.train.recordings import swelling_tone
 from train.export import write_checked
 from train.gate import run_steps
 from train.nets.unet import UNet
@@ -13,15 +14,6 @@ from train.system import Training
 
 SMALL = UNet(bins=64, columns=32, width=2, levels=4, training=Training(hops=63))
 """Patches of 64 x 32, down to 16 channels of 4 x 2."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These tensors are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _net(system=SMALL):
@@ -33,14 +25,8 @@ def _net(system=SMALL):
     return net.eval()
 
 
-def _waves(system, batch=2, seed=2):
-    """A tone that swells and fades as the voice, noise as the music."""
-    generator = torch.Generator().manual_seed(seed)
-    time = torch.arange(system.frames) / system.framing.n_fft
-    voice = 0.2 * torch.sin(2 * torch.pi * 8 * time) * (1 + torch.sin(2 * torch.pi * time / 20))
-    voice = voice.expand(batch, 2, -1)
-    music = 0.05 * torch.randn(batch, 2, system.frames, generator=generator)
-    return torch.stack([voice, voice + music], 1)
+def _waves(system, batch=2):
+    return swelling_tone(system, batch, period=20)
 
 
 @pytest.fixture(scope="module")

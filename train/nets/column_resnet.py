@@ -36,7 +36,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from rtsep.dsp.windows import Framing
 from rtsep.errors import UsageError, suggest
-from rtsep.model.contract import ModelSpec
 from train.nets.column_resnet18 import ResNet18, ResNet18Program
 from train.nets.column_resnet_small import SmallResNet
 from train.nets.column_resnet_small_program import SmallResNetProgram
@@ -101,6 +100,11 @@ class ColumnResNet(System):
         return self.window - 1
 
     @property
+    def band_above(self) -> str:
+        """Above 11 kHz the mix follows the masks below."""
+        return "follow"
+
+    @property
     def golden_steps(self) -> int:
         """A window full, and one more."""
         return self.window + 1
@@ -153,7 +157,3 @@ class ColumnResNet(System):
             return ResNet18Program(net)
         assert isinstance(net, SmallResNet)
         return SmallResNetProgram(net)
-
-    def spec(self, net: Net, program: nn.Module, name: str, **more: Any) -> ModelSpec:
-        """Describe a model; above 11 kHz the mix follows the masks below."""
-        return super().spec(net, program, name, **({"band_above": "follow"} | more))

@@ -35,7 +35,6 @@ from torch import Tensor, nn
 
 from rtsep.dsp.windows import Framing
 from rtsep.errors import UsageError, suggest
-from rtsep.model.contract import ModelSpec
 from train.nets.precision import bfloat16
 from train.nets.targets import magnitudes
 from train.nets.unet_program import UNetProgram, loudest
@@ -177,6 +176,11 @@ class UNet(System):
         return 2 * self.columns - 2
 
     @property
+    def band_above(self) -> str:
+        """Above 4 kHz the mix follows the masks below."""
+        return "follow"
+
+    @property
     def golden_steps(self) -> int:
         """A patch, and a few masks of it."""
         return self.columns + 2
@@ -206,7 +210,3 @@ class UNet(System):
         """The net as it is played, from the patch it keeps in its state."""
         assert isinstance(net, UNetNet)
         return UNetProgram(net)
-
-    def spec(self, net: Net, program: nn.Module, name: str, **more: Any) -> ModelSpec:
-        """Describe a model; above 4 kHz the mix follows the masks below."""
-        return super().spec(net, program, name, **({"band_above": "follow"} | more))
