@@ -49,19 +49,25 @@ class AudioReader:
         try:
             self._sound = soundfile.SoundFile(path)
         except soundfile.LibsndfileError as error:
-            self._open_ffmpeg(str(error))
+            if not _ffmpeg():
+                raise InputFileError(
+                    f"{path}: not a format that libsndfile reads ({error}); "
+                    "install ffmpeg, or convert it to wav or flac"
+                ) from None
+            self._open_ffmpeg()
             return
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
         self.frames = self._sound.frames if self._sound.seekable() else None
         if self.frames == 0:
             raise InputFileError(f"{path}: holds no audio (0 frames)")
+        if self._sound.subtype == "OPUS" and _ffmpeg():
+            # libsndfile 1.2.2 gives up within some whole Opus files, wrong samples before that.
+            self._sound.close()
+            self._sound, frames = None, self.frames
+            self._open_ffmpeg()
+            self.frames = frames
 
-    def _open_ffmpeg(self, reason: str) -> None:
-        if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
-            raise InputFileError(
-                f"{self.path}: not a format that libsndfile reads ({reason}); "
-                "install ffmpeg, or convert it to wav or flac"
-            )
+    def _open_ffmpeg(self) -> None:
         probe = subprocess.run(
             ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json",
              "-show_entries", "stream=sample_rate,channels", str(self.path)],
@@ -100,7 +106,8 @@ class AudioReader:
             try:
                 block: NDArray[np.float32] = self._sound.read(_DECODED, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
-                raise InputFileError(f"{self.path}: damaged ({error})") from None
+                todo = "; install ffmpeg, which may read it" if self._sound.subtype == "OPUS" else ""
+                raise InputFileError(f"{self.path}: damaged ({error}){todo}") from None
             return block
         assert self._decoder and self._decoder.stdout
         raw = _read_fully(self._decoder.stdout, _DECODED * self.channels * 4)
@@ -124,6 +131,10 @@ class AudioReader:
             self._decoder.wait()
             assert self._decoder.stdout
             self._decoder.stdout.close()
+
+
+def _ffmpeg() -> bool:
+    return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
 
 
 def _read_fully(pipe: IO[bytes], count: int) -> bytes:

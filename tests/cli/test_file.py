@@ -73,7 +73,7 @@ def write_input(path: Path, case: Case) -> None:
 
 def decoded(path: Path) -> np.ndarray:
     """Return what `path` sounds like, [frames, channels]."""
-    if path.suffix != ".m4a":
+    if path.suffix not in (".m4a", ".opus") or NO_FFMPEG:
         return soundfile.read(path, dtype="float32", always_2d=True)[0]
     run = subprocess.run(
         ["ffmpeg", "-v", "error", "-i", path, "-f", "f32le", "-"], capture_output=True, check=True
