@@ -11,6 +11,7 @@ from rtsep.errors import RtsepError
 COMMANDS = {
     "quickstart": "from a folder of stems to a model that plays, a score and a listening page",
     "fetch": "get the listed instrumentals out of their Debian packages",
+    "label": "let another separator take songs apart, to learn from",
     "prepare": "decode recordings once into the cache",
     "report": "a page that shows what a net is fed",
     "compact": "the cache as small pieces, for a machine that cannot see this disk",
@@ -18,7 +19,9 @@ COMMANDS = {
     "export": "checkpoint to model file, if it passes every check",
     "evaluate": "score a model file on whole tracks, as it plays",
     "listen": "a page to hear what a model does",
+    "robustness": "silence, leak, dry voice, speech, levels and rates, against their bars",
     "compare": "the table of systems from their scores",
+    "runs": "the page of every training run, failures included",
 }
 """Each is a module of this package with `add_arguments` and `run`, loaded only when it is asked for."""
 

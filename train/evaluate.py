@@ -200,8 +200,8 @@ def _score_in_worker(path: Path) -> dict[str, Any] | Skipped:
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    # For the linear algebra of processes yet to start: each has a core, none shall take them all.
+def one_thread_each() -> Iterator[None]:
+    """Give the linear algebra of processes yet to start one thread: each has a core, none takes them all."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
@@ -219,7 +219,7 @@ def _score_all(
     results = []
     with bar, contextlib.ExitStack() as stack:
         if workers > 1 and len(paths) > 1:
-            stack.enter_context(_one_thread_each())
+            stack.enter_context(one_thread_each())
             context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
             pool = ProcessPoolExecutor(workers, context, _start_worker, (scoring,))
             scored: Iterator[dict[str, Any] | Skipped] = stack.enter_context(pool).map(

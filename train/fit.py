@@ -274,7 +274,7 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         )
     if finished(state, config):
         return state
-    state.data = heard(state.data, data_of(cache))
+    state.data = heard(state.data, data_of(cache, training.recipe.open_only))
     state.machine = _machine(config, place)
     if place.leads:
         _describe(config, state, place)

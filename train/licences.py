@@ -10,6 +10,9 @@ from train.cache import RATE, AudioCache
 FREE = re.compile(r"CC0|CC BY( \d|-SA( \d|$)|$)|public[ -]domain|GPL|per Debian package|free (for any|incl)")
 """Licences under which anyone may use a recording for anything; every other one restricts the model."""
 
+OPEN = re.compile(r"(CC0( 1\.0)?|CC BY( \d\.\d)?|public[ -]domain( dedication)?|per Debian package)$")
+"""Recordings that a model for anyone and anything may learn from: not what a separator made of them."""
+
 SHARE_ALIKE = re.compile(r"CC BY-SA|GPL|per Debian package")
 """Free ones that ask for the same terms in turn; a package's own file says which it has."""
 
@@ -17,10 +20,12 @@ _RESEARCH = re.compile(r"\bNC\b|non-?commercial|academic|research|educational|Re
 _UNKNOWN = re.compile(r"unknown|no licence")
 
 
-def data_of(cache: AudioCache) -> tuple[str, ...]:
-    """One line for each training set: minutes, licence."""
+def data_of(cache: AudioCache, open_only: bool = False) -> tuple[str, ...]:
+    """One line for each training set, or for those that are open: minutes, licence."""
     minutes: dict[tuple[str, str], float] = {}
     for song in cache.select("train"):
+        if open_only and not is_open(song.licence):
+            continue
         key = (song.source, song.licence)
         minutes[key] = minutes.get(key, 0.0) + song.frames / RATE / 60
     return tuple(
@@ -53,6 +58,11 @@ def licence_of(data: Iterable[str]) -> str:
     if any(SHARE_ALIKE.search(licence) for licence in licences):
         return f"free to use, under the same terms where its data asks for that (share-alike): {under}"
     return f"free to use in anything: trained on freely licensed material alone ({under})"
+
+
+def is_open(licence: str) -> bool:
+    """Whether recordings under `licence` may teach a model for anyone and anything."""
+    return bool(OPEN.match(licence))
 
 
 def _is_free(licence: str) -> bool:

@@ -16,6 +16,7 @@ from rtsep.errors import InputFileError
 from train import effects
 from train.cache import RATE, AudioCache, Song
 from train.effects import Production, Wave, active_rms, from_db, rms
+from train.licences import is_open
 
 BACKING = ("drums", "bass", "other")
 SHARE = {"utau": 0.3}
@@ -58,6 +59,7 @@ class Recipe:
     level_db: tuple[float, float] = (-19.0, 5.0)  # RMS of mixtures as they are released: mean, deviation
     live: float = 0.3  # of mixtures: as loud as a microphone or a bus happens to be,
     live_level_db: tuple[float, float] = (-45.0, -12.0)  # anything between these
+    open_only: bool = False  # of recordings under open licences alone (`train.licences.OPEN`)
 
 
 class Remixer:
@@ -71,7 +73,8 @@ class Remixer:
         self._production = Production(r.compressed, r.panned, r.roomy, r.echoing, r.doubled)
 
         def long_enough(kind: str) -> list[Song]:
-            return [song for song in cache.select(split, kind) if song.frames >= RATE]
+            songs = [song for song in cache.select(split, kind) if song.frames >= RATE]
+            return [song for song in songs if is_open(song.licence)] if recipe.open_only else songs
 
         self.clips, self.pairs = long_enough("stems"), long_enough("pair")
         self.voices, self.music = long_enough("voice"), long_enough("music")

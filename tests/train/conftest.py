@@ -14,7 +14,8 @@ from train.system import Training
 
 FRAMING = Framing(256, 64, 32)
 SYSTEM = Causal(
-    framing=FRAMING, pool=((32, 1), (64, 2), (32, 4)), band=8, dim=16, width=12, spread=20, layers=2,
+    framing=FRAMING, pool=((32, 1), (64, 2), (32, 4)), channels_down=(6, 8, 10), dim=16, width=12, spread=20,
+    layers=2,
     objective=LossConfig(segment_hops=64), training=Training(batch=2, hops=320, warmup_steps=2),
 )  # fmt: skip
 RATE = 48000

@@ -8,6 +8,7 @@ import pytest
 from rtsep.errors import InputFileError
 from train import effects
 from train.cache import AUDIO, INDEX, RATE, AudioCache
+from train.licences import data_of
 from train.readers.splits import HELD_OUT, musdb_validation
 from train.remix import Recipe, Remixer
 
@@ -303,3 +304,19 @@ def test_dry_voices_are_produced_as_the_shares_say():
     doubled = effects.produce(dry, np.random.default_rng(0), effects.Production(0, 0, 0, 0, 1))
     assert doubled.shape == dry.shape and np.array_equal(doubled[:, :300], dry[:, :300])
     assert effects.rms(doubled - dry) > 0.1 * effects.rms(dry)
+
+
+def test_open_only_draws_from_nothing_else(cache, tmp_path):
+    songs = json.loads((cache / "index.json").read_text())
+    for song in songs["songs"]:
+        if song["kind"] != "pair":
+            song["licence"] = "CC BY-NC 4.0"
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "index.json").write_text(json.dumps(songs))
+    (folder / "audio.i16").symlink_to(cache / "audio.i16")
+    remixer = Remixer(AudioCache(folder), 4096, recipe=Recipe(open_only=True))
+    assert not remixer.clips and not remixer.voices and not remixer.music
+    assert [song.licence for song in remixer.pairs] == ["CC0 1.0"]
+    assert data_of(remixer.cache, open_only=True) == ("everything-is-free: 0.1 min, CC0 1.0",)
+    assert len(data_of(remixer.cache)) > 1

@@ -16,7 +16,7 @@ from train.nets.causal_program import CausalProgram
 def net():
     torch.manual_seed(4)
     net = CausalNet(SYSTEM).eval()
-    net.fit_features(torch.randn(50, SYSTEM.pooled, 4) * 4 - 10)
+    net.fit_features(torch.randn(50, 4, SYSTEM.pooled) * 4 - 10)
     return net
 
 

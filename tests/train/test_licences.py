@@ -1,6 +1,6 @@
 import pytest
 
-from train.licences import heard, licence_of
+from train.licences import heard, is_open, licence_of
 from train.readers.base import known_licences, licence_in
 
 FREE = ("CC0 1.0", "CC BY 4.0", "public-domain dedication", "free for any use, with link")
@@ -33,6 +33,16 @@ def test_nothing_is_claimed_that_is_not_in_the_data():
     assert of("CC BY-NC 4.0", SILENT).endswith("CC BY-NC 4.0; no licence is stated for a part of the data: "
                                                "whoever owns it decides")  # fmt: skip
     assert licence_of([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("licence", "is_it"),
+    [("CC0 1.0", True), ("CC BY", True), ("CC BY 3.0", True), ("public-domain dedication", True),
+     ("per Debian package", True), ("CC BY-SA 3.0", False), ("CC BY-NC 4.0", False), ("GPL 3.0", False),
+     ("CC BY 4.0 and CC BY-NC 4.0", False), ("CC BY 4.0, stems by Spleeter", False), (SILENT, False)],
+)  # fmt: skip
+def test_what_a_model_for_everyone_may_learn_from(licence, is_it):
+    assert is_open(licence) is is_it
 
 
 def test_free_is_free_and_share_alike_is_said():

@@ -1,3 +1,6 @@
+import dataclasses
+import math
+
 import pytest
 import torch
 
@@ -5,10 +8,11 @@ from rtsep.dsp.windows import Framing
 from tests.train.conftest import FRAMING, SYSTEM
 from train.gate import run_steps
 from train.loss import LossConfig, masked_loss, masked_loss_reference, target_of
-from train.nets.causal import Causal, CausalNet
+from train.nets.causal import FLOOR, Causal, CausalNet
 from train.nets.causal_program import CausalProgram
 from train.nets.scan import gated_scan, gated_scan_parallel, gated_scan_reference
 from train.stft import analyse, frames_of, left_right, mid_side, played_columns, synthesise, windows
+from train.system import count_macs
 
 
 def test_scans_are_their_twin_forward_and_backward():
@@ -86,7 +90,7 @@ def test_stft_gives_the_signal_back_late_by_the_latency():
 def test_program_equals_training_form():
     torch.manual_seed(2)
     net = CausalNet(SYSTEM).eval()
-    net.fit_features(torch.randn(50, SYSTEM.pooled, 4) * 4 - 10)
+    net.fit_features(torch.randn(50, 4, SYSTEM.pooled) * 4 - 10)
     program = CausalProgram(net).eval()
     columns = torch.randn(40, 2, FRAMING.bins, 2) * torch.logspace(-4, 1, 40)[:, None, None, None]
     with torch.no_grad():
@@ -107,22 +111,59 @@ def test_masks_know_nothing_of_the_future():
 
 def test_default_net_is_of_the_size_it_was_designed_for():
     net = CausalNet()
-    assert 0.2e6 < sum(p.numel() for p in net.parameters()) < 0.4e6
-    assert 6e6 < net.macs < 7e6
+    program = CausalProgram(net.eval())
+    assert 0.1e6 < sum(p.numel() for p in net.parameters()) < 0.2e6
+    assert 8e6 < net.macs < 8.5e6
+    column = torch.zeros(2, net.system.framing.bins, 2)
+    assert count_macs(program, column, program.state_size) == pytest.approx(net.macs, rel=0.01)
 
 
-def test_bands_must_cover_the_bins():
+def test_sizes_must_fit_each_other():
     with pytest.raises(ValueError, match="pool covers 32 bins of 1024"):
         Causal(pool=((32, 1),))
-    with pytest.raises(ValueError, match="whole bands of 7"):
-        Causal(band=7)
+    with pytest.raises(ValueError, match="352 pooled bins cannot be halved 6 times"):
+        Causal(channels_down=(4, 4, 4, 4, 4, 4))
+    with pytest.raises(ValueError, match="taps"):
+        Causal(taps=0)
+
+
+def test_how_loud_it_is_played_makes_no_difference():
+    torch.manual_seed(4)
+    net = CausalNet(SYSTEM).eval()
+    columns = 0.01 * torch.randn(40, 2, FRAMING.bins, 2) * torch.rand(40, 1, 1, 1)
+    with torch.no_grad():
+        masks = net.masks(columns)
+        for gain in (0.1, 10.0):
+            torch.testing.assert_close(net.masks(gain * columns), masks, atol=1e-3, rtol=0)
+
+
+def test_level_rises_at_once_and_falls_slowly():
+    power = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.5, 2.0, 0.0])
+    fall = SYSTEM.fall
+    expected = [0, 1, fall, fall**2, fall**3, 2, 2 * fall]
+    assert 0.99 < fall < 1
+    torch.testing.assert_close(SYSTEM.level(power), torch.tensor(expected, dtype=torch.float32))
+    per_second = SYSTEM.rate / FRAMING.hop
+    assert 10 * math.log10(fall**per_second) == pytest.approx(-SYSTEM.release_db)
+
+
+def test_lookahead_delays_masks_not_what_they_are_compared_with():
+    torch.manual_seed(5)
+    waves = 0.1 * torch.randn(2, 2, 2, FRAMING.n_fft + 70 * FRAMING.hop)
+    late = dataclasses.replace(SYSTEM, lookahead=3)
+    logits = torch.randn(71, 2, 2, SYSTEM.pooled)
+    prompt = SYSTEM.loss(lambda _: logits[3:], waves[..., : -3 * FRAMING.hop])
+    assert float(late.loss(lambda _: logits, waves)) == pytest.approx(float(prompt), rel=1e-6)
+    assert late.lookahead_hops == 3
 
 
 def test_pooled_bins_share_their_power_and_their_mask():
     mix = torch.randn(1, 2, 3, FRAMING.bins, dtype=torch.complex64)
     left = (mix[0, 0] + mix[0, 1]).abs().square()
-    features = SYSTEM.features(mix)[:, 0, :, 0].exp()
-    torch.testing.assert_close(features[:, 5], left[:, 5], rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(features[:, 34], left[:, 36:38].mean(1), rtol=1e-4, atol=1e-6)
+    right = (mix[0, 0] - mix[0, 1]).abs().square()
+    level = SYSTEM.level((left + right).mean(1) / 2)[:, None]
+    features = (SYSTEM.features(mix)[:, 0, 0].exp() - FLOOR) * level
+    torch.testing.assert_close(features[:, 5], left[:, 5], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(features[:, 34], left[:, 36:38].mean(1), rtol=1e-3, atol=1e-4)
     masks = SYSTEM.unpool(torch.arange(SYSTEM.pooled)[None].float())[0]
     assert masks.tolist() == SYSTEM.place[:-1] and SYSTEM.place[-1] == SYSTEM.pooled - 1

@@ -16,7 +16,7 @@ from train.__main__ import main
 from train.cache import RATE
 from train.gate import check_columns
 
-CAUSAL_SIZES = ("framing", "pool", "dim", "width", "spread", "layers", "objective")
+CAUSAL_SIZES = ("framing", "pool", "channels_down", "dim", "width", "spread", "layers", "objective")
 SMALLER = {
     "causal": {name: getattr(SYSTEM, name) for name in CAUSAL_SIZES},
     "unet": {"bins": 64, "columns": 32, "width": 2, "levels": 4},

@@ -1,22 +1,25 @@
 """rtsep's own net, `causal`: one column in, one mask out, nothing but the past in its state.
 
-    log powers of left, right, mid, side, neighbouring bins pooled towards the top
-      -> one matrix for each of 44 bands: a vector of `dim` a band
+    log powers of left, right, mid, side against the level heard of late, neighbouring bins pooled towards the
+    top; the newest `taps` columns
+      -> convolutions over frequency, each halving it: 44 bands, a vector of `dim` each
       -> `layers` x [gated linear recurrence over time, shared by the bands; MLP over the bands]
-      -> one matrix a band -> sigmoid masks of mid and side, spread over the pooled bins
+      -> convolutions back up, each joined by what the way down had at its resolution
+      -> sigmoid masks of mid and side, spread over the pooled bins
 
-The split into bands, recurrence along time and mixing across bands is that of Y. Luo and J. Yu,
-"Music source separation with band-split RNN", IEEE/ACM TASLP 2023, made causal and cut down to a few million
-multiplications a hop.
+The ends are a U-Net over frequency alone (O. Ronneberger et al., MICCAI 2015; upsampling by sub-pixels as
+W. Shi et al., CVPR 2016); between them stand the recurrence along time and the mixing across bands of
+Y. Luo and J. Yu, "Music source separation with band-split RNN", IEEE/ACM TASLP 2023, made causal and cut
+down to a few million multiplications a hop. A harmonic looks like the one above it: convolutions learn it
+once, where a matrix for each band learns it 44 times, which little music with known voices does not pay for.
 
-Two things make it cheap enough for a net that is called once a hop, when every operation and every weight
-is cold: pooling (352 masks for 1024 bins cost an oracle 0.02 dB) makes all bands equally large, so that each
-end is one batched product of a quarter of the weights; and norms without weights of their own, residual
-branches without biases leave few operations a layer.
+Two things keep it cheap for a net that is called once a hop, when every operation and every weight is cold:
+pooling (352 masks for 1024 bins cost an oracle 0.02 dB), and few weights: residual branches have no biases.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,17 +30,25 @@ from torch import Tensor, nn
 
 from rtsep.dsp.windows import PROFILES, Framing
 from train.loss import LossConfig, masked_loss, target_of
+from train.nets.precision import bfloat16
 from train.nets.scan import gated_scan
+from train.remix import Recipe
 from train.stft import mid_side, windows
-from train.system import Net, System
+from train.system import Net, System, Training
 
 if TYPE_CHECKING:
     from train.nets.causal_program import CausalProgram
 
 FEATURES = 4  # log powers of left, right, mid, side
 MASKS = 2  # mid, side
-POWER_FLOOR = 1e-9
-"""Added to powers before the logarithm: 90 dB below a full-scale sine."""
+FLOOR = 1e-5
+"""Added to powers, which are relative to the level, before the logarithm."""
+
+LEVEL_FLOOR = 1e-11
+"""Added to the level: input under some -80 dB RMS is not lifted any more."""
+
+ENDS, DOWN, UP = 5, 4, 3
+"""Kernels over frequency: of the first and last convolution, of those that halve, of those that double."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +57,23 @@ class Causal(System):
 
     family = "causal"
 
+    # Fewer real songs, more of them whole ones than most systems hear, and more music without a voice.
+    training: Training = field(
+        default_factory=lambda: Training(
+            true_share=(0.3, 0.5), recipe=Recipe(clips=0.5, voiceless=0.15, voice_only=0.03)
+        )
+    )
     framing: Framing = PROFILES["live"]
     # (bins, bins pooled into one), from low to high; all but Nyquist, which follows its neighbour
     pool: tuple[tuple[int, int], ...] = ((192, 1), (192, 2), (128, 4), (512, 16))
-    band: int = 8  # pooled bins a band: 172 Hz at the bottom, 2.8 kHz at the top
+    taps: int = 3  # columns that the first convolution sees, the newest and those before it
+    channels_down: tuple[int, ...] = (16, 32, 48)  # before each halving; `dim` after the last
     dim: int = 64
     width: int = 96  # recurrent channels a band
     spread: int = 88  # of the MLP over the bands
-    layers: int = 4
+    layers: int = 3
+    lookahead: int = 0  # hops that a mask may wait for
+    release_db: float = 3.0  # by which the level falls in a second of silence; it rises at once
     objective: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
@@ -62,13 +82,20 @@ class Causal(System):
             raise ValueError(
                 f"the pool covers {covered} bins of {self.framing.bins - 1}, or not in whole parts"
             )
-        if self.pooled % self.band:
-            raise ValueError(f"{self.pooled} pooled bins do not make whole bands of {self.band}")
+        if not self.channels_down or self.pooled % 2 ** len(self.channels_down):
+            raise ValueError(f"{self.pooled} pooled bins cannot be halved {len(self.channels_down)} times")
+        if self.taps < 1 or self.lookahead < 0:
+            raise ValueError("taps must be at least 1, lookahead at least 0")
 
     @property
     def rates(self) -> tuple[int, ...]:
         """Both common rates: training moves pitch by more than they differ."""
         return (44100, 48000)
+
+    @property
+    def lookahead_hops(self) -> int:
+        """See `System`."""
+        return self.lookahead
 
     @property
     def pooled(self) -> int:
@@ -77,8 +104,18 @@ class Causal(System):
 
     @property
     def bands(self) -> int:
-        """Number of bands."""
-        return self.pooled // self.band
+        """Pooled bins after all halvings: what recurs and mixes."""
+        return self.pooled // 2 ** len(self.channels_down)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels at each resolution, from the pooled bins to the bands."""
+        return (*self.channels_down, self.dim)
+
+    @property
+    def fall(self) -> float:
+        """Factor by which the level falls in a hop without sound."""
+        return float(10.0 ** (-self.release_db / 10 * self.framing.hop / self.rate))
 
     @property
     def place(self) -> list[int]:
@@ -102,16 +139,26 @@ class Causal(System):
         return CausalProgram(net)
 
     def features(self, mix: Tensor) -> Tensor:
-        """Log powers [T, B, pooled, 4] of mid/side columns [B, 2, T, bins] complex."""
+        """Log powers [T, B, 4, pooled] of mid/side columns [B, 2, T, bins] complex."""
         spectra = mix.permute(1, 2, 0, 3)  # [2, T, B, bins]
         mid, side = spectra[0], spectra[1]
-        four = torch.view_as_real(torch.stack([mid + side, mid - side, mid, side], -1))  # [T, B, bins, 4, 2]
+        four = torch.view_as_real(torch.stack([mid + side, mid - side, mid, side], 2))  # [T, B, 4, bins, 2]
         powers = four[..., 0].square() + four[..., 1].square()
+        powers = powers / (self.level(powers[..., :2, :].mean((2, 3))) + LEVEL_FLOOR)[..., None, None]
         parts, first = [], 0
         for bins, factor in self.pool:
-            parts.append(powers[..., first : first + bins, :].unflatten(-2, (-1, factor)).mean(-2))
+            parts.append(powers[..., first : first + bins].unflatten(-1, (-1, factor)).mean(-1))
             first += bins
-        return torch.log(torch.cat(parts, -2) + POWER_FLOOR)
+        return torch.log(torch.cat(parts, -1) + FLOOR)
+
+    def level(self, power: Tensor) -> Tensor:
+        """Peak level of `power` [T, ...] with its slow fall: the largest of p[s] fall^(t - s), s <= t.
+
+        What the net hears is relative to it, so that how loud the input is played makes no difference.
+        """
+        steps = torch.arange(len(power), device=power.device, dtype=power.dtype)
+        fallen = (steps * math.log(self.fall)).view(-1, *[1] * (power.dim() - 1))
+        return torch.exp(torch.cummax(torch.log(power) - fallen, 0).values + fallen)
 
     def normalise(self, net: Net, waves: Tensor) -> None:
         """Normalise the features."""
@@ -121,10 +168,17 @@ class Causal(System):
     def loss(self, net: Callable[..., Any], waves: Tensor) -> Tensor:
         """See `train.loss`."""
         analysis, synthesis = (window.to(waves.device) for window in windows(self.framing))
-        target = target_of(mid_side(waves), self.framing, analysis, self.objective)
+        # The last columns are heard, but what would be their masks comes after the excerpt.
+        late = self.lookahead
+        target = target_of(
+            mid_side(waves[..., : waves.shape[-1] - late * self.framing.hop]),
+            self.framing,
+            analysis,
+            self.objective,
+        )
         with torch.no_grad():
-            features = self.features(target.mix)
-        logits = self.unpool(net(features))
+            features = self.features(self.spectra(waves[:, 1]) if late else target.mix)
+        logits = self.unpool(net(features)[late:])
         return masked_loss(logits, target, self.framing, synthesis, self.objective)[0]
 
     def unpool(self, masks: Tensor) -> Tensor:
@@ -158,7 +212,7 @@ class Block(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Whole sequences from a zero state."""
-        h = h + self.back(gated_scan(self.gates(self.norm_time(h))))
+        h = h + self.back(gated_scan(self.gates(self.norm_time(h)).float()))
         flat = self.norm_bands(h).reshape(h.shape[0], -1)  # [K, T * B * D]: mixing is one matrix product
         mixed = torch.relu(torch.addmm(self.spread.bias[:, None], self.spread.weight, flat))
         return h + torch.mm(self.gather.weight, mixed).view_as(h)
@@ -173,35 +227,51 @@ class CausalNet(Net):
     def __init__(self, system: Causal = Causal()) -> None:
         super().__init__()
         self.system = system
-        c, seen = system, system.band * FEATURES
-        self.encoder = nn.Parameter(torch.randn(c.bands, seen, c.dim) / math.sqrt(seen))
-        self.encoder_bias = nn.Parameter(torch.randn(c.bands, 1, c.dim) * 0.1)
+        c, widths = system, system.widths
+        self.first = nn.Conv1d(FEATURES * c.taps, widths[0], ENDS, padding="same")
+        # A voice's harmonics are alike everywhere, what they mean is not: a bias for each bin.
+        self.first_place = nn.Parameter(torch.zeros(widths[0], c.pooled))
+        pairs = list(itertools.pairwise(widths))
+        self.down = nn.ModuleList(nn.Conv1d(a, b, DOWN, stride=2, padding=1) for a, b in pairs)
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.dim)
-        self.decoder = nn.Parameter(torch.randn(c.bands, c.dim, MASKS * c.band) * 0.3 / math.sqrt(c.dim))
-        self.decoder_bias = nn.Parameter(torch.zeros(c.bands, 1, MASKS * c.band))
-        self.register_buffer("mean", torch.full((c.pooled, FEATURES), -12.0))
-        self.register_buffer("scale", torch.full((c.pooled, FEATURES), 0.25))
+        # The first one looks at one band alone: the blocks have mixed them.
+        self.up = nn.ModuleList(
+            nn.Conv1d(b, 2 * a, UP if i else 1, padding="same") for i, (a, b) in enumerate(reversed(pairs))
+        )
+        self.last = nn.Conv1d(widths[0], MASKS, ENDS, padding="same")
+        self.last_place = nn.Parameter(torch.zeros(MASKS, c.pooled))
+        self.register_buffer("mean", torch.full((FEATURES, c.pooled), -5.0))
+        self.register_buffer("scale", torch.full((FEATURES, c.pooled), 0.25))
 
     def fit_features(self, features: Tensor) -> None:
-        """Set the normalisation from features [..., pooled, 4] of training mixtures."""
+        """Set the normalisation from features [..., 4, pooled] of training mixtures."""
         flat = features.reshape(-1, *features.shape[-2:])
         self.mean.copy_(flat.mean(0))
         self.scale.copy_(1 / flat.std(0).clamp_min(0.6))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features [T, B, pooled, 4] to mask logits [T, B, 2, pooled]."""
+        """Map features [T, B, 4, pooled] to mask logits [T, B, 2, pooled]."""
         c = self.system
         steps, batch = features.shape[:2]
         normal = (features - self.mean) * self.scale
-        of_band = normal.view(steps * batch, c.bands, c.band * FEATURES).transpose(0, 1)
-        h = torch.baddbmm(self.encoder_bias, of_band, self.encoder).view(c.bands, steps, batch, c.dim)
-        for block in self.blocks:
-            h = block(h)
-        h = self.norm(h).view(c.bands, steps * batch, c.dim)
-        logits = torch.baddbmm(self.decoder_bias, h, self.decoder)  # [K, T * B, 2 * band]
-        logits = logits.view(c.bands, steps, batch, MASKS, c.band).permute(1, 2, 3, 0, 4)
-        return logits.reshape(steps, batch, MASKS, c.pooled)
+        past = torch.cat([normal.new_zeros(c.taps - 1, *normal.shape[1:]), normal])
+        seen = torch.cat([past[tap : tap + steps] for tap in range(c.taps)], 2)  # oldest column first
+        with bfloat16(features.device, self.training):
+            x = torch.relu(self.first(seen.flatten(0, 1)) + self.first_place)  # [T * B, C, pooled]
+            skips = []
+            for conv in self.down:
+                skips.append(x)
+                x = torch.relu(conv(x))
+            h = x.float().view(steps, batch, c.dim, c.bands).permute(3, 0, 1, 2).contiguous()
+            for block in self.blocks:
+                h = block(h)
+            x = self.norm(h).permute(1, 2, 3, 0).reshape(steps * batch, c.dim, c.bands)
+            for conv, skip in zip(self.up, reversed(skips), strict=True):
+                halves = conv(x).unflatten(1, (2, -1))  # of each bin: lower, upper
+                x = torch.relu(halves.permute(0, 2, 3, 1).flatten(2) + skip)
+            logits = self.last(x).float() + self.last_place
+        return logits.view(steps, batch, MASKS, c.pooled)
 
     def masks(self, columns: Tensor) -> Tensor:
         """Masks [T, 2, bins] of one recording's columns [T, 2, bins, 2], as the contract words it."""
@@ -212,6 +282,15 @@ class CausalNet(Net):
     @property
     def macs(self) -> int:
         """Multiply-accumulates a hop, matrix products only."""
-        c = self.system
+        c, widths = self.system, self.system.widths
+        sizes = [c.pooled >> level for level in range(len(widths))]
+        ends = sizes[0] * widths[0] * ENDS * (FEATURES * c.taps + MASKS)
+        down = sum(
+            size * DOWN * a * b for size, (a, b) in zip(sizes[1:], itertools.pairwise(widths), strict=True)
+        )
+        up = sum(
+            size * (UP if size > c.bands else 1) * b * 2 * a
+            for size, (a, b) in zip(sizes[1:], itertools.pairwise(widths), strict=True)
+        )
         block = c.bands * c.dim * (4 * c.width + 2 * c.spread)
-        return c.pooled * c.dim * (FEATURES + MASKS) + c.layers * block
+        return ends + down + up + c.layers * block

@@ -1,16 +1,25 @@
 """The `causal` net as it is played: one column at a time, matrix products only, state in one flat tensor.
 
-`step` and `offline` follow the model contract (`rtsep.model.contract`). Weights of norms are folded into the
-matrices behind them: called once a hop, each operation costs some 5 us of cold caches alone.
+`step` and `offline` follow the model contract (`rtsep.model.contract`). Convolutions over frequency are
+matrix products over windows of rows [bins, channels]: a kernel that halves sees two pairs of rows, a product
+each and no copy. Weights of norms are folded into the matrices behind them: called once a hop, each operation
+costs some 5 us of cold caches alone.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, silu
+from torch.nn.functional import layer_norm, pad, silu
 
-from train.nets.causal import FEATURES, MASKS, POWER_FLOOR, Block, CausalNet
+from train.nets.causal import ENDS, FEATURES, FLOOR, LEVEL_FLOOR, MASKS, UP, Block, CausalNet
+
+
+def _rows(conv: nn.Conv1d) -> Tensor:
+    """The kernel of a convolution for windows of rows: [size * channels in, channels out]."""
+    return conv.weight.detach().permute(2, 1, 0).flatten(0, 1).contiguous()
 
 
 class BlockProgram(nn.Module):
@@ -59,82 +68,173 @@ class BlockProgram(nn.Module):
         return h + torch.mm(self.gather, mixed).view(bands, steps, self.dim)
 
 
+class DownProgram(nn.Module):
+    """Half as many rows: [F, C] -> [F / 2, D], or [T, F, C] at once."""
+
+    def __init__(self, conv: nn.Conv1d) -> None:
+        super().__init__()
+        self.channels = 2 * conv.in_channels  # of a pair of rows
+        lower, upper = _rows(conv).split(self.channels)
+        for name, value in {"lower": lower, "upper": upper, "bias": conv.bias}.items():
+            assert value is not None
+            self.register_buffer(name, value.detach().clone().contiguous())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One step."""
+        pairs = pad(x, [0, 0, 1, 1]).view(
+            -1, self.channels
+        )  # the last row of one bin pair, the first of the next
+        return torch.addmm(torch.addmm(self.bias, pairs[:-1], self.lower), pairs[1:], self.upper).relu_()
+
+    @torch.jit.export
+    def offline(self, x: Tensor) -> Tensor:
+        """All steps at once."""
+        pairs = pad(x, [0, 0, 1, 1]).view(x.shape[0], -1, self.channels)
+        y = torch.matmul(pairs[:, :-1], self.lower) + torch.matmul(pairs[:, 1:], self.upper)
+        return y.add_(self.bias).relu_()
+
+
+class UpProgram(nn.Module):
+    """Twice as many rows, joined by those of the way down: [F, D], [2 F, C] -> [2 F, C], or [T, ...]."""
+
+    def __init__(self, conv: nn.Conv1d, norm: nn.LayerNorm | None = None) -> None:
+        super().__init__()
+        self.size = conv.kernel_size[0]
+        weight, bias = _rows(conv), conv.bias
+        assert bias is not None
+        if norm is not None:  # its weights, those of the norm before a kernel of one row
+            weight, bias = norm.weight[:, None] * weight, bias + norm.bias @ weight
+        self.register_buffer("weight", weight.detach().clone().contiguous())
+        self.register_buffer("bias", bias.detach().clone())
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """One step."""
+        if self.size > 1:
+            p = pad(x, [0, 0, 1, 1])
+            x = torch.cat([p[:-2], x, p[2:]], 1)
+        return torch.addmm(self.bias, x, self.weight).view_as(skip).add_(skip).relu_()
+
+    @torch.jit.export
+    def offline(self, x: Tensor, skip: Tensor) -> Tensor:
+        """All steps at once."""
+        if self.size > 1:
+            p = pad(x, [0, 0, 1, 1])
+            x = torch.cat([p[:, :-2], x, p[:, 2:]], 2)
+        return (torch.matmul(x, self.weight) + self.bias).view_as(skip).add_(skip).relu_()
+
+
 class CausalProgram(nn.Module):
-    """The whole net; `state_size` floats of state, all zeros at the start."""
+    """The whole net; `state_size` floats of state, zeros at the start: level, columns heard, memories."""
 
     def __init__(self, net: CausalNet) -> None:
         super().__init__()
         c = net.system
-        self.bins, self.bands, self.band, self.dim, self.width = (
+        assert all(conv.kernel_size[0] in (1, UP) for conv in net.up)  # type: ignore[index,union-attr]
+        self.bins, self.pooled, self.bands, self.dim, self.width = (
             c.framing.bins,
+            c.pooled,
             c.bands,
-            c.band,
             c.dim,
             c.width,
         )
-        self.state_size = c.layers * c.bands * c.width
+        self.heard = FEATURES * (c.taps - 1)  # features of earlier columns, a bin
+        self.memories = 1 + c.pooled * self.heard  # where the memories begin in the state
+        self.state_size = self.memories + c.layers * c.bands * c.width
         # TorchScript sees no globals.
-        self.features_per_bin, self.masks, self.floor = FEATURES, MASKS, POWER_FLOOR
+        self.features_per_bin, self.masks, self.ends = FEATURES, MASKS, ENDS
+        self.floor, self.level_floor, self.fall = FLOOR, LEVEL_FLOOR, c.fall
         self.pool: list[tuple[int, int]] = [(bins, factor) for bins, factor in c.pool]
         # Left, right, mid and side from mid and side.
         self.register_buffer("listen", torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0], [0.0, 1.0]]))
-        # [features, 1, pooled]
-        self.register_buffer("feature_scale", net.scale.detach().t()[:, None].contiguous())
-        shift = -(net.mean.detach() * net.scale.detach())
-        self.register_buffer("feature_shift", shift.t()[:, None].contiguous())
-        # The training form has features side by side for each bin; here each feature has its bins.
-        encoder = net.encoder.detach().view(c.bands, c.band, FEATURES, c.dim).transpose(1, 2)
-        self.register_buffer("encoder", encoder.reshape(c.bands, FEATURES * c.band, c.dim).contiguous())
-        self.register_buffer("encoder_bias", net.encoder_bias.detach().clone())
-        scale, shift = net.norm.weight.detach(), net.norm.bias.detach()
-        decoder = net.decoder.detach()  # [K, D, masks * band]
-        self.register_buffer("decoder", (scale[None, :, None] * decoder).contiguous())
-        self.register_buffer("decoder_bias", net.decoder_bias.detach() + (shift @ decoder)[:, None])
-        # Where each bin of a mask lies among [band, mask, bin of the band].
-        place = torch.tensor(c.place)
-        first = place // c.band * (MASKS * c.band) + place % c.band
-        order = torch.stack([first + mask * c.band for mask in range(MASKS)])
-        self.register_buffer("order", order.flatten())
-        self.blocks = nn.ModuleList(BlockProgram(block) for block in net.blocks)
+        scale = net.scale.detach()[:, None].contiguous()  # [features, 1, pooled]
+        self.register_buffer("feature_scale", scale)
+        self.register_buffer("feature_shift", -net.mean.detach()[:, None] * scale)
+        assert net.first.bias is not None and net.last.bias is not None
+        self.register_buffer("first", _rows(net.first))
+        first_bias = net.first.bias.detach() + net.first_place.detach().t()  # [pooled, C]
+        self.register_buffer("first_bias", first_bias.contiguous())
+        self.register_buffer("last", _rows(net.last))
+        last_bias = net.last.bias.detach() + net.last_place.detach().t()  # [pooled, masks]
+        self.register_buffer("last_bias", last_bias.contiguous())
+        self.register_buffer("place", torch.tensor(c.place))
+        self.down = nn.ModuleList(DownProgram(conv) for conv in net.down)  # type: ignore[arg-type]
+        self.blocks = nn.ModuleList(BlockProgram(block) for block in net.blocks)  # type: ignore[arg-type]
+        self.up = nn.ModuleList(
+            UpProgram(conv, None if i else net.norm)  # type: ignore[arg-type]
+            for i, conv in enumerate(net.up)
+        )
 
-    def features(self, columns: Tensor) -> Tensor:
-        """Normalised log powers [4, T, pooled] of columns [2, T, bins, 2]."""
+    def powers(self, columns: Tensor) -> Tensor:
+        """Powers of left, right, mid, side [4, T, bins] of columns [2, T, bins, 2]."""
         steps = columns.shape[1]
         four = torch.mm(self.listen, columns.flatten(1)).view(self.features_per_bin, steps, self.bins, 2)
-        powers = torch.addcmul(four[..., 0].square(), four[..., 1], four[..., 1])
+        return torch.addcmul(four[..., 0].square(), four[..., 1], four[..., 1])
+
+    def features(self, powers: Tensor, level: Tensor) -> Tensor:
+        """Normalised log powers [4, T, pooled] of powers [4, T, bins] against the level [T]."""
         parts: list[Tensor] = []
         first = 0
         for bins, factor in self.pool:
             part = powers[:, :, first : first + bins]
             parts.append(part if factor == 1 else part.unflatten(2, [-1, factor]).mean(3))
             first += bins
-        pooled = torch.cat(parts, 2).add_(self.floor).log_()
+        pooled = torch.cat(parts, 2).div_((level + self.level_floor)[:, None]).add_(self.floor).log_()
         return torch.addcmul(self.feature_shift, pooled, self.feature_scale)
 
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
-        features = self.features(column.unsqueeze(1)).view(self.features_per_bin, self.bands, self.band)
-        of_band = features.transpose(0, 1).reshape(self.bands, 1, -1)
-        h = torch.baddbmm(self.encoder_bias, of_band, self.encoder).squeeze(1)
-        hidden = state.view(-1, self.bands, self.width)
+        powers = self.powers(column.unsqueeze(1))
+        level = state[:1]
+        torch.maximum(powers[:2].mean(), level * self.fall, out=level)
+        new = self.features(powers, level).squeeze(1).t()  # [pooled, 4]
+        heard = state[1 : self.memories].view(self.pooled, self.heard)
+        seen = torch.cat([heard, new], 1)
+        heard.copy_(seen[:, self.features_per_bin :])
+        windows = pad(seen, [0, 0, 2, 2]).unfold(0, self.ends, 1).transpose(1, 2).reshape(self.pooled, -1)
+        x = torch.addmm(self.first_bias, windows, self.first).relu_()
+        skips: list[Tensor] = []
+        for down in self.down:
+            skips.append(x)
+            x = down(x)
+        hidden = state[self.memories :].view(-1, self.bands, self.width)
         layer = 0
         for block in self.blocks:
-            h = block(h, hidden[layer])
+            x = block(x, hidden[layer])
             layer += 1  # noqa: SIM113 TorchScript cannot enumerate modules
-        n = layer_norm(h, [self.dim]).unsqueeze(1)
-        masks = torch.sigmoid(torch.baddbmm(self.decoder_bias, n, self.decoder))  # [K, 1, masks * band]
-        return masks.flatten().index_select(0, self.order).view(self.masks, self.bins)
+        x = layer_norm(x, [self.dim])
+        for up in self.up:
+            x = up(x, skips.pop())
+        windows = pad(x, [0, 0, 2, 2]).unfold(0, self.ends, 1).transpose(1, 2).reshape(self.pooled, -1)
+        masks = torch.sigmoid(torch.addmm(self.last_bias, windows, self.last))  # [pooled, masks]
+        return masks.t().index_select(1, self.place)
 
     @torch.jit.export
     def offline(self, columns: Tensor) -> Tensor:
         """Masks [T, 2, bins] of columns [T, 2, bins, 2], from a zero state."""
         steps = columns.shape[0]
-        features = self.features(columns.transpose(0, 1))  # [4, T, pooled]
-        of_band = features.view(self.features_per_bin, steps, self.bands, self.band).permute(2, 1, 0, 3)
-        h = torch.baddbmm(self.encoder_bias, of_band.reshape(self.bands, steps, -1), self.encoder)
+        powers = self.powers(columns.transpose(0, 1))
+        fallen = torch.arange(steps) * math.log(self.fall)
+        level = torch.exp(torch.cummax(torch.log(powers[:2].mean([0, 2])) - fallen, 0)[0] + fallen)
+        new = self.features(powers, level).permute(1, 2, 0)  # [T, pooled, 4]
+        past = pad(new, [0, 0, 0, 0, self.heard // self.features_per_bin, 0])
+        taps = self.heard // self.features_per_bin + 1
+        seen = torch.cat([past[tap : tap + steps] for tap in range(taps)], 2)
+        x = (torch.matmul(self.windows(seen), self.first) + self.first_bias).relu_()
+        skips: list[Tensor] = []
+        for down in self.down:
+            skips.append(x)
+            x = down.offline(x)
+        h = x.transpose(0, 1).contiguous()  # [bands, T, dim]
         for block in self.blocks:
             h = block.offline(h)
-        masks = torch.sigmoid(torch.baddbmm(self.decoder_bias, layer_norm(h, [self.dim]), self.decoder))
-        masks = masks.transpose(0, 1).reshape(steps, -1)
-        return masks.index_select(1, self.order).view(steps, self.masks, self.bins)
+        x = layer_norm(h, [self.dim]).transpose(0, 1).contiguous()
+        for up in self.up:
+            x = up.offline(x, skips.pop())
+        masks = torch.sigmoid(torch.matmul(self.windows(x), self.last) + self.last_bias)  # [T, pooled, masks]
+        return masks.transpose(1, 2).index_select(2, self.place)
+
+    def windows(self, x: Tensor) -> Tensor:
+        """Windows of rows [T, pooled, ends * C] of [T, pooled, C]."""
+        p = pad(x, [0, 0, 2, 2])
+        return torch.cat([p[:, k : k + self.pooled] for k in range(self.ends)], 2)

@@ -6,12 +6,13 @@ import csv
 from pathlib import Path
 
 from rtsep.errors import InputFileError
-from train.readers.base import Choice, Found, Plan, Reader
+from train.readers.base import Choice, Found, Plan, Reader, is_audio
 from train.readers.decode import AudioFile, band_of
 from train.readers.splits import musdb_validation
 
 TABLE = "tracks.tsv"
 _COLUMNS = {"split", "set", "path", "role", "licence"}
+_LAYOUT = f"{TABLE} with the columns {', '.join(sorted(_COLUMNS))}"
 _STEMS = {
     "stems": ("stems", ("vocals", "drums", "bass", "other")),
     "vocals+accompaniment": ("pair", ("vocals", "accompaniment")),
@@ -23,7 +24,7 @@ class Table(Reader):
     """Splits are the table's; of its train clips of MUSDB18 some validate. Mixtures alone teach nothing."""
 
     form = "table"
-    layout = f"{TABLE} with the columns {', '.join(sorted(_COLUMNS))}"
+    layout = _LAYOUT
 
     def recognises(self, folder: Path) -> bool:
         """As `Reader.recognises`."""
@@ -35,14 +36,7 @@ class Table(Reader):
 
     def find(self, folder: Path, choice: Choice) -> Found:
         """As `Reader.find`; test rows are named, never read."""
-        table = folder / TABLE
-        try:
-            with table.open(newline="") as file:
-                rows = list(csv.DictReader(file, delimiter="\t"))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputFileError(f"{table}: not a table of tracks ({error})") from None
-        if rows and not set(rows[0]) >= _COLUMNS:
-            raise InputFileError(f"{table}: not a table of tracks; needs {self.layout}")
+        rows = rows_of(folder / TABLE)
         open_ = [row for row in rows if row["split"] in ("train", "valid")]
         clips = [Path(row["path"]).name for row in open_ if row["set"].startswith("musdb")]
         validation = musdb_validation(clips, choice.validation_clips)
@@ -54,7 +48,7 @@ class Table(Reader):
             split = "valid" if name in validation else row["split"]
             if role in _STEMS:
                 kind, stems = _STEMS[role]
-                files = {stem: (AudioFile(path / f"{stem}.opus"),) for stem in stems}
+                files = {stem: (AudioFile(_stem_file(path, stem)),) for stem in stems}
             elif role in _VOICES:
                 kind, files = "voice", {"vocals": (AudioFile(path),)}
             elif role == "mixture":
@@ -67,6 +61,24 @@ class Table(Reader):
             band_hz = band_of(int(row["sample_rate"])) if row.get("sample_rate", "").isdigit() else None
             found.plans.append(Plan(name, row["set"], split, kind, row["licence"], files, name, band_hz))
         return found
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """Return the rows of a table of tracks. Raises `InputFileError`."""
+    try:
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputFileError(f"{table}: not a table of tracks ({error})") from None
+    if rows and not set(rows[0]) >= _COLUMNS:
+        raise InputFileError(f"{table}: not a table of tracks; needs {_LAYOUT}")
+    return rows
+
+
+def _stem_file(folder: Path, stem: str) -> Path:
+    """The stem in whatever format it was stored; Opus where there is none, for the message."""
+    found = (path for path in sorted(folder.glob(f"{stem}.*")) if is_audio(path.name))
+    return next(found, folder / f"{stem}.opus")
 
 
 def listed_instrumentals(table: Path) -> dict[str, tuple[str, ...]]:
