@@ -162,19 +162,28 @@ def _keep_freed_memory() -> None:
         mallopt(m_arena_max, 1)  # the backward pass runs in a thread of its own
 
 
+def _known(net: Net, weights: dict[str, Tensor], of: Path) -> dict[str, Tensor]:
+    """What of another run's weights fits `net`, by name and shape; `ModelError` where that is nothing."""
+    wanted = net.state_dict()
+    fits = {name for name, value in weights.items() if name in wanted and wanted[name].shape == value.shape}
+    if not any(name in fits for name, _ in net.named_parameters()):
+        raise ModelError(f"--init {of}: weights of another net, none of which fits this one")
+    if new := sorted(wanted.keys() - fits):
+        print(
+            f"--init {of}: {len(fits)} of {len(wanted)} weights fit; new ones: {', '.join(new)}", flush=True
+        )
+    return {name: weights[name] for name in fits}
+
+
 def _start(config: FitConfig, mixtures: Mixtures) -> Checkpoint:
-    """A new net, normalised by some mixtures or with the weights of another run."""
+    """A new net, normalised by some mixtures, with what fits of the weights of another run."""
     torch.manual_seed(config.seed)
     net = config.system.net()
-    if config.init is None:
+    known = _known(net, checkpoints.load(config.init).average, config.init) if config.init else {}
+    if len(known) < len(net.state_dict()):
         share = config.system.training.true_share[0]
         config.system.normalise(net, mixtures.batch(2**20, NORMALISE_FROM, share))
-    else:
-        try:
-            net.load_state_dict(checkpoints.load(config.init).average)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise ModelError(f"--init {config.init}: weights of another net ({reason})") from None
+    net.load_state_dict(net.state_dict() | known)
     average = {name: value.clone() for name, value in net.state_dict().items()}
     return Checkpoint(config.system, net.state_dict(), average)
 
@@ -400,7 +409,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, help="at its peak (the system's own)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="another choice of the system: power=3, training.hops=200")  # fmt: skip
-    parser.add_argument("--init", type=Path, metavar="RUN", help="start from the weights of another run")
+    parser.add_argument(
+        "--init", type=Path, metavar="RUN", help="start from the weights of another run, as far as they fit"
+    )
     parser.add_argument("--validate-minutes", type=float, default=6.0, metavar="X",
                         help="between validations (%(default)s)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)

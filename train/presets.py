@@ -6,8 +6,10 @@ import ast
 import dataclasses
 import typing
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+from rtsep.dsp.windows import PROFILES
 from rtsep.errors import ModelError, UsageError, suggest
 from train.nets.causal import Causal
 from train.nets.column_dense import ColumnDense
@@ -15,8 +17,23 @@ from train.nets.column_resnet import ColumnResNet
 from train.nets.unet import UNet
 from train.system import System, Training
 
+CAUSAL = Causal()
+OPEN = replace(CAUSAL.training.recipe, open_only=True)
+
 PRESETS: dict[str, System] = {
-    "causal": Causal(),  # rtsep's own
+    "causal": CAUSAL,  # rtsep's own, for the profile `live`
+    "causal-open": replace(CAUSAL, training=replace(CAUSAL.training, recipe=OPEN)),
+    "causal-stage": replace(
+        CAUSAL, framing=PROFILES["stage"], training=replace(CAUSAL.training, batch=2, hops=774)
+    ),
+    # A finer grid of bins, and so one halving more, to the same bands.
+    "causal-studio": replace(
+        CAUSAL,
+        framing=PROFILES["studio"],
+        pool=((384, 1), (384, 2), (256, 4), (1024, 16)),
+        channels_down=(12, *CAUSAL.channels_down),
+        training=replace(CAUSAL.training, hops=258),
+    ),
     "unet": UNet(),
     "unet-instrumental": UNet(target="instrumental"),
     "unet-l11": UNet(loss_form="l11"),

@@ -136,9 +136,21 @@ def test_new_run_starts_from_another_ones_weights(config, tmp_path):
     again = fit(dataclasses.replace(config, run=tmp_path / "b", init=config.run, steps=1, seed=9))
     moved = max(float((again.net[name] - value).abs().max()) for name, value in first.average.items())
     assert 0 < moved < 0.01  # one step away from there
-    larger = dataclasses.replace(SYSTEM, dim=24)
-    with pytest.raises(ModelError, match="weights of another net"):
-        fit(dataclasses.replace(config, run=tmp_path / "c", system=larger, init=config.run))
+
+
+def test_new_run_takes_over_what_fits_and_says_what_does_not(config, tmp_path, capsys):
+    first = fit(config)
+    capsys.readouterr()
+    finer = dataclasses.replace(SYSTEM, channels_down=(4, *SYSTEM.channels_down[1:]))
+    again = fit(dataclasses.replace(config, run=tmp_path / "b", system=finer, init=config.run, steps=1))
+    said = capsys.readouterr().out
+    assert "weights fit; new ones: down.0.weight, first.bias" in said
+    kept = first.average["blocks.0.gates.weight"]
+    assert 0 < float((again.net["blocks.0.gates.weight"] - kept).abs().max()) < 0.01
+    assert again.net["first.weight"].shape[0] == 4
+    another = presets.preset("column-dense")
+    with pytest.raises(ModelError, match="weights of another net, none of which fits"):
+        fit(dataclasses.replace(config, run=tmp_path / "c", system=another, init=config.run))
 
 
 def test_run_of_other_options_is_not_continued(config):
