@@ -29,6 +29,7 @@ from rtsep.demo import demo_song
 from rtsep.dsp.router import FEEDS
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.loader import Stepper, load_model, take_this_thread
+from rtsep.model.package import read_package
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 
 STAGES = ("analysis", "model", "synthesis", "whole")
@@ -105,6 +106,7 @@ def main() -> None:
     stages = summary(took, hop_us)
     about = {
         "model": model.spec.name,
+        "model_sha256": read_package(find_model(arguments.model)).sha256,
         "rate": arguments.rate,
         "hop_us": round(hop_us, 1),
         "hops": len(took),

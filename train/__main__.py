@@ -21,6 +21,7 @@ COMMANDS = {
     "listen": "a page to hear what a model does",
     "robustness": "silence, leak, dry voice, speech, levels and rates, against their bars",
     "compare": "the table of systems from their scores",
+    "card": "a model's card from its scores, measures and records",
     "runs": "the page of every training run, failures included",
 }
 """Each is a module of this package with `add_arguments` and `run`, loaded only when it is asked for."""

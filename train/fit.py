@@ -179,13 +179,15 @@ def _start(config: FitConfig, mixtures: Mixtures) -> Checkpoint:
     """A new net, normalised by some mixtures, with what fits of the weights of another run."""
     torch.manual_seed(config.seed)
     net = config.system.net()
-    known = _known(net, checkpoints.load(config.init).average, config.init) if config.init else {}
+    before = checkpoints.load(config.init) if config.init else None
+    known = _known(net, before.average, config.init) if before and config.init else {}
     if len(known) < len(net.state_dict()):
         share = config.system.training.true_share[0]
         config.system.normalise(net, mixtures.batch(2**20, NORMALISE_FROM, share))
     net.load_state_dict(net.state_dict() | known)
     average = {name: value.clone() for name, value in net.state_dict().items()}
-    return Checkpoint(config.system, net.state_dict(), average)
+    # Weights remember what they learnt from: their licences go with them.
+    return Checkpoint(config.system, net.state_dict(), average, data=before.data if before else ())
 
 
 def _machine(config: FitConfig, place: Place) -> str:

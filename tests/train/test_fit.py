@@ -138,6 +138,14 @@ def test_new_run_starts_from_another_ones_weights(config, tmp_path):
     assert 0 < moved < 0.01  # one step away from there
 
 
+def test_weights_bring_the_licences_of_what_they_learnt_from(config, tmp_path):
+    first = fit(config)
+    first.data = ("songs elsewhere: 3.0 min, CC BY-NC 4.0", *first.data)
+    checkpoints.save(first, config.run)
+    again = fit(dataclasses.replace(config, run=tmp_path / "b", init=config.run, steps=1))
+    assert "songs elsewhere: 3.0 min, CC BY-NC 4.0" in again.data and len(again.data) == len(first.data)
+
+
 def test_new_run_takes_over_what_fits_and_says_what_does_not(config, tmp_path, capsys):
     first = fit(config)
     capsys.readouterr()

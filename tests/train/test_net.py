@@ -137,14 +137,15 @@ def test_how_loud_it_is_played_makes_no_difference():
             torch.testing.assert_close(net.masks(gain * columns), masks, atol=1e-3, rtol=0)
 
 
-def test_level_rises_at_once_and_falls_slowly():
-    power = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.5, 2.0, 0.0])
-    fall = SYSTEM.fall
-    expected = [0, 1, fall, fall**2, fall**3, 2, 2 * fall]
-    assert 0.99 < fall < 1
-    torch.testing.assert_close(SYSTEM.level(power), torch.tensor(expected, dtype=torch.float32))
+def test_level_is_the_mean_of_what_was_heard_of_late():
+    power = torch.rand(50, 2)
+    weights = SYSTEM.keep ** torch.arange(50.0).flip(0)
+    expected = [
+        (power[: t + 1] * weights[-t - 1 :, None]).sum(0) / weights[-t - 1 :].sum() for t in range(50)
+    ]
+    torch.testing.assert_close(SYSTEM.level(power), torch.stack(expected))
     per_second = SYSTEM.rate / FRAMING.hop
-    assert 10 * math.log10(fall**per_second) == pytest.approx(-SYSTEM.release_db)
+    assert SYSTEM.keep ** (per_second * SYSTEM.level_s) == pytest.approx(math.exp(-1))
 
 
 def test_lookahead_delays_masks_not_what_they_are_compared_with():

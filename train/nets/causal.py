@@ -73,7 +73,7 @@ class Causal(System):
     spread: int = 88  # of the MLP over the bands
     layers: int = 3
     lookahead: int = 0  # hops that a mask may wait for
-    release_db: float = 3.0  # by which the level falls in a second of silence; it rises at once
+    level_s: float = 2.0  # time constant of the level
     objective: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
@@ -113,9 +113,9 @@ class Causal(System):
         return (*self.channels_down, self.dim)
 
     @property
-    def fall(self) -> float:
-        """Factor by which the level falls in a hop without sound."""
-        return float(10.0 ** (-self.release_db / 10 * self.framing.hop / self.rate))
+    def keep(self) -> float:
+        """What a hop leaves of the level before it."""
+        return math.exp(-self.framing.hop / (self.level_s * self.rate))
 
     @property
     def place(self) -> list[int]:
@@ -152,13 +152,16 @@ class Causal(System):
         return torch.log(torch.cat(parts, -1) + FLOOR)
 
     def level(self, power: Tensor) -> Tensor:
-        """Peak level of `power` [T, ...] with its slow fall: the largest of p[s] fall^(t - s), s <= t.
+        """Mean of `power` [T, ...] over what was heard of late: weights fall by `keep` a hop, and sum to 1.
 
         What the net hears is relative to it, so that how loud the input is played makes no difference.
         """
-        steps = torch.arange(len(power), device=power.device, dtype=power.dtype)
-        fallen = (steps * math.log(self.fall)).view(-1, *[1] * (power.dim() - 1))
-        return torch.exp(torch.cummax(torch.log(power) - fallen, 0).values + fallen)
+        sums, total, weight = [], torch.zeros_like(power[0]), 0.0
+        for now in power:
+            total = self.keep * total + now
+            weight = self.keep * weight + 1
+            sums.append(total / weight)
+        return torch.stack(sums)
 
     def normalise(self, net: Net, waves: Tensor) -> None:
         """Normalise the features."""

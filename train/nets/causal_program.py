@@ -8,8 +8,6 @@ costs some 5 us of cold caches alone.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad, silu
@@ -124,7 +122,10 @@ class UpProgram(nn.Module):
 
 
 class CausalProgram(nn.Module):
-    """The whole net; `state_size` floats of state, zeros at the start: level, columns heard, memories."""
+    """The whole net; `state_size` floats of state, zeros at the start: level, columns heard, memories.
+
+    The level is kept as two sums, of powers and of their weights.
+    """
 
     def __init__(self, net: CausalNet) -> None:
         super().__init__()
@@ -138,11 +139,11 @@ class CausalProgram(nn.Module):
             c.width,
         )
         self.heard = FEATURES * (c.taps - 1)  # features of earlier columns, a bin
-        self.memories = 1 + c.pooled * self.heard  # where the memories begin in the state
+        self.memories = 2 + c.pooled * self.heard  # where the memories begin in the state
         self.state_size = self.memories + c.layers * c.bands * c.width
         # TorchScript sees no globals.
         self.features_per_bin, self.masks, self.ends = FEATURES, MASKS, ENDS
-        self.floor, self.level_floor, self.fall = FLOOR, LEVEL_FLOOR, c.fall
+        self.floor, self.level_floor, self.keep = FLOOR, LEVEL_FLOOR, c.keep
         self.pool: list[tuple[int, int]] = [(bins, factor) for bins, factor in c.pool]
         # Left, right, mid and side from mid and side.
         self.register_buffer("listen", torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0], [0.0, 1.0]]))
@@ -156,6 +157,7 @@ class CausalProgram(nn.Module):
         self.register_buffer("last", _rows(net.last))
         last_bias = net.last.bias.detach() + net.last_place.detach().t()  # [pooled, masks]
         self.register_buffer("last_bias", last_bias.contiguous())
+        self.register_buffer("one", torch.ones(()))
         self.register_buffer("place", torch.tensor(c.place))
         self.down = nn.ModuleList(DownProgram(conv) for conv in net.down)  # type: ignore[arg-type]
         self.blocks = nn.ModuleList(BlockProgram(block) for block in net.blocks)  # type: ignore[arg-type]
@@ -185,10 +187,9 @@ class CausalProgram(nn.Module):
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
         powers = self.powers(column.unsqueeze(1))
-        level = state[:1]
-        torch.maximum(powers[:2].mean(), level * self.fall, out=level)
-        new = self.features(powers, level).squeeze(1).t()  # [pooled, 4]
-        heard = state[1 : self.memories].view(self.pooled, self.heard)
+        level = state[:2].mul_(self.keep).add_(torch.stack([powers[:2].mean(), self.one]))
+        new = self.features(powers, level[:1] / level[1:]).squeeze(1).t()  # [pooled, 4]
+        heard = state[2 : self.memories].view(self.pooled, self.heard)
         seen = torch.cat([heard, new], 1)
         heard.copy_(seen[:, self.features_per_bin :])
         windows = pad(seen, [0, 0, 2, 2]).unfold(0, self.ends, 1).transpose(1, 2).reshape(self.pooled, -1)
@@ -214,8 +215,13 @@ class CausalProgram(nn.Module):
         """Masks [T, 2, bins] of columns [T, 2, bins, 2], from a zero state."""
         steps = columns.shape[0]
         powers = self.powers(columns.transpose(0, 1))
-        fallen = torch.arange(steps) * math.log(self.fall)
-        level = torch.exp(torch.cummax(torch.log(powers[:2].mean([0, 2])) - fallen, 0)[0] + fallen)
+        power = powers[:2].mean([0, 2])
+        level = torch.empty_like(power)
+        total, weight = torch.zeros_like(power[0]), 0.0
+        for t in range(steps):
+            total = self.keep * total + power[t]
+            weight = self.keep * weight + 1
+            level[t] = total / weight
         new = self.features(powers, level).permute(1, 2, 0)  # [T, pooled, 4]
         past = pad(new, [0, 0, 0, 0, self.heard // self.features_per_bin, 0])
         taps = self.heard // self.features_per_bin + 1
