@@ -7,9 +7,7 @@ from collections.abc import Iterable
 
 from train.cache import RATE, AudioCache
 
-FREE = re.compile(
-    r"CC0|CC BY(-SA)?( \d|,|$)|public[ -]domain|GPL|per Debian package|free (for any|incl)"
-)
+FREE = re.compile(r"CC0|CC BY(-SA)?( \d|,|$)|public[ -]domain|GPL|per Debian package|free (for any|incl)")
 """Licences under which anyone may use a recording for anything; every other one restricts the model."""
 
 OPEN = re.compile(r"(CC0( 1\.0)?|CC BY( \d\.\d)?|public[ -]domain( dedication)?|per Debian package)$")

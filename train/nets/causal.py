@@ -57,11 +57,9 @@ class Causal(System):
 
     family = "causal"
 
-    # Fewer real songs, more of them whole ones than most systems hear, and more music without a voice.
+    # Fewer real songs than most systems hear, and more of them whole ones.
     training: Training = field(
-        default_factory=lambda: Training(
-            true_share=(0.3, 0.5), recipe=Recipe(clips=0.5, voiceless=0.15, voice_only=0.03)
-        )
+        default_factory=lambda: Training(true_share=(0.3, 0.6), recipe=Recipe(clips=0.5))
     )
     framing: Framing = PROFILES["live"]
     # (bins, bins pooled into one), from low to high; all but Nyquist, which follows its neighbour
