@@ -132,17 +132,7 @@ def _open_source(text: str) -> AudioReader | None:
     path = Path(text).expanduser()
     if path.is_file():
         return AudioReader(path)
-    looks_like_file = path.suffix.lower() in {
-        ".wav",
-        ".flac",
-        ".ogg",
-        ".opus",
-        ".mp3",
-        ".m4a",
-        ".aif",
-        ".aiff",
-        ".mp4",
-    }
+    looks_like_file = path.suffix.lower() in AUDIO_SUFFIXES
     if looks_like_file or path.is_dir():
         raise InputFileError(
             f"{text}: {'a folder' if path.is_dir() else 'no such file'}; "
