@@ -16,6 +16,7 @@ from typing import Any
 
 from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError
+from train.markdown import table
 from train.scores import MODEL, Content, read_scores
 
 PUBLISHED = {
@@ -113,7 +114,7 @@ def _main_table(main: list[Content]) -> str:
             if system != MODEL and key not in seen:
                 seen.add(key)
                 rows.append(_reference_row(content, system, about))
-    return _table(MAIN_COLUMNS, rows)
+    return table(MAIN_COLUMNS, rows)
 
 
 def _model_row(content: Content) -> list[str]:
@@ -227,7 +228,7 @@ def _songs_table(models: list[list[Content]], contents: list[Content]) -> str:
         f"SDR of the vocals in dB, museval v4, median over frames of 1 s. Ours are of recordings of {told}; "
         "how much of each song the published figures are of is not told."
     )
-    return _table(("", *PUBLISHED), rows) + "\n\n" + note
+    return table(("", *PUBLISHED), rows) + "\n\n" + note
 
 
 def _best(evaluations: list[Content]) -> float:
@@ -247,12 +248,6 @@ def _used(main: list[Content], models: list[list[Content]]) -> list[Content]:
             if content not in used and _tracks(content) & PUBLISHED.keys():
                 used.append(content)
     return used
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from tests.train.test_compare import ORACLE, evaluation
 from tests.train.test_runs import history, write_run
 from train import card as cards
 from train.card import Pieces, card, read_command, text_of
+from train.card_pieces import prose_of
 from train.demands import Measure
 from train.evaluate import evaluate
 from train.export import export
@@ -397,6 +398,6 @@ def test_a_committed_card_is_what_its_command_gives(path, monkeypatch):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "train/cards").glob("*.md")), ids=lambda path: path.stem)
 def test_committed_prose_has_the_form_and_no_figures(path):
-    introduction, sound = cards._prose(path)
+    introduction, sound = prose_of(path)
     assert introduction and sound.startswith("- ")
     assert not re.search(r"\d", (introduction + sound).replace("CC0", "")), "figures are of the tables"
