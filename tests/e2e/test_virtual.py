@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import soxr
 
+from rtsep.audiofile import AudioReader
 from rtsep.demo import demo_song
 from tests.cli.program import rtsep
 from tests.e2e.exact import ATTEMPTS, noise
@@ -59,7 +60,8 @@ def demo_stems(tmp_path_factory):
 
 
 def test_what_is_recorded_live_is_what_file_gives(start_live, tmp_path, demo_stems):
-    song = soundfile.read(demo_song(), dtype="float32", always_2d=True)[0]
+    with AudioReader(demo_song()) as reader:
+        song = reader.read(1 << 30)
     for attempt in range(ATTEMPTS):
         folder = tmp_path / str(attempt)
         live = start_live(
