@@ -28,7 +28,7 @@ from rtsep.controls import Controls
 from rtsep.demo import demo_song
 from rtsep.dsp.router import FEEDS
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
-from rtsep.model.loader import Stepper, load_model, take_this_thread
+from rtsep.model.loader import Stepper, take_this_thread
 from rtsep.model.package import read_package
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 
@@ -93,7 +93,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     take_this_thread()
-    model = load_model(find_model(arguments.model))
+    package = read_package(find_model(arguments.model))
+    model = Stepper(package)
     if arguments.core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {arguments.core})
     real_time = raise_thread_priority(PRIORITY)
@@ -106,7 +107,7 @@ def main() -> None:
     stages = summary(took, hop_us)
     about = {
         "model": model.spec.name,
-        "model_sha256": read_package(find_model(arguments.model)).sha256,
+        "model_sha256": package.sha256,
         "rate": arguments.rate,
         "hop_us": round(hop_us, 1),
         "hops": len(took),

@@ -42,9 +42,7 @@ class Record:
     command: str | None
     family: str | None
     preset: str | None
-    differs: list[
-        str
-    ]  # NAME=VALUE of options that are not the preset's, as the preset was when this was made
+    differs: list[str]  # NAME=VALUE of options that are not the preset's (as it was when this was made)
     unsaid: list[str]  # options of the preset that the run's own format does not have
     options: dict[str, Any]
     init: str | None  # the run that its weights came from
