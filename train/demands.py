@@ -29,7 +29,7 @@ from train.evaluate import Player, Skipped, as_live, separate
 from train.metrics import BssEval, frame_sdr, level_db, over_frames
 from train.scores import TARGETS, Content
 from train.tracks import Stems, Track, read_track
-from train.validation import SONG_SECONDS
+from train.validation import middle_of
 
 SILENT_DB = -120.0
 """dBFS (RMS) that count as silence: 24 dB below the last bit of 16."""
@@ -117,11 +117,7 @@ class Worker:
         """The track of a clip; of a song of the cache the middle. `InputFileError` for a damaged file."""
         if isinstance(clip, Path):
             return read_track(clip)
-        frames = min(clip.frames, SONG_SECONDS * RATE)
-        start = (clip.frames - frames) // 2
-        waves = {name: self.cache.read(clip, name, start, frames) for name in clip.stems}
-        voice = waves.pop("vocals")
-        others = np.asarray(np.sum(list(waves.values()), 0), np.float32)
+        voice, others = middle_of(self.cache, clip)
         return Track(clip.name, voice + others, (voice, others))
 
 

@@ -26,7 +26,7 @@ from train.demands import AS_IS, MEASURES, Bench, Clip, Measure, Worker, start_p
 from train.evaluate import card, one_thread_each
 from train.scores import TARGETS, Content, write_scores
 from train.tracks import find_tracks
-from train.validation import FULL_BAND_HZ
+from train.validation import scored_songs
 
 
 def robustness(
@@ -49,8 +49,7 @@ def robustness(
     if data:
         clips += find_tracks([data] if isinstance(data, Path) else data)
     else:
-        songs = worker.cache.select("valid", "stems", "pair")
-        clips += [song for song in songs if song.band_hz > FULL_BAND_HZ]
+        clips += scored_songs(worker.cache)
     with contextlib.ExitStack() as stack:
         pool = None
         if workers > 1:

@@ -13,7 +13,7 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
-from train.cache import RATE, AudioCache
+from train.cache import RATE, AudioCache, Song
 from train.effects import Wave
 from train.metrics import frame_sdr, level_db, over_frames
 from train.stft import left_right, mid_side, played_columns, synthesise, windows
@@ -49,6 +49,20 @@ def separate(program: Program, system: System, mix: Wave) -> Wave:
     return np.asarray(np.pad(voice, ((0, 0), (0, max(0, short))))[:, : mix.shape[1]], np.float32)
 
 
+def scored_songs(cache: AudioCache) -> list[Song]:
+    """The validation songs with stems that hold the full band."""
+    return [song for song in cache.select("valid", "stems", "pair") if song.band_hz > FULL_BAND_HZ]
+
+
+def middle_of(cache: AudioCache, song: Song) -> tuple[Wave, Wave]:
+    """Voice and music, [2, n] each, of the middle of a song: SONG_SECONDS, or all of it."""
+    frames = min(song.frames, SONG_SECONDS * RATE)
+    start = (song.frames - frames) // 2
+    voice = cache.read(song, "vocals", start, frames)
+    parts = [cache.read(song, name, start, frames) for name in song.stems if name != "vocals"]
+    return voice, np.asarray(np.sum(parts, 0), np.float32)
+
+
 def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
     """Score the validation clips: medians and means over clips of the median over 1 s frames, in dB.
 
@@ -57,13 +71,8 @@ def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
     # In the played form, which for some systems is ten times as fast.
     program = cast(Program, system.program(net).eval())
     voices, musics, errors, leaks = [], [], [], []
-    songs = [song for song in cache.select("valid", "stems", "pair") if song.band_hz > FULL_BAND_HZ]
-    for song in songs:
-        frames = min(song.frames, SONG_SECONDS * RATE)
-        start = (song.frames - frames) // 2
-        voice = cache.read(song, "vocals", start, frames)
-        parts = [cache.read(song, name, start, frames) for name in song.stems if name != "vocals"]
-        music = np.sum(parts, 0)
+    for song in scored_songs(cache):
+        voice, music = middle_of(cache, song)
         found = separate(program, system, voice + music)
         voices.append(over_frames(frame_sdr(voice, found, RATE)))
         musics.append(over_frames(frame_sdr(music, voice + music - found, RATE)))
