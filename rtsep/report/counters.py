@@ -26,6 +26,11 @@ class Tally:
         self._histogram += engine.hop_histogram()
         self._gap_ns = max(self._gap_ns, engine.read(r.CALL_GAP_MAX_NS))
 
+    def leave_out(self, counted: dict[str, int]) -> None:
+        """Do not count what an engine has counted (`Engine.counters`) before it was heard."""
+        for name, value in counted.items():
+            self._before[name] = self._before.get(name, 0) - value
+
     def total(self, engine: Engine) -> dict[str, Any]:
         """Return the session's counters, with `hop_us` percentiles and the longest time between two calls."""
         counts = {name: value + self._before.get(name, 0) for name, value in engine.counters().items()}

@@ -1,0 +1,58 @@
+"""A session that records when it is told to: `python taking.py MODEL FILE`.
+
+Plays FILE on the virtual device. Lines on standard input: `start DIR`, `stop`, `state`; each is answered
+with one JSON line. The first line out tells of the hop, and of the delay of what is recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+from rtsep.controls import Controls
+from rtsep.endpoints import LiveOptions
+from rtsep.errors import RtsepError
+from rtsep.live import LiveSession
+from rtsep.model.package import read_package
+
+
+def main(model: str, file: str) -> None:
+    """Play until the end of the file."""
+    options = LiveOptions(input=file, out="both", out_device="virtual")
+    session = LiveSession(read_package(Path(model)), options, Controls(), lambda line: None)
+
+    def obey() -> None:
+        while session.state != "playing":
+            time.sleep(0.01)
+        answer({"hop": session.package.spec.hop, "delay": session.engine.feed_latency})
+        for line in sys.stdin:
+            word, _, rest = line.strip().partition(" ")
+            try:
+                if word == "start":
+                    answer({"started": session.start_recording(Path(rest))})
+                elif word == "stop":
+                    paths = session.stop_recording()
+                    answer({"files": paths and {stem: str(path) for stem, path in paths.items()}})
+                elif word == "state":
+                    answer(session.stats())
+            except RtsepError as error:
+                answer({"error": str(error)})
+
+    try:
+        session.start_model()
+        threading.Thread(target=obey, daemon=True).start()
+        session.run()
+    finally:
+        session.close()
+
+
+def answer(what: dict) -> None:
+    """Write one line."""
+    print(json.dumps(what), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
