@@ -1,28 +1,20 @@
-"""The audio callback, compiled: copies between the device's block and the rings, counts, wakes the hop loop.
+"""What an audio callback does for an engine, compiled: copies between the device's block and its rings.
 
-Runs on PortAudio's thread (or the virtual device's). Takes no lock and no GIL, allocates nothing,
-waits for nothing. One function serves duplex, input-only and output-only streams: what is missing
-arrives as a null pointer.
+Runs on the sound system's thread (or the virtual device's). Takes no lock and no GIL, allocates nothing,
+waits for nothing; it counts, and wakes the hop loop. `rtsep.audio.desk` says for which engine.
 """
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import carray, njit
 
 from rtsep.audio import rings as r
 from rtsep.realtime import clock, wake
-from rtsep.realtime.atomics import as_address, as_pointer, fence, load_acquire, store_release
+from rtsep.realtime.atomics import as_pointer, fence, load_acquire, store_release
 
 _PA_INPUT_OVERFLOW = 0x2
 _PA_OUTPUT_UNDERFLOW = 0x4
-
-_unsigned_long = types.uint32 if sys.platform == "win32" else types.uint64
-PA_STREAM_CALLBACK = types.int32(
-    types.voidptr, types.voidptr, _unsigned_long, types.voidptr, _unsigned_long, types.voidptr
-)
 
 
 @njit(cache=True, nogil=True)
@@ -99,17 +91,3 @@ def give_output(slots: np.ndarray, device_block: int, frames: int, flags: int) -
     store_release(slots, r.OUT_LAST_NS, now)
     store_release(slots, r.OUT_BASE_NS, now - start * 1_000_000_000 // slots[r.OUT_RATE])
     store_release(slots, r.OUT_READ, start + frames)
-
-
-@cfunc(PA_STREAM_CALLBACK, nopython=True, cache=True)
-def portaudio_callback(device_in, device_out, frames, time_info, flags, user):  # type: ignore[no-untyped-def]
-    """PaStreamCallback; `user` is the address of the slots. Always asks to be called again (0)."""
-    slots = carray(user, (r.SLOT_COUNT,), np.int64)
-    count, status = np.int64(frames), np.int64(flags)
-    if as_address(device_in) != 0:
-        take_input(slots, as_address(device_in), count, status)
-    elif slots[r.HAS_SOURCE] != 0 and as_address(device_out) != 0:
-        take_source(slots, count)
-    if as_address(device_out) != 0:
-        give_output(slots, as_address(device_out), count, status)
-    return np.int32(0)

@@ -14,14 +14,14 @@ from rtsep import pipeline as stage
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
 from rtsep.audio import virtual
-from rtsep.audio.callback import portaudio_callback
+from rtsep.audio.desk import portaudio_callback
 from rtsep.audio.hoploop import HopBoard, run_hops
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
 from rtsep.realtime import priority, wake
 from rtsep.realtime.atomics import acquire, release
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.slots import Exchange, SharedSlots
 
 PRIORITY = 65
 RECORD_SECONDS = 8.0
@@ -85,13 +85,21 @@ class LatencyBudget:
 class Engine:
     """Everything between an open device and the model's slots. Call `start`, attach devices, `stop`."""
 
-    def __init__(self, spec: ModelSpec, form: Format, controls: Controls, shared: SharedSlots) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        form: Format,
+        controls: Controls,
+        shared: SharedSlots,
+        input_ring: NDArray[np.float32] | None = None,
+    ) -> None:
+        """`input_ring`: of an engine that plays a file, which this one is to hear as well."""
         self.form = form
         self.spec = spec
         self.controls = controls
         self.model_rate = stage.model_rate_for(spec, form.rate)
         self._exchange = shared.exchange
-        self._rings = r.Rings(form.rate, form.channels, list(form.in_map), len(form.out_map))
+        self._rings = r.Rings(form.rate, form.channels, list(form.in_map), len(form.out_map), input_ring)
         self._pipeline = stage.make_pipeline(
             spec, form.rate, form.channels, self.model_rate, _dry_feeds(form.out_map, form.channels)
         )
@@ -167,7 +175,7 @@ class Engine:
             np.array(form.out_map, np.int64),
             np.zeros((devices, most), np.float32),
             np.zeros((devices, out_most), np.float32),
-            np.zeros((0, len(FEEDS), form.channels), np.float32),
+            _touched(1 << math.ceil(math.log2(RECORD_SECONDS * form.rate)), len(FEEDS), form.channels),
             np.zeros((len(FEEDS), 2), np.float32),
             np.zeros(r.LATE_LOG, np.int64),
             np.zeros(r.HISTOGRAM_BINS, np.int64),
@@ -176,13 +184,6 @@ class Engine:
             form.two_clocks,
             self._target_fill(),
         )
-
-    def prepare_recording(self) -> NDArray[np.float32]:
-        """Make the recorder's ring [frames, feeds, channels]; before `start` only."""
-        frames = 1 << math.ceil(math.log2(RECORD_SECONDS * self.form.rate))
-        ring = np.zeros((frames, len(FEEDS), self.form.channels), np.float32)
-        self._board = self._board._replace(record=ring)
-        return ring
 
     def compile(self) -> None:
         """Compile (or load from the cache) all that will run without the GIL; seconds at the first time."""
@@ -222,6 +223,16 @@ class Engine:
         """[frames, channels]; the reader of a played file writes here."""
         return self._rings.input
 
+    @property
+    def record_ring(self) -> NDArray[np.float32]:
+        """[frames, feeds, channels]; what the hop loop leaves for a recorder, whether there is one or not."""
+        return self._board.record
+
+    @property
+    def exchange(self) -> Exchange:
+        """The slots shared with the model, for whoever reads along."""
+        return self._exchange
+
     def read(self, slot: int) -> int:
         """Return one slot of `rtsep.audio.rings`."""
         return int(acquire(self._rings.slots, slot))
@@ -260,6 +271,13 @@ class Engine:
             "resyncs": max(0, self.read(r.RESYNCS) - 1),  # the first one is the start
             "bad_samples": int(self._pipeline.bad_samples[0]),
         }
+
+
+def _touched(*shape: int) -> NDArray[np.float32]:
+    """Return zeros whose pages are there: no hop is to wait for the first touch."""
+    memory = np.empty(shape, np.float32)
+    memory.fill(0)
+    return memory
 
 
 def _dry_feeds(out_map: tuple[int, ...], channels: int) -> tuple[int, ...]:

@@ -18,9 +18,10 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 from numpy.typing import NDArray
 
+from rtsep.audio import desk as desks
 from rtsep.audio import jack_ports
 from rtsep.audio import rings as r
-from rtsep.audio.callback import give_output, take_input, take_source
+from rtsep.audio.desk import current_engine, hear, play, plays_a_file
 from rtsep.errors import DeviceError
 from rtsep.foreign import close_or_leave
 from rtsep.realtime.atomics import acquire, address_of, as_pointer, store_release
@@ -32,7 +33,7 @@ _get_latency = types.ExternalFunction("jack_port_get_latency_range", _LATENCY_RA
 _set_latency = types.ExternalFunction("jack_port_set_latency_range", _LATENCY_RANGE)
 
 # Slots of a stream.
-_STATE = 0  # address of the engine's slots
+_DESK = 0  # address of the desk
 _PERIOD = 1  # frames a call that the engine was built for
 _LOST = 2  # why it plays no more: a key of _REASONS, or 0
 _LATENCY = 3  # frames from our inputs to our outputs
@@ -63,7 +64,7 @@ def _samples(port: int, frames: int) -> np.ndarray:
 @cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
 def _process(frames, user):  # type: ignore[no-untyped-def]
     slots = carray(user, (_SLOTS,), np.int64)
-    state = carray(as_pointer(slots[_STATE]), (r.SLOT_COUNT,), np.int64)
+    desk = carray(as_pointer(slots[_DESK]), (desks.SLOT_COUNT,), np.int64)
     inputs, outputs, count = slots[_INPUTS], slots[_OUTPUTS], np.int64(frames)
     if count > slots[_PERIOD]:  # the server is changing; this engine is about to be replaced
         store_release(slots, _LOST, _NEW_PERIOD)
@@ -76,11 +77,11 @@ def _process(frames, user):  # type: ignore[no-untyped-def]
             heard = _samples(slots[_PORTS + k], count)
             for i in range(count):
                 taken[i, k] = heard[i]
-        take_input(state, slots[_IN_BLOCK], count, 0)
-    elif state[r.HAS_SOURCE] != 0:
-        take_source(state, count)
+        hear(desk, slots[_IN_BLOCK], count, 0)
+    elif plays_a_file(desk):
+        hear(desk, 0, count, 0)
     if outputs > 0:
-        give_output(state, slots[_OUT_BLOCK], count, 0)
+        play(desk, slots[_OUT_BLOCK], count, 0)
         given = carray(as_pointer(slots[_OUT_BLOCK]), (count, outputs), np.float32)
         for k in range(outputs):
             played = _samples(slots[_PORTS + inputs + k], count)
@@ -105,7 +106,7 @@ def _period_is(frames, user):  # type: ignore[no-untyped-def]
 @cfunc(types.int32(types.voidptr), nopython=True, cache=True)
 def _xrun(user):  # type: ignore[no-untyped-def]
     slots = carray(user, (_SLOTS,), np.int64)
-    state = carray(as_pointer(slots[_STATE]), (r.SLOT_COUNT,), np.int64)
+    state = current_engine(carray(as_pointer(slots[_DESK]), (desks.SLOT_COUNT,), np.int64))
     state[r.IN_OVERFLOWS if slots[_INPUTS] > 0 else r.OUT_UNDERFLOWS] += 1  # _process leaves them alone
     return np.int32(0)
 
@@ -136,7 +137,7 @@ class JackStream:
     def __init__(
         self,
         owner: object,
-        state: NDArray[np.int64],
+        desk: NDArray[np.int64],
         client_name: str,
         inputs: int,
         outputs: list[str],
@@ -145,9 +146,9 @@ class JackStream:
     ) -> None:
         """Join the server with ports `in_0`, `in_1` ... and `outputs`; `connect` them to the sound card.
 
-        `owner` is whatever owns the memory that `state` points to; `latency` is what the server is told.
+        `owner` is whatever owns the memory that `desk` points to; `latency` is what the server is told.
         """
-        self._memory = (owner, state)  # must outlive the stream
+        self._memory = (owner, desk)  # must outlive the stream
         self._connect = connect
         self._slots = np.zeros(_SLOTS, np.int64)
         try:
@@ -163,7 +164,7 @@ class JackStream:
             raise DeviceError(f"the JACK server refuses our ports ({error})") from None
         self._blocks = [np.zeros((period, max(1, n)), np.float32) for n in (inputs, len(outputs))]
         slots = self._slots
-        slots[_STATE] = state.ctypes.data
+        slots[_DESK] = desk.ctypes.data
         slots[_PERIOD], slots[_LATENCY] = period, latency
         slots[_IN_BLOCK], slots[_OUT_BLOCK] = (block.ctypes.data for block in self._blocks)
         slots[_INPUTS], slots[_OUTPUTS] = inputs, len(outputs)
@@ -200,6 +201,12 @@ class JackStream:
                 self._client.connect(capture, own)
             for own, playback in zip(self._outputs, playbacks, strict=False):
                 self._client.connect(own, playback)
+
+    def tell_latency(self, latency: int) -> None:
+        """Tell the server what we add from now on, and with it a DAW that makes up for it."""
+        self._slots[_LATENCY] = latency
+        client = ctypes.c_void_p(jack_ports.address(self._client))
+        ctypes.CDLL(jack_ports.library()).jack_recompute_total_latencies(client)
 
     def close(self) -> bool:
         """Leave the server; returns False where it never lets us, and the client had to be left behind."""

@@ -12,15 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from rtsep.audio.callback import portaudio_callback
+from rtsep.audio.desk import portaudio_callback
 from rtsep.errors import DeviceError
 from rtsep.foreign import close_or_leave, quiet_stderr
 
 _portaudio: Any = None
+_open: set[Stream] = set()
 
 
 def initialise() -> None:
-    """Load PortAudio, or have it look at the devices anew; raises `DeviceError` where it is missing."""
+    """Load PortAudio, or have it look at the devices anew; raises `DeviceError` where it is missing.
+
+    As long as a stream is open (of another session in this program) it keeps to the devices that it knows:
+    to look anew would close that stream.
+    """
     global _portaudio
     with quiet_stderr(), _away_from_jack():
         if _portaudio is None:
@@ -32,6 +37,8 @@ def initialise() -> None:
                     "or play without hardware: --out-device virtual"
                 ) from None
             _portaudio = sounddevice
+        if _open:
+            return
         _portaudio._terminate()
         _portaudio._initialize()
 
@@ -76,12 +83,12 @@ def refusal(index: int, kind: str, channels: int, rate: int) -> str | None:
 
 
 class Stream:
-    """An open stream that runs the compiled callback on the slots of an engine."""
+    """An open stream that runs the compiled callback on a desk."""
 
     def __init__(
         self,
         owner: object,
-        state: np.ndarray,
+        desk: np.ndarray,
         inputs: tuple[int, int] | None,
         outputs: tuple[int, int] | None,
         rate: int,
@@ -89,14 +96,14 @@ class Stream:
     ) -> None:
         """Open devices with (number, channels) and `block` frames a call.
 
-        `owner` is whatever owns the memory that `state` points to.
+        `owner` is whatever owns the memory that `desk` points to.
         """
         sd = _portaudio
         both = [end for end in (inputs, outputs) if end is not None]
         kind = "duplex" if len(both) == 2 else "input" if inputs else "output"
         index: Any = tuple(d for d, _ in both) if kind == "duplex" else both[0][0]
         channels: Any = tuple(n for _, n in both) if kind == "duplex" else both[0][1]
-        self._memory = (owner, state)  # must outlive the stream
+        self._memory = (owner, desk)  # must outlive the stream
         try:
             with quiet_stderr():
                 self._stream = sd._StreamBase(
@@ -110,11 +117,12 @@ class Stream:
                     clip_off=True,
                     dither_off=True,
                     callback=sd._ffi.cast("PaStreamCallback *", portaudio_callback.address),
-                    userdata=sd._ffi.cast("void *", state.ctypes.data),
+                    userdata=sd._ffi.cast("void *", desk.ctypes.data),
                 )
         except Exception as error:
             names = " and ".join(str(sd.query_devices(number)["name"]) for number, _ in both)
             raise DeviceError(f"cannot open {names}: {error}; 'rtsep devices' lists what is there") from None
+        _open.add(self)
 
     @property
     def lost(self) -> str | None:
@@ -129,6 +137,11 @@ class Stream:
         except Exception as error:
             raise DeviceError(f"the device does not start: {error}") from None
 
+    def tell_latency(self, latency: int) -> None:
+        """Nothing: PortAudio has nobody to tell."""
+
     def close(self) -> bool:
         """Stop and close; returns False where the device's server is dead and the stream had to be left."""
-        return close_or_leave(self, lambda: self._stream.close(ignore_errors=True))
+        closed = close_or_leave(self, lambda: self._stream.close(ignore_errors=True))
+        _open.discard(self)
+        return closed

@@ -90,10 +90,18 @@ def ring_frames(rate: int) -> int:
 class Rings:
     """Owns the memory. `slots` is what callbacks and hop loop get the address of."""
 
-    def __init__(self, rate: int, channels: int, in_map: list[int], out_channels: int) -> None:
+    def __init__(
+        self,
+        rate: int,
+        channels: int,
+        in_map: list[int],
+        out_channels: int,
+        shared_input: NDArray[np.float32] | None = None,
+    ) -> None:
+        """`shared_input`: the input ring of another engine, for a played file that both hear."""
         frames = ring_frames(rate)
         self.slots: NDArray[np.int64] = _aligned_slots(SLOT_COUNT)
-        self.input = np.zeros((frames, channels), np.float32)
+        self.input = np.zeros((frames, channels), np.float32) if shared_input is None else shared_input
         self.output = np.zeros((frames, out_channels), np.float32)
         self._in_map = np.array(in_map, np.int64)
         slots = self.slots

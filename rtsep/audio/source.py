@@ -30,6 +30,8 @@ class FileSource:
             else None
         )
         self._ended = False
+        self._engines: tuple[NDArray[np.int64], ...] = ()  # slots of those that hear it, of one ring
+        self._lock = threading.Lock()
         self._kept: NDArray[np.float32] = np.zeros((0, len(channels)), np.float32)
         self._leaving = threading.Event()
         self._thread: threading.Thread | None = None
@@ -38,9 +40,24 @@ class FileSource:
     def start(self, state: NDArray[np.int64], ring: NDArray[np.float32]) -> None:
         """Fill `ring` of an engine that has not started, then keep it filled on a thread."""
         self._leaving.clear()
-        self._fill(state, ring)
-        self._thread = threading.Thread(target=self._run, args=(state, ring), name="file-source", daemon=True)
+        self._engines = (state,)
+        self._fill(ring)
+        self._thread = threading.Thread(target=self._run, args=(ring,), name="file-source", daemon=True)
         self._thread.start()
+
+    def also(self, state: NDArray[np.int64]) -> None:
+        """Let a second engine, which shares the first one's ring, hear it from now on."""
+        with self._lock:
+            first = self._engines[0]
+            for slot in (r.SOURCE_WRITE, r.SOURCE_END):
+                release(state, slot, acquire(first, slot))
+            state[r.HAS_SOURCE] = 1
+            self._engines = (first, state)
+
+    def only(self, state: NDArray[np.int64]) -> None:
+        """Let this one of the engines go on alone."""
+        with self._lock:
+            self._engines = (state,)
 
     def stop(self) -> None:
         """Stop filling."""
@@ -53,23 +70,30 @@ class FileSource:
         self.stop()
         self._reader.close()
 
-    def _run(self, state: NDArray[np.int64], ring: NDArray[np.float32]) -> None:
+    def _run(self, ring: NDArray[np.float32]) -> None:
         while not self._leaving.wait(_BLOCK_SECONDS):
-            self._fill(state, ring)
+            self._fill(ring)
 
-    def _fill(self, state: NDArray[np.int64], ring: NDArray[np.float32]) -> None:
+    def _fill(self, ring: NDArray[np.float32]) -> None:
+        with self._lock:
+            self._fill_for(self._engines, ring)
+
+    def _fill_for(self, engines: tuple[NDArray[np.int64], ...], ring: NDArray[np.float32]) -> None:
+        state = engines[0]
         written = acquire(state, r.SOURCE_WRITE)
         # A quarter stays free: the hop loop reads behind the callback, and may be late.
         limit = acquire(state, r.IN_WRITE) + len(ring) * 3 // 4
         while written < limit:
             block = self._next_block(min(limit - written, int(self._rate * _BLOCK_SECONDS)))
             if len(block) == 0:
-                release(state, r.SOURCE_END, written)
+                for engine in engines:
+                    release(engine, r.SOURCE_END, written)
                 return
             rows = (written + np.arange(len(block))) & (len(ring) - 1)
             ring[rows] = block
             written += len(block)
-            release(state, r.SOURCE_WRITE, written)
+            for engine in engines:
+                release(engine, r.SOURCE_WRITE, written)
 
     def _next_block(self, most: int) -> NDArray[np.float32]:
         while len(self._kept) == 0 and not self._ended:

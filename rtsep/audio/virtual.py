@@ -10,8 +10,8 @@ import threading
 import numpy as np
 from numba import njit
 
-from rtsep.audio import rings as r
-from rtsep.audio.callback import give_output, take_source
+from rtsep.audio import desk as desks
+from rtsep.audio.desk import hear, play, plays_a_file
 from rtsep.realtime import clock
 from rtsep.realtime.atomics import load_acquire
 from rtsep.realtime.priority import raise_thread_priority
@@ -20,8 +20,8 @@ PRIORITY = 70
 
 
 @njit(cache=True, nogil=True)
-def run_clock(state: np.ndarray, running: np.ndarray, frames: int, rate: float, sink: np.ndarray) -> None:
-    """Call for `frames` frames every `frames / rate` seconds until `running[0]` is cleared.
+def run_clock(desk: np.ndarray, running: np.ndarray, frames: int, rate: float, sink: np.ndarray) -> None:
+    """Call `desk` for `frames` frames every `frames / rate` seconds until `running[0]` is cleared.
 
     `sink` is float32 [frames, output channels]. A call that comes late is not made up by waiting less
     than nothing: as with a device, the calls that are due follow at once.
@@ -30,16 +30,17 @@ def run_clock(state: np.ndarray, running: np.ndarray, frames: int, rate: float, 
     start = clock.now_ns(scratch)
     calls = 0
     while load_acquire(running, 0) == 1:
-        if state[r.HAS_SOURCE] != 0:
-            take_source(state, frames)
-        give_output(state, sink.ctypes.data, frames, 0)
+        if plays_a_file(desk):
+            hear(desk, 0, frames, 0)
+        play(desk, sink.ctypes.data, frames, 0)
         calls += 1
         clock.sleep_ns(start + int(calls * frames * 1e9 / rate) - clock.now_ns(scratch), scratch)
 
 
 def compile_clock() -> None:
     """Compile `run_clock` (or load it from the cache) before anything depends on it."""
-    run_clock(np.zeros(r.SLOT_COUNT, np.int64), np.zeros(1, np.int64), 1, 1.0, np.zeros((1, 1), np.float32))
+    desk, stopped = np.zeros(desks.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
+    run_clock(desk, stopped, 1, 1.0, np.zeros((1, 1), np.float32))
 
 
 class VirtualDevice:
@@ -47,13 +48,13 @@ class VirtualDevice:
 
     name = "virtual device"
 
-    def __init__(self, state: np.ndarray, frames: int, rate: float) -> None:
+    def __init__(self, desk: np.ndarray, channels: int, frames: int, rate: float) -> None:
         self._running = np.ones(1, np.int64)
-        sink = np.zeros((frames, int(state[r.OUT_CHANNELS])), np.float32)
+        sink = np.zeros((frames, channels), np.float32)
 
         def run() -> None:
             raise_thread_priority(PRIORITY)
-            run_clock(state, self._running, frames, float(rate), sink)
+            run_clock(desk, self._running, frames, float(rate), sink)
 
         self._thread = threading.Thread(target=run, name="virtual-device", daemon=True)
 

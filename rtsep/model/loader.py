@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ GOLDEN_TOLERANCE = 1e-3
 WARM_UP_STEPS = 12
 """Steps before the first real one: TorchScript profiles and compiles during its first calls."""
 
+_SMALLEST = np.float32(1e-45)
+"""A denormal number."""
+
 
 def take_this_thread() -> None:
     """Set torch up for one thread that does nothing else: a hop is too short to share among threads.
@@ -28,6 +33,19 @@ def take_this_thread() -> None:
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Set torch up as `take_this_thread` does, and back again on the way out."""
+    threads = torch.get_num_threads()
+    flushed = bool(_SMALLEST * np.float32(1) == 0)  # torch does not say
+    take_this_thread()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
 
 
 class Stepper:

@@ -73,4 +73,4 @@ def test_memory_does_not_grow_with_the_file():
         separator.process(block)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 2 * separator._feeds.nbytes  # what waits for the next hop differs by no more
+    assert grown < 2 * separator._stream._feeds.nbytes  # what waits for the next hop differs by no more

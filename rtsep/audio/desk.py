@@ -1,0 +1,212 @@
+"""Which engine the audio callbacks serve: one, or two while the second one is faded in over the first.
+
+A stream keeps the address of a desk for its whole life; engines come and go behind it. A new one is put
+beside the one that plays, hears the same input from the next call on, and is heard only when it is asked for,
+over a cross-fade: nothing that is switched may click. What is allowed here: as in `rtsep.audio.callback`.
+
+| slot | written by | read by |
+| --- | --- | --- |
+| CURRENT | front, before anything runs; then the callback that has the output, when a fade is over | all |
+| NEXT, FADE | front | callbacks |
+| IN_JOINED | the callback that has the input | front |
+| OUT_JOINED, FADED | the callback that has the output | front |
+| HUSH | front: asks for silence, softly | callback that has the output |
+| LEVEL | front, before anything runs; the callback that has the output | front |
+| LENGTH, SCRATCH | front, before anything runs | callback that has the output |
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from numba import carray, cfunc, njit, types
+from numpy.typing import NDArray
+
+from rtsep.audio import rings as r
+from rtsep.audio.callback import give_output, take_input, take_source
+from rtsep.realtime.atomics import (
+    CACHE_LINE,
+    acquire,
+    address_of,
+    as_address,
+    as_pointer,
+    load_acquire,
+    release,
+    store_release,
+)
+
+CURRENT = 0  # address of the slots of the engine that is heard
+NEXT = 1  # of the one that comes; 0: none
+FADE = 2  # 1: the next one is to be heard
+LENGTH = 3  # frames of a fade
+SCRATCH = 4  # address of float32 [SCRATCH_FRAMES, output channels]
+HUSH = 5  # 1: fade all out
+IN_JOINED = CACHE_LINE  # address of the next engine, once its input side runs along
+OUT_JOINED = 2 * CACHE_LINE  # the same of its output side
+FADED = OUT_JOINED + 1  # frames of the fade that were heard
+LEVEL = OUT_JOINED + 2  # of all that is played, LENGTH is unity; a frame moves it by one
+SLOT_COUNT = 3 * CACHE_LINE
+
+FADE_S = 0.05
+SCRATCH_FRAMES = 1024
+
+_unsigned_long = types.uint32 if sys.platform == "win32" else types.uint64
+PA_STREAM_CALLBACK = types.int32(
+    types.voidptr, types.voidptr, _unsigned_long, types.voidptr, _unsigned_long, types.voidptr
+)
+
+
+@njit(cache=True, nogil=True)
+def _engine(address: int) -> np.ndarray:
+    return carray(as_pointer(address), (r.SLOT_COUNT,), np.int64)
+
+
+@njit(cache=True, nogil=True)
+def current_engine(desk: np.ndarray) -> np.ndarray:
+    """Return the slots of the engine that is heard."""
+    return _engine(load_acquire(desk, CURRENT))
+
+
+@njit(cache=True, nogil=True)
+def plays_a_file(desk: np.ndarray) -> bool:
+    """Tell whether the input is a file, which comes at the output's pace."""
+    return current_engine(desk)[r.HAS_SOURCE] != 0
+
+
+@njit(cache=True, nogil=True)
+def hear(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
+    """Take `frames` frames of input from the address `device_block`, or of the played file where it is 0."""
+    first, second = load_acquire(desk, CURRENT), load_acquire(desk, NEXT)
+    current = _engine(first)
+    if second != 0 and second != first:
+        coming = _engine(second)
+        if desk[IN_JOINED] != second:
+            # Both count the frames of one stream. The hop loop starts only when both sides have joined.
+            coming[r.IN_WRITE] = coming[r.IN_READ] = current[r.IN_WRITE]
+            store_release(desk, IN_JOINED, second)
+        _take(coming, device_block, frames, 0)
+    _take(current, device_block, frames, flags)
+
+
+@njit(cache=True, nogil=True)
+def _take(engine: np.ndarray, device_block: int, frames: int, flags: int) -> None:
+    if device_block != 0:
+        take_input(engine, device_block, frames, flags)
+    else:
+        take_source(engine, frames)
+
+
+@njit(cache=True, nogil=True)
+def play(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
+    """Give `frames` frames of output to the address `device_block`."""
+    _mix(desk, device_block, frames, flags)
+    length, step = desk[LENGTH], -1 if load_acquire(desk, HUSH) == 1 else 1
+    level = desk[LEVEL]
+    if level == length and step == 1:
+        return
+    channels = current_engine(desk)[r.OUT_CHANNELS]
+    played = carray(as_pointer(device_block), (frames, channels), np.float32)
+    for i in range(frames):
+        level = min(length, max(0, level + step))
+        for c in range(channels):
+            played[i, c] *= np.float32(level / length)
+    store_release(desk, LEVEL, level)
+
+
+@njit(cache=True, nogil=True)
+def _mix(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
+    first, second = load_acquire(desk, CURRENT), load_acquire(desk, NEXT)
+    current = _engine(first)
+    give_output(current, device_block, frames, flags)
+    if second == 0 or second == first:
+        return
+    coming = _engine(second)
+    if desk[OUT_JOINED] != second:
+        start = current[r.OUT_READ] - frames  # of this call
+        coming[r.OUT_READ] = start
+        coming[r.OUT_WRITE] += start  # what it keeps ready lies behind that
+        store_release(desk, OUT_JOINED, second)
+    channels, length, asked = current[r.OUT_CHANNELS], desk[LENGTH], load_acquire(desk, FADE) == 1
+    mixed = carray(as_pointer(device_block), (frames, channels), np.float32)
+    heard = carray(as_pointer(desk[SCRATCH]), (SCRATCH_FRAMES, channels), np.float32)
+    for done in range(0, frames, SCRATCH_FRAMES):
+        count = min(SCRATCH_FRAMES, frames - done)
+        give_output(coming, desk[SCRATCH], count, 0)
+        if asked:
+            for i in range(count):
+                gain = np.float32(min(1.0, (desk[FADED] + i + 1) / length))
+                for c in range(channels):
+                    mixed[done + i, c] += gain * (heard[i, c] - mixed[done + i, c])
+            store_release(desk, FADED, desk[FADED] + count)
+    coming[r.OUT_FRAMES] = frames
+    if desk[FADED] >= length:
+        store_release(desk, CURRENT, second)
+
+
+@cfunc(PA_STREAM_CALLBACK, nopython=True, cache=True)
+def portaudio_callback(device_in, device_out, frames, time_info, flags, user):  # type: ignore[no-untyped-def]
+    """PaStreamCallback; `user` is the address of a desk. Always asks to be called again (0).
+
+    One function serves duplex, input-only and output-only streams: what is missing arrives as a null pointer.
+    """
+    desk = carray(user, (SLOT_COUNT,), np.int64)
+    count, status = np.int64(frames), np.int64(flags)
+    if as_address(device_in) != 0:
+        hear(desk, as_address(device_in), count, status)
+    elif as_address(device_out) != 0 and plays_a_file(desk):
+        hear(desk, 0, count, status)
+    if as_address(device_out) != 0:
+        play(desk, as_address(device_out), count, status)
+    return np.int32(0)
+
+
+class Desk:
+    """The front's side of a desk."""
+
+    def __init__(
+        self, engine: NDArray[np.int64], rate: int, out_channels: int, fade_in: bool = False
+    ) -> None:
+        """Serve the engine whose slots these are, from its first sample on or from silence."""
+        self.slots = np.zeros(SLOT_COUNT, np.int64)
+        self._scratch = np.zeros((SCRATCH_FRAMES, max(1, out_channels)), np.float32)
+        self._served: tuple[NDArray[np.int64], ...] = (engine,)  # its memory must outlive the calls
+        self.slots[CURRENT] = address_of(engine, 0)
+        self.slots[LENGTH] = max(1, round(FADE_S * rate))
+        self.slots[LEVEL] = 0 if fade_in else self.slots[LENGTH]
+        self.slots[SCRATCH] = self._scratch.ctypes.data
+
+    def put(self, engine: NDArray[np.int64]) -> None:
+        """Let another engine hear along; its hop loop may start once `joined`."""
+        self._served = (*self._served[-1:], engine)
+        for slot in (FADE, IN_JOINED, OUT_JOINED, FADED):
+            self.slots[slot] = 0
+        release(self.slots, NEXT, address_of(engine, 0))
+
+    @property
+    def joined(self) -> bool:
+        """Whether the engine that comes has the input and the output of the one that plays."""
+        coming = self.slots[NEXT]
+        return all(acquire(self.slots, slot) == coming for slot in (IN_JOINED, OUT_JOINED))
+
+    def fade(self) -> None:
+        """Let the engine that comes be heard, over FADE_S."""
+        release(self.slots, FADE, 1)
+
+    @property
+    def faded(self) -> bool:
+        """Whether it is the one that plays."""
+        return int(acquire(self.slots, CURRENT)) == int(self.slots[NEXT])
+
+    def hush(self) -> None:
+        """Fade all out, for good: another desk goes on."""
+        release(self.slots, HUSH, 1)
+
+    @property
+    def hushed(self) -> bool:
+        """Whether nothing is heard any more."""
+        return int(acquire(self.slots, LEVEL)) == 0
+
+    def settle(self) -> None:
+        """Serve the engine that plays alone: the other one has gone, or does not come after all."""
+        release(self.slots, NEXT, 0)

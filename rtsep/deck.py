@@ -1,0 +1,45 @@
+"""A model that plays: its file, its process, the slots it shares with the hop loop, the engine around it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.audio.engine import Engine, Format
+from rtsep.controls import Controls
+from rtsep.model.package import ModelPackage
+from rtsep.model.supervisor import ModelSupervisor
+from rtsep.realtime.slots import SharedSlots
+
+
+class Deck:
+    """Built silent: `start_model`, then the engine. Engines come and go with devices, the model stays."""
+
+    engine: Engine
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        device: str,
+        form: Format,
+        controls: Controls,
+        input_ring: NDArray[np.float32] | None = None,
+    ) -> None:
+        """`device` computes ("cpu", "cuda"); `input_ring` as for `Engine`."""
+        self.package, self._controls = package, controls
+        self._shared = SharedSlots.create(package.spec.channels, package.spec.bins)
+        self.model = ModelSupervisor(self._shared, package.path, device)
+        self.build_engine(form, input_ring)
+
+    def build_engine(self, form: Format, input_ring: NDArray[np.float32] | None = None) -> None:
+        """Make a new engine, for devices of this format; the one before must have ended."""
+        self.engine = Engine(self.package.spec, form, self._controls, self._shared, input_ring)
+
+    def start_model(self) -> None:
+        """Start the model process and wait for it; raises `ModelError` or `ModelProcessError`."""
+        self.model.start()
+
+    def close(self) -> None:
+        """End the model process; the engine has ended."""
+        self.model.stop()
+        self._shared.close()

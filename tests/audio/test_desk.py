@@ -1,0 +1,125 @@
+"""Another engine comes in over the one that plays: nothing clicks, nothing is lost or heard twice."""
+
+import numpy as np
+import pytest
+from numba import njit
+
+from rtsep.audio.desk import FADE_S, SCRATCH_FRAMES, Desk, hear, play
+from rtsep.audio.engine import Engine
+from tests.audio.bench import Bench, one_clock
+from tests.audio.test_engine import SLACK
+
+RATE = 44100
+FADE = round(FADE_S * RATE)
+
+
+@njit
+def call_desk(desk: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
+    hear(desk, block.ctypes.data, block.shape[0], 0)
+    play(desk, out.ctypes.data, out.shape[0], 0)
+
+
+class Table:
+    """Two benches, one desk: mask 1 (all is voice) plays, mask 0 comes."""
+
+    def __init__(self, first: Bench, second: Bench) -> None:
+        self.first, self.second = first, second
+        self.desk = Desk(first.engine.state, RATE, 4)
+        self.running = [first]
+
+    def call(self, block: np.ndarray) -> np.ndarray:
+        assert SCRATCH_FRAMES < 2048, "a longer call is among the blocks"
+        out = np.full((len(block), 4), np.nan, np.float32)
+        call_desk(self.desk.slots, np.ascontiguousarray(block, np.float32), out)
+        for bench in self.running:
+            bench.settle()
+        return out
+
+    def play(self, blocks: np.ndarray) -> np.ndarray:
+        return np.concatenate([self.call(block) for block in blocks])
+
+
+@pytest.fixture
+def noise():
+    return np.random.default_rng(5).uniform(-0.5, 0.5, (640 * 256, 2)).astype(np.float32)
+
+
+def opened(block, **second):
+    first = Bench(one_clock(block, slack=SLACK), lambda *_: 1.0)
+    return first, Bench(one_clock(block, slack=SLACK), lambda *_: 0.0, **second)
+
+
+def start_late(bench: Bench) -> None:
+    """As `Bench.__enter__`, but for the engine, which is to join first."""
+    start, Engine.start = Engine.start, lambda _self: None
+    try:
+        bench.__enter__()
+    finally:
+        Engine.start = start
+
+
+@pytest.mark.parametrize(
+    ("block", "second"), [(256, {}), (64, {}), (2048, {}), (256, {"hop": 128, "synthesis": 256})]
+)
+def test_another_engine_fades_in_over_the_first(noise, block, second):
+    first, second_bench = opened(block, **second)
+    calls = noise.reshape(-1, block, 2)
+    with first:
+        start_late(second_bench)
+        try:
+            table = Table(first, second_bench)
+            third = len(calls) // 3
+            before = table.play(calls[:third])
+            table.desk.put(second_bench.engine.state)
+            assert not table.desk.joined
+            joining = table.call(calls[third])
+            assert table.desk.joined and not table.desk.faded
+            second_bench.engine.start()
+            table.running.append(second_bench)
+            along = table.play(calls[third + 1 : 2 * third])
+            table.desk.fade()
+            fading = []
+            while not table.desk.faded:
+                fading.append(table.call(calls[2 * third + len(fading)]))
+            table.desk.settle()
+            table.running = [second_bench]
+            after = table.play(calls[2 * third + len(fading) :])
+        finally:
+            second_bench.__exit__()
+    out = np.concatenate([before, joining, along, *fading, after])
+    lag_first, lag_second = first.engine.latency.total, second_bench.engine.latency.total
+    start = 2 * third * block
+    assert len(fading) == -(-FADE // block)
+    # The first one alone: all in the vocals, in time.
+    np.testing.assert_allclose(out[lag_first:start, :2], noise[: start - lag_first], atol=2e-6)
+    # The second one alone: all in the instrumental, in time.
+    end = start + len(fading) * block
+    np.testing.assert_allclose(out[end:, 2:], noise[end - lag_second : len(noise) - lag_second], atol=2e-6)
+    np.testing.assert_allclose(out[end:, :2], 0, atol=2e-6)
+    # Between: a straight line from one to the other.
+    gain = np.minimum(1, (np.arange(end - start) + 1) / FADE)[:, None]
+    wanted = (1 - gain) * noise[start - lag_first : end - lag_first]
+    np.testing.assert_allclose(out[start:end, :2], wanted, atol=2e-6)
+    wanted = gain * noise[start - lag_second : end - lag_second]
+    np.testing.assert_allclose(out[start:end, 2:], wanted, atol=2e-6)
+    for bench in (first, second_bench):
+        counted = bench.engine.counters()
+        assert counted["underruns"] == counted["overruns"] == counted["late_masks"] == 0
+
+
+def test_an_engine_that_does_not_come_after_all_leaves_no_trace(noise):
+    first, second = opened(256)
+    calls = noise.reshape(-1, 256, 2)
+    with first:
+        start_late(second)
+        try:
+            table = Table(first, second)
+            out = [table.play(calls[:50])]
+            table.desk.put(second.engine.state)
+            out.append(table.play(calls[50:60]))
+            table.desk.settle()
+            out.append(table.play(calls[60:300]))
+        finally:
+            second.__exit__()
+    lag = first.engine.latency.total
+    np.testing.assert_allclose(np.concatenate(out)[lag:, :2], noise[: 300 * 256 - lag], atol=2e-6)
