@@ -69,6 +69,15 @@ class Control:
         low = "-inf" if self.unit == "dB" else f"{self.minimum:g}"
         return f"{low} to {self.maximum:g}{' ' + self.unit if self.unit else ''}"
 
+    def shown(self, value: float) -> str:
+        """Return `value` as a person writes it."""
+        if self.choices:
+            return self.choices[int(value)]
+        if self.unit == "switch":
+            return "on" if value else "off"
+        number = "-inf" if self.unit == "dB" and value <= self.minimum else f"{value:g}"
+        return f"{number} {self.unit}" if self.unit else number
+
 
 _SILENT = MINUS_INFINITY_DB
 
@@ -99,6 +108,78 @@ UNITY_BINARY_THRESHOLD = 0.5
 """What `--mask binary` means where no threshold is given (`mask_at_eval` of the source documents)."""
 
 
+FADER_DB = 72.0
+"""How far below its top a fader that ends in silence (or a knob that ends in 0) still counts decibels."""
+
+CURVES = ("lin", "dB")
+
+
+@dataclass(frozen=True)
+class Travel:
+    """How a knob, fader or slider goes through a control's range: position 0..1 to value and back.
+
+    "lin" moves evenly in the plain quantity (for a gain, its amplitude), "dB" evenly in decibels. Where the
+    range starts at 0 or -inf, which no decibel reaches, position 0 is exactly that. A switch or choice
+    takes the nearest of its values.
+    """
+
+    control: Control
+    low: float
+    high: float
+    curve: str = "lin"
+
+    @classmethod
+    def whole(cls, control: Control) -> Travel:
+        """Return the whole range of `control`, in dB where that is its unit."""
+        return cls(control, control.minimum, control.maximum, "dB" if control.unit == "dB" else "lin")
+
+    def value(self, position: float) -> float:
+        """Return the value at `position`, 0..1 (limited to that)."""
+        position = min(max(position, 0.0), 1.0)
+        if position in (0.0, 1.0):
+            return self.high if position else self.low
+        if self.control.unit in ("switch", "choice"):
+            return self.low + math.floor(position * (self.high - self.low) + 0.5)
+        low, high = self._ends()
+        moved = low + position * (high - low)
+        if self._in_db == (self.control.unit == "dB"):
+            value = moved
+        else:
+            value = 10.0 ** (moved / 20.0) if self._in_db else _decibels(moved)
+        return min(max(value, self.low), self.high)
+
+    def position(self, value: float) -> float:
+        """Return where `value` lies, 0..1; values outside of the range lie at its ends."""
+        if not self.low < value < self.high:
+            return float(value >= self.high)
+        low, high = self._ends()
+        if self._in_db == (self.control.unit == "dB"):
+            moved = value
+        else:
+            moved = _decibels(value) if self._in_db else 10.0 ** (value / 20.0)
+        return min(max((moved - low) / (high - low), 0.0), 1.0)
+
+    @property
+    def _in_db(self) -> bool:
+        return self.curve == "dB"
+
+    def _ends(self) -> tuple[float, float]:
+        """Return low and high in what the travel is even in: decibels, amplitude, or the plain unit."""
+        low, high = self.low, self.high
+        if self.control.unit == "dB":
+            if not self._in_db:
+                return (0.0 if low <= MINUS_INFINITY_DB else 10.0 ** (low / 20.0)), 10.0 ** (high / 20.0)
+            return (high - FADER_DB if low <= MINUS_INFINITY_DB else low), high
+        if self._in_db:
+            top = _decibels(high)
+            return (_decibels(low) if low > 0 else top - FADER_DB), top
+        return low, high
+
+
+def _decibels(amplitude: float) -> float:
+    return 20.0 * math.log10(amplitude) if amplitude > 0 else MINUS_INFINITY_DB
+
+
 def _bits(value: float) -> int:
     return int(np.float64(value).view(np.int64))
 
@@ -107,9 +188,11 @@ class Controls:
     """Live values of the table. Attributes are the controls: `controls.threshold = 0.4`."""
 
     slots: NDArray[np.int64]  # float64 bits, one a control; what compiled code reads
+    movers: dict[str, str]  # by name, who moved it last; controls nobody moved are not in it
 
     def __init__(self, **values: float) -> None:
         object.__setattr__(self, "slots", np.array([_bits(c.default) for c in TABLE], np.int64))
+        object.__setattr__(self, "movers", {})
         for name, value in values.items():
             setattr(self, name, value)
 
@@ -126,14 +209,37 @@ class Controls:
         return float(np.int64(acquire(self.slots, self._find(name))).view(np.float64))
 
     def __setattr__(self, name: str, value: float) -> None:
+        self.set(name, value)
+
+    def set(self, name: str, value: float, by: str = "API") -> None:
+        """Set a control; `by` says who did: "MIDI", "key", "API". Raises `UsageError`, and sets nothing."""
         index = self._find(name)
         release(self.slots, index, _bits(TABLE[index].check(float(value))))
+        self.movers[name] = by
 
-    def set_text(self, name: str, text: str) -> None:
+    def set_text(self, name: str, text: str, by: str = "API") -> None:
         """Set a control from text, as a command line or a map file gives it."""
-        index = self._find(name)
-        release(self.slots, index, _bits(TABLE[index].parse(text)))
+        self.set(name, TABLE[self._find(name)].parse(text), by)
+
+    def moved_by(self, name: str) -> str:
+        """Return who moved a control last, "" if nobody has."""
+        self._find(name)
+        return self.movers.get(name, "")
 
     def snapshot(self) -> dict[str, float]:
         """Return every value by name."""
         return {control.name: getattr(self, control.name) for control in TABLE}
+
+
+def markdown_table() -> str:
+    """Return the table as Markdown: what the README shows."""
+    rows = [("control", "range", "at first", "meaning"), ("---",) * 4]
+    for control in TABLE:
+        flag = f"`--{control.name.replace('_', '-')}`"
+        accepted = ", ".join(control.choices) or control.accepted
+        rows.append((flag, accepted, control.shown(control.default), control.meaning))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+if __name__ == "__main__":
+    print(markdown_table(), end="")

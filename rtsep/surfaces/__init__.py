@@ -1,1 +1,1 @@
-"""What a player touches: MIDI today by its ports; the map, the terminal view and presets are to come."""
+"""What a player touches: MIDI controllers, and what else turns the controls while it plays."""

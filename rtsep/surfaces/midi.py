@@ -1,32 +1,137 @@
-"""MIDI ports. The one importer of rtmidi."""
+"""MIDI controllers as a surface: ports, map, take-over and feedback put together."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from rtsep.foreign import quiet_stderr
+from rtsep.controls import Controls
+from rtsep.surfaces.midi_feedback import EVERY_S, Feedback
+from rtsep.surfaces.midi_map import MidiMap
+from rtsep.surfaces.midi_messages import Decoder, Event, Message
+from rtsep.surfaces.midi_names import ALL, VIRTUAL, split_system
+from rtsep.surfaces.midi_ports import MidiPorts
+from rtsep.surfaces.midi_turn import Hands
+
+SETTLE_S = 0.01
+"""How long a coarse value waits for its fine half: the two travel together."""
 
 
 @dataclass(frozen=True)
-class MidiPort:
-    """One input port of one MIDI system."""
+class MidiOptions:
+    """What a person asks for."""
 
-    name: str
-    api: str
+    ports: tuple[str, ...]  # names or parts of them, "virtual", or "" for every port there is
+    map: MidiMap
 
 
-def input_ports() -> list[MidiPort]:
-    """Return the MIDI inputs of every system that answers; none is no error."""
-    import rtmidi
+class MidiSurface:
+    """Listens from `start` to `close`, and turns `controls`. Never on the path of a sample."""
 
-    ports: list[MidiPort] = []
-    for api in rtmidi.get_compiled_api():
-        try:
-            with quiet_stderr():
-                listener = rtmidi.MidiIn(api, name="rtsep-list")
-                names = listener.get_ports()
-                listener.delete()
-        except (rtmidi.RtMidiError, RuntimeError, SystemError):
-            continue
-        ports += [MidiPort(name, rtmidi.get_api_display_name(api)) for name in names]
-    return ports
+    def __init__(
+        self,
+        controls: Controls,
+        options: MidiOptions,
+        say: Callable[[str], None],
+        on_program: Callable[[int, int], None] | None = None,
+        on_event: Callable[[str, Event, list[str]], None] | None = None,
+    ) -> None:
+        """`say` gets lines for the user, `on_program(program, channel)` program changes (0..127, 1..16).
+
+        `on_event(port, event, effects)` gets every event, and in words what it did. All of these are called
+        on our own threads.
+        """
+        self._options, self._say, self._on_event = options, say, on_event
+        self.hands = Hands(options.map, controls, on_program)
+        self._ports = MidiPorts(options.ports, self._take, self._hear_of_port)
+        self._feedback = Feedback(self.hands.knobs, self._ports.send) if options.map.feedback else None
+        self._decoders: dict[int, Decoder] = {}  # by port
+        self._heard_at: dict[int, float] = {}
+        self._complaints: set[str] = set()  # each is said once
+        self._turning = threading.Lock()  # knobs have their state: one thread at a time
+        self._leaving = threading.Event()
+        self._messages = 0
+        self._ticker = threading.Thread(target=self._tick, name="midi-feedback", daemon=True)
+
+    def start(self) -> None:
+        """Open what is there; what is not is waited for, which is said once."""
+        answered = self._ports.start()
+        self._ticker.start()
+        if not answered:
+            self._say("MIDI does not answer yet; waiting for it")
+        for key, text in enumerate(self._options.ports):
+            name = split_system(text)[1]
+            if key in self._ports.open or name == ALL:
+                continue
+            if name.lower() == VIRTUAL:
+                self._say("no MIDI system answers that could hold a port of ours; waiting for one")
+            elif answered:
+                here = ", ".join(self._ports.here) or "none"
+                self._say(f"no MIDI controller is called '{name}' (here: {here}); waiting for it")
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._leaving.set()
+        if self._ticker.is_alive():
+            self._ticker.join()
+        self._ports.close()
+
+    def stats(self) -> dict[str, Any]:
+        """Return what is open and what was heard."""
+        return {
+            "ports": [port.name for port in list(self._ports.open.values()) if port.there],
+            "messages": self._messages,
+            "events": self.hands.events,
+            "moves": self.hands.moves,
+            "feedback": self._feedback.sent if self._feedback else 0,
+            "restarts": self._ports.restarts,
+        }
+
+    # --- on the threads of the ports -----------------------------------------------------------------------
+
+    def _take(self, key: int, messages: Sequence[Message]) -> None:
+        self._messages += len(messages)
+        with self._turning:
+            decoder = self._decoders.setdefault(key, Decoder())
+            self._heard_at[key] = time.monotonic()
+            self._act(key, [event for message in messages for event in decoder.feed(message)])
+
+    def _act(self, key: int, events: list[Event]) -> None:
+        name = self._ports.open[key].name if key in self._ports.open else ""
+        if self._on_event:
+            for event in events:
+                self.hands.take([event], key, name)
+                self._on_event(name, event, [knob.state(key) for knob in self.hands.of(event, name)])
+            return
+        self.hands.take(events, key, name)
+
+    def _hear_of_port(self, line: dict[str, Any]) -> None:
+        if "opened" in line:
+            self._say(f"MIDI: playing with {line['name']} ({line['system']})")
+            if line["others"]:
+                self._say(f"MIDI: {', '.join(line['others'])} would have fitted, too; name more of it")
+        elif "closed" in line:
+            key = line["closed"]
+            self._say(f"MIDI: {self._ports.open[key].name} has left; waiting for it to come back")
+            with self._turning:
+                self._decoders.pop(key, None)
+                self.hands.let_go(key)
+        elif "failed" in line:
+            self._say(f"MIDI: {line['name']} cannot be opened: {line['why']}")
+        elif "broken" in line and line["broken"] not in self._complaints:
+            self._complaints.add(line["broken"])
+            self._say(f"MIDI: its process has ended ({line['broken']}) and is started again")
+
+    def _tick(self) -> None:
+        while not self._leaving.wait(EVERY_S):
+            with self._turning:
+                quiet_since = time.monotonic() - SETTLE_S
+                for key, decoder in self._decoders.items():
+                    if decoder.waits and self._heard_at[key] < quiet_since:
+                        self._act(key, decoder.settle())
+                if self._feedback:
+                    hearing = {key: port.name for key, port in list(self._ports.open.items()) if port.hears}
+                    self._feedback.update(hearing)

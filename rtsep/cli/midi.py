@@ -1,0 +1,139 @@
+"""`rtsep midi`: what controllers send, what it moves, and how a knob is taught."""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from rtsep.cli.options import add_midi, seconds
+from rtsep.controls import BY_NAME, Controls
+from rtsep.errors import DeviceError, UsageError, suggest
+from rtsep.surfaces.midi import MidiOptions, MidiSurface
+from rtsep.surfaces.midi_learn import BURST_S, QUIET_S, recognise, write_entry
+from rtsep.surfaces.midi_map import MidiMap, load_map, user_file
+from rtsep.surfaces.midi_messages import CC14, MOST_7, PROGRAM, Event
+from rtsep.surfaces.midi_names import ALL
+from rtsep.surfaces.midi_ports import input_ports
+
+WAIT_S = 60.0
+"""How long `learn` waits for a move."""
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the commands under this command."""
+    what = parser.add_subparsers(dest="what", metavar="monitor|learn|show", required=True)
+    monitor = what.add_parser("monitor", help="print what controllers send, and what it would move")
+    learn = what.add_parser("learn", help="wait for a move of a knob or pad, and have it turn CONTROL")
+    show = what.add_parser("show", help="print the map and the ports")
+    learn.add_argument("control", metavar="CONTROL", help=f"one of {', '.join(BY_NAME)}")
+    for command in (monitor, learn):
+        add_midi(command, "listen to this controller only, by name or part of it")
+        command.add_argument("--seconds", type=seconds, metavar="S", help="end after so long")
+    show.add_argument("--map", type=Path, metavar="FILE", help=f"the map ({user_file()})")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    if arguments.what == "show":
+        return _show(load_map(arguments.map))
+    ports = tuple(arguments.midi or (ALL,))
+    if arguments.what == "learn":
+        return _learn(arguments.control, ports, arguments.map or user_file(), arguments.seconds or WAIT_S)
+    return _monitor(load_map(arguments.map), ports, arguments.seconds)
+
+
+def _say(line: str) -> None:
+    print(f"rtsep: {line}", file=sys.stderr, flush=True)
+
+
+def _show(midi_map: MidiMap) -> int:
+    console = Console()
+    table = Table(title=f"MIDI map: {midi_map.path or f'the default ({user_file()} is not there)'}")
+    for title in ("control", "knob or pad", "how", ""):
+        table.add_column(title)
+    for entry in midi_map.entries:
+        origin = "" if entry.in_file or not midi_map.path else "default"
+        table.add_row(entry.control.name, entry.source, entry.manner, origin)
+    console.print(table)
+    console.print(f"feedback to controllers: {'on' if midi_map.feedback else 'off'}")
+    ports = input_ports()
+    for port in ports:
+        console.print(f"port: {port.name} ({port.api})", markup=False, highlight=False)
+    if not ports:
+        console.print("no MIDI controller here")
+    return 0
+
+
+def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> int:
+    def show(port: str, event: Event, effects: list[str]) -> None:
+        if event.kind == CC14 and event.most == MOST_7:
+            return  # a coarse half with no fine one: it was printed as the plain controller that it is
+        arrow = f"  -> {', '.join(effects)}" if effects else ""
+        print(f"{port}  {event}{arrow}", flush=True)
+
+    surface = MidiSurface(Controls(), MidiOptions(ports, midi_map), _say, on_event=show)
+    try:
+        surface.start()
+        _say("listening (Ctrl-C ends)")
+        until = time.monotonic() + (limit or float("inf"))
+        while time.monotonic() < until:
+            time.sleep(min(0.2, max(0.0, until - time.monotonic())))
+    finally:
+        surface.close()
+    return 0
+
+
+def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> int:
+    if name not in BY_NAME:
+        raise UsageError(
+            f"no control is called '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}"
+        )
+    control = BY_NAME[name]
+    load_map(path if path.exists() else None)  # a map that is none is not waited for
+    heard: queue.Queue[Event] = queue.Queue()
+    surface = MidiSurface(
+        Controls(),
+        MidiOptions(ports, MidiMap((), feedback=False)),
+        _say,
+        on_event=lambda _, event, __: heard.put(event),
+    )
+    try:
+        surface.start()
+        _say(f"turn the knob for {name}, or press its pad and let go (Ctrl-C ends)")
+        events = _burst(heard, patience)
+    finally:
+        surface.close()
+    settings = recognise(events, control)
+    if settings is None:
+        raise DeviceError(
+            f"nothing that can turn {name} was moved within {patience:g} s; {path} is unchanged"
+        )
+    write_entry(path, control, settings)
+    entry = next(entry for entry in load_map(path).entries if entry.control == control)
+    print(f"{name}: {entry.source}: {entry.manner}; written to {path}")
+    return 0
+
+
+def _burst(heard: queue.Queue[Event], patience: float) -> list[Event]:
+    """Return the events of the first move: until it pauses, or has said enough."""
+    events: list[Event] = []
+    until = time.monotonic() + patience
+    while (left := until - time.monotonic()) > 0:
+        try:
+            event = heard.get(timeout=min(left, QUIET_S if events else left))
+        except queue.Empty:
+            if events:
+                break
+            continue
+        if event.kind == PROGRAM:
+            continue
+        if not events:
+            until = time.monotonic() + BURST_S
+        events.append(event)
+    return events

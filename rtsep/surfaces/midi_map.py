@@ -1,0 +1,312 @@
+"""The map: which knob, pad or key of a controller turns which control, and how. One small TOML file.
+
+    channel = 1                 # listen to this channel only (all)
+
+    [threshold]
+    cc = 21                     # or cc14 = 21, nrpn = 300, note = 36
+    range = [0.1, 0.8]
+
+    [vocals_mute]
+    note = 40
+    mode = "momentary"
+
+What a file does not mention keeps its place in the default map (`defaults = false` clears that), as long as
+its knob is not wanted for something else. A control that several knobs turn is written `[[threshold]]`, once
+for each. Everything is checked: an error names file, line and remedy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from rtsep.controls import BY_NAME, CURVES, Control, Travel
+from rtsep.errors import UsageError, suggest
+from rtsep.surfaces.midi_messages import CC, CC14, LSB_OFFSET, MOST_7, MOST_14, NOTE, NRPN, note_name
+from rtsep.surfaces.toml import Place, TomlFile, known, near, read_text, shown
+
+KNOB, TOGGLE, MOMENTARY, LATCHED = "knob", "toggle", "momentary", "latched"
+MODES = (TOGGLE, MOMENTARY, LATCHED)
+"""How a button acts: each press switches over; on while it is held; the button itself holds its state."""
+
+ENCODERS = ("twos-complement", "offset", "sign-magnitude")
+"""How an endless knob says -1: 127, 63 or 65."""
+
+DEFAULT_STEP = 0.01
+
+_HIGHEST = {CC: MOST_7, CC14: LSB_OFFSET - 1, NRPN: MOST_14, NOTE: MOST_7}
+SOURCES = tuple(_HIGHEST)
+_ENTRY_KEYS = (*SOURCES, "channel", "port", "range", "curve", "mode", "invert", "encoder", "step", "takeover")
+_TOP_KEYS = ("channel", "takeover", "feedback", "defaults")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One knob or button and the control that it turns."""
+
+    control: Control
+    kind: str  # one of SOURCES
+    number: int
+    travel: Travel
+    channel: int | None = None  # 1..16; None: any
+    port: str = ""  # part of the name of the only port that is meant
+    mode: str = KNOB
+    invert: bool = False
+    encoder: str | None = None
+    step: float = DEFAULT_STEP  # of an encoder: share of the travel
+    takeover: bool = True
+    in_file: bool = False  # as opposed to the default map
+
+    @property
+    def source(self) -> str:
+        """The knob in words: `cc 21, channel 3`."""
+        name = f" ({note_name(self.number)})" if self.kind == NOTE else ""
+        channel = f", channel {self.channel}" if self.channel else ""
+        return f"{self.kind} {self.number}{name}{channel}{f', {self.port}' if self.port else ''}"
+
+    @property
+    def manner(self) -> str:
+        """What it does, in words."""
+        travel = self.travel
+        ends = f"{self.control.shown(travel.low)} to {self.control.shown(travel.high)}"
+        parts = []
+        if self.mode != KNOB:
+            parts = [self.mode] if self._is_switch else [self.mode, ends]
+        else:
+            parts = [ends, f"even in {'dB' if travel.curve == 'dB' else 'value'}"]
+            if self.encoder:
+                parts.append(f"endless ({self.encoder}), {self.step:g} a click")
+            elif not self.takeover:
+                parts.append("no take-over")
+        if self.invert:
+            parts.append("inverted")
+        return ", ".join(parts)
+
+    @property
+    def _is_switch(self) -> bool:
+        return self.control.unit in ("switch", "choice")
+
+    def clashes(self, other: Entry) -> bool:
+        """Tell whether one message could be for both."""
+        anywhere = self.channel is None or other.channel is None or self.channel == other.channel
+        return anywhere and bool(self._controllers() & other._controllers())
+
+    def _controllers(self) -> set[tuple[str, int]]:
+        if self.kind == CC14:
+            return {(CC, self.number), (CC, self.number + LSB_OFFSET)}
+        return {(self.kind, self.number)}
+
+
+@dataclass(frozen=True)
+class MidiMap:
+    """All entries, in the order of the file, the default ones after them."""
+
+    entries: tuple[Entry, ...]
+    feedback: bool = True
+    channel: int | None = None  # of everything that names none of its own, and of program changes
+    path: Path | None = None  # None: no file, the default map alone
+
+
+def _default_entry(name: str, kind: str, number: int) -> Entry:
+    control = BY_NAME[name]
+    mode = TOGGLE if control.unit in ("switch", "choice") else KNOB
+    return Entry(control, kind, number, Travel.whole(control), mode=mode)
+
+
+DEFAULT_ENTRIES = (
+    _default_entry("threshold", CC, 1),
+    _default_entry("vocals_gain", CC, 7),
+    _default_entry("instrumental_gain", CC, 8),
+    _default_entry("vocals_mute", NOTE, 36),
+    _default_entry("instrumental_mute", NOTE, 37),
+    _default_entry("vocals_solo", NOTE, 38),
+    _default_entry("instrumental_solo", NOTE, 39),
+    _default_entry("bypass", NOTE, 40),
+)
+"""What works unlearned: modulation wheel, volume, balance, and the first pads of many pad controllers."""
+
+
+def user_file() -> Path:
+    """Where a user's map lies."""
+    return platformdirs.user_config_path("rtsep") / "midi.toml"
+
+
+def load_map(path: Path | None = None) -> MidiMap:
+    """Read the map at `path`; without one, the user's, or the default map where there is none.
+
+    Raises `UsageError` that names file, line and remedy.
+    """
+    chosen = path or user_file()
+    try:
+        text = read_text(chosen, "map")
+    except FileNotFoundError:
+        if path is None:
+            return MidiMap(DEFAULT_ENTRIES)
+        raise UsageError(f"{path}: no such map; 'rtsep midi learn CONTROL --map {path}' makes one") from None
+    return parse_map(text, chosen)
+
+
+def parse_map(text: str, path: Path) -> MidiMap:
+    """Read a map's text; `path` is for its errors. Raises `UsageError`."""
+    return _MapReader(TomlFile(text, path)).read()
+
+
+class _MapReader:
+    """Checks one file."""
+
+    def __init__(self, file: TomlFile) -> None:
+        self._file = file
+        self._error = file.error
+
+    def read(self) -> MidiMap:
+        tables = self._file.tables
+        for key, value in tables.items():
+            if key in BY_NAME or key in _TOP_KEYS:
+                continue
+            words = list(BY_NAME) if isinstance(value, dict | list) else [*_TOP_KEYS, *BY_NAME]
+            what = "control" if isinstance(value, dict | list) else "setting"
+            raise self._error(f"no {what} is called '{key}'{suggest(key, words) or known(words)}", key)
+        channel = self._channel(tables, None)
+        takeover = self._switch(tables, "takeover", True)
+        entries: list[Entry] = []
+        for key, value in tables.items():
+            if key not in BY_NAME:
+                continue
+            written = value if isinstance(value, list) else [value]
+            for number, table in enumerate(written):
+                if not isinstance(table, dict):
+                    raise self._error(f"{key} needs a table: [{key}], then for example 'cc = 21'", key)
+                entries.append(self._entry(BY_NAME[key], table, (key, number), channel, takeover))
+        if self._switch(tables, "defaults", True):
+            own = {entry.control for entry in entries}
+            entries += [
+                replace(entry, channel=channel, takeover=takeover)
+                for entry in DEFAULT_ENTRIES
+                if entry.control not in own and not any(entry.clashes(other) for other in entries)
+            ]
+        return MidiMap(tuple(entries), self._switch(tables, "feedback", True), channel, self._file.path)
+
+    def _entry(
+        self,
+        control: Control,
+        table: dict[str, Any],
+        place: Place,
+        channel: int | None,
+        takeover: bool,
+    ) -> Entry:
+        for key in table:
+            if key not in _ENTRY_KEYS:
+                hint = suggest(key, _ENTRY_KEYS) or known(_ENTRY_KEYS)
+                raise self._error(f"{control.name} has no setting '{key}'{hint}", key, place)
+        given = [key for key in SOURCES if key in table]
+        if len(given) != 1:
+            what = f"has {' and '.join(given)}" if given else "names no knob"
+            raise self._error(
+                f"{control.name} {what}; give one of {', '.join(SOURCES)}", given[-1] if given else "", place
+            )
+        kind = given[0]
+        number = self._file.whole(table[kind], kind, 0, _HIGHEST[kind], place)
+        switch = control.unit in ("switch", "choice")
+        mode = table.get("mode", TOGGLE if switch or kind == NOTE else KNOB)
+        if mode not in MODES and not (mode == KNOB and "mode" not in table):
+            raise self._error(
+                f"mode {shown(mode)}: one of {', '.join(MODES)}{near(mode, MODES)}", "mode", place
+            )
+        encoder = self._encoder(table, kind, mode, place)
+        invert = self._switch(table, "invert", False, place)
+        if invert and mode == TOGGLE:
+            raise self._error("invert makes no sense where each press switches over", "invert", place)
+        if "takeover" in table and (mode != KNOB or encoder):
+            raise self._error("takeover is for knobs and faders with two ends only", "takeover", place)
+        port = table.get("port", "")
+        if not isinstance(port, str):
+            raise self._error("port is part of a port's name, in quotes", "port", place)
+        return Entry(
+            control,
+            kind,
+            number,
+            self._travel(control, table, mode, place),
+            self._channel(table, place) if "channel" in table else channel,
+            port,
+            mode,
+            invert,
+            encoder,
+            self._step(table, encoder, place),
+            self._switch(table, "takeover", takeover, place),
+            in_file=True,
+        )
+
+    # --- values ----------------------------------------------------------------------------------------
+
+    def _travel(self, control: Control, table: dict[str, Any], mode: str, place: Place) -> Travel:
+        whole = Travel.whole(control)
+        switch = control.unit in ("switch", "choice")
+        for key in ("range", "curve"):
+            if key in table and switch:
+                raise self._error(f"{control.name} is no knob: it takes no {key}", key, place)
+        if "curve" in table and mode != KNOB:
+            raise self._error(
+                f"a button ({mode}) jumps between the ends of its range: no curve", "curve", place
+            )
+        curve = table.get("curve", whole.curve)
+        if curve not in CURVES:
+            raise self._error(
+                f"curve {shown(curve)}: one of {', '.join(CURVES)}{near(curve, CURVES)}", "curve", place
+            )
+        ends = table.get("range", [whole.low, whole.high])
+        if not isinstance(ends, list) or len(ends) != 2:
+            raise self._error(
+                f"range is [lowest, highest]; {control.name}: {control.accepted}", "range", place
+            )
+        low, high = (self._end(control, end, place) for end in ends)
+        if low >= high:
+            raise self._error(
+                f"range [{ends[0]}, {ends[1]}]: the lower end comes first ('invert = true' turns it round)",
+                "range",
+                place,
+            )
+        return Travel(control, low, high, curve)
+
+    def _end(self, control: Control, given: Any, place: Place) -> float:
+        try:
+            if isinstance(given, str):
+                return control.parse(given)
+            if isinstance(given, bool) or not isinstance(given, int | float):
+                raise UsageError(f"{shown(given)} is no number; {control.name}: {control.accepted}")
+            return control.check(float(given))
+        except UsageError as error:
+            raise self._error(f"range: {error}", "range", place) from None
+
+    def _encoder(self, table: dict[str, Any], kind: str, mode: str, place: Place) -> str | None:
+        encoder = table.get("encoder")
+        if encoder is None:
+            return None
+        if encoder not in ENCODERS:
+            hint = near(encoder, ENCODERS)
+            raise self._error(
+                f"encoder {shown(encoder)}: one of {', '.join(ENCODERS)}{hint}", "encoder", place
+            )
+        if kind != CC or mode != KNOB:
+            raise self._error("an encoder is a knob that sends cc, and turns no switch", "encoder", place)
+        return str(encoder)
+
+    def _step(self, table: dict[str, Any], encoder: str | None, place: Place) -> float:
+        step = table.get("step", DEFAULT_STEP)
+        if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step <= 1:
+            raise self._error(
+                f"step {shown(step)}: the share of the range a click moves, 0 to 1", "step", place
+            )
+        if "step" in table and not (encoder or NRPN in table):
+            raise self._error("step is for an encoder, or the increments of an nrpn", "step", place)
+        return float(step)
+
+    def _channel(self, table: dict[str, Any], place: Place | None) -> int | None:
+        if table.get("channel", "any") == "any":
+            return None
+        return self._file.whole(table["channel"], "channel", 1, 16, place, ' (or "any")')
+
+    def _switch(self, table: dict[str, Any], key: str, default: bool, place: Place | None = None) -> bool:
+        return self._file.switch(table.get(key, default), key, place)

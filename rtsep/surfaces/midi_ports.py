@@ -1,0 +1,175 @@
+"""MIDI ports as the session sees them: the process that holds them, started, watched and replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rtsep.realtime import priority
+from rtsep.surfaces.midi_messages import Message
+
+_PROCESS = [sys.executable, "-m", "rtsep.surfaces.midi_process"]
+
+LIST_PATIENCE_S = 5.0
+START_PATIENCE_S = 5.0
+HANG_PATIENCE_S = 3.0
+"""The process says twice a second that it lives; one silent for so long hangs in a sound system's call."""
+
+RETRY_S = 0.5
+_LOOK_EVERY_S = 0.1
+_PRIORITY = 2  # as the process's own: over everything ordinary, under everything that carries audio
+
+
+@dataclass(frozen=True)
+class MidiPort:
+    """One input port of one MIDI system."""
+
+    name: str
+    api: str
+
+
+def input_ports() -> list[MidiPort]:
+    """Return the MIDI inputs of every system that answers; none is no error."""
+    try:
+        answer = subprocess.run(
+            [*_PROCESS, "--list"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=LIST_PATIENCE_S,
+        ).stdout
+        there: dict[str, list[str]] = json.loads(answer)
+    except (subprocess.TimeoutExpired, ValueError, OSError):
+        return []
+    return [MidiPort(name, api) for api, names in there.items() for name in names]
+
+
+@dataclass
+class OpenPort:
+    """A port that is wanted."""
+
+    name: str
+    there: bool = True
+    hears: bool = False  # whether it has an output that takes feedback
+
+
+class MidiPorts:
+    """Keeps the process alive; hands on what it says, on a thread of its own.
+
+    `on_messages(key, messages)` gets what a port has brought, `on_port(line)` the process's other lines.
+    """
+
+    def __init__(
+        self,
+        wanted: Sequence[str],
+        on_messages: Callable[[int, list[Message]], None],
+        on_port: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._command = [*_PROCESS, json.dumps(list(wanted))]
+        self._on_messages, self._on_port = on_messages, on_port
+        self._process: subprocess.Popen[bytes] | None = None
+        self._heard_at = 0.0
+        self._scanned, self._leaving = threading.Event(), threading.Event()
+        self._watcher: threading.Thread | None = None
+        self._sending = threading.Lock()
+        self.open: dict[int, OpenPort] = {}
+        self.here: list[str] = []  # names of all inputs
+        self.restarts = 0
+
+    def start(self) -> bool:
+        """Start; return whether the process has looked at what there is (it goes on trying if not)."""
+        self._spawn()
+        self._watcher = threading.Thread(target=self._watch, name="midi-watcher", daemon=True)
+        self._watcher.start()
+        return self._scanned.wait(START_PATIENCE_S)
+
+    def close(self) -> None:
+        """End the process."""
+        self._leaving.set()
+        if self._watcher:
+            self._watcher.join()
+        if self._process:
+            self._end(self._process, patience=1.0)
+
+    def send(self, key: int, messages: list[list[int]]) -> None:
+        """Send to a port; what a process that hangs does not take is lost with it."""
+        process = self._process
+        if process is None or process.stdin is None:
+            return
+        line = json.dumps({"to": key, "messages": messages}).encode() + b"\n"
+        with self._sending, contextlib.suppress(OSError, ValueError):
+            process.stdin.write(line)
+            process.stdin.flush()
+
+    # --- the process -------------------------------------------------------------------------------------
+
+    def _spawn(self) -> None:
+        self._heard_at = time.monotonic()
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        threading.Thread(target=self._read, args=(self._process,), name="midi", daemon=True).start()
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        priority.raise_thread_priority(_PRIORITY)
+        assert process.stdout
+        for text in process.stdout:
+            self._heard_at = time.monotonic()
+            try:
+                line = json.loads(text)
+            except ValueError:  # cut off by its end
+                return
+            if "messages" in line:
+                self._on_messages(line["from"], line["messages"])
+            elif "alive" not in line:
+                self._note(line)
+
+    def _note(self, line: dict[str, Any]) -> None:
+        if "ports" in line:
+            self.here = [name for names in line["ports"].values() for name in names]
+        elif "opened" in line:
+            self.open[line["opened"]] = OpenPort(line["name"])
+        elif "output" in line:
+            self.open[line["output"]].hears = True
+        elif "closed" in line and line["closed"] in self.open:
+            port = self.open[line["closed"]]
+            port.there = port.hears = False
+        self._on_port(line)
+        if "scanned" in line:
+            self._scanned.set()
+
+    def _watch(self) -> None:
+        while not self._leaving.wait(_LOOK_EVERY_S):
+            process = self._process
+            assert process
+            if process.poll() is None and time.monotonic() - self._heard_at < HANG_PATIENCE_S:
+                continue
+            self._end(process, patience=0.0)
+            for key, port in list(self.open.items()):
+                if port.there:
+                    self._note({"closed": key})
+            if self._leaving.wait(RETRY_S):
+                return
+            self.restarts += 1
+            self._spawn()
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes], patience: float) -> None:
+        assert process.stdin and process.stdout
+        if patience:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
+        if process.poll() is None:
+            process.kill()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        process.wait()

@@ -1,0 +1,153 @@
+"""Settings that a person writes by hand: small TOML files, checked strictly, written whole or not at all.
+
+An error names file, line and remedy: `/home/me/.config/rtsep/midi.toml, line 4: threshold 1.5: out of range`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rtsep.controls import Control
+from rtsep.errors import OutputError, UsageError, suggest
+
+Place = tuple[str, int]
+"""A table of a file: its name, and the how manieth of that name it is, from 0."""
+
+
+class TomlFile:
+    """The text of one file, read; knows where in it an error lies."""
+
+    def __init__(self, text: str, path: Path) -> None:
+        """Read `text`; `path` is for errors. Raises `UsageError` where it is no TOML."""
+        self.path = path
+        self._lines = text.splitlines()
+        try:
+            self.tables: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            found = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error))
+            reason = found[1] if found else str(error)
+            line = (found and found[2]) or max(1, len(self._lines))
+            raise UsageError(
+                f"{path}, line {line}: this is no TOML: {reason[0].lower()}{reason[1:]}"
+            ) from None
+
+    def error(self, what: str, key: str = "", place: Place | None = None) -> UsageError:
+        """Return an error about `key`, at the top of the file or in the table `place`."""
+        return UsageError(f"{self.path}, line {self.line(key, place)}: {what}")
+
+    def line(self, key: str, place: Place | None = None) -> int:
+        """Return the line (from 1) of `key`, in the table `place`."""
+        start = 0
+        if place:
+            name, number = place
+            header = re.compile(rf"\s*(?:\[\[?\s*{_pattern(name)}\s*\]|{_pattern(name)}\s*[.=])")
+            headers = [n for n, line in enumerate(self._lines) if header.match(line)]
+            start = headers[min(number, len(headers) - 1)] if headers else 0
+        pattern = re.compile(rf"(?:^\s*\[*\s*|[.{{,]\s*){_pattern(key)}\s*[].=]") if key else None
+        for number, line in enumerate(self._lines[start:], start + 1):
+            if pattern and pattern.search(line.partition("#")[0]):
+                return number
+            if place and number > start + 1 and line.lstrip().startswith("["):
+                break
+        return start + 1
+
+    # --- values ----------------------------------------------------------------------------------------
+
+    def whole(
+        self, value: Any, key: str, low: int, high: int, place: Place | None = None, more: str = ""
+    ) -> int:
+        """Return `value` of `key` if it is a whole number from low to high; `more` is what else it may be."""
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self.error(f"{key} {shown(value)}: a whole number from {low} to {high}{more}", key, place)
+        return value
+
+    def switch(self, value: Any, key: str, place: Place | None = None) -> bool:
+        """Return `value` of `key` if it is true or false."""
+        if not isinstance(value, bool):
+            raise self.error(f"{key} {shown(value)}: true or false", key, place)
+        return value
+
+    def control_value(self, value: Any, control: Control) -> float:
+        """Return a value of `control` as a person writes it: 0.4, true, "binary", "-6 dB", -inf."""
+        try:
+            if isinstance(value, str):
+                return control.parse(value)
+            if isinstance(value, bool) and control.unit == "switch":
+                return float(value)
+            if isinstance(value, bool) or not isinstance(value, int | float) or control.choices:
+                raise UsageError(f"{control.name} {shown(value)}: {control.accepted}")
+            return control.check(float(value))
+        except UsageError as error:
+            raise self.error(str(error), control.name) from None
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return the text of `path`, which is a `what`; raises `FileNotFoundError`, else `UsageError`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise UsageError(f"{path}: cannot read the {what}: {reason}") from None
+
+
+def write_whole(path: Path, text: str, what: str) -> None:
+    """Put `text` in the place of `path`, all of it or nothing of it; raises `OutputError`."""
+    beside = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A name of its own: two programs may write at once, and the last one wins with a whole file.
+        handle, beside = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except OSError as error:
+        if beside:
+            with suppress(OSError):
+                Path(beside).unlink()
+        raise OutputError(f"{path}: cannot write the {what}: {error.strerror}") from None
+
+
+def control_text(value: float, control: Control) -> str:
+    """Return a value of `control` as TOML, shortest form that reads back as the same number."""
+    if control.choices:
+        return f'"{control.choices[int(value)]}"'
+    if control.unit == "switch":
+        return "true" if value else "false"
+    if control.unit == "dB" and value <= control.minimum:
+        return "-inf"
+    short = f"{value:g}"
+    return short if float(short) == value and math.isfinite(value) else repr(value)
+
+
+def known(words: Iterable[str]) -> str:
+    """Return `; known: a, b`."""
+    return f"; known: {', '.join(words)}"
+
+
+def near(given: Any, words: Iterable[str]) -> str:
+    """Return `; did you mean 'a'?` where `given` is a word near one of `words`, else nothing."""
+    return suggest(given, words) if isinstance(given, str) else ""
+
+
+def shown(value: Any) -> str:
+    """Return a value as it is written in the file, nearly."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _pattern(name: str) -> str:
+    """Return a pattern for a bare or quoted key."""
+    return rf"[\"']?{re.escape(name)}[\"']?"

@@ -1,0 +1,72 @@
+"""`rtsep midi` as a user runs it, and what `rtsep live` says of maps, where no controller is to be found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rtsep.errors import DeviceError, UsageError
+from rtsep.surfaces.midi_map import DEFAULT_ENTRIES, parse_map
+from tests.cli.program import assert_refused, rtsep
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+
+
+def default_table() -> str:
+    """Return the default map as the README prints it."""
+    rows = [f"| {entry.source} | `{entry.control.name}` | {entry.manner} |" for entry in DEFAULT_ENTRIES]
+    return "\n".join(["| knob or pad | control | how |", "| --- | --- | --- |", *rows])
+
+
+def test_the_readme_shows_the_default_map():
+    assert default_table() in README, f"the README's table should be:\n{default_table()}"
+
+
+def test_the_readmes_map_is_one():
+    blocks = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+    (example,) = [block for block in blocks if "note =" in block]
+    assert len([entry for entry in parse_map(example, Path("README.md")).entries if entry.in_file]) >= 5
+
+
+def test_show_prints_the_default_map_and_the_users(tmp_path):
+    outcome = rtsep("midi", "show", XDG_CONFIG_HOME=str(tmp_path), COLUMNS="150")
+    assert outcome.code == 0
+    text = "\n".join(outcome.out)
+    for entry in DEFAULT_ENTRIES:
+        assert entry.control.name in text
+    folder = tmp_path / "rtsep"
+    folder.mkdir()
+    (folder / "midi.toml").write_text("feedback = false\n[gate]\ncc = 77\n")
+    text = "\n".join(rtsep("midi", "show", XDG_CONFIG_HOME=str(tmp_path), COLUMNS="150").out)
+    assert "cc 77" in text
+    assert "feedback to controllers: off" in text
+
+
+@pytest.mark.parametrize("command", [("midi", "show"), ("midi", "monitor"), ("live", "--midi", "virtual")])
+def test_a_map_that_is_wrong_is_refused_before_anything_starts(tmp_path, command):
+    path = tmp_path / "mine.toml"
+    path.write_text("[threshold]\ncx = 1\n")
+    outcome = rtsep(*command, "--map", path)
+    assert_refused(outcome, UsageError.exit_code, f"{path}, line 2: threshold has no setting 'cx'")
+
+
+def test_learning_an_unknown_control_is_refused():
+    outcome = rtsep("midi", "learn", "treshold")
+    assert_refused(
+        outcome, UsageError.exit_code, "no control is called 'treshold'; did you mean 'threshold'?"
+    )
+
+
+def test_a_map_without_a_controller_is_refused(tmp_path):
+    outcome = rtsep("live", "--map", tmp_path / "x.toml")
+    assert_refused(outcome, UsageError.exit_code, "--midi")
+
+
+def test_learning_ends_when_nothing_is_moved_and_leaves_the_file_alone(tmp_path):
+    path = tmp_path / "midi.toml"
+    outcome = rtsep("midi", "learn", "threshold", "--map", path, "--seconds", "0.5")
+    assert outcome.code == DeviceError.exit_code
+    assert "nothing that can turn threshold was moved within 0.5 s" in outcome.said[-1]
+    assert not path.exists()

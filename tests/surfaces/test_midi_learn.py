@@ -1,0 +1,161 @@
+"""Which knob it was, and what becomes of a person's file."""
+
+import pytest
+
+from rtsep.controls import BY_NAME
+from rtsep.errors import RtsepError, UsageError
+from rtsep.surfaces.midi_learn import recognise, write_entry
+from rtsep.surfaces.midi_map import load_map, parse_map
+from rtsep.surfaces.midi_messages import CC14, NRPN, Decoder, encode
+
+KNOB, SWITCH = BY_NAME["threshold"], BY_NAME["bypass"]
+
+
+def learned(messages, control=KNOB):
+    decoder = Decoder()
+    return recognise([event for message in messages for event in decoder.feed(message)], control)
+
+
+def turned(*values, number=21, channel=1):
+    return [[0xB0 | channel - 1, number, value] for value in values]
+
+
+@pytest.mark.parametrize(
+    ("messages", "settings"),
+    [
+        (turned(3, 4, 6, 9, 12, 13, 14), {"cc": 21, "channel": 1}),
+        (turned(64, channel=16), {"cc": 21, "channel": 16}),
+        (turned(*range(128)), {"cc": 21, "channel": 1}),
+        (turned(10, 11, number=5) + turned(*range(20)), {"cc": 21, "channel": 1}),
+        (turned(1, 1, 1, 2, 1, 127, 127, 126), {"cc": 21, "channel": 1, "encoder": "twos-complement"}),
+        (turned(1, 1, 1, 1), {"cc": 21, "channel": 1, "encoder": "twos-complement"}),
+        (turned(65, 65, 66, 65, 63, 63, 63), {"cc": 21, "channel": 1, "encoder": "offset"}),
+        (turned(1, 1, 1, 65, 65, 65, 66), {"cc": 21, "channel": 1, "encoder": "sign-magnitude"}),
+        (turned(127, 0), {"cc": 21, "channel": 1, "mode": "toggle"}),
+        (turned(127), {"cc": 21, "channel": 1, "mode": "latched"}),
+        ([[0x99, 36, 80], [0x89, 36, 0]], {"note": 36, "channel": 10, "mode": "toggle"}),
+        ([m for v in range(0, 16383, 500) for m in encode(CC14, 2, 7, v)], {"cc14": 7, "channel": 2}),
+        ([m for v in range(0, 16383, 500) for m in encode(NRPN, 3, 300, v)], {"nrpn": 300, "channel": 3}),
+        ([[0xB0, 99, 0], [0xB0, 98, 9], *[[0xB0, 96, 0]] * 4], {"nrpn": 9, "channel": 1}),
+        ([[0xB0, 99, 0], [0xB0, 98, 9], [0xB0, 6, 5]], {"nrpn": 9, "channel": 1}),
+        # Two knobs 32 apart, one after the other, are no pair: the one that moved more is meant.
+        (turned(*range(5), number=7) + turned(*range(20), number=39), {"cc": 39, "channel": 1}),
+    ],
+)
+def test_what_was_moved(messages, settings):
+    assert learned(messages) == settings
+
+
+@pytest.mark.parametrize(
+    ("messages", "settings"),
+    [
+        (turned(127, 0), {"cc": 21, "channel": 1, "mode": "toggle"}),
+        (turned(*range(0, 128, 4)), {"cc": 21, "channel": 1, "mode": "toggle"}),
+        (turned(127), {"cc": 21, "channel": 1, "mode": "latched"}),
+    ],
+)
+def test_what_a_switch_is_switched_by(messages, settings):
+    assert learned(messages, SWITCH) == settings
+
+
+@pytest.mark.parametrize("messages", [[], [[0xE0, 0, 0]], [[0x80, 36, 0]], [[0xF8]] * 50], ids=str)
+def test_what_is_no_move(messages):
+    assert learned(messages) is None
+
+
+@pytest.mark.parametrize("control", [KNOB, SWITCH], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "messages",
+    [turned(3, 4, 6, 9), turned(1, 1, 1, 1), turned(127, 0), [[0x90, 36, 80]], encode(NRPN, 1, 300, 5) * 3],
+    ids=["knob", "endless", "button", "pad", "nrpn"],
+)
+def test_what_is_learned_makes_a_map(tmp_path, control, messages):
+    path = tmp_path / "folder" / "midi.toml"
+    settings = learned(messages, control)
+    write_entry(path, control, settings)
+    entry = load_map(path).entries[0]
+    assert entry.control == control
+    assert settings[entry.kind] == entry.number
+    assert not list(path.parent.glob("*.part"))
+
+
+MINE = """\
+# my pads
+channel = 3   # the left one
+
+[gate]
+cc = 9      # third knob
+
+# the big one
+[threshold]
+cc = 21     # was the mod wheel
+range = [0.1, 0.8]   # enough
+takeover = false
+
+[bypass]
+note = 40
+"""
+
+
+def test_comments_order_and_all_else_stay(tmp_path):
+    path = tmp_path / "midi.toml"
+    path.write_text(MINE)
+    write_entry(path, KNOB, {"cc": 50, "channel": 1})
+    assert path.read_text() == MINE.replace(
+        "cc = 21     # was the mod wheel\nrange = [0.1, 0.8]   # enough\ntakeover = false\n",
+        "cc = 50     # was the mod wheel\nrange = [0.1, 0.8]   # enough\nchannel = 1\n",
+    )
+
+
+def test_another_kind_of_knob_takes_the_place(tmp_path):
+    path = tmp_path / "midi.toml"
+    path.write_text(MINE)
+    write_entry(path, KNOB, {"nrpn": 300, "channel": 2})
+    text = path.read_text()
+    entry = next(e for e in parse_map(text, path).entries if e.control == KNOB)
+    assert (entry.kind, entry.number, entry.travel.low) == ("nrpn", 300, 0.1)
+    for kept in (
+        "# my pads",
+        "# the left one",
+        "# third knob",
+        "# the big one",
+        "# enough",
+        "# was the mod wheel",
+    ):
+        assert kept in text
+
+
+def test_a_new_control_comes_last(tmp_path):
+    path = tmp_path / "midi.toml"
+    path.write_text(MINE)
+    write_entry(path, BY_NAME["blend"], {"cc": 4, "channel": 1})
+    assert path.read_text() == f"{MINE}\n[blend]\ncc = 4\nchannel = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[threshold]\ncx = 1", "line 2: threshold has no setting"),
+        ("[[threshold]]\ncc = 1\n[[threshold]]\ncc = 2", "threshold has 2 knobs"),
+    ],
+)
+def test_a_file_that_cannot_be_changed_is_left_alone(tmp_path, text, words):
+    path = tmp_path / "midi.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        write_entry(path, KNOB, {"cc": 1, "channel": 1})
+    assert path.read_text() == text
+
+
+def test_a_button_on_a_knob_with_a_curve_drops_the_curve(tmp_path):
+    path = tmp_path / "midi.toml"
+    path.write_text('[threshold]\ncc = 1\ncurve = "dB"\nrange = [0.1, 0.8]\n')
+    write_entry(path, KNOB, {"note": 36, "channel": 1, "mode": "toggle"})
+    (entry, *_) = load_map(path).entries
+    assert (entry.mode, entry.travel.low, entry.travel.high) == ("toggle", 0.1, 0.8)
+
+
+def test_where_no_file_can_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RtsepError, match="cannot read the map: Not a directory"):
+        write_entry(tmp_path / "file" / "midi.toml", KNOB, {"cc": 1, "channel": 1})
