@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 
 from rtsep.controls import BY_NAME, TABLE, UNITY_BINARY_THRESHOLD, Controls
 from rtsep.errors import UsageError
-
-LOWEST_RATE, HIGHEST_RATE = 8000, 384000
-SMALLEST_BLOCK, LARGEST_BLOCK = 16, 8192
-MOST_CHANNELS = 64
+from rtsep.limits import (
+    HIGHEST_RATE,
+    LARGEST_BLOCK,
+    LONGEST_CLIENT_NAME,
+    LOWEST_RATE,
+    MOST_CHANNELS,
+    MOST_SLACK,
+    SMALLEST_BLOCK,
+)
+from rtsep.surfaces.midi import MidiOptions
+from rtsep.surfaces.midi_map import load_map, user_file
+from rtsep.surfaces.midi_names import VIRTUAL
 
 
 def whole_number(text: str, name: str, low: int, high: int) -> int:
@@ -38,7 +47,7 @@ def block_size(text: str) -> int:
 
 def slack(text: str) -> int:
     """Read a slack in frames."""
-    return whole_number(text, "slack in frames", 0, 65536)
+    return whole_number(text, "slack in frames", 0, MOST_SLACK)
 
 
 def seconds(text: str) -> float:
@@ -70,8 +79,8 @@ def channel_list(text: str) -> tuple[int, ...]:
 
 def client_name(text: str) -> str:
     """Read a JACK client name."""
-    if not 1 <= len(text) <= 32 or ":" in text or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"'{text}': 1 to 32 characters without a colon")
+    if not 1 <= len(text) <= LONGEST_CLIENT_NAME or ":" in text or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"'{text}': 1 to {LONGEST_CLIENT_NAME} characters without a colon")
     return text
 
 
@@ -84,6 +93,14 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
             group.add_argument(
                 flag, dest=control.name, action="store_const", const="on", help=control.meaning
             )
+            # What a preset or the last state has on.
+            group.add_argument(
+                flag.replace("--", "--no-"),
+                dest=control.name,
+                action="store_const",
+                const="off",
+                help=argparse.SUPPRESS,
+            )
         else:
             metavar = "|".join(control.choices) or control.unit.upper() or "X"
             group.add_argument(
@@ -91,16 +108,47 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
             )
 
 
-def read_controls(arguments: argparse.Namespace) -> Controls:
-    """Return the controls as the command line sets them; raises `UsageError` that names the option."""
-    controls = Controls()
+def read_controls(arguments: argparse.Namespace, controls: Controls | None = None) -> Controls:
+    """Return `controls` (new ones) as the command line sets them; raises `UsageError` that names the option.
+
+    What it does not mention stays.
+    """
+    controls = controls if controls is not None else Controls()
     for name in BY_NAME:
         text = getattr(arguments, name)
         if text is not None:
             try:
-                controls.set_text(name, text)
+                controls.set_text(name, text, by="command line")
             except UsageError as error:
                 raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
-    if arguments.mask == "binary" and arguments.threshold is None:
-        controls.threshold = UNITY_BINARY_THRESHOLD
+    if arguments.mask == "binary" and arguments.threshold is None and controls.threshold == 0:
+        controls.set("threshold", UNITY_BINARY_THRESHOLD, by="command line")
     return controls
+
+
+def add_midi(group: argparse._ArgumentGroup | argparse.ArgumentParser, purpose: str) -> None:
+    """Add the options that name controllers and their map."""
+    group.add_argument(
+        "--midi",
+        action="append",
+        type=midi_port,
+        metavar=f"PORT|{VIRTUAL}",
+        help=f"{purpose}; {VIRTUAL}: a port of our own, 'rtsep'; may be given again",
+    )
+    group.add_argument("--map", type=Path, metavar="FILE", help=f"what its knobs turn ({user_file()})")
+
+
+def midi_port(text: str) -> str:
+    """Read the name of a MIDI port."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a name, or part of one; 'rtsep devices' lists them")
+    return text.strip()
+
+
+def read_midi(arguments: argparse.Namespace) -> MidiOptions | None:
+    """Return which controllers play along and what they turn, None for no MIDI; raises `UsageError`."""
+    if not arguments.midi:
+        if arguments.map:
+            raise UsageError(f"--map {arguments.map}: for which controller? Name one with --midi")
+        return None
+    return MidiOptions(tuple(arguments.midi), load_map(arguments.map))

@@ -1,0 +1,105 @@
+"""`rtsep presets`: list, save, show and delete named settings of the controls."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from rtsep.cli.options import add_controls, read_controls, whole_number
+from rtsep.controls import BY_NAME
+from rtsep.errors import UsageError
+from rtsep.surfaces.last_state import load_last_state
+from rtsep.surfaces.presets import HIGHEST_PROGRAM, Preset, Presets
+from rtsep.surfaces.toml import control_text
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the commands under this command."""
+    parser.add_argument("--json", action="store_true", help="list: one JSON line")
+    what = parser.add_subparsers(dest="what", metavar="save|show|delete")
+    save = what.add_parser(
+        "save",
+        help="keep the controls that are given; without any, all of them as they stand in the session that "
+        "plays, or stood in the last one",
+    )
+    show = what.add_parser("show", help="print one")
+    delete = what.add_parser("delete", help="remove one")
+    for command in (save, show, delete):
+        command.add_argument("name", metavar="NAME")
+    save.add_argument(
+        "--program",
+        type=_program,
+        metavar="N",
+        help=f"the MIDI program change that recalls it, 0 to {HIGHEST_PROGRAM} "
+        "(without any number given, program N recalls the Nth of the list, from 0)",
+    )
+    save.add_argument("--replace", action="store_true", help="write over one of this name")
+    add_controls(save)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    presets = Presets()
+    if arguments.what == "save":
+        return _save(presets, arguments)
+    if arguments.what == "show":
+        preset = presets.load(arguments.name)
+        print(f"# {presets.path(preset.name)}\n{preset.text()}", end="")
+        return 0
+    if arguments.what == "delete":
+        presets.delete(arguments.name)
+        print(f"deleted '{arguments.name}'")
+        return 0
+    return _list(presets, arguments.json)
+
+
+def _program(text: str) -> int:
+    return whole_number(text, "a program change", 0, HIGHEST_PROGRAM)
+
+
+def _save(presets: Presets, arguments: argparse.Namespace) -> int:
+    controls = read_controls(arguments)
+    moved = {name: value for name, value in controls.snapshot().items() if controls.moved_by(name)}
+    if not moved:
+        try:
+            moved = dict(load_last_state().values)
+        except FileNotFoundError:
+            raise UsageError(
+                "no session has played here yet; give the controls to save, like --threshold 0.4"
+            ) from None
+    path = presets.save(Preset(arguments.name, moved, arguments.program), arguments.replace)
+    print(f"saved '{arguments.name}' to {path}: {_line(moved)}")
+    return 0
+
+
+def _list(presets: Presets, as_json: bool) -> int:
+    found, broken = presets.load_all()
+    if as_json:
+        rows = [{"name": p.name, "program": p.program, "controls": dict(p.values)} for p in found]
+        print(json.dumps({"folder": str(presets.folder), "presets": rows, "broken": broken}))
+        return 0
+    console = Console()
+    if found:
+        table = Table(title="presets")
+        table.add_column("program", justify="right")
+        table.add_column("name")
+        table.add_column("controls")
+        by_place = all(preset.program is None for preset in found)
+        for place, preset in enumerate(found):
+            program = place if by_place and place <= HIGHEST_PROGRAM else preset.program
+            table.add_row("" if program is None else str(program), preset.name, _line(preset.values))
+        console.print(table)
+    else:
+        console.print("no presets yet; 'rtsep presets save NAME --threshold 0.4' makes one", markup=False)
+    console.print(f"in {presets.folder}", markup=False, highlight=False, soft_wrap=True)
+    for line in broken:
+        console.print(f"broken: {line}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _line(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {control_text(value, BY_NAME[name])}" for name, value in values.items())

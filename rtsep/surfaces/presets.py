@@ -1,0 +1,241 @@
+"""Presets: named values of controls, one small TOML file each, recalled by name or MIDI program change.
+
+    program = 5                 # the program change that recalls it (0 to 127)
+    threshold = 0.4
+    mask = "binary"
+    vocals_gain = -6
+    instrumental_mute = true
+
+A preset may hold all controls or some: what it does not mention stays where it is. They lie in the user's
+config folder as `presets/NAME.toml`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from rtsep.controls import BY_NAME, UNITY_BINARY_THRESHOLD, Controls
+from rtsep.errors import OutputError, RtsepError, UsageError, suggest
+from rtsep.surfaces.toml import TomlFile, control_text, known, read_text, write_whole
+
+SUFFIX = ".toml"
+HIGHEST_PROGRAM = 127
+LONGEST_NAME = 64
+BY = "preset"
+"""Who has moved a control that a preset has set."""
+
+_NAME = re.compile(r"\w[\w .,+&()'#-]*")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows, with any suffix
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values by control, and the program change that recalls them."""
+
+    name: str
+    values: Mapping[str, float]
+    program: int | None = None
+
+    def text(self) -> str:
+        """Return the preset as the text of its file."""
+        program = [] if self.program is None else [f"program = {self.program}"]
+        lines = [f"{name} = {control_text(value, BY_NAME[name])}" for name, value in self.values.items()]
+        return "\n".join([*program, *lines, ""])
+
+    def recall(self, controls: Controls, by: str = BY) -> None:
+        """Set all its values in one go; what it does not hold stays. Raises `UsageError`, and sets nothing.
+
+        As on the command line, binary masks get a threshold where there is none.
+        """
+        values = {name: BY_NAME[name].check(value) for name, value in self.values.items()}
+        if values.get("mask") and "threshold" not in values and controls.threshold == 0:
+            values["threshold"] = UNITY_BINARY_THRESHOLD
+        for name, value in values.items():
+            controls.set(name, value, by)
+
+
+def user_folder() -> Path:
+    """Where a user's presets lie."""
+    return platformdirs.user_config_path("rtsep") / "presets"
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it can be a file's name on any system; raises `UsageError` that says what can."""
+    name = unicodedata.normalize("NFC", name)
+    if len(name) > LONGEST_NAME:
+        raise UsageError(f"preset '{name[:20]}...': a name has at most {LONGEST_NAME} characters")
+    if not _NAME.fullmatch(name) or name[-1] in " ." or _RESERVED.fullmatch(name):
+        raise UsageError(
+            f"preset '{name}': a name is letters, digits, spaces and any of _-+.,&()'# (a letter or digit "
+            "first), and none that Windows keeps for itself"
+        )
+    return name
+
+
+def parse_preset(text: str, path: Path) -> Preset:
+    """Read a preset's text; `path` gives its name, and is named in errors. Raises `UsageError`."""
+    file = TomlFile(text, path)
+    values: dict[str, float] = {}
+    program = None
+    for key, value in file.tables.items():
+        if key == "program":
+            program = file.whole(value, key, 0, HIGHEST_PROGRAM)
+        elif key in BY_NAME:
+            values[key] = file.control_value(value, BY_NAME[key])
+        else:
+            words = [*BY_NAME, "program"]
+            raise file.error(f"no control is called '{key}'{suggest(key, words) or known(words)}", key)
+    if not values:
+        raise file.error("sets no control; for example: threshold = 0.4")
+    return Preset(path.name.removesuffix(SUFFIX), values, program)
+
+
+_Stamp = tuple[int, int, int]
+
+
+class Presets:
+    """The presets in one folder (the user's). What others change there is seen at once."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or user_folder()
+        self._read: dict[str, tuple[_Stamp, Preset | UsageError]] = {}  # by name, with its stamp
+
+    def names(self) -> list[str]:
+        """Return the names of all presets, in order."""
+        return sorted(self._stamps(), key=lambda name: (name.casefold(), name))
+
+    def load(self, name: str) -> Preset:
+        """Return one preset; raises `UsageError` where there is none, or a broken one."""
+        name = check_name(name)
+        path = self.path(name)
+        try:
+            return parse_preset(read_text(path, "preset"), path)
+        except FileNotFoundError:
+            here = self.names()
+            hint = suggest(name, here) or (
+                f"; here are: {', '.join(here)}" if here else "; there is none yet"
+            )
+            raise UsageError(f"no preset is called '{name}'{hint} ('rtsep presets save' makes one)") from None
+
+    def load_all(self) -> tuple[list[Preset], list[str]]:
+        """Return all presets in order, and a line about each that is broken."""
+        stamps = self._stamps()
+        self._read = {name: kept for name, kept in self._read.items() if stamps.get(name) == kept[0]}
+        presets, broken = [], []
+        for name in self.names():
+            if name not in self._read and name in stamps:
+                found: Preset | UsageError
+                try:
+                    found = self.load(name)
+                except UsageError as error:
+                    found = error
+                self._read[name] = (stamps[name], found)
+            found = self._read[name][1]
+            if isinstance(found, Preset):
+                presets.append(found)
+            else:
+                broken.append(str(found))
+        return presets, broken
+
+    def save(self, preset: Preset, replace: bool = False) -> Path:
+        """Write a preset; return its file. With `replace`, one of its name makes room.
+
+        Raises `UsageError` for a name that is taken, a program that another preset has, or values out of
+        range, `OutputError` where nothing can be written.
+        """
+        name = check_name(preset.name)
+        path = self.path(name)
+        parse_preset(preset.text(), path)
+        if not replace and path.exists():
+            raise UsageError(f"there is a preset '{name}' already; another name, or --replace")
+        if preset.program is not None:
+            for other in self.load_all()[0]:
+                if other.program == preset.program and other.name != name:
+                    raise UsageError(
+                        f"program {preset.program} recalls '{other.name}'; choose another number"
+                    )
+        write_whole(path, preset.text(), "preset")
+        return path
+
+    def delete(self, name: str) -> None:
+        """Remove a preset, a broken one as well; raises `UsageError` where there is none."""
+        path = self.path(check_name(name))
+        if not path.exists():
+            self.load(name)  # says so, with the nearest names
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot remove the preset: {error.strerror}") from None
+
+    def recall(self, name: str, controls: Controls) -> Preset:
+        """Recall the preset `name`; return it. Raises `UsageError`, and sets nothing."""
+        preset = self.load(name)
+        preset.recall(controls)
+        return preset
+
+    def of_program(self, program: int) -> Preset | None:
+        """Return what program change `program` (0 to 127) recalls, None for nothing.
+
+        That is the preset with this number; as long as none has a number, the one at that place in the
+        list, counted from 0. Raises `UsageError` where two have the same number.
+        """
+        presets, _ = self.load_all()
+        if all(preset.program is None for preset in presets):
+            return presets[program] if program < len(presets) else None
+        found = [preset for preset in presets if preset.program == program]
+        if len(found) > 1:
+            names = " and ".join(f"'{preset.name}'" for preset in found)
+            raise UsageError(f"program {program}: {names} both have this number; change one")
+        return found[0] if found else None
+
+    def on_program(self, controls: Controls, say: Callable[[str], None]) -> Callable[[int, int], None]:
+        """Return what a MIDI surface calls with (program, channel): it recalls, and raises nothing.
+
+        `say` gets a line when another preset is recalled than before, or none can be.
+        """
+        said = ""
+
+        def recall(program: int, _channel: int) -> None:
+            nonlocal said
+            try:
+                preset = self.of_program(program)
+                if preset:
+                    preset.recall(controls)
+                    line = f"preset '{preset.name}' (program {program})"
+                else:
+                    line = f"program {program} recalls no preset ('rtsep presets' lists them)"
+            except RtsepError as error:
+                line = str(error)
+            if line != said:
+                said = line
+                say(line)
+
+        return recall
+
+    def path(self, name: str) -> Path:
+        """Return where the preset `name` lies, or would."""
+        return self.folder / f"{name}{SUFFIX}"
+
+    def _stamps(self) -> dict[str, _Stamp]:
+        """Return what tells the version of each preset's file, by name."""
+        stamps: dict[str, _Stamp] = {}
+        try:
+            entries: list[os.DirEntry[Any]] = list(os.scandir(self.folder))
+        except FileNotFoundError:
+            return stamps
+        except OSError as error:
+            raise UsageError(f"{self.folder}: cannot read the presets: {error.strerror}") from None
+        for entry in entries:
+            name = entry.name.removesuffix(SUFFIX)
+            if name != entry.name and _NAME.fullmatch(name) and entry.is_file():
+                found = entry.stat()
+                stamps[name] = (found.st_ino, found.st_mtime_ns, found.st_size)
+        return stamps

@@ -1,0 +1,65 @@
+"""`rtsep presets` as a user types it, and how `live` takes presets."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.program import assert_refused, rtsep
+
+
+@pytest.fixture
+def home(tmp_path):
+    return {"XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+def test_from_the_first_preset_to_the_last(home, tmp_path):
+    empty = rtsep("presets", **home)
+    assert (empty.code, empty.said) == (0, [])
+    assert "no presets yet; 'rtsep presets save NAME --threshold 0.4' makes one" in empty.out
+
+    file = tmp_path / "config" / "rtsep" / "presets" / "my chorus.toml"
+    given = ("--threshold", ".4", "--vocals-gain", "-inf", "--bypass", "--mask", "binary")
+    saved = rtsep("presets", "save", "my chorus", "--program", 5, *given, **home)
+    assert saved.code == 0, saved.said
+    text = 'program = 5\nthreshold = 0.4\nmask = "binary"\nvocals_gain = -inf\nbypass = true\n'
+    assert file.read_text() == text
+    assert "".join(saved.out).replace("\n", "") == (
+        f"saved 'my chorus' to {file}: threshold 0.4, mask \"binary\", vocals_gain -inf, bypass true"
+    )
+    shown = rtsep("presets", "show", "my chorus", **home)
+    assert shown.out == [f"# {file}", *text.splitlines()]
+
+    assert_refused(rtsep("presets", "save", "my chorus", "--gate", 0.1, **home), 2, "already", "--replace")
+    assert rtsep("presets", "save", "my chorus", "--gate", 0.1, "--replace", **home).code == 0
+    file.with_name("broken.toml").write_text("\ntreshold = 0.4")
+
+    (line,) = rtsep("presets", "--json", **home).json
+    assert line["folder"] == str(file.parent)
+    assert line["presets"] == [{"name": "my chorus", "program": None, "controls": {"gate": 0.1}}]
+    assert len(line["broken"]) == 1
+    assert "broken.toml, line 2: no control is called 'treshold'" in line["broken"][0]
+    table = "\n".join(rtsep("presets", **home).out)
+    assert "my chorus" in table
+    assert "gate 0.1" in table
+    assert "broken: " in table
+
+    assert rtsep("presets", "delete", "my chorus", **home).code == 0
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("presets", "save", "a/b", "--gate", 0.1), ("preset 'a/b': a name is",)),
+        (("presets", "save", "x", "--gate", 2), ("--gate 2: out of range",)),
+        (("presets", "save", "x", "--gate", 0.1, "--program", 128), ("128 is out of range", "0 to 127")),
+        (("presets", "save", "x"), ("no session has played here yet", "--threshold 0.4")),
+        (("presets", "show", "x"), ("no preset is called 'x'; there is none yet", "presets save")),
+        (("presets", "delete", "x"), ("no preset is called 'x'",)),
+        (("presets", "recall", "x"), ("recall", "save")),
+        (("live", "--in", "demo", "--preset", "x"), ("no preset is called 'x'",)),
+        (("live", "--in", "demo", "--preset", "../x"), ("a name is",)),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(home, arguments, words):
+    assert_refused(rtsep(*arguments, **home), 2, *words)

@@ -1,0 +1,369 @@
+"""Presets and the last state: what people write by hand, what is refused, what is recalled."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtsep.controls import BY_NAME, MINUS_INFINITY_DB, TABLE, Controls
+from rtsep.errors import OutputError, UsageError
+from rtsep.surfaces import last_state
+from rtsep.surfaces.last_state import StateKeeper, load_last_state, resume
+from rtsep.surfaces.presets import Preset, Presets, check_name, parse_preset
+
+BY_HAND = """\
+# for the chorus
+program = 5
+
+threshold = 0.4        # cleans up
+mask = "binary"
+vocals_gain = "-6 dB"
+instrumental_gain = -inf
+vocals_mute = true
+bypass = "off"
+smoothing = "20ms"
+"""
+
+
+@pytest.fixture
+def presets(tmp_path):
+    return Presets(tmp_path / "presets")
+
+
+def write(presets: Presets, name: str, text: str) -> None:
+    presets.folder.mkdir(parents=True, exist_ok=True)
+    presets.path(name).write_text(text, encoding="utf-8")
+
+
+def values_of(control):
+    if control.unit in ("switch", "choice"):
+        return st.integers(int(control.minimum), int(control.maximum)).map(float)
+    return st.floats(control.minimum, control.maximum)
+
+
+# --- what is written by hand -------------------------------------------------------------------------------
+
+
+def test_a_preset_is_read_as_a_person_writes_it(presets):
+    write(presets, "chorus", BY_HAND)
+    preset = presets.load("chorus")
+    assert preset.program == 5
+    assert dict(preset.values) == {
+        "threshold": 0.4,
+        "mask": 1.0,
+        "vocals_gain": -6.0,
+        "instrumental_gain": MINUS_INFINITY_DB,
+        "vocals_mute": 1.0,
+        "bypass": 0.0,
+        "smoothing": 20.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (
+            "threshold = 0.4\n\ntreshold = 0.4",
+            3,
+            "no control is called 'treshold'; did you mean 'threshold'?",
+        ),
+        ("threshold = 1.5", 1, "threshold 1.5: out of range; 0 to 1"),
+        ("threshold = nan", 1, "threshold nan: out of range"),
+        ("threshold = true", 1, "threshold true: 0 to 1"),
+        ("# 0\nthreshold = [0.4]", 2, "threshold [0.4]: 0 to 1"),
+        ('threshold = "loud"', 1, "threshold 'loud': not a number; 0 to 1"),
+        ('mask = "binry"', 1, "mask 'binry': one of soft, binary; did you mean 'binary'?"),
+        ("mask = 1", 1, "mask 1: one of soft, binary"),
+        ("\nvocals_mute = 0.5", 2, "vocals_mute 0.5: nothing in between; on or off"),
+        ("vocals_gain = 13", 1, "vocals_gain 13: out of range; -inf to 12 dB"),
+        ("threshold = 0\nprogram = 128", 2, "program 128: a whole number from 0 to 127"),
+        ("threshold = 0\nprogram = true", 2, "program true: a whole number"),
+        ("threshold = 0\nprogram = 1.0", 2, "program 1.0: a whole number"),
+        ("threshold = 0\n\n[threshold2]\ncc = 1", 3, "no control is called 'threshold2'"),
+        ("threshold = 0\nthreshold = 1", 2, "this is no TOML: cannot overwrite a value"),
+        ("threshold = ", 1, "this is no TOML: invalid value"),
+        ("", 1, "sets no control"),
+        ("program = 5", 1, "sets no control"),
+    ],
+)
+def test_what_is_wrong_with_a_preset_is_said_with_its_line(presets, text, line, words):
+    write(presets, "mine", text)
+    controls = Controls(gate=0.25)
+    before = controls.snapshot()
+    with pytest.raises(UsageError) as error:
+        presets.recall("mine", controls)
+    assert str(error.value).startswith(f"{presets.path('mine')}, line {line}: ")
+    assert words in str(error.value)
+    assert controls.snapshot() == before
+
+
+def test_a_file_that_is_no_text_is_refused(presets):
+    presets.folder.mkdir()
+    presets.path("mine").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match=r"mine\.toml: cannot read the preset: it is no text in UTF-8"):
+        presets.load("mine")
+
+
+# --- saved and recalled -------------------------------------------------------------------------------------
+
+
+@given(
+    st.fixed_dictionaries({}, optional={c.name: values_of(c) for c in TABLE}), st.none() | st.integers(0, 127)
+)
+def test_what_is_saved_is_read_back_to_the_last_bit(tmp_path, values, program):
+    if values:
+        preset = Preset("x", values, program)
+        assert parse_preset(preset.text(), tmp_path / "x.toml") == preset
+
+
+@given(st.fixed_dictionaries({c.name: values_of(c) for c in TABLE}))
+def test_a_whole_preset_brings_every_control_back(tmp_path, values):
+    first, later = Controls(**values), Controls()
+    presets = Presets(tmp_path / "whole")
+    presets.save(Preset("all", first.snapshot()), replace=True)
+    presets.recall("all", later)
+    assert later.snapshot() == first.snapshot()
+    assert {later.moved_by(name) for name in BY_NAME} == {"preset"}
+
+
+def test_a_part_of_the_table_leaves_the_rest_where_it_is(presets):
+    presets.save(Preset("part", {"gate": 0.1, "blend": 0.5}))
+    controls = Controls(threshold=0.3, blend=0.9)
+    presets.recall("part", controls)
+    assert controls.snapshot() == Controls(threshold=0.3, blend=0.5, gate=0.1).snapshot()
+    assert [controls.moved_by(name) for name in ("threshold", "gate", "blend", "bypass")] == [
+        "API", "preset", "preset", "",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.5), (0.3, 0.3)])
+def test_binary_masks_get_a_threshold_where_there_is_none(presets, before, after):
+    presets.save(Preset("cut", {"mask": 1.0}))
+    controls = Controls(threshold=before)
+    presets.recall("cut", controls)
+    assert (controls.mask, controls.threshold) == (1, after)
+
+
+def test_a_value_out_of_range_sets_nothing_at_all(presets):
+    controls = Controls()
+    with pytest.raises(UsageError, match="blend 2: out of range"):
+        Preset("bad", {"threshold": 0.4, "blend": 2.0}).recall(controls)
+    assert controls.threshold == 0
+    with pytest.raises(UsageError, match="blend 2: out of range"):
+        presets.save(Preset("bad", {"blend": 2.0}))
+    assert presets.names() == []
+
+
+def test_names_are_listed_in_order_and_forgotten_when_deleted(presets):
+    assert presets.names() == []
+    for name in ("verse", "Chorus 2", "bridge", "Ünder"):
+        presets.save(Preset(name, {"gate": 0.1}))
+    (presets.folder / "notes.txt").write_text("none of ours")
+    (presets.folder / ".verse.part").write_text("cut off")
+    (presets.folder / "folder.toml").mkdir()
+    assert presets.names() == ["bridge", "Chorus 2", "verse", "Ünder"]
+    presets.delete("bridge")
+    assert presets.names() == ["Chorus 2", "verse", "Ünder"]
+    for use in (presets.load, presets.delete):
+        with pytest.raises(UsageError, match=r"no preset is called 'vers'; did you mean 'verse'\?"):
+            use("vers")
+
+
+@pytest.mark.parametrize("name", ["chorus", "Chorus 2", "intro (loud)", "Strophe-ä", "7", "a.b", "x" * 64])
+def test_names_that_any_file_system_takes_are_taken(presets, name):
+    presets.save(Preset(name, {"gate": 0.5}))
+    assert presets.names() == [name]
+    assert presets.load(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", ".hidden", "../up", "a/b", "a\\b", "C:x", "nul", "COM1", "con.old", "x\ny", "x\0", "dot.", "x ",
+     "-r", "x" * 65, "a?b", "*"],
+)  # fmt: skip
+def test_names_that_are_no_safe_file_names_are_refused(presets, name):
+    for use in (check_name, presets.load, presets.delete, lambda n: presets.save(Preset(n, {"gate": 0.5}))):
+        with pytest.raises(UsageError, match="a name "):
+            use(name)
+    assert not presets.folder.exists()
+
+
+def test_a_name_is_one_name_however_its_accents_are_written(presets):
+    presets.save(Preset("cafe\u0301", {"gate": 0.5}))
+    assert presets.load("caf\u00e9").values == {"gate": 0.5}
+
+
+def test_a_preset_is_not_written_over_by_accident(presets):
+    presets.save(Preset("mine", {"gate": 0.5}))
+    with pytest.raises(UsageError, match="there is a preset 'mine' already"):
+        presets.save(Preset("mine", {"gate": 0.6}))
+    presets.save(Preset("mine", {"gate": 0.7}, 3), replace=True)
+    assert presets.load("mine") == Preset("mine", {"gate": 0.7}, 3)
+    with pytest.raises(UsageError, match="program 3 recalls 'mine'"):
+        presets.save(Preset("other", {"gate": 0.5}, 3))
+
+
+def test_a_preset_is_written_whole_or_not_at_all(presets, monkeypatch):
+    presets.save(Preset("mine", {"gate": 0.5}))
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"mine\.toml: cannot write the preset: No space left on device"):
+        presets.save(Preset("mine", {"gate": 0.6}), replace=True)
+    assert presets.load("mine").values == {"gate": 0.5}
+    assert [path.name for path in presets.folder.iterdir()] == ["mine.toml"]
+
+
+# --- program changes ----------------------------------------------------------------------------------------
+
+
+def test_without_numbers_a_program_is_a_place_in_the_list(presets):
+    for name in ("verse", "bridge", "chorus"):
+        presets.save(Preset(name, {"gate": 0.1}))
+    found = [presets.of_program(program) for program in range(4)]
+    assert [preset and preset.name for preset in found] == ["bridge", "chorus", "verse", None]
+
+
+def test_with_numbers_only_they_count(presets):
+    presets.save(Preset("a", {"gate": 0.1}))
+    presets.save(Preset("b", {"gate": 0.2}, 100))
+    assert presets.of_program(0) is None
+    found = presets.of_program(100)
+    assert found and found.name == "b"
+    write(presets, "c", "program = 100\ngate = 0.3")
+    with pytest.raises(UsageError, match="program 100: 'b' and 'c' both have this number"):
+        presets.of_program(100)
+
+
+def test_a_program_change_recalls_and_never_raises(presets):
+    controls, said = Controls(), []
+    recall = presets.on_program(controls, said.append)
+    recall(0, 1)
+    write(presets, "a", "program = 1\nthreshold = 0.2")
+    write(presets, "b", "program = 2\nthreshold = 0.4")
+    write(presets, "broken", "program = 3\ntreshold = 0.4")
+    recall(1, 1)
+    assert (controls.threshold, controls.moved_by("threshold")) == (0.2, "preset")
+    recall(2, 16)
+    recall(2, 16)
+    assert controls.threshold == 0.4
+    recall(3, 1)
+    assert controls.threshold == 0.4
+    write(presets, "b", "program = 2\nthreshold = 0.55")  # what is changed while it plays counts
+    recall(2, 1)
+    assert controls.threshold == 0.55
+    assert said == [
+        "program 0 recalls no preset ('rtsep presets' lists them)",
+        "preset 'a' (program 1)",
+        "preset 'b' (program 2)",  # once, however often
+        "program 3 recalls no preset ('rtsep presets' lists them)",
+        "preset 'b' (program 2)",
+    ]
+
+
+def test_a_flood_of_program_changes_reads_each_file_once(presets, monkeypatch):
+    for number in range(3):
+        presets.save(Preset(f"p{number}", {"threshold": number / 10}, number))
+    presets, reads = Presets(presets.folder), []
+    load = presets.load
+    monkeypatch.setattr(presets, "load", lambda name: reads.append(name) or load(name))
+    controls = Controls()
+    recall = presets.on_program(controls, lambda _: None)
+    for number in range(2000):
+        recall(number % 3, 1)
+    assert controls.threshold == (1999 % 3) / 10
+    assert sorted(reads) == ["p0", "p1", "p2"]
+
+
+def test_a_player_never_hears_a_mixture_of_two_presets_for_long(presets):
+    """Every slot that a recall has touched holds a value of one of the two presets, never another one."""
+    low, high = Preset("low", {"gate": 0.1, "blend": 0.1}), Preset("high", {"gate": 0.9, "blend": 0.9})
+    controls = Controls(gate=0.1, blend=0.1)
+    stop = threading.Event()
+
+    def turn():
+        while not stop.is_set():
+            high.recall(controls)
+            low.recall(controls)
+
+    turner = threading.Thread(target=turn)
+    turner.start()
+    seen = {value for _ in range(2000) for value in (controls.gate, controls.blend)}
+    stop.set()
+    turner.join()
+    assert seen <= {0.1, 0.9}
+
+
+# --- the last state -----------------------------------------------------------------------------------------
+
+
+def test_the_last_state_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(last_state, "EVERY_S", 0.01)
+    path = tmp_path / "state" / "last.toml"
+    controls, said = Controls(threshold=0.4, vocals_gain=-math.inf, mask=1), []
+    with StateKeeper(controls, said.append, path):
+        until = time.monotonic() + 20
+        while not path.exists() and time.monotonic() < until:
+            time.sleep(0.005)
+        assert load_last_state(path).values == controls.snapshot()  # while it plays: a crash loses nothing
+        controls.bypass = 1
+    again = Controls()
+    resume(again, said.append, path)
+    assert again.snapshot() == controls.snapshot()
+    assert again.moved_by("bypass") == "last state"
+    assert said == []
+
+
+def test_a_state_is_written_only_when_it_changes(tmp_path, monkeypatch):
+    controls, writes = Controls(), []
+    monkeypatch.setattr(last_state, "write_whole", lambda *what: writes.append(what))
+    keeper = StateKeeper(controls, pytest.fail, tmp_path / "last.toml")
+    for value in (0.0, 0.0, 0.5, 0.5):
+        controls.threshold = value
+        keeper._write()
+    assert len(writes) == 2
+
+
+def test_a_session_that_could_not_start_leaves_the_state_before_it(tmp_path):
+    path = tmp_path / "last.toml"
+    with StateKeeper(Controls(gate=0.5), pytest.fail, path):
+        pass
+    with pytest.raises(RuntimeError), StateKeeper(Controls(), pytest.fail, path):
+        raise RuntimeError("no device")
+    assert load_last_state(path).values["gate"] == 0.5
+
+
+@pytest.mark.parametrize("text", ["threshold = ", "treshold = 0.4", "", "\0"])
+def test_a_broken_state_is_told_and_ignored(tmp_path, text):
+    path = tmp_path / "last.toml"
+    path.write_text(text)
+    controls, said = Controls(), []
+    resume(controls, said.append, path)
+    assert controls.snapshot() == Controls().snapshot()
+    assert len(said) == 1
+    assert said[0].startswith(f"cannot resume, starting afresh: {path}, line 1: ")
+
+
+def test_without_a_state_it_says_so(tmp_path):
+    said = []
+    resume(Controls(), said.append, tmp_path / "none.toml")
+    assert said == ["nothing to resume: no session has played here yet"]
+
+
+def test_a_state_that_cannot_be_written_is_told_once(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    controls, said = Controls(), []
+    keeper = StateKeeper(controls, said.append, tmp_path / "file" / "last.toml")
+    keeper._write()
+    controls.gate = 0.5
+    keeper._write()
+    assert len(said) == 1
+    assert "cannot write the last state" in said[0]
