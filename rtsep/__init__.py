@@ -1,1 +1,59 @@
-"""rtsep: live vocal separation."""
+"""rtsep: live vocal separation.
+
+    import rtsep
+
+    separator = rtsep.Separator("live", rate=44100, channels=2)
+    vocals, instrumental = separator.separate(song)         # whole arrays, [channels, frames]
+
+    with rtsep.Session("mic", out="vocals") as session:     # live
+        session.controls.threshold = 0.4
+        session.wait()
+
+What is named here is loaded when it is first used: `import rtsep` alone brings neither torch nor numba.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rtsep.controls import Controls
+    from rtsep.errors import RtsepError
+    from rtsep.separator import Separator, Stems
+    from rtsep.session import Session
+
+    __version__: str
+
+__all__ = ["Controls", "RtsepError", "Separator", "Session", "Stems", "__version__"]
+
+_HOMES = {
+    "Controls": "rtsep.controls",
+    "RtsepError": "rtsep.errors",
+    "Separator": "rtsep.separator",
+    "Session": "rtsep.session",
+    "Stems": "rtsep.separator",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for the first time."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found: object = version("rtsep")
+    elif name in _HOMES:
+        if "numba" not in sys.modules:
+            from rtsep.compiled import use_cache
+
+            use_cache()
+        found = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'rtsep' has no attribute '{name}'")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -15,7 +15,7 @@ class RtsepError(Exception):
     exit_code = 1
 
 
-class UsageError(RtsepError):
+class UsageError(RtsepError, ValueError):
     """An option or argument has a value that makes no sense."""
 
     exit_code = 2

@@ -1,51 +1,161 @@
-"""A model and a pipeline in one process: blocks of audio in, stems out, no device in sight."""
+"""A model and a pipeline in one process: blocks or whole arrays in, stems out, no device in sight."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rtsep import pipeline as stage
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
+from rtsep.errors import UsageError
+from rtsep.model.catalog import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
     from rtsep.model.loader import Stepper  # brings torch, which a live front does without
 
+DEVICES = ("cpu", "cuda")
+
+_BLOCK = 8192
+"""Frames of a whole array that are taken at a time: results do not depend on it, the memory in use does."""
+
+
+class Stems(NamedTuple):
+    """What becomes of one piece of audio; each as long as it, and of its shape."""
+
+    vocals: NDArray[np.float32]
+    instrumental: NDArray[np.float32]
+
 
 class Separator:
-    """Streaming separation of blocks of any size.
+    """Streaming separation of blocks of any size, or of whole arrays.
 
-    Output equals input in length; the first `latency` frames are the silence before the sound. The
-    result does not depend on how the input is cut into blocks.
+        separator = Separator("live", rate=44100, channels=2)
+        vocals, instrumental = separator.separate(song)     # [2, frames] each, in time with the song
+        stems = separator.process(block)                    # [2, 2, frames], `latency` frames late
+
+    Output equals input in length; of a stream, the first `latency` frames are the silence before the sound.
+    The result does not depend on how the input is cut into blocks. `controls` may be turned at any time.
+    Not for several threads at once: give each a separator of its own.
     """
 
-    def __init__(self, model: Stepper, rate: int, channels: int, controls: Controls | None = None) -> None:
-        self.rate = rate
-        self.channels = channels
-        self.model_rate = stage.model_rate_for(model.spec, rate)
+    def __init__(
+        self,
+        model: Stepper | str | Path = DEFAULT_MODEL,
+        rate: int = 44100,
+        channels: int = 2,
+        controls: Controls | None = None,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        """Take a model by name or path and load it to `device` ("cpu", "cuda"), or one that is loaded.
+
+        `rate` in Hz and `channels` are those of the audio, whatever the model's are. Raises `ModelError`,
+        and `UsageError` for values that make no sense.
+        """
+        self.rate = _whole(rate, "rate", "in Hz, like 44100")
+        self.channels = _whole(channels, "channels", "like 2")
         self.controls = controls if controls is not None else Controls()
+        self._scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+        if isinstance(model, str | Path):
+            model = self._load(model, device)
         self._model = model
+        self.model_rate = stage.model_rate_for(model.spec, self.rate)
+        self._stream = self._begin(self.channels)
+
+    def _load(self, name: str | Path, device: str) -> Stepper:
+        if device not in DEVICES:
+            raise UsageError(f"device '{device}': one of {', '.join(DEVICES)}")
+        path = find_model(str(name))
+        from rtsep.model.loader import load_model, one_thread
+
+        self._scope = one_thread
+        with one_thread():
+            return load_model(path, device)
+
+    @property
+    def latency(self) -> int:
+        """Frames by which streamed stems lag the input, the filling of a hop included."""
+        return self._stream.latency
+
+    def process(self, block: ArrayLike) -> NDArray[np.float32]:
+        """Take the next `block` [channels, frames] of a stream; return stems [2, channels, frames].
+
+        Stem 0 is the vocals, 1 the instrumental. Samples are floats, full scale is 1; what is no number or
+        infinite becomes silence. Raises `UsageError`.
+        """
+        samples = _as_samples(block)
+        if samples.ndim != 2 or samples.shape[0] != self.channels:
+            raise UsageError(self._misfit("block", samples.shape))
+        with self._scope():
+            return self._stream.process(samples)
+
+    def separate(self, audio: ArrayLike) -> Stems:
+        """Separate a whole piece, [channels, frames] or mono [frames]; both stems are in time with it.
+
+        Starts afresh, and leaves the separator afresh: a stream under way is forgotten. The same as
+        `rtsep file` gives, to the last bit. Raises `UsageError`.
+        """
+        samples = _as_samples(audio)
+        mono = samples.ndim == 1
+        if not mono and (samples.ndim != 2 or samples.shape[0] != self.channels):
+            raise UsageError(self._misfit("audio", samples.shape))
+        whole = samples[np.newaxis] if mono else samples
+        with self._scope():
+            stream = self._begin(whole.shape[0])
+            stems = np.empty((2, *whole.shape), np.float32)
+            skip, done = stream.latency, 0
+            for part in _blocks(whole, stream.latency):
+                ready = stream.process(part)
+                dropped = min(skip, ready.shape[2])
+                skip -= dropped
+                stems[:, :, done : done + ready.shape[2] - dropped] = ready[:, :, dropped:]
+                done += ready.shape[2] - dropped
+        self.reset()
+        vocals, instrumental = stems[:, 0] if mono else stems
+        return Stems(vocals, instrumental)
+
+    def reset(self) -> None:
+        """Forget everything heard: the next block is the first of a stream. Controls stay as they are."""
+        self._stream = self._begin(self.channels)
+
+    def _begin(self, channels: int) -> _Stream:
         self._model.reset()
-        self._pipeline = stage.make_pipeline(model.spec, rate, channels, self.model_rate)
-        most = stage.max_frames_per_step(rate, self.model_rate, model.spec.hop)
+        return _Stream(self._model, self.rate, channels, self.model_rate, self.controls)
+
+    def _misfit(self, what: str, shape: tuple[int, ...]) -> str:
+        mono = "" if what == "block" else ", or mono (frames,)"
+        text = f"{what} of shape {shape}: expected ({self.channels}, frames){mono}"
+        if len(shape) == 1:
+            return f"{text}; a mono block is {what}[numpy.newaxis], for a Separator of channels=1"
+        if len(shape) == 2 and shape[1] == self.channels:
+            return f"{text}; transpose it: {what}.T (soundfile reads [frames, channels])"
+        if len(shape) == 2 and shape[0] < shape[1]:
+            return f"{text}; make the Separator with channels={shape[0]}"
+        return text
+
+
+class _Stream:
+    """One stream of `channels` channels on its way through the model."""
+
+    def __init__(self, model: Stepper, rate: int, channels: int, model_rate: int, controls: Controls) -> None:
+        self._model, self._controls = model, controls
+        self._pipeline = stage.make_pipeline(model.spec, rate, channels, model_rate)
+        most = stage.max_frames_per_step(rate, model_rate, model.spec.hop)
+        self.latency = stage.latency(self._pipeline) + most
         self._feeds = np.zeros((len(FEEDS), channels, most), np.float32)
         self._pending = np.zeros((channels, 0), np.float32)
         # A hop is filled before it is played: what it gives then is handed out as more input comes.
         self._ready = np.zeros((len(FEEDS), channels, most), np.float32)
 
-    @property
-    def latency(self) -> int:
-        """Frames by which the stems lag the input, the filling of a hop included."""
-        return stage.latency(self._pipeline) + self._feeds.shape[2]
-
     def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take `block` [channels, frames]; return stems [2, channels, frames]: vocals, instrumental."""
-        if block.ndim != 2 or block.shape[0] != self.channels:
-            raise ValueError(f"block of shape {block.shape}: expected ({self.channels}, frames)")
-        self._pending = np.concatenate([self._pending, np.asarray(block, np.float32)], axis=1)
+        """Take `block` [channels, frames]; return stems [2, channels, frames]."""
+        self._pending = np.concatenate([self._pending, block], axis=1)
         parts = [self._ready]
         position = 0
         while True:
@@ -63,5 +173,33 @@ class Separator:
         stage.begin_hop(self._pipeline, block, self._model.column)
         self._model.step()
         feeds = self._feeds[:, :, : block.shape[1]]
-        stage.finish_hop(self._pipeline, self._model.mask, self.controls.slots, True, feeds)
+        stage.finish_hop(self._pipeline, self._model.mask, self._controls.slots, True, feeds)
         return feeds.copy()
+
+
+def _blocks(audio: NDArray[np.float32], latency: int) -> list[NDArray[np.float32]]:
+    """Cut `audio` [channels, frames], with `latency` frames of silence that push its end out, into blocks."""
+    silence = np.zeros((audio.shape[0], latency), np.float32)
+    return [
+        part[:, start : start + _BLOCK]
+        for part in (audio, silence)
+        for start in range(0, part.shape[1], _BLOCK)
+    ]
+
+
+def _whole(value: int, name: str, example: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or value % 1 != 0:  # NaN too
+        raise UsageError(f"{name} {value!r}: a whole number {example}")
+    if value < 1:
+        raise UsageError(f"{name} {value}: must be 1 or more")
+    return int(value)
+
+
+def _as_samples(audio: ArrayLike) -> NDArray[np.float32]:
+    array = np.asarray(audio)
+    if not np.issubdtype(array.dtype, np.floating):
+        remedy = "samples are floats, full scale is 1"
+        if np.issubdtype(array.dtype, np.signedinteger):
+            remedy += f"; divide by {-np.iinfo(array.dtype).min}, or read them as dtype='float32'"
+        raise UsageError(f"samples of type {array.dtype}: {remedy}")
+    return np.asarray(array, np.float32)

@@ -1,0 +1,59 @@
+"""Play live, turned from anywhere: lines of text by UDP, "threshold 0.4", "vocals_mute on", "stats".
+
+    python examples/remote_control.py --port 9000
+    echo "vocals_gain -6" | nc -u -w1 localhost 9000      # from another terminal, a phone, a stage desk
+
+Each line gets an answer. It listens on this machine only; `--host 0.0.0.0` lets everyone in the network
+turn your knobs.
+"""
+
+import argparse
+import json
+import socket
+
+import rtsep
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--in", dest="input", default="demo", help="mic, demo, a device or a file")
+parser.add_argument(
+    "--out-device", default="virtual", help="where it is heard; virtual: nowhere, in real time"
+)
+parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+parser.add_argument("--port", type=int, default=0, help="port to listen on; 0: any that is free")
+parser.add_argument("--seconds", type=float, default=10.0, help="how long it plays")
+arguments = parser.parse_args()
+
+
+def obey(line: str, session: rtsep.Session) -> str:
+    """Do what a line says; return the answer."""
+    if line == "stats":
+        return json.dumps(session.stats())
+    name, _, value = line.partition(" ")
+    try:
+        # Text, as on the command line: "0.4", "-6 dB", "on", "binary". Out of range is refused, not bent.
+        session.controls.set_text(name, value, by="remote")
+    except rtsep.RtsepError as error:
+        return f"error: {error}"
+    return f"{name} {getattr(session.controls, name):g}"
+
+
+def listen(session: rtsep.Session, lines: socket.socket) -> None:
+    """Answer lines until the session is over."""
+    while not session.wait(timeout=0):
+        try:
+            message, sender = lines.recvfrom(1024)
+        except TimeoutError:
+            continue  # nobody said anything; see whether it still plays
+        for line in message.decode(errors="replace").splitlines():
+            answer = obey(line.strip(), session)
+            print(f"{line.strip()} -> {answer[:100]}", flush=True)
+            lines.sendto(f"{answer}\n".encode(), sender)
+
+
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lines:
+    lines.bind((arguments.host, arguments.port))
+    lines.settimeout(0.1)
+    session = rtsep.Session(arguments.input, out_device=arguments.out_device, seconds=arguments.seconds)
+    with session:
+        print(f"listening on {arguments.host}, port {lines.getsockname()[1]}", flush=True)
+        listen(session, lines)

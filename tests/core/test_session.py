@@ -1,0 +1,242 @@
+"""`rtsep.Session`: live from Python, on the virtual device, and on a JACK server that is killed under it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+
+import rtsep
+from rtsep.audio import portaudio
+from rtsep.errors import DeviceError, InputFileError, ModelError, OutputError, UsageError
+from rtsep.live import LiveSession
+from tests.cli.program import ROOT
+from tests.e2e.conftest import start_server  # noqa: F401 (a fixture)
+from tests.e2e.exact import noise
+from tests.models import make_model
+
+RATE = 44100
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(monkeypatch):
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", "rtsep-test-none")
+    monkeypatch.setenv("JACK_NO_START_SERVER", "1")
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("model") / "half.pt", "half")
+
+
+@pytest.fixture
+def song(tmp_path):
+    path = tmp_path / "song.wav"
+    soundfile.write(path, noise(RATE), RATE, subtype="FLOAT")
+    return path
+
+
+def read(path):
+    return soundfile.read(path, dtype="float32", always_2d=True)[0]
+
+
+def hop_loops() -> int:
+    return sum(thread.name in ("hop-loop", "rtsep-session") for thread in threading.enumerate())
+
+
+def test_two_play_side_by_side_each_with_controls_of_its_own(half, song, tmp_path):
+    sound, silent = read(song), rtsep.Controls(vocals_mute=1)
+    how = {"out_device": "virtual", "model": half, "subtype": "FLOAT"}
+    first = rtsep.Session(song, **how, record=tmp_path / "first")
+    second = rtsep.Session(str(song), **how, record=str(tmp_path / "second"), controls=silent)
+    with first, second:
+        assert first.rate == RATE
+        assert first.latency == first.stats()["latency_samples"] == 512
+        assert first.stats()["model"]["pid"] != second.stats()["model"]["pid"]
+        assert first.controls is not second.controls is silent
+        assert first.wait(timeout=60)
+        assert second.wait(60)
+    assert hop_loops() == 0
+    for session, gain in ((first, 0.5), (second, 0.0)):
+        assert session.stats()["hops"] >= RATE // 256
+        (take,) = session.recordings
+        assert np.array_equal(read(take["mix"]), sound)
+        # While masks are late for long the dry signal is heard; not all of the time.
+        off = np.abs(read(take["vocals"]) - gain * sound).max(axis=1)
+        assert np.median(off) < 1e-6
+
+
+def test_controls_and_takes_while_it_plays(half, tmp_path):
+    with rtsep.Session("demo", out_device="virtual", model=half) as session:
+        assert not session.wait(timeout=0)
+        session.start_recording(str(tmp_path / "take"))
+        with pytest.raises(UsageError):
+            session.start_recording(tmp_path / "other")
+        session.controls.vocals_mute = 1
+        assert not session.wait(0.5)
+        files = session.stop_recording()
+        assert files and set(files) == {"vocals", "instrumental", "mix"}
+        assert not session.stop_recording()
+        assert not read(files["vocals"])[-2000:].any()
+        session.end()
+        assert session.wait(20)
+        assert session.stats()["state"]
+
+
+def test_what_cannot_start_raises_at_once_and_leaves_nothing_behind(half, song, tmp_path):
+    (tmp_path / "file").write_text("")
+    broken = make_model(tmp_path / "nan.pt", "nan")
+    for session, kind, words in (
+        (
+            rtsep.Session("none.wav", out_device="virtual", model=half),
+            InputFileError,
+            "none.wav: no such file",
+        ),
+        (rtsep.Session(song, out_device="virtual", model="lve"), ModelError, "did you mean 'live'"),
+        (rtsep.Session(song, out_device="virtual", model=broken), ModelError, "golden frames do not replay"),
+        (
+            rtsep.Session(song, out_device="virtual", model=half, record=tmp_path / "file"),
+            OutputError,
+            "file",
+        ),
+        (rtsep.Session(song, out_device="no such thing", model=half), DeviceError, "no such thing"),
+    ):
+        with pytest.raises(kind) as error:
+            session.start()
+        assert words in str(error.value)
+        assert hop_loops() == 0
+        session.close()  # once more does no harm
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"out": "vocal"}, "out 'vocal': one of vocals, instrumental, mix, both; did you mean 'vocals'?"),
+        ({"device": "gpu"}, "device 'gpu': one of cpu, cuda"),
+        ({"subtype": "MP3"}, "subtype 'MP3': one of"),
+        ({"rate": 44100.0}, "rate 44100.0: a whole number from 8000 to 384000"),
+        ({"block": 1}, "block 1: a whole number from 16 to 8192"),
+        ({"slack": -1}, "slack -1: a whole number from 0"),
+        ({"in_channels": (0, 1)}, "in_channels: channel 0: a whole number from 1"),
+        ({"out_channels": [1, 1]}, "out_channels (1, 1): name each channel once"),
+        ({"seconds": 0}, "seconds 0: must be more than 0"),
+        ({"seconds": float("nan")}, "seconds nan: must be more than 0"),
+        ({"client_name": "a:b"}, "client_name 'a:b'"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused_before_anything_is_opened(arguments, words):
+    with pytest.raises(UsageError) as error:
+        rtsep.Session("demo", **arguments)
+    assert words in str(error.value)
+
+
+def test_it_plays_once_and_says_so(half, song):
+    session = rtsep.Session(song, out_device="virtual", model=half, seconds=0.1)
+    for early in (session.stats, session.wait, session.end, lambda: session.latency):
+        with pytest.raises(UsageError, match="has not begun"):
+            early()
+    with session:
+        with pytest.raises(UsageError, match="plays once"):
+            session.start()
+        assert session.wait()
+    with pytest.raises(UsageError, match="plays once"):
+        session.start()
+    assert session.stats()["hops"] > 0  # what it was is still known
+
+
+def test_an_error_while_it_plays_is_raised_once_and_masks_none(half, song, monkeypatch):
+    whole = LiveSession._play_once
+
+    def play(self):
+        whole(self)
+        raise DeviceError("the device went up in smoke")
+
+    monkeypatch.setattr(LiveSession, "_play_once", play)
+    how = {"out_device": "virtual", "model": half, "seconds": 0.05, "reconnect": False}
+    with pytest.raises(DeviceError, match="smoke"), rtsep.Session(song, **how) as session:
+        session._thread.join(20)  # by leaving
+    with rtsep.Session(song, **how) as session, pytest.raises(DeviceError, match="smoke"):
+        session.wait(20)  # by waiting, and not again by leaving
+    with pytest.raises(ZeroDivisionError) as error, rtsep.Session(song, **how) as session:
+        session._thread.join(20)
+        raise ZeroDivisionError
+    (note,) = error.value.__notes__
+    assert note == "(the session had ended, too: the device went up in smoke; ended (--no-reconnect))"
+    assert hop_loops() == 0
+
+
+# In a process of its own, which says "kill" and is then left without its server.
+ON_JACK = """
+import logging, sys
+import rtsep
+from rtsep.audio import jack_ports
+
+logging.basicConfig(level=logging.INFO, format="log: %(message)s", stream=sys.stdout)
+model = sys.argv[1]
+with rtsep.Session("mic", model=model, client_name="other") as second:
+    try:
+        with rtsep.Session("mic", out="both", model=model, reconnect=False) as first:
+            print("rates", first.rate, second.rate, flush=True)
+            print("kill", flush=True)
+            first.wait(60)
+    except rtsep.RtsepError as error:
+        print("raised:", error, flush=True)
+    print("second is over:", second.wait(3), flush=True)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.jack
+def test_a_server_that_goes_is_told_and_raised(half, start_server):  # noqa: F811
+    server = start_server(rate=48000, period=256)
+    run = subprocess.Popen(
+        [sys.executable, "-c", ON_JACK, str(half)],
+        env=server.environment, cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert run.stdout
+        said = []
+        for line in run.stdout:
+            said.append(line.strip())
+            if said[-1] == "kill":
+                looker = server.client("looker")
+                ports = {port.name for port in looker.get_ports()}
+                looker.close()
+                server.stop(signal.SIGKILL)
+        assert run.wait(30) == 0, said
+    finally:
+        if run.poll() is None:
+            run.kill()
+            run.wait()
+    names = ("in_0", "in_1", "vocals_L", "vocals_R", "instrumental_L", "instrumental_R")
+    assert {*(f"rtsep:{name}" for name in names), "other:in_0", "other:vocals_L"} <= ports
+    assert "rates 48000 48000" in said
+    assert sum(line.startswith("log: JACK server -> JACK server, model") for line in said) == 2
+    raised = [line for line in said if line.startswith("raised: ")]
+    assert len(raised) == 1
+    assert "JACK server" in raised[0]
+    assert raised[0].endswith("ended (--no-reconnect)")
+    assert any("waiting for it to come back" in line for line in said)
+    assert said[-2:] == ["second is over: False", "done"]
+
+
+def test_a_look_at_the_devices_closes_no_open_stream(monkeypatch):
+    looks = []
+
+    class PortAudio:
+        _terminate = staticmethod(lambda: looks.append("closed all"))
+        _initialize = staticmethod(lambda: looks.append("looked"))
+
+    monkeypatch.setattr(portaudio, "_portaudio", PortAudio)
+    playing = object()
+    monkeypatch.setattr(portaudio, "_open", {playing})
+    portaudio.initialise()
+    assert looks == []
+    portaudio._open.clear()
+    portaudio.initialise()
+    assert looks == ["closed all", "looked"]
