@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Before anything imports numba. Child processes follow.
 use_cache(ROOT / ".pytest_cache" / "numba")
+
+# No test reads or writes what the user of this machine has set up. Child processes follow.
+_HOME = tempfile.TemporaryDirectory(prefix="rtsep-tests-")
+for _name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+    os.environ[_name] = str(Path(_HOME.name) / _name.lower())
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from rtsep.audio import devices
 from rtsep.errors import DeviceError
-from rtsep.surfaces import midi
+from rtsep.surfaces.midi_ports import input_ports
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         defaults = {"mic": devices.default_device("input"), "out": devices.default_device("output")}
     except DeviceError as error:
         note = str(error)
-    ports = midi.input_ports()
+    ports = input_ports()
     if arguments.json:
         print(
             json.dumps(

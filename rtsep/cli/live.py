@@ -8,26 +8,32 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-
-from rich.console import Console
+from typing import Any
 
 from rtsep.audiofile import SUBTYPES, make_folder
-from rtsep.cli.meter import LiveMeter
 from rtsep.cli.options import (
     add_controls,
+    add_midi,
     block_size,
     channel_list,
     client_name,
     read_controls,
+    read_midi,
     sample_rate,
     seconds,
     slack,
 )
+from rtsep.controls import Controls
 from rtsep.endpoints import ROUTES, VIRTUAL, LiveOptions
 from rtsep.live import LiveSession
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
+from rtsep.screen.lines import Lines, can_show
+from rtsep.surfaces.last_state import StateKeeper, resume
+from rtsep.surfaces.midi import MidiSurface
+from rtsep.surfaces.presets import Presets
 
 REPORT_EVERY_S = 1.0
 
@@ -85,41 +91,72 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--subtype", choices=SUBTYPES, default="PCM_24", help="their sample format (PCM_24)"
     )
     run_group.add_argument("--seconds", type=seconds, metavar="S", help="end after so much audio")
-    run_group.add_argument("--headless", action="store_true", help="no meters on the terminal")
+    run_group.add_argument("--headless", action="store_true", help="no view on the terminal")
     run_group.add_argument("--json", action="store_true", help="one JSON line a second, and one at the end")
     add_controls(parser)
+    where_from = parser.add_argument_group("where the controls begin; those given here win")
+    where_from.add_argument(
+        "--preset", metavar="NAME", help="as a preset has them ('rtsep presets' lists them)"
+    )
+    where_from.add_argument("--resume", action="store_true", help="as the last session has left them")
+    add_midi(parser.add_argument_group("MIDI"), "play with this controller, by name or part of it")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Play until the end, Ctrl-C, or an error."""
-    controls = read_controls(arguments)
+    say = Lines()
+    controls = _first_controls(arguments, say)
+    midi = read_midi(arguments)
     package = read_package(find_model(arguments.model))
     options = LiveOptions(**{name: getattr(arguments, name) for name in LiveOptions.__dataclass_fields__})
     if options.record:
         make_folder(options.record)
 
-    def say(line: str) -> None:
-        print(f"rtsep: {line}", file=sys.stderr, flush=True)
-
     session = LiveSession(package, options, controls, say)
+    surface = MidiSurface(controls, midi, say, Presets().on_program(controls, say)) if midi else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: session.end())
     try:
         for note in session.ends.notes:
             say(note)
         say("getting ready (the first start on a machine compiles for half a minute)")
+        if surface:
+            surface.start()
         session.start_model()
         _announce(session, arguments.json)
-        reporter = _Reporter(session, arguments)
+        reporter = _Reporter(session, arguments, surface)
         reporter.start()
         try:
-            session.run()
+            with StateKeeper(controls, say):
+                _play(session, say, view=not (arguments.json or arguments.headless) and can_show())
         finally:
             reporter.stop()
     finally:
+        if surface:
+            surface.close()
         session.close()
-    _summarise(session, arguments.json)
+    _summarise(session, arguments.json, _midi_stats(surface))
     return 0
+
+
+def _play(session: LiveSession, say: Lines, view: bool) -> None:
+    if not view:
+        session.run()
+        return
+    from rtsep.screen.session_player import SessionPlayer
+    from rtsep.screen.show import show  # Textual is loaded only where it is seen
+
+    show(SessionPlayer(session), session.run, say)
+
+
+def _first_controls(arguments: argparse.Namespace, say: Callable[[str], None]) -> Controls:
+    """Return the controls as they begin: the last state, over it the preset, over that the command line."""
+    controls = Controls()
+    if arguments.resume:
+        resume(controls, say)
+    if arguments.preset is not None:
+        Presets().recall(arguments.preset, controls)
+    return read_controls(arguments, controls)
 
 
 def _announce(session: LiveSession, as_json: bool) -> None:
@@ -127,8 +164,12 @@ def _announce(session: LiveSession, as_json: bool) -> None:
     print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
-def _summarise(session: LiveSession, as_json: bool) -> None:
-    stats = session.stats()
+def _midi_stats(surface: MidiSurface | None) -> dict[str, Any]:
+    return {"midi": surface.stats()} if surface else {}
+
+
+def _summarise(session: LiveSession, as_json: bool, midi: dict[str, Any]) -> None:
+    stats = session.stats() | midi
     if as_json:
         late = session.engine.late_hops()
         recordings = [{stem: str(path) for stem, path in take.items()} for take in session.recordings]
@@ -147,15 +188,13 @@ def _summarise(session: LiveSession, as_json: bool) -> None:
 
 
 class _Reporter:
-    """Shows the session while it runs: JSON lines, a meter, or nothing."""
+    """Reports the session while it runs, for programs: a JSON line a second, where they are asked for."""
 
-    def __init__(self, session: LiveSession, arguments: argparse.Namespace) -> None:
-        self._session = session
+    def __init__(
+        self, session: LiveSession, arguments: argparse.Namespace, surface: MidiSurface | None
+    ) -> None:
+        self._session, self._surface = session, surface
         self._json: bool = arguments.json
-        console = Console()
-        self._meter = None
-        if not (arguments.json or arguments.headless) and console.is_terminal:
-            self._meter = LiveMeter(console)
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
@@ -169,16 +208,12 @@ class _Reporter:
         self._thread.join()
 
     def _run(self) -> None:
-        if self._meter:
-            with self._meter:
-                while not self._leaving.wait(self._meter.refresh_s):
-                    self._meter.show(self._session.stats())
-            return
         began = time.monotonic()
         while not self._leaving.wait(REPORT_EVERY_S) and self._json:
             elapsed = round(time.monotonic() - began, 2)
             try:
-                print(json.dumps({"t": elapsed, **self._session.stats()}), flush=True)
+                stats = self._session.stats() | _midi_stats(self._surface)
+                print(json.dumps({"t": elapsed, **stats}), flush=True)
             except BrokenPipeError:  # whoever read our lines has left
                 self._session.end()
                 return

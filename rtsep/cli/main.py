@@ -1,4 +1,4 @@
-"""The command line: `rtsep live | file | devices | models`."""
+"""The command line: `rtsep live | file | devices | midi | models | presets`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ COMMANDS = {
     "live": "separate live: a microphone, a DAW bus, a file, the demo song",
     "file": "separate audio files, as live would play them",
     "devices": "list audio devices, MIDI ports, and what 'mic' and 'out' are now",
+    "midi": "print what controllers send, teach a knob what it turns, show the map",
     "models": "list models; show one; 'models check FILE' replays its golden frames",
+    "presets": "list, save, show and delete named settings of the controls",
 }
 
 

@@ -1,0 +1,120 @@
+"""The colours of the view, and what stands in for them on terminals that have few or none.
+
+Amber is the voice, blue is what stays, everywhere: in the meters' names, in the spectrogram, on the faders.
+The pair is one that colour-blind eyes tell apart.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.color import Color
+from rich.style import Style
+
+BACKGROUND = "#0b0e13"
+TEXT, DIM, PANEL = "#d7dce3", "#77808c", "#151a21"
+TRACK, CHOSEN_TRACK = "#2a313b", "#39424e"
+VOICE, REST, INPUT = "#ffb13b", "#3fa0ff", "#b9c3cf"
+NEUTRAL, BYPASSED = "#8fa3b8", "#d78cff"
+GOOD, WARN, BAD = "#54c98b", "#ffd75f", "#ff5f5f"
+MOVED = {"MIDI": "#d78cff", "key": "#7fd7a8", "mouse": "#7fd7a8", "preset": "#ffb13b", "API": "#5fd7ff"}
+
+_VOICE_RGB, _BETWEEN_RGB, _REST_RGB = (255, 177, 59), (214, 84, 178), (48, 140, 255)
+_BACKGROUND_RGB = (11, 14, 19)
+_DRY_RGB = (178, 186, 196)
+
+SHARES = 9
+"""Steps between what stays (0) and the voice (SHARES - 1); one more is the dry signal, which nobody parts."""
+
+DRY = SHARES
+LEVELS = 14
+"""Steps of brightness; 0 is silence."""
+
+
+class Depth(Enum):
+    """What a terminal can do."""
+
+    BLOCKS = "256 colours or more: two dots in a cell"
+    GLYPHS = "16 colours: the level by the glyph"
+    PLAIN = "none: voice and rest by the glyph as well"
+
+    @classmethod
+    def of(cls, color_system: str | None, no_color: bool) -> Depth:
+        """Return what suits a terminal whose `color_system` rich has found."""
+        if no_color or color_system is None:
+            return cls.PLAIN
+        return cls.BLOCKS if color_system in ("256", "truecolor") else cls.GLYPHS
+
+
+class Ink:
+    """Makes styles as far as the terminal has colours; bold, dim and reverse remain without."""
+
+    def __init__(self, depth: Depth) -> None:
+        self.depth = depth
+        self.plain = depth is Depth.PLAIN
+        self.base = self(TEXT)
+        self.dim = self(DIM, dim=self.plain)
+        self.bold = self(TEXT, bold=True)
+
+    def __call__(
+        self,
+        colour: str | None = None,
+        on: str | None = BACKGROUND,
+        bold: bool = False,
+        dim: bool = False,
+        reverse: bool = False,
+    ) -> Style:
+        """Return a style; without colours `colour` and `on` fall away."""
+        return _style(None if self.plain else colour, None if self.plain else on, bold, dim, reverse)
+
+
+@cache
+def _style(colour: str | None, on: str | None, bold: bool, dim: bool, reverse: bool) -> Style:
+    return Style(color=colour, bgcolor=on, bold=bold or None, dim=dim or None, reverse=reverse or None)
+
+
+_RAMP_REST = " .:-=+"
+_RAMP_VOICE = " ░░▒▓█"
+
+
+@cache
+def shade(level: int, share: int) -> Color:
+    """Return the colour of one dot of the spectrogram."""
+    if share == DRY:
+        hue = np.array(_DRY_RGB, float)
+    else:
+        x = share / (SHARES - 1) * 2
+        low, high = (_REST_RGB, _BETWEEN_RGB) if x <= 1 else (_BETWEEN_RGB, _VOICE_RGB)
+        hue = np.array(low, float) + (np.array(high, float) - low) * (x if x <= 1 else x - 1)
+    bright = level / (LEVELS - 1)
+    ground = np.array(_BACKGROUND_RGB, float)
+    colour = ground + (hue - ground) * min(1.0, bright * 1.15) ** 1.2
+    colour += (255 - colour) * max(0.0, bright - 0.87) * 1.5  # the loudest glow
+    red, green, blue = (int(v) for v in np.clip(np.round(colour), 0, 255))
+    return Color.from_rgb(red, green, blue)
+
+
+def dots(level: NDArray[np.float32], share: NDArray[np.float32] | None) -> NDArray[np.int64]:
+    """Return the dot, level * (SHARES + 1) + share, of levels 0..1 and shares 0..1 (None: dry)."""
+    steps = np.clip(np.ceil(level * (LEVELS - 1)), 0, LEVELS - 1).astype(np.int64)
+    if share is None:
+        return steps * (SHARES + 1) + DRY
+    return steps * (SHARES + 1) + np.clip(np.round(share * (SHARES - 1)), 0, SHARES - 1).astype(np.int64)
+
+
+def cell(ink: Ink, top: int, bottom: int) -> tuple[str, Style]:
+    """Return glyph and style of a cell that holds two dots, one over the other."""
+    (top_level, top_share), (low_level, low_share) = divmod(top, SHARES + 1), divmod(bottom, SHARES + 1)
+    if ink.depth is Depth.BLOCKS:
+        colour = shade(top_level, top_share)
+        if top_level == low_level and (top_share == low_share or top_level == 0):
+            return " ", Style(bgcolor=colour)
+        return "▀", Style(color=colour, bgcolor=shade(low_level, low_share))
+    level, share = max((top_level, top_share), (low_level, low_share))
+    voiced = share != DRY and share * 2 >= SHARES
+    ramp = _RAMP_VOICE if voiced else _RAMP_REST
+    glyph = ramp[round(level / (LEVELS - 1) * (len(ramp) - 1))]
+    return glyph, ink(TEXT if share == DRY else VOICE if voiced else REST)

@@ -1,0 +1,110 @@
+"""The real player: a short session on the virtual device, its presets, models, takes and refusals."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from rtsep.controls import Controls
+from rtsep.endpoints import LiveOptions
+from rtsep.errors import ModelError, RtsepError, UsageError
+from rtsep.live import LiveSession
+from rtsep.model.package import read_package
+from rtsep.screen.session_player import SessionPlayer
+from rtsep.surfaces.presets import Presets
+from tests.models import make_model
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("model") / "half.pt", "half")
+
+
+@pytest.fixture(scope="module")
+def session(half):
+    options = LiveOptions(input="demo", out_device="virtual", record=None)
+    session = LiveSession(read_package(half), options, Controls(), lambda line: None)
+    session.start_model()
+    thread = threading.Thread(target=session.run)
+    thread.start()
+    yield session
+    session.end()
+    thread.join()
+    session.close()
+
+
+def until(happens):
+    over = time.monotonic() + PATIENCE_S
+    while not (found := happens()):
+        assert time.monotonic() < over
+        time.sleep(0.02)
+    return found
+
+
+def test_a_session_is_seen_and_played(session, half, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    player = SessionPlayer(session, Presets(tmp_path / "presets"))
+    player.newest()
+    heard = until(player.newest)
+    loud = heard.level_db > -80
+    assert loud.any()
+    assert np.allclose(heard.share[loud], 0.5, atol=0.01)
+    stats = player.stats()
+    assert stats["model"]["ready"]
+    assert player.hop_histogram().sum() > 0
+    assert player.hop_budget_us == pytest.approx(1e6 * 256 / stats["rate"])
+    assert player.title.startswith("demo.opus -> ")
+
+    player.controls.threshold = 0.8
+    player.save_preset("chorus")
+    player.controls.threshold = 0.1
+    assert [choice.name for choice in player.presets()] == ["chorus"]
+    player.recall_preset("chorus")
+    assert player.controls.threshold == 0.8
+    assert player.controls.moved_by("threshold") == "preset"
+    with pytest.raises(UsageError, match="no preset is called"):
+        player.recall_preset("verse")
+    until(lambda: (found := player.newest()) and found.share[np.argmax(found.level_db)] < 0.2)
+
+    now, *others = player.models()
+    assert now.current and now.name == str(half)
+    assert "live" in [choice.name for choice in others]
+
+    assert player.start_recording() == "takes"
+    until(lambda: player.stats()["recording"]["seconds"] > 0)
+    assert "takes/vocals.wav" in player.stop_recording()
+    assert player.stop_recording() == "nothing was recorded"
+
+
+def test_another_model_and_another_end_are_switched_to(session, half, tmp_path):
+    player = SessionPlayer(session, Presets(tmp_path))
+    zeros = make_model(tmp_path / "zeros.pt", "zeros")
+    session.controls.threshold = 0
+    player.switch_model(str(zeros))
+    assert player.models()[0].name == str(zeros)
+    until(lambda: (found := player.newest()) and found.share.max() < 1e-3)
+    with pytest.raises(ModelError, match="no model is called"):
+        player.switch_model("none-of-this-name")
+
+    current = {(choice.kind, choice.name) for choice in player.devices() if choice.current}
+    assert current == {("input", "demo"), ("output", "virtual")}
+    with pytest.raises(RtsepError, match="none-of-this-name"):
+        player.switch_device(output="none-of-this-name")
+    player.switch_device(input="demo")
+    until(lambda: player.stats()["state"] == "playing" and player.newest())
+
+
+def test_a_preset_keeps_its_program_when_it_is_saved_anew(session, tmp_path):
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    (folder / "verse.toml").write_text("program = 5\nthreshold = 0.2\n")
+    player = SessionPlayer(session, Presets(folder))
+    assert player.presets()[0].note == "program 5"
+    player.save_preset("verse")
+    assert Presets(folder).load("verse").program == 5
+    assert Presets(folder).load("verse").values == session.controls.snapshot()
