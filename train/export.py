@@ -43,14 +43,23 @@ def write_checked(
     return dict(checked.differences)
 
 
-def export(run: Path, out: Path, name: str | None = None, metrics: Path | None = None) -> dict[str, float]:
+def export(
+    run: Path,
+    out: Path,
+    name: str | None = None,
+    metrics: Path | None = None,
+    mask: tuple[float, float] = (1.0, 0.0),
+) -> dict[str, float]:
     """Write the averaged weights of a run as the model file `out`; returns the differences that were found.
 
-    `metrics` is the JSON of `evaluate` of the same weights. Raises `GateError` and writes nothing if a
-    check fails.
+    `metrics` is the JSON of `evaluate` of the same weights; `mask` is slope and offset of the mask logits,
+    as `calibrate` finds them. Raises `GateError` and writes nothing if a check fails, `UsageError` for a
+    `mask` of a system that has no such logits.
     """
     state = checkpoints.load(run)
     net = state.average_net()
+    if mask != (1.0, 0.0):
+        state.system.calibrate(net, *mask)
     program = state.system.program(net).eval()
     scores: dict[str, Any] = {}
     if metrics is not None:
@@ -65,6 +74,7 @@ def export(run: Path, out: Path, name: str | None = None, metrics: Path | None =
         "audio_hours": round(state.audio_s / 3600, 2),
         "steps": state.step,
         "machine": state.machine,
+        "mask": {"slope": mask[0], "offset": mask[1]},
     }
     spec = state.system.spec(
         net,
@@ -94,8 +104,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics", type=Path, metavar="FILE", help="JSON of 'evaluate', to go into the spec"
     )
+    for name, plain in (("slope", 1.0), ("offset", 0.0)):
+        parser.add_argument(f"--mask-{name}", type=float, default=plain, metavar="X",
+                            help=f"{name} of the mask logits, from 'calibrate' (%(default)s)")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
     """Run `python -m train export`."""
-    export(options.run, options.out, options.name, options.metrics)
+    mask = options.mask_slope, options.mask_offset
+    export(options.run, options.out, options.name, options.metrics, mask)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -38,7 +39,9 @@ from train.checkpoint import Checkpoint
 from train.licences import data_of, heard
 from train.mixtures import Mixtures, batches
 from train.presets import PRESETS, changed, preset, to_plain
+from train.remix import drawn_from
 from train.schedule import learning_rate, true_share
+from train.soap import Soap
 from train.system import Net, System, Training
 from train.validation import validate
 
@@ -199,11 +202,14 @@ def _machine(config: FitConfig, place: Place) -> str:
 
 
 def _optimiser(net: nn.Module, training: Training) -> torch.optim.Optimizer:
+    settings: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    if training.optimiser == "soap":
+        return Soap(net.parameters(), **settings)
     kinds: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     if training.optimiser not in kinds:
-        raise UsageError(f"optimiser '{training.optimiser}' is none of {', '.join(kinds)}")
-    settings = {"lr": training.learning_rate, "betas": (0.9, 0.99), "weight_decay": training.weight_decay}
-    return kinds[training.optimiser](net.parameters(), **settings)  # type: ignore[arg-type]
+        raise UsageError(f"optimiser '{training.optimiser}' is none of {', '.join(kinds)}, soap")
+    settings["betas"] = (0.9, 0.99)
+    return kinds[training.optimiser](net.parameters(), **settings)
 
 
 def _update(net: nn.Module, optimiser: torch.optim.Optimizer, rate: float, clip: float) -> bool:
@@ -285,7 +291,7 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         )
     if finished(state, config):
         return state
-    state.data = heard(state.data, data_of(cache, training.recipe.open_only))
+    state.data = heard(state.data, data_of(drawn_from(cache, training.recipe)))
     state.machine = _machine(config, place)
     if place.leads:
         _describe(config, state, place)

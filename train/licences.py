@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from train.cache import RATE, AudioCache
+from train.cache import RATE, Song
 
 FREE = re.compile(r"CC0|CC BY(-SA)?( \d|,|$)|public[ -]domain|GPL|per Debian package|free (for any|incl)")
 """Licences under which anyone may use a recording for anything; every other one restricts the model."""
@@ -20,12 +20,10 @@ _RESEARCH = re.compile(r"\bNC\b|non-?commercial|academic|research|educational|Re
 _UNKNOWN = re.compile(r"unknown|no licence")
 
 
-def data_of(cache: AudioCache, open_only: bool = False) -> tuple[str, ...]:
-    """One line for each training set, or for those that are open: minutes, licence."""
+def data_of(songs: Iterable[Song]) -> tuple[str, ...]:
+    """One line for each set among `songs`: minutes, licence."""
     minutes: dict[tuple[str, str], float] = {}
-    for song in cache.select("train"):
-        if open_only and not is_open(song.licence):
-            continue
+    for song in songs:
         key = (song.source, song.licence)
         minutes[key] = minutes.get(key, 0.0) + song.frames / RATE / 60
     return tuple(

@@ -60,6 +60,15 @@ class Recipe:
     live: float = 0.3  # of mixtures: as loud as a microphone or a bus happens to be,
     live_level_db: tuple[float, float] = (-45.0, -12.0)  # anything between these
     open_only: bool = False  # of recordings under open licences alone (`train.licences.OPEN`)
+    all_clips: bool = False  # four-stem songs of validation as well: for a last run that nothing steers
+
+
+def drawn_from(cache: AudioCache, recipe: Recipe, split: str = "train") -> list[Song]:
+    """The songs of a cache that a recipe draws from."""
+    songs = cache.select(split)
+    if recipe.all_clips and split == "train":
+        songs += cache.select("valid", "stems")
+    return [song for song in songs if is_open(song.licence)] if recipe.open_only else songs
 
 
 class Remixer:
@@ -71,10 +80,10 @@ class Remixer:
         self.cache, self.frames, self.recipe = cache, frames, recipe
         r = recipe
         self._production = Production(r.compressed, r.panned, r.roomy, r.echoing, r.doubled)
+        drawn = drawn_from(cache, recipe, split)
 
         def long_enough(kind: str) -> list[Song]:
-            songs = [song for song in cache.select(split, kind) if song.frames >= RATE]
-            return [song for song in songs if is_open(song.licence)] if recipe.open_only else songs
+            return [song for song in drawn if song.kind == kind and song.frames >= RATE]
 
         self.clips, self.pairs = long_enough("stems"), long_enough("pair")
         self.voices, self.music = long_enough("voice"), long_enough("music")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from rtsep.dsp.windows import Framing
+from rtsep.errors import UsageError
 from rtsep.model.contract import ModelSpec
 from train.cache import RATE
 from train.remix import Recipe
@@ -29,7 +30,7 @@ class Training:
 
     batch: int = 3  # mixtures a step, each process
     hops: int = 516  # of each mixture, after the first whole frame
-    optimiser: str = "adamw"  # or "adam"
+    optimiser: str = "adamw"  # or "adam", "soap"
     learning_rate: float = 2e-3  # at its peak
     schedule: str = "cosine"  # or "cyclic" (triangles), "constant"
     warmup_steps: int = 100
@@ -127,6 +128,13 @@ class System(abc.ABC):
 
         `net` may be wrapped for data parallelism: it is to be called, nothing else.
         """
+
+    def calibrate(self, net: Net, slope: float, offset: float) -> None:
+        """Turn the mask logits of `net` into slope * logits + offset, in its weights; see `train.calibrate`.
+
+        Raises `UsageError` where no layer ends in them.
+        """
+        raise UsageError(f"a system '{self.family}' has no mask logits to calibrate")
 
     @abc.abstractmethod
     def program(self, net: Net) -> nn.Module:

@@ -5,7 +5,7 @@ What lies above the band of a system with a lower rate counts as music here, wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import numpy as np
@@ -63,6 +63,13 @@ def middle_of(cache: AudioCache, song: Song) -> tuple[Wave, Wave]:
     return voice, np.asarray(np.sum(parts, 0), np.float32)
 
 
+def voiceless_middles(cache: AudioCache) -> Iterator[Wave]:
+    """MUSIC_SECONDS [2, n] from the middle on of each validation piece without a voice."""
+    for song in cache.select("valid", "music"):
+        middle = song.frames // 2
+        yield cache.read(song, "music", middle, min(middle, MUSIC_SECONDS * RATE))
+
+
 def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
     """Score the validation clips: medians and means over clips of the median over 1 s frames, in dB.
 
@@ -77,9 +84,7 @@ def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
         voices.append(over_frames(frame_sdr(voice, found, RATE)))
         musics.append(over_frames(frame_sdr(music, voice + music - found, RATE)))
         errors.append(level_db(found - voice, voice + music))
-    for song in cache.select("valid", "music"):
-        middle = song.frames // 2
-        music = cache.read(song, "music", middle, min(middle, MUSIC_SECONDS * RATE))
+    for music in voiceless_middles(cache):
         leaks.append(level_db(separate(program, system, music), music))
     return {
         "voice_median": _over(np.nanmedian, voices),

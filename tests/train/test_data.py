@@ -10,7 +10,7 @@ from train import effects
 from train.cache import AUDIO, INDEX, RATE, AudioCache
 from train.licences import data_of
 from train.readers.splits import HELD_OUT, musdb_validation
-from train.remix import Recipe, Remixer
+from train.remix import Recipe, Remixer, drawn_from
 
 
 def test_cache_splits_and_names_what_is_broken(cache):
@@ -318,5 +318,15 @@ def test_open_only_draws_from_nothing_else(cache, tmp_path):
     remixer = Remixer(AudioCache(folder), 4096, recipe=Recipe(open_only=True))
     assert not remixer.clips and not remixer.voices and not remixer.music
     assert [song.licence for song in remixer.pairs] == ["CC0 1.0"]
-    assert data_of(remixer.cache, open_only=True) == ("everything-is-free: 0.1 min, CC0 1.0",)
-    assert len(data_of(remixer.cache)) > 1
+    assert data_of(drawn_from(remixer.cache, Recipe(open_only=True))) == (
+        "everything-is-free: 0.1 min, CC0 1.0",
+    )
+    assert len(data_of(drawn_from(remixer.cache, Recipe()))) > 1
+
+
+def test_all_clips_takes_validation_clips_and_nothing_else_of_it(cache):
+    held = AudioCache(cache)
+    usual, all_clips = (drawn_from(held, Recipe(all_clips=more)) for more in (False, True))
+    added = [song for song in all_clips if song not in usual]
+    assert added == held.select("valid", "stems") and added
+    assert drawn_from(held, Recipe(all_clips=True), "valid") == held.select("valid")

@@ -1,0 +1,73 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from rtsep.errors import UsageError
+from rtsep.model.loader import load_model
+from tests.train.conftest import SYSTEM
+from train import __main__ as cli
+from train.cache import AudioCache
+from train.calibrate import calibrate
+from train.evaluate import separate as played
+from train.export import export
+from train.fit import fit
+from train.nets.unet import UNet
+from train.validation import validate
+
+
+@pytest.fixture
+def held_back(cache, tmp_path):
+    """The cache, and the backing of a song of it as music held back for validation."""
+    songs = json.loads((cache / "index.json").read_text())
+    (clip, *_) = (song for song in songs["songs"] if song["kind"] == "stems")
+    backing = {"kind": "music", "split": "valid", "stems": {"music": clip["stems"]["other"]}}
+    songs["songs"].append(clip | {"name": "backing", **backing})
+    folder = tmp_path / "held-back"
+    folder.mkdir()
+    (folder / "index.json").write_text(json.dumps(songs))
+    (folder / "audio.i16").symlink_to(cache / "audio.i16")
+    return AudioCache(folder)
+
+
+def test_the_plain_candidate_scores_what_validation_does(config, held_back):
+    state = fit(config)
+    (plain, shy) = calibrate(config.run, held_back, [1.0], [0.0, -3.0])
+    scores = validate(state.average_net(), SYSTEM, held_back)
+    assert plain.voice == pytest.approx(scores["voice_mean"], abs=1e-3)
+    assert plain.music == pytest.approx(scores["music_mean"], abs=1e-3)
+    assert plain.leak == pytest.approx(scores["leak_db"], abs=1e-3), "of one piece median and mean are one"
+    assert shy.leak < plain.leak - 10, "masks near zero let next to nothing through"
+
+
+def test_an_exported_model_plays_the_calibrated_masks(config, tmp_path):
+    fit(config)
+    export(config.run, tmp_path / "plain.pt")
+    export(config.run, tmp_path / "sure.pt", mask=(1.7, -0.4))
+    plain, sure = (load_model(tmp_path / f"{name}.pt") for name in ("plain", "sure"))
+    assert sure.spec.metrics["training"]["mask"] == {"slope": 1.7, "offset": -0.4}
+    rng = np.random.default_rng(3)
+    for _ in range(4):
+        column = rng.standard_normal(plain.column.shape).astype(np.float32)
+        for model in (plain, sure):
+            model.column[:] = column
+            model.step()
+        wanted = torch.sigmoid(1.7 * torch.logit(torch.from_numpy(plain.mask)) - 0.4)
+        np.testing.assert_allclose(sure.mask, wanted, atol=2e-6)
+    mix = rng.standard_normal((2, 6000)).astype(np.float32) * 0.1
+    assert not np.allclose(played(plain, mix)[0], played(sure, mix)[0])
+
+
+def test_a_system_without_logits_says_so():
+    with pytest.raises(UsageError, match="unet"):
+        UNet().calibrate(None, 0.9, 0.0)
+
+
+def test_the_command_tells_what_to_export_with(config, cache, capsys):
+    fit(config)
+    command = ["calibrate", "--run", str(config.run), "--cache", str(cache)]
+    assert cli.main([*command, "--slopes", "0.8,1", "--offsets", "0"]) == 0
+    told = capsys.readouterr().out
+    assert "| 0.8 | 0 |" in told and "--mask-slope" in told
+    assert cli.main([*command, "--slopes", "0.8;1"]) == UsageError.exit_code
