@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import queue
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from rich.table import Table
 from rtsep.cli.options import add_midi, seconds
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import DeviceError, UsageError, suggest
-from rtsep.surfaces.midi import MidiOptions, MidiSurface
-from rtsep.surfaces.midi_learn import BURST_S, QUIET_S, recognise, write_entry
-from rtsep.surfaces.midi_map import MidiMap, load_map, user_file
-from rtsep.surfaces.midi_messages import CC14, MOST_7, PROGRAM, Event
-from rtsep.surfaces.midi_names import ALL
-from rtsep.surfaces.midi_ports import input_ports
+from rtsep.surfaces.midi.learn import BURST_S, QUIET_S, recognise, write_entry
+from rtsep.surfaces.midi.map import MidiMap, load_map, user_file
+from rtsep.surfaces.midi.messages import CC14, MOST_7, PROGRAM, Event
+from rtsep.surfaces.midi.names import ALL
+from rtsep.surfaces.midi.ports import input_ports
+from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
 
 WAIT_S = 60.0
 """How long `learn` waits for a move."""
@@ -71,25 +72,33 @@ def _show(midi_map: MidiMap) -> int:
 
 
 def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> int:
+    unheard = threading.Event()
+
     def show(port: str, event: Event, effects: list[str]) -> None:
         if event.kind == CC14 and event.most == MOST_7:
             return  # a coarse half with no fine one: it was printed as the plain controller that it is
         arrow = f"  -> {', '.join(effects)}" if effects else ""
-        print(f"{port}  {event}{arrow}", flush=True)
+        try:
+            print(f"{port}  {event}{arrow}", flush=True)
+        except BrokenPipeError:  # we are on the thread of the ports
+            unheard.set()
 
     surface = MidiSurface(Controls(), MidiOptions(ports, midi_map), _say, on_event=show)
     try:
         surface.start()
         _say("listening (Ctrl-C ends)")
         until = time.monotonic() + (limit or float("inf"))
-        while time.monotonic() < until:
-            time.sleep(min(0.2, max(0.0, until - time.monotonic())))
+        while (left := until - time.monotonic()) > 0 and not unheard.wait(min(0.2, left)):
+            pass
     finally:
         surface.close()
+    if unheard.is_set():
+        raise BrokenPipeError
     return 0
 
 
 def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> int:
+    name = name.replace("-", "_")  # as the options of `live` are written
     if name not in BY_NAME:
         raise UsageError(
             f"no control is called '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}"
@@ -115,8 +124,12 @@ def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> in
             f"nothing that can turn {name} was moved within {patience:g} s; {path} is unchanged"
         )
     write_entry(path, control, settings)
-    entry = next(entry for entry in load_map(path).entries if entry.control == control)
+    entries = load_map(path).entries
+    entry = next(entry for entry in entries if entry.control == control)
     print(f"{name}: {entry.source}: {entry.manner}; written to {path}")
+    others = sorted({other.control.name for other in entries if other is not entry and other.clashes(entry)})
+    if others:
+        _say(f"the same knob turns {' and '.join(others)} as well; take it out of {path} if it should not")
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 import tempfile
 import tomllib
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ from typing import Any
 
 from rtsep.controls import Control
 from rtsep.errors import OutputError, UsageError, suggest
+
+LONGEST_SHOWN = 60
 
 Place = tuple[str, int]
 """A table of a file: its name, and the how manieth of that name it is, from 0."""
@@ -28,19 +31,24 @@ class TomlFile:
     def __init__(self, text: str, path: Path) -> None:
         """Read `text`; `path` is for errors. Raises `UsageError` where it is no TOML."""
         self.path = path
-        self._lines = text.splitlines()
+        self._lines = text.split("\n")  # and nothing else, as tomllib counts
         try:
             self.tables: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             found = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error))
             reason = found[1] if found else str(error)
-            line = (found and found[2]) or max(1, len(self._lines))
+            line = (found and found[2]) or text.rstrip().count("\n") + 1
             raise UsageError(
                 f"{path}, line {line}: this is no TOML: {reason[0].lower()}{reason[1:]}"
+            ) from None
+        except (ValueError, RecursionError):
+            raise UsageError(
+                f"{path}, line 1: a number of thousands of digits, or as many brackets"
             ) from None
 
     def error(self, what: str, key: str = "", place: Place | None = None) -> UsageError:
         """Return an error about `key`, at the top of the file or in the table `place`."""
+        what = what.replace("\n", "\\n")  # of a string in the file; an error is one line
         return UsageError(f"{self.path}, line {self.line(key, place)}: {what}")
 
     def line(self, key: str, place: Place | None = None) -> int:
@@ -84,7 +92,7 @@ class TomlFile:
                 return float(value)
             if isinstance(value, bool) or not isinstance(value, int | float) or control.choices:
                 raise UsageError(f"{control.name} {shown(value)}: {control.accepted}")
-            return control.check(float(value))
+            return control.check(plain(value))
         except UsageError as error:
             raise self.error(str(error), control.name) from None
 
@@ -92,7 +100,7 @@ class TomlFile:
 def read_text(path: Path, what: str) -> str:
     """Return the text of `path`, which is a `what`; raises `FileNotFoundError`, else `UsageError`."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors on Windows begin a file with a mark
     except FileNotFoundError:
         raise
     except (OSError, UnicodeDecodeError) as error:
@@ -101,17 +109,23 @@ def read_text(path: Path, what: str) -> str:
 
 
 def write_whole(path: Path, text: str, what: str) -> None:
-    """Put `text` in the place of `path`, all of it or nothing of it; raises `OutputError`."""
+    """Put `text` in the place of `path`, all of it or nothing of it; raises `OutputError`.
+
+    A link stays one: what it leads to is written.
+    """
     beside = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        there = path.resolve()
+        there.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own: two programs may write at once, and the last one wins with a whole file.
-        handle, beside = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+        handle, beside = tempfile.mkstemp(prefix=".", suffix=".part", dir=there.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(beside).replace(path)
+        with suppress(FileNotFoundError):
+            shutil.copymode(there, beside)
+        Path(beside).replace(there)
     except OSError as error:
         if beside:
             with suppress(OSError):
@@ -142,10 +156,19 @@ def near(given: Any, words: Iterable[str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as it is written in the file, nearly."""
+    """Return a value as it is written in the file, nearly; not all of a long one."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"'{value}'" if isinstance(value, str) else str(value)
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+def plain(number: float) -> float:
+    """Return a TOML number as a float; a whole one may be beyond all floats."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _pattern(name: str) -> str:

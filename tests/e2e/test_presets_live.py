@@ -101,3 +101,18 @@ def test_it_starts_with_a_preset_and_goes_on_from_the_last_state(start_live, hal
     np.testing.assert_allclose(vocals, 0.05 * dry, rtol=0, atol=1e-6)
     np.testing.assert_allclose(instrumental, 0.5 * dry, rtol=0, atol=1e-6)
     assert not any("resume" in line for line in said)
+
+
+def test_a_session_that_was_killed_is_resumed_as_it_stood(start_live, half_model, presets):
+    presets.save(Preset("mine", {"vocals_gain": -20.0, "bypass": 1.0, "gate": 0.3}))
+    options = ("--in", "demo", "--out-device", "virtual", "--model", half_model)
+    live = start_live(*options, "--preset", "mine")
+    live.playing()
+    live.wait_for(state_file().exists, "the last state should be written while it plays")
+    live.kill()
+    before = load_last_state().values
+    assert (before["vocals_gain"], before["bypass"], before["gate"]) == (-20, 1, 0.3)
+
+    live = start_live(*options, "--resume", "--no-bypass", "--seconds", "1")
+    live.final(120)
+    assert load_last_state().values == before | {"bypass": 0}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rtsep.children import command_of
 from rtsep.realtime import priority
-from rtsep.surfaces.midi_messages import Message
+from rtsep.surfaces.midi.messages import Message
 
-_PROCESS = [sys.executable, "-m", "rtsep.surfaces.midi_process"]
+_PROCESS = command_of("rtsep.surfaces.midi.process")
 
 LIST_PATIENCE_S = 5.0
 START_PATIENCE_S = 5.0
@@ -75,6 +75,7 @@ class MidiPorts:
         self._command = [*_PROCESS, json.dumps(list(wanted))]
         self._on_messages, self._on_port = on_messages, on_port
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
         self._heard_at = 0.0
         self._scanned, self._leaving = threading.Event(), threading.Event()
         self._watcher: threading.Thread | None = None
@@ -115,7 +116,8 @@ class MidiPorts:
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        threading.Thread(target=self._read, args=(self._process,), name="midi", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self._process,), name="midi", daemon=True)
+        self._reader.start()
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         priority.raise_thread_priority(_PRIORITY)
@@ -152,6 +154,10 @@ class MidiPorts:
             if process.poll() is None and time.monotonic() - self._heard_at < HANG_PATIENCE_S:
                 continue
             self._end(process, patience=0.0)
+            if (
+                self._reader
+            ):  # what it has said comes before its end: a press that is heard late is never let go
+                self._reader.join(HANG_PATIENCE_S)
             for key, port in list(self.open.items()):
                 if port.there:
                     self._note({"closed": key})

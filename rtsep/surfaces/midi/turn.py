@@ -7,12 +7,12 @@ another knob has moved it), it moves nothing until it meets or passes the contro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rtsep.controls import Controls
-from rtsep.surfaces.midi_map import KNOB, LATCHED, MOMENTARY, TOGGLE, Entry, MidiMap
-from rtsep.surfaces.midi_messages import (
+from rtsep.surfaces.midi.map import KNOB, LATCHED, MOMENTARY, TOGGLE, Entry, MidiMap
+from rtsep.surfaces.midi.messages import (
     CC14,
     MOST_7,
     MOST_14,
@@ -31,6 +31,9 @@ MEETS_7 = 1.0 / MOST_7
 MEETS_14 = 1.0 / 1023
 """How near a knob must come to have met its control: a step of 7 bits; of a finer knob, one of ten bits."""
 
+FOLLOWS = 8.0 / MOST_7
+"""How near a motor fader must still be to where it was told to stand, to be known as one."""
+
 ECHO_S = 0.05
 """What a port sends back within this, equal to what it was sent, is no press."""
 
@@ -45,6 +48,8 @@ class _Place:
     raw: int | None = None  # last value of a button
     shown: int | None = None  # the raw value that its light or fader stands at
     sent: tuple[int, float] | None = None  # what it was told last, and when
+    told: float | None = None  # the position that it was told since it was last moved
+    channel: int | None = None  # the one that it was heard on last
 
 
 class Knob:
@@ -54,7 +59,6 @@ class Knob:
         self.entry = entry
         self._controls = controls
         self._places: dict[int, _Place] = {}  # by port: two controllers may have the same knob
-        self._channel = entry.channel or 1  # to send to: the one it was heard on last
 
     @property
     def value(self) -> float:
@@ -73,17 +77,21 @@ class Knob:
         """Tell whether it may be a knob of the port."""
         return self.entry.port.lower() in port_name.lower()
 
-    def take(self, event: Event, port: int) -> bool:
-        """Act on its event; return whether the control has moved."""
-        entry, place = self.entry, self._place(port)
-        self._channel = event.channel
+    def has_ends(self, event: Event) -> bool:
+        """Tell whether `event` says where a knob stands, so that of several the last one counts."""
+        return self.entry.mode == KNOB and not self.entry.encoder and event.kind != NRPN_STEP
+
+    def take(self, events: Sequence[Event], port: int) -> bool:
+        """Act on its event, or where it `has_ends` on several; return whether the control has moved."""
+        entry, place, event = self.entry, self._place(port), events[-1]
+        place.channel = event.channel
         if entry.mode != KNOB:
             return self._press(event, place)
         if event.kind == NRPN_STEP:
             return self._step(event.value, place)
         if entry.encoder:
             return self._step(clicks(entry.encoder, event.value), place)
-        return self._turn(event, place)
+        return self._turn(events, place)
 
     def state(self, port: int) -> str:
         """Return in words where the control stands, and whether the knob has yet to meet it."""
@@ -104,7 +112,9 @@ class Knob:
         if place.shown == raw:
             return []
         place.shown, place.sent = raw, (raw, time.monotonic())
-        return encode(self.entry.kind, self._channel, self.entry.number, raw)
+        place.told = self.entry.travel.position(self.value)
+        channel = place.channel or self.entry.channel or 1
+        return encode(self.entry.kind, channel, self.entry.number, raw)
 
     def _place(self, port: int) -> _Place:
         return self._places.setdefault(port, _Place())
@@ -124,39 +134,51 @@ class Knob:
 
     # --- knobs -----------------------------------------------------------------------------------------
 
-    def _turn(self, event: Event, place: _Place) -> bool:
-        position = event.value / event.most
-        if self.entry.invert:
-            position = 1.0 - position
-        before, place.position = place.position, position
-        travel = self.entry.travel
-        if (
-            event.most == self._most
-            and event.value == self._raw()
-            and travel.low <= self.value <= travel.high
-        ):
+    def _turn(self, events: Sequence[Event], place: _Place) -> bool:
+        """Go where a knob with two ends has gone; places on the way count for its take-over only."""
+        travel, value = self.entry.travel, self.value
+        position = 0.0
+        for event in events:
+            position = event.value / event.most
+            if self.entry.invert:
+                position = 1.0 - position
+            before, place.position = self._stood(place, position), position
+            if value != place.written and self._meets(value, before, position, event.most):
+                place.written = value
+        event = events[-1]
+        if event.most == self._most and event.value == self._raw() and travel.low <= value <= travel.high:
             # It is there. Setting what it can say of the value would round what a key or a preset has set.
-            place.shown, place.written = event.value, self.value
+            place.shown, place.written = event.value, value
             return False
-        if self.entry.takeover and not self._meets(place.written, before, position, event.most):
+        if self.entry.takeover and value != place.written:
             return False
-        moved = self._set(self._value_at(position, event.most))
+        moved = self._set(self._value_at(position, 0.5 / event.most))
         place.shown, place.written = self._raw(), self.value
         return moved
 
-    def _meets(self, written: float | None, before: float | None, position: float, most: int) -> bool:
-        """Tell whether the knob has its control: it moved it last, or is at its value, or just passed it."""
-        if self.value == written:
-            return True
-        there = self.entry.travel.position(self.value)
+    @staticmethod
+    def _stood(place: _Place, position: float) -> float | None:
+        """Return where the knob stood before it came to `position`: a motor fader, where it was told to."""
+        told, place.told = place.told, None
+        if told is None or place.position is None:
+            return place.position
+        off = abs(position - told)
+        return told if off <= FOLLOWS and off < abs(position - place.position) else place.position
+
+    def _meets(self, value: float, before: float | None, position: float, most: int) -> bool:
+        """Tell whether the knob is at its control's value, or has just passed it."""
+        there = self.entry.travel.position(value)
         if abs(position - there) <= (MEETS_7 if most == MOST_7 else MEETS_14):
             return True
         return before is not None and (before - there) * (position - there) <= 0
 
-    def _value_at(self, position: float, most: int) -> float:
-        """Return the value at `position`; where none of the knob's steps lies nearer, the default exactly."""
+    def _value_at(self, position: float, near: float) -> float:
+        """Return the value at `position`, or the default exactly where that lies as `near`.
+
+        Else no step of a knob would meet a gain of 0 dB.
+        """
         travel, default = self.entry.travel, self.entry.control.default
-        if travel.low <= default <= travel.high and abs(travel.position(default) - position) <= 0.5 / most:
+        if travel.low <= default <= travel.high and abs(travel.position(default) - position) <= near:
             return default
         return travel.value(position)
 
@@ -168,7 +190,7 @@ class Knob:
         known = place.position is not None and self.value == place.written
         position = place.position if known and place.position is not None else travel.position(self.value)
         place.position = min(max(position + count * self.entry.step, 0.0), 1.0)
-        moved = self._set(travel.value(place.position))
+        moved = self._set(self._value_at(place.position, 0.49 * self.entry.step))
         place.written = self.value
         return moved
 
@@ -248,20 +270,23 @@ class Hands:
         return [knob for knob in found if knob.hears(event, port_name)]
 
     def take(self, events: Iterable[Event], port: int, port_name: str) -> None:
-        """Act on events in their order; of a knob that is turned, only its last place counts."""
-        turned: dict[Knob, Event] = {}
+        """Act on events in their order; a knob that goes through many places is set to its last one only."""
+        turned: dict[Knob, list[Event]] = {}  # the one that was turned last comes last
         for event in events:
             self.events += 1
             if event.kind == PROGRAM:
+                self._move(turned, port)
                 if self._on_program and self._channel in (None, event.channel):
                     self._on_program(event.number, event.channel)
                 continue
             for knob in self.of(event, port_name):
-                if knob.entry.mode == KNOB and not knob.entry.encoder and event.kind != NRPN_STEP:
-                    turned[knob] = event
+                if knob.has_ends(event):
+                    way = turned.pop(knob, [])
+                    way.append(event)
+                    turned[knob] = way
                     continue
                 self._move(turned, port)
-                self.moves += knob.take(event, port)
+                self.moves += knob.take([event], port)
         self._move(turned, port)
 
     def let_go(self, port: int) -> None:
@@ -269,7 +294,7 @@ class Hands:
         for knob in self.knobs:
             self.moves += knob.let_go(port)
 
-    def _move(self, turned: dict[Knob, Event], port: int) -> None:
-        for knob, event in turned.items():
-            self.moves += knob.take(event, port)
+    def _move(self, turned: dict[Knob, list[Event]], port: int) -> None:
+        for knob, way in turned.items():
+            self.moves += knob.take(way, port)
         turned.clear()

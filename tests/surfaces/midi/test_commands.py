@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rtsep.errors import DeviceError, UsageError
-from rtsep.surfaces.midi_map import DEFAULT_ENTRIES, parse_map
+from rtsep.surfaces.midi.map import DEFAULT_ENTRIES, parse_map
 from tests.cli.program import assert_refused, rtsep
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+README = (Path(__file__).resolve().parents[3] / "README.md").read_text()
 
 
 def default_table() -> str:

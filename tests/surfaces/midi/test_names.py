@@ -1,6 +1,6 @@
 import pytest
 
-from rtsep.surfaces.midi_names import foreign, lasting, matching, split_system, twin
+from rtsep.surfaces.midi.names import WINDOWS, foreign, lasting, matching, split_system, twin
 
 HERE = [
     "nanoKONTROL2:nanoKONTROL2 MIDI 1 24:0",
@@ -32,6 +32,33 @@ def test_a_number_that_alsa_gives_anew_is_no_part_of_the_name():
     assert lasting("nanoPAD2:nanoPAD2 MIDI 1 28:0") == lasting("nanoPAD2:nanoPAD2 MIDI 1 32:0")
 
 
+def test_a_number_that_windows_gives_anew_is_no_part_of_the_name_and_others_are():
+    assert lasting("nanoKONTROL2 0", WINDOWS) == lasting("nanoKONTROL2 3", WINDOWS)
+    assert lasting("nanoPAD2 MIDI 1") != lasting("nanoPAD2 MIDI 2")
+    assert matching("nanokontrol2", ["nanoKONTROL2 Studio 0", "nanoKONTROL2 1"], WINDOWS) == [
+        "nanoKONTROL2 1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [
+        ("nanoKONTROL2 0", "nanoKONTROL2 1"),
+        ("MIDIIN2 (Launchpad Pro) 3", "MIDIOUT2 (Launchpad Pro) 4"),
+        ("Launchpad Pro 2", "Launchpad Pro 3"),
+        ("padre 4", None),
+    ],
+)
+def test_the_output_of_the_same_controller_on_windows(given, output):
+    outputs = [
+        "Microsoft GS Wavetable Synth 0",
+        "nanoKONTROL2 1",
+        "MIDIOUT2 (Launchpad Pro) 4",
+        "Launchpad Pro 3",
+    ]
+    assert twin(given, outputs, WINDOWS) == output
+
+
 @pytest.mark.parametrize(
     ("given", "output"),
     [
@@ -40,6 +67,7 @@ def test_a_number_that_alsa_gives_anew_is_no_part_of_the_name():
         ("system:midi_capture_3", "system:midi_playback_3"),
         ("a2j:nanoPAD2 [28] (capture): MIDI 1", "a2j:nanoPAD2 [28] (playback): MIDI 1"),
         ("Midi-Bridge:BCF2000:(capture_0) BCF2000 MIDI 1", "Midi-Bridge:BCF2000:(playback_0) BCF2000 MIDI 1"),
+        ("midisport:in2", "midisport:out2"),
         ("padre:out", None),
         ("system:midi_capture_4", None),
     ],
@@ -48,6 +76,8 @@ def test_the_output_of_the_same_controller(given, output):
     outputs = [
         "nanoPAD2:nanoPAD2 MIDI 1 28:0",
         "pad:in",
+        "midisport:out1",
+        "midisport:out2",
         "system:midi_playback_3",
         "a2j:nanoPAD2 [28] (playback): MIDI 1",
         "Midi-Bridge:BCF2000:(playback_0) BCF2000 MIDI 1",
@@ -56,7 +86,7 @@ def test_the_output_of_the_same_controller(given, output):
 
 
 def test_our_own_ports_are_nobody():
-    assert foreign(["rtsep-midi:rtsep", "rtsep-feedback-01:rtsep", "pad:out"]) == ["pad:out"]
+    assert foreign(["rtsep-midi:rtsep", "rtsep-feedback-01:rtsep", "rtsep", "pad:out"]) == ["pad:out"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtsep.surfaces.midi_messages import (
+from rtsep.surfaces.midi.messages import (
     CC,
     CC14,
     NOTE,

@@ -14,8 +14,8 @@ from tomlkit.items import Table
 
 from rtsep.controls import Control
 from rtsep.errors import UsageError
-from rtsep.surfaces.midi_map import LATCHED, SOURCES, TOGGLE, parse_map
-from rtsep.surfaces.midi_messages import CC, CC14, LSB_OFFSET, MOST_14, NOTE, NRPN, NRPN_STEP, Event
+from rtsep.surfaces.midi.map import LATCHED, SOURCES, TOGGLE, parse_map
+from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MOST_14, NOTE, NRPN, NRPN_STEP, Event
 from rtsep.surfaces.toml import read_text, write_whole
 
 BURST_S = 1.5
@@ -80,7 +80,8 @@ def _is_pair(pair: Event, plain: Sequence[Event]) -> bool:
 
 def _manner(values: list[int], switch: bool) -> dict[str, Any]:
     """Return mode or encoder of a plain controller that sent `values`."""
-    if set(values) <= {0, 127} and len(values) <= 4:  # a button
+    heard = set(values)
+    if heard <= {0, 127} and (len(heard) == 2 or len(values) < 3):  # a button, pressed as often as one likes
         # Only one end and no release: it holds its state itself.
         return {"mode": TOGGLE if len(values) > 1 else LATCHED}
     encoder = _encoder(values)

@@ -25,8 +25,8 @@ import platformdirs
 
 from rtsep.controls import BY_NAME, CURVES, Control, Travel
 from rtsep.errors import UsageError, suggest
-from rtsep.surfaces.midi_messages import CC, CC14, LSB_OFFSET, MOST_7, MOST_14, NOTE, NRPN, note_name
-from rtsep.surfaces.toml import Place, TomlFile, known, near, read_text, shown
+from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MOST_7, MOST_14, NOTE, NRPN, note_name
+from rtsep.surfaces.toml import Place, TomlFile, known, near, plain, read_text, shown
 
 KNOB, TOGGLE, MOMENTARY, LATCHED = "knob", "toggle", "momentary", "latched"
 MODES = (TOGGLE, MOMENTARY, LATCHED)
@@ -175,7 +175,7 @@ class _MapReader:
         for key, value in tables.items():
             if key not in BY_NAME:
                 continue
-            written = value if isinstance(value, list) else [value]
+            written = value if isinstance(value, list) and value else [value]
             for number, table in enumerate(written):
                 if not isinstance(table, dict):
                     raise self._error(f"{key} needs a table: [{key}], then for example 'cc = 21'", key)
@@ -276,7 +276,7 @@ class _MapReader:
                 return control.parse(given)
             if isinstance(given, bool) or not isinstance(given, int | float):
                 raise UsageError(f"{shown(given)} is no number; {control.name}: {control.accepted}")
-            return control.check(float(given))
+            return control.check(plain(given))
         except UsageError as error:
             raise self._error(f"range: {error}", "range", place) from None
 

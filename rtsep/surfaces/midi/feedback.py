@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rtsep.surfaces.midi_turn import Knob
+from rtsep.surfaces.midi.turn import Knob
 
 EVERY_S = 1.0 / 30
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import textwrap
 import threading
@@ -11,10 +13,10 @@ from typing import Any
 import pytest
 
 from rtsep.controls import Controls
-from rtsep.surfaces import midi_ports
-from rtsep.surfaces.midi import MidiOptions, MidiSurface
-from rtsep.surfaces.midi_map import DEFAULT_ENTRIES, MidiMap
-from rtsep.surfaces.midi_ports import MidiPorts, input_ports
+from rtsep.surfaces.midi import ports as ports_module
+from rtsep.surfaces.midi.map import DEFAULT_ENTRIES, MidiMap
+from rtsep.surfaces.midi.ports import MidiPorts, input_ports
+from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
 
 PATIENCE_S = 20.0
 OPENED = '{"opened": 0, "name": "pad:out", "system": "Jack", "others": []}'
@@ -37,13 +39,13 @@ def until(there: Any, what: str) -> None:
 def start(tmp_path, monkeypatch):
     """Starts ports on a process that does what it is told instead of MIDI."""
     running = []
-    monkeypatch.setattr(midi_ports, "HANG_PATIENCE_S", 1.0)
-    monkeypatch.setattr(midi_ports, "RETRY_S", 0.01)
+    monkeypatch.setattr(ports_module, "HANG_PATIENCE_S", 1.0)
+    monkeypatch.setattr(ports_module, "RETRY_S", 0.01)
 
     def begin(body: str):
         script = tmp_path / "process.py"
         script.write_text(PREAMBLE + textwrap.dedent(body))
-        monkeypatch.setattr(midi_ports, "_PROCESS", [sys.executable, str(script)])
+        monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, str(script)])
         messages, lines = [], []
         ports = MidiPorts(["pad"], lambda key, batch: messages.append((key, batch)), lines.append)
         running.append(ports)
@@ -94,6 +96,36 @@ def test_one_that_hangs_or_dies_is_replaced_and_its_port_is_known_to_be_gone(sta
     assert len([line for line in lines if "opened" in line]) >= 2
 
 
+def test_what_a_process_has_said_is_heard_before_its_end(tmp_path, monkeypatch):
+    """A press that came after its port had left would never be let go."""
+    heard: list[Any] = []
+
+    def slowly(_: int, messages: Any) -> None:
+        time.sleep(0.5)  # longer than a death takes to be seen
+        heard.append(messages)
+
+    script = tmp_path / "process.py"
+    press = '{"from": 0, "messages": [[144, 40, 100]]}'
+    script.write_text(f"{PREAMBLE}tell('{OPENED}')\ntell('{press}')\ntell('{press}')\n")
+    monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, str(script)])
+    monkeypatch.setattr(ports_module, "RETRY_S", PATIENCE_S)
+    ports = MidiPorts(["pad"], slowly, lambda line: heard.append(line) if "closed" in line else None)
+    ports.start()
+    try:
+        until(lambda: {"closed": 0} in heard, "its end")
+    finally:
+        ports.close()
+    assert heard == [[[144, 40, 100]], [[144, 40, 100]], {"closed": 0}]
+
+
+def test_nothing_in_the_folder_one_plays_from_stands_in_for_the_ports(tmp_path):
+    for name in ("json", "queue", "random", "jack", "rtmidi", "rtsep"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not me')")
+    listed = subprocess.run([*ports_module._PROCESS, "--list"], cwd=tmp_path, capture_output=True)
+    assert listed.returncode == 0
+    assert all(isinstance(names, list) for names in json.loads(listed.stdout).values())
+
+
 def test_closing_ends_a_process_that_hangs(start):
     ports, _, _ = start("tell('{\"scanned\": true}')\ntime.sleep(60)")
     process = ports._process
@@ -123,9 +155,46 @@ def test_a_surface_without_a_controller_waits_for_it_with_one_line(monkeypatch):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("midi-")]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "failed", "lines"),
+    [
+        (
+            "virtual",
+            {"failed": 0, "name": "virtual", "why": "Virtual ports are not supported."},
+            [
+                "MIDI: virtual cannot be opened (Virtual ports are not supported); name a loopback port "
+                "(on Windows: loopMIDI's) instead"
+            ],
+        ),
+        (
+            "pad",
+            {"failed": 0, "name": "pad 1", "why": "error creating port."},
+            [
+                "MIDI: pad 1 cannot be opened (error creating port); if another program has it, end that; "
+                "trying again"
+            ],
+        ),
+        ("pad", {"alive": 1}, ["no MIDI controller is called 'pad' (here: pad:out); waiting for it"]),
+        ("", {"alive": 1}, []),
+        ("", {"ports": {"Jack": []}}, ["no MIDI controller is here; waiting for one"]),
+    ],
+)
+def test_what_is_not_there_or_refused_is_said_in_one_line(tmp_path, monkeypatch, wanted, failed, lines):
+    script = tmp_path / "process.py"
+    script.write_text(
+        f"{PREAMBLE}tell({json.dumps(failed)!r})\ntell('{{\"scanned\": true}}')\ntime.sleep(60)"
+    )
+    monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, str(script)])
+    said: list[str] = []
+    surface = MidiSurface(Controls(), MidiOptions((wanted,), MidiMap(DEFAULT_ENTRIES)), said.append)
+    surface.start()
+    surface.close()
+    assert said == lines
+
+
 def test_listing_hangs_on_nothing(monkeypatch):
-    monkeypatch.setattr(midi_ports, "LIST_PATIENCE_S", 0.5)
-    monkeypatch.setattr(midi_ports, "_PROCESS", [sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(ports_module, "LIST_PATIENCE_S", 0.5)
+    monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, "-c", "import time; time.sleep(60)"])
     assert input_ports() == []
-    monkeypatch.setattr(midi_ports, "_PROCESS", [sys.executable, "-c", "print('nonsense')"])
+    monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, "-c", "print('nonsense')"])
     assert input_ports() == []

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtsep.controls import BY_NAME, MINUS_INFINITY_DB, Controls, Travel
-from rtsep.surfaces.midi_feedback import Feedback
-from rtsep.surfaces.midi_map import (
+from rtsep.surfaces.midi.feedback import Feedback
+from rtsep.surfaces.midi.map import (
     DEFAULT_ENTRIES,
     ENCODERS,
     KNOB,
@@ -19,8 +19,8 @@ from rtsep.surfaces.midi_map import (
     Entry,
     MidiMap,
 )
-from rtsep.surfaces.midi_messages import CC, CC14, NOTE, NRPN, Decoder, encode
-from rtsep.surfaces.midi_turn import Hands, clicks
+from rtsep.surfaces.midi.messages import CC, CC14, NOTE, NRPN, Decoder, encode
+from rtsep.surfaces.midi.turn import Hands, clicks
 
 PORT, OTHER = 0, 1
 
@@ -166,6 +166,37 @@ def test_a_burst_leaves_its_last_value_and_few_moves():
     assert rig.hands.moves == 1
 
 
+@pytest.mark.parametrize("stands", [0.3, 0.9])
+@given(st.lists(st.integers(0, 127), min_size=1, max_size=40), st.lists(st.integers(1, 9), min_size=1))
+def test_what_comes_at_once_does_what_it_would_have_done_one_by_one(stands, values, batches):
+    """A take-over in the middle of a burst is one, too."""
+    one_by_one = Rig(entry("threshold"))
+    at_once = Rig(entry("threshold"))
+    for rig in (one_by_one, at_once):
+        rig.controls.threshold = stands
+    one_by_one.turn(*values)
+    rest = [[0xB0, 1, value] for value in values]
+    for size in [*batches, len(rest)]:
+        at_once.play(*rest[:size])
+        rest = rest[size:]
+    assert at_once.controls.threshold == one_by_one.controls.threshold
+
+
+def test_of_two_knobs_for_one_control_the_last_that_was_turned_counts():
+    rig = Rig(entry("threshold", takeover=False), entry("threshold", number=2, takeover=False))
+    rig.play([0xB0, 1, 10], [0xB0, 2, 20], [0xB0, 1, 30])
+    assert rig.controls.threshold == pytest.approx(30 / 127)
+
+
+def test_a_knob_that_is_turned_before_a_program_change_is_turned_before_it():
+    rig = Rig(entry("threshold", takeover=False))
+    rig.hands._on_program = lambda *_: rig.controls.set("threshold", 0.9, "preset")
+    rig.play([0xB0, 1, 10], [0xC0, 5])
+    assert rig.controls.threshold == 0.9
+    rig.play([0xC0, 5], [0xB0, 1, 11])
+    assert rig.controls.threshold == pytest.approx(11 / 127)
+
+
 def test_fourteen_bits_and_nrpns_reach_every_step():
     for kind in (CC14, NRPN):
         rig = Rig(entry("threshold", kind, takeover=False))
@@ -208,6 +239,15 @@ def test_an_endless_knob_goes_on_from_wherever_the_control_is():
     assert rig.controls.vocals_gain == pytest.approx(1)
     rig.controls.vocals_gain = -20
     assert rig.turn(127).controls.vocals_gain == pytest.approx(-21)
+
+
+def test_an_endless_knob_finds_unity_exactly():
+    rig = Rig(entry("vocals_gain", encoder="twos-complement", step=0.01))
+    gains = [rig.turn(127).controls.vocals_gain for _ in range(200)]
+    assert gains[-1] == MINUS_INFINITY_DB
+    gains = [rig.turn(1).controls.vocals_gain for _ in range(200)]
+    assert gains.count(0.0) == 1
+    assert gains[-1] == 12
 
 
 def test_an_endless_knob_counts_in_a_burst_as_well():
@@ -348,6 +388,53 @@ def test_inverted_and_endless_knobs_are_shown_where_they_stand():
     rig.controls.threshold = 0.25
     rig.turn(65, number=2)
     assert rig.tell() == [[0xB0, 1, math.floor(0.75 * 127 + 0.5)], [0xB0, 2, 64]]
+
+
+def test_a_motor_fader_that_was_told_where_to_stand_is_heeded_from_there():
+    rig = Rig(entry("threshold")).turn(0, 20)
+    rig.tell()
+    rig.controls.threshold = 0.8  # a preset; the motor drives there
+    rig.tell()
+    rig.turn(97, 92)  # a quick hand takes it on, from 102 on
+    assert rig.controls.threshold == pytest.approx(92 / 127)
+
+
+def test_a_fader_without_a_motor_stands_where_it_was_and_is_met():
+    rig = Rig(entry("threshold")).turn(0, 20)
+    rig.tell()
+    rig.controls.threshold = 0.8
+    rig.tell()
+    rig.turn(22, 40, 97)
+    assert rig.controls.threshold == 0.8
+    rig.turn(104)
+    assert rig.controls.threshold == pytest.approx(104 / 127)
+
+
+@given(st.lists(st.one_of(st.integers(0, 127), st.floats(0, 1)), max_size=60))
+def test_with_feedback_a_control_jumps_no_further_than_the_knob_went(moves):
+    rig = Rig(entry("threshold"))
+    stands = None
+    for move in moves:
+        before = rig.controls.threshold
+        if isinstance(move, float):
+            rig.controls.threshold = move
+            rig.tell()
+            continue
+        rig.turn(move)
+        went = 0 if stands is None else abs(move - stands) / 127
+        assert abs(rig.controls.threshold - before) <= max(went, 1 / 127) + 1 / 127 + 1e-9
+        stands = move
+
+
+def test_each_controller_is_told_on_its_own_channel():
+    rig = Rig(entry("bypass", NOTE))
+    rig.play([0x94, 1, 100])
+    rig.play([0x97, 1, 100], port=OTHER, name="other")
+    rig.tell()
+    assert rig.told == [[0x94, 1, 0]]
+    rig.told.clear()
+    rig.feedback.update({OTHER: "other"})
+    assert rig.told == [[0x97, 1, 0]]
 
 
 def test_feedback_goes_to_the_channel_that_was_heard():

@@ -4,9 +4,9 @@ import pytest
 
 from rtsep.controls import BY_NAME
 from rtsep.errors import RtsepError, UsageError
-from rtsep.surfaces.midi_learn import recognise, write_entry
-from rtsep.surfaces.midi_map import load_map, parse_map
-from rtsep.surfaces.midi_messages import CC14, NRPN, Decoder, encode
+from rtsep.surfaces.midi.learn import recognise, write_entry
+from rtsep.surfaces.midi.map import load_map, parse_map
+from rtsep.surfaces.midi.messages import CC14, NRPN, Decoder, encode
 
 KNOB, SWITCH = BY_NAME["threshold"], BY_NAME["bypass"]
 
@@ -32,6 +32,8 @@ def turned(*values, number=21, channel=1):
         (turned(65, 65, 66, 65, 63, 63, 63), {"cc": 21, "channel": 1, "encoder": "offset"}),
         (turned(1, 1, 1, 65, 65, 65, 66), {"cc": 21, "channel": 1, "encoder": "sign-magnitude"}),
         (turned(127, 0), {"cc": 21, "channel": 1, "mode": "toggle"}),
+        (turned(127, 0, 127, 0, 127, 0), {"cc": 21, "channel": 1, "mode": "toggle"}),
+        (turned(127, 127, 127, 127), {"cc": 21, "channel": 1, "encoder": "twos-complement"}),
         (turned(127), {"cc": 21, "channel": 1, "mode": "latched"}),
         ([[0x99, 36, 80], [0x89, 36, 0]], {"note": 36, "channel": 10, "mode": "toggle"}),
         ([m for v in range(0, 16383, 500) for m in encode(CC14, 2, 7, v)], {"cc14": 7, "channel": 2}),
@@ -153,6 +155,18 @@ def test_a_button_on_a_knob_with_a_curve_drops_the_curve(tmp_path):
     write_entry(path, KNOB, {"note": 36, "channel": 1, "mode": "toggle"})
     (entry, *_) = load_map(path).entries
     assert (entry.mode, entry.travel.low, entry.travel.high) == ("toggle", 0.1, 0.8)
+
+
+def test_a_link_stays_one_and_who_may_read_the_file_still_may(tmp_path):
+    path, kept = tmp_path / "midi.toml", tmp_path / "dotfiles" / "rtsep.toml"
+    kept.parent.mkdir()
+    kept.write_text(MINE)
+    kept.chmod(0o644)
+    path.symlink_to(kept)
+    write_entry(path, KNOB, {"cc": 50, "channel": 1})
+    assert path.is_symlink()
+    assert "cc = 50" in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o644
 
 
 def test_where_no_file_can_be(tmp_path):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from rtsep.controls import MINUS_INFINITY_DB, TABLE
 from rtsep.errors import UsageError
-from rtsep.surfaces import midi_map
-from rtsep.surfaces.midi_map import (
+from rtsep.surfaces.midi import map as map_module
+from rtsep.surfaces.midi.map import (
     DEFAULT_ENTRIES,
     KNOB,
     LATCHED,
@@ -18,7 +18,7 @@ from rtsep.surfaces.midi_map import (
     load_map,
     parse_map,
 )
-from rtsep.surfaces.midi_messages import CC, CC14, NOTE, NRPN
+from rtsep.surfaces.midi.messages import CC, CC14, NOTE, NRPN
 
 FILE = Path("midi.toml")
 
@@ -160,6 +160,15 @@ def test_what_is_said_of_all_holds_for_the_defaults_too():
         ("[gate]\ncc = 1\n\n[threshold]\n\n", 4, "threshold names no knob"),
         ("gate = { cc = 1 }\nthreshold = { cc = 300 }", 2, "cc 300"),
         ("gate.cc = 1\nthreshold.cc = 300", 2, "cc 300"),
+        ("# a\u2028b\u0085c\n[threshold]\ncc = 300", 3, "cc 300"),
+        ("[threshold]\ncc = 1" + "0" * 400, 2, "cc 1000"),
+        ("[threshold]\ncc = 1\nrange = [0, 1" + "0" * 400 + "]", 3, "range: threshold inf: out of range"),
+        ('[vocals_gain]\ncc = 1\nrange = ["a\\nb", 0]', 3, "range: vocals_gain 'a\\nb'"),
+        ("cc = 1" + "0" * 5000, 1, "a number of thousands of digits"),
+        ("a = " + "[" * 5000, 1, "a number of thousands of digits, or as many brackets"),
+        ("\nthreshold = []", 2, "threshold needs a table: [threshold]"),
+        ("# map\n[threshold]\ncc =\n\n", 3, "this is no TOML"),
+        ("# map\n[threshold]\ncc = [1,\n", 3, "this is no TOML: invalid value"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line_and_the_remedy(text, line, words):
@@ -177,12 +186,17 @@ def test_any_text_is_a_map_or_one_clear_line(text):
 
 
 def test_the_users_file_is_found_and_its_absence_is_the_default_map(tmp_path, monkeypatch):
-    monkeypatch.setattr(midi_map, "user_file", lambda: tmp_path / "midi.toml")
+    monkeypatch.setattr(map_module, "user_file", lambda: tmp_path / "midi.toml")
     assert load_map().entries == DEFAULT_ENTRIES
     assert load_map().path is None
     (tmp_path / "midi.toml").write_text("[gate]\ncc = 5")
     assert load_map().path == tmp_path / "midi.toml"
     assert load_map().entries[0].control.name == "gate"
+
+
+def test_a_mark_at_the_start_of_the_file_is_no_part_of_it(tmp_path):
+    (tmp_path / "midi.toml").write_bytes(b"\xef\xbb\xbf[gate]\r\ncc = 5\r\n")
+    assert load_map(tmp_path / "midi.toml").entries[0].number == 5
 
 
 def test_a_map_that_is_asked_for_must_be_there(tmp_path):

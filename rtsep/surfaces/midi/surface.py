@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtsep.controls import Controls
-from rtsep.surfaces.midi_feedback import EVERY_S, Feedback
-from rtsep.surfaces.midi_map import MidiMap
-from rtsep.surfaces.midi_messages import Decoder, Event, Message
-from rtsep.surfaces.midi_names import ALL, VIRTUAL, split_system
-from rtsep.surfaces.midi_ports import MidiPorts
-from rtsep.surfaces.midi_turn import Hands
+from rtsep.surfaces.midi.feedback import EVERY_S, Feedback
+from rtsep.surfaces.midi.map import MidiMap
+from rtsep.surfaces.midi.messages import Decoder, Event, Message
+from rtsep.surfaces.midi.names import ALL, VIRTUAL, split_system
+from rtsep.surfaces.midi.ports import MidiPorts
+from rtsep.surfaces.midi.turn import Hands
 
 SETTLE_S = 0.01
 """How long a coarse value waits for its fine half: the two travel together."""
@@ -50,6 +50,7 @@ class MidiSurface:
         self._feedback = Feedback(self.hands.knobs, self._ports.send) if options.map.feedback else None
         self._decoders: dict[int, Decoder] = {}  # by port
         self._heard_at: dict[int, float] = {}
+        self._refused: set[int] = set()  # ports that are there and cannot be opened
         self._complaints: set[str] = set()  # each is said once
         self._turning = threading.Lock()  # knobs have their state: one thread at a time
         self._leaving = threading.Event()
@@ -64,11 +65,13 @@ class MidiSurface:
             self._say("MIDI does not answer yet; waiting for it")
         for key, text in enumerate(self._options.ports):
             name = split_system(text)[1]
-            if key in self._ports.open or name == ALL:
+            if key in self._ports.open or key in self._refused:
                 continue
             if name.lower() == VIRTUAL:
                 self._say("no MIDI system answers that could hold a port of ours; waiting for one")
-            elif answered:
+            elif name == ALL and not self._ports.here:
+                self._say("no MIDI controller is here; waiting for one")
+            elif answered and name != ALL:
                 here = ", ".join(self._ports.here) or "none"
                 self._say(f"no MIDI controller is called '{name}' (here: {here}); waiting for it")
 
@@ -120,7 +123,13 @@ class MidiSurface:
                 self._decoders.pop(key, None)
                 self.hands.let_go(key)
         elif "failed" in line:
-            self._say(f"MIDI: {line['name']} cannot be opened: {line['why']}")
+            self._refused.add(line["failed"])
+            remedy = (
+                "name a loopback port (on Windows: loopMIDI's) instead"
+                if line["name"] == VIRTUAL
+                else "if another program has it, end that; trying again"
+            )
+            self._say(f"MIDI: {line['name']} cannot be opened ({line['why'].rstrip('.')}); {remedy}")
         elif "broken" in line and line["broken"] not in self._complaints:
             self._complaints.add(line["broken"])
             self._say(f"MIDI: its process has ended ({line['broken']}) and is started again")

@@ -1,0 +1,206 @@
+"""The ports that are wanted: opened when they come, closed when they leave, emptied of what they bring."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtsep.surfaces.midi.names import (
+    ALL,
+    OWN_PORT,
+    VIRTUAL,
+    foreign,
+    lasting,
+    matching,
+    split_system,
+    twin,
+)
+from rtsep.surfaces.midi.systems import FAILURES, Output, System
+
+MOST_AT_ONCE = 4096
+
+OUTPUT_AFTER_S = (0.2, 2.0)
+"""When, after an input has opened, its output is looked for: it may appear a little later."""
+
+REFUSED_S = 1.0
+"""How long a port that could not be opened is left alone."""
+
+
+@dataclass(eq=False)
+class Link:
+    """One wanted port."""
+
+    key: int
+    text: str  # as asked for, without the system
+    system_name: str | None  # the only one that is meant
+    passing: bool = False  # here because every port is wanted: the very one that is called so
+    system: System | None = None  # where it is open
+    input: Any = None
+    output: Output | None = None
+    name: str = ""  # of the port; of the last one while it is away
+    tries: list[float] = field(default_factory=list)  # when to look for its output
+    failed: str = ""  # why it could not be opened
+    rests_until: float = 0.0
+
+    @property
+    def virtual(self) -> bool:
+        """Whether it is a port of our own."""
+        return self.text.lower() == VIRTUAL and not self.passing
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is there."""
+        return self.input is not None
+
+    def fits(self, system: System, names: list[str]) -> list[str]:
+        """Return those of the `names` on `system` that are meant, the one it was before first."""
+        if self.passing:
+            return [name for name in names if name == self.text]
+        found = matching(self.text, names, system.name)
+        before = lasting(self.name, system.name)
+        return sorted(found, key=lambda name: lasting(name, system.name) != before)
+
+
+class Links:
+    """All wanted ports. `tell` gets what happens to them, as `rtsep.surfaces.midi.process` says it."""
+
+    def __init__(
+        self, wanted: list[str], systems: list[System], tell: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._tell = tell
+        self._systems = systems
+        self._links = [
+            Link(key, text, system)
+            for key, (system, text) in enumerate(map(split_system, wanted))
+            if text != ALL
+        ]
+        self._all = len(self._links) < len(wanted)
+        self._next_key = len(wanted)
+        self._told: dict[str, list[str]] | None = None
+        self._scanned = False
+
+    def scan(self) -> None:
+        """See who came and who left."""
+        there: dict[str, list[str]] = {}
+        for system in self._systems:
+            # Where the native system has all that is wanted, JACK need not carry one client more.
+            if system.is_jack and not system.answers and any(there.values()) and not self._wants_more:
+                continue
+            names = there[system.name] = system.names()
+            self._close_those_gone(system, names)
+            if self._all:
+                self._want_all(system, names)
+            for link in [link for link in self._links if not link.is_open]:
+                self._find(link, system, names)
+        if there != self._told:
+            self._told = there
+            self._tell({"ports": there})
+        for link in self._links:
+            if link.tries and time.monotonic() >= link.tries[0]:
+                link.tries.pop(0)
+                self._find_output(link)
+        if not self._scanned:
+            self._scanned = True
+            self._tell({"scanned": True})
+
+    @property
+    def _wants_more(self) -> bool:
+        return self._all or any(not link.is_open for link in self._links)
+
+    def _close_those_gone(self, system: System, names: list[str]) -> None:
+        for link in [link for link in self._links if link.system is system and not link.virtual]:
+            if link.is_open and link.name not in names:
+                self._close(link)
+        self._links = [
+            link
+            for link in self._links
+            if not link.passing or link.system_name != system.name or link.text in names
+        ]
+
+    def _want_all(self, system: System, names: list[str]) -> None:
+        """Have a link for every port there is."""
+        linked = [link.name for link in self._links if link.is_open and link.system is system]
+        linked += [link.text for link in self._links if link.passing and link.system_name == system.name]
+        for name in names:
+            if name not in linked:
+                self._links.append(Link(self._next_key, name, system.name, passing=True))
+                self._next_key += 1
+
+    def _find(self, link: Link, system: System, names: list[str]) -> None:
+        """Open `link` if it is on `system`."""
+        if link.system_name not in (None, system.name) or time.monotonic() < link.rests_until:
+            return
+        if link.virtual:
+            if system.answers:
+                self._open(link, system, None, [])
+            return
+        taken = [other.name for other in self._links if other.is_open and other.system is system]
+        fits = link.fits(system, [name for name in names if name not in taken])
+        if fits:
+            again = lasting(fits[0], system.name) == lasting(link.name, system.name)
+            self._open(link, system, fits[0], [] if again else fits[1:])
+
+    def _open(self, link: Link, system: System, name: str | None, others: list[str]) -> None:
+        try:
+            link.input = system.open(name)
+        except FAILURES as error:
+            link.rests_until = time.monotonic() + REFUSED_S
+            if str(error) != link.failed:
+                link.failed = str(error)
+                self._tell({"failed": link.key, "name": name or VIRTUAL, "why": link.failed})
+            return
+        link.system, link.name, link.failed = system, name or OWN_PORT, ""
+        now = time.monotonic()
+        link.tries = [now] if link.virtual else [now + after for after in OUTPUT_AFTER_S]
+        self._tell({"opened": link.key, "name": link.name, "system": system.name, "others": others})
+
+    def _find_output(self, link: Link) -> None:
+        assert link.system
+        system = link.system
+        taken = {other.output.name for other in self._links if other.output and other.system is system}
+        try:
+            output = Output(system)
+        except FAILURES:
+            return
+        try:
+            name = None
+            if not link.virtual:
+                names = [name for name in foreign(output.names()) if name not in taken]
+                name = twin(link.name, names, system.name)
+                if name is None:
+                    output.close()
+                    return
+            output.open(name)
+        except FAILURES:
+            output.close()
+            return
+        link.output, link.tries = output, []
+        self._tell({"output": link.key})
+
+    def _close(self, link: Link) -> None:
+        assert link.system
+        if link.output is not None:
+            link.output.close()
+        link.system.close(link.input)
+        link.input = link.output = None
+        link.tries = []
+        self._tell({"closed": link.key})
+
+    def drain(self) -> None:
+        """Tell what came since the last time."""
+        for link in self._links:
+            if link.input is None:
+                continue
+            batch: list[list[int]] = []
+            while len(batch) < MOST_AT_ONCE and (got := link.input.get_message()) is not None:
+                batch.append(got[0])
+            if batch:
+                self._tell({"from": link.key, "messages": batch})
+
+    def send(self, key: int, messages: list[list[int]]) -> None:
+        """Send to the controller of a link, if it can be sent to."""
+        for link in self._links:
+            if link.key == key and link.output is not None:
+                link.output.send(messages)
