@@ -6,12 +6,12 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from rtsep.children import command_of
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.realtime import slots
 from rtsep.realtime.atomics import acquire, release
@@ -34,7 +34,7 @@ class ModelSupervisor:
     def __init__(self, shared: SharedSlots, model: Path, device: str) -> None:
         self._shared = shared
         arguments = (shared.path, model, device, os.getpid())
-        self._command = [sys.executable, "-m", "rtsep.model.process", *map(str, arguments)]
+        self._command = [*command_of("rtsep.model.process"), *map(str, arguments)]
         self._header = shared.exchange.header
         self._process: subprocess.Popen[str] | None = None
         self._watcher: threading.Thread | None = None

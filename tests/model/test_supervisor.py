@@ -197,6 +197,17 @@ def test_a_broken_model_is_refused_with_what_its_process_says(shared, model):
     assert not alive(pid)
 
 
+def test_nothing_in_the_folder_one_plays_from_stands_in_for_the_model(shared, model, tmp_path, monkeypatch):
+    program = model("ones")
+    for name in ("json", "queue", "random", "torch", "rtsep"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not me')")
+    monkeypatch.chdir(tmp_path)
+    supervisor = ModelSupervisor(shared, program, "cpu")
+    supervisor.start()
+    assert is_ready(shared)
+    supervisor.stop()
+
+
 def test_a_process_that_ends_before_it_is_ready_is_an_error_with_its_exit_code(shared):
     supervisor = ModelSupervisor(shared, Path("unused"), "cpu")
     supervisor._command = [sys.executable, "-c", "raise SystemExit(3)"]
@@ -209,7 +220,8 @@ def test_a_process_that_ends_before_it_is_ready_is_an_error_with_its_exit_code(s
 
 PARENT = """
 import os, subprocess, sys
-command = [sys.executable, "-m", "rtsep.model.process", *sys.argv[1:], str(os.getpid())]
+from rtsep.children import command_of
+command = [*command_of("rtsep.model.process"), *sys.argv[1:], str(os.getpid())]
 child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 print(child.stdout.readline(), flush=True)
 sys.stdin.readline()
