@@ -158,9 +158,9 @@ def test_the_lines_of_python_in_the_readme_run(song, stems, tmp_path):
     sound, rate = song
     soundfile.write(tmp_path / "song.wav", sound.T, rate, subtype="FLOAT")
     snippets = blocks(README, "python")
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     check = "\nimport numpy\nnumpy.save('vocals.npy', vocals)\n"
-    (tmp_path / "snippets.py").write_text(snippets[0] + check + snippets[1])
+    (tmp_path / "snippets.py").write_text(snippets[0] + check + "".join(snippets[1:]))
     process = start("snippets.py", cwd=tmp_path)
     said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said

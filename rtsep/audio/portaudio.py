@@ -43,6 +43,11 @@ def initialise() -> None:
         _portaudio._initialize()
 
 
+def looks_anew() -> bool:
+    """Whether `initialise` would look at the devices anew."""
+    return not _open
+
+
 @contextlib.contextmanager
 def _away_from_jack() -> Iterator[None]:
     """Keep PortAudio from joining a JACK server: it would not survive its end (see jack_stream)."""

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from rtsep.audio import devices
 from rtsep.errors import DeviceError
-from rtsep.surfaces.midi_ports import input_ports
+from rtsep.surfaces.midi.ports import input_ports
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:

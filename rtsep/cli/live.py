@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 import signal
 import sys
 import threading
@@ -32,7 +34,7 @@ from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.screen.lines import Lines, can_show
 from rtsep.surfaces.last_state import StateKeeper, resume
-from rtsep.surfaces.midi import MidiSurface
+from rtsep.surfaces.midi.surface import MidiSurface
 from rtsep.surfaces.presets import Presets
 
 REPORT_EVERY_S = 1.0
@@ -114,12 +116,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     session = LiveSession(package, options, controls, say)
     surface = MidiSurface(controls, midi, say, Presets().on_program(controls, say)) if midi else None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: session.end())
+    _end_on_signals(session)
     try:
         for note in session.ends.notes:
             say(note)
-        say("getting ready (the first start on a machine compiles for half a minute)")
+        _print_passing("getting ready (the first start on a machine compiles for half a minute)")
         if surface:
             surface.start()
         session.start_model()
@@ -135,8 +136,27 @@ def run(arguments: argparse.Namespace) -> int:
         if surface:
             surface.close()
         session.close()
-    _summarise(session, arguments.json, _midi_stats(surface))
+    try:
+        _summarise(session, arguments.json, _midi_stats(surface))
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the terminal has gone
     return 0
+
+
+def _end_on_signals(session: LiveSession) -> None:
+    """Ctrl-C, a kill and a window that is closed end the session in order; under `nohup` it plays on."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, lambda *_: session.end())
+
+
+def _print_passing(line: str) -> None:
+    """Print what is of interest now and not later, when a view lists what was said."""
+    print(f"rtsep: {line}", file=sys.stderr, flush=True)
 
 
 def _play(session: LiveSession, say: Lines, view: bool) -> None:
@@ -214,6 +234,6 @@ class _Reporter:
             try:
                 stats = self._session.stats() | _midi_stats(self._surface)
                 print(json.dumps({"t": elapsed, **stats}), flush=True)
-            except BrokenPipeError:  # whoever read our lines has left
+            except OSError:  # whoever read our lines has left
                 self._session.end()
                 return

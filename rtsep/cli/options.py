@@ -17,9 +17,9 @@ from rtsep.limits import (
     MOST_SLACK,
     SMALLEST_BLOCK,
 )
-from rtsep.surfaces.midi import MidiOptions
-from rtsep.surfaces.midi_map import load_map, user_file
-from rtsep.surfaces.midi_names import VIRTUAL
+from rtsep.surfaces.midi.map import load_map, user_file
+from rtsep.surfaces.midi.names import VIRTUAL
+from rtsep.surfaces.midi.surface import MidiOptions
 
 
 def whole_number(text: str, name: str, low: int, high: int) -> int:

@@ -1,26 +1,29 @@
 """Widgets that draw their lines themselves, and send again only what has changed.
 
-Textual's own way from a widget to the terminal goes through its style sheets line by line; at 30 frames a
-second that is what a view costs. A canvas hands its lines over as they are, and a line writes a colour only
-where it changes: a spectrogram over ssh is a third of the bytes.
+Textual's own way from a widget to the terminal goes through its style sheets and its compositor; at 30 frames
+a second that is what a view costs. A canvas hands its lines over as they are, and a line writes a colour only
+where it changes. Within a frame, and as long as no list lies over the picture, a line goes to the terminal at
+once, by a `Pen`. Textual paints the same lines where it has reasons of its own: after a resize, under a list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
-from rich.color import ColorSystem
+from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
+from textual.errors import NoWidget
 from textual.geometry import Region, Size
+from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from rtsep.screen.palette import Ink
+from rtsep.screen.palette import Ink, nearest_256
 
 if TYPE_CHECKING:
     from textual.app import RenderResult
@@ -39,6 +42,14 @@ class Inked(Strip):
     """A line that names a colour to the terminal only where it changes."""
 
     __slots__ = ()
+
+    def crop(self, start: int, end: int | None = None) -> Strip:
+        """Return the cells from `start` up to `end`, which are as frugal."""
+        return _inked(super().crop(start, end))
+
+    def divide(self, cuts: Iterable[int]) -> Sequence[Strip]:
+        """Return the line cut into pieces, which are as frugal."""
+        return [_inked(piece) for piece in super().divide(cuts)]
 
     def render(self, console: Console) -> str:
         """Return the line as the terminal reads it."""
@@ -64,20 +75,26 @@ class Inked(Strip):
                 out.append(f"\x1b[{';'.join(changed)}m")
             last, front, back = attributes, new_front, new_back
             out.append(text)
-        out.append("\x1b[0m")
+        out.append(RESET)
         return "".join(out)
+
+
+def _inked(strip: Strip) -> Inked:
+    return strip if isinstance(strip, Inked) else Inked(strip, strip.cell_length)
 
 
 @lru_cache(maxsize=1 << 15)
 def _codes(style: Style, system: ColorSystem) -> tuple[str, str, str]:
     """Return the terminal's codes for attributes, foreground, background; the latter without 38 and 48."""
     attributes = ";".join(code for name, code in _ATTRIBUTES if getattr(style, name))
-    front = style.color.downgrade(system).get_ansi_codes() if style.color else ()
-    back = style.bgcolor.downgrade(system).get_ansi_codes(False) if style.bgcolor else ()
-    return attributes, _colour_of(front), _colour_of(back)
+    return attributes, _colour_of(style.color, system, True), _colour_of(style.bgcolor, system, False)
 
 
-def _colour_of(codes: tuple[str, ...]) -> str:
+def _colour_of(colour: Color | None, system: ColorSystem, front: bool) -> str:
+    if colour is None:
+        return ""
+    shown = nearest_256(colour) if system is ColorSystem.EIGHT_BIT else colour.downgrade(system)
+    codes = shown.get_ansi_codes(front)
     return ";".join(codes[1:] if len(codes) > 1 else codes)
 
 
@@ -96,6 +113,52 @@ def inked(parts: Iterable[Part], width: int, base: Style) -> Inked:
     if left > 0:
         segments.append(Segment(" " * left, base))
     return Inked(segments, width)
+
+
+class Pen:
+    """Takes down what one frame writes to the terminal, past Textual's compositor.
+
+    The view has one only while it draws a frame and nothing lies over the picture; whatever a canvas shows is
+    then on the terminal at the end of the frame. At all other times its lines go by way of Textual.
+    """
+
+    def __init__(self, screen: Screen[object], console: Console) -> None:
+        self._screen, self._console = screen, console
+        self._taken: list[str] = []
+
+    @property
+    def taken(self) -> str:
+        """What is to be written."""
+        return "".join(self._taken)
+
+    def place_of(self, widget: Widget) -> Region | None:
+        """Return where `widget` lies on the terminal; None where a part of it does not."""
+        try:
+            place = self._screen.find_widget(widget)
+        except NoWidget:
+            return None
+        whole = place.visible_region == place.region and place.region.size == widget.size
+        return place.region if whole else None
+
+    def draw(self, x: int, y: int, strip: Strip) -> None:
+        """Draw a line from column `x` of line `y` on."""
+        self._taken.append(at(x, y) + strip.render(self._console))
+
+    def write(self, codes: str) -> None:
+        """Write what the terminal understands, as it is."""
+        self._taken.append(codes)
+
+    def code_of(self, segment: Segment) -> str:
+        """Return what draws a segment, whatever colours there were before; they stay as this has them."""
+        return Inked([segment]).render(self._console).removesuffix(RESET)
+
+
+RESET = "\x1b[0m"
+
+
+def at(x: int, y: int) -> str:
+    """Return what moves the cursor to column `x` of line `y`, counted from 0."""
+    return f"\x1b[{y + 1};{x + 1}H"
 
 
 class Canvas(Widget):
@@ -119,9 +182,20 @@ class Canvas(Widget):
 
     def put_strip(self, y: int, strip: Strip) -> None:
         """Set line `y`; lines that the widget has no room for are left out."""
-        if 0 <= y < len(self._lines) and self._lines[y] != strip:
-            self._lines[y] = strip
+        if not 0 <= y < len(self._lines) or self._lines[y] == strip:
+            return
+        self._lines[y] = strip
+        pen = self.pen
+        place = pen.place_of(self) if pen else None
+        if pen and place and strip.cell_length == place.width:
+            pen.draw(place.x, place.y + y, strip)
+        else:
             self.refresh(Region(0, y, self.size.width, 1))
+
+    @property
+    def pen(self) -> Pen | None:
+        """What writes to the terminal, while a frame may be written there at once."""
+        return getattr(self.app, "pen", None)
 
     def on_resize(self) -> None:
         """Begin anew at the new size."""

@@ -51,6 +51,22 @@ HELP: tuple[tuple[str, str], ...] = (
 )
 
 
+FIGURES: tuple[tuple[str, str], ...] = (
+    ("peak, rms", "loudest sample and loudness, dB under full scale; CLIP: it was reached"),
+    ("picture", "bright is loud; amber goes to the vocals, blue stays; grey: not separated (bypass)"),
+    ("hop", "time that a piece of sound took to make, of the last 10 s: half of them (p50), 99 of 100 (p99), "
+     "all (max), and the time there is for it (the red line)"),
+    ("late", "masks that were not ready in time: the last one served again, nothing is lost"),
+    ("xruns", "times the sound system lost audio; larger blocks help"),
+    ("underruns", "times the device was given silence because we were late"),
+    ("overruns", "times that input was lost because we were late"),
+    ("latency", "from input to output: model + engine + device"),
+    ("drift", "how much faster the input's clock is than the output's, in millionths (ppm); -: one clock"),
+    ("model", "'down: dry' while its process is started again: the input is heard as it is; restarts so far"),
+    ("real-time", "the sound goes before all else on this machine; 'no real-time': it may have to wait"),
+)  # fmt: skip
+
+
 class KeyLine(Canvas):
     """The line of keys, always there."""
 
@@ -87,8 +103,8 @@ def _cells(hint: Hint) -> int:
 
 
 def help_lines() -> list[tuple[str, str]]:
-    """Return keys and what they do, then the controls and what they mean."""
+    """Return keys and what they do, then controls and figures and what they mean."""
     controls = [
         (control.name.replace("_", " "), f"{control.meaning} ({control.accepted})") for control in TABLE
     ]
-    return [*HELP, ("", ""), *controls]
+    return [*HELP, ("", ""), *controls, ("", ""), *FIGURES]

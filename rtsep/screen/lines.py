@@ -22,29 +22,41 @@ def can_show() -> bool:
 class Lines:
     """Says lines on standard error, or, while there is a view, there.
 
-    What was said to the view stays readable: it is printed once the view has closed.
+    The view is told what was said before it, and what was said to it stays readable: it is printed once the
+    view has closed.
     """
 
     def __init__(self) -> None:
         self._say_there: Callable[[str], None] | None = None
+        self._before: deque[str] = deque(maxlen=LINES_KEPT)
         self._kept: deque[str] = deque(maxlen=LINES_KEPT)
 
     def __call__(self, line: str) -> None:
         """Say `line`; from any thread."""
         there = self._say_there
         if there is None:
-            print(f"rtsep: {line}", file=sys.stderr, flush=True)
+            self._before.append(line)
+            self._print(line)
         else:
             self._kept.append(line)
             there(line)
 
+    def _print(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # nobody there: the sound is not to end for that
+            print(f"rtsep: {line}", file=sys.stderr, flush=True)
+
     @contextlib.contextmanager
-    def on(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Say lines by `say` meanwhile, and print them behind it."""
+    def on(self, say: Callable[[str], None], unread: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Say lines by `say` meanwhile, what was said before too, and print them behind it.
+
+        Unless they were then `unread`: to print to a terminal that has stalled is to wait for it.
+        """
+        for line in self._before:
+            say(line)
         self._say_there = say
         try:
             yield
         finally:
             self._say_there = None
-            while self._kept:
-                self(self._kept.popleft())
+            while self._kept and not unread():
+                self._print(self._kept.popleft())

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.color import Color
 from rich.style import Style
+from textual.color import Color as TextualColor
+from textual.color import rgb_to_lab
 
 BACKGROUND = "#0b0e13"
 TEXT, DIM, PANEL = "#d7dce3", "#77808c", "#151a21"
@@ -74,6 +76,30 @@ class Ink:
 @cache
 def _style(colour: str | None, on: str | None, bold: bool, dim: bool, reverse: bool) -> Style:
     return Style(color=colour, bgcolor=on, bold=bold or None, dim=dim or None, reverse=reverse or None)
+
+
+_STEPS = (0, 95, 135, 175, 215, 255)
+_AGREED = [(r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS] + [(8 + 10 * n,) * 3 for n in range(24)]
+"""The 240 colours that terminals of 256 agree on: a cube, and greys. They begin at number 16."""
+
+
+def _lab(red: int, green: int, blue: int) -> tuple[float, float, float]:
+    """Return where a colour lies for the eye (CIELAB)."""
+    found = rgb_to_lab(TextualColor(red, green, blue))
+    return found.L, found.a, found.b
+
+
+_AGREED_LAB = np.array([_lab(*rgb) for rgb in _AGREED])
+
+
+@cache
+def nearest_256(colour: Color) -> Color:
+    """Return what a terminal of 256 colours has nearest to `colour`, by the eye.
+
+    rich, which Textual relies on, takes a dark grey with a touch of blue for teal.
+    """
+    off = _AGREED_LAB - _lab(*colour.get_truecolor())
+    return Color.from_ansi(16 + int(np.argmin((off**2).sum(axis=1))))
 
 
 _RAMP_REST = " .:-=+"

@@ -89,7 +89,10 @@ class Player(Protocol):
         """Go on with another model."""
 
     def devices(self) -> list[Choice]:
-        """Return the inputs and outputs there are."""
+        """Return the inputs and outputs there are now."""
+
+    def devices_remark(self) -> str:
+        """Return what else is to be known of that list, "" for nothing."""
 
     def switch_device(self, *, input: str | None = None, output: str | None = None) -> None:
         """Go on with another input or output."""

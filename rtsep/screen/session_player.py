@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio import devices
+from rtsep.audio import portaudio
+from rtsep.audio.devices import Device
 from rtsep.demo import demo_song
 from rtsep.endpoints import VIRTUAL
 from rtsep.errors import ModelError
 from rtsep.live import LiveSession
 from rtsep.model.catalog import find_model, model_files
+from rtsep.model.contract import ModelSpec
 from rtsep.model.package import read_package
 from rtsep.screen.listening import Listening
 from rtsep.screen.player import Choice, Heard
@@ -115,10 +117,9 @@ class SessionPlayer:
             except ModelError as error:
                 choices.append(Choice(name, str(error)))
                 continue
-            latency = f"{1000 * spec.latency / spec.rates[0]:.1f} ms, {spec.system}"
-            choices.append(Choice(name, latency, path == now))
+            choices.append(Choice(name, _in_brief(spec), path == now))
         if all(path != now for _, path in model_files()):  # given by its path
-            choices.insert(0, Choice(str(now), self._session.package.spec.system, True))
+            choices.insert(0, Choice(str(now), _in_brief(self._session.package.spec), True))
         return choices
 
     def switch_model(self, name: str) -> None:
@@ -126,29 +127,47 @@ class SessionPlayer:
         self._session.switch_model(read_package(find_model(name)))
 
     def devices(self) -> list[Choice]:
-        """Return the devices that were there when the session last looked, and what plays without one.
-
-        Raises `DeviceError`.
-        """
-        ends = self._session.ends
+        """Return the devices there are now, and what plays without one. Raises `DeviceError`."""
+        found, ends = self._session.look_at_devices(), self._session.ends
         choices = []
         for kind, now in (("input", ends.input), ("output", ends.output)):
             names: set[str] = set()
-            for device in devices.devices():
-                count = device.channels(kind)
-                if count and device.name not in names:  # a card is listed under the first of its systems
-                    names.add(device.name)
-                    note = f"{device.api}, {count} channel{'s' if count != 1 else ''}"
-                    choices.append(
-                        Choice(device.name, note, now is not None and device.name == now.name, kind)
-                    )
-        demo = ends.source is not None and ends.source.path == demo_song()
+            for device in found:
+                if device.channels(kind) and device.name not in names:
+                    names.add(device.name)  # a card is listed under the first of its systems
+                    current = now is not None and device.name == now.name
+                    choices.append(Choice(device.name, _what_it_has(device, kind), current, kind))
+        file = ends.source.path if ends.source else None
+        demo = file == demo_song()
+        if file and not demo:
+            choices.insert(0, Choice(str(file), "the file that plays", True, "input"))
         return [
             *choices,
             Choice("demo", "the song that ships with rtsep", demo, "input"),
             Choice(VIRTUAL, "nothing is heard; a recording keeps it", ends.output is None, "output"),
         ]
 
+    def devices_remark(self) -> str:
+        """Return what the list of devices leaves out."""
+        if portaudio.looks_anew():
+            return ""
+        return f"What was plugged in since it plays is not listed: pick {VIRTUAL}, then look again"
+
     def switch_device(self, *, input: str | None = None, output: str | None = None) -> None:
         """Go on with another device. Raises `RtsepError`, and goes on as before."""
         self._session.switch_device(input=input, out_device=output)
+
+
+def _what_it_has(device: Device, kind: str) -> str:
+    """Return the system of a device, and the channels of its hardware."""
+    count = device.inputs if kind == "input" else device.outputs
+    if not count:
+        return f"{device.api}, ports to be patched"
+    return f"{device.api}, {count} channel{'s' if count != 1 else ''}"
+
+
+def _in_brief(spec: ModelSpec) -> str:
+    """Return what a player chooses a model by."""
+    latency = f"{1000 * spec.latency / spec.rates[0]:.1f} ms"
+    quality = spec.metrics.get("model_vocals_sdr_median")
+    return latency if quality is None else f"{latency}, vocals {quality:.1f} dB SDR"

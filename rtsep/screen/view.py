@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -19,8 +19,7 @@ from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from rtsep.controls import TABLE
-from rtsep.errors import RtsepError
-from rtsep.screen.canvas import Canvas
+from rtsep.screen.canvas import Canvas, Pen
 from rtsep.screen.counters import Counters, Header
 from rtsep.screen.faders import Faders
 from rtsep.screen.hops import HopTimes
@@ -29,7 +28,7 @@ from rtsep.screen.lines import LINES_KEPT
 from rtsep.screen.meters import Meters
 from rtsep.screen.pace import QUESTION, Pace
 from rtsep.screen.palette import BACKGROUND, Depth, Ink
-from rtsep.screen.pickers import Page, Picker, key_table
+from rtsep.screen.pickers import Nearest, Page, Picker, in_words, key_table
 from rtsep.screen.player import Choice, Player
 from rtsep.screen.spectrogram import Spectrogram
 from rtsep.screen.turning import LETTERS
@@ -38,10 +37,22 @@ FRAMES_PER_S = 30
 FIGURES_EVERY = 6
 """Frames between two readings of the figures: nobody reads faster."""
 
+READ_S, TOLD_S = 1.5, 4.0
+"""A line that another one took the place of sooner cannot have been read; how long that is told."""
+
+ANSWER_S = 1.0
+"""How long the view stays for the terminal's last answer."""
+
+WRITTEN_AT_ONCE = 8192 if sys.platform == "win32" else 1 << 20
+"""Characters; Python on Windows loses some of longer ones."""
+
 WIDE_FROM = (104, 24)
 """Columns and lines from which controls and figures stand beside the picture, not under it."""
 
 TALL_FROM = 34
+
+VAST_FROM = 160
+"""Columns from which controls have the room for their whole names."""
 
 
 class LiveView(App[None]):
@@ -75,6 +86,7 @@ class LiveView(App[None]):
     .wide #hops {{ width: 100%; height: 1fr; max-height: 10; margin-right: 0; }}
     .wide #counters {{ width: 100%; height: 3; }}
     .wide.tall #counters {{ height: 8; margin-top: 1; }}
+    .wide.vast #hands {{ width: 60; }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "quit", priority=True, show=False),
@@ -102,18 +114,23 @@ class LiveView(App[None]):
         self.ink = Ink(depth)
         self.pace = Pace()
         self.said: deque[str] = deque(maxlen=LINES_KEPT)
-        self._said_count = self._shown_count = 0
+        self._said_at: deque[float] = deque(maxlen=LINES_KEPT)
         self._frames = 0
         self._last_frame = self._last_figures = 0.0
+        self._over_since: float | None = None
         self._stats: dict[str, Any] | None = None
         self._busy_recording = False
-        self.ending = False
+        self.ending = self._laid_out = False
+        self.pen: Pen | None = None  # for canvases, while a frame may be written to the terminal at once
 
     # --- parts ------------------------------------------------------------------------------------
 
     def get_line_filters(self) -> list[LineFilter]:
-        """Return Textual's filters; without colours, one that takes them all away."""
-        return [NoColor()] if self.ink.plain else list(super().get_line_filters())
+        """Return Textual's filters; one that takes all colours away, or the nearest, where there are few."""
+        if self.ink.plain:
+            return [NoColor()]
+        few = [Nearest()] if self.console.color_system == "256" else []
+        return [*super().get_line_filters(), *few]
 
     def get_default_screen(self) -> Screen[None]:
         """Return the screen with all parts on it."""
@@ -143,6 +160,7 @@ class LiveView(App[None]):
         self.hops, self.counters = main.query_one(HopTimes), main.query_one(Counters)
         self.log_canvas = main.query_one("#log", Canvas)
         self._last_frame = self._last_figures = self._clock()
+        self._laid_out = True
         if self._by_time:
             self.set_interval(1.0 / FRAMES_PER_S, self.frame)
 
@@ -152,20 +170,49 @@ class LiveView(App[None]):
         width, height = event.size
         main.set_class(width >= WIDE_FROM[0] and height >= WIDE_FROM[1], "wide")
         main.set_class(height >= TALL_FROM, "tall")
-        self._shown_count = -1
+        main.set_class(width >= VAST_FROM, "vast")
+        main.query_one(Spectrogram).out_of_step()
 
     # --- frames -----------------------------------------------------------------------------------
 
     def frame(self) -> None:
         """Draw what has changed since the last frame; a terminal that lags behind is spared."""
-        if self._over():
-            self.exit()
-            return
         now = self._clock()
+        if self._over():
+            self._over_since = now if self._over_since is None else self._over_since
+            # An answer that came later would be typed into the shell.
+            if not self.pace.expects or now - self._over_since > ANSWER_S:
+                self.exit()
+            return
         if not self.pace.may_draw(now):
             return
-        if self._driver and not self.is_headless and self.pace.wants_to_ask(now):
+        self.pen = self._new_pen()
+        try:
+            self._draw(now)
+            self._send(now)
+        finally:
+            self.pen = None
+
+    def _new_pen(self) -> Pen | None:
+        """Return what writes to the terminal at once, None where something lies over the picture."""
+        terminal = self._driver is not None and not self.is_headless and not self._driver.is_web
+        covered = len(self.screen_stack) > 1 or self._batch_count > 0
+        return Pen(self.screen, self.console) if terminal and not covered else None
+
+    def _send(self, now: float) -> None:
+        """Send what the pen has taken down, and behind it, where it is time, the question how far it is."""
+        if self._driver is None or self.is_headless:
+            return
+        if self.pen and (drawn := self.pen.taken):
+            self._begin_update()
+            for start in range(0, len(drawn), WRITTEN_AT_ONCE):
+                self._driver.write(drawn[start : start + WRITTEN_AT_ONCE])
+            self._end_update()
+        if self.pace.wants_to_ask(now):
             self._driver.write(QUESTION)
+        self._driver.flush()
+
+    def _draw(self, now: float) -> None:
         seconds = min(now - self._last_frame, 1.0)
         self._last_frame = now
         stats = self._stats = self.player.stats()
@@ -176,7 +223,7 @@ class LiveView(App[None]):
         if self._frames % FIGURES_EVERY == 0:
             self._show_figures(stats, now)
         self._frames += 1
-        self._show_log()
+        self._show_log(now)
 
     def _show_figures(self, stats: dict[str, Any], now: float) -> None:
         self.hops.follow(self.player.hop_histogram(), self.player.hop_budget_us, now - self._last_figures)
@@ -193,29 +240,40 @@ class LiveView(App[None]):
     def say(self, line: str) -> None:
         """Show a line for the user, and keep it; from any thread."""
         self.said.append(line)
-        self._said_count += 1
+        self._said_at.append(self._clock())
 
     def log_line(self, line: str) -> None:
         """Show a line about what was just done here."""
         self.say(line)
 
-    def _show_log(self) -> None:
-        if self._shown_count == self._said_count:
-            return
-        self._shown_count = self._said_count
-        rows = self.log_canvas.size.height
+    def _show_log(self, now: float) -> None:
+        """Show the newest lines, and how many more nobody can have read."""
+        rows, width = self.log_canvas.size.height, self.log_canvas.size.width
         lines = list(self.said)[-rows:]
+        times = list(self._said_at)
+        replaced = [(said, by) for said, by in zip(times, times[rows:], strict=False) if rows]
+        missed = sum(by - said < READ_S and now - by < TOLD_S for said, by in replaced)
+        newest = lines[-1] if lines else ""
+        more = f" (+{missed}: l lists them)" if missed else ""
+        if len(newest) + len(more) > width:
+            more = f"… (l shows {'them' if missed else 'it'} whole)"
         for y in range(rows):
-            newest = y == len(lines) - 1
+            last = y == len(lines) - 1
             text = lines[y] if y < len(lines) else ""
-            self.log_canvas.put(y, [(text, self.ink.base if newest else self.ink.dim)])
+            if last:
+                text = text[: max(0, width - len(more))] + more
+            self.log_canvas.put_new(y, (text, last), [(text, self.ink.base if last else self.ink.dim)])
 
     # --- keys -------------------------------------------------------------------------------------
 
-    def on_key(self, event: events.Key) -> None:
-        """Do what a key says, while no list lies over the picture."""
-        if len(self.screen_stack) > 1:
-            return
+    async def on_event(self, event: events.Event) -> None:
+        """Take keys as they come, one after the other: the next may be for the list that this one opens."""
+        new = isinstance(event, events.Key) and not event.is_forwarded and self._laid_out
+        if not (new and len(self.screen_stack) == 1 and await self._press(cast(events.Key, event))):
+            await super().on_event(event)
+
+    async def _press(self, event: events.Key) -> bool:
+        """Do what a key says; return whether it says anything here."""
         key, character = event.key, event.character or ""
         faders = self.faders
         if key in ("up", "down", "tab", "shift+tab"):
@@ -236,10 +294,10 @@ class LiveView(App[None]):
             faders.choose([control.name for control in TABLE].index(LETTERS[character]))
             faders.toggle()
         elif (action := _ACTIONS.get(character or key)) is not None:
-            self.call_later(partial(self.run_action, action))
+            await self.run_action(action)
         else:
-            return
-        event.stop()
+            return False
+        return True
 
     async def action_quit(self) -> None:
         """Ask the session to end; the view closes when it has. A second time closes it at once."""
@@ -252,12 +310,12 @@ class LiveView(App[None]):
 
     def action_help(self) -> None:
         """Show keys and controls."""
-        self.push_screen(Page("Keys and controls (any key goes back)", key_table(help_lines())))
+        self.push_screen(Page("Keys, controls, figures", key_table(help_lines())))
 
     def action_lines(self) -> None:
         """Show all that was said."""
         text = Text("\n".join(self.said) or "nothing was said so far")
-        self.push_screen(Page("What was said (any key goes back)", text, from_end=True))
+        self.push_screen(Page("What was said", text, from_end=True))
 
     def action_clips(self) -> None:
         """Take the clip marks away."""
@@ -271,7 +329,8 @@ class LiveView(App[None]):
             player.recall_preset(choice.name)
             self.say(f"preset '{choice.name}'")
 
-        self.push_screen(Picker("Recall a preset", player.presets, recall))
+        empty = "there are no presets yet: s saves one"
+        self.push_screen(Picker("Recall a preset", player.presets, recall, empty=empty))
 
     def action_save(self) -> None:
         """Save the controls as a preset."""
@@ -300,7 +359,8 @@ class LiveView(App[None]):
             else:
                 player.switch_device(output=choice.name)
 
-        self.push_screen(Picker("Play from or to another device", player.devices, switch))
+        title = "Play from or to another device"
+        self.push_screen(Picker(title, player.devices, switch, remark=player.devices_remark))
 
     @work(thread=True, exit_on_error=False)
     def action_record(self) -> None:
@@ -314,8 +374,8 @@ class LiveView(App[None]):
                 self.say(self.player.stop_recording())
             else:
                 self.say(f"recording to {self.player.start_recording()}")
-        except RtsepError as error:
-            self.say(str(error))
+        except Exception as error:
+            self.say(in_words(error))
         finally:
             self._busy_recording = False
 

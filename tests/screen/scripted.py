@@ -193,6 +193,9 @@ class ScriptedPlayer:
             Choice("Scarlett 2i2 USB", "ALSA, 4 channels", True, "output"),
         ]
 
+    def devices_remark(self) -> str:
+        return "What was plugged in since is not listed"
+
     def switch_device(self, *, input: str | None = None, output: str | None = None) -> None:
         self.calls.append(("device", f"{input}", f"{output}"))
         if output:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import threading
 import time
+from pathlib import Path
 
 from rtsep.errors import DeviceError
 from rtsep.screen.lines import Lines, can_show
@@ -15,8 +16,12 @@ from tests.screen.scripted import ScriptedPlayer
 STEP_S = 0.02
 
 
-def main(how: str) -> None:
-    """`until-quit`, `over` (by itself), `fails` (`DeviceError`), `broken` (a view that cannot draw)."""
+def main(how: str, seconds: float, tell: Path | None) -> None:
+    """`until-quit`, `over` (after `seconds`), `fails` (`DeviceError`), `broken` (a view that cannot draw).
+
+    Once it is over, writes to `tell` how long it has played, how long it was to, and the time of a processor
+    that it took, in seconds.
+    """
     assert can_show()
     player, say = ScriptedPlayer(3.0), Lines()
     say("before")
@@ -24,14 +29,17 @@ def main(how: str) -> None:
     player.end = leaving.set  # type: ignore[method-assign]
     if how == "broken":
         player.newest = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    began, busy = time.monotonic(), time.process_time()
+    played_s = 0.0
 
     def run() -> None:
-        began = time.monotonic()
+        nonlocal played_s
         os.write(2, b"ALSA lib pcm.c: underrun occurred\n")
         say("the device has gone")
         while not leaving.wait(STEP_S):
             player.advance(STEP_S)
-            if how != "until-quit" and time.monotonic() - began > 0.8:
+            played_s = time.monotonic() - began
+            if how != "until-quit" and played_s > seconds:
                 break
         if how == "fails":
             raise DeviceError("the device is not coming back")
@@ -42,8 +50,15 @@ def main(how: str) -> None:
         print(f"failed: {error}")
     finally:
         player.close()
+    if tell:
+        tell.write_text(f"{played_s} {seconds} {time.process_time() - busy}")
     print(f"threshold {player.controls.threshold:.2f} by {player.controls.moved_by('threshold')}; summary")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("how")
+    parser.add_argument("--seconds", type=float, default=0.8)
+    parser.add_argument("--tell", type=Path)
+    arguments = parser.parse_args()
+    main(arguments.how, arguments.seconds, arguments.tell)

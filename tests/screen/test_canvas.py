@@ -7,12 +7,15 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.color import Color
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from rtsep.screen import palette
 from rtsep.screen.canvas import Inked, inked
+from rtsep.screen.palette import nearest_256
 
 COLOURS = st.sampled_from([None, "#102030", "#ffb13b", "#3fa0ff", "#0b0e13"])
 
@@ -46,6 +49,18 @@ def shown(sent: str) -> list[tuple]:
     return cells
 
 
+def on_terminal(segments: list[Segment], system: str) -> list[Segment]:
+    """Return segments in our choice of 256 colours; rich's own is for the other systems."""
+    if system != "256":
+        return segments
+    found = []
+    for text, wanted, _ in segments:
+        style = wanted or Style()
+        front, back = (colour and nearest_256(colour) for colour in (style.color, style.bgcolor))
+        found.append(Segment(text, Style(color=front, bgcolor=back, bold=style.bold)))
+    return found
+
+
 @pytest.mark.parametrize("system", ["standard", "256", "truecolor"])
 @given(
     st.lists(st.tuples(st.sampled_from([" ", "▀", "a", "xy"]), COLOURS, COLOURS, st.booleans()), max_size=20)
@@ -53,7 +68,7 @@ def shown(sent: str) -> list[tuple]:
 def test_a_line_shows_what_textual_would_show(system, cells):
     console = Console(color_system=system, force_terminal=True)
     segments = [Segment(text, Style(color=c, bgcolor=b, bold=bold or None)) for text, c, b, bold in cells]
-    ours, theirs = Inked(segments).render(console), Strip(segments).render(console)
+    ours, theirs = Inked(segments).render(console), Strip(on_terminal(segments, system)).render(console)
     assert shown(ours) == shown(theirs)
     assert len(ours) <= len(theirs) + len("\x1b[0m") + len("0;")
 
@@ -63,3 +78,26 @@ def test_lines_have_the_width_they_are_to_have():
     for text in ("", "short", "much too long for this", "日本語 wide"):
         line = inked([(text, style), ("tail", style)], 10, style)
         assert line.cell_length == 10 == Strip(list(line)).cell_length
+
+
+def test_256_colours_that_are_there_are_taken_as_they_are():
+    for number in range(16, 256):
+        red, green, blue = Color.from_ansi(number).get_truecolor()
+        found = nearest_256(Color.from_rgb(red, green, blue)).get_truecolor()
+        assert tuple(found) == (red, green, blue)
+
+
+def test_of_256_colours_voice_and_rest_take_warm_and_cold_ones():
+    for level in range(5, palette.LEVELS):  # what is darker has greys only
+        for share, warm in ((palette.SHARES - 1, True), (0, False)):
+            red, _, blue = nearest_256(palette.shade(level, share)).get_truecolor()
+            assert (red > blue) if warm else (blue > red), (level, share)
+
+
+def test_dark_greys_stay_grey():
+    for name in (palette.TRACK, palette.CHOSEN_TRACK, palette.PANEL, palette.BACKGROUND):
+        red, green, blue = nearest_256(Color.parse(name)).get_truecolor()
+        assert red == green == blue
+    assert (
+        len({nearest_256(Color.parse(n)).number for n in (palette.TRACK, palette.PANEL, palette.TEXT)}) == 3
+    )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from rtsep.screen.pace import GIVEN_UP_S, PATIENCE_S, Pace
+import itertools
+
+import pytest
+
+from rtsep.screen.pace import GIVEN_UP_S, PATIENCE_S, UNKNOWN_S, Pace
 
 FRAME_S = 1 / 30
 
 
 def test_a_terminal_that_answers_gets_every_frame():
     pace = Pace()
+    pace.wants_to_ask(-FRAME_S)
+    pace.answer()
     for number in range(300):
         now = number * FRAME_S
         assert pace.may_draw(now)
@@ -35,13 +41,24 @@ def test_a_slow_terminal_gets_a_frame_an_answer():
     assert pace.dropped == 300 - drawn > 200
 
 
-def test_one_that_never_answers_is_asked_no_more_and_gets_every_frame():
+def test_before_the_first_answer_frames_are_few():
+    """The first picture is the largest one; on a thin line its answer takes long."""
+    pace, drawn = Pace(), 0
+    pace.wants_to_ask(0.0)
+    for number in range(60):
+        drawn += pace.may_draw(number * FRAME_S)
+    assert drawn == pytest.approx(2.0 / UNKNOWN_S, abs=6)
+    pace.answer()
+    assert all(pace.may_draw(2.0 + number * FRAME_S) for number in range(30))
+
+
+def test_one_that_never_answers_is_asked_no_more_and_gets_some_frames_always():
     pace = Pace()
     assert pace.wants_to_ask(0.0)
     frames = [number * FRAME_S for number in range(int(3 * GIVEN_UP_S / FRAME_S))]
-    assert all(pace.may_draw(now) for now in frames)
+    drawn = [now for now in frames if pace.may_draw(now)]
+    assert all(b - a < UNKNOWN_S + 2 * FRAME_S for a, b in itertools.pairwise(drawn))
     assert not any(pace.wants_to_ask(now) for now in frames)
-    assert pace.dropped == 0
 
 
 def test_a_lost_answer_holds_the_picture_up_for_a_moment_only():

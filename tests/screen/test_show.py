@@ -2,81 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import select
-import struct
-import subprocess
-import sys
-import termios
 import time
 
 import pytest
 
-LEAVES = "\x1b[?1049l"
-PATIENCE_S = 60.0
+pytest.importorskip("pty", reason="a terminal of POSIX")
 
-
-class Terminal:
-    """A pty of 100 x 30 with a program in it; answers where its cursor is, as terminals do."""
-
-    def __init__(self, how: str, **environment: str) -> None:
-        self.sent = ""
-        self._fd, inner = pty.openpty()
-        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        variables = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLORTERM")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.screen.shown", how],
-            stdin=inner, stdout=inner, stderr=inner, start_new_session=True,
-            env={**variables, "TERM": "xterm-256color", **environment},
-        )  # fmt: skip
-        os.close(inner)
-
-    def read(self) -> bool:
-        """Take what it sends; return False once it has ended."""
-        if not select.select([self._fd], [], [], 0.1)[0]:
-            return True
-        try:
-            got = os.read(self._fd, 1 << 16).decode(errors="replace")
-        except OSError:
-            return False
-        self.sent += got
-        for _ in range(got.count("\x1b[6n")):
-            self.type("\x1b[1;1R")
-        return bool(got)
-
-    def until(self, pattern: str) -> None:
-        over = time.monotonic() + PATIENCE_S
-        while not re.search(pattern, self.sent):
-            assert self.read(), f"it ended: {self.sent[-2000:]}"
-            assert time.monotonic() < over, f"no {pattern} in: {self.sent[-2000:]}"
-
-    def type(self, text: str) -> None:
-        os.write(self._fd, text.encode())
-
-    def end(self) -> str:
-        """Wait for the end; return what was written after the view had left."""
-        over = time.monotonic() + PATIENCE_S
-        while self.read():
-            assert time.monotonic() < over
-        assert self.process.wait(PATIENCE_S) == 0, self.sent[-2000:]
-        return self.sent.rpartition(LEAVES)[2]
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._fd)
+from tests.screen.terminal import ENTERS, PATIENCE_S, Terminal
 
 
 @pytest.fixture
 def terminal():
     made = []
 
-    def make(how, **environment):
-        made.append(Terminal(how, **environment))
+    def make(how, *options, **environment):
+        made.append(Terminal("-m", "tests.screen.shown", how, *options, columns=100, rows=30, **environment))
         return made[-1]
 
     yield make
@@ -86,17 +27,21 @@ def terminal():
 
 def test_keys_play_and_q_ends(terminal):
     shell = terminal("until-quit")
-    shell.until("underrun occurred")  # of a C library, as a line and not across the picture
     shell.until("38;5;")
     shell.type("\x1b[C\x1b[C")
-    shell.until(r"0\.10")
-    shell.until(r"(?s)(\[6n.*){4}")  # asked again, so its answers are understood
+    shell.until_shown(r"0\.10 key")
+    shell.until_sent("\x1b[6n", 4)  # asked again, so its answers are understood
+    shell.type("l")
+    shell.until_shown("(?s)What was said.*before.*the device has gone")
+    assert "ALSA lib pcm.c: underrun occurred" in shell.text  # of a C library, and not across the picture
+    shell.type("x")
+    shell.watch(0.3)
     shell.type("q")
     after = shell.end()
     assert "threshold 0.10 by key; summary" in after
     assert after.count("rtsep: the device has gone") == 1  # and stays readable
     assert after.count("rtsep: ALSA lib pcm.c: underrun occurred") == 1
-    assert "rtsep: before" in shell.sent.partition("\x1b[?1049h")[0]
+    assert "rtsep: before" in shell.sent.partition(ENTERS)[0]
 
 
 def test_what_a_session_raises_comes_through(terminal):
@@ -117,3 +62,50 @@ def test_a_session_that_is_over_closes_the_view_and_no_color_has_none(terminal):
     assert "threshold" in shell.sent
     codes = {code for codes in re.findall(r"\x1b\[([\d;]+)m", shell.sent) for code in codes.split(";")}
     assert codes <= {"0", "1", "2", "7", "39", "49"}
+
+
+# --- terminals that stall or go away ---------------------------------------------------------------
+
+
+def test_the_last_answer_is_waited_for_and_not_left_to_the_shell(terminal):
+    """A slow line: what the terminal answers comes when the session has ended already."""
+    shell = terminal("over")
+    shell.until_sent("\x1b[6n", 5)
+    shell.answers = False
+    shell.until_sent("\x1b[6n", shell.sent.count("\x1b[6n") + 1)
+    shell.watch(0.5)  # it has ended; the question stands
+    assert shell.process.poll() is None
+    shell.type("\x1b[1;1R")
+    assert "[1;1R" not in shell.end()  # which the line itself would show, once it is the shell's again
+
+
+def told(path) -> tuple[float, ...]:
+    """Wait for what the program tells at its end: seconds played, asked for, and of a processor."""
+    over = time.monotonic() + PATIENCE_S
+    while not path.exists() or not path.read_text():
+        assert time.monotonic() < over
+        time.sleep(0.05)
+    return tuple(float(word) for word in path.read_text().split())
+
+
+def test_a_terminal_that_stalls_does_not_hold_the_end_up(terminal, tmp_path):
+    shell = terminal("over", "--seconds", "3", "--tell", tmp_path / "told")
+    shell.until_sent("\x1b[6n", 5)
+    played, seconds, _ = told(tmp_path / "told")  # and nobody reads what it draws
+    assert played >= seconds
+
+
+def test_a_terminal_that_goes_away_leaves_the_sound_alone(terminal, tmp_path):
+    shell = terminal("over", "--seconds", "6", "--tell", tmp_path / "told")
+    shell.until_sent("\x1b[6n", 5)
+    shell.hang_up()
+    played, seconds, busy = told(tmp_path / "told")
+    assert played >= seconds
+    assert busy < 0.5 * seconds  # a thread that reads from nowhere takes a processor whole
+
+
+def test_of_many_lines_at_once_the_newest_is_shown_and_how_many_more_there_are(terminal):
+    shell = terminal("until-quit")
+    shell.until_shown(r"\(\+2: l lists them\)")
+    shell.watch(6.0)
+    assert "l lists them" not in shell.text

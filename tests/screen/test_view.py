@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import numpy as np
 import pytest
-from textual.events import CursorPosition, MouseScrollUp
+from textual.events import CursorPosition, Key, MouseScrollUp
 
 from rtsep.controls import MINUS_INFINITY_DB, TABLE
 from rtsep.screen.palette import Depth
@@ -53,6 +54,8 @@ def test_any_size_is_filled_and_none_breaks(size):
         await stage.play(0.5)
         assert [len(line) for line in stage.lines] == [size[0]] * size[1]
         assert "playing" in stage.text
+        if size[0] >= 160:
+            assert "instrumental gain" in stage.text
 
     on_stage(act, size)
 
@@ -307,8 +310,58 @@ def test_a_model_that_is_refused_leaves_the_list_open_with_the_reason():
     on_stage(act)
 
 
+def test_a_list_of_nothing_says_what_fills_it():
+    async def act(stage):
+        stage.player.presets = list
+        await stage.press("p")
+        assert "there are no presets yet: s saves one; Esc goes back" in stage.text
+        await stage.press("enter", "escape", "s")
+        assert "Enter picks" in stage.text  # a name is all it takes
+
+    on_stage(act)
+
+
+def test_what_should_not_have_happened_is_told_and_blocks_nothing():
+    async def act(stage):
+        def fail(*_):
+            raise ValueError("of all things")
+
+        stage.player.switch_model = fail
+        await stage.press("m", "enter")
+        assert "ValueError: of all things" in stage.text
+        await stage.press("enter", "escape")
+        stage.player.models = fail
+        await stage.press("m")
+        assert "ValueError: of all things" in stage.text
+        await stage.press("escape")
+        stage.player.start_recording = fail
+        await stage.press("r")
+        assert "ValueError: of all things" in stage.lines[-2]
+        del stage.player.start_recording
+        await stage.press("r")
+        assert "recording to takes" in stage.text
+
+    on_stage(act)
+
+
+def test_a_name_can_be_typed_before_its_list_has_opened():
+    async def act(stage):
+        for key in "ssolo":
+            stage.view.post_message(Key(key, key))
+        stage.view.post_message(Key("enter", None))
+        await stage.settle()
+        await stage.settle()
+        assert stage.player.calls == [("save", "solo")]
+        assert stage.controls.vocals_mute == 0 and stage.player.recording is None
+
+    on_stage(act)
+
+
 def test_inputs_and_outputs_are_picked():
     async def act(stage):
+        await stage.press("d")
+        assert "What was plugged in since is not listed" in stage.text
+        await stage.press("escape")
         await stage.press("d", *"built", "enter")
         await stage.press("d", *"output", "enter")
         assert stage.player.calls == [
@@ -349,11 +402,27 @@ def test_lines_are_shown_and_kept():
     on_stage(act)
 
 
+def test_a_line_that_is_too_long_says_so():
+    async def act(stage):
+        line = "recording stopped: " + "/a/folder/far/away" * 4 + "; make room, or choose another folder"
+        stage.view.say(line)
+        await stage.play(0.1)
+        assert stage.lines[-2].rstrip().endswith("… (l shows it whole)")
+        await stage.press("l")
+        said = "".join(row.strip("│ ") + " " for row in stage.lines)
+        assert "make room, or choose another folder" in re.sub(r"\s+", " ", re.sub("[│▀▄]", " ", said))
+
+    on_stage(act)
+
+
 def test_the_help_names_keys_and_controls():
     async def act(stage):
         await stage.press("question_mark")
-        for text in ("Backspace", "record, and stop", "where the mask decides"):
+        for text in ("Backspace", "record, and stop", "where the mask decides", "any other key goes back"):
             assert text in stage.text
+        await stage.press("end")
+        for text in ("overruns", "real-time", "drift"):  # what the figures say, to the last one
+            assert f" {text} " in stage.text
         await stage.press("escape")
         assert "Backspace" not in stage.text
 
