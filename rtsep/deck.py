@@ -13,27 +13,23 @@ from rtsep.realtime.slots import SharedSlots
 
 
 class Deck:
-    """Built silent: `start_model`, then the engine. Engines come and go with devices, the model stays."""
+    """Built silent. Engines come and go with the devices, the model stays."""
 
     engine: Engine
+    """The one that runs, or is to run: whoever composes a session puts it here."""
 
-    def __init__(
-        self,
-        package: ModelPackage,
-        device: str,
-        form: Format,
-        controls: Controls,
-        input_ring: NDArray[np.float32] | None = None,
-    ) -> None:
-        """`device` computes ("cpu", "cuda"); `input_ring` as for `Engine`."""
+    def __init__(self, package: ModelPackage, device: str, controls: Controls) -> None:
+        """Load nothing yet; the model will compute on `device` ("cpu", "cuda")."""
         self.package, self._controls = package, controls
         self._shared = SharedSlots.create(package.spec.channels, package.spec.bins)
         self.model = ModelSupervisor(self._shared, package.path, device)
-        self.build_engine(form, input_ring)
 
-    def build_engine(self, form: Format, input_ring: NDArray[np.float32] | None = None) -> None:
-        """Make a new engine, for devices of this format; the one before must have ended."""
-        self.engine = Engine(self.package.spec, form, self._controls, self._shared, input_ring)
+    def build_engine(self, form: Format, input_ring: NDArray[np.float32] | None = None) -> Engine:
+        """Return a new engine for devices of this format; it may start when the one before has ended.
+
+        `input_ring` as for `Engine`.
+        """
+        return Engine(self.package.spec, form, self._controls, self._shared, input_ring)
 
     def start_model(self) -> None:
         """Start the model process and wait for it; raises `ModelError` or `ModelProcessError`."""

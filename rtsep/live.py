@@ -1,4 +1,4 @@
-"""A live session, composed: input, model process, engine, output, recorder, and what to do when one goes."""
+"""A live session, composed: input, model, engine, output, recorder; what to do when one goes or changes."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rtsep.audio import jack_ports
+from rtsep.audio import devices
 from rtsep.audio import rings as r
 from rtsep.audio.desk import Desk
 from rtsep.audio.devices import Device
-from rtsep.audio.engine import Engine
-from rtsep.audio.portaudio import Stream
-from rtsep.audio.source import FileSource
-from rtsep.audio.virtual import VirtualDevice
+from rtsep.audio.engine import Engine, Format
+from rtsep.audio.streams import Streams
+from rtsep.changeover import bring_in
 from rtsep.controls import Controls
 from rtsep.deck import Deck
-from rtsep.endpoints import Ends, LiveOptions, resolve_ends
+from rtsep.endpoints import Ends, LiveOptions
 from rtsep.errors import DeviceError, OutputError, UsageError
 from rtsep.foreign import within
 from rtsep.model.package import ModelPackage
 from rtsep.realtime import priority
 from rtsep.report.counters import Tally
 from rtsep.report.recorder import RecordingState, Takes, Tape
+from rtsep.setting import Setting
+from rtsep.watch import Watch
 
 if TYPE_CHECKING:
-    from rtsep.audio.jack_stream import JackStream  # needs libjack
+    from rtsep.audio.jack_stream import Cables  # needs libjack
 
-    AnyStream = Stream | JackStream
-
-LOST_AFTER_S = 1.0
-"""A device that has not called for so long is gone."""
+WATCH_EVERY_S = 0.02
 
 LOOK_PATIENCE_S = 5.0
 """A sound system that takes longer to list its devices has hung."""
@@ -42,13 +41,18 @@ LOOK_PATIENCE_S = 5.0
 LOOK_AGAIN_S = 0.5
 """How often a lost device is looked for."""
 
-WARM_UP_S = 1.0
-"""How long another model hears along before it is heard: its memory is short, but not empty."""
-
-CALL_OVER_S = 0.2
-"""No audio callback takes so long."""
-
 SWITCH_PATIENCE_S = 10.0
+"""On devices that play, no step of a switch takes so long."""
+
+
+_TOO_LATE = "the session has ended before it could switch"
+
+
+class _Move(NamedTuple):
+    """Another setting, asked for on another thread, which waits for the outcome."""
+
+    setting: Setting
+    outcome: Future[None]
 
 
 class LiveSession:
@@ -58,26 +62,36 @@ class LiveSession:
         self, package: ModelPackage, options: LiveOptions, controls: Controls, say: Callable[[str], None]
     ) -> None:
         """Resolve the ends; nothing sounds yet. `say` gets lines for the user. Raises `RtsepError`."""
-        self.options, self.controls = options, controls
+        self.controls = controls
         self._say = say
         self._leaving = threading.Event()
-        self._tally = Tally()
+        self._tally, self._counting = Tally(), threading.Lock()
         self.memory_locked = False
-        self._found: Ends | None = None  # the ends of a lost device, once it is back
-        self._played_s = 0.0  # on devices that were lost since
+        self._played_s = 0.0  # on devices that were lost or left since
         self._takes = Takes(options.subtype, say)
-        self.ends = resolve_ends(options)
-        self._source: FileSource | None = None
-        self._deck = Deck(package, options.device, self.ends.form, controls)
+        self._setting = Setting.find(options)
+        self._deck = Deck(package, options.device, controls)
+        self._deck.engine = self._deck.build_engine(self.ends.form)
         self._desk: Desk | None = None  # while streams are open
-        self._streams: list[AnyStream] = []
-        self._switching = threading.Lock()
-        self._next: tuple[LiveOptions, Ends] | None = None  # other devices, asked for
-        self._fallback: tuple[LiveOptions, Ends] | None = None  # those that they took over from
-        self._fade_in = False
+        self._streams: Streams | None = None
+        self._cables: Cables = {}
+        self._one_switch = threading.Lock()  # held by a switch from its first step to its last
+        self._staying = threading.Lock()  # held while streams and engine must stay as they are
+        self._move: _Move | None = None
+        self._missed = ""  # what was said of devices that are waited for
         self.state = "starting"
 
     # --- what others read --------------------------------------------------------------------------
+
+    @property
+    def options(self) -> LiveOptions:
+        """What was asked for, at the start and by switches since."""
+        return self._setting.options
+
+    @property
+    def ends(self) -> Ends:
+        """Input and output as they are now."""
+        return self._setting.ends
 
     @property
     def engine(self) -> Engine:
@@ -93,14 +107,26 @@ class LiveSession:
         """Ask the session to end; returns at once."""
         self._leaving.set()
 
+    def look_at_devices(self) -> list[Device]:
+        """Return the devices there are now; as far as PortAudio plays, those that were there when it began.
+
+        Raises `DeviceError`.
+        """
+        with self._staying:
+            if self.state == "playing":  # else the session looks itself
+                devices.look()
+            return devices.devices()
+
     def stats(self) -> dict[str, Any]:
         """Return the counters of the whole session, latency, levels, the model's state."""
-        deck = self._deck  # the same one for all figures
-        engine, model = deck.engine, deck.model
+        with self._counting:
+            deck = self._deck
+            engine, model = deck.engine, deck.model
+            counted = self._tally.total(engine)
         budget = engine.latency
         return {
             "state": self.state,
-            **self._tally.total(engine),
+            **counted,
             "latency_ms": budget.milliseconds(),
             "latency_samples": budget.total,
             "rate": engine.form.rate,
@@ -160,120 +186,87 @@ class LiveSession:
             from rtsep.audio import jack_stream  # noqa: F401 (compiles, or loads what was)
 
     def run(self) -> None:
-        """Play until the end; a device that goes away is waited for, unless told otherwise."""
+        """Play until the end; a device that goes away is waited for, unless told otherwise.
+
+        Raises `DeviceError` where there is nothing to play on, `InputFileError` behind the end of a file that
+        is damaged further on, `OutputError` where `--record` cannot write.
+        """
         self.memory_locked = priority.lock_memory()
         if self.options.record:
             self.start_recording(self.options.record)
-        while True:
-            try:
-                lost = self._play_once()
-            except DeviceError as error:
-                if self.state == "starting":  # it was never there
-                    raise
-                lost = str(error)  # found again, and gone again before it was open
-                if self._fallback:
-                    self._say(f"{lost}; back to {self._fallback[1].name}")
-                    self._next, self._fallback = self._fallback, None
-            if self._next and not self._leaving.is_set():
-                self._move(*self._next)
-                continue
-            self._fallback = None
-            if lost is None or self._leaving.is_set():
-                return
-            if not self.options.reconnect:
-                raise DeviceError(f"{lost}; ended (--no-reconnect)")
-            self._say(f"{lost}; waiting for it to come back (Ctrl-C ends)")
-            self.state = "waiting"
-            if not self._wait_for_devices():
-                return
-            self._rebuild()
-            self._say(f"{self.ends.name} is back; playing")
-
-    def _rebuild(self) -> None:
-        """Another engine, for the ends as they are now; what this one counted is kept."""
-        self._tally.add(self.engine)
-        self._played_s += self.engine.read(r.IN_READ) / self.engine.form.rate
-        self._deck.build_engine(self.ends.form)
+        try:
+            stopped = self._play()
+            while not self._leaving.is_set():
+                if self._move:
+                    stopped = self._move_on(self._move)
+                elif stopped:
+                    stopped = self._wait_for_devices(stopped)
+                else:
+                    break
+        finally:
+            with self._staying:
+                self.state = "ended"
+            if self._move:
+                self._move.outcome.set_exception(UsageError(_TOO_LATE))
+        if self._setting.source and self._setting.source.failure and not self._leaving.is_set():
+            raise self._setting.source.failure
 
     def close(self) -> None:
         """Give everything back; call once, whatever happened."""
         self._takes.detach()
         self._deck.close()
-        if self._source:
-            self._source.close()
-        elif self.ends.source:
-            self.ends.source.close()
+        self._setting.close()
 
-    def _play_once(self) -> str | None:
-        """Run the engine on the devices; return why they were lost, or None at the regular end."""
-        engine, form = self.engine, self.ends.form
-        self._attach_recording()
-        if self.ends.source:
-            engine.state[r.HAS_SOURCE] = 1
-            if self._source is None:
-                channels = list(form.in_map)
-                self._source = FileSource(self.ends.source, form.rate, channels)
-            self._source.start(engine.state, engine.input_ring)
-        engine.start()
-        self._desk = Desk(engine.state, form.rate, len(form.out_map), self._fade_in)
-        self._fade_in = False
-        virtual: VirtualDevice | None = None
+    def _play(self, arrived: Callable[[], None] = lambda: None) -> str | None:
+        """Play on the devices, and call `arrived` once they do; return why they were lost, if they were."""
+        if self.state != "starting":
+            self.state = "opening"
         try:
-            self._streams = self._open_streams(self._desk)
-            if self.ends.output is None:
-                virtual = VirtualDevice(self._desk.slots, len(form.out_map), form.out_block, form.out_rate)
-                virtual.start()
-            for stream in self._streams:
-                stream.start()
-            self.state = "playing"
-            return self._watch()
+            return self._play_once(arrived)
+        except DeviceError as error:
+            if self.state == "starting":  # it was never there
+                raise
+            return str(error)
+
+    def _play_once(self, arrived: Callable[[], None]) -> str | None:
+        engine, form, source = self.engine, self.ends.form, self._setting.source
+        # What begins is heard from its first frame; what goes on in the midst of something fades in.
+        silent = None if self.state == "starting" else -(-engine.latency.total * form.out_rate // form.rate)
+        self._record_by(self._takes.attach)
+        if source:
+            engine.state[r.HAS_SOURCE] = 1
+            source.start(engine.state, engine.input_ring)
+        engine.start()
+        self._desk = desk = Desk(engine, form.out_rate, form.out_block, len(form.out_map), silent)
+        try:
+            self._streams = streams = Streams(
+                desk, form, self.ends.input, self.ends.output, engine.latency.total,
+                self.options.client_name, self.options.connect, self._cables,
+            )  # fmt: skip
+            streams.start()
+            self.state, self._missed = "playing", ""
+            arrived()
+            watch = Watch(streams, self.ends, self._frames_left())
+            while not self._leaving.wait(WATCH_EVERY_S) and not self._move and not watch.over(self.engine):
+                if lost := watch.lost(self.engine):
+                    return lost
+            return None
         finally:
-            self.state = "stopping"  # no switch begins any more, and one under way is given up
-            with self._switching:
-                for stream in self._streams:
-                    stream.close()
-                self._streams, self._desk = [], None
-                if virtual:
-                    virtual.stop()
-                if self._source:
-                    self._source.stop()
+            if self.state == "playing":
+                self.state = "stopping"  # no switch begins any more, and one under way is given up
+            with self._staying:
+                if self._streams:
+                    self._streams.close()
+                self._streams = self._desk = None
                 self.engine.stop()
+                self._setting.rewind(_frames_through(self.engine))
                 self._takes.detach()
 
-    def _watch(self) -> str | None:
-        """Wait for the end; return the reason if a device stops calling."""
-        left = self._frames_left()
-        clocks = [slot for slot, used in ((r.IN_CALLS, self.ends.input), (r.OUT_CALLS, True)) if used]
-        seen = {slot: (self.engine.read(slot), time.monotonic()) for slot in clocks}
-        while not self._leaving.wait(0.02):
-            if self._next:
-                return None
-            engine = self.engine  # another one, once a model was switched
-            end = engine.read(r.SOURCE_END) if left is None else min(left, engine.read(r.SOURCE_END))
-            if min(engine.read(r.IN_READ), engine.read(r.OUT_READ)) >= end + engine.latency.total:
-                return None
-            frames = engine.read(r.OUT_FRAMES)
-            if frames not in (0, engine.form.out_block):
-                return f"the device has changed its block from {engine.form.out_block} to {frames} frames"
-            for stream in self._streams:
-                if stream.lost:
-                    return stream.lost
-            now = time.monotonic()
-            for slot in clocks:
-                calls = engine.read(slot)
-                if calls != seen[slot][0]:
-                    seen[slot] = (calls, now)
-                elif now - seen[slot][1] > LOST_AFTER_S:
-                    which = self.ends.input if slot == r.IN_CALLS else self.ends.output
-                    return f"{which.name if which else 'the device'} has stopped answering"
-        return None
-
-    def _attach_recording(self) -> None:
-        engine = self.engine
-        left = self._frames_left()
-        tape = Tape(engine.state, engine.record_ring, engine.form.rate, engine.feed_latency, left)
+    def _record_by(self, attach: Callable[[Tape], None]) -> None:
+        """Let recordings take from the engine that is heard."""
+        engine, left = self.engine, self._frames_left()
         try:
-            self._takes.attach(tape)
+            attach(Tape(engine.state, engine.record_ring, engine.form.rate, engine.feed_latency, left))
         except OutputError as error:
             if self.state == "starting":
                 raise
@@ -285,156 +278,152 @@ class LiveSession:
             return None
         return round((self.options.seconds - self._played_s) * self.ends.form.rate)
 
-    # --- other devices -------------------------------------------------------------------------------
+    # --- devices that come and go ----------------------------------------------------------------------
+
+    def _wait_for_devices(self, lost: str) -> str | None:
+        """Look for the lost devices, and play on them; return as `_play` does."""
+        if not self.options.reconnect:
+            raise DeviceError(f"{lost}; ended (--no-reconnect)")
+        if lost != self._missed:  # it may be found again and again, and not open
+            self._say(f"{lost}; waiting for it to come back (Ctrl-C ends)")
+        self._missed = lost
+        self.state = "waiting"
+        while not self._leaving.wait(LOOK_AGAIN_S) and not self._move:
+            if found := self._find_devices():
+                self._take_up(found)
+                return self._play(lambda: self._say(f"{self.ends.name} is back; playing"))
+        return None
+
+    def _find_devices(self) -> Setting | None:
+        found: list[Setting] = []
+
+        def look() -> None:
+            with contextlib.suppress(DeviceError):  # not back yet
+                found.append(Setting.find(self.options, self._setting))
+
+        if not within(LOOK_PATIENCE_S, look):
+            raise DeviceError("the sound system does not answer any more; start rtsep again when it does")
+        return found[0] if found else None
+
+    def _take_up(self, setting: Setting) -> None:
+        """Be ready to play with this setting, on another engine; what the one before counted is kept."""
+        deck, form = self._deck, setting.ends.form
+        if setting.source:
+            setting.source.play_as(form.rate, list(form.in_map))
+        engine = deck.build_engine(form)
+        with self._counting:
+            self._played_s += _frames_through(deck.engine) / deck.engine.form.rate
+            self._tally.add(deck.engine)
+            deck.engine = engine
+        self._setting = setting
+
+    # --- other devices, asked for on another thread ------------------------------------------------------
 
     def switch_device(self, *, input: str | None = None, out_device: str | None = None) -> None:
         """Hear or play through something else, named as on the command line; None: as it is.
 
         What plays fades out, what comes fades in; between them lies the time that devices take to open. A
-        played file goes on where it was. From any thread but the session's; returns when the old devices are
-        silent. Raises `DeviceError`, `InputFileError` or `UsageError` for what cannot be, and goes on as
-        before, as it does where the new devices do not open.
+        played file goes on where it was, a recording in another take. Returns when the new devices play. From
+        any thread but the session's. Raises `DeviceError`, `InputFileError` or `UsageError` for what cannot
+        be, and goes on as before, as it does where the new devices do not open.
         """
+        if input is None and out_device is None:
+            raise UsageError("nothing to switch to: name an input, an output device, or both")
         changed: dict[str, Any] = {"input": input, "in_channels": None} if input is not None else {}
         changed |= {"out_device": out_device, "out_channels": None} if out_device is not None else {}
-        with self._switching:
-            if self.state != "playing" or self._desk is None:
-                raise UsageError("devices can be switched only while it plays; try again when it does")
-            options = dataclasses.replace(self.options, **changed)
-            ends = resolve_ends(options, self.ends if input is None else None)
-            desk = self._desk
-            desk.hush()
-            self._until(lambda: desk.hushed)
-            self._next = (options, ends)
+        with self._one_switch:
+            with self._staying:
+                if self.state not in ("playing", "waiting"):
+                    raise UsageError("devices can be switched only while it plays; try again when it does")
+                options, before = dataclasses.replace(self.options, **changed), self._setting
+                setting = Setting.find(options, before if input is None else None)
+                try:
+                    if desk := self._desk:
+                        desk.hush()
+                        self._wait(lambda: desk.hushed)
+                        time.sleep(_way_out_s(before.ends.form))
+                except DeviceError:
+                    setting.close(goes_on=before)
+                    raise
+                self._move = move = _Move(setting, Future())
+            move.outcome.result()
 
-    def _move(self, options: LiveOptions, ends: Ends) -> None:
-        """Go on with these ends."""
-        self._next = None
-        if self._fallback is None:
-            self._fallback = (self.options, self.ends)
-        if self._source and ends.source is not self.ends.source:
-            self._source.close()
-            self._source = None
-        self.options, self.ends, self._fade_in = options, ends, True
-        self._rebuild()
-        for note in ends.notes:
-            self._say(note)
-        self._say(f"{ends.name}; {self.engine.latency.line()}")
+    def _move_on(self, move: _Move) -> str | None:
+        """Play with another setting, or, where its devices do not open, as before; return as `_play` does."""
+        self._move = None
+        before, (setting, outcome) = self._setting, move
+        refusal: Exception = UsageError(_TOO_LATE)
 
-    # --- another model -------------------------------------------------------------------------------
+        def arrived() -> None:
+            before.close(goes_on=setting)
+            for note in setting.ends.notes:
+                self._say(note)
+            self._say(f"{self.ends.name}; {self.engine.latency.line()}")
+            outcome.set_result(None)
+
+        try:
+            self._take_up(setting)
+            stopped = self._play(arrived)
+            if not outcome.done():
+                refusal = DeviceError(f"{stopped}; playing on as before: {before.ends.name}")
+                setting.close(goes_on=before)
+                self._take_up(before)
+                stopped = self._play(lambda: outcome.set_exception(refusal))
+            return stopped
+        finally:
+            if not outcome.done():
+                outcome.set_exception(refusal)
+
+    # --- another model, asked for on another thread ------------------------------------------------------
 
     def switch_model(self, package: ModelPackage) -> None:
-        """Play with another model: it is loaded and hears along while this one plays, then comes in softly.
+        """Play with another model: loaded while this one plays, it hears along, and is then faded in over it.
 
-        Returns once it is heard; seconds, of which the sound knows nothing. From any thread but the one that
-        runs the session. Raises `ModelError`, `ModelProcessError` or `UsageError`, and goes on as before.
+        Returns once it is heard; seconds, of which the sound knows nothing. A recording goes on in another
+        take. From any thread but the session's. Raises `ModelError`, `ModelProcessError`, `DeviceError` or
+        `UsageError`, and goes on as before.
         """
-        with self._switching:
-            if self.state != "playing" or self._desk is None:
-                raise UsageError("a model can be switched only while it plays; try again when it does")
-            ring = self.engine.input_ring if self._source else None
-            deck = Deck(package, self.options.device, self.ends.form, self.controls, ring)
+        with self._one_switch:
+            before, deck = self._deck, Deck(package, self.options.device, self.controls)
             try:
                 deck.start_model()
-                self._bring_in(deck, self._desk)
-            except BaseException:
-                deck.close()
-                raise
+                with self._staying:
+                    self._change_over(before, deck)
+            finally:
+                if self._deck is deck:
+                    before.engine.stop()
+                    before.close()
+                else:
+                    deck.close()
+            self._say(f"model {deck.package.spec.name}; {deck.engine.latency.line()}")
 
-    def _bring_in(self, deck: Deck, desk: Desk) -> None:
-        before, engine = self._deck, deck.engine
-        if self._source:
-            self._source.also(engine.state)
-        desk.put(engine.state)
-        try:
-            self._until(lambda: desk.joined)
-            started = engine.read(r.IN_READ)
-            engine.start()
-            self._until(lambda: engine.read(r.IN_READ) - started >= WARM_UP_S * engine.form.rate)
-            hops, late = engine.read(r.HOPS), engine.read(r.LATE_MASKS)
-            if late > hops / 2:
-                name = deck.package.spec.name
-                raise UsageError(f"model '{name}' is too slow here: {late} of {hops} masks came late")
-            unheard = engine.counters()
-            desk.fade()
-            self._until(lambda: desk.faded)
-        except BaseException:
-            desk.settle()
-            if self._source:
-                self._source.only(before.engine.state)
-            self._retire(engine)
-            raise
-        self._tally.add(before.engine)
-        self._tally.leave_out(unheard)
-        self._deck = deck
-        if self._source:
-            self._source.only(engine.state)
-        self._takes.detach()
-        self._attach_recording()
-        desk.settle()
-        for stream in self._streams:
-            stream.tell_latency(engine.latency.total)
-        self._retire(before.engine)
-        before.close()
+    def _change_over(self, before: Deck, deck: Deck) -> None:
+        if self.state != "playing" or self._desk is None or self._streams is None:
+            raise UsageError("a model can be switched only while it plays; try again when it does")
+        source = self._setting.source
+        deck.engine = deck.build_engine(self.ends.form, before.engine.input_ring if source else None)
+        unheard = bring_in(deck, before, self._desk, source, self._wait)
+        with self._counting:
+            self._tally.add(before.engine)
+            self._tally.leave_out(unheard)
+            self._deck = deck
+        self._record_by(self._takes.change)
+        self._streams.tell_latency(deck.engine.latency.total)
 
-    def _retire(self, engine: Engine) -> None:
-        time.sleep(CALL_OVER_S)  # no call that began with it is still at work
-        engine.stop()
-
-    def _until(self, happens: Callable[[], bool]) -> None:
+    def _wait(self, happens: Callable[[], bool]) -> None:
         """Wait for what the callbacks and the hop loop do; `DeviceError` where they do not any more."""
         over = time.monotonic() + SWITCH_PATIENCE_S
         while not happens():
             if self.state != "playing" or time.monotonic() > over:
-                raise DeviceError("the device stopped while the model was switched; the old one stays")
+                raise DeviceError("it stopped playing before it could switch")
             time.sleep(0.005)
 
-    # --- devices ---------------------------------------------------------------------------------------
 
-    def _open_streams(self, desk: Desk) -> list[AnyStream]:
-        ends, form = self.ends, self.ends.form
-        inputs = (ends.input, max(form.in_map) + 1) if ends.input else None
-        outputs = (ends.output, len(form.out_map)) if ends.output else None
-        if inputs and outputs and not form.two_clocks:
-            return [self._open(desk, inputs, outputs, form.rate, form.block)]
-        streams = []
-        if inputs:
-            streams.append(self._open(desk, inputs, None, form.rate, form.block))
-        if outputs:
-            streams.append(self._open(desk, None, outputs, form.out_rate, form.out_block))
-        return streams
+def _way_out_s(form: Format) -> float:
+    """Return how long it takes at most from a call to the loudspeaker: what is closed before that, cuts."""
+    return form.hardware / form.rate + 2 * form.out_block / form.out_rate
 
-    def _open(
-        self,
-        desk: Desk,
-        inputs: tuple[Device, int] | None,
-        outputs: tuple[Device, int] | None,
-        rate: int,
-        block: int,
-    ) -> AnyStream:
-        engine, options, form = self.engine, self.options, self.ends.form
-        if not any(end[0].is_jack for end in (inputs, outputs) if end):
-            heard, played = (((end[0].index, end[1]) if end else None) for end in (inputs, outputs))
-            return Stream(desk, desk.slots, heard, played, rate, block)
-        from rtsep.audio.jack_stream import JackStream  # needs libjack
 
-        names = jack_ports.output_names(form.out_map, form.channels) if outputs else []
-        return JackStream(
-            desk, desk.slots, options.client_name, inputs[1] if inputs else 0, names,
-            engine.latency.total, options.connect,
-        )  # fmt: skip
-
-    def _wait_for_devices(self) -> bool:
-        """Look for the lost devices until they are back (True) or the session is to end (False)."""
-        while not self._leaving.wait(LOOK_AGAIN_S):
-            if not within(LOOK_PATIENCE_S, self._try_to_find_devices):
-                raise DeviceError("the sound system does not answer any more; start rtsep again when it does")
-            if self._found:
-                self.ends = self._found
-                return True
-        return False
-
-    def _try_to_find_devices(self) -> None:
-        self._found = None
-        with contextlib.suppress(DeviceError):  # not back yet
-            self._found = resolve_ends(self.options, self.ends)
+def _frames_through(engine: Engine) -> int:
+    """Return how many frames of its input an engine has given as feeds."""
+    return max(0, engine.read(r.IN_READ) - engine.feed_latency)

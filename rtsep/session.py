@@ -205,6 +205,26 @@ class Session:
         """End the take; return its files by stem, None where nothing was recorded."""
         return self._running().stop_recording()
 
+    def switch_model(self, model: str | Path) -> None:
+        """Play with another model, by name or path, without a gap: returns once it is heard, after seconds.
+
+        It is loaded and hears along while the one before plays on, then comes in over a cross-fade; `latency`
+        may be another one from then on. A recording goes on in another take. Raises `ModelError`,
+        `ModelProcessError` or `UsageError` for a model that does not load or is too slow here, and
+        `DeviceError` where playing stops meanwhile; the one before plays on.
+        """
+        self._running().switch_model(read_package(find_model(str(model))))
+
+    def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
+        """Hear or play through something else, named as at the start; returns once that plays.
+
+        What plays fades out, what comes fades in; between them it is silent for as long as devices take to
+        open. A played file goes on where it was, a recording in another take; `rate` and `latency` may be
+        other ones from then on. Raises `DeviceError`, `InputFileError` or `UsageError` for what cannot be
+        opened; what was there before plays on.
+        """
+        self._running().switch_device(input=None if input is None else str(input), out_device=out_device)
+
     @property
     def recordings(self) -> list[dict[str, Path]]:
         """The files of the finished takes, by stem."""

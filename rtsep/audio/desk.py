@@ -8,16 +8,18 @@ over a cross-fade: nothing that is switched may click. What is allowed here: as 
 | --- | --- | --- |
 | CURRENT | front, before anything runs; then the callback that has the output, when a fade is over | all |
 | NEXT, FADE | front | callbacks |
-| IN_JOINED | the callback that has the input | front |
+| IN_JOINED | the callback that has the input | callback that has the output, front |
 | OUT_JOINED, FADED | the callback that has the output | front |
 | HUSH | front: asks for silence, softly | callback that has the output |
-| LEVEL | front, before anything runs; the callback that has the output | front |
-| LENGTH, SCRATCH | front, before anything runs | callback that has the output |
+| LEVEL | front, before anything runs; then the callback that has the output | front |
+| LENGTH, SCRATCH, MOST | front, before anything runs | callback that has the output |
 """
 
 from __future__ import annotations
 
 import sys
+import time
+from typing import Protocol
 
 import numpy as np
 from numba import carray, cfunc, njit, types
@@ -40,16 +42,20 @@ CURRENT = 0  # address of the slots of the engine that is heard
 NEXT = 1  # of the one that comes; 0: none
 FADE = 2  # 1: the next one is to be heard
 LENGTH = 3  # frames of a fade
-SCRATCH = 4  # address of float32 [SCRATCH_FRAMES, output channels]
+SCRATCH = 4  # address of float32 [MOST, output channels]
 HUSH = 5  # 1: fade all out
+MOST = 6  # frames of a call, at most, in which the next one can be heard
 IN_JOINED = CACHE_LINE  # address of the next engine, once its input side runs along
 OUT_JOINED = 2 * CACHE_LINE  # the same of its output side
 FADED = OUT_JOINED + 1  # frames of the fade that were heard
-LEVEL = OUT_JOINED + 2  # of all that is played, LENGTH is unity; a frame moves it by one
+LEVEL = OUT_JOINED + 2  # of all that is played: LENGTH is unity, 0 and below silence; a frame moves it by one
 SLOT_COUNT = 3 * CACHE_LINE
 
 FADE_S = 0.05
-SCRATCH_FRAMES = 1024
+"""How long a fade takes."""
+
+CALL_OVER_S = 0.2
+"""No audio callback takes so long."""
 
 _unsigned_long = types.uint32 if sys.platform == "win32" else types.uint64
 PA_STREAM_CALLBACK = types.int32(
@@ -77,13 +83,14 @@ def plays_a_file(desk: np.ndarray) -> bool:
 @njit(cache=True, nogil=True)
 def hear(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
     """Take `frames` frames of input from the address `device_block`, or of the played file where it is 0."""
-    first, second = load_acquire(desk, CURRENT), load_acquire(desk, NEXT)
+    second = load_acquire(desk, NEXT)  # before CURRENT: a fade may end meanwhile
+    first = load_acquire(desk, CURRENT)
     current = _engine(first)
     if second != 0 and second != first:
         coming = _engine(second)
         if desk[IN_JOINED] != second:
             # Both count the frames of one stream. The hop loop starts only when both sides have joined.
-            coming[r.IN_WRITE] = coming[r.IN_READ] = current[r.IN_WRITE]
+            coming[r.IN_WRITE] = coming[r.IN_READ] = coming[r.RECORD_WRITE] = current[r.IN_WRITE]
             store_release(desk, IN_JOINED, second)
         _take(coming, device_block, frames, 0)
     _take(current, device_block, frames, flags)
@@ -100,26 +107,36 @@ def _take(engine: np.ndarray, device_block: int, frames: int, flags: int) -> Non
 @njit(cache=True, nogil=True)
 def play(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
     """Give `frames` frames of output to the address `device_block`."""
+    missed = current_engine(desk)[r.UNDERRUN_FRAMES]
     _mix(desk, device_block, frames, flags)
-    length, step = desk[LENGTH], -1 if load_acquire(desk, HUSH) == 1 else 1
-    level = desk[LEVEL]
-    if level == length and step == 1:
+    length, level, hush = desk[LENGTH], desk[LEVEL], load_acquire(desk, HUSH) == 1
+    if level == length and not hush:
         return
-    channels = current_engine(desk)[r.OUT_CHANNELS]
-    played = carray(as_pointer(device_block), (frames, channels), np.float32)
+    engine = current_engine(desk)
+    # Two clocks: nothing is there to be played before they have found each other. The wait begins then.
+    waits = level < 0 and engine[r.UNDERRUN_FRAMES] != missed
+    played = carray(as_pointer(device_block), (frames, engine[r.OUT_CHANNELS]), np.float32)
     for i in range(frames):
-        level = min(length, max(0, level + step))
-        for c in range(channels):
-            played[i, c] *= np.float32(level / length)
+        if hush:
+            level = max(0, level - 1)
+        elif not waits:
+            level = min(length, level + 1)
+        gain = np.float32(max(0, level) / length)
+        for c in range(played.shape[1]):
+            played[i, c] *= gain
     store_release(desk, LEVEL, level)
 
 
 @njit(cache=True, nogil=True)
 def _mix(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
-    first, second = load_acquire(desk, CURRENT), load_acquire(desk, NEXT)
+    second = load_acquire(desk, NEXT)
+    first = load_acquire(desk, CURRENT)
     current = _engine(first)
     give_output(current, device_block, frames, flags)
     if second == 0 or second == first:
+        return
+    # Its input comes first: what it keeps ready is counted from the frame that it has heard first.
+    if load_acquire(desk, IN_JOINED) != second or frames > desk[MOST]:
         return
     coming = _engine(second)
     if desk[OUT_JOINED] != second:
@@ -127,20 +144,18 @@ def _mix(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
         coming[r.OUT_READ] = start
         coming[r.OUT_WRITE] += start  # what it keeps ready lies behind that
         store_release(desk, OUT_JOINED, second)
-    channels, length, asked = current[r.OUT_CHANNELS], desk[LENGTH], load_acquire(desk, FADE) == 1
+    give_output(coming, desk[SCRATCH], frames, 0)
+    if load_acquire(desk, FADE) == 0:
+        return
+    channels, length, faded = current[r.OUT_CHANNELS], desk[LENGTH], desk[FADED]
     mixed = carray(as_pointer(device_block), (frames, channels), np.float32)
-    heard = carray(as_pointer(desk[SCRATCH]), (SCRATCH_FRAMES, channels), np.float32)
-    for done in range(0, frames, SCRATCH_FRAMES):
-        count = min(SCRATCH_FRAMES, frames - done)
-        give_output(coming, desk[SCRATCH], count, 0)
-        if asked:
-            for i in range(count):
-                gain = np.float32(min(1.0, (desk[FADED] + i + 1) / length))
-                for c in range(channels):
-                    mixed[done + i, c] += gain * (heard[i, c] - mixed[done + i, c])
-            store_release(desk, FADED, desk[FADED] + count)
-    coming[r.OUT_FRAMES] = frames
-    if desk[FADED] >= length:
+    heard = carray(as_pointer(desk[SCRATCH]), (frames, channels), np.float32)
+    for i in range(frames):
+        gain = np.float32(min(1.0, (faded + i + 1) / length))
+        for c in range(channels):
+            mixed[i, c] += gain * (heard[i, c] - mixed[i, c])
+    store_release(desk, FADED, faded + frames)
+    if faded + frames >= length:
         store_release(desk, CURRENT, second)
 
 
@@ -161,27 +176,38 @@ def portaudio_callback(device_in, device_out, frames, time_info, flags, user):  
     return np.int32(0)
 
 
+class Served(Protocol):
+    """An engine, as far as a desk knows it; whatever the slots point to lives as long as it does."""
+
+    @property
+    def state(self) -> NDArray[np.int64]:
+        """The slots of `rtsep.audio.rings`."""
+
+
 class Desk:
-    """The front's side of a desk."""
+    """The front's side of a desk. It, and whoever it serves, must outlive the streams that call it."""
 
     def __init__(
-        self, engine: NDArray[np.int64], rate: int, out_channels: int, fade_in: bool = False
+        self, engine: Served, rate: int, block: int, out_channels: int, fade_in: int | None = None
     ) -> None:
-        """Serve the engine whose slots these are, from its first sample on or from silence."""
-        self.slots = np.zeros(SLOT_COUNT, np.int64)
-        self._scratch = np.zeros((SCRATCH_FRAMES, max(1, out_channels)), np.float32)
-        self._served: tuple[NDArray[np.int64], ...] = (engine,)  # its memory must outlive the calls
-        self.slots[CURRENT] = address_of(engine, 0)
-        self.slots[LENGTH] = max(1, round(FADE_S * rate))
-        self.slots[LEVEL] = 0 if fade_in else self.slots[LENGTH]
-        self.slots[SCRATCH] = self._scratch.ctypes.data
+        """Serve `engine`, from its first frame on, or fading in when `fade_in` frames were silent.
 
-    def put(self, engine: NDArray[np.int64]) -> None:
+        `rate` and `block` are those of the output.
+        """
+        self.slots = np.zeros(SLOT_COUNT, np.int64)
+        self._scratch = np.zeros((block, max(1, out_channels)), np.float32)
+        self._served: tuple[Served, ...] = (engine,)
+        self.slots[CURRENT] = address_of(engine.state, 0)
+        self.slots[LENGTH] = max(1, round(FADE_S * rate))
+        self.slots[LEVEL] = self.slots[LENGTH] if fade_in is None else -max(1, fade_in)
+        self.slots[SCRATCH], self.slots[MOST] = self._scratch.ctypes.data, block
+
+    def put(self, engine: Served) -> None:
         """Let another engine hear along; its hop loop may start once `joined`."""
-        self._served = (*self._served[-1:], engine)
+        self._served = (*self._served, engine)
         for slot in (FADE, IN_JOINED, OUT_JOINED, FADED):
             self.slots[slot] = 0
-        release(self.slots, NEXT, address_of(engine, 0))
+        release(self.slots, NEXT, address_of(engine.state, 0))
 
     @property
     def joined(self) -> bool:
@@ -198,6 +224,16 @@ class Desk:
         """Whether it is the one that plays."""
         return int(acquire(self.slots, CURRENT)) == int(self.slots[NEXT])
 
+    def settle(self) -> None:
+        """Serve the engine that plays alone; when this returns, no call is at work with the other one."""
+        release(self.slots, NEXT, 0)
+        time.sleep(CALL_OVER_S)
+        self._served = tuple(engine for engine in self._served if self.serves(engine))
+
+    def serves(self, engine: Served) -> bool:
+        """Whether `engine` is the one that plays."""
+        return int(acquire(self.slots, CURRENT)) == address_of(engine.state, 0)
+
     def hush(self) -> None:
         """Fade all out, for good: another desk goes on."""
         release(self.slots, HUSH, 1)
@@ -206,7 +242,3 @@ class Desk:
     def hushed(self) -> bool:
         """Whether nothing is heard any more."""
         return int(acquire(self.slots, LEVEL)) == 0
-
-    def settle(self) -> None:
-        """Serve the engine that plays alone: the other one has gone, or does not come after all."""
-        release(self.slots, NEXT, 0)

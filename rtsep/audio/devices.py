@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 
 from rtsep.audio import jack_ports, portaudio
@@ -20,6 +21,7 @@ JACK_CHANNELS = 64
 """Ports that we would make on a JACK server: they need no hardware behind them."""
 
 _jack: JackServer | None = None
+_looking = threading.Lock()  # PortAudio does not bear two who look at once
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Device:
 
 def look() -> None:
     """Look at what there is now; raises `DeviceError` where no sound system can be asked."""
+    with _looking:
+        _look()
+
+
+def _look() -> None:
     global _jack
     os.environ.setdefault("JACK_NO_START_SERVER", "1")  # looking at devices starts no server
     found: list[JackServer | None] = []

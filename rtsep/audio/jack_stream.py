@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from typing import Any
 
 import llvmlite.binding
 import numpy as np
@@ -24,7 +25,7 @@ from rtsep.audio import rings as r
 from rtsep.audio.desk import current_engine, hear, play, plays_a_file
 from rtsep.errors import DeviceError
 from rtsep.foreign import close_or_leave
-from rtsep.realtime.atomics import acquire, address_of, as_pointer, store_release
+from rtsep.realtime.atomics import acquire, address_of, as_pointer, load_acquire, release, store_release
 
 llvmlite.binding.load_library_permanently(jack_ports.library())
 _port_buffer = types.ExternalFunction("jack_port_get_buffer", types.int64(types.int64, types.uint32))
@@ -42,7 +43,8 @@ _IN_BLOCK = 5  # address of float32 [period, inputs]
 _OUT_BLOCK = 6  # address of float32 [period, outputs]
 _INPUTS = 7  # how many
 _OUTPUTS = 8
-_PORTS = 9  # addresses of the inputs, then of the outputs
+_PLAYS = 9  # 1: from now on; before that, its ports are being connected one by one
+_PORTS = 10  # addresses of the inputs, then of the outputs
 _MOST_PORTS = 128
 _SLOTS = _PORTS + _MOST_PORTS
 
@@ -51,6 +53,9 @@ _REASONS = {
     _SHUT_DOWN: "the JACK server has shut down",
     _NEW_PERIOD: "the JACK server has changed its period",
 }
+
+Cables = dict[str, list[str]]
+"""What each of our ports, by its short name, is connected to."""
 
 _CAPTURE = 0  # JackCaptureLatency: how old a port's signal is; the other one: how long until it is heard
 
@@ -66,8 +71,10 @@ def _process(frames, user):  # type: ignore[no-untyped-def]
     slots = carray(user, (_SLOTS,), np.int64)
     desk = carray(as_pointer(slots[_DESK]), (desks.SLOT_COUNT,), np.int64)
     inputs, outputs, count = slots[_INPUTS], slots[_OUTPUTS], np.int64(frames)
-    if count > slots[_PERIOD]:  # the server is changing; this engine is about to be replaced
+    grown = count > slots[_PERIOD]
+    if grown:  # the server is changing; this engine is about to be replaced
         store_release(slots, _LOST, _NEW_PERIOD)
+    if grown or load_acquire(slots, _PLAYS) == 0:
         for k in range(outputs):
             _samples(slots[_PORTS + inputs + k], count)[:] = 0
         return np.int32(0)
@@ -143,13 +150,17 @@ class JackStream:
         outputs: list[str],
         latency: int,
         connect: bool,
+        cables: Cables,
     ) -> None:
         """Join the server with ports `in_0`, `in_1` ... and `outputs`; `connect` them to the sound card.
 
         `owner` is whatever owns the memory that `desk` points to; `latency` is what the server is told.
+        `cables` keeps what our ports are connected to when the stream is closed; ports that it knows are
+        connected to that, and to nothing else.
         """
         self._memory = (owner, desk)  # must outlive the stream
-        self._connect = connect
+        self._connect, self._cables = connect, cables
+        self._plugged = False
         self._slots = np.zeros(_SLOTS, np.int64)
         try:
             self._client = jack_ports.open_client(client_name)
@@ -192,15 +203,20 @@ class JackStream:
             self._client.activate()
         except Exception:
             raise DeviceError("the JACK server does not let us play; is it still running?") from None
-        if not self._connect:
-            return
-        with contextlib.suppress(Exception):  # someone else may be patching, too
+        self._plugged = True
+        with contextlib.suppress(Exception):
             captures = self._client.get_ports(is_audio=True, is_physical=True, is_output=True)
             playbacks = self._client.get_ports(is_audio=True, is_physical=True, is_input=True)
-            for capture, own in zip(captures, self._inputs, strict=False):
-                self._client.connect(capture, own)
-            for own, playback in zip(self._outputs, playbacks, strict=False):
-                self._client.connect(own, playback)
+            self._plug(self._inputs, [port.name for port in captures])
+            self._plug(self._outputs, [port.name for port in playbacks])
+        release(self._slots, _PLAYS, 1)
+
+    def _plug(self, own: list[Any], physical: list[str]) -> None:
+        for k, port in enumerate(own):
+            others = self._cables.get(port.shortname, physical[k : k + 1] if self._connect else [])
+            for other in others:
+                with contextlib.suppress(Exception):  # gone meanwhile; or someone else is patching, too
+                    self._client.connect(*((other, port) if port.is_input else (port, other)))
 
     def tell_latency(self, latency: int) -> None:
         """Tell the server what we add from now on, and with it a DAW that makes up for it."""
@@ -210,4 +226,13 @@ class JackStream:
 
     def close(self) -> bool:
         """Leave the server; returns False where it never lets us, and the client had to be left behind."""
-        return close_or_leave(self, self._client.close)
+        return close_or_leave(self, self._leave)
+
+    def _leave(self) -> None:
+        for port in self._inputs + self._outputs if self._plugged else []:
+            self._cables.pop(port.shortname, None)
+            if self.lost != _REASONS[_SHUT_DOWN]:  # else all of them have gone
+                with contextlib.suppress(Exception):
+                    others = self._client.get_all_connections(port)
+                    self._cables[port.shortname] = [other.name for other in others]
+        self._client.close()

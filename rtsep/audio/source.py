@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 
 import numpy as np
 import soxr
@@ -14,28 +15,37 @@ from rtsep.errors import InputFileError
 from rtsep.realtime.atomics import acquire, release
 
 _BLOCK_SECONDS = 0.1
+_BACK_BLOCKS = round(3 * r.RING_SECONDS / _BLOCK_SECONDS)
+"""How many blocks are kept to go back to: more than the longest ring holds (less than twice RING_SECONDS)."""
 
 
 class FileSource:
-    """Feeds `reader` to one engine after another (a device may go and come back)."""
+    """Feeds `reader` to one engine after another (a device may go and come back, or another take over)."""
 
     def __init__(self, reader: AudioReader, rate: int, channels: list[int]) -> None:
         """Play `channels` (from 0) of `reader` at `rate` Hz, resampled where the file has another rate."""
         self._reader = reader
-        self._rate = rate
-        self._channels = channels
-        self._resampler = (
-            soxr.ResampleStream(reader.rate, rate, len(channels), dtype="float32", quality="VHQ")
-            if reader.rate != rate
-            else None
-        )
-        self._ended = False
         self._engines: tuple[NDArray[np.int64], ...] = ()  # slots of those that hear it, of one ring
         self._lock = threading.Lock()
-        self._kept: NDArray[np.float32] = np.zeros((0, len(channels)), np.float32)
         self._leaving = threading.Event()
         self._thread: threading.Thread | None = None
+        self._past: deque[NDArray[np.float32]] = deque(maxlen=_BACK_BLOCKS)  # blocks of the file, newest last
+        self._again: NDArray[np.float32] = np.zeros((0, reader.channels), np.float32)  # to be taken once more
+        self._taken = 0  # frames of the file
+        self._began = 0  # frame of the file that was the engine's first
         self.failure: InputFileError | None = None
+        self.play_as(rate, channels)
+
+    def play_as(self, rate: int, channels: list[int]) -> None:
+        """Give the next engine this; right after `go_back`, when nothing is left of what the last one had."""
+        self._rate, self._channels = rate, channels
+        self._resampler = (
+            soxr.ResampleStream(self._reader.rate, rate, len(channels), dtype="float32", quality="VHQ")
+            if self._reader.rate != rate
+            else None
+        )
+        self._kept: NDArray[np.float32] = np.zeros((0, len(channels)), np.float32)
+        self._ended = False
 
     def start(self, state: NDArray[np.int64], ring: NDArray[np.float32]) -> None:
         """Fill `ring` of an engine that has not started, then keep it filled on a thread."""
@@ -64,6 +74,21 @@ class FileSource:
         self._leaving.set()
         if self._thread:
             self._thread.join()
+
+    def go_back(self, frame: int) -> None:
+        """Let the next engine begin with `frame` of what this one was given, and lose nothing read ahead.
+
+        Goes back by what a ring holds, at most; `stop` comes first.
+        """
+        wanted = self._began + round(frame * self._reader.rate / self._rate)
+        known = np.concatenate([*self._past, self._again])
+        first = self._taken - sum(map(len, self._past))  # frame of the file that is the first known
+        place = min(max(0, wanted - first), len(known))
+        self._past.clear()
+        self._past.append(known[:place])
+        self._again = known[place:]
+        self._taken = self._began = first + place
+        self.play_as(self._rate, self._channels)
 
     def close(self) -> None:
         """Stop, and close the file."""
@@ -97,11 +122,7 @@ class FileSource:
 
     def _next_block(self, most: int) -> NDArray[np.float32]:
         while len(self._kept) == 0 and not self._ended:
-            try:
-                raw = self._reader.read(int(self._reader.rate * _BLOCK_SECONDS))
-            except InputFileError as error:
-                self.failure = error
-                raw = np.zeros((0, self._reader.channels), np.float32)
+            raw = self._take(int(self._reader.rate * _BLOCK_SECONDS))
             self._ended = len(raw) == 0
             block = np.ascontiguousarray(raw[:, self._channels])
             self._kept = (
@@ -109,3 +130,17 @@ class FileSource:
             )
         block, self._kept = self._kept[:most], self._kept[most:]
         return block
+
+    def _take(self, frames: int) -> NDArray[np.float32]:
+        """Return the next frames of the file, [<= frames, its channels]; none is the end."""
+        if len(self._again) > 0:
+            raw, self._again = self._again[:frames], self._again[frames:]
+        else:
+            try:
+                raw = self._reader.read(frames)
+            except InputFileError as error:
+                self.failure = error
+                raw = self._again  # empty
+        self._past.append(raw)
+        self._taken += len(raw)
+        return raw

@@ -63,14 +63,18 @@ class RecordingState:
 class Recorder:
     """One take: its files begin with the hop that is next when it is made."""
 
-    def __init__(self, folder: Path, tape: Tape, subtype: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, tape: Tape, subtype: str, say: Callable[[str], None], first: int | None = None
+    ) -> None:
         """Record `tape` to a take in `folder`; `say` gets lines for the user, on the recorder's thread.
 
-        Raises `OutputError` where there can be no files.
+        With `first`, the files begin with that frame of the input, which lies a moment back. Raises
+        `OutputError` where there can be no files.
         """
         self._tape, self._say = tape, say
         # The feeds begin with the pipeline's own silence: `delay` frames before the first of the input.
-        self._read = max(tape.delay, acquire(tape.state, r.RECORD_WRITE))
+        begin = acquire(tape.state, r.RECORD_WRITE) if first is None else first + tape.delay
+        self._read = max(tape.delay, begin)
         self._until = 0  # frames of the ring's count, once it is to stop
         # What the hop loop may overwrite while it is read is not read.
         self._reach = len(tape.ring) - len(tape.ring) // 8
@@ -96,6 +100,11 @@ class Recorder:
             writer.clipped_samples,
             str(self.failure) if self.failure else None,
         )
+
+    @property
+    def end(self) -> int:
+        """The frame of the input behind the last one of a take that has stopped."""
+        return self._until - self._tape.delay
 
     def stop(self) -> dict[str, Path] | None:
         """Write what the hop loop has left until now; return the files, None where nothing came.
@@ -237,19 +246,35 @@ class Takes:
     def attach(self, tape: Tape) -> None:
         """Take from `tape` from now on: an engine is about to start. Raises `OutputError`."""
         with self._lock:
-            self._tape = tape
-            if self._folder:
-                folder, self._folder = self._folder, None
-                self._recorder = Recorder(folder, tape, self._subtype, self._say)
-                self._folder = folder
+            self._attach(tape)
 
     def detach(self) -> None:
         """End the take with its engine; the next engine goes on with another, unless this one failed."""
         with self._lock:
-            self._tape, recorder = None, self._recorder
-            self._finish()
-            if recorder and recorder.failure:
-                self._folder = None
+            self._detach()
+
+    def change(self, tape: Tape) -> None:
+        """Take from another engine that hears the same: a further take begins with the frame where this ends.
+
+        Raises `OutputError`.
+        """
+        with self._lock:
+            ended = self._detach()
+            self._attach(tape, ended.end if ended else None)
+
+    def _attach(self, tape: Tape, first: int | None = None) -> None:
+        self._tape = tape
+        if self._folder:
+            folder, self._folder = self._folder, None
+            self._recorder = Recorder(folder, tape, self._subtype, self._say, first)
+            self._folder = folder
+
+    def _detach(self) -> Recorder | None:
+        self._tape, recorder = None, self._recorder
+        self._finish()
+        if recorder and recorder.failure:
+            self._folder = None
+        return recorder
 
     def _finish(self) -> dict[str, Path] | None:
         if self._recorder is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_the_c_function_serves_duplex_and_one_sided_streams(has_input, has_outpu
     rings = Rings(44100, 2, [0, 1], 2)
     rings.output[:64] = noise(64, seed=1)
     rings.slots[r.OUT_WRITE] = 64
-    desk = Desk(rings.slots, 44100, 2)
+    desk = Desk(SimpleNamespace(state=rings.slots), 44100, 64, 2)
     block, out = noise(64), np.full((64, 2), np.nan, np.float32)
     function = ctypes.CFUNCTYPE(
         ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong,

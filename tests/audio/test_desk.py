@@ -1,10 +1,13 @@
 """Another engine comes in over the one that plays: nothing clicks, nothing is lost or heard twice."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numba import njit
 
-from rtsep.audio.desk import FADE_S, SCRATCH_FRAMES, Desk, hear, play
+from rtsep.audio import rings as r
+from rtsep.audio.desk import FADE_S, Desk, hear, play
 from rtsep.audio.engine import Engine
 from tests.audio.bench import Bench, one_clock
 from tests.audio.test_engine import SLACK
@@ -14,9 +17,19 @@ FADE = round(FADE_S * RATE)
 
 
 @njit
-def call_desk(desk: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
+def call_hear(desk: np.ndarray, block: np.ndarray) -> None:
     hear(desk, block.ctypes.data, block.shape[0], 0)
+
+
+@njit
+def call_play(desk: np.ndarray, out: np.ndarray) -> None:
     play(desk, out.ctypes.data, out.shape[0], 0)
+
+
+@njit
+def call_desk(desk: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
+    call_hear(desk, block)
+    call_play(desk, out)
 
 
 class Table:
@@ -24,13 +37,19 @@ class Table:
 
     def __init__(self, first: Bench, second: Bench) -> None:
         self.first, self.second = first, second
-        self.desk = Desk(first.engine.state, RATE, 4)
+        self.desk = Desk(first.engine, RATE, first.form.block, 4)
         self.running = [first]
 
-    def call(self, block: np.ndarray) -> np.ndarray:
-        assert SCRATCH_FRAMES < 2048, "a longer call is among the blocks"
+    def call(self, block: np.ndarray, between: Callable[[], None] | None = None) -> np.ndarray:
+        """Call as a device does; `between` is what the front does in the midst of it."""
+        slots, block = self.desk.slots, np.ascontiguousarray(block, np.float32)
         out = np.full((len(block), 4), np.nan, np.float32)
-        call_desk(self.desk.slots, np.ascontiguousarray(block, np.float32), out)
+        if between:
+            call_hear(slots, block)
+            between()
+            call_play(slots, out)
+        else:
+            call_desk(slots, block, out)
         for bench in self.running:
             bench.settle()
         return out
@@ -70,7 +89,7 @@ def test_another_engine_fades_in_over_the_first(noise, block, second):
             table = Table(first, second_bench)
             third = len(calls) // 3
             before = table.play(calls[:third])
-            table.desk.put(second_bench.engine.state)
+            table.desk.put(second_bench.engine)
             assert not table.desk.joined
             joining = table.call(calls[third])
             assert table.desk.joined and not table.desk.faded
@@ -82,6 +101,7 @@ def test_another_engine_fades_in_over_the_first(noise, block, second):
             while not table.desk.faded:
                 fading.append(table.call(calls[2 * third + len(fading)]))
             table.desk.settle()
+            assert table.desk.serves(second_bench.engine) and not table.desk.serves(first.engine)
             table.running = [second_bench]
             after = table.play(calls[2 * third + len(fading) :])
         finally:
@@ -115,11 +135,61 @@ def test_an_engine_that_does_not_come_after_all_leaves_no_trace(noise):
         try:
             table = Table(first, second)
             out = [table.play(calls[:50])]
-            table.desk.put(second.engine.state)
+            table.desk.put(second.engine)
             out.append(table.play(calls[50:60]))
             table.desk.settle()
+            assert table.desk.serves(first.engine)
             out.append(table.play(calls[60:300]))
         finally:
             second.__exit__()
     lag = first.engine.latency.total
     np.testing.assert_allclose(np.concatenate(out)[lag:, :2], noise[: 300 * 256 - lag], atol=2e-6)
+
+
+def test_an_engine_that_is_put_on_in_the_midst_of_a_call_is_as_late_as_any(noise):
+    first, second = opened(256)
+    calls = noise.reshape(-1, 256, 2)
+    with first:
+        start_late(second)
+        try:
+            table = Table(first, second)
+            table.play(calls[:50])
+            table.call(calls[50], lambda: table.desk.put(second.engine))
+            assert not table.desk.joined, "what it keeps ready would lie before the input that it has heard"
+            table.call(calls[51])
+            assert table.desk.joined
+            second.engine.start()
+            table.running.append(second)
+            table.desk.fade()
+            out = table.play(calls[52:300])
+        finally:
+            second.__exit__()
+    lag = second.engine.latency.total
+    sound = 52 * 256 + 1024  # the first window is whole
+    heard = out[sound + lag - 52 * 256 :, 2:]
+    assert len(heard) > 20_000
+    np.testing.assert_allclose(heard, noise[sound : 300 * 256 - lag], atol=2e-6)
+
+
+@pytest.mark.parametrize("block", [256, 4096])
+def test_an_engine_that_comes_has_the_clock_and_the_count_of_the_one_that_plays(noise, block):
+    first, second = opened(block)
+    calls = noise.reshape(-1, block, 2)
+    with first:
+        start_late(second)
+        try:
+            table = Table(first, second)
+            table.play(calls[:5])
+            table.desk.put(second.engine)
+            table.call(calls[5])
+            second.engine.start()
+            table.running.append(second)
+            for call in calls[6:10]:
+                table.call(call)
+                now, before = (bench.engine for bench in (second, first))
+                for slot in (r.IN_WRITE, r.OUT_READ, r.OUT_FRAMES, r.RECORD_WRITE):
+                    assert now.read(slot) == before.read(slot)
+                # Its mask is waited for until a time on this clock: of one call, read once more.
+                assert now.read(r.OUT_BASE_NS) >= before.read(r.OUT_BASE_NS)
+        finally:
+            second.__exit__()

@@ -1,6 +1,9 @@
-"""Everything fades out before devices go, and fades in on new ones."""
+"""Everything fades out before devices go, and fades in on new ones, once there is something to hear."""
+
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from rtsep.audio import rings as r
 from rtsep.audio.desk import FADE_S, Desk
@@ -8,27 +11,67 @@ from rtsep.audio.rings import Rings
 from tests.audio.test_desk import call_desk
 
 FADE = round(FADE_S * 44100)
+RISING = (np.arange(FADE) + 1) / FADE
 
 
-def test_hush_fades_out_for_good_and_a_new_desk_may_fade_in():
+@pytest.fixture
+def rings():
+    """What an engine would have written: ones, as many as it is asked for."""
     rings = Rings(44100, 1, [0], 1)
     rings.output[:] = 1
     rings.slots[r.OUT_WRITE] = 1 << 40
-    desk = Desk(rings.slots, 44100, 1)
+    return rings
 
-    def played(count: int) -> np.ndarray:
-        block, out = np.zeros((count, 1), np.float32), np.full((count, 1), np.nan, np.float32)
-        call_desk(desk.slots, block, out)
-        return out[:, 0]
 
-    np.testing.assert_array_equal(played(100), 1)
+def a_desk(rings: Rings, fade_in: int | None = None) -> Desk:
+    return Desk(SimpleNamespace(state=rings.slots), 44100, 500, 1, fade_in)
+
+
+def played(desk: Desk, count: int) -> np.ndarray:
+    out = []
+    for start in range(0, count, 500):
+        frames = min(500, count - start)
+        block, heard = np.zeros((frames, 1), np.float32), np.full((frames, 1), np.nan, np.float32)
+        call_desk(desk.slots, block, heard)
+        out.append(heard[:, 0])
+    return np.concatenate(out)
+
+
+def test_hush_fades_out_for_good(rings):
+    desk = a_desk(rings)
+    np.testing.assert_array_equal(played(desk, 100), 1)
     desk.hush()
     assert not desk.hushed
-    falling = np.concatenate([played(500) for _ in range(-(-FADE // 500))])
-    np.testing.assert_allclose(falling[:FADE], 1 - (np.arange(FADE) + 1) / FADE, atol=1e-6)
-    assert desk.hushed and not played(64).any()
+    np.testing.assert_allclose(played(desk, FADE), 1 - RISING, atol=1e-6)
+    assert desk.hushed
+    assert not played(desk, 2 * FADE).any()
 
-    desk = Desk(rings.slots, 44100, 1, fade_in=True)
-    rising = played(FADE + 100)
-    np.testing.assert_allclose(rising[:FADE], (np.arange(FADE) + 1) / FADE, atol=1e-6)
-    np.testing.assert_array_equal(rising[FADE:], 1)
+
+@pytest.mark.parametrize("silent", [1, 499, 500, 1111])
+def test_what_fades_in_does_so_once_its_first_sound_is_there(rings, silent):
+    desk = a_desk(rings, silent)
+    heard = played(desk, silent + FADE + 100)
+    assert not heard[:silent].any()
+    np.testing.assert_allclose(heard[silent : silent + FADE], RISING, atol=1e-6)
+    np.testing.assert_array_equal(heard[silent + FADE :], 1)
+
+
+def test_the_wait_for_the_first_sound_begins_when_there_is_something_to_play(rings):
+    rings.slots[r.OUT_WRITE] = 0  # two clocks that have not found each other yet
+    desk = a_desk(rings, 700)
+    assert not played(desk, 3000).any()
+    rings.slots[r.OUT_WRITE] = 3000 + 200  # in the midst of the next call
+    heard = played(desk, 500)
+    assert not heard.any()
+    rings.slots[r.OUT_WRITE] = 1 << 40
+    heard = played(desk, 700 + FADE)
+    assert not heard[:700].any()
+    np.testing.assert_allclose(heard[700:], RISING, atol=1e-6)
+
+
+def test_a_fade_in_that_is_hushed_is_silent_at_once(rings):
+    desk = a_desk(rings, 700)
+    assert not desk.hushed
+    desk.hush()
+    assert not played(desk, 500).any()
+    assert desk.hushed

@@ -71,15 +71,64 @@ def test_another_rate_is_resampled_without_a_seam(tmp_path):
     np.testing.assert_allclose(heard, whole[:44100], atol=1e-6)
 
 
-def test_a_second_engine_goes_on_where_the_first_was_read_to(tmp_path):
-    x = noise(200_000, 1)
+def test_a_second_engine_goes_on_where_the_first_was_heard_to(tmp_path):
+    x = noise(300_000, 2)
     soundfile.write(tmp_path / "x.wav", x, 44100, "FLOAT")
     source = FileSource(AudioReader(tmp_path / "x.wav"), 44100, [0])
-    first = Rings(44100, 1, [0], 2)
+    place = 0
+    for played in (70_000, 100, 1, 90_001, 0):
+        rings = Rings(44100, 1, [0], 2)
+        source.start(rings.slots, rings.input)
+        try:
+            heard = pull(rings, source, played)
+        finally:
+            source.stop()
+        np.testing.assert_array_equal(heard, x[place : place + played, :1])
+        assert rings.slots[r.SOURCE_WRITE] > played  # read ahead, and not lost
+        source.go_back(max(0, played - 50))
+        place += max(0, played - 50)
+    last = Rings(44100, 2, [0, 1], 2)
+    source.play_as(44100, [1, 0])
+    source.start(last.slots, last.input)
+    try:
+        left = len(x) - place
+        np.testing.assert_array_equal(pull(last, source, left), x[place:, ::-1])
+        assert last.slots[r.SOURCE_END] == left
+    finally:
+        source.close()
+
+
+def test_an_engine_of_another_rate_goes_on_at_the_same_place(tmp_path):
+    t = np.arange(6 * 48000) / 48000
+    x = (0.5 * np.sin(2 * np.pi * 300 * t) * t / 6).astype(np.float32)[:, None]  # its level tells the place
+    soundfile.write(tmp_path / "x.wav", x, 48000, "FLOAT")
+    source = FileSource(AudioReader(tmp_path / "x.wav"), 44100, [0])
+    first, second = Rings(44100, 1, [0], 2), Rings(96000, 1, [0], 2)
+    source.start(first.slots, first.input)
+    try:
+        pull(first, source, 3 * 44100)
+        source.stop()
+        source.go_back(3 * 44100)
+        source.play_as(96000, [0])
+        source.start(second.slots, second.input)
+        heard = pull(second, source, 3 * 96000)
+        assert second.slots[r.SOURCE_END] == 3 * 96000
+    finally:
+        source.close()
+    expected = soxr.resample(x[3 * 48000 :], 48000, 96000, quality="VHQ")
+    np.testing.assert_allclose(heard, expected, atol=1e-6)
+
+
+def test_a_file_that_is_over_is_gone_back_into(tmp_path):
+    x = noise(20_000, 1)
+    soundfile.write(tmp_path / "x.wav", x, 44100, "FLOAT")
+    source = FileSource(AudioReader(tmp_path / "x.wav"), 44100, [0])
+    first, second = Rings(44100, 1, [0], 2), Rings(44100, 1, [0], 2)
     source.start(first.slots, first.input)
     source.stop()
-    read = int(first.slots[r.SOURCE_WRITE])
-    second = Rings(44100, 1, [0], 2)
+    assert first.slots[r.SOURCE_END] == len(x)
+    source.go_back(5_000)
     source.start(second.slots, second.input)
     source.close()
-    np.testing.assert_array_equal(second.input[:1000], x[read : read + 1000])
+    assert second.slots[r.SOURCE_END] == second.slots[r.SOURCE_WRITE] == 15_000
+    np.testing.assert_array_equal(second.input[:15_000], x[5_000:])

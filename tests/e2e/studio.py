@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,8 +191,13 @@ class Studio:
 
     # --- a take --------------------------------------------------------------------------------------
 
-    def take(self, played: NDArray[np.float32], tail: int) -> Take:
-        """Play `played` [frames, outputs]; record from its first frame on, and `tail` frames longer."""
+    def take(
+        self, played: NDArray[np.float32], tail: int, enough: Callable[[], bool] = lambda: False
+    ) -> Take:
+        """Play `played` [frames, outputs]; record from its first frame on, and `tail` frames longer.
+
+        Ends before that where there is `enough`.
+        """
         player, recorder = self._player.state, self._recorder.state
         signal = np.ascontiguousarray(played.T)
         sound = np.zeros((len(self._recorder.ports), len(played) + tail), np.float32)
@@ -203,15 +209,16 @@ class Studio:
         start = (self._player.client.last_frame_time + lead) & 0xFFFFFFFF
         player[START] = recorder[START] = start
         until = time.monotonic() + 4 * sound.shape[1] / self.server.rate + 10
-        while recorder[DONE] < sound.shape[1] and time.monotonic() < until:
+        while recorder[DONE] < sound.shape[1] and time.monotonic() < until and not enough():
             time.sleep(0.02)
             if self._misses() > before:  # no take any more; frames may be missing for ever
                 break
         time.sleep(0.05)  # an xrun is told of by another thread
-        misses = self._misses() - before + int(recorder[DONE] < sound.shape[1])
+        done = int(recorder[DONE])
+        misses = self._misses() - before + int(done < sound.shape[1] and not enough())
         player[START] = recorder[START] = -1
         time.sleep(4 * self.server.period / self.server.rate)  # the callbacks have left the memory
-        return Take(np.ascontiguousarray(sound.T), misses)
+        return Take(np.ascontiguousarray(sound[:, :done].T), misses)
 
     def _misses(self) -> int:
         return self._xruns + int(self._player.state[GAPS] + self._recorder.state[GAPS])

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.jack
 # In a process of its own: PortAudio keeps away from JACK in ours, and does not survive a server's end.
 OPEN_A_STREAM = """
 import contextlib, json, time
+from types import SimpleNamespace
 from rtsep.audio import portaudio, rings as r
 from rtsep.audio.desk import Desk
 from rtsep.audio.rings import Rings
@@ -23,7 +24,7 @@ found = enumerate(portaudio.query_devices())
 number = next(i for i, (api, raw) in found if "JACK" in api and raw["name"] == "system")
 rings = Rings(44100, 2, [1, 0], 4)
 rings.slots[r.OUT_WRITE] = 1 << 40  # everything is there to be played
-desk = Desk(rings.slots, 44100, 4)
+desk = Desk(SimpleNamespace(state=rings.slots), 44100, 256, 4)
 stream = portaudio.Stream(desk, desk.slots, (number, 2), (number, 4), 44100, 0)
 stream.start()
 until = time.monotonic() + 20
