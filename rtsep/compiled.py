@@ -22,9 +22,11 @@ def fingerprint() -> str:
     """Return a digest of all that compiled code is made from: sources, and what chooses among them."""
     digest = hashlib.sha256(os.environ.get("RTSEP_WAKE", "").encode())
     package = Path(__file__).parent
-    for source in sorted(package.rglob("*.py")):
-        text = source.read_bytes()
-        if b"numba" in text:
+    sources = {source: source.read_bytes() for source in sorted(package.rglob("*.py"))}
+    # Constants of neighbours are frozen into compiled code, whether or not their files name numba.
+    compiled = {source.parent for source, text in sources.items() if b"numba" in text}
+    for source, text in sources.items():
+        if source.parent in compiled:
             digest.update(str(source).encode() + b"\0" + text)
     return digest.hexdigest()[:16]
 
