@@ -50,6 +50,7 @@ class Terminal:
 
         def lead() -> None:
             os.setsid()
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may themselves run under nohup
             if leads:
                 fcntl.ioctl(inner, termios.TIOCSCTTY, 0)
 
