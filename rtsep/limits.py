@@ -1,4 +1,4 @@
-"""How much may be asked for: the bounds of rates, blocks, channels and names."""
+"""What may be asked for: the bounds of rates, blocks, channels and names, and where a model computes."""
 
 from __future__ import annotations
 
@@ -7,3 +7,11 @@ SMALLEST_BLOCK, LARGEST_BLOCK = 16, 8192  # frames a call
 MOST_SLACK = 65536  # frames
 MOST_CHANNELS = 64
 LONGEST_CLIENT_NAME = 32  # characters
+DEVICES = ("cpu", "cuda")
+
+
+def client_name_error(name: str) -> str:
+    """Return what is wrong with a name on a JACK server, whose ports are called NAME:PORT; else ""."""
+    if 1 <= len(name) <= LONGEST_CLIENT_NAME and ":" not in name and name.isprintable():
+        return ""
+    return f"'{name}': 1 to {LONGEST_CLIENT_NAME} printable characters without a colon"

@@ -14,12 +14,12 @@ from rtsep import pipeline as stage
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.errors import UsageError
+from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
     from rtsep.model.loader import Stepper  # brings torch, which a live front does without
 
-DEVICES = ("cpu", "cuda")
 
 _BLOCK = 8192
 """Frames of a whole array that are taken at a time: results do not depend on it, the memory in use does."""

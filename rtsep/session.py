@@ -22,13 +22,14 @@ from rtsep.controls import Controls
 from rtsep.endpoints import ROUTES, LiveOptions
 from rtsep.errors import UsageError, suggest
 from rtsep.limits import (
+    DEVICES,
     HIGHEST_RATE,
     LARGEST_BLOCK,
-    LONGEST_CLIENT_NAME,
     LOWEST_RATE,
     MOST_CHANNELS,
     MOST_SLACK,
     SMALLEST_BLOCK,
+    client_name_error,
 )
 from rtsep.live import LiveSession
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
@@ -37,7 +38,6 @@ from rtsep.model.package import read_package
 _log = logging.getLogger("rtsep")
 
 _LOOK_EVERY_S = 0.02
-_DEVICES = ("cpu", "cuda")
 
 
 class Session:
@@ -77,16 +77,14 @@ class Session:
         """
         _one_of(out, "out", tuple(ROUTES), none=True)
         _one_of(subtype, "subtype", SUBTYPES)
-        _one_of(device, "device", _DEVICES)
+        _one_of(device, "device", DEVICES)
         _between(rate, "rate", LOWEST_RATE, HIGHEST_RATE)
         _between(block, "block", SMALLEST_BLOCK, LARGEST_BLOCK)
         _between(slack, "slack", 0, MOST_SLACK)
         if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
             raise UsageError(f"seconds {seconds}: must be more than 0")
-        if not 1 <= len(client_name) <= LONGEST_CLIENT_NAME or ":" in client_name:
-            raise UsageError(
-                f"client_name '{client_name}': 1 to {LONGEST_CLIENT_NAME} characters without a colon"
-            )
+        if error := client_name_error(client_name):
+            raise UsageError(f"client_name {error}")
         self.controls = controls if controls is not None else Controls()
         self._model = str(model)
         self._options = LiveOptions(

@@ -10,23 +10,31 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from rtsep.errors import UsageError
 from train import checkpoint as checkpoints
-from train.cache import RATE, AudioCache, default_cache
+from train.cache import AudioCache, default_cache
 from train.effects import Wave
 from train.markdown import table
-from train.metrics import frame_sdr, level_db, over_frames
+from train.metrics import level_db
 from train.system import Program, System
-from train.validation import middle_of, scored_songs, separate, voiceless_middles
+from train.validation import (
+    heard_columns,
+    masked,
+    masks_of,
+    middle_of,
+    scored,
+    scored_songs,
+    voiceless_middles,
+)
 
 SURE = 1e-7
 """Masks nearer to 0 or 1 than this count as so near: their logits are finite."""
@@ -43,43 +51,14 @@ class Candidate:
     leak: float  # median over pieces, as a listener's bar is
 
 
-class _Replay:
-    """Masks [T, channels, bins] of one recording, played again at another slope and offset."""
-
-    def __init__(self, masks: Tensor) -> None:
-        self.logits = torch.logit(masks.double(), SURE)
-        self.slope, self.offset = 1.0, 0.0
-
-    def offline(self, columns: Tensor) -> Tensor:
-        """The masks, whatever the columns."""
-        del columns
-        return torch.sigmoid(self.slope * self.logits + self.offset).float()
-
-    def step(self, column: Tensor, state: Tensor) -> Tensor:
-        """Of no use here."""
-        raise NotImplementedError
-
-
-class _Remember:
-    """A program that keeps the masks it made last."""
-
-    def __init__(self, program: Program) -> None:
-        self.program, self.masks = program, torch.zeros(0)
-
-    def offline(self, columns: Tensor) -> Tensor:
-        """As the program's."""
-        self.masks = self.program.offline(columns)
-        return self.masks
-
-    def step(self, column: Tensor, state: Tensor) -> Tensor:
-        """As the program's."""
-        return self.program.step(column, state)
-
-
-def _replay(program: Program, system: System, mix: Wave) -> _Replay:
-    remember = _Remember(program)
-    separate(remember, system, mix)
-    return _Replay(remember.masks)
+def _voices(
+    program: Program, system: System, mix: Wave, pairs: Sequence[tuple[float, float]]
+) -> Iterator[Wave]:
+    """The voice [2, n] found in `mix`, for each slope and offset in turn."""
+    columns = heard_columns(system, mix)
+    logits = torch.logit(masks_of(program, system, columns).double(), SURE)
+    for slope, offset in pairs:
+        yield masked(system, columns, torch.sigmoid(slope * logits + offset).float(), mix.shape[1])
 
 
 def calibrate(run: Path, cache: AudioCache, slopes: list[float], offsets: list[float]) -> list[Candidate]:
@@ -92,17 +71,12 @@ def calibrate(run: Path, cache: AudioCache, slopes: list[float], offsets: list[f
     leaks: list[list[float]] = [[] for _ in pairs]
     for song in tqdm(scored_songs(cache), unit="song", desc="songs"):
         voice, music = middle_of(cache, song)
-        replay = _replay(program, system, voice + music)
-        for (replay.slope, replay.offset), found in zip(pairs, sdr, strict=True):
-            heard = separate(replay, system, voice + music)
-            rest = voice + music - heard
-            found.append(
-                (over_frames(frame_sdr(voice, heard, RATE)), over_frames(frame_sdr(music, rest, RATE)))
-            )
+        heard = _voices(program, system, voice + music, pairs)
+        for scores, one in zip(sdr, heard, strict=True):
+            scores.append(scored(voice, music, one))
     for music in tqdm(list(voiceless_middles(cache)), unit="piece", desc="music without a voice"):
-        replay = _replay(program, system, music)
-        for (replay.slope, replay.offset), found_db in zip(pairs, leaks, strict=True):
-            found_db.append(level_db(separate(replay, system, music), music))
+        for levels, one in zip(leaks, _voices(program, system, music, pairs), strict=True):
+            levels.append(level_db(one, music))
     told = []
     for (slope, offset), found, found_db in zip(pairs, sdr, leaks, strict=True):
         means = np.nanmean(np.asarray(found), 0) if found else (np.nan, np.nan)

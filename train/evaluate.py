@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from rtsep import pipeline as stage
 from rtsep.errors import InputFileError, UsageError, suggest
+from rtsep.limits import DEVICES
 from rtsep.model.contract import ModelSpec
 from rtsep.model.loader import load_model
 from rtsep.model.package import ModelPackage, read_package
@@ -374,7 +375,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a separator of others to score beside it: spleeter")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures; a plot beside it (.png)")
     parser.add_argument("--workers", type=int, default=1, help="tracks scored at a time (%(default)s)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

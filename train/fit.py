@@ -18,13 +18,13 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -202,14 +202,17 @@ def _machine(config: FitConfig, place: Place) -> str:
 
 
 def _optimiser(net: nn.Module, training: Training) -> torch.optim.Optimizer:
-    settings: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
-    if training.optimiser == "soap":
-        return Soap(net.parameters(), **settings)
-    kinds: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    betas = (0.9, 0.99)
+    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adam": partial(torch.optim.Adam, betas=betas),
+        "adamw": partial(torch.optim.AdamW, betas=betas),
+        "soap": Soap,  # with its own
+    }
     if training.optimiser not in kinds:
-        raise UsageError(f"optimiser '{training.optimiser}' is none of {', '.join(kinds)}, soap")
-    settings["betas"] = (0.9, 0.99)
-    return kinds[training.optimiser](net.parameters(), **settings)
+        raise UsageError(f"optimiser '{training.optimiser}' is none of {', '.join(kinds)}")
+    return kinds[training.optimiser](
+        net.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+    )
 
 
 def _update(net: nn.Module, optimiser: torch.optim.Optimizer, rate: float, clip: float) -> bool:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError, UsageError
+from rtsep.limits import DEVICES
 from rtsep.model.loader import Stepper, load_model
 from rtsep.model.package import read_package
 from train.cache import RATE
@@ -227,7 +228,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each track (%(default)g)")
     parser.add_argument("--most", type=int, default=MOST, help="tracks on the page (%(default)s)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

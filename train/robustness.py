@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
+from rtsep.limits import DEVICES
 from rtsep.model.package import read_package
 from rtsep.separator import Separator
 from train.cache import RATE, default_cache
@@ -148,7 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
     parser.add_argument("--workers", type=int, default=1, help="excerpts at a time (%(default)s)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from train.cache import RATE, AudioCache, Song
 from train.effects import Wave
@@ -31,22 +32,35 @@ MUSIC_SECONDS = 10
 
 def separate(program: Program, system: System, mix: Wave) -> Wave:
     """Voice [2, n] of `mix` [2, n] at the cache's rate, latency removed; none above the system's band."""
-    framing = system.framing
-    analysis, synthesis = windows(framing)
+    columns = heard_columns(system, mix)
+    return masked(system, columns, masks_of(program, system, columns), mix.shape[1])
+
+
+def heard_columns(system: System, mix: Wave) -> Tensor:
+    """Columns [2, T, bins] of `mix` [2, n], and of the silence after it that a look-ahead waits for."""
     heard = mix if system.rate == RATE else soxr.resample(mix.T, RATE, system.rate).T
-    late = system.lookahead_hops
-    flush = np.zeros((2, late * framing.hop), np.float32)
+    flush = np.zeros((2, system.lookahead_hops * system.framing.hop), np.float32)
     wave = mid_side(torch.from_numpy(np.concatenate([heard, flush], 1)))
-    columns = played_columns(wave, framing, analysis)  # [2, T, bins]
+    return played_columns(wave, system.framing, windows(system.framing)[0])
+
+
+def masks_of(program: Program, system: System, columns: Tensor) -> Tensor:
+    """Masks [T, channels, bins] of columns [2, T, bins], from a zero state."""
     with torch.no_grad():
-        masks = program.offline(torch.view_as_real(columns[: system.channels].transpose(0, 1).contiguous()))
-    masks = masks.transpose(0, 1)[:, late:]
-    voice = left_right(synthesise(columns[:, : masks.shape[1]] * masks, framing, synthesis)).numpy()
-    voice = voice[:, framing.latency : framing.latency + heard.shape[1]]
+        return program.offline(torch.view_as_real(columns[: system.channels].transpose(0, 1).contiguous()))
+
+
+def masked(system: System, columns: Tensor, masks: Tensor, frames: int) -> Wave:
+    """Voice [2, frames] at the cache's rate, latency removed, of a recording's columns and masks."""
+    framing = system.framing
+    masks = masks.transpose(0, 1)[:, system.lookahead_hops :]
+    played = columns[:, : masks.shape[1]] * masks
+    voice = left_right(synthesise(played, framing, windows(framing)[1])).numpy()
+    voice = voice[:, framing.latency : framing.latency + round(frames * system.rate / RATE)]
     if system.rate != RATE:
         voice = soxr.resample(voice.T, system.rate, RATE).T
-    short = mix.shape[1] - voice.shape[1]
-    return np.asarray(np.pad(voice, ((0, 0), (0, max(0, short))))[:, : mix.shape[1]], np.float32)
+    short = frames - voice.shape[1]
+    return np.asarray(np.pad(voice, ((0, 0), (0, max(0, short))))[:, :frames], np.float32)
 
 
 def scored_songs(cache: AudioCache) -> list[Song]:
@@ -70,6 +84,12 @@ def voiceless_middles(cache: AudioCache) -> Iterator[Wave]:
         yield cache.read(song, "music", middle, min(middle, MUSIC_SECONDS * RATE))
 
 
+def scored(voice: Wave, music: Wave, found: Wave) -> tuple[float, float]:
+    """SDR in dB of the voice that was found, and of the music that it leaves: medians over frames of 1 s."""
+    left = voice + music - found
+    return over_frames(frame_sdr(voice, found, RATE)), over_frames(frame_sdr(music, left, RATE))
+
+
 def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
     """Score the validation clips: medians and means over clips of the median over 1 s frames, in dB.
 
@@ -81,8 +101,9 @@ def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
     for song in scored_songs(cache):
         voice, music = middle_of(cache, song)
         found = separate(program, system, voice + music)
-        voices.append(over_frames(frame_sdr(voice, found, RATE)))
-        musics.append(over_frames(frame_sdr(music, voice + music - found, RATE)))
+        voice_db, music_db = scored(voice, music, found)
+        voices.append(voice_db)
+        musics.append(music_db)
         errors.append(level_db(found - voice, voice + music))
     for music in voiceless_middles(cache):
         leaks.append(level_db(separate(program, system, music), music))

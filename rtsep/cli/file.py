@@ -17,6 +17,7 @@ from rtsep.cli.options import add_controls, block_size, read_controls
 from rtsep.demo import demo_song
 from rtsep.errors import RtsepError, UsageError
 from rtsep.filemode import DEFAULT_BLOCK, FileResult, separate_file
+from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 
@@ -36,7 +37,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})"
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model runs (cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (cpu)")
     parser.add_argument(
         "--subtype", choices=SUBTYPES, default="PCM_24", help="sample format of the stems (PCM_24)"
     )

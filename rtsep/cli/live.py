@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -29,9 +30,11 @@ from rtsep.cli.options import (
 )
 from rtsep.controls import Controls
 from rtsep.endpoints import ROUTES, VIRTUAL, LiveOptions
+from rtsep.limits import DEVICES
 from rtsep.live import LiveSession
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
+from rtsep.report.recorder import told
 from rtsep.screen.lines import Lines, can_show
 from rtsep.surfaces.last_state import StateKeeper, resume
 from rtsep.surfaces.midi.surface import MidiSurface
@@ -84,7 +87,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     )
     model = parser.add_argument_group("model")
     model.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})")
-    model.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (cpu)")
+    model.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (cpu)")
     run_group = parser.add_argument_group("run")
     run_group.add_argument(
         "--record", type=Path, metavar="DIR", help="keep vocals, instrumental and mix as aligned wav files"
@@ -125,13 +128,9 @@ def run(arguments: argparse.Namespace) -> int:
             surface.start()
         session.start_model()
         _announce(session, arguments.json)
-        reporter = _Reporter(session, arguments, surface)
-        reporter.start()
-        try:
-            with StateKeeper(controls, say):
-                _play(session, say, view=not (arguments.json or arguments.headless) and can_show())
-        finally:
-            reporter.stop()
+        reporting = _Reporter(session, surface) if arguments.json else contextlib.nullcontext()
+        with reporting, StateKeeper(controls, say):
+            _play(session, say, view=not (arguments.json or arguments.headless) and can_show())
     finally:
         if surface:
             surface.close()
@@ -204,32 +203,27 @@ def _summarise(session: LiveSession, as_json: bool, midi: dict[str, Any]) -> Non
         f"hop p50 {hop['p50']:.0f} us, p99 {hop['p99']:.0f} us, max {hop['max']:.0f} us"
     )
     for take in session.recordings:
-        print("recorded " + ", ".join(str(path) for path in take.values()))
+        print(told(take))
 
 
 class _Reporter:
-    """Reports the session while it runs, for programs: a JSON line a second, where they are asked for."""
+    """Reports the session while it runs, for programs: a JSON line a second. A context manager."""
 
-    def __init__(
-        self, session: LiveSession, arguments: argparse.Namespace, surface: MidiSurface | None
-    ) -> None:
+    def __init__(self, session: LiveSession, surface: MidiSurface | None) -> None:
         self._session, self._surface = session, surface
-        self._json: bool = arguments.json
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
-    def start(self) -> None:
-        """Begin to show."""
+    def __enter__(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Show no more."""
+    def __exit__(self, *_: object) -> None:
         self._leaving.set()
         self._thread.join()
 
     def _run(self) -> None:
         began = time.monotonic()
-        while not self._leaving.wait(REPORT_EVERY_S) and self._json:
+        while not self._leaving.wait(REPORT_EVERY_S):
             elapsed = round(time.monotonic() - began, 2)
             try:
                 stats = self._session.stats() | _midi_stats(self._surface)

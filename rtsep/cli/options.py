@@ -11,11 +11,11 @@ from rtsep.errors import UsageError
 from rtsep.limits import (
     HIGHEST_RATE,
     LARGEST_BLOCK,
-    LONGEST_CLIENT_NAME,
     LOWEST_RATE,
     MOST_CHANNELS,
     MOST_SLACK,
     SMALLEST_BLOCK,
+    client_name_error,
 )
 from rtsep.surfaces.midi.map import load_map, user_file
 from rtsep.surfaces.midi.names import VIRTUAL
@@ -79,8 +79,8 @@ def channel_list(text: str) -> tuple[int, ...]:
 
 def client_name(text: str) -> str:
     """Read a JACK client name."""
-    if not 1 <= len(text) <= LONGEST_CLIENT_NAME or ":" in text or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"'{text}': 1 to {LONGEST_CLIENT_NAME} characters without a colon")
+    if error := client_name_error(text):
+        raise argparse.ArgumentTypeError(error)
     return text
 
 

@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -200,6 +200,11 @@ class Recorder:
                 f"{writer.clipped_samples} recorded samples were beyond full scale and clipped; "
                 "--subtype FLOAT keeps them"
             )
+
+
+def told(take: Mapping[str, Path]) -> str:
+    """Return the line that tells the files of a take."""
+    return "recorded " + ", ".join(str(path) for path in take.values())
 
 
 class Takes:

@@ -17,6 +17,7 @@ from rtsep.live import LiveSession
 from rtsep.model.catalog import find_model, model_files
 from rtsep.model.contract import ModelSpec
 from rtsep.model.package import read_package
+from rtsep.report.recorder import told
 from rtsep.screen.listening import Listening
 from rtsep.screen.player import Choice, Heard
 from rtsep.surfaces.presets import Preset, Presets
@@ -81,9 +82,7 @@ class SessionPlayer:
     def stop_recording(self) -> str:
         """End the take; return what is there now, in words."""
         files = self._session.stop_recording()
-        return (
-            "recorded " + ", ".join(str(path) for path in files.values()) if files else "nothing was recorded"
-        )
+        return told(files) if files else "nothing was recorded"
 
     # --- presets ----------------------------------------------------------------------------------
 

@@ -203,9 +203,11 @@ def test_nothing_in_the_folder_one_plays_from_stands_in_for_the_model(shared, mo
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not me')")
     monkeypatch.chdir(tmp_path)
     supervisor = ModelSupervisor(shared, program, "cpu")
-    supervisor.start()
-    assert is_ready(shared)
-    supervisor.stop()
+    try:
+        supervisor.start()
+        wait_until(lambda: is_ready(shared), "ready")
+    finally:
+        supervisor.stop()
 
 
 def test_a_process_that_ends_before_it_is_ready_is_an_error_with_its_exit_code(shared):

@@ -8,7 +8,6 @@ import mmap
 import os
 import shutil
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,9 @@ from rtsep.report.counters import percentiles
 from rtsep.report.recorder import STEMS, Recorder, Takes, Tape, next_take
 from rtsep.wavfile import WavFile
 from tests.audio.bench import noise
+from tests.report.disk import PATIENCE_S, stall
 
 RING = 1 << 12
-PATIENCE_S = 20
 
 
 def fill(frames: int, delay: int = 0, most: int | None = None, rate: int = 44100):
@@ -132,15 +131,7 @@ def test_a_folder_below_a_file_is_refused_with_a_remedy(tmp_path):
 
 def test_frames_that_the_disk_was_too_slow_for_become_silence_of_the_same_length(tmp_path, said, monkeypatch):
     tape, feeds = fill(2000)
-    stalled, go_on = threading.Event(), threading.Event()
-    append = WavFile.append
-
-    def stall(self, block):
-        stalled.set()
-        assert go_on.wait(PATIENCE_S)
-        append(self, block)
-
-    monkeypatch.setattr(WavFile, "append", stall)
+    stalled, go_on = stall(monkeypatch)
     recorder = record(tmp_path, tape, 2000, say=said.append)
     assert stalled.wait(PATIENCE_S)
     tape.ring[:] = 0.25  # the loop goes on for more than the ring holds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 
 import numpy as np
 import pytest
@@ -11,11 +10,10 @@ import soundfile
 
 from rtsep.audio import rings as r
 from rtsep.report.recorder import Takes, Tape
-from rtsep.wavfile import WavFile
 from tests.audio.bench import Bench, noise, one_clock
+from tests.report.disk import PATIENCE_S, stall
 
 HOP = 256
-PATIENCE_S = 20
 
 
 @pytest.fixture
@@ -63,18 +61,10 @@ def test_each_take_is_a_stretch_of_the_input_from_a_hop_on(bench, tmp_path):
 def test_a_stalled_disk_costs_frames_of_the_take_and_no_hop(bench, tmp_path, monkeypatch):
     said: list[str] = []
     takes, delay = Takes("FLOAT", said.append), bench.engine.feed_latency
-    stalled, go_on = threading.Event(), threading.Event()
-    append = WavFile.append
-
-    def stall(self, block):
-        stalled.set()
-        assert go_on.wait(PATIENCE_S)
-        append(self, block)
-
     takes.attach(tape_of(bench))
     takes.start(tmp_path)
     with monkeypatch.context() as slow:
-        slow.setattr(WavFile, "append", stall)
+        stalled, go_on = stall(slow)
         hops = len(bench.engine.record_ring) // HOP + 100  # more than the ring holds
         sound = noise(hops * HOP)
         bench.play(sound[: 4 * HOP])
