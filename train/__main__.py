@@ -11,6 +11,7 @@ from rtsep.errors import RtsepError
 COMMANDS = {
     "quickstart": "from a folder of stems to a model that plays, a score and a listening page",
     "fetch": "get the listed instrumentals out of their Debian packages",
+    "leads": "compose and play instrumentals whose lead is easily taken for a singer",
     "label": "let another separator take songs apart, to learn from",
     "prepare": "decode recordings once into the cache",
     "report": "a page that shows what a net is fed",

@@ -135,6 +135,14 @@ def produce(voice: Wave, rng: Generator, shares: Production = Production()) -> W
     return out
 
 
+def jump(waves: Wave, rng: Generator, largest_db: float) -> Wave:
+    """Turn [..., n] up or down by up to `largest_db` at one moment, as a fader or a change of acts does."""
+    frames = waves.shape[-1]
+    at, ramp = int(rng.uniform(0.1, 0.7) * frames), int(rng.uniform(0.005, 0.05) * RATE)
+    gain_db = np.interp(np.arange(frames), (at, at + ramp), (0.0, rng.uniform(-largest_db, largest_db)))
+    return np.asarray(waves * 10.0 ** (gain_db / 20.0), np.float32)
+
+
 def tone_curve(rng: Generator, bins: int) -> NDArray[np.float32]:
     """Draw a smooth equaliser: gain [bins] of some dB, waves over a logarithmic frequency axis."""
     octaves = np.log2(np.arange(1, bins + 1)) / np.log2(bins)

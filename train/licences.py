@@ -7,10 +7,12 @@ from collections.abc import Iterable
 
 from train.cache import RATE, Song
 
-FREE = re.compile(r"CC0|CC BY(-SA)?( \d|,|$)|public[ -]domain|GPL|per Debian package|free (for any|incl)")
+FREE = re.compile(
+    r"CC0|MIT$|CC BY(-SA)?( \d|,|$)|public[ -]domain|GPL|per Debian package|free (for any|incl)"
+)
 """Licences under which anyone may use a recording for anything; every other one restricts the model."""
 
-OPEN = re.compile(r"(CC0( 1\.0)?|CC BY( \d\.\d)?|public[ -]domain( dedication)?|per Debian package)$")
+OPEN = re.compile(r"(CC0( 1\.0)?|MIT|CC BY( \d\.\d)?|public[ -]domain( dedication)?|per Debian package)$")
 """Recordings that a model for anyone and anything may learn from: not what a separator made of them."""
 
 SHARE_ALIKE = re.compile(r"CC BY-SA|GPL|per Debian package")

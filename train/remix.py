@@ -43,7 +43,11 @@ class Recipe:
     roomy: float = 0.65
     echoing: float = 0.25
     doubled: float = 0.25
+    overlaid: float = 0.0  # of mixtures: an instrumental of another piece joins the music
     voiceless: float = 0.06
+    voiceless_music: float = (
+        0.0  # of those: instrumentals (the rest: what accompanies songs, for the most part)
+    )
     voice_only: float = 0.02
     swapped: float = 0.5  # left and right, of voice and of music
     inverted: float = 0.5  # polarity, of voice and of music
@@ -56,6 +60,8 @@ class Recipe:
     voice_toned: float = 0.25  # of random pairs: one more over the voice alone, as another microphone has
     low_passed: float = 0.3  # the whole mixture, as a lossy codec leaves it
     stem_gain_db: float = 4.0  # +-, each stem of a true mix
+    jumped: float = 0.0  # of mixtures: louder or quieter at one moment,
+    jump_db: float = 20.0  # +-, by how much
     level_db: tuple[float, float] = (-19.0, 5.0)  # RMS of mixtures as they are released: mean, deviation
     live: float = 0.3  # of mixtures: as loud as a microphone or a bus happens to be,
     live_level_db: tuple[float, float] = (-45.0, -12.0)  # anything between these
@@ -206,8 +212,14 @@ class Remixer:
             voice, music, band_hz = self._random_pair(rng)
         else:
             voice, music = self._true_mix(rng)
+        if self.music and rng.random() < r.overlaid:
+            song = self._pick(self.music, rng)
+            (other,), band_hz = self._excerpt(song, rng, ("music",)), min(band_hz, song.band_hz)
+            music = music + _balanced(other, music, rng.uniform(-12, 0))
         kind = rng.random()
         if kind < r.voiceless:
+            if self.music and rng.random() < r.voiceless_music:
+                (music,) = self._excerpt(self._pick(self.music, rng), rng, ("music",))
             voice, band_hz = np.zeros_like(voice), RATE / 2
         elif kind < r.voiceless + r.voice_only:
             music = music * np.float32(1e-3)
@@ -224,6 +236,8 @@ class Remixer:
         voice_tone = paired and rng.random() < r.voice_toned
         if tone or voice_tone or cutoff_hz is not None:
             both = effects.equalise(both, rng, tone, cutoff_hz, voice_tone)
+        if rng.random() < r.jumped:
+            both = effects.jump(both, rng, r.jump_db)
         if rng.random() < r.live:
             level_db = rng.uniform(*r.live_level_db)
         else:

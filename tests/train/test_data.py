@@ -176,6 +176,52 @@ def test_each_switch_of_the_recipe_does_what_it_says(cache):
         assert power[:, 19100:].sum() < 1e-6 * power.sum()
 
 
+def test_a_jump_turns_voice_and_music_alike_at_one_moment(cache):
+    gains = []
+    for (voice, music), plain in zip(
+        draws(remixer_with(cache, RATE, jumped=1, jump_db=12, live=0), 6, 1.0),
+        draws(remixer_with(cache, RATE, live=0), 6, 1.0),
+        strict=True,
+    ):
+        quiet = 1e-3
+        turned = [
+            after[np.abs(before) > quiet] / before[np.abs(before) > quiet]
+            for after, before in ((voice, plain[0]), (music, plain[1]))
+        ]
+        first, last = ({round(float(gain[end]), 3) for gain in turned} for end in (0, -1))
+        assert len(first) == len(last) == 1, "both by the same"
+        gains.append(20 * np.log10(last.pop() / first.pop()))
+    assert np.ptp(gains) > 3 and max(map(abs, gains)) < 12.1
+    assert min(gains) < 0 < max(gains)
+
+
+def with_instrumental(cache, frames, **recipe):
+    held = AudioCache(cache)
+    clip = held.select("train", "stems")[0]
+    held.songs.append(dataclasses.replace(clip, kind="music", stems={"music": clip.stems["other"]}))
+    return Remixer(held, frames, recipe=Recipe(**(PLAIN | recipe)))
+
+
+def test_voiceless_music_is_of_instrumentals_as_often_as_asked(cache):
+    def picked(share):
+        remixer = with_instrumental(cache, 2048, voiceless=1, voiceless_music=share)
+        seen, pick = [], remixer._pick
+        remixer._pick = lambda songs, rng: seen.append(songs) or pick(songs, rng)
+        for voice, _ in draws(remixer, 40, 1.0):
+            assert not voice.any()
+        return sum(songs is remixer.music for songs in seen)
+
+    assert picked(0.0) == 0 < 10 < picked(0.5) < 30 < picked(1.0) == 40
+
+
+def test_overlaid_music_adds_to_what_is_there_and_leaves_the_voice(cache):
+    (voice, music), plain = (
+        draws(with_instrumental(cache, 8192, overlaid=share), 1, 1.0)[0] for share in (1, 0)
+    )
+    assert alike(voice, plain[0]) == pytest.approx(1, abs=1e-5)
+    assert 0.5 < alike(music, plain[1]) < 0.99
+
+
 def test_stems_of_a_backing_are_moved_against_each_other(cache):
     backing = {"clip_backings": 1.0, "shuffled_backings": 0.0}
     still, moved = (remixer_with(cache, jittered=share, jitter_ms=40, **backing) for share in (0, 1))

@@ -38,7 +38,8 @@ def test_nothing_is_claimed_that_is_not_in_the_data():
 @pytest.mark.parametrize(
     ("licence", "is_it"),
     [("CC0 1.0", True), ("CC BY", True), ("CC BY 3.0", True), ("public-domain dedication", True),
-     ("per Debian package", True), ("CC BY-SA 3.0", False), ("CC BY-NC 4.0", False), ("GPL 3.0", False),
+     ("per Debian package", True), ("MIT", True),
+     ("CC BY-SA 3.0", False), ("CC BY-NC 4.0", False), ("GPL 3.0", False),
      ("CC BY 4.0 and CC BY-NC 4.0", False), ("CC BY 4.0, stems by Spleeter", False), (SILENT, False)],
 )  # fmt: skip
 def test_what_a_model_for_everyone_may_learn_from(licence, is_it):

@@ -18,6 +18,7 @@ _STEMS = {
     "vocals+accompaniment": ("pair", ("vocals", "accompaniment")),
 }
 _VOICES = ("singing", "speech")
+_MUSIC = "instrumental"
 
 
 class Table(Reader):
@@ -51,10 +52,12 @@ class Table(Reader):
                 files = {stem: (AudioFile(_stem_file(path, stem)),) for stem in stems}
             elif role in _VOICES:
                 kind, files = "voice", {"vocals": (AudioFile(path),)}
+            elif role == _MUSIC:
+                kind, files = "music", {"music": (AudioFile(path),)}
             elif role == "mixture":
                 continue
             else:
-                known = ", ".join((*_STEMS, *_VOICES, "mixture"))
+                known = ", ".join((*_STEMS, *_VOICES, _MUSIC, "mixture"))
                 found.skipped.append(f"{path}: unknown role '{role}' in {TABLE} (known: {known})")
                 continue
             # An Opus file at 48 kHz may have been made from one at 16: the table knows.
