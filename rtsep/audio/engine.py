@@ -224,6 +224,11 @@ class Engine:
         return self._rings.input
 
     @property
+    def output_ring(self) -> NDArray[np.float32]:
+        """[frames, output channels]; the hop loop writes here what is to be played."""
+        return self._rings.output
+
+    @property
     def record_ring(self) -> NDArray[np.float32]:
         """[frames, feeds, channels]; what the hop loop leaves for a recorder, whether there is one or not."""
         return self._board.record

@@ -35,6 +35,7 @@ from rtsep.live import LiveSession
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.report.recorder import told
+from rtsep.report.stages import Stages
 from rtsep.screen.lines import Lines, can_show
 from rtsep.surfaces.last_state import StateKeeper, resume
 from rtsep.surfaces.midi.surface import MidiSurface
@@ -109,15 +110,18 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Play until the end, Ctrl-C, or an error."""
+    stages = Stages()
+    stages.reached("imports")
     say = Lines()
     controls = _first_controls(arguments, say)
     midi = read_midi(arguments)
     package = read_package(find_model(arguments.model))
+    stages.reached("model file")
     options = LiveOptions(**{name: getattr(arguments, name) for name in LiveOptions.__dataclass_fields__})
     if options.record:
         make_folder(options.record)
 
-    session = LiveSession(package, options, controls, say)
+    session = LiveSession(package, options, controls, say, stages)
     surface = MidiSurface(controls, midi, say, Presets().on_program(controls, say)) if midi else None
     _end_on_signals(session)
     try:
@@ -193,6 +197,7 @@ def _summarise(session: LiveSession, as_json: bool, midi: dict[str, Any]) -> Non
         late = session.engine.late_hops()
         recordings = [{stem: str(path) for stem, path in take.items()} for take in session.recordings]
         final = {"final": True, **stats, "state": "ended", "late_hops": late, "recordings": recordings}
+        final["start"] = session.stages.moments
         print(json.dumps(final), flush=True)
         return
     hop = stats["hop_us"]

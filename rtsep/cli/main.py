@@ -1,4 +1,4 @@
-"""The command line: `rtsep live | file | devices | midi | models | presets`."""
+"""The command line: `rtsep live | file | devices | midi | models | presets | bench`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ COMMANDS = {
     "midi": "print what controllers send, teach a knob what it turns, show the map",
     "models": "list models; show one; 'models check FILE' replays its golden frames",
     "presets": "list, save, show and delete named settings of the controls",
+    "bench": "measure whether this machine can do it",
 }
 
 
@@ -68,6 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     use_cache()
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if word in COMMANDS), None)
+    if command == "live" and not {"-h", "--help"} & set(words):
+        from rtsep.model import launch
+
+        launch.prepare()  # torch loads there while everything else does here
     arguments = build_parser(command).parse_args(words)
     try:
         return int(arguments.run(arguments))

@@ -1,4 +1,4 @@
-"""Loading a model into torch, and proving it: the only place of the runtime that touches torch.jit."""
+"""Loading a model into torch, and proving it; with `cuda` all of the runtime that touches torch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import ModelError
 from rtsep.model.contract import ModelSpec
+from rtsep.model.cuda import CudaStep
 from rtsep.model.package import ModelPackage, read_package
 
 GOLDEN_TOLERANCE = 1e-3
@@ -51,20 +52,21 @@ def one_thread() -> Iterator[None]:
 class Stepper:
     """A loaded model and its state: one column in, one mask out, in the caller's own buffers."""
 
-    def __init__(self, package: ModelPackage, device: str = "cpu") -> None:
+    def __init__(self, package: ModelPackage, device: str = "cpu", graph: bool = True) -> None:
         """Load, check and warm up `package`; raises `ModelError` with the reason.
 
-        `device` is "cpu" or "cuda".
+        `device` is "cpu" or "cuda"; `graph=False` launches the kernels of a GPU one by one, for comparison.
         """
         if device == "cuda" and not torch.cuda.is_available():
             raise ModelError("--device cuda: torch finds no CUDA device here; use --device cpu")
         self.spec: ModelSpec = package.spec
-        self._device = torch.device(device)
-        self._module = _load(package.path, self._device)
-        self._state = torch.zeros(self.spec.state_size, device=self._device)
+        self._module = _load(package.path, torch.device(device))
+        self._state = torch.zeros(self.spec.state_size)
         shape = (self.spec.channels, self.spec.bins)
         self.column: NDArray[np.float32] = np.zeros((*shape, 2), np.float32)
         self.mask: NDArray[np.float32] = np.zeros(shape, np.float32)
+        self.gpu = CudaStep(self._module, shape, self.spec.state_size) if device == "cuda" else None
+        self._captures = graph
         self.bind(self.column, self.mask)
         self._replay(package)
 
@@ -77,20 +79,25 @@ class Stepper:
     @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
     def step(self) -> None:
         """Turn `column` into `mask`, advancing the state."""
-        if self._device.type == "cpu":
-            self._mask.copy_(self._module.step(self._column, self._state))
+        if self.gpu:
+            self.gpu.step(self._column, self._mask)
         else:
-            self._mask.copy_(self._module.step(self._column.to(self._device), self._state))
+            self._mask.copy_(self._module.step(self._column, self._state))
 
     def reset(self) -> None:
         """Forget everything heard."""
         with torch.inference_mode():
+            if self.gpu:
+                self.gpu.reset()
             self._state.zero_()
 
     def warm_up(self) -> None:
         """Run until the program is compiled, on the thread that will run it; leaves a zero state."""
         for _ in range(WARM_UP_STEPS):
             self.step()
+        if self.gpu and self._captures:
+            with torch.inference_mode():
+                self.gpu.capture()
         self.reset()
 
     def _replay(self, package: ModelPackage) -> None:

@@ -1,18 +1,14 @@
 """The model in a process of its own: nothing that Python does elsewhere can delay a mask from here.
 
-    python -m rtsep.model.process SLOTS MODEL DEVICE PARENT
-
-Answers every column of the shared slots in order. Speaks one JSON line on standard output: `{"ready":
-...}` or `{"error": ...}`. Leaves when told to, or when its parent is gone.
+Begun by `rtsep.model.launch`. Answers every column of the shared slots in order. Speaks one JSON line on
+standard output: `{"ready": ...}` or `{"error": ...}`. Leaves when told to, or when its parent is gone.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-import signal
-import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -61,14 +57,13 @@ def _compile(exchange: slots.Exchange) -> None:
     slots.publish_mask(rehearsal, 0)
 
 
-def main() -> int:
-    """Load, report, serve."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
+def main(arguments: list[str], moments: dict[str, float]) -> int:
+    """Load, report, serve; `moments` are those of the start so far."""
     slots_path, model_path, device, parent = (
-        Path(sys.argv[1]),
-        Path(sys.argv[2]),
-        sys.argv[3],
-        int(sys.argv[4]),
+        Path(arguments[0]),
+        Path(arguments[1]),
+        arguments[2],
+        int(arguments[3]),
     )
     take_this_thread()
     try:
@@ -77,17 +72,12 @@ def main() -> int:
     except ModelError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return ModelError.exit_code
+    moments["model loaded"] = time.monotonic()
     shared = slots.SharedSlots.attach(slots_path, package.spec.channels, package.spec.bins)
     _compile(shared.exchange)
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # a collection with torch loaded takes 141 ms
     real_time = priority.raise_thread_priority(PRIORITY)
     locked = priority.lock_memory()
-    print(json.dumps({"ready": os.getpid(), "real_time": real_time, "memory_locked": locked}), flush=True)
+    said = {"ready": os.getpid(), "real_time": real_time, "memory_locked": locked, "moments": moments}
+    print(json.dumps(said), flush=True)
     serve(shared, model, parent)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rtsep.children import command_of
 from rtsep.errors import ModelError, ModelProcessError
+from rtsep.model import launch
 from rtsep.realtime import slots
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.slots import SharedSlots
@@ -21,8 +21,6 @@ START_PATIENCE_S = 60.0  # a cold disk and a first compilation
 HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
 QUICK_DEATH_S = 10.0  # who dies so soon after its start, and again after the next, is tried
 RETRY_STEP_S, RETRY_MOST_S = 0.25, 5.0  # later each time by this much, and never later than that
-HUGE_PAGES = "glibc.malloc.hugetlb=1"
-"""3 MB of weights in a few pages instead of 750: some 10 % of a step with cold caches (glibc 2.35 on)."""
 
 _LOOK_EVERY_S = 0.02
 _IDLE_AFTER_S = 0.5  # no column for so long: nobody plays. Longer than any hop (768 at 8192 Hz takes 0.094 s)
@@ -33,8 +31,8 @@ class ModelSupervisor:
 
     def __init__(self, shared: SharedSlots, model: Path, device: str) -> None:
         self._shared = shared
-        arguments = (shared.path, model, device, os.getpid())
-        self._command = [*command_of("rtsep.model.process"), *map(str, arguments)]
+        self._arguments = [str(part) for part in (shared.path, model, device, os.getpid())]
+        self._command = [*launch.COMMAND, *self._arguments]
         self._header = shared.exchange.header
         self._process: subprocess.Popen[str] | None = None
         self._watcher: threading.Thread | None = None
@@ -44,11 +42,12 @@ class ModelSupervisor:
         self.restarts = 0
         self.last_error = ""  # of a process that has ended
         self.real_time = False
+        self.moments: dict[str, float] = {}  # at which the first process reached the stages of its start
 
     def start(self) -> None:
         """Start the process and wait until it can answer; raises what it says is wrong with the model."""
         self._spawn()
-        self._await_ready()
+        self.moments = self._await_ready().get("moments", {})
         self._watcher = threading.Thread(target=self._watch, name="model-supervisor", daemon=True)
         self._watcher.start()
 
@@ -78,13 +77,7 @@ class ModelSupervisor:
     def _spawn(self) -> None:
         release(self._header, slots.MODEL_STATE, slots.STARTING)
         self._spawned = time.monotonic()
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={"GLIBC_TUNABLES": HUGE_PAGES, **os.environ},
-        )
+        self._process = launch.take(self._arguments) or launch.launch(self._command)
 
     def _await_ready(self) -> dict[str, Any]:
         assert self._process and self._process.stdout

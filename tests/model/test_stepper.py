@@ -229,3 +229,21 @@ def test_cuda_where_there_is_none_is_refused_with_the_remedy(load, model_folder)
     load("ones")
     with pytest.raises(ModelError, match="finds no CUDA device here; use --device cpu"):
         load_model(model_folder / "ones.rtsep", "cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("graph", [True, False])
+def test_a_gpu_gives_the_masks_and_states_of_the_processor(load, model_folder, graph):
+    here = load("state-counter")
+    there = Stepper(read_package(model_folder / "state-counter.rtsep"), "cuda", graph)
+    assert there.gpu.captured is graph
+    for run in range(2):
+        for number in range(20):
+            column = noise_column(here, number)
+            for model in (here, there):
+                model.column[:] = column
+                model.step()
+            np.testing.assert_allclose(there.mask, here.mask, atol=1e-5, err_msg=f"run {run}, step {number}")
+        assert there.gpu.device_us > 0
+        here.reset()
+        there.reset()

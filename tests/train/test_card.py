@@ -262,20 +262,37 @@ def test_a_model_of_another_rate_that_looks_ahead(folder):
 
 
 def test_the_cost_of_a_hop(model):
-    took = {"median": 512.0, "p99": 1040.0}
-    content = {"model_sha256": read_package(model).sha256, "hop_us": 5805.0, "machine": "x, 2 cores"}
-    content |= {"us": {"model": took, "whole": took}}
+    def rows_with(sha256, **changes):
+        about = {"model": "m", "model_sha256": sha256, "hop_us": 5805.0, "median": 512.0, "p99": 1040.0}
+        return [about | {"stage": part} | changes for part in ("analysis", "model", "whole")]
+
+    sha256, other = read_package(model).sha256, "0" * 64
+    machine = {"processor": "x", "cores": 2}
     path = Path("cost.json")
     pieces = Pieces(model, Path("prose.md"), cost=path)
-    path.write_text(json.dumps(content))
+
+    def write(rows, **changes):
+        path.write_text(json.dumps({"bench": "hop", "machine": machine, "rows": rows} | changes))
+
+    # Of a run over all models and two rates: this model's, the first rate's.
+    write([*rows_with(other, hop_us=1.0), *rows_with(sha256), *rows_with(sha256, hop_us=2.0, median=9.0)])
     text = text_of(pieces, Path("m.md"))
-    assert "model 0.51 (p99 1.04), whole 0.51 (p99 1.04) ms of 5.80 (x, 2 cores;" in text
-    path.write_text(json.dumps(content | {"model_sha256": "0" * 64}))
+    assert "model 0.51 (p99 1.04), whole 0.51 (p99 1.04) ms of 5.80 (x, 2 cores; `rtsep bench hop`)" in text
+    write(rows_with(other))
     with pytest.raises(InputFileError, match="another model file"):
         text_of(pieces, Path("m.md"))
-    del content["hop_us"]
-    path.write_text(json.dumps(content))
-    with pytest.raises(InputFileError, match=r"lacks hop_us; write it with: python -m benchmarks\.hop"):
+    for rows, changes in (
+        (rows_with(sha256), {"bench": "file"}),
+        ([], {}),
+        (rows_with(sha256, stage="model"), {}),
+    ):
+        write(rows, **changes)
+        with pytest.raises(InputFileError, match=r"no hop that was measured; write it with: rtsep bench hop"):
+            text_of(pieces, Path("m.md"))
+    path.write_text(json.dumps({"bench": "hop", "rows": []}))
+    with pytest.raises(
+        InputFileError, match=r"lacks machine; write it with: rtsep bench hop --model .*m\.pt"
+    ):
         text_of(pieces, Path("m.md"))
 
 

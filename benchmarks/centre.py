@@ -1,0 +1,50 @@
+"""Centre extraction: the voice is what both channels of a stereo mix share alike.
+
+C. Avendano, "Frequency-domain source identification and manipulation in stereo mixes for enhancement,
+suppression and re-panning applications", WASPAA 2003: the similarity of both channels' spectra, bin by bin.
+Here its real part, so that what is out of phase counts as off-centre, of energies smoothed over time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.dsp.windows import PROFILES
+from rtsep.model.contract import ModelSpec
+from train.cache import RATE
+
+SMOOTHING_S = 0.03
+LOWEST_HZ = 100.0  # of a voice: bass and kick lie in the centre, too
+
+
+class CentreMask:
+    """A `train.evaluate.Player`: mask 2 Re(L R*) / (|L|^2 + |R|^2), limited to 0..1, from mid and side.
+
+    With M = (L + R) / 2 and S = (L - R) / 2 that is (|M|^2 - |S|^2) / (|M|^2 + |S|^2).
+    """
+
+    def __init__(self) -> None:
+        framing = PROFILES["live"]
+        self.spec = ModelSpec(
+            name="centre", system="centre", n_fft=framing.n_fft, synthesis=framing.synthesis, hop=framing.hop,
+            state_size=0, rates=(RATE,),
+        )  # fmt: skip
+        self.column: NDArray[np.float32] = np.zeros((2, self.spec.bins, 2), np.float32)
+        self.mask: NDArray[np.float32] = np.zeros((2, self.spec.bins), np.float32)
+        self._keep = float(np.exp(-self.spec.hop / (SMOOTHING_S * RATE)))
+        self._heard = np.fft.rfftfreq(self.spec.n_fft, 1 / RATE) >= LOWEST_HZ
+        self.reset()
+
+    def step(self) -> None:
+        """Turn `column` into `mask`."""
+        power = np.square(self.column).sum(-1)
+        self._power = self._keep * self._power + (1 - self._keep) * power
+        middle, side = self._power
+        whole = middle + side
+        alike = np.divide(middle - side, whole, out=np.zeros_like(whole), where=whole > 0)
+        self.mask[:] = np.clip(alike, 0, 1) * self._heard
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        self._power = np.zeros((2, self.spec.bins), np.float32)  # [mid and side, bins]

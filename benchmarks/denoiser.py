@@ -1,0 +1,62 @@
+"""RNNoise, a recurrent denoiser of speech, as a separator: the voice is what it lets through.
+
+J.-M. Valin, "A hybrid DSP/deep learning approach to real-time full-band speech enhancement", MMSP 2018. Of
+the package `pyrnnoise` the compiled library is used; a state a channel, floats in and out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.streams import Stream
+from train.effects import Wave
+from train.peers import load_module, package_folder
+
+FULL_SCALE = 32768.0  # it counts in steps of 16 bits
+DELAY_FRAMES = 2  # its output lags its input: half a window, and a frame that its net looks ahead
+
+
+class RNNoise(Stream):
+    """RNNoise on both channels; what it takes away is the accompaniment."""
+
+    title = "RNNoise, a speech denoiser"
+    licence = "BSD 3-Clause"
+    params = None
+    rate = 48000
+
+    def __init__(self) -> None:
+        folder = package_folder("pyrnnoise", "pip install --no-deps pyrnnoise")
+        self._library = load_module("pyrnnoise_library", folder / "rnnoise.py").lib
+        self.hop = int(self._library.rnnoise_get_frame_size())
+        self.latency_samples = (1 + DELAY_FRAMES) * self.hop
+        self._states: list[int] = []
+        self.reset()
+
+    def step(self, block: Wave) -> NDArray[np.float32]:
+        """One hop."""
+        stems = np.empty((2, *block.shape), np.float32)
+        for state, heard, voice in zip(self._states, block, stems[0], strict=True):
+            voice[:] = heard * FULL_SCALE
+            address = voice.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+            self._library.rnnoise_process_frame(state, address, address)
+        stems[0] /= FULL_SCALE
+        stems[1] = self._late[:, : self.hop] - stems[0]
+        self._late = np.concatenate([self._late[:, self.hop :], block], 1)
+        return stems
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._free()
+        self._states = [self._library.rnnoise_create(None) for _ in range(2)]
+        self._late = np.zeros((2, DELAY_FRAMES * self.hop), np.float32)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_states"):
+            self._free()
+
+    def _free(self) -> None:
+        while self._states:
+            self._library.rnnoise_destroy(self._states.pop())

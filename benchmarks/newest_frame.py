@@ -1,0 +1,51 @@
+"""Spleeter played live by the newest-frame trick: its nets run anew on the last 12 s for every hop.
+
+Nets that were made for whole pieces answer for all frames of their window at once; of these only the newest
+is kept. The delay is then that of the window of the transform alone. What it costs is a whole piece a hop.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import fft
+
+from benchmarks.streams import Stream
+from train.effects import Wave
+from train.peers import SPLEETER_BINS, SPLEETER_FFT, SPLEETER_FRAMES, SPLEETER_HOP, Spleeter
+
+# What overlapping squares of Hann windows add up to at a quarter of their length.
+OVERLAP = 1.5
+
+
+class NewestFrame(Stream):
+    """Spleeter's two stems, hop by hop."""
+
+    title = "Spleeter 2 stems, newest frame"
+    hop = SPLEETER_HOP
+    latency_samples = SPLEETER_FFT
+
+    def __init__(self, spleeter: Spleeter) -> None:
+        self._spleeter = spleeter
+        self.params, self.licence = spleeter.params, spleeter.licence
+        self._window = np.hanning(SPLEETER_FFT + 1)[:-1].astype(np.float32)
+        self.reset()
+
+    def step(self, block: Wave) -> NDArray[np.float32]:
+        """One hop."""
+        self._heard = np.concatenate([self._heard[:, self.hop :], block], 1)
+        spectrum = np.asarray(fft.rfft(self._heard * self._window))[:, :SPLEETER_BINS]
+        self._past = torch.roll(self._past, -1, 2)
+        self._past[:, :, -1] = torch.from_numpy(np.abs(spectrum))
+        masks = self._spleeter.masks(self._past)[..., -1].numpy()  # [stems, 2, bins]
+        self._stems += fft.irfft(masks * spectrum, SPLEETER_FFT) * self._window / OVERLAP
+        done = self._stems[:, :, : self.hop].copy()
+        self._stems = np.concatenate([self._stems[:, :, self.hop :], np.zeros_like(done)], 2)
+        return done
+
+    def reset(self) -> None:
+        """Begin anew, after silence."""
+        self._heard = np.zeros((2, SPLEETER_FFT), np.float32)
+        self._past = torch.zeros(2, SPLEETER_BINS, SPLEETER_FRAMES)  # magnitudes, newest last
+        self._stems = np.zeros((2, 2, SPLEETER_FFT), np.float32)  # overlap-add, oldest first

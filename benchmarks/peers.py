@@ -1,0 +1,174 @@
+"""`peers`: rtsep's models beside other separators, on the same tracks and the same machine.
+
+For each: the latency of its algorithm, what it costs on one core, and museval's SDR of vocals and
+accompaniment. What is not installed is named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import cost, quality
+from benchmarks.quality import MIXTURE
+from benchmarks.systems import NOT_COMPARED, SYSTEMS, check_name
+from rtsep.bench.result import Column, Result, Row
+from rtsep.errors import UsageError
+from rtsep.model.catalog import shipped_folder
+from rtsep.model.package import ModelPackage, read_package
+from train.cache import RATE, whole_file
+from train.evaluate import names_of
+from train.record import without_paths
+from train.scores import TARGETS
+from train.tracks import find_tracks, select_tracks
+
+SCORES = Path(__file__).parents[1] / "train/results"
+OFFLINE_S = 118.0  # ten whole pieces of Spleeter's: it pays for the part of the last one that is empty
+
+COLUMNS = (
+    Column("title", "system"),
+    Column("runs", "runs"),
+    Column("latency_samples", "latency, samples", "{:,}"),
+    Column("latency_ms", "ms", "{:,.1f}"),
+    Column("params", "parameters", "{:,}"),
+    Column("realtime_factor", "of one core", "{:.1%}"),
+    Column("median", "hop, us: median", "{:.0f}"),
+    Column("p99", "p99", "{:.0f}"),
+    Column("p99.9", "p99.9", "{:.0f}"),
+    Column("max", "max", "{:.0f}"),
+    Column("p99_share", "p99 / hop", "{:.1%}"),
+    Column("vocals_sdr", "vocals SDR", "{:.2f}"),
+    Column("vocals_sdr_mean", "mean", "{:.2f}"),
+    Column("accompaniment_sdr", "accompaniment SDR", "{:.2f}"),
+    Column("accompaniment_sdr_mean", "mean", "{:.2f}"),
+)
+
+EXPLAINED = (
+    "latency: of the algorithm, the filling of a hop included; '-': it has to know the whole recording",
+    "of one core: the median hop's share of its length where it runs live, paced; the real-time factor else",
+    "SDR in dB: museval v4, median over frames of 1 s, then over tracks; beside it the mean over tracks",
+)
+
+
+def peers(
+    data: Sequence[Path],
+    tracks: Sequence[str] = (),
+    systems: Sequence[str] = tuple(SYSTEMS),
+    scores: Path | None = SCORES,
+    seconds: float = 30.0,
+) -> Result:
+    """Measure the models that ship and `systems` on the tracks in `data` (all, or those named)."""
+    if not seconds > 0:
+        raise UsageError(f"--seconds {seconds:g}: must be more than 0")
+    paths = find_tracks(data)
+    if tracks:
+        paths = select_tracks(paths, tracks)
+    models = [read_package(path) for path in sorted(shipped_folder().glob("*.pt"))]
+    for name in systems:
+        check_name(name)
+    print("cost of rtsep's models, paced", file=sys.stderr)
+    costs = {row["model"]: _model_row(row, models) for row in cost.alone(cost.cost_of_models, seconds)}
+    there, missing = [], []
+    for name in systems:
+        print(f"cost of {name}", file=sys.stderr)
+        try:
+            costs[name] = cost.alone(cost.cost_of_system, name, seconds, OFFLINE_S * min(1.0, seconds / 10))
+            there.append(name)
+        except UsageError as error:  # not installed
+            missing.append(f"{name}: not measured: {str(error).removeprefix('--peer: ')}")
+    found = quality.earlier(scores, models, [MIXTURE, *there])
+    judged = cost.alone(quality.score, paths, models, there, found)
+    rows = [
+        {"system": name} | costs.get(name, _mixture()) | _scores(judged, name) for name in (*costs, MIXTURE)
+    ]
+    rows.sort(key=lambda row: -_sortable(row["vocals_sdr"]))
+    taken = len(paths) * len(rows) - judged["again"]
+    notes = [*missing, *NOT_COMPARED, *EXPLAINED]
+    if taken:
+        notes.append(f"{taken} of {len(paths) * len(rows)} figures are those of 'python -m train evaluate'")
+    title = f"separators on {len(paths)} tracks"
+    settings = {
+        "tracks": quality.names_of_tracks(paths), "seconds": seconds, "rate": RATE,
+        "scores_measured": judged["again"], "scores_taken_over": taken,
+    }  # fmt: skip
+    words = ["python", "-m", "benchmarks", *sys.argv[1:]]
+    command = without_paths(shlex.join(words), drop=("--json",))
+    return Result("peers", title, COLUMNS, rows, settings, notes, command)
+
+
+def _model_row(row: Row, models: Sequence[ModelPackage]) -> Row:
+    spec = next(package.spec for package in models if package.sha256 == row["model_sha256"])
+    return {
+        "title": f"rtsep {spec.name}", "runs": "live", "own": True, "params": spec.params,
+        "licence": spec.licence, "rate": RATE, "latency_samples": spec.latency,
+        "latency_ms": round(1000 * spec.latency / RATE, 2),
+        "realtime_factor": round(row["median"] / row["hop_us"], 4),
+    } | {key: row[key] for key in _TIMES}  # fmt: skip
+
+
+_TIMES = ("hop_us", "hops", "median", "p99", "p99.9", "max", "p99_share", "p99.9_share")
+
+
+def _mixture() -> Row:
+    return {"title": "unprocessed mixture"}
+
+
+def _scores(judged: dict[str, Any], name: str) -> Row:
+    summary = judged["summary"]
+    row: Row = {}
+    for target in TARGETS:
+        row[f"{target}_sdr"] = summary[f"{name}_{target}_sdr_median"]
+        row[f"{target}_sdr_mean"] = summary[f"{name}_{target}_sdr_mean"]
+    clips = {
+        clip: [round(value, 3) if math.isfinite(value) else None for value in values]
+        for clip, values in judged["clips"][name].items()
+    }
+    return row | {"clips": clips}
+
+
+def _sortable(value: float | None) -> float:
+    return -math.inf if value is None else value
+
+
+def write_result(result: Result, path: Path) -> None:
+    """Write what `--json` gives to `path`."""
+    with whole_file(path) as file:
+        file.write((json.dumps(result.to_json(), indent=1, allow_nan=False) + "\n").encode())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="PATH",
+        help="test tracks, as 'python -m train evaluate' takes them; may be given again",
+    )  # fmt: skip
+    parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
+    parser.add_argument("--systems", type=names_of, default=tuple(SYSTEMS), metavar="NAME,...",
+                        help=f"beside rtsep's models: {', '.join(SYSTEMS)}, or none (all)")  # fmt: skip
+    parser.add_argument(
+        "--scores", type=Path, default=SCORES, metavar="FOLDER",
+        help="of 'evaluate': figures of the same files and tracks are taken over (train/results)",
+    )  # fmt: skip
+    parser.add_argument("--anew", action="store_true", help="take over no figures, score all")
+    parser.add_argument("--seconds", type=float, default=30.0, metavar="S",
+                        help="of each paced run (%(default)s)")  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    scores = None if options.anew else options.scores
+    if scores is not None and not scores.is_dir():
+        raise UsageError(f"--scores {scores}: no such folder; leave it out, or give --anew")
+    result = peers(options.data, options.tracks, options.systems, scores, options.seconds)
+    result.show(Console(width=200) if not Console().is_terminal else Console())
+    if options.json is not None:
+        write_result(result, options.json)

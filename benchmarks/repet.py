@@ -1,0 +1,103 @@
+"""REPET-SIM: the music is what comes again, the voice what does not.
+
+Z. Rafii and B. Pardo, "Music/voice separation using the similarity matrix", ISMIR 2012: each frame is
+compared with all others; the median of its likes is what repeats. And as it can be played live: the same
+authors, "Online REPET-SIM for real-time speech enhancement", ICASSP 2013: only with what has been heard.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
+
+from benchmarks.spectra import LOWEST_HZ, Spectra, share
+from rtsep.dsp.windows import PROFILES
+from rtsep.model.contract import ModelSpec
+from train.cache import RATE
+from train.effects import Wave
+from train.tracks import Stems
+
+SIZE, HOP = 2048, 1024  # 46 ms
+APART_S = 1.0  # likes of one frame lie at least so far from one another
+MOST_LIKES = 100
+REMEMBERED_S = 10.0
+ROWS_AT_ONCE = 256  # of the similarity matrix: all of it would be gigabytes for a song
+
+
+class RepetSim:
+    """A `train.peers.Peer`, over whole recordings."""
+
+    title = "REPET-SIM, whole file"
+    licence = "method published; code of this project"
+    params = 0
+    latency_samples = None  # it has to know the end before it can begin
+
+    def separate(self, mix: Wave) -> Stems:
+        """Vocals and accompaniment [2, n] of `mix` [2, n]."""
+        spectra_of = Spectra(SIZE, HOP)
+        spectra = spectra_of.of(mix)
+        magnitudes = np.abs(spectra).astype(np.float32)
+        repeating = repeated(magnitudes, round(APART_S * RATE / HOP))
+        masks = (1 - share(repeating, magnitudes)) * spectra_of.voiced[:, None]
+        vocals = spectra_of.masked(spectra, masks, mix.shape[1])
+        return vocals, mix - vocals
+
+
+def repeated(magnitudes: NDArray[np.float32], apart: int) -> NDArray[np.float32]:
+    """Of magnitudes [2, bins, frames] what recurs: the median of each frame's likes, no more than it."""
+    frames = magnitudes.shape[2]
+    shapes = _directions(magnitudes.mean(0).T)  # [frames, bins]
+    found = np.empty_like(magnitudes)
+    for start in range(0, frames, ROWS_AT_ONCE):
+        alike = shapes[start : start + ROWS_AT_ONCE] @ shapes.T
+        peaks = alike == maximum_filter1d(alike, 2 * apart + 1, axis=1, mode="constant")
+        for row, frame in enumerate(range(start, min(start + ROWS_AT_ONCE, frames))):
+            likes = np.flatnonzero(peaks[row])
+            likes = likes[np.argsort(-alike[row, likes])[:MOST_LIKES]]
+            found[:, :, frame] = np.median(magnitudes[:, :, likes], axis=2)
+    return np.minimum(found, magnitudes)
+
+
+class OnlineRepetSim:
+    """A `train.evaluate.Player`: each column of mid and side beside the likes of it in the last seconds."""
+
+    def __init__(self) -> None:
+        framing = PROFILES["studio"]
+        self.spec = ModelSpec(
+            name="repet-online", system="repet", n_fft=framing.n_fft, synthesis=framing.synthesis,
+            hop=framing.hop, state_size=0, rates=(RATE,),
+        )  # fmt: skip
+        self.column: NDArray[np.float32] = np.zeros((2, self.spec.bins, 2), np.float32)
+        self.mask: NDArray[np.float32] = np.zeros((2, self.spec.bins), np.float32)
+        self._voiced = np.fft.rfftfreq(self.spec.n_fft, 1 / RATE) >= LOWEST_HZ
+        self._apart = round(APART_S * RATE / self.spec.hop)
+        self.reset()
+
+    def step(self) -> None:
+        """Turn `column` into `mask`."""
+        magnitudes = np.hypot(self.column[..., 0], self.column[..., 1])
+        place = self._steps % len(self._heard)
+        self._heard[place] = magnitudes
+        self._shapes[place] = _directions(magnitudes[:1])[0]
+        self._steps += 1
+        known = min(self._steps, len(self._heard))
+        alike = self._shapes[:known] @ self._shapes[place]
+        peaks = alike == maximum_filter1d(alike, 2 * self._apart + 1, mode="wrap")
+        peaks &= alike > 0
+        peaks[place] = True  # a silent column is like none
+        repeating = np.median(self._heard[np.flatnonzero(peaks)], axis=0)
+        self.mask[:] = (1 - share(np.minimum(repeating, magnitudes), magnitudes)) * self._voiced
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        count = round(REMEMBERED_S * RATE / self.spec.hop)
+        self._heard = np.zeros((count, 2, self.spec.bins), np.float32)  # a ring of columns
+        self._shapes = np.zeros((count, self.spec.bins), np.float32)
+        self._steps = 0
+
+
+def _directions(frames: NDArray[np.floating]) -> NDArray[np.float32]:
+    # Frames [n, bins], each of length 1: their products are cosines.
+    lengths = np.sqrt(np.square(frames).sum(1, keepdims=True))
+    return share(frames, np.broadcast_to(lengths, frames.shape)).astype(np.float32)

@@ -1,0 +1,65 @@
+"""A signal that is told apart from anything else, and where it lies in what came back.
+
+Maximum length sequences: noise to the ear and to a model, whose correlation with itself is one peak a frame
+wide. The second channel's is the first one's, backwards: the two have little in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import correlate, max_len_seq
+
+ORDER = 14  # 16,383 frames
+CLEAR = 2.0
+"""A peak that stands out less above the next one is chance: of noise alone, the two largest are alike."""
+
+_GUARD = 64
+"""Frames on either side of a peak that belong to it: a sound card's filters ring."""
+
+
+class Arrival(NamedTuple):
+    """Where a signal was found."""
+
+    frame: int  # of its first sample
+    clear: float  # its peak in the correlation over the next one
+    level_db: float  # compared to the signal as it was given
+    inverted: bool
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a signal at all."""
+        return self.clear >= CLEAR
+
+
+def sequences(level_db: float) -> NDArray[np.float32]:
+    """Return the signal [frames, 2], every sample plus or minus `level_db` (0 is full scale)."""
+    signs = 2.0 * max_len_seq(ORDER)[0] - 1.0
+    return (10.0 ** (level_db / 20.0) * np.stack([signs, signs[::-1]], axis=1)).astype(np.float32)
+
+
+def find(signal: NDArray[np.float32], heard: NDArray[np.float32]) -> Arrival:
+    """Find `signal` [frames] in `heard` [no fewer frames], anywhere where all of it fits."""
+    if len(heard) < len(signal):
+        raise ValueError(f"{len(signal)} frames do not fit into {len(heard)}")
+    sent = signal.astype(np.float64)
+    along = correlate(heard.astype(np.float64), sent, mode="valid", method="fft") / (sent @ sent)
+    size = np.abs(along)
+    frame = int(np.argmax(size))
+    others = np.concatenate([size[: max(0, frame - _GUARD)], size[frame + _GUARD + 1 :]])
+    peak, next_peak = float(size[frame]), float(others.max(initial=0.0))
+    if peak < 1e-9:  # silence, as a Fourier transform rounds it
+        return Arrival(frame, 0.0, -np.inf, False)
+    return Arrival(frame, peak / max(next_peak, 1e-9), 20.0 * float(np.log10(peak)), along[frame] < 0)
+
+
+def clearest(signal: NDArray[np.float32], heard: NDArray[np.float32]) -> Arrival:
+    """Find the clearest of all channels of `signal` in all channels of `heard`: cables may be crossed."""
+    return _clearest(find(one, sound) for one in signal.T for sound in heard.T)
+
+
+def _clearest(arrivals: Iterable[Arrival]) -> Arrival:
+    return max(arrivals, key=lambda arrival: arrival.clear)

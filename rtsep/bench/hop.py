@@ -1,0 +1,176 @@
+"""`rtsep bench hop`: what one hop costs on one core: analysis, model, synthesis, paced as live audio is.
+
+One thread does whole hops as blocks of input arrive, each after a sleep, on the demo song: caches are as cold
+as they are live. No call is left out. The engine runs the model in a process of its own, where this sum is
+spread over two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from rtsep import pipeline as stage
+from rtsep.bench.result import SPREAD, Column, Result, Row, spread
+from rtsep.controls import Controls
+from rtsep.demo import demo_song
+from rtsep.dsp.router import FEEDS
+from rtsep.errors import UsageError
+from rtsep.limits import DEVICES, LARGEST_BLOCK, SMALLEST_BLOCK
+from rtsep.model.catalog import DEFAULT_MODEL, find_model, shipped_folder
+from rtsep.model.loader import Stepper, take_this_thread
+from rtsep.model.package import ModelPackage, read_package
+from rtsep.realtime.priority import lock_memory, raise_thread_priority
+
+STAGES = ("analysis", "model", "synthesis", "whole", "of the model, on the GPU")
+PLAIN = "plain"
+LAUNCHES = {"cpu": (PLAIN,), "cuda": ("graph", PLAIN)}
+WARM_UP_S = 1.5
+PRIORITY = 60
+ALL = "all"
+
+COLUMNS = (
+    Column("model", "model", setting=True),
+    Column("launch", "launch", setting=True),
+    Column("rate", "rate", "{} Hz", setting=True),
+    Column("block", "block", setting=True),
+    Column("stage", "us"),
+    *SPREAD,
+)
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME",
+        help="a model, a file, or 'all' that ship (%(default)s)",
+    )
+    parser.add_argument(
+        "--rates", type=_numbers, default=(44100,), metavar="HZ,...", help="sample rates (44100)"
+    )
+    parser.add_argument(
+        "--blocks", type=_numbers, default=(), metavar="N,...", help="frames that arrive at a time (the hop)"
+    )
+    parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of each run (%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
+    parser.add_argument("--core", type=int, metavar="N", help="pin the thread to this core")
+
+
+def run(arguments: argparse.Namespace) -> Result:
+    """Measure every model at every rate and block size, one run after the other."""
+    if not arguments.seconds > 0:
+        raise UsageError(f"--seconds {arguments.seconds:g}: must be more than 0")
+    for block in arguments.blocks:
+        if not SMALLEST_BLOCK <= block <= LARGEST_BLOCK:
+            raise UsageError(f"--blocks {block}: {SMALLEST_BLOCK} to {LARGEST_BLOCK} frames are accepted")
+    take_this_thread()
+    packages = list(_packages(arguments.model))
+    real_time = _quiet_thread(arguments.core)
+    rows: list[Row] = []
+    for package in packages:
+        for launch in LAUNCHES[arguments.device]:
+            model = Stepper(package, arguments.device, graph=launch != PLAIN)
+            if model.gpu and launch != PLAIN and not model.gpu.captured:
+                continue  # it would be launched plainly under another name
+            for rate in arguments.rates:
+                for block in arguments.blocks or (model.spec.hop,):
+                    took = paced_hops(model, rate, block, arguments.seconds)
+                    rows += ({"launch": launch, **row} for row in _rows(package, took, rate, block))
+    notes = [] if real_time else ["no real-time priority here: other programs interrupt the thread"]
+    title = "one hop on one core" if arguments.device == "cpu" else "one hop, the model on a GPU"
+    settings = {
+        "device": arguments.device, "core": arguments.core, "real_time": real_time,
+        "seconds": arguments.seconds,
+    }  # fmt: skip
+    return Result("hop", f"{title}, in us", COLUMNS, rows, settings, notes)
+
+
+def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray[np.float64]:
+    """Return the durations [hops, stages] in us of every hop of a paced run; nan of a GPU that is not there.
+
+    `block` frames arrive at a time, at `rate` Hz; a hop is done when its last frame is there, several in a
+    row where a block holds several.
+    """
+    audio, _ = soundfile.read(demo_song(), dtype="float32", always_2d=True)
+    audio = np.ascontiguousarray(audio.T)
+    hop = model.spec.hop
+    model.reset()
+    pipeline = stage.make_pipeline(model.spec, rate, 2, rate)
+    controls = Controls()
+    feeds = np.zeros((len(FEEDS), 2, hop), np.float32)
+    warm, count = int(WARM_UP_S * rate / hop), max(1, int(seconds * rate / hop))
+    took = np.zeros((warm + count, len(STAGES)))
+    due, arrived = time.perf_counter(), 0
+    for n in range(warm + count):
+        while arrived < (n + 1) * hop:
+            arrived += block
+            due += block / rate
+            wait = due - time.perf_counter()
+            if wait > 0:
+                time.sleep(wait)
+        start = n * hop % (audio.shape[1] - hop)
+        heard = np.ascontiguousarray(audio[:, start : start + hop])
+        marks = [time.perf_counter()]
+        stage.begin_hop(pipeline, heard, model.column)
+        marks.append(time.perf_counter())
+        model.step()
+        marks.append(time.perf_counter())
+        stage.finish_hop(pipeline, model.mask, controls.slots, True, feeds)
+        marks.append(time.perf_counter())
+        on_gpu = model.gpu.device_us * 1e-6 if model.gpu else np.nan
+        took[n] = [*np.diff(marks), marks[-1] - marks[0], on_gpu]
+    return took[warm:] * 1e6
+
+
+def _rows(package: ModelPackage, took: NDArray[np.float64], rate: int, block: int) -> Iterator[Row]:
+    hop_us = package.spec.hop / rate * 1e6
+    about = {
+        "model": package.spec.name, "model_sha256": package.sha256, "rate": rate, "block": block,
+        "hop_us": round(hop_us, 1), "hops": len(took),
+    }  # fmt: skip
+    for name, values in zip(STAGES, took.T, strict=True):
+        if np.isnan(values).any():
+            continue  # no GPU
+        yield {**about, "stage": name, **spread(values, hop_us)}
+
+
+def _packages(name: str) -> Iterator[ModelPackage]:
+    paths = sorted(shipped_folder().glob("*.pt")) if name == ALL else [find_model(name)]
+    return map(read_package, paths)
+
+
+def _quiet_thread(core: int | None) -> bool:
+    """Make this thread what the engine's are; return whether it got real-time priority."""
+    if core is not None:
+        if not hasattr(os, "sched_setaffinity"):
+            raise UsageError("--core: this system pins no threads; leave it out")
+        try:
+            os.sched_setaffinity(0, {core})
+        except (OSError, ValueError, OverflowError):
+            allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+            raise UsageError(f"--core {core}: this process may use {allowed}") from None
+    real_time = raise_thread_priority(PRIORITY)
+    lock_memory()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    return real_time
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': whole numbers with commas between them, as 44100,48000")
+    return numbers

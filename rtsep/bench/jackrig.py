@@ -1,0 +1,87 @@
+"""A session on a JACK server between a player and a recorder of ours, connected to nothing else.
+
+Player and recorder are two clients: one that hears itself closes a loop in the server's graph, which the
+server opens by a delay of a period somewhere in it. Player -> session -> recorder is a line, and what the
+recorder gets of the player directly, it gets in the same call: the two are compared to the sample, without a
+clock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rtsep.audio import jack_ports
+from rtsep.audio.desk import Desk
+from rtsep.bench.playing import Playing, playing
+from rtsep.bench.probe import Probe
+from rtsep.controls import Controls
+from rtsep.endpoints import LiveOptions
+from rtsep.errors import DeviceError
+from rtsep.model.package import ModelPackage
+
+if TYPE_CHECKING:
+    from rtsep.audio.jack_stream import Cables, JackStream  # needs libjack
+
+SIDES = 2
+
+
+@dataclass
+class JackRig:
+    """What plays, between what sends and what hears."""
+
+    live: Playing
+    player: Probe  # plays SIDES channels into the session
+    recorder: Probe  # hears those SIDES channels, then all outputs of the session
+    _streams: list[JackStream]
+
+    def check(self) -> None:
+        """Raise where one of them plays no more."""
+        self.live.check()
+        for stream in self._streams:
+            if stream.lost:
+                raise DeviceError(f"{stream.lost}; try again")
+
+    @property
+    def losses(self) -> int:
+        """How often frames were lost so far, anywhere on the way."""
+        counted = self.live.session.engine.counters()
+        lost = sum(int(counted[name]) for name in ("underruns", "overruns", "device_xruns"))
+        return lost + self.player.xruns + self.recorder.xruns
+
+
+@contextmanager
+def jack_rig(
+    package: ModelPackage, controls: Controls, device: str = "cpu", slack: int | None = None
+) -> Iterator[JackRig]:
+    """Play on the JACK server that runs; raises `RtsepError` where that cannot be."""
+    session, player, recorder = (f"rtsep-bench-{os.getpid()}{role}" for role in ("", "-out", "-in"))
+    options = LiveOptions(
+        out="both", slack=slack, client_name=session, connect=False, reconnect=False, device=device
+    )
+    with ExitStack() as stack:
+        live = stack.enter_context(playing(package, options, controls))
+        form = live.session.ends.form
+        heard = [f"{player}:out_{k}" for k in range(SIDES)]
+        heard += [f"{session}:{name}" for name in jack_ports.output_names(form.out_map, form.channels)]
+        streams: list[JackStream] = []
+
+        def join(name: str, probe: Probe, inputs: int, outputs: list[str], cables: Cables) -> None:
+            from rtsep.audio.jack_stream import JackStream  # needs libjack
+
+            desk = Desk(probe, form.rate, form.block, len(outputs))
+            streams.append(JackStream(desk, desk.slots, name, inputs, outputs, 0, False, cables))
+            stack.callback(streams[-1].close)
+
+        sends = Probe(form.rate, (), SIDES)
+        hears = Probe(form.rate, tuple(range(len(heard))), 0)
+        join(player, sends, 0, [f"out_{k}" for k in range(SIDES)], {
+            f"out_{k}": [f"{session}:in_{k}"] for k in range(SIDES)
+        })  # fmt: skip
+        join(recorder, hears, len(heard), [], {f"in_{k}": [port] for k, port in enumerate(heard)})
+        for stream in streams:
+            stream.start()
+        yield JackRig(live, sends, hears, streams)

@@ -1,0 +1,74 @@
+"""A plain JACK client in C beside ours: what it misses, too, the machine has missed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+_PATIENCE_S = 10.0
+
+
+class PlainClient:
+    """The client, running."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def counts(self) -> dict[str, Any] | None:
+        """Return its calls, xruns and skipped calls so far, and the longest gap since it was asked last.
+
+        None where it has ended.
+        """
+        assert self._process.stdin and self._process.stdout
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+            return dict(json.loads(self._process.stdout.readline()))
+        return None
+
+
+@contextlib.contextmanager
+def plain_client() -> Iterator[tuple[PlainClient | None, str]]:
+    """Build it and let it run on the JACK server; else None, and why."""
+    compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
+    if compiler is None:
+        yield None, "no plain C client beside it: there is no C compiler here (cc, gcc, clang)"
+        return
+    with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as folder:
+        program = Path(folder) / "plain_client"
+        source = Path(str(resources.files("rtsep"))) / "assets" / "plain_client.c"
+        built = subprocess.run(
+            [compiler, "-O2", source, "-o", program, "-ldl"], capture_output=True, text=True
+        )
+        if built.returncode != 0:
+            said = (built.stderr.splitlines() or ["?"])[0]
+            yield None, f"no plain C client beside it: {compiler} does not build it ({said})"
+            return
+        process = subprocess.Popen(
+            [program, f"rtsep-plain-{os.getpid()}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            client = PlainClient(process)
+            if client.counts() is None:
+                yield None, f"no plain C client beside it: it ended with code {process.wait(_PATIENCE_S)}"
+            else:
+                yield client, ""
+        finally:
+            assert process.stdin and process.stdout
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            try:
+                process.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()

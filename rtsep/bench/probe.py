@@ -1,0 +1,118 @@
+"""What audio callbacks serve in an engine's place: plays what it is given, keeps what it hears.
+
+The very rings and functions of an engine, without a hop loop between them: what a probe adds to a way that a
+signal takes is nothing, on whatever device its stream runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.audio import rings as r
+from rtsep.audio.engine import Engine
+from rtsep.errors import DeviceError
+from rtsep.realtime.atomics import acquire, release
+
+_FOREVER = int(np.iinfo(np.int64).max)
+_LOOK_EVERY_S = 0.02
+
+
+class Probe:
+    """Takes an engine's place on a `rtsep.audio.desk.Desk`."""
+
+    def __init__(self, rate: int, in_map: tuple[int, ...], outputs: int) -> None:
+        """Hear the device channels `in_map` (from 0) and play on `outputs` channels, at `rate` Hz."""
+        self._rings = r.Rings(rate, max(1, len(in_map)), list(in_map) or [0], max(1, outputs))
+        self.rate = rate
+        self.state[r.NEXT_HOP_AT] = _FOREVER  # no hop is waited for
+
+    @property
+    def state(self) -> NDArray[np.int64]:
+        """The slots of `rtsep.audio.rings`."""
+        return self._rings.slots
+
+    def read(self, slot: int) -> int:
+        """Return one slot of `rtsep.audio.rings`."""
+        return int(acquire(self.state, slot))
+
+    @property
+    def xruns(self) -> int:
+        """How often the device has told of frames that were lost."""
+        return self.read(r.IN_OVERFLOWS) + self.read(r.OUT_UNDERFLOWS)
+
+    def play(self, signal: NDArray[np.float32], lead: int) -> int:
+        """Play `signal` [frames, outputs] once, `lead` frames from now; return the frame of its first sample.
+
+        Silence is around it. It must fit into a ring, with the lead.
+        """
+        ring = self._rings.output
+        if lead + len(signal) > len(ring):
+            raise ValueError(f"{lead} + {len(signal)} frames do not fit into {len(ring)}")
+        start = self.read(r.OUT_READ) + lead
+        ring[:] = 0  # nothing of it is played before OUT_WRITE says so
+        ring[(start + np.arange(len(signal))) & (len(ring) - 1)] = signal
+        release(self.state, r.OUT_WRITE, start + len(signal))
+        return start
+
+    def play_on(self, sound: NDArray[np.float32]) -> None:
+        """Play the ring's length of `sound` [frames, outputs] from now on, over and over."""
+        ring = self._rings.output
+        ring[:] = np.resize(sound, ring.shape)
+        release(self.state, r.OUT_WRITE, _FOREVER)
+
+    def hearing(self) -> Follower:
+        """Keep what is heard from now on."""
+        return Follower(self.state, r.IN_WRITE, self._rings.input, self.read(r.IN_WRITE))
+
+
+class Follower:
+    """Keeps what is written to a ring, from `first` on, for as long as it is asked to look."""
+
+    def __init__(
+        self, state: NDArray[np.int64], write_slot: int, ring: NDArray[np.float32], first: int
+    ) -> None:
+        self.first = first
+        self._state, self._slot, self._ring = state, write_slot, ring
+        self._next = first
+        self._blocks: list[NDArray[np.float32]] = []
+        self.torn = False  # it has looked too late once
+
+    def look(self) -> int:
+        """Take what there is; return how many frames that makes since `first`."""
+        written = int(acquire(self._state, self._slot))
+        self.torn |= written - self._next > len(self._ring)
+        rows = np.arange(self._next, max(written, self._next)) & (len(self._ring) - 1)
+        self._blocks.append(self._ring[rows])
+        self._next += len(rows)
+        return self._next - self.first
+
+    @property
+    def sound(self) -> NDArray[np.float32]:
+        """All that was kept, [frames, channels], from the frame `first` on."""
+        return np.concatenate([*self._blocks, self._ring[:0]])
+
+
+def played_by(engine: Engine, first: int | None = None) -> Follower:
+    """Keep what `engine` gives to be played, from output frame `first` on (None: from now on)."""
+    start = engine.read(r.OUT_WRITE) if first is None else first
+    return Follower(engine.state, r.OUT_WRITE, engine.output_ring, start)
+
+
+def follow(wanted: dict[Follower, int], alive: Callable[[], None], patience_s: float) -> None:
+    """Let each follower look until it has its `wanted` frames; `alive` raises where they will never come.
+
+    Raises `DeviceError` after `patience_s`.
+    """
+    until = time.monotonic() + patience_s
+    while True:
+        waiting = [follower for follower, frames in wanted.items() if follower.look() < frames]
+        if not waiting:
+            return
+        alive()
+        if time.monotonic() > until:
+            raise DeviceError("the device calls too seldom; try another one, or another --rate or --block")
+        time.sleep(_LOOK_EVERY_S)

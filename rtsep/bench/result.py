@@ -1,0 +1,152 @@
+"""What every benchmark tells: figures with their outliers, the machine they come from, a table and JSON.
+
+In live audio the outliers are the result: no call is left out, and beside the median stand p99, p99.9 and
+the worst.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+PACKAGES = ("rtsep", "torch", "numpy", "numba", "sounddevice")
+"""Whose versions a result names."""
+
+Row = dict[str, Any]
+
+
+def spread(values: ArrayLike, share_of: float | None = None) -> dict[str, float]:
+    """Median, p99, p99.9 and maximum of all `values`, and p99 and p99.9 as shares of `share_of`."""
+    found = np.asarray(values, np.float64)
+    median, p99, p999 = (float(value) for value in np.percentile(found, [50, 99, 99.9]))
+    told = {"median": median, "p99": p99, "p99.9": p999, "max": float(found.max())}
+    told = {name: round(value, 1) for name, value in told.items()}
+    if share_of:
+        told |= {"p99_share": round(p99 / share_of, 4), "p99.9_share": round(p999 / share_of, 4)}
+    return told
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: the key in a row, the heading, and how its values are written."""
+
+    key: str
+    title: str
+    form: str = "{}"  # for `str.format`
+    setting: bool = False  # what was measured, no figure: a value that all rows share goes to the title
+
+    def text(self, row: Row) -> str:
+        """The cell of a row; "-" where it has no such value."""
+        value = row.get(self.key)
+        return "-" if value is None else self.form.format(value)
+
+
+SPREAD = (
+    Column("median", "median", "{:.0f}"),
+    Column("p99", "p99", "{:.0f}"),
+    Column("p99.9", "p99.9", "{:.0f}"),
+    Column("max", "max", "{:.0f}"),
+    Column("p99_share", "p99 / hop", "{:.1%}"),
+    Column("p99.9_share", "p99.9 / hop", "{:.1%}"),
+)
+"""The columns of what `spread` gives."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one benchmark."""
+
+    bench: str
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    settings: Row = field(default_factory=dict)  # what was asked for, and what the figures depend on
+    notes: Sequence[str] = ()  # lines under the table: what was found, in words
+    command: str = field(default_factory=lambda: command_of(sys.argv))
+    machine: Row = field(default_factory=lambda: machine())
+
+    def to_json(self) -> Row:
+        """Plain values: everything but how a table writes them."""
+        return {
+            "bench": self.bench,
+            "title": self.title,
+            "command": self.command,
+            "machine": self.machine,
+            "settings": self.settings,
+            "rows": list(self.rows),
+            "notes": list(self.notes),
+        }
+
+    def show(self, console: Console) -> None:
+        """Print the table, its notes, and the machine."""
+        # What is the same in all rows is said once.
+        told = [(column, {column.text(row) for row in self.rows}) for column in self.columns]
+        same = [column for column, texts in told if column.setting and len(texts) == 1]
+        given = ", ".join(f"{column.title} {column.text(self.rows[0])}" for column in same)
+        table = Table(
+            title=self.title + (f"\n{given}" if given else ""), title_justify="left", box=box.SIMPLE_HEAD
+        )
+        columns = [column for column in self.columns if column not in same]
+        for column in columns:
+            numeric = any(isinstance(row.get(column.key), int | float) for row in self.rows)
+            table.add_column(column.title, justify="right" if numeric else "left")
+        for row in self.rows:
+            table.add_row(*(column.text(row) for column in columns))
+        console.print(table)
+        for line in (*self.notes, _in_words(self.machine)):
+            console.print(line, markup=False, highlight=False)
+
+
+def command_of(words: Sequence[str]) -> str:
+    """The command line as one would type it."""
+    return shlex.join(["rtsep", *words[1:]])
+
+
+def machine() -> Row:
+    """The machine, its load and the versions that figures depend on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load": [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def _in_words(about: Row) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    load = f", load {about['load'][0]:.2f}" if about["load"] else ""
+    return (
+        f"{about['processor']}, {about['cores']} cores{load}; "
+        f"{about['system']}; Python {about['python']}, {versions}"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():  # elsewhere `platform` knows more
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,249 @@
+"""`rtsep bench start`: how long `rtsep live` takes to its first sound, and where that time goes.
+
+Each run is a process of its own, started as a user starts it, which tells the moments of its stages; the
+clock starts before the process does. Warm runs follow a first one that is not counted. Cold runs find an
+empty folder for compiled code, and, with --drop-caches, nothing of any file in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rtsep.bench.result import Column, Result, Row
+from rtsep.children import command_of
+from rtsep.errors import ModelProcessError, RtsepError, UsageError
+from rtsep.limits import DEVICES
+from rtsep.model.catalog import DEFAULT_MODEL, find_model
+from rtsep.model.package import read_package
+
+AIM_S = 2.0
+"""What a warm start should take at most."""
+
+PLAYED_S = 0.5  # of the demo song, which sounds from its first sample
+PATIENCE_S = 300.0  # a first compilation on a slow machine
+
+STAGES = {
+    "imports": "Python and our own modules are loaded",
+    "model file": "model file is read and verified",
+    "devices": "devices and input are found",
+    "told": "the user is told that it starts",
+    "compiled": "compiled code is loaded",
+    "model imports": "model process has loaded torch",
+    "model loaded": "model is loaded, its golden frames replayed",
+    "model": "model process is ready",
+    "streams": "streams are open",
+    "hop": "first hop",
+    "sound": "first sound",
+}
+"""By the names that `rtsep live` gives them; 'told' is seen from outside. They run partly side by side."""
+
+COLUMNS = (
+    Column("caches", "caches", setting=True),
+    Column("stage", "reached"),
+    Column("median_ms", "median ms", "{:.0f}"),
+    Column("worst_ms", "worst ms", "{:.0f}"),
+    Column("runs", "runs", setting=True),
+)
+
+_DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+
+
+class Start(NamedTuple):
+    """One start: when its stages were reached, in ms since the process was started, and what was said."""
+
+    reached: dict[str, float]
+    said: list[str]
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="NAME", help="a model or a file (%(default)s)"
+    )
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
+    parser.add_argument(
+        "--out-device", metavar="DEVICE|virtual", help=f"where {PLAYED_S:g} s of the demo song play a run"
+    )
+    parser.add_argument("--runs", type=int, default=5, metavar="N", help="warm starts (%(default)s)")
+    parser.add_argument(
+        "--cold-runs", type=int, default=1, metavar="N", help="starts that compile everything (%(default)s)"
+    )
+    parser.add_argument(
+        "--drop-caches",
+        action="store_true",
+        help="cold starts: have the system forget all files in memory, other programs' too (root)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> Result:
+    """Start again and again."""
+    if arguments.runs < 0 or arguments.cold_runs < 0 or arguments.runs + arguments.cold_runs == 0:
+        raise UsageError(
+            f"--runs {arguments.runs} --cold-runs {arguments.cold_runs}: at least 1 run together"
+        )
+    read_package(find_model(arguments.model))  # what is wrong with it is said before anything starts
+    options = ["--model", arguments.model, "--device", arguments.device]
+    if arguments.out_device is not None:
+        options += ["--out-device", arguments.out_device]
+    notes: list[str] = []
+    drops = arguments.drop_caches and _drops_caches(notes)
+    rows: list[Row] = []
+    said: list[str] = []
+    for caches, runs in (("warm", arguments.runs), ("cold", arguments.cold_runs)):
+        if runs == 0:
+            continue
+        starts = _starts(options, runs, caches == "cold", drops)
+        told = "empty, no file in memory" if caches == "cold" and drops else caches
+        rows += table(told, [start.reached for start in starts])
+        said = starts[-1].said
+    notes += [line for line in said if "no audio device" in line]
+    settings = {
+        "model": arguments.model, "device": arguments.device, "out_device": arguments.out_device,
+        "drop_caches": drops,
+    }  # fmt: skip
+    title = "start of 'rtsep live --in demo', time since the process was started"
+    return Result("start", title, COLUMNS, rows, settings, [*in_words(rows), *notes])
+
+
+def _starts(options: list[str], runs: int, cold: bool, drops: bool) -> list[Start]:
+    found = []
+    if not cold:
+        start_once(options)  # fills the caches
+    for _ in range(runs):
+        if not cold:
+            found.append(start_once(options))
+            continue
+        with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as empty:
+            if drops:
+                _drop_caches()
+            found.append(start_once(options, {"NUMBA_CACHE_DIR": empty}))
+    return found
+
+
+def start_once(options: list[str], environment: dict[str, str] | None = None) -> Start:
+    """Start `rtsep live --in demo` with `options`, wait for its end, and return how the start went.
+
+    Raises what the process says is wrong.
+    """
+    command = [
+        *command_of("rtsep.cli.main"), "live", "--in", "demo", "--headless", "--json",
+        "--seconds", str(PLAYED_S), *options,
+    ]  # fmt: skip
+    # The last state is the user's: what `--resume` goes on from is to be no benchmark.
+    with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as state:
+        surroundings = os.environ | {"XDG_STATE_HOME": state} | (environment or {})
+        began = time.monotonic()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=surroundings,
+        )  # fmt: skip
+        assert process.stdout and process.stderr
+        timer = threading.Timer(PATIENCE_S, process.kill)
+        timer.start()
+        said: list[tuple[float, str]] = []
+        listener = threading.Thread(
+            target=lambda: said.extend((time.monotonic(), line.rstrip()) for line in process.stderr or ())
+        )
+        listener.start()
+        try:
+            lines = process.stdout.read().splitlines()
+            process.wait()
+        finally:
+            timer.cancel()
+            if process.poll() is None:
+                process.terminate()  # it ends its model process
+                process.wait()
+            listener.join()
+            process.stdout.close()
+            process.stderr.close()
+    words = [line for _, line in said]
+    if process.returncode != 0:
+        raise _refusal(process.returncode, words)
+    moments: dict[str, float] = json.loads(lines[-1])["start"]
+    told = next((moment for moment, line in said if "getting ready" in line), None)
+    if told is not None:
+        moments["told"] = told
+    return Start({name: 1000 * (moment - began) for name, moment in moments.items()}, words)
+
+
+def _refusal(code: int, said: list[str]) -> RtsepError:
+    """Return what a process that has ended with `code` said was wrong, as an error of its kind."""
+    kinds = {kind.exit_code: kind for kind in RtsepError.__subclasses__()}
+    words = said[-1].removeprefix("rtsep: ") if said else ""
+    return kinds.get(code, ModelProcessError)(
+        words or f"'rtsep live' ended with code {code} and said nothing; try it by hand: rtsep live --in demo"
+    )
+
+
+def table(caches: str, starts: list[dict[str, float]]) -> list[Row]:
+    """Return a row for each stage, in the order in which they were reached; `starts` are in ms, one a run."""
+    rows: list[Row] = []
+    for name, title in STAGES.items():
+        reached = [start[name] for start in starts if name in start]
+        if reached:
+            rows.append(
+                {
+                    "caches": caches, "name": name, "stage": title, "runs": len(reached),
+                    "median_ms": round(float(np.median(reached)), 1), "worst_ms": round(max(reached), 1),
+                    "all_ms": [round(value, 1) for value in reached],
+                }
+            )  # fmt: skip
+    return sorted(rows, key=lambda row: float(row["median_ms"]))
+
+
+def in_words(rows: list[Row]) -> Iterator[str]:
+    """Yield what the rows say: how long to the first sound, and what it was that took longest."""
+    for caches in dict.fromkeys(row["caches"] for row in rows):
+        of_caches = {row["name"]: row for row in rows if row["caches"] == caches}
+        if "sound" not in of_caches:
+            yield f"{caches}: no sound was heard; the stages after the missing ones are not measured"
+            continue
+        sound, told = of_caches["sound"], of_caches.get("told")
+        line = (
+            f"{caches} start to the first sound: {_s(sound['median_ms'])}, at worst {_s(sound['worst_ms'])}"
+        )
+        if caches == "warm":
+            held = sound["worst_ms"] <= 1000 * AIM_S
+            line += f" (the aim of {AIM_S:g} s is {'held' if held else 'missed'})"
+        if told:
+            line += f"; told after {_s(told['median_ms'])}"
+        yield f"{line}; {_waited_for(of_caches)}"
+
+
+def _waited_for(row_of: dict[str, Row]) -> str:
+    sides = {"model": "the model process", "compiled": "compiled code"}
+    last, other = sorted(sides, key=lambda name: -float(row_of[name]["median_ms"]))
+    waited = row_of[last]["median_ms"] - row_of[other]["median_ms"]
+    return f"{sides[last]} came last, {_s(waited)} after {sides[other]}"
+
+
+def _s(ms: float) -> str:
+    return f"{ms / 1000:.2f} s"
+
+
+def _drops_caches(notes: list[str]) -> bool:
+    """Tell whether the system can be made to forget its files; what hinders that goes to `notes`."""
+    if not sys.platform.startswith("linux"):
+        notes.append("--drop-caches: only Linux can; the cold runs found files in memory")
+    elif not os.access(_DROP_CACHES, os.W_OK):
+        notes.append("--drop-caches: only root may; the cold runs found files in memory")
+    else:
+        return True
+    return False
+
+
+def _drop_caches() -> None:
+    os.sync()  # what is not yet written is not forgotten
+    _DROP_CACHES.write_text("3\n")

@@ -1,0 +1,277 @@
+"""`rtsep bench stress`: what is missed while the machine is busy with other things.
+
+Plays live, first in peace, then while Python threads of the same process spin and allocate, other processes
+sort, and one writes to the disk. On a JACK server a client of our own plays the demo song into it, and a
+plain client in C runs beside it in the same minutes: what that one misses as well, the machine has missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from rtsep.audio import devices
+from rtsep.audio import rings as r
+from rtsep.audio.engine import Engine
+from rtsep.audiofile import AudioReader
+from rtsep.bench.jackrig import SIDES, jack_rig
+from rtsep.bench.plain import PlainClient, plain_client
+from rtsep.bench.playing import Playing, playing, say
+from rtsep.bench.result import Column, Result, Row
+from rtsep.bench.torture import LOADS, Torture, read_loads
+from rtsep.controls import Controls
+from rtsep.demo import demo_song
+from rtsep.endpoints import VIRTUAL, LiveOptions
+from rtsep.errors import DeviceError, OutputError, UsageError
+from rtsep.limits import DEVICES, HIGHEST_RATE, LARGEST_BLOCK, LOWEST_RATE, SMALLEST_BLOCK
+from rtsep.model.catalog import DEFAULT_MODEL, find_model
+from rtsep.model.package import ModelPackage, read_package
+from rtsep.realtime.atomics import release
+from rtsep.report.counters import percentiles
+
+SECONDS = 120.0
+WARM_UP_S = 2.0
+"""Under each load, before anything counts."""
+
+SPARE_SHARE, SPARE_S = 1.1, 60.0
+"""How much longer than needed a played file is: under load, all takes longer."""
+
+DEMO, QUIET, ALL = "demo", "quiet", "all"
+OURS, PLAIN = "rtsep", "plain C"
+
+COUNTERS = ("hops", "late_masks", "underruns", "overruns", "device_xruns", "source_starved_frames", "resyncs")
+
+COLUMNS = (
+    Column("load", "load"),
+    Column("client", "client", setting=True),
+    Column("hops", "hops"),
+    Column("late_masks", "late"),
+    Column("underruns", "under"),
+    Column("overruns", "over"),
+    Column("device_xruns", "xruns"),
+    Column("gap_ms", "gap ms", "{:.1f}"),
+    Column("p50", "hop us", "{:.0f}"),
+    Column("p99", "p99", "{:.0f}"),
+    Column("max", "max", "{:.0f}"),
+)
+LEGEND = (
+    "late: masks that came too late; under, over: output and input that was lost; xruns: as the device "
+    "tells; gap: the longest time between two calls of it"
+)
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    loads = "; ".join(f"{name}: {what}" for name, what in LOADS.items())
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, metavar="S", help="of play under each load (%(default)g)"
+    )
+    parser.add_argument(
+        "--load", default=",".join(LOADS), metavar="NAME,...", help=f"{loads} (all of them, together)"
+    )
+    parser.add_argument("--each", action="store_true", help="each load alone as well, before all together")
+    parser.add_argument(
+        "--in", dest="input", default=DEMO, metavar="demo|mic|DEVICE|FILE", help="what to listen to (demo)"
+    )
+    parser.add_argument(
+        "--out-device", metavar=f"DEVICE|{VIRTUAL}", help="where to play it (the default output)"
+    )
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help="model (%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (%(default)s)")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (the device's)")
+    parser.add_argument(
+        "--block", type=int, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> Result:
+    """Play under one load after the other, and tell what was missed."""
+    _check(arguments)
+    loads = read_loads(arguments.load)
+    plan: list[tuple[str, ...]] = [()]
+    if arguments.each and len(loads) > 1:
+        plan += [(load,) for load in loads]
+    plan.append(loads)
+    package = read_package(find_model(arguments.model))
+    notes: list[str] = [LEGEND]
+    with ExitStack() as stack:
+        live = _play(stack, arguments, package, len(plan))
+        output, plain = live.session.ends.output, None
+        on_jack = output is not None and output.is_jack
+        if on_jack:
+            plain, why = stack.enter_context(plain_client())
+            notes += [why] if why else []
+        else:
+            notes.append("no plain C client beside it: it needs a JACK server, and to play on that")
+        form, engine = live.session.ends.form, live.session.engine
+        notes += live.session.ends.notes
+        minutes = len(plan) * (arguments.seconds + WARM_UP_S) / 60
+        where = "a JACK server" if on_jack else live.session.ends.name
+        say(f"{where}, blocks of {form.block}, {form.rate} Hz; this takes {minutes:.1f} minutes")
+        rows: list[Row] = []
+        for load in plan:
+            say(f"{_named(load)} ...")
+            with Torture(load) as torture:
+                live.wait(WARM_UP_S)
+                rows += measure(live, plain, _named(load), arguments.seconds)
+                torture.check()
+        stats = live.session.stats()
+    if starved := sum(row.get("source_starved_frames", 0) for row in rows):
+        notes.append(f"{starved} frames of the played file were not read in time (silence in their place)")
+    if not engine.real_time:
+        notes.append("no real-time priority here: other programs interrupt the engine's threads")
+    if (restarts := stats["model"]["restarts"]) > 0:
+        notes.append(f"the model process was started again {restarts} times: {stats['model']['error']}")
+    settings = {
+        "where": where, "rate": form.rate, "block": form.block, "out_rate": form.out_rate,
+        "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.device,
+        "seconds": arguments.seconds, "real_time": engine.real_time, "load": list(loads),
+        "memory_locked": stats["memory_locked"], "model_restarts": restarts,
+        "hop_us": _hop_us(engine),
+    }  # fmt: skip
+    title = (
+        f"live, {arguments.seconds:g} s a load: {where}, blocks of {form.block}, {form.rate} Hz, "
+        f"model '{package.spec.name}'; a hop has {_hop_us(engine):.0f} us"
+    )
+    return Result("stress", title, COLUMNS, rows, settings, notes)
+
+
+def measure(live: Playing, plain: PlainClient | None, load: str, seconds: float) -> Iterator[Row]:
+    """Let it play for `seconds`; yield what the session has counted meanwhile, then what `plain` has.
+
+    Raises `RtsepError` where it plays no more.
+    """
+    engine = live.session.engine
+    forget_gap(engine)
+    before, beside = _counted(engine), plain.counts() if plain else None
+    live.wait(seconds)
+    after, beside_now = _counted(engine), plain.counts() if plain else None
+    took_s = after["at"] - before["at"]
+    hops = percentiles(after["histogram"] - before["histogram"])
+    yield {
+        "load": load, "client": OURS, "seconds": round(took_s, 2),
+        **{name: after[name] - before[name] for name in (*COUNTERS, "calls")},
+        "calls_due": round(took_s * engine.form.out_rate / engine.form.out_block),
+        "gap_ms": round(engine.read(r.CALL_GAP_MAX_NS) / 1e6, 2),
+        **hops, "p99_share": round(hops["p99"] / _hop_us(engine), 4),
+    }  # fmt: skip
+    if beside and beside_now:
+        yield {
+            "load": load, "client": PLAIN, "seconds": round(took_s, 2),
+            "calls": beside_now["calls"] - beside["calls"],
+            "device_xruns": beside_now["xruns"] - beside["xruns"],
+            "skipped": beside_now["skipped"] - beside["skipped"],
+            "gap_ms": beside_now["gap_ms"],
+        }  # fmt: skip
+
+
+def forget_gap(engine: Engine) -> None:
+    """Let the longest time between two calls of the device count from now on.
+
+    The callback raises it by a load and a store. One that is between the two just now takes the old value
+    back, so that it is looked at again when some calls have passed.
+    """
+    while (longest := engine.read(r.CALL_GAP_MAX_NS)) > 0:
+        release(engine.state, r.CALL_GAP_MAX_NS, 0)
+        time.sleep(4 * engine.form.out_block / engine.form.out_rate)
+        if engine.read(r.CALL_GAP_MAX_NS) != longest:
+            return
+
+
+def _counted(engine: Engine) -> dict[str, Any]:
+    counters = engine.counters()
+    return {
+        **{name: counters[name] for name in COUNTERS},
+        "calls": engine.read(r.OUT_CALLS),
+        "histogram": engine.hop_histogram(),
+        "at": time.monotonic(),
+    }
+
+
+def _hop_us(engine: Engine) -> float:
+    return 1e6 * engine.spec.hop / engine.model_rate
+
+
+def _named(load: Sequence[str]) -> str:
+    return ALL if set(load) == set(LOADS) else "+".join(load) or QUIET
+
+
+# --- what plays --------------------------------------------------------------------------------------------
+
+
+def _play(stack: ExitStack, arguments: argparse.Namespace, package: ModelPackage, rows: int) -> Playing:
+    """Return a session that plays until `stack` closes."""
+    if arguments.input == DEMO and arguments.out_device is None:
+        try:
+            devices.look()
+        except DeviceError as error:
+            say(str(error))
+        if server := devices.jack_server():
+            for given, is_there, option in (
+                (arguments.rate, server.rate, "rate"),
+                (arguments.block, server.period, "block"),
+            ):
+                if given not in (None, is_there):
+                    say(f"--{option} {given}: the JACK server decides, it is {is_there}")
+            rig = stack.enter_context(jack_rig(package, Controls(), arguments.device))
+            rig.player.play_on(_song(server.rate))
+            return rig.live
+    name = arguments.input
+    if name == DEMO:
+        name = stack.enter_context(_long_demo(rows * (arguments.seconds + WARM_UP_S)))
+    options = LiveOptions(
+        str(name), out_device=arguments.out_device, rate=arguments.rate, block=arguments.block,
+        reconnect=False, device=arguments.device,
+    )  # fmt: skip
+    return stack.enter_context(playing(package, options, Controls()))
+
+
+def _song(rate: int, seconds: float = 10.0) -> NDArray[np.float32]:
+    """Return some seconds of the demo song [frames, SIDES] at `rate` Hz, its voice in full flow."""
+    with AudioReader(demo_song()) as reader:
+        song = reader.read(1 << 30)
+        song = song[len(song) // 2 :][: round(seconds * reader.rate), :SIDES]
+        return song if reader.rate == rate else np.asarray(soxr.resample(song, reader.rate, rate), np.float32)
+
+
+@contextmanager
+def _long_demo(seconds: float) -> Iterator[Path]:
+    """Give a file with the demo song, over and over, for `seconds` and some; raises `OutputError`."""
+    with AudioReader(demo_song()) as reader:
+        rate, song = reader.rate, reader.read(1 << 30)
+    times = math.ceil((SPARE_SHARE * seconds + SPARE_S) * rate / len(song))
+    with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as folder:
+        path = Path(folder) / "demo.wav"
+        try:
+            with soundfile.SoundFile(path, "w", rate, song.shape[1], "PCM_16", format="RF64") as file:
+                for _ in range(times):
+                    file.write(song)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise OutputError(
+                f"{folder}: no room for {times * len(song) * 4 / 1e6:.0f} MB of song ({error}); "
+                "give fewer --seconds, or a file with --in"
+            ) from None
+        yield path
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if not (math.isfinite(arguments.seconds) and arguments.seconds > 0):
+        raise UsageError(f"--seconds {arguments.seconds:g}: must be more than 0")
+    for name, low, high in (
+        ("rate", LOWEST_RATE, HIGHEST_RATE),
+        ("block", SMALLEST_BLOCK, LARGEST_BLOCK),
+    ):
+        value = getattr(arguments, name)
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"--{name} {value}: {low} to {high} are accepted")

@@ -1,0 +1,187 @@
+"""What else a machine may have to do while it plays: by threads of this process, and by other processes.
+
+    with Torture(("python", "disk")): ...
+
+As a program, `torture cpu` and `torture disk FOLDER` run until their standard input ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from rtsep.children import command_of
+from rtsep.errors import OutputError, UsageError, suggest
+
+LOADS = {
+    "python": "a thread of the same process spins in Python",
+    "heap": "a thread of the same process allocates objects in circles, for the garbage collector",
+    "cpu": "as many other processes as there are cores sort numbers in Python",
+    "disk": "another process writes, syncs and reads a file",
+}
+
+HEAP_OBJECTS = 300_000
+DISK_MIB = 256
+_CHUNK = 1 << 20
+_PATIENCE_S = 5.0
+
+
+def read_loads(text: str) -> tuple[str, ...]:
+    """Read `python,disk`; raises `UsageError`."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in LOADS:
+            raise UsageError(f"--load {name}: any of {','.join(LOADS)}{suggest(name, LOADS)}")
+    if not names:
+        raise UsageError(f"--load '{text}': any of {','.join(LOADS)}")
+    return tuple(dict.fromkeys(names))
+
+
+class Torture:
+    """Loads that run while the `with` lasts. Memory and files are given back, processes have ended."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        """`names` of LOADS; none: nothing."""
+        self._names = names
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._writer: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Torture:
+        try:
+            for name in self._names:
+                self._start(name)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        for child in self._children:
+            child.kill()
+        for child in self._children:
+            child.wait(_PATIENCE_S)
+            assert child.stdin
+            child.stdin.close()
+        if self._folder:
+            self._folder.cleanup()
+
+    def check(self) -> None:
+        """Raise where a load has ended by itself: what was measured meanwhile is nothing.
+
+        `OutputError` for the disk, `RuntimeError` for what should not be.
+        """
+        if self._writer and self._writer.poll() is not None and self._folder:
+            raise OutputError(
+                f"{self._folder.name}: the disk takes no {DISK_MIB} MiB; "
+                "make room, or leave 'disk' out of --load"
+            )
+        dead = [child.args for child in self._children if child.poll() is not None]
+        dead += [thread.name for thread in self._threads if not thread.is_alive()]
+        if dead:
+            raise RuntimeError(f"a load has ended by itself: {dead}")
+
+    def _start(self, name: str) -> None:
+        if name == "cpu":
+            self._children += [self._child("cpu") for _ in range(os.cpu_count() or 1)]
+        elif name == "disk":
+            self._folder = _folder_on_disk()
+            self._writer = self._child("disk", self._folder.name)
+            self._children.append(self._writer)
+        else:
+            work = {"python": spin, "heap": allocate}[name]
+            thread = threading.Thread(target=work, args=(self._over.is_set,), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _child(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [*command_of(__name__), *arguments]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+
+def spin(over: Callable[[], bool]) -> None:
+    """Hold the GIL for as long as the interpreter lets a thread."""
+    number = 0
+    while not over():
+        for _ in range(10_000):
+            number = (number * 31 + 7) % 1_000_003
+
+
+def allocate(over: Callable[[], bool]) -> None:
+    """Fill a heap of objects that refer to themselves, over and over."""
+    heap: list[dict[str, object]] = []
+    while not over():
+        node: dict[str, object] = {"values": list(range(20)), "text": "x" * 50}
+        node["itself"] = node
+        heap.append(node)
+        if len(heap) >= HEAP_OBJECTS // 3:  # a node is three objects
+            del heap[: HEAP_OBJECTS // 6]
+
+
+def sort(over: Callable[[], bool]) -> None:
+    """Keep a core and its caches busy."""
+    numbers = [(number * 48271) % 2147483647 for number in range(200_000)]
+    while not over():
+        sorted(numbers)
+
+
+def write_and_read(folder: Path, over: Callable[[], bool]) -> None:
+    """Keep a disk busy, and the memory that it is cached in."""
+    path, chunk = folder / "load", os.urandom(_CHUNK)
+    while not over():
+        with path.open("wb") as file:
+            for number in range(DISK_MIB):
+                file.write(chunk)
+                if number % 16 == 0:
+                    os.fsync(file.fileno())
+        with path.open("rb") as file:
+            while file.read(_CHUNK) and not over():
+                pass
+
+
+def _folder_on_disk() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder in the user's cache: temporary files may lie in memory."""
+    home = platformdirs.user_cache_path("rtsep")
+    with contextlib.suppress(OSError):
+        home.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="bench-", dir=home, ignore_cleanup_errors=True)
+    return tempfile.TemporaryDirectory(prefix="rtsep-bench-", ignore_cleanup_errors=True)
+
+
+def main() -> int:
+    """Run a load until whoever started it has gone."""
+    name, *rest = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for whoever started it
+    leaving = threading.Event()
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        leaving.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    if name == "cpu":
+        sort(leaving.is_set)
+        return 0
+    try:
+        write_and_read(Path(rest[0]), leaving.is_set)
+    except OSError:  # full; `check` says so
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
