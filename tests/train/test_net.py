@@ -8,8 +8,9 @@ from rtsep.dsp.windows import Framing
 from tests.train.conftest import FRAMING, SYSTEM
 from train.gate import run_steps
 from train.loss import LossConfig, masked_loss, masked_loss_reference, target_of
-from train.nets.causal import FLOOR, Causal, CausalNet
+from train.nets.causal import Causal, CausalNet
 from train.nets.causal_program import CausalProgram
+from train.nets.relative import FLOOR
 from train.nets.scan import gated_scan, gated_scan_parallel, gated_scan_reference
 from train.stft import analyse, frames_of, left_right, mid_side, played_columns, synthesise, windows
 from train.system import count_macs

@@ -20,7 +20,6 @@ pooling (352 masks for 1024 bins cost an oracle 0.02 dB), and few weights: resid
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from torch import Tensor, nn
 from rtsep.dsp.windows import PROFILES, Framing
 from train.loss import LossConfig, masked_loss, target_of
 from train.nets.precision import bfloat16
+from train.nets.relative import FLOOR, LEVEL_FLOOR, kept_of, level_of_late
 from train.nets.scan import gated_scan
 from train.remix import Recipe
 from train.stft import mid_side, windows
@@ -41,12 +41,6 @@ if TYPE_CHECKING:
 
 FEATURES = 4  # log powers of left, right, mid, side
 MASKS = 2  # mid, side
-FLOOR = 1e-5
-"""Added to powers, which are relative to the level, before the logarithm."""
-
-LEVEL_FLOOR = 1e-11
-"""Added to the level: input under some -80 dB RMS is not lifted any more."""
-
 ENDS, DOWN, UP = 5, 4, 3
 """Kernels over frequency: of the first and last convolution, of those that halve, of those that double."""
 
@@ -115,7 +109,7 @@ class Causal(System):
     @property
     def keep(self) -> float:
         """What a hop leaves of the level before it."""
-        return math.exp(-self.framing.hop / (self.level_s * self.rate))
+        return kept_of(self.level_s, self.framing.hop, self.rate)
 
     @property
     def place(self) -> list[int]:
@@ -160,16 +154,8 @@ class Causal(System):
         return torch.log(torch.cat(parts, -1) + FLOOR)
 
     def level(self, power: Tensor) -> Tensor:
-        """Mean of `power` [T, ...] over what was heard of late: weights fall by `keep` a hop, and sum to 1.
-
-        What the net hears is relative to it, so that how loud the input is played makes no difference.
-        """
-        sums, total, weight = [], torch.zeros_like(power[0]), 0.0
-        for now in power:
-            total = self.keep * total + now
-            weight = self.keep * weight + 1
-            sums.append(total / weight)
-        return torch.stack(sums)
+        """Mean of `power` [T, ...] over what was heard of late, to which what the net hears is relative."""
+        return level_of_late(power, self.keep)
 
     def normalise(self, net: Net, waves: Tensor) -> None:
         """Normalise the features."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad, silu
 
-from train.nets.causal import ENDS, FEATURES, FLOOR, LEVEL_FLOOR, MASKS, UP, Block, CausalNet
+from train.nets.causal import ENDS, FEATURES, MASKS, UP, Block, CausalNet
+from train.nets.relative import FLOOR, LEVEL_FLOOR, level_of_late
 
 
 def _rows(conv: nn.Conv1d) -> Tensor:
@@ -215,13 +216,7 @@ class CausalProgram(nn.Module):
         """Masks [T, 2, bins] of columns [T, 2, bins, 2], from a zero state."""
         steps = columns.shape[0]
         powers = self.powers(columns.transpose(0, 1))
-        power = powers[:2].mean([0, 2])
-        level = torch.empty_like(power)
-        total, weight = torch.zeros_like(power[0]), 0.0
-        for t in range(steps):
-            total = self.keep * total + power[t]
-            weight = self.keep * weight + 1
-            level[t] = total / weight
+        level = level_of_late(powers[:2].mean([0, 2]), self.keep)
         new = self.features(powers, level).permute(1, 2, 0)  # [T, pooled, 4]
         past = pad(new, [0, 0, 0, 0, self.heard // self.features_per_bin, 0])
         taps = self.heard // self.features_per_bin + 1
