@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ STEP_S = 0.02
 
 
 def main(how: str, seconds: float, tell: Path | None) -> None:
-    """`until-quit`, `over` (after `seconds`), `fails` (`DeviceError`), `broken` (a view that cannot draw).
+    """`until-quit`, `over` (after `seconds`), `fails` (`DeviceError`), `broken` (until Ctrl-C, undrawn).
 
     Once it is over, writes to `tell` how long it has played, how long it was to, and the time of a processor
     that it took, in seconds.
@@ -29,6 +30,7 @@ def main(how: str, seconds: float, tell: Path | None) -> None:
     player.end = leaving.set  # type: ignore[method-assign]
     if how == "broken":
         player.newest = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+        signal.signal(signal.SIGINT, lambda *_: leaving.set())
     began, busy = time.monotonic(), time.process_time()
     played_s = 0.0
 
@@ -39,7 +41,7 @@ def main(how: str, seconds: float, tell: Path | None) -> None:
         while not leaving.wait(STEP_S):
             player.advance(STEP_S)
             played_s = time.monotonic() - began
-            if how != "until-quit" and played_s > seconds:
+            if how in ("over", "fails") and played_s > seconds:
                 break
         if how == "fails":
             raise DeviceError("the device is not coming back")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 
 import pytest
@@ -50,6 +51,8 @@ def test_what_a_session_raises_comes_through(terminal):
 
 def test_a_view_that_fails_leaves_the_session_alone(terminal):
     shell = terminal("broken")
+    shell.until("the sound goes on")
+    shell.process.send_signal(signal.SIGINT)
     after = shell.end()
     assert "the view has failed, the sound goes on" in after
     assert "ZeroDivisionError" in after
