@@ -14,6 +14,7 @@ from rtsep.errors import ModelError, UsageError, suggest
 from train.nets.causal import Causal
 from train.nets.column_dense import ColumnDense
 from train.nets.column_resnet import ColumnResNet
+from train.nets.gru import Gru
 from train.nets.unet import UNet
 from train.system import System, Training
 
@@ -48,6 +49,7 @@ PRESETS: dict[str, System] = {
         training=Training(batch=4, hops=280, schedule="cyclic"),
     ),
     "column-dense": ColumnDense(),
+    "gru": Gru(),
 }
 
 FAMILIES: dict[str, type[System]] = {type(system).family: type(system) for system in PRESETS.values()}

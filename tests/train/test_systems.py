@@ -22,11 +22,12 @@ SMALLER = {
     "unet": {"bins": 64, "columns": 32, "width": 2, "levels": 4},
     "column-resnet": {"n_fft": 128, "window": 9, "width": 4, "stride": 2},
     "column-dense": {"n_fft": 128, "window": 37, "filters": (6, 5, 7, 4), "hidden": 24, "stride": 4},
+    "gru": {"framing": SYSTEM.framing, "hidden": 24, "objective": SYSTEM.objective},
 }  # fmt: skip
 """Sizes that train and play in moments; all choices stay the preset's own."""
 
-HOPS = {"causal": 320, "unet": 63, "column-resnet": 60, "column-dense": 79}
-PLAYED_LIVE = ("causal", "column-resnet", "column-dense")
+HOPS = {"causal": 320, "unet": 63, "column-resnet": 60, "column-dense": 79, "gru": 320}
+PLAYED_LIVE = ("causal", "column-resnet", "column-dense", "gru")
 
 
 @pytest.fixture(scope="module")

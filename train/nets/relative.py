@@ -1,4 +1,4 @@
-"""Powers relative to the level heard of late: a net that hears these does not mind how loud its input is played.
+"""Powers relative to the level heard of late: how loud the input is played makes no difference to a net.
 
 Written for tensors on any device, and for TorchScript: a program keeps its level with the same lines.
 """
