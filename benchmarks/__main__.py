@@ -11,6 +11,7 @@ from rtsep.errors import RtsepError
 
 COMMANDS = {
     "peers": "other separators beside rtsep's models: latency, cost, quality",
+    "gains": "what makes a hop fast: each before and after",
     "page": "RESULTS.md and its figures, from what was measured",
     "all": "every benchmark, one after the other, then the page",
 }
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"benchmarks: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("benchmarks: stopped; what was measured to the end is kept", file=sys.stderr)
+        print("benchmarks: stopped", file=sys.stderr)
         return 130
     return 0
 

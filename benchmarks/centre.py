@@ -32,14 +32,14 @@ class CentreMask:
         )  # fmt: skip
         self.column: NDArray[np.float32] = np.zeros((2, self.spec.bins, 2), np.float32)
         self.mask: NDArray[np.float32] = np.zeros((2, self.spec.bins), np.float32)
+        self._power: NDArray[np.float32] = np.zeros((2, self.spec.bins), np.float32)  # [mid and side, bins]
         self._keep = float(np.exp(-self.spec.hop / (SMOOTHING_S * RATE)))
         self._heard = np.fft.rfftfreq(self.spec.n_fft, 1 / RATE) >= LOWEST_HZ
-        self.reset()
 
     def step(self) -> None:
         """Turn `column` into `mask`."""
         power = np.square(self.column).sum(-1)
-        self._power = self._keep * self._power + (1 - self._keep) * power
+        self._power += (1 - self._keep) * (power - self._power)
         middle, side = self._power
         whole = middle + side
         alike = np.divide(middle - side, whole, out=np.zeros_like(whole), where=whole > 0)
@@ -47,4 +47,4 @@ class CentreMask:
 
     def reset(self) -> None:
         """Forget everything heard."""
-        self._power = np.zeros((2, self.spec.bins), np.float32)  # [mid and side, bins]
+        self._power[:] = 0

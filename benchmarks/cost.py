@@ -11,13 +11,14 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from benchmarks.streams import Stream, converted
+from benchmarks.streams import Separating, Stream, converted
 from benchmarks.systems import load_system
 from rtsep.bench import hop
 from rtsep.bench.hop import PRIORITY, WARM_UP_S
@@ -28,7 +29,6 @@ from rtsep.realtime.priority import lock_memory, raise_thread_priority
 from train.cache import RATE
 from train.effects import Wave
 from train.evaluate import one_thread_each
-from train.peers import Peer
 
 T = TypeVar("T")
 
@@ -41,12 +41,12 @@ def alone(work: Callable[..., T], *arguments: Any) -> T:
         return pool.submit(work, *arguments).result()
 
 
-def cost_of_models(seconds: float) -> list[Row]:
-    """A row of `rtsep bench hop` for every model that ships: its whole hop, at RATE."""
+def cost_of_model(path: Path, rate: int, seconds: float) -> Row:
+    """The row of `rtsep bench hop` for the whole hop of a model file."""
     parser = argparse.ArgumentParser()
     hop.fill_parser(parser)
-    rows = hop.run(parser.parse_args(["--model", "all", "--seconds", f"{seconds:g}"])).rows
-    return [row for row in rows if row["stage"] == "whole" and row["rate"] == RATE]
+    words = ["--model", str(path), "--rates", str(rate), "--seconds", f"{seconds:g}"]
+    return next(row for row in hop.run(parser.parse_args(words)).rows if row["stage"] == "whole")
 
 
 def cost_of_system(name: str, seconds: float, recording_s: float) -> Row:
@@ -63,10 +63,10 @@ def cost_of_system(name: str, seconds: float, recording_s: float) -> Row:
     return about(peer) | _of_recordings(peer, recording_s)
 
 
-def about(peer: Peer) -> Row:
+def about(peer: Separating) -> Row:
     """Title, parameters, licence, and latency in samples and ms."""
     rate = peer.rate if isinstance(peer, Stream) else RATE
-    samples: int | None = peer.latency_samples
+    samples = peer.latency_samples
     return {
         "title": peer.title,
         "runs": "live" if isinstance(peer, Stream) else "offline",
@@ -111,7 +111,7 @@ def _of_stream(stream: Stream, seconds: float) -> Row:
     return {"hop_us": round(hop_us, 1), "hops": len(took), "realtime_factor": factor} | spread(took, hop_us)
 
 
-def _of_recordings(peer: Peer, seconds: float) -> Row:
+def _of_recordings(peer: Separating, seconds: float) -> Row:
     song = _song(RATE)
     recording = np.resize(song.T, (int(seconds * RATE), 2)).T.copy()
     peer.separate(recording[:, : 2 * RATE])  # what is made on the first call

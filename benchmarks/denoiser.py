@@ -26,6 +26,7 @@ class RNNoise(Stream):
     licence = "BSD 3-Clause"
     params = None
     rate = 48000
+    _late: Wave  # [2, DELAY_FRAMES * hop] what came last, for the accompaniment
 
     def __init__(self) -> None:
         folder = package_folder("pyrnnoise", "pip install --no-deps pyrnnoise")

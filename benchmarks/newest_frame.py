@@ -25,6 +25,9 @@ class NewestFrame(Stream):
     title = "Spleeter 2 stems, newest frame"
     hop = SPLEETER_HOP
     latency_samples = SPLEETER_FFT
+    _heard: Wave  # [2, SPLEETER_FFT]
+    _past: torch.Tensor  # [2, bins, frames] magnitudes, newest last
+    _stems: NDArray[np.float32]  # [stems, 2, SPLEETER_FFT] overlap-add, oldest first
 
     def __init__(self, spleeter: Spleeter) -> None:
         self._spleeter = spleeter
@@ -47,5 +50,5 @@ class NewestFrame(Stream):
     def reset(self) -> None:
         """Begin anew, after silence."""
         self._heard = np.zeros((2, SPLEETER_FFT), np.float32)
-        self._past = torch.zeros(2, SPLEETER_BINS, SPLEETER_FRAMES)  # magnitudes, newest last
-        self._stems = np.zeros((2, 2, SPLEETER_FFT), np.float32)  # overlap-add, oldest first
+        self._past = torch.zeros(2, SPLEETER_BINS, SPLEETER_FRAMES)
+        self._stems = np.zeros((2, 2, SPLEETER_FFT), np.float32)

@@ -7,28 +7,24 @@ accompaniment. What is not installed is named and left out.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks import cost, quality
 from benchmarks.quality import MIXTURE
-from benchmarks.systems import NOT_COMPARED, SYSTEMS, check_name
+from benchmarks.systems import FAMILIES, SYSTEMS, check_name, not_compared
+from benchmarks.telling import command_line, tell
 from rtsep.bench.result import Column, Result, Row
 from rtsep.errors import UsageError
 from rtsep.model.catalog import shipped_folder
 from rtsep.model.package import ModelPackage, read_package
-from train.cache import RATE, whole_file
+from train.cache import RATE
 from train.evaluate import names_of
-from train.record import without_paths
 from train.scores import TARGETS
-from train.tracks import find_tracks, select_tracks
+from train.tracks import find_tracks, select_tracks, track_name
 
 SCORES = Path(__file__).parents[1] / "train/results"
 OFFLINE_S = 118.0  # ten whole pieces of Spleeter's: it pays for the part of the last one that is empty
@@ -64,18 +60,26 @@ def peers(
     systems: Sequence[str] = tuple(SYSTEMS),
     scores: Path | None = SCORES,
     seconds: float = 30.0,
+    more_models: Sequence[Path] = (),
+    workers: int = 1,
 ) -> Result:
-    """Measure the models that ship and `systems` on the tracks in `data` (all, or those named)."""
+    """Measure the models that ship, `more_models` and `systems` on the tracks in `data`, or those named."""
     if not seconds > 0:
         raise UsageError(f"--seconds {seconds:g}: must be more than 0")
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: must be at least 1")
     paths = find_tracks(data)
     if tracks:
         paths = select_tracks(paths, tracks)
-    models = [read_package(path) for path in sorted(shipped_folder().glob("*.pt"))]
+    own = [read_package(path) for path in sorted(shipped_folder().glob("*.pt"))]
+    models = [*own, *(read_package(path) for path in more_models)]
     for name in systems:
         check_name(name)
-    print("cost of rtsep's models, paced", file=sys.stderr)
-    costs = {row["model"]: _model_row(row, models) for row in cost.alone(cost.cost_of_models, seconds)}
+    _check_names([MIXTURE, *systems, *(package.spec.name for package in models)])
+    costs: dict[str, Row] = {}
+    for package in models:
+        print(f"cost of the model {package.spec.name}, paced", file=sys.stderr)
+        costs[package.spec.name] = _model_row(package, len(costs) < len(own), seconds)
     there, missing = [], []
     for name in systems:
         print(f"cost of {name}", file=sys.stderr)
@@ -85,31 +89,41 @@ def peers(
         except UsageError as error:  # not installed
             missing.append(f"{name}: not measured: {str(error).removeprefix('--peer: ')}")
     found = quality.earlier(scores, models, [MIXTURE, *there])
-    judged = cost.alone(quality.score, paths, models, there, found)
-    rows = [
+    judged = quality.score(paths, models, there, found, workers)
+    rows: list[Row] = [
         {"system": name} | costs.get(name, _mixture()) | _scores(judged, name) for name in (*costs, MIXTURE)
     ]
     rows.sort(key=lambda row: -_sortable(row["vocals_sdr"]))
     taken = len(paths) * len(rows) - judged["again"]
-    notes = [*missing, *NOT_COMPARED, *EXPLAINED]
+    notes = [*missing, *not_compared({package.spec.system for package in models}), *EXPLAINED]
     if taken:
         notes.append(f"{taken} of {len(paths) * len(rows)} figures are those of 'python -m train evaluate'")
     title = f"separators on {len(paths)} tracks"
     settings = {
-        "tracks": quality.names_of_tracks(paths), "seconds": seconds, "rate": RATE,
+        "tracks": [track_name(path) for path in paths], "seconds": seconds, "rate": RATE,
         "scores_measured": judged["again"], "scores_taken_over": taken,
     }  # fmt: skip
-    words = ["python", "-m", "benchmarks", *sys.argv[1:]]
-    command = without_paths(shlex.join(words), drop=("--json",))
-    return Result("peers", title, COLUMNS, rows, settings, notes, command)
+    return Result("peers", title, COLUMNS, rows, settings, notes, command_line())
 
 
-def _model_row(row: Row, models: Sequence[ModelPackage]) -> Row:
-    spec = next(package.spec for package in models if package.sha256 == row["model_sha256"])
+def _check_names(names: Sequence[str]) -> None:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UsageError(
+            f"--model: two of those compared are called {', '.join(sorted(twice))}; "
+            "export one under another name"
+        )
+
+
+def _model_row(package: ModelPackage, ships: bool, seconds: float) -> Row:
+    spec = package.spec
+    rate = RATE if RATE in spec.rates else spec.rates[0]
+    row = cost.alone(cost.cost_of_model, package.path, rate, seconds)
     return {
-        "title": f"rtsep {spec.name}", "runs": "live", "own": True, "params": spec.params,
-        "licence": spec.licence, "rate": RATE, "latency_samples": spec.latency,
-        "latency_ms": round(1000 * spec.latency / RATE, 2),
+        "title": f"rtsep {spec.name}" if ships else FAMILIES.get(spec.system, f"{spec.name} ({spec.system})"),
+        "runs": "live", "own": ships, "model_sha256": package.sha256, "params": spec.params,
+        "licence": spec.licence, "rate": rate, "latency_samples": spec.latency,
+        "latency_ms": round(1000 * spec.latency / rate, 2),
         "realtime_factor": round(row["median"] / row["hop_us"], 4),
     } | {key: row[key] for key in _TIMES}  # fmt: skip
 
@@ -138,17 +152,15 @@ def _sortable(value: float | None) -> float:
     return -math.inf if value is None else value
 
 
-def write_result(result: Result, path: Path) -> None:
-    """Write what `--json` gives to `path`."""
-    with whole_file(path) as file:
-        file.write((json.dumps(result.to_json(), indent=1, allow_nan=False) + "\n").encode())
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument(
         "--data", type=Path, action="append", required=True, metavar="PATH",
         help="test tracks, as 'python -m train evaluate' takes them; may be given again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model", type=Path, action="append", default=[], metavar="FILE",
+        help="a model file beside those that ship; may be given again",
     )  # fmt: skip
     parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
     parser.add_argument("--systems", type=names_of, default=tuple(SYSTEMS), metavar="NAME,...",
@@ -160,6 +172,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--anew", action="store_true", help="take over no figures, score all")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S",
                         help="of each paced run (%(default)s)")  # fmt: skip
+    parser.add_argument("--workers", type=int, default=1, metavar="N",
+                        help="processes that score; costs are measured before (%(default)s)")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
 
 
@@ -168,7 +182,7 @@ def run(options: argparse.Namespace) -> None:
     scores = None if options.anew else options.scores
     if scores is not None and not scores.is_dir():
         raise UsageError(f"--scores {scores}: no such folder; leave it out, or give --anew")
-    result = peers(options.data, options.tracks, options.systems, scores, options.seconds)
-    result.show(Console(width=200) if not Console().is_terminal else Console())
-    if options.json is not None:
-        write_result(result, options.json)
+    result = peers(
+        options.data, options.tracks, options.systems, scores, options.seconds, options.model, options.workers
+    )
+    tell(result, options.json)

@@ -6,7 +6,9 @@ again.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +16,16 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.streams import Separating
 from benchmarks.systems import load_system
 from rtsep.errors import InputFileError
 from rtsep.model.loader import load_model
 from rtsep.model.package import ModelPackage
 from train.cache import RATE
-from train.evaluate import as_live, score_stems, separate
+from train.evaluate import as_live, one_thread_each, score_stems, separate
 from train.metrics import BssEval
-from train.peers import Peer
 from train.scores import MODEL, TARGETS, Content, read_scores, summarise
-from train.tracks import Stems, Track, read_track, track_name
+from train.tracks import Stems, Track, read_track
 
 MIXTURE = "mixture"
 
@@ -72,53 +74,41 @@ def _known(figures: dict[str, dict[str, float | None]]) -> Figures:
     }
 
 
-def score(
-    paths: Sequence[Path], models: Sequence[ModelPackage], systems: Sequence[str], found: Found
-) -> dict[str, Any]:
-    """Figures of the mixture, the models and the systems on all tracks: summary, and SDR by track.
+class Scorer:
+    """Scores the mixture, models and systems track by track; each is loaded when it is first needed."""
 
-    `summary` is that of `train.scores.summarise`; `clips` holds [vocals, accompaniment] by system and track;
-    `again` the number of figures that were measured now.
-    """
-    separators = Separators(models, systems)
-    rows, again = [], 0
-    for path in tqdm(paths, unit="track", desc="score"):
-        track = read_track(path)
-        scores = {}
-        judge = _Judge(track)
-        for name in (MIXTURE, *separators.names):
-            figures = found.of(name, track)
-            if figures is None:
-                again += 1
-                stems = (track.mix, track.mix) if name == MIXTURE else separators.separate(name, track)
-                figures = judge.figures(stems)
-            scores[name] = figures
-        rows.append({"clip": track.name, "seconds": track.seconds, "scores": scores})
-    clips = {
-        name: {row["clip"]: [row["scores"][name][target]["sdr"] for target in TARGETS] for row in rows}
-        for name in (MIXTURE, *separators.names)
-    }
-    return {"summary": summarise(rows), "clips": clips, "again": again}
-
-
-class Separators:
-    """Models and systems by name, each loaded when it is first needed."""
-
-    def __init__(self, models: Sequence[ModelPackage], systems: Sequence[str]) -> None:
+    def __init__(self, models: Sequence[ModelPackage], systems: Sequence[str], found: Found) -> None:
+        """What is in `found` is not scored again."""
         self._packages = {package.spec.name: package for package in models}
-        self.names = (*self._packages, *systems)
+        self.names = (MIXTURE, *self._packages, *systems)
+        self._found = found
         self._loaded: dict[str, Any] = {}
 
+    def score(self, path: Path) -> Content:
+        """The figures of a track by system, as `train.evaluate` has them; `again`: how many are new."""
+        track = read_track(path)
+        judge = _Judge(track)
+        row: Content = {"clip": track.name, "seconds": track.seconds, "scores": {}, "again": 0}
+        for name in self.names:
+            figures = self._found.of(name, track)
+            if figures is None:
+                figures = judge.figures(self.separate(name, track))
+                row["again"] += 1
+            row["scores"][name] = figures
+        return row
+
     def separate(self, name: str, track: Track) -> Stems:
-        """Vocals and accompaniment of the mix of `track` by the separator `name`."""
+        """Vocals and accompaniment of the mix of `track` by the system `name`."""
+        if name == MIXTURE:
+            return track.mix, track.mix
         package = self._packages.get(name)
         if name not in self._loaded:
             self._loaded[name] = load_model(package.path) if package else load_system(name)
         with as_live():
             if package:
                 return separate(self._loaded[name], track.mix)
-            peer: Peer = self._loaded[name]
-            return peer.separate(track.mix)
+            system: Separating = self._loaded[name]
+            return system.separate(track.mix)
 
 
 class _Judge:
@@ -135,6 +125,37 @@ class _Judge:
         return score_stems(self._true, stems, self._bss)[0]
 
 
-def names_of_tracks(paths: Sequence[Path]) -> list[str]:
-    """Names as figures are kept by."""
-    return [track_name(path) for path in paths]
+_in_worker: list[Scorer] = []  # of this process, where it is a worker
+
+
+def _start_worker(*arguments: Any) -> None:
+    _in_worker.append(Scorer(*arguments))
+
+
+def _score_in_worker(path: Path) -> Content:
+    return _in_worker[0].score(path)
+
+
+def score(
+    paths: Sequence[Path],
+    models: Sequence[ModelPackage],
+    systems: Sequence[str],
+    found: Found,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Figures of the mixture, the models and the systems on all tracks: summary, and SDR by track.
+
+    `summary` is that of `train.scores.summarise`; `clips` holds [vocals, accompaniment] by system and track;
+    `again` the number of figures that were measured now.
+    """
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    with (
+        one_thread_each(),
+        ProcessPoolExecutor(workers, context, _start_worker, (models, systems, found)) as pool,
+    ):
+        rows = list(tqdm(pool.map(_score_in_worker, paths), total=len(paths), unit="track", desc="score"))
+    clips = {
+        name: {row["clip"]: [row["scores"][name][target]["sdr"] for target in TARGETS] for row in rows}
+        for name in rows[0]["scores"]
+    }
+    return {"summary": summarise(rows), "clips": clips, "again": sum(row["again"] for row in rows)}

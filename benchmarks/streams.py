@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import numpy as np
 import soxr
@@ -17,15 +18,38 @@ from train.evaluate import Player
 from train.tracks import Stems
 
 
+class Separating(Protocol):
+    """What is compared: `train.peers.Peer`, of which less may be known."""
+
+    @property
+    def title(self) -> str:
+        """As tables name it."""
+
+    @property
+    def licence(self) -> str:
+        """Of code and weights."""
+
+    @property
+    def params(self) -> int | None:
+        """Numbers that were trained; None: nobody tells."""
+
+    @property
+    def latency_samples(self) -> int | None:
+        """Of the algorithm, the filling of a hop included; None: it has to know the whole recording."""
+
+    def separate(self, mix: Wave) -> Stems:
+        """Vocals and accompaniment [2, n] of `mix` [2, n] at RATE, in time with it."""
+
+
 class Stream(ABC):
-    """A separator that is stepped hop by hop, and so a `train.peers.Peer` too."""
+    """A separator that is stepped hop by hop, and so `Separating` too."""
 
     title: str
     licence: str
-    params: int | None  # None: nobody tells
+    params: int | None
     rate: int = RATE  # Hz
     hop: int  # samples a step
-    latency_samples: int  # at `rate`, the filling of a hop included
+    latency_samples: int  # at `rate`
 
     @abstractmethod
     def step(self, block: Wave) -> NDArray[np.float32]:

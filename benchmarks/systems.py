@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from benchmarks.centre import CentreMask
 from benchmarks.denoiser import RNNoise
 from benchmarks.hpss import Hpss
 from benchmarks.newest_frame import NewestFrame
 from benchmarks.repet import OnlineRepetSim, RepetSim
-from benchmarks.streams import MaskStream
+from benchmarks.streams import MaskStream, Separating
 from rtsep.errors import UsageError, suggest
-from train.peers import Peer, Spleeter
+from train.peers import Spleeter
 
 OWN = "method published; code of this project"
 
-SYSTEMS: dict[str, Callable[[], Peer]] = {
+SYSTEMS: dict[str, Callable[[], Separating]] = {
     "spleeter": Spleeter,
     "spleeter-newest": lambda: NewestFrame(Spleeter()),
     "rnnoise": RNNoise,
@@ -26,14 +26,24 @@ SYSTEMS: dict[str, Callable[[], Peer]] = {
 }
 """Those that are `Stream`s run live, the others take whole recordings."""
 
-NOT_COMPARED = (
-    "Open-Unmix-like causal GRU: no weights of one are published, and none is trained here.",
-    "DeepFilterNet: its wheel holds no weights and asks for numpy below 2; RNNoise stands for its kind.",
-    "Demucs, BS-RoFormer: offline, seconds of window, a quality that nothing here claims to reach.",
-)
+FAMILIES = {"gru": "causal GRU, as Open-Unmix"}
+"""What a model file of another kind than rtsep's own is, by the `system` of its spec."""
+
+_NOT_COMPARED = {
+    "gru": "Open-Unmix-like causal GRU: no weights of one are published; train the preset 'gru', export it "
+    "and name its file with --model",
+    "deepfilternet": "DeepFilterNet: its wheel holds no weights and asks for numpy below 2; RNNoise stands "
+    "for its kind",
+    "offline": "Demucs, BS-RoFormer: offline, seconds of window, a quality that nothing here claims to reach",
+}
 
 
-def load_system(name: str) -> Peer:
+def not_compared(families: Collection[str]) -> list[str]:
+    """Say what is missing from a table that holds models of `families`, and why."""
+    return [line for name, line in _NOT_COMPARED.items() if name not in families]
+
+
+def load_system(name: str) -> Separating:
     """Load one; `UsageError` tells how to get what is not installed."""
     check_name(name)
     return SYSTEMS[name]()

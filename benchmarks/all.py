@@ -1,0 +1,143 @@
+"""`all`: every benchmark, one after the other as a user types them, then the page.
+
+Each is a process of its own; one that fails does not end the rest. Its JSON is kept as soon as it is there.
+What plays does so on a JACK server of its own with the dummy driver, where jackd is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.jackd import private_server
+from benchmarks.page import FOLDER, RESULTS, write_page
+from benchmarks.plan import BENCHES, BY_NAME, Bench
+from rtsep.audiofile import make_folder
+from rtsep.children import command_of
+from rtsep.errors import RtsepError, UsageError, suggest
+from train.evaluate import names_of
+from train.tracks import find_tracks, track_name
+
+QUICK_FOLDER = Path("out/benchmarks")
+QUICK_TRACKS = 2
+
+Runner = Callable[[Sequence[str], Mapping[str, str]], str]
+"""Runs a command in an environment, returns its standard output, raises `Failed`."""
+
+
+class Failed(RtsepError):
+    """Benchmarks that could not be measured; the others were."""
+
+
+def process(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Run a command; what it says on standard error is the user's to read."""
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=dict(environment), check=False)
+    if ended.returncode:
+        raise Failed(f"ended with code {ended.returncode}")
+    return ended.stdout
+
+
+def run_all(
+    benches: Sequence[Bench],
+    options: Mapping[str, Sequence[str]],
+    folder: Path,
+    environment: Mapping[str, str],
+    runner: Runner = process,
+) -> list[str]:
+    """Measure `benches` with further `options` by name; return a line for each that failed.
+
+    JSON goes to the folder RESULTS in `folder`.
+    """
+    failed = []
+    results = folder / RESULTS
+    make_folder(results)
+    for bench in benches:
+        print(f"benchmarks: {bench.name} ...", file=sys.stderr, flush=True)
+        began = time.monotonic()
+        try:
+            _keep(bench, options.get(bench.name, ()), results, environment, runner)
+        except Failed as error:
+            failed.append(f"{bench.name}: {error}")
+            print(f"benchmarks: {failed[-1]}", file=sys.stderr, flush=True)
+        else:
+            took = time.monotonic() - began
+            print(f"benchmarks: {bench.name}: measured in {took:.0f} s", file=sys.stderr, flush=True)
+    return failed
+
+
+def _keep(
+    bench: Bench, options: Sequence[str], results: Path, environment: Mapping[str, str], runner: Runner
+) -> None:
+    with tempfile.TemporaryDirectory(dir=results) as folder:
+        found = Path(folder) / f"{bench.name}.json"
+        if bench.prints:
+            command = [*command_of("rtsep.cli.main"), *bench.words[1:], *options, "--json"]
+            found.write_text(runner(command, environment))
+        else:
+            command = [*command_of("benchmarks.__main__"), *bench.words[3:], *options, "--json", str(found)]
+            runner(command, environment)
+        try:
+            content = json.loads(found.read_text())
+            content["rows"], content["command"], content["machine"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Failed(f"gave no result ({error!r})") from None
+        found.write_text(json.dumps(content, indent=1) + "\n")
+        shutil.move(found, results / found.name)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="PATH",
+        help="test tracks, as 'python -m train evaluate' takes them; may be given again",
+    )  # fmt: skip
+    parser.add_argument("--only", type=names_of, default=(), metavar="NAME,...",
+                        help=f"{', '.join(BY_NAME)} (all that this machine can run)")  # fmt: skip
+    parser.add_argument("--model", type=Path, action="append", default=[], metavar="FILE",
+                        help="a model file to compare as well; may be given again")  # fmt: skip
+    parser.add_argument("--workers", type=int, default=1, metavar="N",
+                        help="processes that score tracks (%(default)s)")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="trials of seconds, to see that all of it works")
+    parser.add_argument(
+        "--folder", type=Path, metavar="FOLDER",
+        help=f"for the page, its figures and '{RESULTS}' ({FOLDER}; {QUICK_FOLDER} with --quick)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    paths = find_tracks(options.data)
+    for name in options.only:
+        if name not in BY_NAME:
+            raise UsageError(f"--only '{name}': one of {', '.join(BY_NAME)}{suggest(name, BY_NAME)}")
+    cuda = _has_cuda()
+    chosen = [bench for bench in BENCHES if bench.name in (options.only or BY_NAME)]
+    more: dict[str, list[str]] = {bench.name: list(bench.quick) if options.quick else [] for bench in chosen}
+    compared = more.setdefault("peers", [])
+    compared += [word for path in options.data for word in ("--data", str(path))]
+    compared += [word for path in options.model for word in ("--model", str(path))]
+    compared += ["--workers", str(options.workers)]
+    if options.quick:
+        compared += ["--tracks", ",".join(track_name(path) for path in paths[:QUICK_TRACKS])]
+    folder = options.folder or (QUICK_FOLDER if options.quick else FOLDER)
+    if not cuda and any(bench.cuda for bench in chosen):
+        print("benchmarks: no CUDA device here: what needs one is left out", file=sys.stderr)
+    with private_server() as environment:
+        able = [bench for bench in chosen if cuda or not bench.cuda]
+        failed = run_all(able, more, folder, environment)
+    print(f"benchmarks: {write_page(folder)}", file=sys.stderr)
+    if failed:
+        raise Failed(f"{len(failed)} of {len(able)} benchmarks failed: {'; '.join(failed)}")
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

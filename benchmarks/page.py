@@ -1,0 +1,174 @@
+"""`page`: RESULTS.md and its figures from the JSON files of the benchmarks; measures nothing.
+
+What has not been measured is named, with the command that does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import COST, QUALITY, draw_cost, draw_quality
+from benchmarks.plan import BENCHES, DATA, Bench
+from benchmarks.verdicts import verdicts
+from rtsep.bench.result import Column, Row
+from rtsep.errors import InputFileError
+from rtsep.model.catalog import shipped_folder
+from rtsep.model.package import read_package
+from train.cache import RATE, whole_file
+from train.markdown import table
+
+FOLDER = Path(__file__).parent
+PAGE, RESULTS, FIGURES = "RESULTS.md", "results", "figures"
+
+Content = dict[str, Any]
+"""What `rtsep.bench.result.Result.to_json` gives."""
+
+
+def write_page(folder: Path = FOLDER) -> Path:
+    """Write the page of the results in `folder`; return its path."""
+    found = read_results(folder / RESULTS)
+    if "peers" in found:
+        rows = found["peers"]["rows"]
+        draw_quality(rows, folder / FIGURES / QUALITY)
+        draw_cost(rows, folder / FIGURES / COST)
+    path = folder / PAGE
+    with whole_file(path) as file:
+        file.write(page(found, shipped()).encode())
+    return path
+
+
+def read_results(folder: Path) -> dict[str, Content]:
+    """The results in `folder`, by name of benchmark; raises `InputFileError` for one that is none."""
+    found = {}
+    for bench in BENCHES:
+        path = folder / f"{bench.name}.json"
+        if not path.exists():
+            continue
+        try:
+            content = json.loads(path.read_text())
+            missing = {"bench", "title", "command", "machine", "settings", "rows", "notes"} - content.keys()
+        except (OSError, ValueError, AttributeError) as error:
+            raise InputFileError(f"{path}: cannot be read as JSON ({error}); measure it again") from None
+        if missing or not content["rows"]:
+            what = ", ".join(sorted(missing)) or "rows"
+            raise InputFileError(f"{path}: not the result of a benchmark (no {what}); measure it again")
+        found[bench.name] = content
+    return found
+
+
+def shipped() -> dict[str, str]:
+    """The checksums of the models that ship, by name."""
+    packages = map(read_package, sorted(shipped_folder().glob("*.pt")))
+    return {package.spec.name: package.sha256 for package in packages}
+
+
+def page(found: Mapping[str, Content], models: Mapping[str, str]) -> str:
+    """The page of the results `found`, by name of benchmark; `models`: checksums of those that ship."""
+    parts = [
+        "<!-- python -m benchmarks page: made from results/*.json; changes by hand are lost -->",
+        "# What it costs, what it gives",
+        "Paced as live audio is, outliers kept. Each table stands under the command that gives it; all of it "
+        f"anew: `python -m benchmarks all --data {DATA}`, the page alone: `python -m benchmarks page`. "
+        "Absolute times move with the machine and its neighbours; ratios move less.",
+        "## At a glance",
+        table(("aim", "measured", "", "from"), list(verdicts(found))),
+    ]
+    for bench in BENCHES:
+        parts.append(f"## {bench.title}")
+        parts.append(bench.about)
+        parts += _measured(bench, found[bench.name], models) if bench.name in found else _missing(bench)
+    return "\n\n".join(parts) + "\n"
+
+
+def _missing(bench: Bench) -> Iterator[str]:
+    where = " It takes a machine with a CUDA device." if bench.cuda else ""
+    yield f"**Not measured.**{where} The command that does, for `results/{bench.name}.json`:"
+    yield f"```sh\n{bench.command} {_json_words(bench)}\n```"
+
+
+def _json_words(bench: Bench) -> str:
+    file = f"benchmarks/results/{bench.name}.json"
+    return f"--json > {file}" if bench.prints else f"--json {file}"
+
+
+def _measured(bench: Bench, content: Content, models: Mapping[str, str]) -> Iterator[str]:
+    if bench.name == "peers":
+        yield f"![vocals and accompaniment SDR against latency]({FIGURES}/{QUALITY})"
+        yield f"![share of one core against latency]({FIGURES}/{COST})"
+    yield f"```sh\n{content['command']}\n```"
+    yield f"{_sentence(content['title'])} {_machine(content['machine'])}"
+    shown, folded = split(bench, content["rows"])
+    yield _table(bench.columns, shown)
+    if folded:
+        yield f"<details><summary>{len(folded)} further rows</summary>"
+        yield _table(bench.columns, folded)
+        yield "</details>"
+    lines = [*content["notes"], *_outdated(content, models)]
+    if lines:
+        yield "\n".join(f"- {line}" for line in lines)
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
+
+
+def split(bench: Bench, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows to show, and rows to fold away: those of a hop at other rates and blocks than each model's own."""
+
+    def own(row: Row) -> bool:
+        return row["rate"] == RATE and row["block"] == round(row["hop_us"] * row["rate"] / 1e6)
+
+    if not bench.name.startswith("hop") or not any(map(own, rows)):
+        return list(rows), []
+    return [row for row in rows if own(row)], [row for row in rows if not own(row)]
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    # As `Result.show`: what is the same in all rows is said once, and what none has is no column.
+    told = [(column, {column.text(row) for row in rows}) for column in columns]
+    same = [column for column, texts in told if column.setting and len(texts) == 1 and len(rows) > 1]
+    empty = [column for column, texts in told if texts == {"-"}]
+    left = [column for column in columns if column not in (*same, *empty)]
+    given = ", ".join(f"{column.title} {column.text(rows[0])}" for column in same if column not in empty)
+    body = table([column.title for column in left], [[column.text(row) for column in left] for row in rows])
+    return f"{_sentence(given)}\n\n{body}" if given else body
+
+
+def _machine(about: Row) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    load = f", load {about['load'][0]:.2f} at the end" if about.get("load") else ""
+    return (
+        f"{about['processor']}, {about['cores']} cores{load}; {about['system']}; "
+        f"Python {about['python']}, {versions}."
+    )
+
+
+def _outdated(content: Content, models: Mapping[str, str]) -> Iterator[str]:
+    """Say which models have changed since they were measured."""
+    for about in (content["settings"], *content["rows"]):
+        name = about.get("model", about.get("system"))
+        sha256 = about.get("model_sha256")
+        if sha256 and name in models and models[name] != sha256:
+            yield f"measured with an earlier '{name}' than the one that ships now; the command gives it anew"
+            return
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, metavar="FOLDER",
+        help=f"reads {RESULTS}/*.json there, writes {PAGE} and {FIGURES} ({FOLDER.name})",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    if not (options.folder / RESULTS).is_dir():
+        raise InputFileError(
+            f"{options.folder / RESULTS}: no such folder; 'python -m benchmarks all' measures everything"
+        )
+    print(write_page(options.folder))

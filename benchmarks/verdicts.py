@@ -1,0 +1,90 @@
+"""Which aims the results hold: the first table of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.plan import BY_NAME
+from rtsep.bench.result import Row
+from rtsep.model.catalog import DEFAULT_MODEL
+from train.cache import RATE
+
+Content = dict[str, Any]
+
+P99_SHARE, P999_SHARE = 0.25, 0.5
+GPU_US = 500.0
+START_MS = 2000.0
+
+HELD, MISSED, OPEN = "held", "**missed**", "not measured"
+
+
+def verdicts(found: Mapping[str, Content]) -> Iterator[tuple[str, str, str, str]]:
+    """Rows of aim, figures, verdict and benchmark; `found` are results by name of benchmark."""
+    aims = (
+        ("hop-cpu", f"whole hop of '{DEFAULT_MODEL}' on one core: p99 at most {P99_SHARE:.0%} of its "
+         f"time, p99.9 at most {P999_SHARE:.0%}", _hop),
+        ("hop-cuda", f"the model on a GPU, from host to host: p99.9 at most {GPU_US / 1000:g} ms", _gpu),
+        ("roundtrip", "declared latency is the real one, to the sample", _roundtrip),
+        ("start", f"warm start to the first sound within {START_MS / 1000:g} s", _start),
+        ("file", "memory flat, time linear in the length of a file", _file),
+    )  # fmt: skip
+    for name, aim, judge in aims:
+        figures, held = judge(found[name]) if name in found else ("", None)
+        verdict = OPEN if held is None else HELD if held else MISSED
+        yield aim, figures, verdict, f"[{BY_NAME[name].title}](#{anchor(BY_NAME[name].title)})"
+
+
+def anchor(title: str) -> str:
+    """The name that a heading has in links."""
+    return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c == "-")
+
+
+Verdict = tuple[str, bool | None]
+
+
+def _hop(content: Content) -> Verdict:
+    rows = [
+        row for row in content["rows"]
+        if row["model"] == DEFAULT_MODEL and row["stage"] == "whole" and row["rate"] == RATE
+        and row["block"] == round(row["hop_us"] * row["rate"] / 1e6)
+    ]  # fmt: skip
+    if not rows:
+        return "", None
+    row = rows[0]
+    held = row["p99_share"] <= P99_SHARE and row["p99.9_share"] <= P999_SHARE
+    return f"{row['p99_share']:.1%} and {row['p99.9_share']:.1%} ({row['hops']:,} hops)", held
+
+
+def _gpu(content: Content) -> Verdict:
+    rows = [row for row in content["rows"] if row["stage"] == "model" and row["launch"] == "graph"]
+    if not rows:
+        return "", None
+    row = max(rows, key=lambda row: float(row["p99.9"]))
+    return f"{row['p99.9'] / 1000:.3f} ms ('{row['model']}', the slowest)", row["p99.9"] <= GPU_US
+
+
+def _roundtrip(content: Content) -> Verdict:
+    off = {row["feed"]: row["difference"] for row in content["rows"]}
+    worst = max(off.values(), key=abs)
+    return f"off by {worst:+d} samples at most ({content['rows'][0]['way']})", worst == 0
+
+
+def _start(content: Content) -> Verdict:
+    rows: list[Row] = [row for row in content["rows"] if row["caches"] == "warm" and row["name"] == "sound"]
+    if not rows:
+        return "", None
+    (row,) = rows
+    figures = f"{row['median_ms'] / 1000:.2f} s, at worst {row['worst_ms'] / 1000:.2f} s of {row['runs']}"
+    return figures, row["worst_ms"] <= START_MS
+
+
+def _file(content: Content) -> Verdict:
+    from rtsep.bench.file import APART, FLAT, LINEAR
+
+    rows = content["rows"]
+    if rows[-1]["minutes"] < APART * rows[0]["minutes"]:
+        return "", None
+    memory, time = (max(row[key] for row in rows) / rows[0][key] for key in ("peak_mib", "cpu_factor"))
+    span = f"from {rows[0]['minutes']:g} to {rows[-1]['minutes']:g} minutes"
+    return f"{memory - 1:+.1%} memory, {time - 1:+.1%} a second, {span}", memory <= FLAT and time <= LINEAR
