@@ -1,8 +1,14 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped, never half written."""
+"""Checkpoints: everything a run needs to go on as if it had never stopped, never half written.
+
+A model file carries the end of its run inside, without what only the same run needs to go on: it is a start
+for other runs as well as for another export.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import io
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +17,15 @@ import torch
 from torch import Tensor
 
 from rtsep.errors import ModelError
+from rtsep.model.package import read_entry, read_package
 from train.cache import whole_file
 from train.presets import from_plain, to_plain
 from train.system import Net, System
 
 FILE = "checkpoint.pt"
+OUTCOME = "outcome.pt"
+"""Of a model file: the entry that holds its checkpoint."""
+
 VERSION = 2
 
 
@@ -44,17 +54,34 @@ class Checkpoint:
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write `folder`/checkpoint.pt; a crash or a full disk while writing leaves the previous one."""
-    raw = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
-    raw["system"] = to_plain(checkpoint.system)
     with whole_file(folder / FILE) as file:
-        torch.save({"version": VERSION, **raw}, file)
+        torch.save(_plain(checkpoint), file)
+
+
+def outcome(checkpoint: Checkpoint) -> bytes:
+    """What a model file is to carry of its run: its averaged weights, for `load`."""
+    file = io.BytesIO()
+    torch.save(
+        _plain(dataclasses.replace(checkpoint, net=checkpoint.average, optimiser={}, history=[])), file
+    )
+    return file.getvalue()
+
+
+def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
+    raw = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
+    return {"version": VERSION, **raw, "system": to_plain(checkpoint.system)}
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint (a file, or the folder of a run)."""
+    """Read a checkpoint: a file, the folder of a run, or what a model file carries of its run."""
     file = path / FILE if path.is_dir() else path
+    carried = read_entry(file, OUTCOME)
+    if carried is not None:
+        read_package(file)  # verifies its seal
     try:
-        raw = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of programs: said below, in our words
+            raw = torch.load(io.BytesIO(carried) if carried else file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"{file}: no such checkpoint; 'python -m train fit' writes one") from None
     except Exception as error:  # torch raises half a dozen kinds for a broken file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,23 @@ from train.licences import licence_of
 
 
 def write_checked(
-    net: TrainingForm, program: nn.Module, spec: ModelSpec, path: Path, golden_steps: int = 6
+    net: TrainingForm,
+    program: nn.Module,
+    spec: ModelSpec,
+    path: Path,
+    golden_steps: int = 6,
+    also: Mapping[str, bytes] | None = None,
 ) -> dict[str, float]:
     """Pass `program` through the gate and write it; returns the differences that were found.
 
-    Raises `GateError` and leaves `path` as it was if any check fails, the sealed file's replay included.
+    `also` are further entries of the file. Raises `GateError` and leaves `path` as it was if any check fails,
+    the sealed file's replay included.
     """
     checked = check(net, program, spec)
     golden = Golden(checked.columns[:golden_steps].numpy(), checked.masks[:golden_steps].numpy())
     trial = path.with_name(path.name + ".checking")
     try:
-        write_package(trial, checked.program, spec, golden)
+        write_package(trial, checked.program, spec, golden, also)
         package = read_package(trial)
         columns = torch.from_numpy(np.ascontiguousarray(package.golden.columns))
         with torch.inference_mode():
@@ -88,7 +95,8 @@ def export(
             f"{state.machine}, {state.audio_s / 3600:.1f} h of mixtures heard"
         ),
     )
-    differences = write_checked(net, program, spec, out, state.system.golden_steps)
+    carried = {checkpoints.OUTCOME: checkpoints.outcome(state)}
+    differences = write_checked(net, program, spec, out, state.system.golden_steps, carried)
     for what, size in differences.items():
         print(f"{what:32} {size:.1e}")
     print(f"{out}: {spec.params:,} parameters, {spec.macs_per_hop / 1e6:.2f} MMAC a hop, "

@@ -68,7 +68,7 @@ class FitConfig:
     threads: int = 1  # of torch, each process
     workers: int = 0  # processes that draw mixtures, each process; 0: it draws them itself
     seed: int = 1
-    init: Path | None = None  # run or checkpoint whose weights a new run starts from
+    init: Path | None = None  # run, checkpoint or model file whose weights a new run starts from
     save_minutes: float = 3.0
     validate_minutes: float = 6.0
 
@@ -421,7 +421,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="another choice of the system: power=3, training.hops=200")  # fmt: skip
     parser.add_argument(
-        "--init", type=Path, metavar="RUN", help="start from the weights of another run, as far as they fit"
+        "--init",
+        type=Path,
+        metavar="RUN",
+        help="start from the weights of another run or a model file, as far as they fit",
     )
     parser.add_argument("--validate-minutes", type=float, default=6.0, metavar="X",
                         help="between validations (%(default)s)")  # fmt: skip

@@ -1,8 +1,9 @@
 """The model file as an archive: a TorchScript program with a sealed spec and golden frames inside.
 
 Reading needs no torch, so that listing and checking models is instant. Entries beside the program:
-`extra/golden.npz` (columns and the masks they must give) and `extra/spec.json` (`ModelSpec` and the
-SHA-256 of every other entry, so that a flipped byte is found before a sample plays).
+`extra/golden.npz` (columns and the masks they must give), `extra/spec.json` (`ModelSpec` and the SHA-256 of
+every other entry, so that a flipped byte is found before a sample plays), and what else whoever wrote the
+file wants to find there again; the runtime does not look at that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import lzma
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,14 +51,21 @@ def _digest(archive: zipfile.ZipFile, spec_entry: str) -> str:
     return digest.hexdigest()
 
 
-def write_package(path: Path, program: bytes, spec: ModelSpec, golden: Golden) -> None:
-    """Seal `program` (the bytes of `torch.jit.save`) with its spec and golden frames into `path`."""
+def write_package(
+    path: Path, program: bytes, spec: ModelSpec, golden: Golden, also: Mapping[str, bytes] | None = None
+) -> None:
+    """Seal `program` (the bytes of `torch.jit.save`) with its spec and golden frames into `path`.
+
+    `also` are further entries by name, for `read_entry`.
+    """
     buffer = io.BytesIO(program)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
         root = archive.namelist()[0].split("/")[0]
         frames = io.BytesIO()
         np.savez_compressed(frames, columns=golden.columns, masks=golden.masks)
         archive.writestr(f"{root}/extra/golden.npz", frames.getvalue())
+        for name, content in (also or {}).items():
+            archive.writestr(f"{root}/extra/{name}", content)
     spec_entry = f"{root}/extra/spec.json"
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
         sealed = {"spec": json.loads(spec.to_json()), "content_sha256": _digest(archive, spec_entry)}
@@ -97,6 +106,16 @@ def read_package(path: Path) -> ModelPackage:
             f"{path}: not a model file, or a truncated one ({reason}); fetch or export it again"
         ) from None
     return ModelPackage(path, spec, golden, hashlib.sha256(content).hexdigest())
+
+
+def read_entry(path: Path, name: str) -> bytes | None:
+    """A further entry of the model file at `path`; None where it has none of that name, or is no archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = next((entry for entry in archive.namelist() if entry.endswith(f"/extra/{name}")), None)
+            return archive.read(found) if found else None
+    except (OSError, zipfile.BadZipFile):
+        return None
 
 
 def _open(content: bytes) -> tuple[ModelSpec, Golden]:

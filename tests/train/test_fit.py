@@ -13,6 +13,8 @@ import torch
 
 from rtsep.errors import ModelError, UsageError
 from rtsep.model.loader import load_model
+from rtsep.model.package import read_package
+from tests.models import make_model
 from tests.train.conftest import SYSTEM
 from train import checkpoint as checkpoints
 from train import presets
@@ -138,6 +140,38 @@ def test_new_run_starts_from_another_ones_weights(config, tmp_path):
     assert 0 < moved < 0.01  # one step away from there
 
 
+def test_a_model_file_is_a_start_as_good_as_its_run(config, tmp_path):
+    first = fit(config)
+    path = tmp_path / "m.pt"
+    export(config.run, path, mask=(0.7, 0.2))
+    # What is trained on are the logits before they were calibrated.
+    carried = checkpoints.load(path)
+    assert carried.system == first.system and carried.data == first.data and carried.step == first.step
+    assert all(torch.equal(carried.average[name], value) for name, value in first.average.items())
+    from_run, from_file = (
+        fit(dataclasses.replace(config, run=tmp_path / name, init=init, steps=1))
+        for name, init in (("b", config.run), ("c", path))
+    )
+    assert all(torch.equal(from_file.net[name], value) for name, value in from_run.net.items())
+    again = tmp_path / "again.pt"
+    export(path, again, mask=(0.7, 0.2))
+    assert read_package(again).spec == read_package(path).spec
+    np.testing.assert_array_equal(read_package(again).golden.masks, read_package(path).golden.masks)
+
+
+def test_a_model_file_without_its_run_or_with_a_flipped_byte_is_no_start(config, tmp_path):
+    fit(config)
+    path = tmp_path / "m.pt"
+    export(config.run, path)
+    content = bytearray(path.read_bytes())
+    content[content.find(b"outcome.pt") + 400] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"m\.pt"):
+        checkpoints.load(path)
+    with pytest.raises(ModelError, match="not a checkpoint"):
+        checkpoints.load(make_model(tmp_path / "bare.pt", "half"))
+
+
 def test_weights_bring_the_licences_of_what_they_learnt_from(config, tmp_path):
     first = fit(config)
     first.data = ("songs elsewhere: 3.0 min, CC BY-NC 4.0", *first.data)
@@ -172,6 +206,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from pathlib import Path
+from tests.models import make_model
 from tests.train.conftest import SYSTEM
 from train.fit import FitConfig, fit
 if __name__ == "__main__":
