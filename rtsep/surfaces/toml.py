@@ -38,9 +38,7 @@ class TomlFile:
             found = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error))
             reason = found[1] if found else str(error)
             line = (found and found[2]) or text.rstrip().count("\n") + 1
-            raise UsageError(
-                f"{path}, line {line}: this is no TOML: {reason[0].lower()}{reason[1:]}"
-            ) from None
+            raise UsageError(f"{path}, line {line}: this is no TOML: {_in_words(reason)}") from None
         except (ValueError, RecursionError):
             raise UsageError(
                 f"{path}, line 1: a number of thousands of digits, or as many brackets"
@@ -169,6 +167,14 @@ def plain(number: float) -> float:
         return float(number)
     except OverflowError:
         return math.inf if number > 0 else -math.inf
+
+
+def _in_words(reason: str) -> str:
+    """Return what tomllib has said, without Python in it."""
+    if twice := re.fullmatch(r"Cannot declare \((.*)\) twice", reason):
+        name = ".".join(re.findall(r"'([^']*)'", twice[1]))
+        return f"[{name}] is there twice; several of one name are written [[{name}]]"
+    return reason[0].lower() + reason[1:]
 
 
 def _pattern(name: str) -> str:

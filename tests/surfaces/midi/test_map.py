@@ -120,6 +120,11 @@ def test_what_is_said_of_all_holds_for_the_defaults_too():
     [
         ("[threshold\ncc = 1", 1, "this is no TOML"),
         ("[threshold]\ncc = 1\ncc = 2", 3, "this is no TOML: cannot overwrite"),
+        (
+            "[gate]\ncc = 1\n[gate]\ncc = 2",
+            3,
+            "this is no TOML: [gate] is there twice; several of one name are written [[gate]]",
+        ),
         ("\n[treshold]\ncc = 1", 2, "no control is called 'treshold'; did you mean 'threshold'?"),
         ("[threshold]\ncc = 1\n\n[[gain]]\ncc = 2", 4, "no control is called 'gain'; did you mean"),
         ("# map\nchanel = 1", 2, "no setting is called 'chanel'; did you mean 'channel'?"),
