@@ -177,8 +177,8 @@ class Recorder:
             left_s = free / (self.writer.frame_bytes * self._tape.rate)
             if left_s < LOW_ROOM_S:
                 self._told_of_room = True
-                folder = self.writer.folder
-                self._say(f"{folder}: the disk has room for {left_s / 60:.1f} more minutes of recording")
+                room = f"{left_s / 60:.0f} more minutes" if left_s >= 120.0 else f"{left_s:.0f} more seconds"
+                self._say(f"{self.writer.folder}: the disk has room for {room} of recording")
 
     def _finish(self) -> None:
         writer, folder = self.writer, self.writer.folder

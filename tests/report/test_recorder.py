@@ -281,14 +281,15 @@ def test_it_tells_once_when_the_room_gets_low(tmp_path, said, monkeypatch):
         pass
     free = 8 * bytes_a_minute
     recorder.stop()
-    assert said == [f"{tmp_path}: the disk has room for 9.0 more minutes of recording"]
+    assert said == [f"{tmp_path}: the disk has room for 9 more minutes of recording"]
 
 
 def test_it_tells_before_the_start_when_the_room_is_low(tmp_path, said, monkeypatch):
     tape, _ = fill(10)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, 0))
+    free = 20 * 44100 * 2 * 3 * 3
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, free))
     recorder = Recorder(tmp_path, tape, "PCM_24", said.append)
-    assert said == [f"{tmp_path}: the disk has room for 0.0 more minutes of recording"]
+    assert said == [f"{tmp_path}: the disk has room for 20 more seconds of recording"]
     recorder.stop()
 
 
