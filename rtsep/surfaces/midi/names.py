@@ -18,6 +18,7 @@ _OWN = (OWN_CLIENT, OWN_OUTPUT)
 
 _ALSA_ID = re.compile(r" \d+:\d+$")
 _WINDOWS_ID = re.compile(r" \d+$")
+_JACK_NUMBER = re.compile(r"-\d+(?=:)")
 _DIRECTION = re.compile(r"\b(?:midi_?)?(capture|playback|input|output|in|out)(?=\b|_|\d)", re.IGNORECASE)
 
 
@@ -49,9 +50,18 @@ def matching(text: str, names: Sequence[str], system: str = "") -> list[str]:
 
 
 def twin(name: str, names: Sequence[str], system: str = "") -> str | None:
-    """Return the output among `names` of the controller whose input is `name`, if it has one."""
+    """Return the output among `names` of the controller whose input is `name`, if it has one.
+
+    A program that is a JACK client for each direction has one of two numbered by the server (`pad:out`,
+    `pad-01:in`): what fits but for that number is its output, if it is the only one.
+    """
     wanted = _without_direction(name, system)
-    return next((other for other in names if _without_direction(other, system) == wanted), None)
+    for other in names:
+        if _without_direction(other, system) == wanted:
+            return other
+    unnumbered = _without_direction(_JACK_NUMBER.sub("", name), system)
+    near = [other for other in names if _without_direction(_JACK_NUMBER.sub("", other), system) == unnumbered]
+    return near[0] if len(near) == 1 else None
 
 
 def _without_direction(name: str, system: str) -> str:

@@ -68,6 +68,9 @@ def test_the_output_of_the_same_controller_on_windows(given, output):
         ("a2j:nanoPAD2 [28] (capture): MIDI 1", "a2j:nanoPAD2 [28] (playback): MIDI 1"),
         ("Midi-Bridge:BCF2000:(capture_0) BCF2000 MIDI 1", "Midi-Bridge:BCF2000:(playback_0) BCF2000 MIDI 1"),
         ("midisport:in2", "midisport:out2"),
+        ("desk:out", "desk-01:in"),  # a program with a JACK client for each direction
+        ("desk-02:out", "desk-01:in"),
+        ("twice:out", None),  # whose of the two it is, no name says
         ("padre:out", None),
         ("system:midi_capture_4", None),
     ],
@@ -76,6 +79,9 @@ def test_the_output_of_the_same_controller(given, output):
     outputs = [
         "nanoPAD2:nanoPAD2 MIDI 1 28:0",
         "pad:in",
+        "desk-01:in",
+        "twice-01:in",
+        "twice-03:in",
         "midisport:out1",
         "midisport:out2",
         "system:midi_playback_3",
