@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from rtsep.audio.desk import FADE_S
 from rtsep.model.catalog import find_model
 from rtsep.separator import Separator
-from tests.e2e.exact import ATTEMPTS, SUM_TOLERANCE, best_shift, delayed, music, noise
+from tests.e2e.exact import ATTEMPTS, SUM_TOLERANCE, best_shift, delayed, music, no_clean_take, noise
 from tests.e2e.liveprocess import ROOT, faults
 from tests.e2e.rig import STEM_PORTS
 from tests.models import FRAMINGS, make_model
@@ -153,7 +153,13 @@ class Room:
             if take.clean and lost == late == 0:
                 return take, answers
             tried.append(f"{take.xruns} xruns of the server, {lost} of rtsep, {late} late masks")
-        raise AssertionError(f"no clean take in {ATTEMPTS}: {tried}")
+        no_clean_take(PERIOD / RATE, tried)
+
+    def close(self) -> None:
+        """End all of it; another room may then be opened."""
+        self.hand.close()
+        self.studio.close()
+        self.server.remove()
 
 
 @pytest.fixture
@@ -458,20 +464,29 @@ def test_devices_that_are_not_there_are_refused_and_nothing_is_heard_of_it(open_
 
 
 def test_a_recording_goes_on_in_takes_that_join_without_a_seam(open_room, ones, half_model, tmp_path):
-    path, folder = tmp_path / "song.wav", tmp_path / "takes"
+    path = tmp_path / "song.wav"
     song = noise(100 * RATE, seed=3)
     soundfile.write(path, song, RATE, subtype="FLOAT")
-    room = open_room(path, model=ones, record=folder, subtype="FLOAT")
-    hand, cables = room.hand, room.cables()
-    for order in ({"model": half_model}, {"out_device": "virtual"}, {"out_device": "JACK server"}):
+    tried = []
+    for attempt in range(ATTEMPTS):
+        folder = tmp_path / f"takes of {attempt}"
+        room = open_room(path, model=ones, record=folder, subtype="FLOAT")
+        hand, cables = room.hand, room.cables()
+        for order in ({"model": half_model}, {"out_device": "virtual"}, {"out_device": "JACK server"}):
+            time.sleep(0.3)
+            before = hand.now["hops"]
+            assert hand.do(**order)["hops"] >= before
+            assert hand.now["recording"]["failure"] is None
+        assert room.cables() == cables
         time.sleep(0.3)
-        before = hand.now["hops"]
-        assert hand.do(**order)["hops"] >= before
-        assert hand.now["recording"]["failure"] is None
-    assert room.cables() == cables
-    time.sleep(0.3)
-    hand.do(stop=True)
-    assert hand.now["overruns"] == hand.now["source_starved_frames"] == 0, "this machine has stalled"
+        hand.do(stop=True)
+        lost, starved = hand.now["overruns"], hand.now["source_starved_frames"]
+        if lost == starved == 0:
+            break
+        tried.append(f"{lost} overruns, {starved} frames read too late")
+        room.close()
+    else:
+        no_clean_take(PERIOD / RATE, tried)
     takes = [folder, *(folder / f"take-{number}" for number in (2, 3, 4))]
     assert sorted(folder.glob("take-*")) == takes[1:]
     place = 0
