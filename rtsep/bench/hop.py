@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from rtsep.controls import Controls
 from rtsep.demo import demo_song
 from rtsep.dsp.router import FEEDS
 from rtsep.errors import UsageError
-from rtsep.limits import DEVICES, LARGEST_BLOCK, SMALLEST_BLOCK
+from rtsep.limits import DEVICES, HIGHEST_RATE, LARGEST_BLOCK, LOWEST_RATE, SMALLEST_BLOCK
 from rtsep.model.catalog import DEFAULT_MODEL, find_model, shipped_folder
 from rtsep.model.loader import Stepper, take_this_thread
 from rtsep.model.package import ModelPackage, read_package
@@ -67,11 +68,14 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Result:
     """Measure every model at every rate and block size, one run after the other."""
-    if not arguments.seconds > 0:
+    if not (math.isfinite(arguments.seconds) and arguments.seconds > 0):
         raise UsageError(f"--seconds {arguments.seconds:g}: must be more than 0")
     for block in arguments.blocks:
         if not SMALLEST_BLOCK <= block <= LARGEST_BLOCK:
             raise UsageError(f"--blocks {block}: {SMALLEST_BLOCK} to {LARGEST_BLOCK} frames are accepted")
+    for rate in arguments.rates:
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise UsageError(f"--rates {rate}: {LOWEST_RATE} to {HIGHEST_RATE} Hz are accepted")
     take_this_thread()
     packages = list(_packages(arguments.model))
     real_time = _quiet_thread(arguments.core)
@@ -98,27 +102,29 @@ def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray
     """Return the durations [hops, stages] in us of every hop of a paced run; nan of a GPU that is not there.
 
     `block` frames arrive at a time, at `rate` Hz; a hop is done when its last frame is there, several in a
-    row where a block holds several.
+    row where a block holds several. The model runs at the rate at which it would live.
     """
     audio, _ = soundfile.read(demo_song(), dtype="float32", always_2d=True)
     audio = np.ascontiguousarray(audio.T)
-    hop = model.spec.hop
+    hop, model_rate = model.spec.hop, stage.model_rate_for(model.spec, rate)
     model.reset()
-    pipeline = stage.make_pipeline(model.spec, rate, 2, rate)
+    pipeline = stage.make_pipeline(model.spec, rate, audio.shape[0], model_rate)
     controls = Controls()
-    feeds = np.zeros((len(FEEDS), 2, hop), np.float32)
-    warm, count = int(WARM_UP_S * rate / hop), max(1, int(seconds * rate / hop))
+    warm, count = int(WARM_UP_S * model_rate / hop), max(1, int(seconds * model_rate / hop))
     took = np.zeros((warm + count, len(STAGES)))
-    due, arrived = time.perf_counter(), 0
+    due, arrived, needed = time.perf_counter(), 0, 0
     for n in range(warm + count):
-        while arrived < (n + 1) * hop:
+        frames = stage.frames_needed(pipeline)
+        start = needed % (audio.shape[1] - frames)
+        heard = np.ascontiguousarray(audio[:, start : start + frames])
+        feeds = np.zeros((len(FEEDS), *heard.shape), np.float32)
+        needed += frames
+        while arrived < needed:
             arrived += block
             due += block / rate
             wait = due - time.perf_counter()
             if wait > 0:
                 time.sleep(wait)
-        start = n * hop % (audio.shape[1] - hop)
-        heard = np.ascontiguousarray(audio[:, start : start + hop])
         marks = [time.perf_counter()]
         stage.begin_hop(pipeline, heard, model.column)
         marks.append(time.perf_counter())
@@ -132,7 +138,7 @@ def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray
 
 
 def _rows(package: ModelPackage, took: NDArray[np.float64], rate: int, block: int) -> Iterator[Row]:
-    hop_us = package.spec.hop / rate * 1e6
+    hop_us = package.spec.hop / stage.model_rate_for(package.spec, rate) * 1e6
     about = {
         "model": package.spec.name, "model_sha256": package.sha256, "rate": rate, "block": block,
         "hop_us": round(hop_us, 1), "hops": len(took),

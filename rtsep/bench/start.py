@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rtsep.bench.child import refusal, rtsep_command
 from rtsep.bench.result import Column, Result, Row
-from rtsep.children import command_of
-from rtsep.errors import ModelProcessError, RtsepError, UsageError
+from rtsep.errors import UsageError
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
@@ -137,17 +137,14 @@ def start_once(options: list[str], environment: dict[str, str] | None = None) ->
 
     Raises what the process says is wrong.
     """
-    command = [
-        *command_of("rtsep.cli.main"), "live", "--in", "demo", "--headless", "--json",
-        "--seconds", str(PLAYED_S), *options,
-    ]  # fmt: skip
+    words = ["live", "--in", "demo", "--headless", "--json", "--seconds", str(PLAYED_S), *options]
     # The last state is the user's: what `--resume` goes on from is to be no benchmark.
     with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as state:
         surroundings = os.environ | {"XDG_STATE_HOME": state} | (environment or {})
         began = time.monotonic()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=surroundings,
+            rtsep_command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, env=surroundings,
         )  # fmt: skip
         assert process.stdout and process.stderr
         timer = threading.Timer(PATIENCE_S, process.kill)
@@ -168,23 +165,14 @@ def start_once(options: list[str], environment: dict[str, str] | None = None) ->
             listener.join()
             process.stdout.close()
             process.stderr.close()
-    words = [line for _, line in said]
+    said_lines = [line for _, line in said]
     if process.returncode != 0:
-        raise _refusal(process.returncode, words)
+        raise refusal(process.returncode, said_lines, words)
     moments: dict[str, float] = json.loads(lines[-1])["start"]
     told = next((moment for moment, line in said if "getting ready" in line), None)
     if told is not None:
         moments["told"] = told
-    return Start({name: 1000 * (moment - began) for name, moment in moments.items()}, words)
-
-
-def _refusal(code: int, said: list[str]) -> RtsepError:
-    """Return what a process that has ended with `code` said was wrong, as an error of its kind."""
-    kinds = {kind.exit_code: kind for kind in RtsepError.__subclasses__()}
-    words = said[-1].removeprefix("rtsep: ") if said else ""
-    return kinds.get(code, ModelProcessError)(
-        words or f"'rtsep live' ended with code {code} and said nothing; try it by hand: rtsep live --in demo"
-    )
+    return Start({name: 1000 * (moment - began) for name, moment in moments.items()}, said_lines)
 
 
 def table(caches: str, starts: list[dict[str, float]]) -> list[Row]:

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
@@ -26,6 +23,7 @@ from rtsep.audio import rings as r
 from rtsep.audio.engine import Engine
 from rtsep.audiofile import AudioReader
 from rtsep.bench.jackrig import SIDES, jack_rig
+from rtsep.bench.longsong import long_song
 from rtsep.bench.plain import PlainClient, plain_client
 from rtsep.bench.playing import Playing, playing, say
 from rtsep.bench.result import Column, Result, Row
@@ -33,7 +31,7 @@ from rtsep.bench.torture import LOADS, Torture, read_loads
 from rtsep.controls import Controls
 from rtsep.demo import demo_song
 from rtsep.endpoints import VIRTUAL, LiveOptions
-from rtsep.errors import DeviceError, OutputError, UsageError
+from rtsep.errors import DeviceError, UsageError
 from rtsep.limits import DEVICES, HIGHEST_RATE, LARGEST_BLOCK, LOWEST_RATE, SMALLEST_BLOCK
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import ModelPackage, read_package
@@ -229,7 +227,8 @@ def _play(stack: ExitStack, arguments: argparse.Namespace, package: ModelPackage
             return rig.live
     name = arguments.input
     if name == DEMO:
-        name = stack.enter_context(_long_demo(rows * (arguments.seconds + WARM_UP_S)))
+        seconds = SPARE_SHARE * rows * (arguments.seconds + WARM_UP_S) + SPARE_S
+        name = stack.enter_context(long_song(seconds, "give fewer --seconds, or a file with --in"))
     options = LiveOptions(
         str(name), out_device=arguments.out_device, rate=arguments.rate, block=arguments.block,
         reconnect=False, device=arguments.device,
@@ -243,26 +242,6 @@ def _song(rate: int, seconds: float = 10.0) -> NDArray[np.float32]:
         song = reader.read(1 << 30)
         song = song[len(song) // 2 :][: round(seconds * reader.rate), :SIDES]
         return song if reader.rate == rate else np.asarray(soxr.resample(song, reader.rate, rate), np.float32)
-
-
-@contextmanager
-def _long_demo(seconds: float) -> Iterator[Path]:
-    """Give a file with the demo song, over and over, for `seconds` and some; raises `OutputError`."""
-    with AudioReader(demo_song()) as reader:
-        rate, song = reader.rate, reader.read(1 << 30)
-    times = math.ceil((SPARE_SHARE * seconds + SPARE_S) * rate / len(song))
-    with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as folder:
-        path = Path(folder) / "demo.wav"
-        try:
-            with soundfile.SoundFile(path, "w", rate, song.shape[1], "PCM_16", format="RF64") as file:
-                for _ in range(times):
-                    file.write(song)
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise OutputError(
-                f"{folder}: no room for {times * len(song) * 4 / 1e6:.0f} MB of song ({error}); "
-                "give fewer --seconds, or a file with --in"
-            ) from None
-        yield path
 
 
 def _check(arguments: argparse.Namespace) -> None:

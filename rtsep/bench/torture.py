@@ -7,7 +7,6 @@ As a program, `torture cpu` and `torture disk FOLDER` run until their standard i
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -17,10 +16,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
-
+from rtsep.bench.disk import folder_on_disk
 from rtsep.children import command_of
-from rtsep.errors import OutputError, UsageError, suggest
+from rtsep.errors import OutputError, RtsepError, UsageError, suggest
 
 LOADS = {
     "python": "a thread of the same process spins in Python",
@@ -83,23 +81,23 @@ class Torture:
     def check(self) -> None:
         """Raise where a load has ended by itself: what was measured meanwhile is nothing.
 
-        `OutputError` for the disk, `RuntimeError` for what should not be.
+        `OutputError` for the disk, `RtsepError` for what somebody else has ended.
         """
         if self._writer and self._writer.poll() is not None and self._folder:
             raise OutputError(
                 f"{self._folder.name}: the disk takes no {DISK_MIB} MiB; "
                 "make room, or leave 'disk' out of --load"
             )
-        dead = [child.args for child in self._children if child.poll() is not None]
+        dead = ["cpu" for child in self._children if child.poll() is not None]  # the disk's is alive
         dead += [thread.name for thread in self._threads if not thread.is_alive()]
         if dead:
-            raise RuntimeError(f"a load has ended by itself: {dead}")
+            raise RtsepError(f"a load has ended by itself ({', '.join(dead)}); try again")
 
     def _start(self, name: str) -> None:
         if name == "cpu":
             self._children += [self._child("cpu") for _ in range(os.cpu_count() or 1)]
         elif name == "disk":
-            self._folder = _folder_on_disk()
+            self._folder = folder_on_disk()
             self._writer = self._child("disk", self._folder.name)
             self._children.append(self._writer)
         else:
@@ -151,15 +149,6 @@ def write_and_read(folder: Path, over: Callable[[], bool]) -> None:
         with path.open("rb") as file:
             while file.read(_CHUNK) and not over():
                 pass
-
-
-def _folder_on_disk() -> tempfile.TemporaryDirectory[str]:
-    """Make a folder in the user's cache: temporary files may lie in memory."""
-    home = platformdirs.user_cache_path("rtsep")
-    with contextlib.suppress(OSError):
-        home.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix="bench-", dir=home, ignore_cleanup_errors=True)
-    return tempfile.TemporaryDirectory(prefix="rtsep-bench-", ignore_cleanup_errors=True)
 
 
 def main() -> int:

@@ -5,26 +5,44 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
+
+from rtsep.cli.main import Parser
 
 BENCHES = {
     "hop": "analysis, model and synthesis of one hop, on one core or a GPU",
     "roundtrip": "how late the sound really is, against the latency that is declared",
     "stress": "what is missed while this machine is busy with other things",
+    "file": "how fast 'rtsep file' is and how much memory it takes, by length",
+    "start": "how long a start takes to its first sound, and where that time goes",
 }
 """Each is a module of `rtsep.bench` with `fill_parser` and `run`, loaded only when it is asked for."""
+
+
+class _BenchParser(Parser):
+    """Gets the options of its benchmark when it is used: torch, which some bring, takes a second to load."""
+
+    bench = ""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse, as every parser does."""
+        importlib.import_module(f"rtsep.bench.{self.bench}").fill_parser(self)
+        self.add_argument("--json", action="store_true", help="JSON instead of a table")
+        return super().parse_known_args(args, namespace)
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add a command for every benchmark."""
     benches = parser.add_subparsers(
-        dest="bench", metavar="BENCHMARK", required=True, parser_class=type(parser)
+        dest="bench", metavar="BENCHMARK", required=True, parser_class=_BenchParser
     )
     for name, purpose in BENCHES.items():
-        of_bench = benches.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:])
-        importlib.import_module(f"rtsep.bench.{name}").fill_parser(of_bench)
-        of_bench.add_argument("--json", action="store_true", help="JSON instead of a table")
+        benches.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:]).bench = name
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,132 @@
+"""`rtsep bench file`: how fast `rtsep file` is, and how much memory it takes, by the length of the file.
+
+Each run is a process of its own, as a user runs it, on the demo song over and over. Its memory and its
+computing time are those that the system has accounted it for when it has ended; of the latter, that of a run
+on a second of music is taken off, which is almost nothing but the start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rtsep.bench.child import Account, account_of, refusal, rtsep_command
+from rtsep.bench.longsong import long_song
+from rtsep.bench.playing import say
+from rtsep.bench.result import Column, Result, Row
+from rtsep.limits import DEVICES
+from rtsep.model.catalog import DEFAULT_MODEL, find_model
+from rtsep.model.package import read_package
+
+MINUTES = (1.0, 10.0, 60.0)
+SHORTEST_MIN, LONGEST_MIN = 0.1, 24 * 60.0
+START_S = 1.0  # of music, for the start alone
+FLAT, LINEAR = 1.05, 1.15
+"""By how much memory may grow to be flat, and computing time a second of music to be linear, from the
+shortest file on. What libraries take of memory differs by some percent between runs, and what a core does in
+a second, on a machine that others use, by some more.
+"""
+
+APART = 2.0
+"""Files that are less apart in length tell nothing about growth."""
+
+COLUMNS = (
+    Column("minutes", "minutes", "{:g}"),
+    Column("wall_s", "took s", "{:.1f}"),
+    Column("start_s", "of it start", "{:.1f}"),
+    Column("realtime_factor", "time / music", "{:.4f}"),
+    Column("cpu_factor", "cpu / music", "{:.4f}"),
+    Column("peak_mib", "peak MiB", "{:.0f}"),
+)
+LEGEND = (
+    "time / music: what a second takes, the start (Python and the model are loaded) apart; cpu: computing "
+    "time; 'rtsep file' separates on one thread, whatever the machine has; peak: memory at its most"
+)
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    parser.add_argument(
+        "--minutes", type=_minutes, default=MINUTES, metavar="M,...", help="of music, a run each (1,10,60)"
+    )
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help="model (%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> Result:
+    """Separate one file after the other, the shortest first."""
+    package = read_package(find_model(arguments.model))
+    options = ["--model", arguments.model, "--device", arguments.device]
+    with long_song(START_S, "make room") as song:
+        separated(song, options)  # compiles, where nobody has yet, and brings files into memory
+        start, _ = separated(song, options)
+    rows = []
+    for minutes in arguments.minutes:
+        say(f"{minutes:g} minutes of music ...")
+        with long_song(60.0 * minutes, "give fewer --minutes") as song:
+            rows.append(row_of(*separated(song, options), start))
+    settings = {"model": package.spec.name, "model_sha256": package.sha256, "device": arguments.device}
+    title = f"'rtsep file' with the model '{package.spec.name}', by the length of the file"
+    return Result("file", title, COLUMNS, rows, settings, [*in_words(rows), LEGEND])
+
+
+def separated(song: Path, options: Sequence[str]) -> tuple[Account, Row]:
+    """Run `rtsep file` on `song`; return its account, and what it says of itself.
+
+    Raises what it says is wrong.
+    """
+    words = ["file", str(song), "-o", str(song.parent / "stems"), "--json", *options]
+    account = account_of(rtsep_command(*words))
+    if account.code != 0:
+        raise refusal(account.code, account.said, words)
+    return account, json.loads(account.out)
+
+
+def row_of(account: Account, told: Row, start: Account) -> Row:
+    """Return the row of one run, by its account and what it told, and by the account of a start."""
+    return {
+        "minutes": round(told["seconds"] / 60, 3),
+        "wall_s": round(account.wall_s, 3),
+        "start_s": round(account.wall_s - told["wall_seconds"], 3),
+        "cpu_s": round(account.cpu_s, 3),
+        "realtime_factor": told["realtime_factor"],
+        "cpu_factor": round((account.cpu_s - start.cpu_s) / (told["seconds"] - START_S), 4),
+        "peak_mib": round(account.peak_mib, 1),
+    }
+
+
+def in_words(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield whether memory is flat and time linear; `rows` are in the order of their lengths."""
+    shortest, longest = rows[0], rows[-1]
+    if longest["minutes"] < APART * shortest["minutes"]:
+        yield "growth is not told: that takes two lengths, one at least twice the other, as --minutes 1,10"
+        return
+    span = f"{shortest['minutes']:g} to {longest['minutes']:g} minutes"
+    for key, what, holds, fails, most in (
+        ("peak_mib", "memory", "is flat", "grows with the length", FLAT),
+        ("cpu_factor", "computing time", "is linear in the length", "grows faster than the length", LINEAR),
+    ):
+        least = shortest[key]
+        if least <= 0:
+            yield f"{what} of {shortest['minutes']:g} minutes is too little to tell; give longer --minutes"
+            continue
+        growth = max(row[key] for row in rows) / least
+        a_second = " for a second of music" if key == "cpu_factor" else ""
+        yield (
+            f"{what} {holds if growth <= most else fails}: {growth - 1:+.1%}{a_second} from {span} "
+            f"(at most {most - 1:+.0%} is {holds.split()[1]})"
+        )
+
+
+def _minutes(text: str) -> tuple[float, ...]:
+    try:
+        minutes = {float(part) for part in text.split(",")}
+    except ValueError:
+        minutes = set()
+    if not minutes or not all(SHORTEST_MIN <= length <= LONGEST_MIN for length in minutes):  # nor nan
+        raise argparse.ArgumentTypeError(
+            f"'{text}': numbers from {SHORTEST_MIN:g} to {LONGEST_MIN:g} with commas between, as 1,10,60"
+        )
+    return tuple(sorted(minutes))

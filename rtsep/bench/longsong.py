@@ -1,0 +1,39 @@
+"""The demo song, over and over, as a file that is as long as a benchmark needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import soundfile
+
+from rtsep.audiofile import AudioReader
+from rtsep.bench.disk import folder_on_disk
+from rtsep.demo import demo_song
+from rtsep.errors import OutputError
+
+SUBTYPE, SAMPLE_BYTES = "PCM_16", 2
+
+
+@contextlib.contextmanager
+def long_song(seconds: float, fewer: str) -> Iterator[Path]:
+    """Give a file with the demo song for `seconds`, cut there; raises `OutputError` where there is no room.
+
+    `fewer` is what the user may then ask for less of. Results may be written beside it.
+    """
+    with AudioReader(demo_song()) as reader:
+        rate, song = reader.rate, reader.read(1 << 30)
+    left = max(1, math.ceil(seconds * rate))
+    with folder_on_disk() as folder:
+        path = Path(folder) / "song.wav"
+        try:
+            with soundfile.SoundFile(path, "w", rate, song.shape[1], SUBTYPE, format="RF64") as file:
+                while left > 0:
+                    file.write(song[:left])
+                    left -= len(song[:left])
+        except (OSError, soundfile.LibsndfileError) as error:
+            size_mb = seconds * rate * song.shape[1] * SAMPLE_BYTES / 1e6
+            raise OutputError(f"{folder}: no room for {size_mb:.0f} MB of song ({error}); {fewer}") from None
+        yield path
