@@ -58,6 +58,7 @@ class Recipe:
     jitter_ms: float = 40.0  # +-, by how much
     toned: float = 0.5  # one equaliser over the whole mixture
     voice_toned: float = 0.25  # of random pairs: one more over the voice alone, as another microphone has
+    retoned: float = 0.0  # of true mixes: the same, as another producer has it
     low_passed: float = 0.3  # the whole mixture, as a lossy codec leaves it
     stem_gain_db: float = 4.0  # +-, each stem of a true mix
     jumped: float = 0.0  # of mixtures: louder or quieter at one moment,
@@ -233,7 +234,8 @@ class Remixer:
             cutoff_hz = rng.uniform(6000, 19000)
         if band_hz < RATE / 2:  # a voice without highs would teach that voices have none
             cutoff_hz = min(band_hz, cutoff_hz or band_hz)
-        voice_tone = paired and rng.random() < r.voice_toned
+        toned_voices = r.voice_toned if paired else r.retoned
+        voice_tone = toned_voices > 0 and rng.random() < toned_voices
         if tone or voice_tone or cutoff_hz is not None:
             both = effects.equalise(both, rng, tone, cutoff_hz, voice_tone)
         if rng.random() < r.jumped:
