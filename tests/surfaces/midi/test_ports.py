@@ -18,7 +18,10 @@ from rtsep.surfaces.midi.map import DEFAULT_ENTRIES, MidiMap
 from rtsep.surfaces.midi.ports import MidiPorts, input_ports
 from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+HANG_S = 1.0
+"""Where a process is to be taken for one that hangs; elsewhere a slow machine may take its time."""
+
 OPENED = '{"opened": 0, "name": "pad:out", "system": "Jack", "others": []}'
 PREAMBLE = """
 import json, sys, time
@@ -39,10 +42,11 @@ def until(there: Any, what: str) -> None:
 def start(tmp_path, monkeypatch):
     """Starts ports on a process that does what it is told instead of MIDI."""
     running = []
-    monkeypatch.setattr(ports_module, "HANG_PATIENCE_S", 1.0)
+    monkeypatch.setattr(ports_module, "START_PATIENCE_S", PATIENCE_S)
     monkeypatch.setattr(ports_module, "RETRY_S", 0.01)
 
-    def begin(body: str):
+    def begin(body: str, hang_s: float = PATIENCE_S):
+        monkeypatch.setattr(ports_module, "HANG_PATIENCE_S", hang_s)
         script = tmp_path / "process.py"
         script.write_text(PREAMBLE + textwrap.dedent(body))
         monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, str(script)])
@@ -90,7 +94,8 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize("end", ["time.sleep(60)", "sys.exit(1)", 'sys.stdout.write(\'{"from": 0, "mess\')'])
 def test_one_that_hangs_or_dies_is_replaced_and_its_port_is_known_to_be_gone(start, tmp_path, end):
-    ports, _, lines = start(f"tell('{OPENED}')\ntell('{{\"scanned\": true}}')\n{end}")
+    ports, _, lines = start(f"tell('{OPENED}')\ntell('{{\"scanned\": true}}')\n{end}", HANG_S)
+    until(lambda: sum("closed" in line for line in lines) >= 2, "the ends of two processes")
     until(lambda: ports.restarts >= 2, "a new process")
     assert [line for line in lines if "closed" in line][:2] == [{"closed": 0}] * 2
     assert len([line for line in lines if "opened" in line]) >= 2
@@ -108,7 +113,8 @@ def test_what_a_process_has_said_is_heard_before_its_end(tmp_path, monkeypatch):
     press = '{"from": 0, "messages": [[144, 40, 100]]}'
     script.write_text(f"{PREAMBLE}tell('{OPENED}')\ntell('{press}')\ntell('{press}')\n")
     monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, str(script)])
-    monkeypatch.setattr(ports_module, "RETRY_S", PATIENCE_S)
+    for patience in ("RETRY_S", "HANG_PATIENCE_S"):
+        monkeypatch.setattr(ports_module, patience, PATIENCE_S)
     ports = MidiPorts(["pad"], slowly, lambda line: heard.append(line) if "closed" in line else None)
     ports.start()
     try:
@@ -137,7 +143,7 @@ def test_closing_ends_a_process_that_hangs(start):
 
 
 def test_lines_that_are_none_end_the_reading_but_not_the_session(start):
-    ports, _, _ = start("tell('{\"scanned\": true}')\ntell('nonsense')\ntime.sleep(60)")
+    ports, _, _ = start("tell('{\"scanned\": true}')\ntell('nonsense')\ntime.sleep(60)", HANG_S)
     until(lambda: ports.restarts >= 1, "a new process")
 
 
@@ -185,6 +191,8 @@ def test_what_is_not_there_or_refused_is_said_in_one_line(tmp_path, monkeypatch,
         f"{PREAMBLE}tell({json.dumps(failed)!r})\ntell('{{\"scanned\": true}}')\ntime.sleep(60)"
     )
     monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, str(script)])
+    for patience in ("START_PATIENCE_S", "HANG_PATIENCE_S"):
+        monkeypatch.setattr(ports_module, patience, PATIENCE_S)
     said: list[str] = []
     surface = MidiSurface(Controls(), MidiOptions((wanted,), MidiMap(DEFAULT_ENTRIES)), said.append)
     surface.start()
