@@ -22,6 +22,9 @@ START_PATIENCE_S = 5.0
 HANG_PATIENCE_S = 3.0
 """The process says twice a second that it lives; one silent for so long hangs in a sound system's call."""
 
+FIRST_PATIENCE_S = 30.0
+"""Before its first line it only loads Python, which a busy machine or a cold disk may take long over."""
+
 RETRY_S = 0.5
 _LOOK_EVERY_S = 0.1
 _PRIORITY = 2  # as the process's own: over everything ordinary, under everything that carries audio
@@ -76,7 +79,7 @@ class MidiPorts:
         self._on_messages, self._on_port = on_messages, on_port
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
-        self._heard_at = 0.0
+        self._hangs_at = 0.0  # monotonic time from which on silence is a hang
         self._scanned, self._leaving = threading.Event(), threading.Event()
         self._watcher: threading.Thread | None = None
         self._sending = threading.Lock()
@@ -112,7 +115,7 @@ class MidiPorts:
     # --- the process -------------------------------------------------------------------------------------
 
     def _spawn(self) -> None:
-        self._heard_at = time.monotonic()
+        self._hangs_at = time.monotonic() + FIRST_PATIENCE_S
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -123,7 +126,7 @@ class MidiPorts:
         priority.raise_thread_priority(_PRIORITY)
         assert process.stdout
         for text in process.stdout:
-            self._heard_at = time.monotonic()
+            self._hangs_at = time.monotonic() + HANG_PATIENCE_S
             try:
                 line = json.loads(text)
             except ValueError:  # cut off by its end
@@ -151,7 +154,7 @@ class MidiPorts:
         while not self._leaving.wait(_LOOK_EVERY_S):
             process = self._process
             assert process
-            if process.poll() is None and time.monotonic() - self._heard_at < HANG_PATIENCE_S:
+            if process.poll() is None and time.monotonic() < self._hangs_at:
                 continue
             self._end(process, patience=0.0)
             if (
