@@ -45,9 +45,7 @@ class Gru(System):
     family: ClassVar[str] = "gru"
 
     training: Training = field(
-        default_factory=lambda: Training(
-            batch=6, hops=344, learning_rate=1e-3, true_share=(0.75, 0.9), recipe=Recipe(clips=0.8)
-        )
+        default_factory=lambda: Training(batch=4, hops=344, true_share=(0.75, 0.9), recipe=Recipe(clips=0.8))
     )
     framing: Framing = PROFILES["live"]
     heard_hz: float = 16000.0  # what lies above is masked, but not heard
