@@ -20,8 +20,8 @@ STEP_S = 0.02
 def main(how: str, seconds: float, tell: Path | None) -> None:
     """`until-quit`, `over` (after `seconds`), `fails` (`DeviceError`), `broken` (until Ctrl-C, undrawn).
 
-    Once it is over, writes to `tell` how long it has played, how long it was to, and the time of a processor
-    that it took, in seconds.
+    With `tell`, the `seconds` begin with Ctrl-C. Once it is over, how long it has played since, how long it
+    was to, and the time of a processor that it took meanwhile are written there, in seconds.
     """
     assert can_show()
     player, say = ScriptedPlayer(3.0), Lines()
@@ -31,8 +31,15 @@ def main(how: str, seconds: float, tell: Path | None) -> None:
     if how == "broken":
         player.newest = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
         signal.signal(signal.SIGINT, lambda *_: leaving.set())
-    began, busy = time.monotonic(), time.process_time()
-    played_s = 0.0
+    began, busy, played_s = time.monotonic(), 0.0, 0.0
+
+    def begin(*_: object) -> None:
+        nonlocal began, busy
+        began, busy = time.monotonic(), time.process_time()
+
+    if tell:
+        began = float("inf")
+        signal.signal(signal.SIGINT, begin)
 
     def run() -> None:
         nonlocal played_s

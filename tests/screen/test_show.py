@@ -70,12 +70,13 @@ def test_a_session_that_is_over_closes_the_view_and_no_color_has_none(terminal):
 # --- terminals that stall or go away ---------------------------------------------------------------
 
 
-def test_the_last_answer_is_waited_for_and_not_left_to_the_shell(terminal):
+def test_the_last_answer_is_waited_for_and_not_left_to_the_shell(terminal, tmp_path):
     """A slow line: what the terminal answers comes when the session has ended already."""
-    shell = terminal("over")
+    shell = terminal("over", "--seconds", "0", "--tell", tmp_path / "told")
     shell.until_sent("\x1b[6n", 5)
     shell.answers = False
     shell.until_sent("\x1b[6n", shell.sent.count("\x1b[6n") + 1)
+    shell.process.send_signal(signal.SIGINT)
     shell.watch(0.5)  # it has ended; the question stands
     assert shell.process.poll() is None
     shell.type("\x1b[1;1R")
@@ -94,6 +95,7 @@ def told(path) -> tuple[float, ...]:
 def test_a_terminal_that_stalls_does_not_hold_the_end_up(terminal, tmp_path):
     shell = terminal("over", "--seconds", "3", "--tell", tmp_path / "told")
     shell.until_sent("\x1b[6n", 5)
+    shell.process.send_signal(signal.SIGINT)
     played, seconds, _ = told(tmp_path / "told")  # and nobody reads what it draws
     assert played >= seconds
 
@@ -101,6 +103,7 @@ def test_a_terminal_that_stalls_does_not_hold_the_end_up(terminal, tmp_path):
 def test_a_terminal_that_goes_away_leaves_the_sound_alone(terminal, tmp_path):
     shell = terminal("over", "--seconds", "6", "--tell", tmp_path / "told")
     shell.until_sent("\x1b[6n", 5)
+    shell.process.send_signal(signal.SIGINT)
     shell.hang_up()
     played, seconds, busy = told(tmp_path / "told")
     assert played >= seconds
