@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
-START_PATIENCE_S = 180.0  # the first start compiles
+START_PATIENCE_S = 240.0  # the first start compiles
 PATIENCE_S = 30.0
 FAULTS = ("underruns", "overruns", "device_xruns")
 """Counters that tell of frames lost on the way; a late mask loses none."""

@@ -23,7 +23,7 @@ import pyte
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTERS, LEAVES = "\x1b[?1049h", "\x1b[?1049l"
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0  # a first start compiles
 LOOK_EVERY_S = 0.1
 WHERE = b"\x1b[6n"  # the question for the cursor
 

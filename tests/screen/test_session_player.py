@@ -19,7 +19,7 @@ from rtsep.screen.session_player import SessionPlayer
 from rtsep.surfaces.presets import Presets
 from tests.models import make_model
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 @pytest.fixture(scope="module")
