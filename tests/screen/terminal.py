@@ -46,7 +46,8 @@ class Terminal:
         self._unread = b""
         self._fd, inner = pty.openpty()
         self._set_size(columns, rows)
-        environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLORTERM")}
+        ours = ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES")  # of the terminal that the tests are started on
+        environment = {k: v for k, v in os.environ.items() if k not in ours}
 
         def lead() -> None:
             os.setsid()

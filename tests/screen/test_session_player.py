@@ -22,6 +22,14 @@ from tests.models import make_model
 PATIENCE_S = 240.0
 
 
+def until(happens):
+    over = time.monotonic() + PATIENCE_S
+    while not (found := happens()):
+        assert time.monotonic() < over
+        time.sleep(0.02)
+    return found
+
+
 @pytest.fixture(scope="module")
 def half(tmp_path_factory):
     return make_model(tmp_path_factory.mktemp("model") / "half.pt", "half")
@@ -34,18 +42,11 @@ def session(half):
     session.start_model()
     thread = threading.Thread(target=session.run)
     thread.start()
+    until(lambda: session.state == "playing")
     yield session
     session.end()
     thread.join()
     session.close()
-
-
-def until(happens):
-    over = time.monotonic() + PATIENCE_S
-    while not (found := happens()):
-        assert time.monotonic() < over
-        time.sleep(0.02)
-    return found
 
 
 def test_a_session_is_seen_and_played(session, half, tmp_path, monkeypatch):
