@@ -151,4 +151,4 @@ def read_midi(arguments: argparse.Namespace) -> MidiOptions | None:
         if arguments.map:
             raise UsageError(f"--map {arguments.map}: for which controller? Name one with --midi")
         return None
-    return MidiOptions(tuple(arguments.midi), load_map(arguments.map))
+    return MidiOptions(tuple(arguments.midi), load_map(arguments.map), arguments.map or user_file())

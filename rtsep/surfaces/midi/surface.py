@@ -6,10 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rtsep.controls import Controls
+from rtsep.errors import UsageError
 from rtsep.surfaces.midi.feedback import EVERY_S, Feedback
+from rtsep.surfaces.midi.follow import EVERY_S as FOLLOW_EVERY_S
+from rtsep.surfaces.midi.follow import MapFile
 from rtsep.surfaces.midi.map import MidiMap
 from rtsep.surfaces.midi.messages import Decoder, Event, Message
 from rtsep.surfaces.midi.names import ALL, VIRTUAL, split_system
@@ -26,6 +30,7 @@ class MidiOptions:
 
     ports: tuple[str, ...]  # names or parts of them, "virtual", or "" for every port there is
     map: MidiMap
+    follow: Path | None = None  # the map's file, if its changes are to be taken up
 
 
 class MidiSurface:
@@ -45,9 +50,10 @@ class MidiSurface:
         on our own threads.
         """
         self._options, self._say, self._on_event = options, say, on_event
-        self.hands = Hands(options.map, controls, on_program)
+        self._controls, self._on_program = controls, on_program
         self._ports = MidiPorts(options.ports, self._take, self._hear_of_port)
-        self._feedback = Feedback(self.hands.knobs, self._ports.send) if options.map.feedback else None
+        self.hands, self._feedback = self._play_by(options.map)
+        self._file = MapFile(options.follow) if options.follow else None
         self._decoders: dict[int, Decoder] = {}  # by port
         self._heard_at: dict[int, float] = {}
         self._refused: set[int] = set()  # ports that are there and cannot be opened
@@ -55,7 +61,12 @@ class MidiSurface:
         self._turning = threading.Lock()  # knobs have their state: one thread at a time
         self._leaving = threading.Event()
         self._messages = 0
+        self._before = {"events": 0, "moves": 0, "feedback": 0}  # counted by maps before this one
         self._ticker = threading.Thread(target=self._tick, name="midi-feedback", daemon=True)
+
+    def _play_by(self, midi_map: MidiMap) -> tuple[Hands, Feedback | None]:
+        hands = Hands(midi_map, self._controls, self._on_program)
+        return hands, Feedback(hands.knobs, self._ports.send) if midi_map.feedback else None
 
     def start(self) -> None:
         """Open what is there; what is not is waited for, which is said once."""
@@ -87,9 +98,9 @@ class MidiSurface:
         return {
             "ports": [port.name for port in list(self._ports.open.values()) if port.there],
             "messages": self._messages,
-            "events": self.hands.events,
-            "moves": self.hands.moves,
-            "feedback": self._feedback.sent if self._feedback else 0,
+            "events": self._before["events"] + self.hands.events,
+            "moves": self._before["moves"] + self.hands.moves,
+            "feedback": self._before["feedback"] + (self._feedback.sent if self._feedback else 0),
             "restarts": self._ports.restarts,
         }
 
@@ -134,8 +145,29 @@ class MidiSurface:
             self._complaints.add(line["broken"])
             self._say(f"MIDI: its process has ended ({line['broken']}) and is started again")
 
+    def _follow(self, file: MapFile) -> None:
+        """Play by the map that its file holds now; one that is wrong is told of, and the old one stays."""
+        try:
+            changed = file.changed()
+        except UsageError as error:
+            self._say(f"{error}; playing by the map as it was")
+            return
+        if changed is None:
+            return
+        with self._turning:
+            for key in list(self._ports.open):
+                self.hands.let_go(key)
+            stats = self.stats()
+            self._before = {name: stats[name] for name in self._before}
+            self.hands, self._feedback = self._play_by(changed)
+        self._say(f"MIDI: playing by the map as it is now ({file.path})")
+
     def _tick(self) -> None:
+        look_at = time.monotonic() + FOLLOW_EVERY_S
         while not self._leaving.wait(EVERY_S):
+            if self._file and time.monotonic() >= look_at:
+                self._follow(self._file)
+                look_at = time.monotonic() + FOLLOW_EVERY_S
             with self._turning:
                 quiet_since = time.monotonic() - SETTLE_S
                 for key, decoder in self._decoders.items():
