@@ -13,7 +13,7 @@ from rtsep.cli.options import add_controls, read_controls, whole_number
 from rtsep.controls import BY_NAME
 from rtsep.errors import UsageError
 from rtsep.surfaces.last_state import load_last_state
-from rtsep.surfaces.presets import HIGHEST_PROGRAM, Preset, Presets
+from rtsep.surfaces.presets import HIGHEST_PROGRAM, Preset, Presets, programs
 from rtsep.surfaces.toml import control_text
 
 
@@ -88,9 +88,7 @@ def _list(presets: Presets, as_json: bool) -> int:
         table.add_column("program", justify="right")
         table.add_column("name")
         table.add_column("controls")
-        by_place = all(preset.program is None for preset in found)
-        for place, preset in enumerate(found):
-            program = place if by_place and place <= HIGHEST_PROGRAM else preset.program
+        for preset, program in zip(found, programs(found), strict=True):
             table.add_row("" if program is None else str(program), preset.name, _line(preset.values))
         console.print(table)
     else:

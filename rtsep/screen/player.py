@@ -76,6 +76,9 @@ class Player(Protocol):
     def presets(self) -> list[Choice]:
         """Return the presets there are."""
 
+    def presets_remark(self) -> str:
+        """Return what else is to be known of that list, "" for nothing."""
+
     def recall_preset(self, name: str) -> None:
         """Set the controls as preset `name` says."""
 

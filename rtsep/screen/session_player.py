@@ -20,7 +20,7 @@ from rtsep.model.package import read_package
 from rtsep.report.recorder import told
 from rtsep.screen.listening import Listening
 from rtsep.screen.player import Choice, Heard
-from rtsep.surfaces.presets import Preset, Presets
+from rtsep.surfaces.presets import Preset, Presets, programs
 
 TAKES = Path("takes")
 """Where the record key records to, where `--record` names no place."""
@@ -89,8 +89,12 @@ class SessionPlayer:
     def presets(self) -> list[Choice]:
         """Return the presets that can be recalled. Raises `UsageError`."""
         found, _ = self._presets.load_all()
-        notes = ["" if preset.program is None else f"program {preset.program}" for preset in found]
+        notes = ["" if program is None else f"program {program}" for program in programs(found)]
         return [Choice(preset.name, note) for preset, note in zip(found, notes, strict=True)]
+
+    def presets_remark(self) -> str:
+        """Return why some are not in the list: a line for each that is broken."""
+        return "\n".join(self._presets.load_all()[1])
 
     def recall_preset(self, name: str) -> None:
         """Set the controls as the preset says. Raises `UsageError`."""

@@ -330,7 +330,8 @@ class LiveView(App[None]):
             self.say(f"preset '{choice.name}'")
 
         empty = "there are no presets yet: s saves one"
-        self.push_screen(Picker("Recall a preset", player.presets, recall, empty=empty))
+        remark = player.presets_remark
+        self.push_screen(Picker("Recall a preset", player.presets, recall, empty=empty, remark=remark))
 
     def action_save(self) -> None:
         """Save the controls as a preset."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,16 @@ def parse_preset(text: str, path: Path) -> Preset:
     if not values:
         raise file.error("sets no control; for example: threshold = 0.4")
     return Preset(path.name.removesuffix(SUFFIX), values, program)
+
+
+def programs(presets: Sequence[Preset]) -> list[int | None]:
+    """Return which program change recalls each of all `presets`, in their order; None for none.
+
+    That is its number, or as long as none has one, its place in the list, counted from 0.
+    """
+    if any(preset.program is not None for preset in presets):
+        return [preset.program for preset in presets]
+    return [place if place <= HIGHEST_PROGRAM else None for place in range(len(presets))]
 
 
 _Stamp = tuple[int, int, int]
@@ -184,13 +194,10 @@ class Presets:
     def of_program(self, program: int) -> Preset | None:
         """Return what program change `program` (0 to 127) recalls, None for nothing.
 
-        That is the preset with this number; as long as none has a number, the one at that place in the
-        list, counted from 0. Raises `UsageError` where two have the same number.
+        Raises `UsageError` where two have the same number.
         """
         presets, _ = self.load_all()
-        if all(preset.program is None for preset in presets):
-            return presets[program] if program < len(presets) else None
-        found = [preset for preset in presets if preset.program == program]
+        found = [preset for preset, its in zip(presets, programs(presets), strict=True) if its == program]
         if len(found) > 1:
             names = " and ".join(f"'{preset.name}'" for preset in found)
             raise UsageError(f"program {program}: {names} both have this number; change one")

@@ -171,6 +171,9 @@ class ScriptedPlayer:
     def presets(self) -> list[Choice]:
         return [Choice("chorus", "program 1"), Choice("verse", "program 0"), Choice("quiet room")]
 
+    def presets_remark(self) -> str:
+        return "night.toml, line 3: blend 2: out of range"
+
     def recall_preset(self, name: str) -> None:
         self.calls.append(("recall", name))
         self.controls.set("threshold", 0.25, "preset")

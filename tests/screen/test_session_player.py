@@ -115,6 +115,20 @@ def test_models_are_told_apart_by_latency_and_quality(session, tmp_path):
     assert any(re.fullmatch(r"\d+\.\d ms", note) for note in notes.values())  # one that nobody has measured
 
 
+def test_presets_say_which_program_recalls_them_and_which_of_them_are_broken(session, tmp_path):
+    (tmp_path / "verse.toml").write_text("threshold = 0.2\n")
+    player = SessionPlayer(session, Presets(tmp_path))
+    player.save_preset("chorus")
+    assert [(choice.name, choice.note) for choice in player.presets()] == [
+        ("chorus", "program 0"),
+        ("verse", "program 1"),
+    ]
+    assert player.presets_remark() == ""
+    (tmp_path / "verse.toml").write_text("threshold = 0.2\nblend = 2\n")
+    assert [choice.name for choice in player.presets()] == ["chorus"]
+    assert player.presets_remark().endswith("verse.toml, line 2: blend 2: out of range; 0 to 1")
+
+
 def test_a_preset_keeps_its_program_when_it_is_saved_anew(session, tmp_path):
     folder = tmp_path / "presets"
     folder.mkdir()

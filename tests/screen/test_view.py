@@ -274,6 +274,7 @@ def test_a_preset_is_found_by_a_few_letters_and_recalled():
         await stage.press("p")
         assert isinstance(stage.view.screen, Picker)
         assert "chorus" in stage.text and "program 0" in stage.text
+        assert "night.toml, line 3: blend 2: out of range" in stage.text  # one that is broken is named
         await stage.press("q", "u", "i")
         assert "quiet room" in stage.text and "chorus" not in stage.text
         await stage.press("enter")
