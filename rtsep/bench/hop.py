@@ -40,7 +40,7 @@ ALL = "all"
 COLUMNS = (
     Column("model", "model", setting=True),
     Column("launch", "launch", setting=True),
-    Column("rate", "rate", "{} Hz", setting=True),
+    Column("rate", "rate", setting=True, unit="Hz"),
     Column("block", "block", setting=True),
     Column("stage", "us"),
     *SPREAD,

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+COMPILERS = ("cc", "gcc", "clang")
 _PATIENCE_S = 10.0
 
 
@@ -35,27 +36,36 @@ class PlainClient:
         return None
 
 
+def build(folder: Path) -> tuple[list[str], str]:
+    """Build it in `folder`; return its command, which wants a name, and ""; else [], and why."""
+    compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
+    if compiler is None:
+        return [], f"there is no C compiler here ({', '.join(COMPILERS)})"
+    program = folder / "plain_client"
+    source = Path(str(resources.files("rtsep"))) / "assets" / "plain_client.c"
+    built = subprocess.run([compiler, "-O2", source, "-o", program, "-ldl"], capture_output=True, text=True)
+    if built.returncode != 0:
+        said = (built.stderr.splitlines() or ["?"])[0]
+        return [], f"{compiler} does not build it ({said})"
+    return [str(program)], ""
+
+
 @contextlib.contextmanager
 def plain_client() -> Iterator[tuple[PlainClient | None, str]]:
     """Build it and let it run on the JACK server; else None, and why."""
-    compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
-    if compiler is None:
-        yield None, "no plain C client beside it: there is no C compiler here (cc, gcc, clang)"
-        return
     with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as folder:
-        program = Path(folder) / "plain_client"
-        source = Path(str(resources.files("rtsep"))) / "assets" / "plain_client.c"
-        built = subprocess.run(
-            [compiler, "-O2", source, "-o", program, "-ldl"], capture_output=True, text=True
-        )
-        if built.returncode != 0:
-            said = (built.stderr.splitlines() or ["?"])[0]
-            yield None, f"no plain C client beside it: {compiler} does not build it ({said})"
+        command, why = build(Path(folder))
+        if why:
+            yield None, f"no plain C client beside it: {why}"
             return
-        process = subprocess.Popen(
-            [program, f"rtsep-plain-{os.getpid()}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+        try:
+            process = subprocess.Popen(
+                [*command, f"rtsep-plain-{os.getpid()}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, text=True,
+            )  # fmt: skip
+        except OSError as error:  # temporary files may not be programs
+            yield None, f"no plain C client beside it: it does not start ({error})"
+            return
         try:
             client = PlainClient(process)
             if client.counts() is None:

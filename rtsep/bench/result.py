@@ -47,6 +47,7 @@ class Column:
     title: str
     form: str = "{}"  # for `str.format`
     setting: bool = False  # what was measured, no figure: a value that all rows share goes to the title
+    unit: str = ""  # said once, in the heading or the title
 
     def text(self, row: Row) -> str:
         """The cell of a row; "-" where it has no such value."""
@@ -95,14 +96,18 @@ class Result:
         # What is the same in all rows is said once.
         told = [(column, {column.text(row) for row in self.rows}) for column in self.columns]
         same = [column for column, texts in told if column.setting and len(texts) == 1]
-        given = ", ".join(f"{column.title} {column.text(self.rows[0])}" for column in same)
-        table = Table(
-            title=self.title + (f"\n{given}" if given else ""), title_justify="left", box=box.SIMPLE_HEAD
+        given = ", ".join(
+            f"{column.title} {column.text(self.rows[0])} {column.unit}".strip() for column in same
         )
+        table = Table(
+            title=self.title + (f"\n{given}" if given else ""), title_justify="left", box=box.SIMPLE_HEAD,
+            collapse_padding=True, pad_edge=False,
+        )  # fmt: skip
         columns = [column for column in self.columns if column not in same]
         for column in columns:
             numeric = any(isinstance(row.get(column.key), int | float) for row in self.rows)
-            table.add_column(column.title, justify="right" if numeric else "left")
+            heading = f"{column.title} {column.unit}".strip()
+            table.add_column(heading, justify="right" if numeric else "left", no_wrap=not numeric)
         for row in self.rows:
             table.add_row(*(column.text(row) for column in columns))
         console.print(table)

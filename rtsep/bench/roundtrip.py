@@ -68,7 +68,7 @@ SUM, DRY, DEVICE = "both stems", "bypassed", "device alone"
 
 COLUMNS = (
     Column("way", "through", setting=True),
-    Column("rate", "rate", "{} Hz", setting=True),
+    Column("rate", "rate", setting=True, unit="Hz"),
     Column("block", "block", setting=True),
     Column("feed", "feed"),
     Column("declared", "declared"),

@@ -192,29 +192,29 @@ def table(caches: str, starts: list[dict[str, float]]) -> list[Row]:
 
 
 def in_words(rows: list[Row]) -> Iterator[str]:
-    """Yield what the rows say: how long to the first sound, and what it was that took longest."""
+    """Yield what the rows say: how long to the first sound, what was waited for, and what was not reached."""
     for caches in dict.fromkeys(row["caches"] for row in rows):
         of_caches = {row["name"]: row for row in rows if row["caches"] == caches}
-        if "sound" not in of_caches:
-            yield f"{caches}: no sound was heard; the stages after the missing ones are not measured"
-            continue
-        sound, told = of_caches["sound"], of_caches.get("told")
-        line = (
-            f"{caches} start to the first sound: {_s(sound['median_ms'])}, at worst {_s(sound['worst_ms'])}"
-        )
-        if caches == "warm":
-            held = sound["worst_ms"] <= 1000 * AIM_S
-            line += f" (the aim of {AIM_S:g} s is {'held' if held else 'missed'})"
-        if told:
-            line += f"; told after {_s(told['median_ms'])}"
-        yield f"{line}; {_waited_for(of_caches)}"
+        if "sound" in of_caches:
+            yield _to_the_sound(caches, of_caches)
+        if missing := [title for name, title in STAGES.items() if name not in of_caches]:
+            yield f"{caches} start: not reached in any run: {', '.join(missing)}"
 
 
-def _waited_for(row_of: dict[str, Row]) -> str:
+def _to_the_sound(caches: str, row_of: dict[str, Row]) -> str:
+    sound = row_of["sound"]
+    line = f"{caches} start to the first sound: {_s(sound['median_ms'])}, at worst {_s(sound['worst_ms'])}"
+    if caches == "warm":
+        held = sound["worst_ms"] <= 1000 * AIM_S
+        line += f" (the aim of {AIM_S:g} s is {'held' if held else 'missed'})"
+    if "told" in row_of:
+        line += f"; told after {_s(row_of['told']['median_ms'])}"
     sides = {"model": "the model process", "compiled": "compiled code"}
-    last, other = sorted(sides, key=lambda name: -float(row_of[name]["median_ms"]))
-    waited = row_of[last]["median_ms"] - row_of[other]["median_ms"]
-    return f"{sides[last]} came last, {_s(waited)} after {sides[other]}"
+    if sides.keys() <= row_of.keys():
+        last, other = sorted(sides, key=lambda name: -float(row_of[name]["median_ms"]))
+        waited = row_of[last]["median_ms"] - row_of[other]["median_ms"]
+        line += f"; {sides[last]} came last, {_s(waited)} after {sides[other]}"
+    return line
 
 
 def _s(ms: float) -> str:

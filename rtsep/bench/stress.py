@@ -125,6 +125,8 @@ def run(arguments: argparse.Namespace) -> Result:
                 rows += measure(live, plain, _named(load), arguments.seconds)
                 torture.check()
         stats = live.session.stats()
+    if plain and sum(row["client"] == PLAIN for row in rows) < len(plan):
+        notes.append("the plain C client has ended before its time: what it missed is not known")
     if starved := sum(row.get("source_starved_frames", 0) for row in rows):
         notes.append(f"{starved} frames of the played file were not read in time (silence in their place)")
     if not engine.real_time:

@@ -1,4 +1,4 @@
-"""The client of plain_client.c in compiled Python, where there is no C compiler: `python -m ... NAME`."""
+"""The plain client in compiled Python, where there is no C compiler to build it: `python -m ... NAME`."""
 
 from __future__ import annotations
 
