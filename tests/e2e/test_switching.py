@@ -182,7 +182,7 @@ def ones(model_folder: Path) -> Path:
 
 
 def until(there: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not there():
         assert time.monotonic() < end, what
         time.sleep(0.02)
