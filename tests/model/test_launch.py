@@ -1,0 +1,123 @@
+"""A model process that is begun before its model is known: taken once, or gone with whoever began it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from rtsep.model import launch
+from rtsep.model.supervisor import ModelSupervisor
+from rtsep.realtime.slots import SharedSlots
+from tests.model.test_supervisor import ROOT, SPEC, Player, alive, wait_until
+from tests.models import make_model
+
+ECHO = [sys.executable, "-c", "import sys; print(sys.stdin.readline(), end='')"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_prepared() -> Iterator[None]:
+    assert launch._prepared is None
+    yield
+    launch._dismiss()
+    launch._prepared = None
+
+
+@pytest.fixture
+def shared() -> Iterator[SharedSlots]:
+    shared = SharedSlots.create(SPEC.channels, SPEC.bins)
+    yield shared
+    shared.close()
+
+
+def test_what_was_prepared_is_taken_once_and_its_arguments_reach_it(monkeypatch):
+    monkeypatch.setattr(launch, "COMMAND", ECHO)
+    arguments = ["/a folder/model.pt", "quo'te\n\"line", "süß", ""]
+    launch.prepare()
+    begun = launch._prepared
+    launch.prepare()  # is not done twice
+    assert launch._prepared is begun
+    process = launch.take(arguments)
+    assert process is begun and launch.take(arguments) is None
+    assert process.stdout
+    assert json.loads(process.stdout.read()) == arguments
+    assert process.wait() == 0
+    process.stdout.close()
+
+
+def test_without_preparation_there_is_nothing_to_take():
+    assert launch.take(["x"]) is None
+
+
+def test_a_prepared_process_that_died_is_none(monkeypatch):
+    monkeypatch.setattr(launch, "COMMAND", [sys.executable, "-c", "raise SystemExit(1)"])
+    launch.prepare()
+    process = launch._prepared
+    assert process
+    process.wait()
+    assert launch.take(["x"]) is None and launch._prepared is None
+
+
+def test_a_supervisor_takes_what_was_prepared_and_replaces_what_has_died(shared, tmp_path):
+    model = make_model(tmp_path / "echo.pt", "echo", profile="stage")
+    launch.prepare()
+    assert launch._prepared
+    prepared = launch._prepared.pid
+    supervisor = ModelSupervisor(shared, model, "cpu")
+    try:
+        supervisor.start()
+        assert supervisor.pid == prepared and supervisor.restarts == 0
+        assert 0 < supervisor.moments["model imports"] < supervisor.moments["model loaded"]
+        wait_until(lambda: supervisor.ready, "ready")
+        Player(shared).play(5)
+    finally:
+        supervisor.stop()
+    assert not alive(prepared)
+
+    again = SharedSlots.create(SPEC.channels, SPEC.bins)
+    launch.prepare()
+    assert launch._prepared
+    dead = launch._prepared
+    dead.kill()
+    dead.wait()
+    supervisor = ModelSupervisor(again, model, "cpu")
+    try:
+        supervisor.start()
+        assert supervisor.pid != dead.pid and supervisor.restarts == 0
+        wait_until(lambda: supervisor.ready, "ready")
+        Player(again).play(5)
+    finally:
+        supervisor.stop()
+        again.close()
+
+
+@pytest.mark.parametrize("end", ["", "raise SystemExit(2)", "os.kill(os.getpid(), 9)"])
+def test_what_nobody_takes_ends_with_its_parent(end):
+    program = (
+        "import os; from rtsep.model import launch; launch.prepare(); "
+        f"print(launch._prepared.pid, flush=True); {end}"
+    )
+    # The prepared process holds our standard error, not our standard output: that one ends with the parent.
+    parent = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout)
+    assert parent.returncode == {"": 0, "raise SystemExit(2)": 2}.get(end, -signal.SIGKILL)
+    wait_until(lambda: not alive(pid), "the prepared process leaving after its parent")
+
+
+def test_a_process_of_ours_gets_large_pages_unless_the_user_says_otherwise(monkeypatch):
+    tell = [sys.executable, "-c", "import os; print(os.environ['GLIBC_TUNABLES'])"]
+    for given, expected in ((None, launch.HUGE_PAGES), ("glibc.malloc.check=1", "glibc.malloc.check=1")):
+        if given:
+            monkeypatch.setitem(os.environ, "GLIBC_TUNABLES", given)
+        else:
+            monkeypatch.delitem(os.environ, "GLIBC_TUNABLES", raising=False)
+        process = launch.launch(tell)
+        assert process.stdout
+        assert process.stdout.read().strip() == expected
+        process.wait()
+        process.stdout.close()
