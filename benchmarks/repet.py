@@ -82,11 +82,12 @@ class OnlineRepetSim:
         self._shapes[place] = _directions(magnitudes[:1])[0]
         self._steps += 1
         known = min(self._steps, len(self._heard))
-        alike = self._shapes[:known] @ self._shapes[place]
-        peaks = alike == maximum_filter1d(alike, 2 * self._apart + 1, mode="wrap")
+        turn = known - 1 - place
+        alike = np.roll(self._shapes[:known] @ self._shapes[place], turn)  # oldest first
+        peaks = alike == maximum_filter1d(alike, 2 * self._apart + 1, mode="constant")
         peaks &= alike > 0
-        peaks[place] = True  # a silent column is like none
-        repeating = np.median(self._heard[np.flatnonzero(peaks)], axis=0)
+        peaks[-1] = True  # a silent column is like none
+        repeating = np.median(self._heard[(np.flatnonzero(peaks) - turn) % known], axis=0)
         self.mask[:] = (1 - share(np.minimum(repeating, magnitudes), magnitudes)) * self._voiced
 
     def reset(self) -> None:
