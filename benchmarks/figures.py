@@ -146,11 +146,12 @@ def _label(figure: Any, axes: Sequence[Any]) -> None:
                 fontweight="bold" if own else "normal", color=colour, zorder=6,
             )  # fmt: skip
             others = np.delete(points, n, 0)
+            extent = text.get_window_extent(renderer)
+            size = np.array([extent.width, extent.height])
             best, least = (_ASIDE[0], _WAYS[0]), np.inf
             for distance in _ASIDE:
                 for rank, way in enumerate(_WAYS):
-                    _put(text, distance, way)
-                    box = text.get_window_extent(renderer).extents
+                    box = _box(points[n] + figure.dpi / 72 * _aside(distance, way), size, way)
                     cost = _covered(box, taken, inside) + distance + 0.1 * rank
                     if len(others) and _away(box, others).min() < _CLEAR * _away(box, points[n : n + 1])[0]:
                         cost += 60
@@ -166,8 +167,18 @@ def _label(figure: Any, axes: Sequence[Any]) -> None:
 def _put(text: Any, distance: float, way: tuple[int, int]) -> None:
     right, up = way
     text.set(ha=("right", "center", "left")[right + 1], va=("top", "center", "bottom")[up + 1])
-    aside = distance if not (right and up) else 0.6 * distance
-    text.set_position((right * aside, up * aside))
+    text.set_position(_aside(distance, way))
+
+
+def _aside(distance: float, way: tuple[int, int]) -> Any:
+    """Where a name begins, in points from its own."""
+    return np.array(way) * (0.6 * distance if all(way) else distance)
+
+
+def _box(place: Any, size: Any, way: tuple[int, int]) -> Any:
+    """Corners of a name that begins at `place` and goes away from its point."""
+    low = place - size * (1 - np.array(way)) / 2
+    return (*low, *(low + size))
 
 
 def _covered(box: Any, taken: Any, inside: Any) -> float:

@@ -67,7 +67,8 @@ def _gpu(content: Content) -> Verdict:
 def _roundtrip(content: Content) -> Verdict:
     off = {row["feed"]: row["difference"] for row in content["rows"]}
     worst = max(off.values(), key=abs)
-    return f"off by {worst:+d} samples at most ({content['rows'][0]['way']})", worst == 0
+    off_by = f"{worst:+d}" if worst else "0"
+    return f"{off_by} samples off ({content['rows'][0]['way']})", worst == 0
 
 
 def _start(content: Content) -> Verdict:

@@ -1,0 +1,149 @@
+"""Before and after: both sides do the same, in turns, and the figures are of what was measured."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import gains, side
+from benchmarks.gains import GAINS, NAMES, Pairs, in_turns
+from benchmarks.side import KINDS, TURN_WARM_UP_S, Paced, Side, compiled_stft, durations, scipy_stft
+from benchmarks.slow_forms import ConvolvedCausal, WindowAnew
+from rtsep.errors import ModelProcessError, UsageError
+from tests.train.conftest import SYSTEM
+from train.nets.causal_program import CausalProgram
+from train.nets.column_resnet import ColumnResNet
+from train.nets.column_resnet_small_program import SmallResNetProgram
+
+
+def stepped(program, columns):
+    scripted = torch.jit.script(program)
+    state = torch.zeros(int(scripted.state_size))
+    with torch.inference_mode():
+        return torch.stack([scripted.step(column, state) for column in columns])
+
+
+@pytest.mark.parametrize(
+    ("system", "before", "after"),
+    [(SYSTEM, ConvolvedCausal, CausalProgram),
+     (ColumnResNet(column="last", n_fft=256, width=6), WindowAnew, SmallResNetProgram)],
+    ids=["causal", "column-resnet"],
+)  # fmt: skip
+def test_both_forms_of_a_net_give_the_same_masks(system, before, after):
+    torch.manual_seed(1)
+    net = system.net().eval()
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+    columns = torch.randn(35, system.channels, system.framing.bins, 2) * 0.2
+    slow, fast = stepped(before(net), columns), stepped(after(net), columns)
+    assert slow.std() > 1e-3
+    torch.testing.assert_close(slow, fast, atol=2e-5, rtol=0)
+
+
+def test_both_transforms_do_the_same(monkeypatch):
+    hop = np.random.default_rng(5).normal(0, 0.1, (2, 256)).astype(np.float32)
+    monkeypatch.setattr(side, "_hop", lambda framing: hop)
+
+    def played(make):
+        step = make().step
+        cells = dict(
+            zip(step.__code__.co_freevars, (cell.cell_contents for cell in step.__closure__), strict=True)
+        )
+        sounds = []
+        for _ in range(12):
+            step()
+            sounds.append(cells["done"].copy())
+        return np.concatenate(sounds, 1)
+
+    ours, scipys = played(compiled_stft), played(scipy_stft)
+    np.testing.assert_allclose(ours, scipys, atol=1e-5)
+    np.testing.assert_allclose(ours[:, -256:], hop, atol=1e-4, err_msg="a hop that comes over and over")
+
+
+def test_every_step_but_those_of_the_warm_up_is_counted(monkeypatch):
+    clock, steps = [0.0], []
+
+    def step():
+        steps.append(clock[0])
+        clock[0] += 0.0301 if len(steps) == 60 else 0.001
+
+    monkeypatch.setattr(side.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(side.time, "sleep", lambda s: clock.__setitem__(0, clock[0] + s))
+    took = durations(Paced(step, 0.01), 0.5)
+    assert len(took) == 50 and len(steps) == 50 + int(TURN_WARM_UP_S / 0.01)
+    assert sorted(took)[-2:] == [1000, 30100], "the worst one counts"
+    np.testing.assert_allclose(steps[:50], 0.01 * np.arange(1, 51), err_msg="paced")
+    assert steps[60] == pytest.approx(steps[59] + 0.0301), "what is late is caught up with at once"
+
+
+def test_turns_alternate_and_ratios_are_of_what_was_measured():
+    order = []
+    turns = {"a": iter([[1.0] * 99 + [9.0], [2.0] * 100]), "b": iter([[1.0] * 100, [0.5] * 100])}
+
+    def turn(name):
+        order.append(name)
+        return np.array(next(turns[name]))
+
+    pairs = in_turns(lambda: turn("a"), lambda: turn("b"), 2)
+    assert order == ["a", "b", "b", "a"]
+    row = pairs.row()
+    assert row["before_median"] == 2.0 and row["after_median"] == 0.8 and row["ratio"] == 0.4
+    assert row["before_max"] == 9.0 and row["before_hops"] == row["after_hops"] == 200
+    assert row["pairs"] == "0.25 - 1.00" and row["turns"] == 2
+    with pytest.raises(ValueError):
+        Pairs([np.ones(1)], []).row()
+
+
+def test_every_gain_names_two_sides_that_exist():
+    for gain in GAINS.values():
+        for kind, options in (gain.before, gain.after):
+            assert kind in KINDS and set(options) <= {"real_time", "tunables"}
+        assert gain.before != gain.after and gain.said
+
+
+def test_a_side_is_a_process_that_answers(monkeypatch):
+    with Side("stft, scipy", real_time=False) as one:
+        assert one.hop_us == pytest.approx(256 / 44100 * 1e6, abs=0.1)
+        took = one.turn(0.1)
+    assert len(took) == int(0.1 / (256 / 44100)) and (took > 0).all()
+    with pytest.raises(ModelProcessError, match="what it said is above"), Side("no such kind"):
+        pass
+
+
+def test_a_start_is_measured_with_and_without(monkeypatch):
+    from rtsep.bench import start
+
+    commands = []
+
+    def started(options, environment=None):
+        commands.append(start.rtsep_command("live")[3])
+        ms = 3000.0 if "unprepared" in commands[-1] else 2000.0
+        return start.Start({"sound": ms}, [])
+
+    monkeypatch.setattr(start, "start_once", started)
+    row = gains.of_starts(3)
+    assert len(commands) == 8, "a first start of each fills the caches"
+    assert (
+        row["unit"] == "ms"
+        and row["before_median"] == 3000
+        and row["ratio"] == pytest.approx(2 / 3, abs=1e-3)
+    )
+    assert "before_p99" not in row, "three runs have no p99"
+
+
+def test_unprepared_is_rtsep_without_the_head_start(monkeypatch):
+    from benchmarks import unprepared
+    from rtsep.model import launch
+
+    monkeypatch.setattr(launch, "prepare", launch.prepare)  # to be put back
+    monkeypatch.setattr("rtsep.cli.main.main", lambda: launch.prepare())
+    assert unprepared.main() is None and launch._prepared is None
+
+
+def test_options_that_make_no_sense_are_refused():
+    for options, reason in (
+        ({"names": ["fast"]}, "--only 'fast'"), ({"turns": 0}, "--turns 0"),
+        ({"seconds": float("nan")}, "nan"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=reason):
+            gains.gains(**({"names": NAMES} | options))
