@@ -22,10 +22,12 @@ if TYPE_CHECKING:  # needs libjack
 
 pytestmark = pytest.mark.jack
 
-SECONDS = 6
 HOP = 256
-BACK_WITHIN_S = 20.0
+BACK_WITHIN_S = 60.0
 """Hard limit for a loaded machine; the time it took is printed. Quiet, it is to be within 3 s."""
+
+TAIL_S = 0.5
+"""A take goes on for so long once a model is back."""
 
 
 def kill_model(live: LiveProcess) -> float:
@@ -48,9 +50,17 @@ def take_with_a_kill(rig: Rig, played: np.ndarray) -> tuple[Take, float, Line, L
     """Play, and kill the model meanwhile: the take, when a model was back, lines around, what was lost."""
     before = rig.live.fresh()
     took: list[float] = []
-    killer = threading.Thread(target=lambda: took.append(kill_model(rig.live)))
+    over: list[float] = []
+
+    def kill() -> None:
+        try:
+            took.append(kill_model(rig.live))
+        finally:
+            over.append(time.monotonic() + TAIL_S)
+
+    killer = threading.Thread(target=kill)
     killer.start()
-    take = rig.studio.take(played, rig.latency + 512)
+    take = rig.studio.take(played, 0, lambda: bool(over) and time.monotonic() > over[0])
     killer.join()
     after = rig.live.fresh()
     assert took, "no model came back"
@@ -62,7 +72,7 @@ def test_the_sound_goes_on_and_the_model_comes_back(start_rig, half_model, recor
     for _ in range(ATTEMPTS):
         rig = start_rig("--out", "both", "--model", half_model)
         rig.patch()
-        played = noise(SECONDS * 44100)
+        played = noise(round((BACK_WITHIN_S + 5) * 44100))
         take, told, before, after, lost = take_with_a_kill(rig, played)
         rig.live.end()
         rig.close()
