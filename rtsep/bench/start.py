@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> Result:
         "model": arguments.model, "device": arguments.device, "out_device": arguments.out_device,
         "drop_caches": drops,
     }  # fmt: skip
-    title = "start of 'rtsep live --in demo', time since the process was started"
+    title = "'rtsep live --in demo', time since its process was started"
     return Result("start", title, COLUMNS, rows, settings, [*in_words(rows), *notes])
 
 
