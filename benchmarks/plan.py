@@ -60,8 +60,8 @@ BENCHES = (
         ("rtsep", "bench", "hop", "--model", "all", "--rates", "44100,48000", "--blocks", BLOCKS),
         ("--model", "live", "--rates", "44100", "--blocks", "64,256", "--seconds", "2"),
         "Analysis, model and synthesis of a hop in us, one thread, called as blocks arrive and asleep "
-        "between them: caches are as cold as they are live. Every hop counts, the worst one too. The engine"
-        " runs the model in a process of its own, beside the rest.",
+        "between them: caches are as cold as they are live. Every hop counts, the worst one too. The "
+        "engine runs the model in a process of its own, beside the rest.",
     ),
     Bench(
         "hop-cuda", "One hop with the model on a GPU", "rtsep.bench.hop",
@@ -98,8 +98,8 @@ BENCHES = (
         "gains", "What makes it fast", "benchmarks.gains",
         ("python", "-m", "benchmarks", "gains"), ("--turns", "1", "--seconds", "1", "--starts", "1"),
         "What a hop or a start owes its time to, with it and without it, in turns on the same machine, "
-        "paced as live audio. A ratio of 1 is no gain; where turns differ by as much as the ratio does from"
-        " 1, there is none to be seen on this machine.",
+        "paced as live audio. A ratio of 1 is no gain; where turns differ by as much as the ratio does "
+        "from 1, there is none to be seen on this machine.",
     ),
 )  # fmt: skip
 BY_NAME = {bench.name: bench for bench in BENCHES}
