@@ -57,7 +57,10 @@ BENCHES = (
     ),
     Bench(
         "hop-cpu", "One hop on one core", "rtsep.bench.hop",
-        ("rtsep", "bench", "hop", "--model", "all", "--rates", "44100,48000", "--blocks", BLOCKS),
+        (
+            "rtsep", "bench", "hop", "--model", "all", "--rates", "44100,48000", "--blocks", BLOCKS,
+            "--seconds", "10",
+        ),
         ("--model", "live", "--rates", "44100", "--blocks", "64,256", "--seconds", "2"),
         "Analysis, model and synthesis of a hop in us, one thread, called as blocks arrive and asleep "
         "between them: caches are as cold as they are live. Every hop counts, the worst one too. The "
@@ -78,7 +81,7 @@ BENCHES = (
     ),
     Bench(
         "stress", "On a busy machine", "rtsep.bench.stress",
-        ("rtsep", "bench", "stress", "--each"), ("--seconds", "3", "--load", "cpu"),
+        ("rtsep", "bench", "stress", "--each", "--seconds", "60"), ("--seconds", "3", "--load", "cpu"),
         "Live for minutes while Python threads of the same process spin and allocate, other processes eat "
         "processor and disk; beside it a plain C client of the same JACK server: what that one misses as "
         "well, the machine has missed.",
@@ -96,7 +99,8 @@ BENCHES = (
     ),
     Bench(
         "gains", "What makes it fast", "benchmarks.gains",
-        ("python", "-m", "benchmarks", "gains"), ("--turns", "1", "--seconds", "1", "--starts", "1"),
+        ("python", "-m", "benchmarks", "gains", "--turns", "4"),
+        ("--turns", "1", "--seconds", "1", "--starts", "1"),
         "What a hop or a start owes its time to, with it and without it, in turns on the same machine, "
         "paced as live audio. A ratio of 1 is no gain; where turns differ by as much as the ratio does "
         "from 1, there is none to be seen on this machine.",
