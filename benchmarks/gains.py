@@ -87,6 +87,11 @@ GAINS = {
         "the same on a busy machine", (MODEL, {"real_time": False}), (MODEL, {}), load=("cpu",),
         said="the default model, while as many processes as there are cores sort numbers",
     ),
+    "pinned": Gain(
+        "on one core alone", (MODEL, {}), (MODEL, {"core": 0}),
+        said="the default model, free to move against bound to the first core (Linux; not done by rtsep: a "
+        "bound thread waits for whatever else has its core)",
+    ),
 }  # fmt: skip
 START = "start"
 NAMES = (*GAINS, START)

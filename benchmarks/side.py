@@ -1,6 +1,6 @@
 """One side of a before and after: a process that does one thing hop by hop, paced, whenever it is told to.
 
-    python -c "from benchmarks.side import main; main()" KIND REAL_TIME
+    python -c "from benchmarks.side import main; main()" KIND REAL_TIME CORE
 
 Each line of standard input is a number of seconds; the answer is a line of JSON, the durations in us of all
 hops of that time but the first TURN_WARM_UP_S, in which caches forget what the other side has left there.
@@ -40,6 +40,7 @@ from train.presets import preset
 
 TURN_WARM_UP_S = 0.25
 COLUMNS = 64  # that are heard in turn
+ANY_CORE = "any"
 
 
 class Paced(NamedTuple):
@@ -154,9 +155,11 @@ def durations(paced: Paced, seconds: float) -> list[float]:
 def main() -> int:
     """Be a side."""
     use_cache()
-    kind, real_time = sys.argv[1], sys.argv[2] == "True"
+    kind, real_time, core = sys.argv[1], sys.argv[2] == "True", sys.argv[3]
     take_this_thread()
     paced = KINDS[kind]()
+    if core != ANY_CORE:
+        os.sched_setaffinity(0, {int(core)})
     if real_time:
         raise_thread_priority(PRIORITY)
         lock_memory()
@@ -172,15 +175,20 @@ def main() -> int:
 class Side:
     """A process that runs `main`, told what to do; ends with the `with`."""
 
-    def __init__(self, kind: str, real_time: bool = True, tunables: str | None = None) -> None:
-        """`kind` of KINDS, as the engine's threads are or as an ordinary one; `tunables` of glibc."""
+    def __init__(
+        self, kind: str, real_time: bool = True, tunables: str | None = None, core: int | None = None
+    ) -> None:
+        """`kind` of KINDS, as the engine's threads are or as an ordinary one.
+
+        `tunables` are glibc's; `core` is the only one that it may use.
+        """
         surroundings = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
         if tunables:
             surroundings["GLIBC_TUNABLES"] = tunables
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self.name = kind
         self._process = subprocess.Popen(
-            [*command_of("benchmarks.side"), kind, str(real_time)],
+            [*command_of("benchmarks.side"), kind, str(real_time), ANY_CORE if core is None else str(core)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=surroundings | threads,
         )  # fmt: skip
 
