@@ -48,7 +48,7 @@ class Bench:
 BENCHES = (
     Bench(
         "peers", "Beside others", "benchmarks.peers",
-        ("python", "-m", "benchmarks", "peers"),
+        ("python", "-m", "benchmarks", "peers", "--seconds", "10"),
         ("--seconds", "2", "--systems", "centre,rnnoise,hpss"),
         "rtsep's models and other separators on the same tracks and the same core: when the stems come, "
         "what they cost, how good they are. What runs live was scored through the steps whose time was "
