@@ -44,6 +44,11 @@ def noise(frames: int, channels: int = 2, seed: int = 1) -> NDArray[np.float32]:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, (frames, channels)).astype(np.float32)
 
 
+VOICE_AT_S = 7.3
+"""Of the demo song: for two seconds from there every model finds a voice some 2 dB under the mix. Half-way
+through the song, where there is next to none, a good one finds none."""
+
+
 @functools.cache
 def _song() -> tuple[NDArray[np.float32], int]:
     return soundfile.read(demo_song(), dtype="float32", always_2d=True)
@@ -51,8 +56,8 @@ def _song() -> tuple[NDArray[np.float32], int]:
 
 def music(frames: int) -> NDArray[np.float32]:
     """Return [frames, 2] of the demo song, from where its voice is in full flow."""
-    song, _ = _song()
-    start = len(song) // 2
+    song, rate = _song()
+    start = round(VOICE_AT_S * rate)
     return np.ascontiguousarray(song[start : start + frames, :2])
 
 
