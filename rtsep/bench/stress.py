@@ -239,7 +239,7 @@ def _play(stack: ExitStack, arguments: argparse.Namespace, package: ModelPackage
 
 
 def _song(rate: int, seconds: float = 10.0) -> NDArray[np.float32]:
-    """Return some seconds of the demo song [frames, SIDES] at `rate` Hz, its voice in full flow."""
+    """Return some seconds of the middle of the demo song [frames, SIDES] at `rate` Hz."""
     with AudioReader(demo_song()) as reader:
         song = reader.read(1 << 30)
         song = song[len(song) // 2 :][: round(seconds * reader.rate), :SIDES]
