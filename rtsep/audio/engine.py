@@ -15,7 +15,7 @@ from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
 from rtsep.audio import virtual
 from rtsep.audio.desk import portaudio_callback
-from rtsep.audio.hoploop import HopBoard, run_hops
+from rtsep.audio.hoploop import CALLS_COMPARED, HopBoard, run_hops
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
@@ -180,6 +180,7 @@ class Engine:
             np.zeros(r.LATE_LOG, np.int64),
             np.zeros(r.HISTOGRAM_BINS, np.int64),
             np.zeros(1, np.int64),
+            np.zeros(CALLS_COMPARED, np.int64),
             drift,
             form.two_clocks,
             self._target_fill(),

@@ -31,6 +31,10 @@ HOLD_S = 0.06
 RESYNC_S = 0.1
 """Two clocks: a distance this far off its target is set anew at once, not steered."""
 
+CALLS_COMPARED = 8
+"""Whose times say when a call is due: the earliest, as if all had come when it did. One that came late would
+have the next one's mask waited for too long; after a gap of the device's own, they are all late."""
+
 METER_FALL_S = 0.4  # of 20 dB
 
 _LOOK_EVERY_NS = 100_000_000
@@ -50,6 +54,7 @@ class HopBoard(NamedTuple):
     late_log: NDArray[np.int64]  # [LATE_LOG] numbers of late hops
     histogram: NDArray[np.int64]  # hops by duration
     finish_ns: NDArray[np.int64]  # [1] what the part of a hop after its mask takes, by the median
+    bases_ns: NDArray[np.int64]  # [CALLS_COMPARED] time of frame 0 of the output by its last calls; 0: none
     drift: Drift
     two_clocks: bool
     target_fill: float  # two clocks: output frames to keep ahead
@@ -125,6 +130,11 @@ def _deadline(state: np.ndarray, board: HopBoard) -> int:
     base = load_acquire(state, r.OUT_BASE_NS)
     if base == 0:  # the first input is here, its output call not yet: it comes now
         base = clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2])
+    else:
+        board.bases_ns[state[r.HOPS] % CALLS_COMPARED] = base
+        for earlier in board.bases_ns:
+            if earlier != 0:
+                base = min(base, earlier)
     return base + call_start * 1_000_000_000 // state[r.OUT_RATE] - RESERVE_NS - board.finish_ns[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rtsep.audio import rings as r
 from rtsep.audio.engine import MIN_COMPUTE_SHARE
-from rtsep.audio.hoploop import HOLD_S, _follow_median
+from rtsep.audio.hoploop import CALLS_COMPARED, HOLD_S, _deadline, _follow_median
 from rtsep.dsp.resample import frames_until
 from rtsep.realtime import slots
 from tests.audio.bench import Bench, noise, one_clock
@@ -82,6 +82,23 @@ def test_a_late_mask_is_counted_named_and_replaced_by_the_last_one():
     vocals, n = y[delay:, :2], len(x)
     error = vocals[4096:n] - 0.25 * x[4096:n]
     assert np.abs(error).max() < 1e-6
+
+
+def test_one_late_call_moves_no_deadline_and_calls_that_stay_late_do():
+    bench = Bench(one_clock(256), lambda n, column: 0.5)  # not started: its deadlines are asked for by hand
+    engine = bench.engine
+
+    def due_after(late_ms: int) -> int:
+        """Return the deadline, in ns, of the hop after a call that came so late."""
+        engine.state[r.OUT_BASE_NS] = 10**12 + late_ms * 10**6
+        engine.state[r.HOPS] += 1
+        return _deadline(engine.state, engine._board)
+
+    in_time = due_after(0)
+    assert [due_after(late) for late in (0, 4, 0, 3, 0)] == [in_time] * 5
+    assert [due_after(9) - in_time for _ in range(CALLS_COMPARED)] == [0] * (CALLS_COMPARED - 1) + [9_000_000]
+    assert due_after(-2) - in_time == -2_000_000  # earlier than ever: at once
+    bench.shared.close()
 
 
 def test_without_a_model_the_dry_signal_fades_in_and_gives_way_again():
