@@ -13,7 +13,7 @@ from rtsep.cli.main import build_parser
 from rtsep.controls import TABLE, markdown_table
 from rtsep.surfaces.presets import parse_preset
 from train.__main__ import COMMANDS
-from train.__main__ import parser_of as train_parser
+from train.commandline import parser_of
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -46,7 +46,7 @@ def train_commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", train_commands(), ids=" ".join)
 def test_every_training_command_parses(words):
-    train_parser(words[0]).parse_args(words[1:])
+    parser_of("train", words[0]).parse_args(words[1:])
 
 
 def test_the_readmes_show_every_training_command():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import sys
 
-from rtsep.errors import RtsepError
+from train.commandline import run_command
 
 COMMANDS = {
     "quickstart": "from a folder of stems to a model that plays, a score and a listening page",
@@ -29,34 +27,15 @@ COMMANDS = {
 """Each is a module of this package with `add_arguments` and `run`, loaded only when it is asked for."""
 
 
-def parser_of(command: str) -> argparse.ArgumentParser:
-    """Return the parser of one command's options."""
-    module = importlib.import_module(f"train.{command}")
-    parser = argparse.ArgumentParser(prog=f"python -m train {command}", description=module.__doc__)
-    module.add_arguments(parser)
-    return parser
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
-        prog="python -m train",
+    return run_command(
+        "train",
+        COMMANDS,
+        sys.argv[1:] if argv is None else argv,
         description="Make, score and export models.",
-        epilog="\n".join(f"  {name:11} {what}" for name, what in COMMANDS.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        when_stopped="stopped; the same command goes on or begins anew",
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
-    name = parser.parse_args(arguments[:1]).command
-    try:
-        importlib.import_module(f"train.{name}").run(parser_of(name).parse_args(arguments[1:]))
-    except RtsepError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("train: stopped; the same command goes on or begins anew", file=sys.stderr)
-        return 130
-    return 0
 
 
 if __name__ == "__main__":

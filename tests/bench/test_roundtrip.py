@@ -16,7 +16,8 @@ from rtsep.audio.desk import hear, play
 from rtsep.audio.devices import Device
 from rtsep.audio.engine import Format, LatencyBudget
 from rtsep.bench.arrival import clearest, find, sequences
-from rtsep.bench.roundtrip import ATTEMPTS, DEVICE, DRY, EXACT, SUM, Take, by_cable, measure
+from rtsep.bench.roundtrip import ATTEMPTS, DEVICE, DRY, EXACT, SUM, measure
+from rtsep.bench.ways import Take, by_cable
 from rtsep.cli.main import main
 from rtsep.endpoints import Ends, LiveOptions, resolve_ends
 from rtsep.errors import DeviceError, UsageError

@@ -13,8 +13,8 @@ import torch
 from rtsep.errors import InputFileError, UsageError
 from tests.models import make_model, make_spec
 from tests.train.recordings import music, voice, write_track
-from train.__main__ import parser_of
 from train.cache import RATE
+from train.commandline import parser_of
 from train.evaluate import evaluate, separate
 from train.metrics import TAPS, BssEval, frame_sdr, level_db, si_sdr
 from train.oracle import MASKS, Oracle
@@ -306,5 +306,7 @@ def test_a_peer_that_is_not_there_says_how_to_get_it(monkeypatch):
 @pytest.mark.parametrize("command", ["evaluate", "listen"])
 def test_what_to_score_has_to_be_said(command, capsys):
     with pytest.raises(SystemExit):
-        parser_of(command).parse_args(["--model", "live.pt", *(["--out", "page"] * (command == "listen"))])
+        parser_of("train", command).parse_args(
+            ["--model", "live.pt", *(["--out", "page"] * (command == "listen"))]
+        )
     assert "required: --data" in capsys.readouterr().err
