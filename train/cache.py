@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from rtsep.errors import InputFileError, OutputError
 
 RATE = 44100  # Hz of everything in the cache
+OTHER_RATE = 48000  # at which models play as well
 AUDIO, INDEX = "audio.i16", "index.json"
 INDEX_VERSION = 1
 

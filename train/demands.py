@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from rtsep.errors import InputFileError
 from rtsep.model.loader import load_model
-from train.cache import RATE, AudioCache, Song
+from train.cache import OTHER_RATE, RATE, AudioCache, Song
 from train.effects import Wave, active_rms, from_db, rms
 from train.evaluate import Player, Skipped, as_live, separate
 from train.metrics import BssEval, frame_sdr, level_db, over_frames
@@ -49,7 +49,6 @@ SPEECH_PIECES = 6
 LEVEL_DB = 0.5
 LEVELS_DB = (-20, 20)  # of the input, against what it is
 RATE_DB = 0.3
-OTHER_RATE = 48000  # Hz
 
 AS_IS, AT_OTHER_RATE = "as it is", f"{OTHER_RATE} Hz"  # ways to play a clip, beside levels
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import InputFileError
 from train import effects
-from train.cache import RATE, AudioCache, Song
+from train.cache import OTHER_RATE, RATE, AudioCache, Song
 from train.effects import Production, Wave, active_rms, from_db, rms
 from train.licences import is_open
 
@@ -54,6 +54,7 @@ class Recipe:
     mono: float = 0.06
     resampled: float = 0.4  # of excerpts: pitch and speed
     semitones: float = 2.0  # +-, by how much
+    other_rate: float = 0.0  # of excerpts, beside those: as a net hears them at OTHER_RATE
     jittered: float = 0.25  # of backings by one song: its stems shifted in time against each other,
     jitter_ms: float = 40.0  # +-, by how much
     toned: float = 0.5  # one equaliser over the whole mixture
@@ -122,8 +123,11 @@ class Remixer:
         `jitter_ms` moves each stem in time by up to so much; a song without one of the stems has silence.
         """
         r = self.recipe
-        width = r.semitones
-        rate = float(2.0 ** (rng.uniform(-width, width) / 12)) if rng.random() < r.resampled else 1.0
+        rate, kind = 1.0, rng.random()
+        if kind < r.resampled:
+            rate = float(2.0 ** (rng.uniform(-r.semitones, r.semitones) / 12))
+        elif kind < r.resampled + r.other_rate:
+            rate = RATE / OTHER_RATE
         needed = self.frames if rate == 1.0 else int(self.frames * rate) + 8
         room = song.frames - needed
         start = int(rng.integers(0, max(1, room))) if room >= 0 else -int(rng.integers(0, 1 - room))

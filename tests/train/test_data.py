@@ -7,7 +7,7 @@ import pytest
 
 from rtsep.errors import InputFileError
 from train import effects
-from train.cache import AUDIO, INDEX, RATE, AudioCache
+from train.cache import AUDIO, INDEX, OTHER_RATE, RATE, AudioCache
 from train.licences import data_of
 from train.readers.splits import HELD_OUT, musdb_validation
 from train.remix import Recipe, Remixer, drawn_from
@@ -264,6 +264,19 @@ def test_pitch_and_speed_stay_within_what_the_recipe_says(cache, monkeypatch):
     draws(remixer_with(cache, resampled=1, semitones=2), 40, 1.0)
     semitones = 12 * np.log2(rates)
     assert np.abs(semitones).max() <= 2 and semitones.min() < -1 and semitones.max() > 1
+
+
+def test_some_excerpts_are_heard_as_at_the_other_rate(cache, monkeypatch):
+    """A second has 48000 samples there: what is taken for 44100 of them is a piece of it, lower and slower."""
+    rates = []
+    resample = effects.resample
+    monkeypatch.setattr(effects, "resample", lambda w, rate, n: rates.append(rate) or resample(w, rate, n))
+    draws(remixer_with(cache, other_rate=1), 10, 1.0)
+    assert set(rates) == {RATE / OTHER_RATE}
+    rates.clear()
+    draws(remixer_with(cache, resampled=0.5, other_rate=0.3, semitones=1), 60, 1.0)
+    at_other = rates.count(RATE / OTHER_RATE)
+    assert 0.3 < at_other / (len(rates) - at_other) < 1.1
 
 
 def test_spoken_voices_are_drawn_as_often_as_asked(cache):
