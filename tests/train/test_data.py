@@ -267,7 +267,7 @@ def test_pitch_and_speed_stay_within_what_the_recipe_says(cache, monkeypatch):
 
 
 def test_some_excerpts_are_heard_as_at_the_other_rate(cache, monkeypatch):
-    """A second has 48000 samples there: what is taken for 44100 of them is a piece of it, lower and slower."""
+    """A second has 48000 samples there: taken for 44100 a second, they are lower and slower."""
     rates = []
     resample = effects.resample
     monkeypatch.setattr(effects, "resample", lambda w, rate, n: rates.append(rate) or resample(w, rate, n))
