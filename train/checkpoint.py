@@ -28,6 +28,8 @@ OUTCOME = "outcome.pt"
 
 VERSION = 2
 
+SPENT = ("elapsed_s", "cpu_s", "audio_s")
+
 
 @dataclass
 class Checkpoint:
@@ -41,9 +43,16 @@ class Checkpoint:
     elapsed_s: float = 0.0  # of training, validation not counted
     cpu_s: float = 0.0  # of all replicas and their threads
     audio_s: float = 0.0  # heard by all processes together
+    # The same three of the runs before, each of which began with the weights of the one before it.
+    earlier: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)  # one entry a validation
     data: tuple[str, ...] = ()  # training sets: minutes, licence
     machine: str = ""  # what it was trained on
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds that went into these weights, earlier runs included: elapsed_s, cpu_s, audio_s."""
+        return {name: self.earlier.get(name, 0.0) + getattr(self, name) for name in SPENT}
 
     def average_net(self) -> Net:
         """The net with the averaged weights, in evaluation mode."""

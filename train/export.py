@@ -75,11 +75,12 @@ def export(
             scores = {"command": stored["command"], **stored["summary"]}
         except (OSError, ValueError, KeyError) as error:
             raise InputFileError(f"{metrics}: no figures of 'python -m train evaluate' ({error})") from None
+    spent = state.spent
     scores["training"] = {
-        "minutes": round(state.elapsed_s / 60, 1),
-        "cpu_minutes": round(state.cpu_s / 60, 1),
-        "audio_hours": round(state.audio_s / 3600, 2),
-        "steps": state.step,
+        "minutes": round(spent["elapsed_s"] / 60, 1),
+        "cpu_minutes": round(spent["cpu_s"] / 60, 1),
+        "audio_hours": round(spent["audio_s"] / 3600, 2),
+        "steps": state.step,  # of the last run
         "machine": state.machine,
         "mask": {"slope": mask[0], "offset": mask[1]},
     }
@@ -91,8 +92,8 @@ def export(
         data=state.data,
         licence=licence_of(state.data),
         description=(
-            f"System '{state.system.family}', {state.elapsed_s / 60:.0f} minutes of training on "
-            f"{state.machine}, {state.audio_s / 3600:.1f} h of mixtures heard"
+            f"System '{state.system.family}', {spent['elapsed_s'] / 60:.0f} minutes of training on "
+            f"{state.machine}, {spent['audio_s'] / 3600:.1f} h of mixtures heard"
         ),
     )
     carried = {checkpoints.OUTCOME: checkpoints.outcome(state)}

@@ -189,8 +189,9 @@ def _start(config: FitConfig, mixtures: Mixtures) -> Checkpoint:
         config.system.normalise(net, mixtures.batch(2**20, NORMALISE_FROM, share))
     net.load_state_dict(net.state_dict() | known)
     average = {name: value.clone() for name, value in net.state_dict().items()}
-    # Weights remember what they learnt from: their licences go with them.
-    return Checkpoint(config.system, net.state_dict(), average, data=before.data if before else ())
+    # Weights remember what they learnt from, and how long: licences and time go with them.
+    data, earlier = (before.data, before.spent) if before else ((), {})
+    return Checkpoint(config.system, net.state_dict(), average, data=data, earlier=earlier)
 
 
 def _machine(config: FitConfig, place: Place) -> str:

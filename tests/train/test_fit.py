@@ -138,6 +138,19 @@ def test_new_run_starts_from_another_ones_weights(config, tmp_path):
     again = fit(dataclasses.replace(config, run=tmp_path / "b", init=config.run, steps=1, seed=9))
     moved = max(float((again.net[name] - value).abs().max()) for name, value in first.average.items())
     assert 0 < moved < 0.01  # one step away from there
+    # What went into the weights is more than the last run.
+    third = fit(dataclasses.replace(config, run=tmp_path / "c", init=tmp_path / "b", steps=1))
+    assert third.spent == {
+        name: pytest.approx(sum(getattr(run, name) for run in (first, again, third)))
+        for name in ("elapsed_s", "cpu_s", "audio_s")
+    }
+    long = dataclasses.replace(third, earlier={"elapsed_s": 3600.0, "cpu_s": 1800.0, "audio_s": 36000.0})
+    checkpoints.save(long, tmp_path / "c")
+    export(tmp_path / "c", tmp_path / "c.pt")
+    spec = read_package(tmp_path / "c.pt").spec
+    told = spec.metrics["training"]
+    assert (told["steps"], told["minutes"] >= 60, told["audio_hours"] >= 10) == (1, True, True)
+    assert "10.0 h of mixtures heard" in spec.description
 
 
 def test_a_model_file_is_a_start_as_good_as_its_run(config, tmp_path):
