@@ -51,6 +51,7 @@ LATE_RUN = HOPS + 3  # hops since the last mask that came in time
 RESYNCS = HOPS + 4  # two clocks: times the output position had to be set anew
 DRIFT_PPM_BITS = HOPS + 5  # two clocks: measured difference (float64 bits)
 RECORD_WRITE = HOPS + 6  # frames handed to the recorder
+HOP_MAX_NS = HOPS + 7  # longest time that a hop took
 HOP_SCRATCH = 6 * _line  # [2]
 # Written by the front.
 RUN = 7 * _line
@@ -79,7 +80,7 @@ LATE_LOG = 4096
 """How many of the last late hops are remembered by number."""
 
 HISTOGRAM_STEP_NS = 10_000
-HISTOGRAM_BINS = 4096  # 41 ms; longer hops count in the last bin
+HISTOGRAM_BINS = 4096  # 41 ms; longer hops count in the last bin, and the longest in HOP_MAX_NS
 
 
 def ring_frames(rate: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,21 @@ def test_a_late_mask_is_counted_named_and_replaced_by_the_last_one():
     vocals, n = y[delay:, :2], len(x)
     error = vocals[4096:n] - 0.25 * x[4096:n]
     assert np.abs(error).max() < 1e-6
+
+
+def test_the_longest_hop_is_kept_where_its_bin_does_not_tell_it():
+    held_s = 0.1
+
+    def answer(n, column):
+        if n == 20:
+            time.sleep(held_s)
+        return 0.25
+
+    with Bench(one_clock(256, slack=SLACK), answer) as bench:
+        bench.play(noise(256 * 40))
+        histogram, longest_ns = bench.engine.hop_histogram(), bench.engine.read(r.HOP_MAX_NS)
+    assert histogram.sum() == 40 and histogram[-1] >= 1
+    assert longest_ns >= held_s * 1e9 > r.HISTOGRAM_BINS * r.HISTOGRAM_STEP_NS
 
 
 def test_one_late_call_moves_no_deadline_and_calls_that_stay_late_do():

@@ -18,7 +18,7 @@ from rtsep.audio.engine import Format
 from rtsep.bench import plain as beside
 from rtsep.bench import torture
 from rtsep.bench.plain import plain_client
-from rtsep.bench.stress import COUNTERS, OURS, PLAIN, measure
+from rtsep.bench.stress import COLUMNS, COUNTERS, OURS, PLAIN, measure
 from rtsep.bench.torture import LOADS, Torture, allocate, read_loads, sort, spin
 from rtsep.children import command_of
 from rtsep.cli.main import main
@@ -41,16 +41,17 @@ def half(tmp_path_factory):
 class CountingLive:
     """A session that has counted much before, and counts `meanwhile` while it is waited for."""
 
-    def __init__(self, meanwhile: dict[str, int], gap_ms: float) -> None:
+    def __init__(self, meanwhile: dict[str, int], gap_ms: float, hop_us: float = 93.2) -> None:
         self.session = types.SimpleNamespace(engine=self)
         self.form = Format(44100, 2, (0, 1), (0, 1), 256, 44100, 256, False)
         self.spec, self.model_rate = make_spec("half"), 44100
-        self.state = np.zeros(r.CALL_GAP_MAX_NS + 1 + r.OUT_CALLS, np.int64)
+        self.state = np.zeros(r.SLOT_COUNT, np.int64)
         self.state[r.CALL_GAP_MAX_NS], self.state[r.OUT_CALLS] = 99_000_000, 7_000
+        self.state[r.HOP_MAX_NS] = 900_000_000
         self.counted = {name: 1000 + n for n, name in enumerate(COUNTERS)}
         self.histogram = np.zeros(r.HISTOGRAM_BINS, np.int64)
         self.histogram[-1] = 100_000  # all hops before took longest
-        self._meanwhile, self._gap_ms = meanwhile, gap_ms
+        self._meanwhile, self._gap_ms, self._hop_us = meanwhile, gap_ms, hop_us
 
     def read(self, slot: int) -> int:
         return int(self.state[slot])
@@ -67,7 +68,9 @@ class CountingLive:
             self.counted[name] += more
         self.state[r.OUT_CALLS] += 17
         self.histogram[4] += 98
-        self.histogram[9] += 2
+        self.histogram[9] += 1
+        self.histogram[min(int(1000 * self._hop_us) // r.HISTOGRAM_STEP_NS, r.HISTOGRAM_BINS - 1)] += 1
+        self.state[r.HOP_MAX_NS] = round(1000 * self._hop_us)
         self.state[r.CALL_GAP_MAX_NS] = round(1e6 * self._gap_ms)
 
 
@@ -95,8 +98,17 @@ def test_counters_are_what_was_counted_meanwhile():
     assert row["seconds"] >= 0.2
     assert row["gap_ms"] == 7.25  # the 99 ms were before
     step_us = r.HISTOGRAM_STEP_NS / 1000
-    assert (row["p50"], row["p99"], row["max"]) == (5 * step_us, 10 * step_us, 10 * step_us)
+    assert (row["p50"], row["p99"], row["max"]) == (5 * step_us, 93.2, 93.2)  # nor were the 900 ms meanwhile
     assert row["p99_share"] == pytest.approx(row["p99"] / (1e6 * 256 / 44100), abs=1e-4)
+
+
+def test_the_longest_hop_is_told_however_long_it_was():
+    live: Any = CountingLive({}, 1.0, hop_us=345_678.9)
+    (row,) = measure(live, None, "all", 0.05)
+    assert row["max"] == row["p99.9"] == 345_678.9
+    shown = {column.title: column.text(row) for column in COLUMNS}
+    assert (shown["p99.9"], shown["max"]) == ("345679", "345679")
+    assert shown["p99 / hop"] == f"{row['p99'] / (1e6 * 256 / 44100):.1%}"
 
 
 def test_a_plain_client_is_counted_in_the_same_time():
@@ -240,7 +252,7 @@ def test_it_runs_under_each_load_on_the_virtual_device(half):
     for row in result["rows"]:
         assert row["client"] == OURS and row["seconds"] >= 0.5
         assert row["hops"] > 0 and row["calls"] > 0 and row["gap_ms"] > 0
-        assert 0 < row["p50"] <= row["p99"] <= row["max"]
+        assert 0 < row["p50"] <= row["p99"] <= row["p99.9"] <= row["max"]
     assert any("no plain C client beside it" in note for note in result["notes"])
 
 
