@@ -184,6 +184,7 @@ class Engine:
             drift,
             form.two_clocks,
             self._target_fill(),
+            np.zeros(1, np.int64),
         )
 
     def compile(self) -> None:

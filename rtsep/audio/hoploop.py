@@ -31,9 +31,14 @@ HOLD_S = 0.06
 RESYNC_S = 0.1
 """Two clocks: a distance this far off its target is set anew at once, not steered."""
 
-CALLS_COMPARED = 8
-"""Whose times say when a call is due: the earliest, as if all had come when it did. One that came late would
-have the next one's mask waited for too long; after a gap of the device's own, they are all late."""
+LATE_HOPS = 3
+"""Two clocks: of so many hops running something came too late to be played, as the distance is too short: it
+is set anew as well. Steered, it would crackle until half a per cent has made up for it."""
+
+CALLS_COMPARED = 3
+"""Whose times say when the next call is due: the earliest, as if all had come when it did. One that came late
+would have the next one's mask waited for too long; after a gap of the device's own they are all late, and
+masks are given up too early for as many calls less one."""
 
 METER_FALL_S = 0.4  # of 20 dB
 
@@ -58,6 +63,7 @@ class HopBoard(NamedTuple):
     drift: Drift
     two_clocks: bool
     target_fill: float  # two clocks: output frames to keep ahead
+    late_hops: NDArray[np.int64]  # [1] two clocks: hops running that came too late, in part at least
 
 
 @njit(cache=True, nogil=True)
@@ -133,7 +139,7 @@ def _deadline(state: np.ndarray, board: HopBoard) -> int:
     if base == 0:  # the first input is here, its output call not yet: it comes now
         base = clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2])
     else:
-        board.bases_ns[state[r.HOPS] % CALLS_COMPARED] = base
+        board.bases_ns[load_acquire(state, r.OUT_CALLS) % CALLS_COMPARED] = base
         for earlier in board.bases_ns:
             if earlier != 0:
                 base = min(base, earlier)
@@ -205,11 +211,14 @@ def _write_drifting(state: np.ndarray, board: HopBoard, feeds: np.ndarray, now: 
     fill = state[r.OUT_WRITE] + count + waiting - played
     start = state[r.OUT_WRITE]
     first = state[r.RESYNCS] == 0
-    late = start + count <= load_acquire(state, r.OUT_READ)
-    if first or late or abs(fill - board.target_fill) > RESYNC_S * out_rate:
+    # What is late and no nearer than it should be was held up itself, and catches up.
+    late = start < load_acquire(state, r.OUT_READ) and fill < board.target_fill - count / 2
+    board.late_hops[0] = board.late_hops[0] + 1 if late else 0
+    if first or board.late_hops[0] == LATE_HOPS or abs(fill - board.target_fill) > RESYNC_S * out_rate:
         start = int(played - waiting + board.target_fill) - count
         board.resampled[:, count:] = 0
         drift.error[1] = 0.0
+        board.late_hops[0] = 0
         state[r.RESYNCS] += 1
     else:
         clocks.correct(drift, fill, board.target_fill, feeds.shape[2] / in_rate)

@@ -105,16 +105,21 @@ def test_one_late_call_moves_no_deadline_and_calls_that_stay_late_do():
     bench = Bench(one_clock(256), lambda n, column: 0.5)  # not started: its deadlines are asked for by hand
     engine = bench.engine
 
-    def due_after(late_ms: int) -> int:
+    def due_after(late_ms: int, calls: int = 1) -> int:
         """Return the deadline, in ns, of the hop after a call that came so late."""
         engine.state[r.OUT_BASE_NS] = 10**12 + late_ms * 10**6
-        engine.state[r.HOPS] += 1
+        engine.state[r.OUT_CALLS] += calls
         return _deadline(engine.state, engine._board)
 
     in_time = due_after(0)
     assert [due_after(late) for late in (0, 4, 0, 3, 0)] == [in_time] * 5
+    assert [due_after(5, calls=0) for _ in range(9)] == [in_time] * 9, "hops of one call are one call's"
+    assert [due_after(0) for _ in range(CALLS_COMPARED)] == [in_time] * CALLS_COMPARED
     assert [due_after(9) - in_time for _ in range(CALLS_COMPARED)] == [0] * (CALLS_COMPARED - 1) + [9_000_000]
     assert due_after(-2) - in_time == -2_000_000  # earlier than ever: at once
+    for calls in (2, 4, 8):  # a hop of several calls sees the last of them
+        assert [due_after(9, calls) for _ in range(CALLS_COMPARED)][-1] - in_time == 9_000_000
+        due_after(-2, calls)
     bench.shared.close()
 
 
