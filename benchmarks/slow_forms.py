@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from train.nets.causal import CausalNet
+from train.nets.causal_net import CausalNet
 from train.nets.causal_program import CausalProgram
 from train.nets.column_resnet_small import SmallResNet
 from train.nets.targets import magnitudes
@@ -60,7 +60,7 @@ class ConvolvedCausal(nn.Module):
 
 
 class BlockStep(nn.Module):
-    """One step of a `train.nets.causal.Block` in its own layers."""
+    """One step of a `train.nets.causal_net.Block` in its own layers."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()

@@ -8,7 +8,8 @@ from torch import nn
 
 from rtsep.errors import UsageError
 from train.gate import FORM_TOLERANCE, check, load_program, run_steps, script
-from train.nets.column_dense import ColumnDense, levels
+from train.nets.column_dense import ColumnDense
+from train.nets.column_dense_net import levels
 from train.system import Training
 
 SMALL = ColumnDense(

@@ -8,7 +8,7 @@ from rtsep.model.package import read_package
 from tests.train.conftest import SYSTEM
 from train.export import write_checked
 from train.gate import GateError
-from train.nets.causal import CausalNet
+from train.nets.causal_net import CausalNet
 from train.nets.causal_program import CausalProgram
 
 

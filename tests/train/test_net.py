@@ -8,7 +8,8 @@ from rtsep.dsp.windows import Framing
 from tests.train.conftest import FRAMING, SYSTEM
 from train.gate import run_steps
 from train.loss import LossConfig, masked_loss, masked_loss_reference, target_of
-from train.nets.causal import Causal, CausalNet
+from train.nets.causal import Causal
+from train.nets.causal_net import CausalNet
 from train.nets.causal_program import CausalProgram
 from train.nets.relative import FLOOR
 from train.nets.scan import gated_scan, gated_scan_parallel, gated_scan_reference
@@ -111,7 +112,7 @@ def test_masks_know_nothing_of_the_future():
 
 
 def test_default_net_is_of_the_size_it_was_designed_for():
-    net = CausalNet()
+    net = CausalNet(Causal())
     program = CausalProgram(net.eval())
     assert 0.1e6 < sum(p.numel() for p in net.parameters()) < 0.2e6
     assert 8e6 < net.macs < 8.5e6

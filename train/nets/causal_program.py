@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad, silu
 
-from train.nets.causal import ENDS, FEATURES, MASKS, UP, Block, CausalNet
+from train.nets.causal_net import ENDS, FEATURES, MASKS, UP, Block, CausalNet
 from train.nets.relative import FLOOR, LEVEL_FLOOR, level_of_late
 
 

@@ -1,16 +1,7 @@
 """The system `column-dense`: the mask of one column from a window of 100 columns, by two dense layers.
 
-    mono, 44100 Hz, 2048/512: 100 columns of 1025 magnitudes (1.16 s), log(1 + magnitude)
-      -> 3x3 convolutions 1 -> 32 -> 16, largest of every 3x3
-      -> 3x3 convolutions 16 -> 64 -> 16, largest of every 3x3
-      -> 16 x 113 bins x 11 columns -> dense 256 -> dense 1025 -> sigmoid mask of the window's last column
-
-5,378,465 parameters, nearly all of them in the first dense layer. The plan of layers is that of J. Schlüter
-and T. Grill, "Exploring data augmentation for improved singing voice detection with neural networks", ISMIR
-2015, with fewer filters, and a bin of the mask for every output.
-
-Input: columns here are scaled so that a full-scale sine has magnitude 1, where log(1 + x) is nearly x. The
-plan was made for unscaled Hann windows, where it has `n_fft / 4`; that gain goes before the logarithm.
+    mono, 44100 Hz, 2048/512: 100 columns of 1025 magnitudes (1.16 s)
+      -> mask of the last one, or of the one in their middle (`column_dense_net`)
 
 Target: 1 in the bins of the column whose voice is louder than the music, else 0; binary cross-entropy. An
 excerpt gives a window every `stride` columns, from a random first one on.
@@ -20,26 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, leaky_relu, max_pool2d, pad
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from rtsep.dsp.windows import Framing
 from rtsep.errors import UsageError, suggest
+from train.nets.column_dense_net import ColumnDenseNet, levels
+from train.nets.column_dense_program import ColumnDenseProgram
 from train.nets.precision import bfloat16
-from train.nets.targets import binary_mask, magnitudes
+from train.nets.targets import binary_mask
 from train.system import Net, System, Training
 
-if TYPE_CHECKING:
-    from train.nets.column_dense_program import ColumnDenseProgram
-
 COLUMNS = ("last", "centre")
-
-CHUNK = 8
-"""Windows that `masks` computes at a time: 13 MB of activations each, and no faster with more."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +91,7 @@ class ColumnDense(System):
 
     def net(self) -> ColumnDenseNet:
         """A new net with random weights."""
-        return ColumnDenseNet(self)
+        return ColumnDenseNet(self.n_fft, self.window, self.filters, self.hidden, self.leak, self.dropout)
 
     def loss(self, net: Callable[..., Any], waves: Tensor) -> Tensor:
         """Binary cross-entropy, mean over bins and windows."""
@@ -126,47 +112,5 @@ class ColumnDense(System):
 
     def program(self, net: Net) -> ColumnDenseProgram:
         """The net as it is played."""
-        from train.nets.column_dense_program import ColumnDenseProgram
-
         assert isinstance(net, ColumnDenseNet)
         return ColumnDenseProgram(net)
-
-
-def levels(magnitude: Tensor, n_fft: int) -> Tensor:
-    """What the net hears of magnitudes, of the same shape; silence is 0."""
-    return torch.log1p(magnitude * (n_fft / 4))
-
-
-class ColumnDenseNet(Net):
-    """The net in its training form: windows in, logits of their masks out."""
-
-    def __init__(self, system: ColumnDense = ColumnDense()) -> None:
-        super().__init__()
-        self.bins, self.window, self.leak = system.framing.bins, system.window, system.leak
-        self.n_fft = system.n_fft
-        sizes = (1, *system.filters)
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(sizes)
-        )
-        pooled = (self.bins // 9) * (self.window // 9)
-        self.first_dropout, self.second_dropout = (nn.Dropout(share) for share in system.dropout)
-        self.hidden = nn.Linear(system.filters[-1] * pooled, system.hidden)
-        self.mask = nn.Linear(system.hidden, self.bins)
-        self.to(memory_format=torch.channels_last)  # convolutions forward and back: 1.7 times faster
-
-    def forward(self, heard: Tensor) -> Tensor:
-        """Map windows of levels [N, 1, bins, window] to the logits of their masks [N, bins]."""
-        h = heard.contiguous(memory_format=torch.channels_last)
-        for place, convolution in enumerate(self.convolutions):
-            h = convolution(h)
-            if place % 2:  # rectifiers never fall: the largest first is the same, and a ninth of the work
-                h = max_pool2d(h, 3)
-            h = leaky_relu(h, self.leak, inplace=True)
-        h = leaky_relu(self.hidden(self.first_dropout(h).flatten(1)), self.leak)
-        return self.mask(self.second_dropout(h))
-
-    def masks(self, columns: Tensor) -> Tensor:
-        """Masks [T, 1, bins] of one recording's columns [T, 1, bins, 2]; every window is computed anew."""
-        heard = pad(levels(magnitudes(columns[:, 0]), self.n_fft), (0, 0, self.window - 1, 0))
-        windows = heard.unfold(0, self.window, 1).unsqueeze(1)  # [T, 1, bins, window], a view
-        return torch.sigmoid(torch.cat([self(some) for some in windows.split(CHUNK)])).unsqueeze(1)

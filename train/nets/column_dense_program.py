@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, leaky_relu_, linear, max_pool2d
 
-from train.nets.column_dense import ColumnDenseNet, levels
+from train.nets.column_dense_net import ColumnDenseNet, levels
 from train.nets.targets import magnitudes
 
 CHUNK = 64

@@ -9,24 +9,13 @@ the step that completes it; the others only copy.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from train.nets.targets import magnitudes
-
-if TYPE_CHECKING:
-    from train.nets.unet import UNetNet
-
-
-def loudest(patches: Tensor) -> Tensor:
-    """What each of the patches [N, 1, bins, columns] is divided by: its maximum [N, 1, 1, 1].
-
-    At least -100 dB of full scale, so that silence is no division by nothing.
-    """
-    return patches.amax(dim=[2, 3], keepdim=True).clamp(min=1e-5)
+from train.nets.unet_net import UNetNet, loudest
 
 
 def _played(layer: nn.Module) -> nn.Sequential:
