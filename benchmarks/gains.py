@@ -26,7 +26,9 @@ from rtsep.bench.result import Column, Result, Row
 from rtsep.bench.torture import Torture
 from rtsep.children import command_of
 from rtsep.errors import UsageError, suggest
+from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.launch import HUGE_PAGES
+from rtsep.model.package import read_package
 from train.evaluate import names_of
 
 SECONDS, TURNS, STARTS = 5.0, 8, 5
@@ -183,6 +185,9 @@ def gains(
         notes.append(f"{title}: {said}")
     pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     settings: Row = {"turns": turns, "seconds": seconds, "starts": starts}
+    if any(name == START or MODEL in (GAINS[name].before[0], GAINS[name].after[0]) for name in names):
+        package = read_package(find_model(DEFAULT_MODEL))
+        settings |= {"model": package.spec.name, "model_sha256": package.sha256}
     with contextlib.suppress(OSError):
         settings["transparent_hugepage"] = pages.read_text().strip()
     title = f"before and after, paced, {turns} turns of {seconds:g} s a side, one core"

@@ -42,14 +42,20 @@ def write_page(folder: Path = FOLDER) -> Path:
 
 
 def read_results(folder: Path) -> dict[str, Content]:
-    """The results in `folder`, by name of benchmark; raises `InputFileError` for one that is none."""
+    """The results in `folder`, by name of benchmark; raises `InputFileError` for one that is none.
+
+    An empty file is one of a benchmark that has not come to its end.
+    """
     found = {}
     for bench in BENCHES:
         path = folder / f"{bench.name}.json"
         if not path.exists():
             continue
         try:
-            content = json.loads(path.read_text())
+            text = path.read_text()
+            if not text.strip():  # the shell makes the file before the command measures, or breaks off
+                continue
+            content = json.loads(text)
             missing = {"bench", "title", "command", "machine", "settings", "rows", "notes"} - content.keys()
         except (OSError, ValueError, AttributeError) as error:
             raise InputFileError(f"{path}: cannot be read as JSON ({error}); measure it again") from None
@@ -149,12 +155,16 @@ def _machine(about: Row) -> str:
 
 def _outdated(content: Content, models: Mapping[str, str]) -> Iterator[str]:
     """Say which models have changed since they were measured."""
+    changed: dict[str, None] = {}
     for about in (content["settings"], *content["rows"]):
         name = about.get("model", about.get("system"))
         sha256 = about.get("model_sha256")
         if sha256 and name in models and models[name] != sha256:
-            yield f"measured with an earlier '{name}' than the one that ships now; the command gives it anew"
-            return
+            changed[name] = None
+    if changed:
+        named = " and ".join(f"an earlier '{name}'" for name in changed)
+        now = "the one that ships" if len(changed) == 1 else "those that ship"
+        yield f"measured with {named} than {now} now; the command gives it anew"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -83,8 +83,8 @@ BENCHES = (
         "stress", "On a busy machine", "rtsep.bench.stress",
         ("rtsep", "bench", "stress", "--each", "--seconds", "60"), ("--seconds", "3", "--load", "cpu"),
         "Live for minutes while Python threads of the same process spin and allocate, other processes eat "
-        "processor and disk; beside it a plain C client of the same JACK server: what that one misses as "
-        "well, the machine has missed.",
+        "processor and disk; beside it a plain C client of the same JACK server: as many xruns as that one "
+        "has are the machine's, what rtsep loses beyond them is its own.",
     ),
     Bench(
         "file", "Files", "rtsep.bench.file",

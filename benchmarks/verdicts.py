@@ -26,6 +26,8 @@ def verdicts(found: Mapping[str, Content]) -> Iterator[tuple[str, str, str, str]
          f"time, p99.9 at most {P999_SHARE:.0%}", _hop),
         ("hop-cuda", f"the model on a GPU, from host to host: p99.9 at most {GPU_US / 1000:g} ms", _gpu),
         ("roundtrip", "declared latency is the real one, to the sample", _roundtrip),
+        ("stress", "lost in peace (masks too late, output, input): nothing; under each load: no more than a "
+         "plain C client beside it has xruns", _stress),
         ("start", f"warm start to the first sound within {START_MS / 1000:g} s", _start),
         ("file", "memory flat, time linear in the length of a file", _file),
     )  # fmt: skip
@@ -69,6 +71,28 @@ def _roundtrip(content: Content) -> Verdict:
     worst = max(off.values(), key=abs)
     off_by = f"{worst:+d}" if worst else "0"
     return f"{off_by} samples off ({content['rows'][0]['way']})", worst == 0
+
+
+def _stress(content: Content) -> Verdict:
+    from rtsep.bench.stress import OURS, PLAIN, QUIET
+
+    lost = {
+        row["load"]: row["late_masks"] + row["underruns"] + row["overruns"]
+        for row in content["rows"] if row["client"] == OURS
+    }  # fmt: skip
+    granted = {row["load"]: row["device_xruns"] for row in content["rows"] if row["client"] == PLAIN}
+    granted[QUIET] = 0  # in peace nothing is excused
+    judged = [load for load in lost if load in granted]
+    alone = [load for load in lost if load not in granted]
+    if not judged:
+        return "no plain C client beside it", None
+    worst = max(judged, key=lambda load: lost[load] - granted[load])
+    figures = f"{lost[worst]} against {granted[worst]} ('{worst}', the worst of {len(judged)})"
+    if alone:
+        figures += f"; no plain C client beside it: {', '.join(alone)}"
+    if lost[worst] > granted[worst]:
+        return figures, False
+    return figures, None if alone else True
 
 
 def _start(content: Content) -> Verdict:

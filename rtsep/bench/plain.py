@@ -1,4 +1,4 @@
-"""A plain JACK client in C beside ours: what it misses, too, the machine has missed."""
+"""A plain JACK client in C beside ours: as many xruns as it has are the machine's, not ours."""
 
 from __future__ import annotations
 

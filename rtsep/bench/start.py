@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> Result:
         raise UsageError(
             f"--runs {arguments.runs} --cold-runs {arguments.cold_runs}: at least 1 run together"
         )
-    read_package(find_model(arguments.model))  # what is wrong with it is said before anything starts
+    package = read_package(find_model(arguments.model))  # what is wrong with it is said first
     options = ["--model", arguments.model, "--device", arguments.device]
     if arguments.out_device is not None:
         options += ["--out-device", arguments.out_device]
@@ -110,8 +110,8 @@ def run(arguments: argparse.Namespace) -> Result:
         said = starts[-1].said
     notes += [line for line in said if "no audio device" in line]
     settings = {
-        "model": arguments.model, "device": arguments.device, "out_device": arguments.out_device,
-        "drop_caches": drops,
+        "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.device,
+        "out_device": arguments.out_device, "drop_caches": drops,
     }  # fmt: skip
     title = "'rtsep live --in demo', time since its process was started"
     return Result("start", title, COLUMNS, rows, settings, [*in_words(rows), *notes])

@@ -2,7 +2,8 @@
 
 Plays live, first in peace, then while Python threads of the same process spin and allocate, other processes
 sort, and one writes to the disk. On a JACK server a client of our own plays the demo song into it, and a
-plain client in C runs beside it in the same minutes: what that one misses as well, the machine has missed.
+plain client in C runs beside it in the same minutes: as many xruns as that one has are the machine's, what is
+lost beyond them is rtsep's own.
 """
 
 from __future__ import annotations

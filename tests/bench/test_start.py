@@ -11,6 +11,7 @@ from rtsep.bench import start as bench
 from rtsep.bench.start import STAGES, Start, in_words, start_once, table
 from rtsep.cli.main import main
 from rtsep.errors import DeviceError, ModelProcessError
+from rtsep.model.package import read_package
 from tests.cli.program import rtsep
 from tests.models import make_model
 
@@ -120,6 +121,9 @@ def test_it_runs_and_every_stage_is_reached_in_an_order_that_can_be(tmp_path):
     ):
         assert [at[name] for name in chain] == sorted(at[name] for name in chain), chain
     assert 0 < at["imports"] < at["told"]
+    package = read_package(half)
+    told = {"model": package.spec.name, "model_sha256": package.sha256}
+    assert {name: result["settings"][name] for name in told} == told
     assert result["notes"][0].startswith("warm start to the first sound")
     assert not (tmp_path / "state").exists()  # what --resume goes on from is the user's
 

@@ -9,6 +9,8 @@ from benchmarks.gains import GAINS, NAMES, Pairs, in_turns
 from benchmarks.side import KINDS, TURN_WARM_UP_S, Paced, Side, compiled_stft, durations, scipy_stft
 from benchmarks.slow_forms import ConvolvedCausal, WindowAnew
 from rtsep.errors import ModelProcessError, UsageError
+from rtsep.model.catalog import DEFAULT_MODEL, find_model
+from rtsep.model.package import read_package
 from tests.train.conftest import SYSTEM
 from train.nets.causal_program import CausalProgram
 from train.nets.column_resnet import ColumnResNet
@@ -129,6 +131,17 @@ def test_a_start_is_measured_with_and_without(monkeypatch):
         and row["ratio"] == pytest.approx(2 / 3, abs=1e-3)
     )
     assert "before_p99" not in row, "three runs have no p99"
+
+
+@pytest.mark.parametrize(("name", "plays"), [("fft", False), ("pages", True), ("start", True)])
+def test_the_model_is_named_where_it_was_measured(monkeypatch, name, plays):
+    shipped = read_package(find_model(DEFAULT_MODEL))
+    pairs = Pairs([np.ones(3)], [np.ones(3)])
+    monkeypatch.setattr(gains, "of_hops", lambda *_: pairs.row())
+    monkeypatch.setattr(gains, "of_starts", lambda *_: pairs.row())
+    settings = gains.gains([name], turns=1, seconds=1.0, starts=1).settings
+    expected = {"model": shipped.spec.name, "model_sha256": shipped.sha256} if plays else {}
+    assert {key: settings[key] for key in ("model", "model_sha256") if key in settings} == expected
 
 
 def test_unprepared_is_rtsep_without_the_head_start(monkeypatch):

@@ -45,7 +45,7 @@ def test_what_is_not_measured_is_named_with_its_command():
             assert bench.command in part and f"benchmarks/results/{bench.name}.json" in part
     assert "CUDA device" in section(text, "hop-cuda") and "CUDA device" not in section(text, "hop-cpu")
     assert "figures/" not in text, "no figure of nothing"
-    assert text.count(OPEN) == 4
+    assert text.count(OPEN) == 5
 
 
 def test_other_rates_and_blocks_are_folded_and_said_once():
@@ -58,10 +58,14 @@ def test_other_rates_and_blocks_are_folded_and_said_once():
 
 
 def test_models_that_have_changed_since_are_named():
-    found = {"peers": result("peers"), "hop-cpu": result("hop-cpu")}
+    rows = [row | {"model_sha256": "bb"} if row["title"] == "rtsep stage" else row for row in PEERS]
+    found = {"peers": result("peers", rows), "hop-cpu": result("hop-cpu")}
     assert "earlier" not in page(found, {"live": "aa", "stage": "bb"})
     text = page(found, {"live": "cc"})
-    assert text.count("measured with an earlier 'live'") == 2
+    assert text.count("measured with an earlier 'live' than the one that ships now") == 2
+    text = page(found, {"live": "cc", "stage": "dd"})
+    both = "measured with an earlier 'live' and an earlier 'stage' than those that ship now"
+    assert text.count(both) == 1 and text.count("measured with an earlier 'live' than") == 1
 
 
 def test_aims_held_missed_and_open():
@@ -83,14 +87,52 @@ def test_aims_held_missed_and_open():
     grown = result("file", [ROWS["file"][0], ROWS["file"][1] | {"peak_mib": 500.0}])
     told = judged({"hop-cpu": slow, "roundtrip": late, "file": grown})
     assert [told[aim][1] for aim in ("whole", "declared", "memory")] == [MISSED] * 3
+    assert told["lost"][1] == OPEN
     other = result("hop-cpu", [hop("whole", [1.0], model="stage")])
     assert judged({"hop-cpu": other})["whole"][1] == OPEN
+
+
+def stressed(*loads):
+    """A result of stress: load, what rtsep lost (late, under, over), xruns of the plain client or None."""
+    rows = []
+    for load, (late, under, over), xruns in loads:
+        rows.append(
+            {"load": load, "client": "rtsep", "late_masks": late, "underruns": under, "overruns": over}
+        )
+        if xruns is not None:
+            rows.append({"load": load, "client": "plain C", "device_xruns": xruns})
+    return result("stress", rows)
+
+
+@pytest.mark.parametrize(
+    ("loads", "figures", "verdict"),
+    [
+        (
+            [("quiet", (0, 0, 0), 0), ("disk", (1, 2, 2), 5), ("all", (1, 0, 0), 3)],
+            "0 against 0 ('quiet', the worst of 3)", HELD,
+        ),
+        # As many as the plain client's are the machine's, all beyond them are not.
+        (
+            [("quiet", (0, 0, 0), 0), ("disk", (1, 160, 8), 5), ("all", (0, 24, 0), 3)],
+            "169 against 5 ('disk', the worst of 3)", MISSED,
+        ),
+        ([("quiet", (0, 1, 0), 1), ("cpu", (0, 0, 0), 0)], "1 against 0 ('quiet', the worst of 2)", MISSED),
+        (
+            [("quiet", (0, 0, 0), None), ("cpu", (0, 7, 0), None)],
+            "0 against 0 ('quiet', the worst of 1); no plain C client beside it: cpu", OPEN,
+        ),
+        ([("cpu", (0, 7, 0), None)], "no plain C client beside it", OPEN),
+    ],
+)  # fmt: skip
+def test_what_is_lost_under_a_load_is_held_against_the_plain_client(loads, figures, verdict):
+    (told,) = (row for row in verdicts({"stress": stressed(*loads)}) if row[0].startswith("lost in peace"))
+    assert told[1:3] == (figures, verdict)
 
 
 def test_links_lead_to_headings():
     text = page({}, {})
     links = re.findall(r"\]\(#([^)]+)\)", text)
-    assert len(links) == 5 and set(links) <= {anchor(bench.title) for bench in BENCHES}
+    assert len(links) == 6 and set(links) <= {anchor(bench.title) for bench in BENCHES}
 
 
 def test_files_and_figures_are_written(tmp_path, monkeypatch):
@@ -148,6 +190,8 @@ def test_what_is_no_result_is_refused(tmp_path, capsys):
         (folder / "start.json").write_text(text)
         with pytest.raises(InputFileError, match=reason):
             read_results(folder)
+    (folder / "start.json").write_text(" \n")  # of a command that was broken off: not measured
+    assert read_results(folder) == {}
     (folder / "start.json").write_text(json.dumps(result("start") | {"rows": []}))
     with pytest.raises(InputFileError, match="no rows"):
         read_results(folder)
