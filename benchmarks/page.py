@@ -147,8 +147,9 @@ def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
 def _machine(about: Row) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     load = f", load {about['load'][0]:.2f} at the end" if about.get("load") else ""
+    gpu = f", {about['gpu']}" if about.get("gpu") else ""
     return (
-        f"{about['processor']}, {about['cores']} cores{load}; {about['system']}; "
+        f"{about['processor']}, {about['cores']} cores{gpu}{load}; {about['system']}; "
         f"Python {about['python']}, {versions}."
     )
 

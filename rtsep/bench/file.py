@@ -15,7 +15,7 @@ from pathlib import Path
 from rtsep.bench.child import Account, account_of, refusal, rtsep_command
 from rtsep.bench.longsong import long_song
 from rtsep.bench.playing import say
-from rtsep.bench.result import Column, Result, Row
+from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> Result:
             rows.append(row_of(*separated(song, options), start))
     settings = {"model": package.spec.name, "model_sha256": package.sha256, "device": arguments.device}
     title = f"'rtsep file' with the model '{package.spec.name}', by the length of the file"
-    return Result("file", title, COLUMNS, rows, settings, [*in_words(rows), LEGEND])
+    notes = [*in_words(rows), LEGEND]
+    return Result("file", title, COLUMNS, rows, settings, notes, machine=machine(arguments.device))
 
 
 def separated(song: Path, options: Sequence[str]) -> tuple[Account, Row]:

@@ -19,7 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from rtsep import pipeline as stage
-from rtsep.bench.result import SPREAD, Column, Result, Row, spread
+from rtsep.bench.result import SPREAD, Column, Result, Row, machine, spread
 from rtsep.controls import Controls
 from rtsep.demo import demo_song
 from rtsep.dsp.router import FEEDS
@@ -30,7 +30,10 @@ from rtsep.model.loader import Stepper, take_this_thread
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 
-STAGES = ("analysis", "model", "synthesis", "whole", "of the model, on the GPU")
+ON_GPU = "of the model, on the GPU"
+"""Of a replayed graph only: between single launches the GPU waits, and its clock would count that too."""
+
+STAGES = ("analysis", "model", "synthesis", "whole", ON_GPU)
 PLAIN = "plain"
 LAUNCHES = {"cpu": (PLAIN,), "cuda": ("graph", PLAIN)}
 WARM_UP_S = 1.5
@@ -77,29 +80,28 @@ def run(arguments: argparse.Namespace) -> Result:
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
             raise UsageError(f"--rates {rate}: {LOWEST_RATE} to {HIGHEST_RATE} Hz are accepted")
     take_this_thread()
-    packages = list(_packages(arguments.model))
+    notes: list[str] = []
+    players = list(_players(arguments.model, arguments.device, notes))
+    # After the models, as in the engine: what CUDA starts for itself gets no priority of ours.
     real_time = _quiet_thread(arguments.core)
     rows: list[Row] = []
-    for package in packages:
-        for launch in LAUNCHES[arguments.device]:
-            model = Stepper(package, arguments.device, graph=launch != PLAIN)
-            if model.gpu and launch != PLAIN and not model.gpu.captured:
-                continue  # it would be launched plainly under another name
-            for rate in arguments.rates:
-                for block in arguments.blocks or (model.spec.hop,):
-                    took = paced_hops(model, rate, block, arguments.seconds)
-                    rows += ({"launch": launch, **row} for row in _rows(package, took, rate, block))
-    notes = [] if real_time else ["no real-time priority here: other programs interrupt the thread"]
+    for package, launch, model in players:
+        for rate in arguments.rates:
+            for block in arguments.blocks or (model.spec.hop,):
+                took = paced_hops(model, rate, block, arguments.seconds)
+                rows += ({"launch": launch, **row} for row in _rows(package, took, rate, block))
+    if not real_time:
+        notes.append("no real-time priority here: other programs interrupt the thread")
     title = "one hop on one core" if arguments.device == "cpu" else "one hop, the model on a GPU"
     settings = {
         "device": arguments.device, "core": arguments.core, "real_time": real_time,
         "seconds": arguments.seconds,
     }  # fmt: skip
-    return Result("hop", f"{title}, in us", COLUMNS, rows, settings, notes)
+    return Result("hop", f"{title}, in us", COLUMNS, rows, settings, notes, machine=machine(arguments.device))
 
 
 def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray[np.float64]:
-    """Return the durations [hops, stages] in us of every hop of a paced run; nan of a GPU that is not there.
+    """Return the durations [hops, stages] in us of every hop of a paced run; nan without a graph on a GPU.
 
     `block` frames arrive at a time, at `rate` Hz; a hop is done when its last frame is there, several in a
     row where a block holds several. The model runs at the rate at which it would live.
@@ -132,7 +134,7 @@ def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray
         marks.append(time.perf_counter())
         stage.finish_hop(pipeline, model.mask, controls.slots, True, feeds)
         marks.append(time.perf_counter())
-        on_gpu = model.gpu.device_us * 1e-6 if model.gpu else np.nan
+        on_gpu = model.gpu.device_us * 1e-6 if model.gpu and model.gpu.captured else np.nan
         took[n] = [*np.diff(marks), marks[-1] - marks[0], on_gpu]
     return took[warm:] * 1e6
 
@@ -145,13 +147,20 @@ def _rows(package: ModelPackage, took: NDArray[np.float64], rate: int, block: in
     }  # fmt: skip
     for name, values in zip(STAGES, took.T, strict=True):
         if np.isnan(values).any():
-            continue  # no GPU
+            continue  # no graph on a GPU
         yield {**about, "stage": name, **spread(values, hop_us)}
 
 
-def _packages(name: str) -> Iterator[ModelPackage]:
+def _players(name: str, device: str, notes: list[str]) -> Iterator[tuple[ModelPackage, str, Stepper]]:
+    """Yield every model, loaded, by each way to launch it; what cannot be captured is said in `notes`."""
     paths = sorted(shipped_folder().glob("*.pt")) if name == ALL else [find_model(name)]
-    return map(read_package, paths)
+    for package in map(read_package, paths):
+        for launch in LAUNCHES[device]:
+            model = Stepper(package, device, graph=launch != PLAIN)
+            if model.gpu and launch != PLAIN and not model.gpu.captured:  # plainly, under another name
+                notes.append(f"'{package.spec.name}' cannot be captured as a graph: {model.gpu.not_captured}")
+                continue
+            yield package, launch, model
 
 
 def _quiet_thread(core: int | None) -> bool:

@@ -99,15 +99,24 @@ class Result:
         given = ", ".join(
             f"{column.title} {column.text(self.rows[0])} {column.unit}".strip() for column in same
         )
+        columns = [column for column in self.columns if column not in same]
+        widths = [
+            max(len(text) for text in (column.title, *texts)) for column, texts in told if column in columns
+        ]
+        tight = sum(widths) + 2 * len(widths) > console.width
         table = Table(
             title=self.title + (f"\n{given}" if given else ""), title_justify="left", box=box.SIMPLE_HEAD,
-            collapse_padding=True, pad_edge=False,
+            collapse_padding=True, pad_edge=False, padding=0 if tight else (0, 1),
         )  # fmt: skip
-        columns = [column for column in self.columns if column not in same]
         for column in columns:
             numeric = any(isinstance(row.get(column.key), int | float) for row in self.rows)
             heading = f"{column.title} {column.unit}".strip()
-            table.add_column(heading, justify="right" if numeric else "left", no_wrap=not numeric)
+            if numeric:  # a figure is never cut: where it is narrow, words are
+                table.add_column(
+                    heading.replace(" ", "\n") if tight else heading, justify="right", no_wrap=True
+                )
+            else:
+                table.add_column(heading, overflow="fold")
         for row in self.rows:
             table.add_row(*(column.text(row) for column in columns))
         console.print(table)
@@ -120,23 +129,31 @@ def command_of(words: Sequence[str]) -> str:
     return shlex.join(["rtsep", *words[1:]])
 
 
-def machine() -> Row:
-    """The machine, its load and the versions that figures depend on."""
+def machine(device: str = "cpu") -> Row:
+    """The machine, its load and the versions that figures depend on; its GPU too where `device` is "cuda"."""
+    gpu = cuda = None
+    if device == "cuda":
+        from rtsep.model.cuda import gpu_here  # loads torch, which most benchmarks leave to the model process
+
+        gpu, cuda = gpu_here()
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
+        **({"gpu": gpu} if gpu else {}),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "load": [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": {name: found for name in PACKAGES if (found := _version(name))}
+        | ({"CUDA": cuda} if cuda else {}),
     }
 
 
 def _in_words(about: Row) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     load = f", load {about['load'][0]:.2f}" if about["load"] else ""
+    gpu = f", {about['gpu']}" if about.get("gpu") else ""
     return (
-        f"{about['processor']}, {about['cores']} cores{load}; "
+        f"{about['processor']}, {about['cores']} cores{gpu}{load}; "
         f"{about['system']}; Python {about['python']}, {versions}"
     )
 

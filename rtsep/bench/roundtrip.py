@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rtsep.audio.engine import Format
 from rtsep.bench.arrival import Arrival, clearest, sequences
 from rtsep.bench.playing import say
-from rtsep.bench.result import Column, Result, Row
+from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.bench.ways import Take, Way, open_way
 from rtsep.dsp.router import FEEDS
 from rtsep.endpoints import VIRTUAL
@@ -91,7 +91,8 @@ def run(arguments: argparse.Namespace) -> Result:
         "slack": arguments.slack, "level_db": arguments.level, "signal_frames": len(signal),
     }  # fmt: skip
     title = f"from input to output with the model '{package.spec.name}', in samples"
-    return Result("roundtrip", title, COLUMNS, rows, settings, [*way.notes, *notes])
+    notes = [*way.notes, *notes]
+    return Result("roundtrip", title, COLUMNS, rows, settings, notes, machine=machine(arguments.device))
 
 
 def measure(way: Way, signal: NDArray[np.float32]) -> tuple[list[Row], list[str]]:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rtsep.bench.child import refusal, rtsep_command
-from rtsep.bench.result import Column, Result, Row
+from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.errors import UsageError
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
@@ -114,7 +114,8 @@ def run(arguments: argparse.Namespace) -> Result:
         "out_device": arguments.out_device, "drop_caches": drops,
     }  # fmt: skip
     title = "'rtsep live --in demo', time since its process was started"
-    return Result("start", title, COLUMNS, rows, settings, [*in_words(rows), *notes])
+    notes = [*in_words(rows), *notes]
+    return Result("start", title, COLUMNS, rows, settings, notes, machine=machine(arguments.device))
 
 
 def _starts(options: list[str], runs: int, cold: bool, drops: bool) -> list[Start]:

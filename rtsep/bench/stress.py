@@ -27,7 +27,7 @@ from rtsep.bench.jackrig import SIDES, jack_rig
 from rtsep.bench.longsong import long_song
 from rtsep.bench.plain import PlainClient, plain_client
 from rtsep.bench.playing import Playing, playing, say
-from rtsep.bench.result import Column, Result, Row
+from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.bench.torture import LOADS, Torture, read_loads
 from rtsep.controls import Controls
 from rtsep.demo import demo_song
@@ -147,7 +147,7 @@ def run(arguments: argparse.Namespace) -> Result:
         f"live, {arguments.seconds:g} s a load: {where}, blocks of {form.block}, {form.rate} Hz, "
         f"model '{package.spec.name}'; a hop has {_hop_us(engine):.0f} us"
     )
-    return Result("stress", title, COLUMNS, rows, settings, notes)
+    return Result("stress", title, COLUMNS, rows, settings, notes, machine=machine(arguments.device))
 
 
 def measure(live: Playing, plain: PlainClient | None, load: str, seconds: float) -> Iterator[Row]:

@@ -7,10 +7,38 @@ started with CUDA graphs", NVIDIA, 2019).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 from torch import Tensor
+
+_OF_THE_GPU = re.compile(r"\b(CUDA|CUBLAS|cuDNN|cuFFT|nvrtc)\b.*(error|out of memory|failed)", re.IGNORECASE)
+
+
+def gpu_here() -> tuple[str | None, str | None]:
+    """Name of the GPU, and the version of CUDA that torch brings; None for what is not there."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None, torch.version.cuda
+
+
+def telling_line(error: Exception) -> str:
+    """Return the line of torch's message that says what went wrong.
+
+    Of a GPU it is the first that speaks of it: advice on debugging follows. Else it is the last one, which a
+    program's own error stands in, after the lines of the program.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    of_gpu = next(filter(_OF_THE_GPU.search, lines), None)
+    if of_gpu is None:
+        return lines[-1]
+    return ". ".join(of_gpu.removeprefix("RuntimeError: ").split(". ")[:2]).rstrip(".")  # advice again
+
+
+def speaks_of_gpu(error: Exception) -> bool:
+    """Whether torch's message lays the fault on the GPU, its driver or its libraries."""
+    return _OF_THE_GPU.search(str(error)) is not None
 
 
 class CudaStep:
@@ -18,6 +46,9 @@ class CudaStep:
 
     A program that cannot be captured, because it looks at its own results, say, is launched step by step.
     """
+
+    not_captured: str
+    """Why the last `capture` has failed; "" where it has not."""
 
     def __init__(self, module: Any, shape: tuple[int, int], state_size: int) -> None:
         """Take `module`, on a GPU already; `shape` is of a mask [channels, bins]. Steps are launched."""
@@ -29,6 +60,7 @@ class CudaStep:
         self._stream = torch.cuda.Stream()
         self._began, self._ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self._graph: torch.cuda.CUDAGraph | None = None
+        self.not_captured = ""
         torch.cuda.synchronize()  # what was made above, on another stream
 
     @property
@@ -44,14 +76,18 @@ class CudaStep:
         try:
             with torch.cuda.graph(graph, stream=self._stream):
                 self._launch()
-        except RuntimeError:  # it cannot be captured: launched as before
+        except RuntimeError as error:  # it cannot be captured: launched as before
+            self.not_captured = telling_line(error)
             torch.cuda.synchronize()
             return
-        self._graph = graph
+        self._graph, self.not_captured = graph, ""
 
     @property
     def device_us(self) -> float:
-        """How long the last step took on the GPU, its copies included."""
+        """How long the last step took on the GPU, its copies included.
+
+        Of a launched one, the gaps in which the GPU waits for the next launch too.
+        """
         return 1000.0 * self._began.elapsed_time(self._ended)
 
     def step(self, column: Tensor, mask: Tensor) -> None:

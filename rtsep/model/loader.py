@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import ModelError
 from rtsep.model.contract import ModelSpec
-from rtsep.model.cuda import CudaStep
+from rtsep.model.cuda import CudaStep, speaks_of_gpu, telling_line
 from rtsep.model.package import ModelPackage, read_package
 
 GOLDEN_TOLERANCE = 1e-3
@@ -65,7 +65,7 @@ class Stepper:
         shape = (self.spec.channels, self.spec.bins)
         self.column: NDArray[np.float32] = np.zeros((*shape, 2), np.float32)
         self.mask: NDArray[np.float32] = np.zeros(shape, np.float32)
-        self.gpu = CudaStep(self._module, shape, self.spec.state_size) if device == "cuda" else None
+        self.gpu = _on_gpu(package.path, self._module, shape, self.spec) if device == "cuda" else None
         self._captures = graph
         self.bind(self.column, self.mask)
         self._replay(package)
@@ -116,7 +116,9 @@ class Stepper:
             TypeError,
             torch.jit.Error,
         ) as error:  # the last: what the program raises
-            reason = str(error).strip().splitlines()[-1]
+            if self.gpu and isinstance(error, RuntimeError):
+                raise _gpu_refuses(package.path, error) from None
+            reason = telling_line(error)
             raise ModelError(f"{package.path}: its program fails ({reason}); export it again") from None
         if not worst <= GOLDEN_TOLERANCE:  # NaN too
             raise ModelError(
@@ -132,11 +134,25 @@ def _load(path: Path, device: torch.device) -> Any:
             warnings.simplefilter("ignore")  # torch.jit is deprecated, and is what this contract is made of
             module = torch.jit.load(str(path), map_location=device)
     except RuntimeError as error:
+        if device.type == "cuda" and speaks_of_gpu(error):
+            raise _gpu_refuses(path, error) from None
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{path}: torch cannot load it ({reason}); fetch or export it again") from None
     if not hasattr(module, "step"):
         raise ModelError(f"{path}: its program has no method 'step'; export it again")
     return module
+
+
+def _on_gpu(path: Path, module: Any, shape: tuple[int, int], spec: ModelSpec) -> CudaStep:
+    try:
+        return CudaStep(module, shape, spec.state_size)
+    except RuntimeError as error:
+        raise _gpu_refuses(path, error) from None
+
+
+def _gpu_refuses(path: Path, error: RuntimeError) -> ModelError:
+    """The error of a model that loads and runs, but not on this GPU: a busy, small or unknown one."""
+    return ModelError(f"{path}: does not run on the GPU here ({telling_line(error)}); use --device cpu")
 
 
 def load_model(path: Path, device: str = "cpu") -> Stepper:

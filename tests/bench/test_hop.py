@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import types
 from collections.abc import Callable
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from rtsep.bench import hop
-from rtsep.bench.hop import STAGES, WARM_UP_S, paced_hops
+from rtsep.bench.hop import ON_GPU, STAGES, WARM_UP_S, paced_hops
 from rtsep.cli.main import main
+from rtsep.model import cuda
 from tests.cli.program import rtsep
 from tests.models import PlainModel, make_model
 
@@ -69,7 +71,53 @@ def test_the_time_of_the_model_is_in_its_stage_and_in_the_whole_and_no_call_is_l
         took["whole"], took["model"], rtol=1e-6
     )  # the rest takes no time by this clock
     assert took["analysis"].max() < 1e-3 and took["synthesis"].max() < 1e-3
-    assert np.isnan(took["of the model, on the GPU"]).all()
+    assert np.isnan(took[ON_GPU]).all()
+
+
+@pytest.mark.parametrize("captured", [True, False])
+def test_time_on_the_gpu_is_told_of_a_graph_and_not_of_launches_with_gaps_between_them(clock, captured):
+    model = TimedModel(clock, lambda n: 0.001)
+    model.gpu = types.SimpleNamespace(captured=captured, device_us=123.0)
+    took = paced_hops(model, RATE, HOP, 0.1)
+    package = types.SimpleNamespace(spec=model.spec, sha256="aa")
+    rows = {row["stage"]: row for row in hop._rows(package, took, RATE, HOP)}
+    assert (ON_GPU in rows) == captured and set(rows) >= set(STAGES) - {ON_GPU}
+    if captured:
+        assert rows[ON_GPU]["median"] == rows[ON_GPU]["max"] == 123.0
+
+
+class GpuModel(TimedModel):
+    """What `Stepper` gives on a GPU that captures, or says why it does not."""
+
+    def __init__(self, clock: Clock, order: list[str], captured: bool) -> None:
+        super().__init__(clock, lambda n: 0.001)
+        order.append("loaded")
+        why = "" if captured else "it looks at its own results"
+        self.gpu = types.SimpleNamespace(captured=captured, device_us=100.0, not_captured=why)
+
+
+@pytest.mark.parametrize("captures", [True, False])
+def test_on_a_gpu_models_are_loaded_before_the_thread_is_raised_and_what_was_not_captured_is_said(
+    clock, monkeypatch, tmp_path, captures
+):
+    order: list[str] = []
+    monkeypatch.setattr(
+        hop, "Stepper", lambda package, device, graph: GpuModel(clock, order, graph and captures)
+    )
+    monkeypatch.setattr(hop, "raise_thread_priority", lambda _: order.append("raised"))
+    monkeypatch.setattr(hop, "lock_memory", lambda: order.append("locked"))
+    monkeypatch.setattr(hop, "gc", types.SimpleNamespace(collect=int, freeze=int, disable=int))
+    monkeypatch.setattr(cuda, "gpu_here", lambda: ("Abacus G1", "12.4"))
+    parser = argparse.ArgumentParser()
+    hop.fill_parser(parser)
+    half = make_model(tmp_path / "half.pt", "half", name="half")
+    result = hop.run(parser.parse_args(["--device", "cuda", "--seconds", "0.1", "--model", str(half)]))
+    assert order == ["loaded", "loaded", "raised", "locked"]
+    launches = {row["launch"] for row in result.rows}
+    assert launches == ({"graph", "plain"} if captures else {"plain"})
+    said = [note for note in result.notes if "captured" in note]
+    assert said == ([] if captures else ["'half' cannot be captured as a graph: it looks at its own results"])
+    assert result.machine["gpu"] == "Abacus G1" and result.machine["versions"]["CUDA"] == "12.4"
 
 
 @pytest.mark.parametrize("block", [16, 100, HOP, 300, 1024])

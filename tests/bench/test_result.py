@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from rtsep.bench import hop
+from rtsep.bench import hop, stress
 from rtsep.bench.result import PACKAGES, SPREAD, Column, Result, spread
 
 
@@ -56,6 +56,19 @@ def test_the_largest_table_fits_into_80_columns():
     assert not any("…" in line for line in lines)
     assert max(map(len, lines)) <= 80
     assert sum("synthesis" in line and "12345" in line for line in lines) == len(rows)
+
+
+def test_no_figure_of_the_widest_row_of_stress_is_cut_in_80_columns():
+    row = {
+        "load": "python+heap+disk", "client": "rtsep", "hops": 20671, "late_masks": 1234, "underruns": 5678,
+        "overruns": 901, "device_xruns": 234, "gap_ms": 567.8, "p50": 9012.0, "p99": 34567.0,
+        "p99.9": 40960.0, "max": 345678.9, "p99_share": 5.954,
+    }  # fmt: skip
+    lines = shown(Result("stress", "live", stress.COLUMNS, [row, {"load": "quiet", "client": "plain C"}]))
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+    (figures,) = (line.split() for line in lines if "345679" in line)
+    expected = "rtsep 20671 1234 5678 901 234 567.8 9012 34567 40960 345679 595.4%"
+    assert figures[-12:] == expected.split()
 
 
 def test_a_cell_without_a_value_is_a_dash_and_zero_is_zero():
