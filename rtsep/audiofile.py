@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import re
 import shutil
 import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -20,6 +24,10 @@ from rtsep.wavfile import BITS, WavFile
 
 _DECODED = 8192  # frames at a time
 _PROBE_BYTES = 4096
+_NOT_KNOWN = 2**63 - 1  # frames, as libsndfile says it (SF_COUNT_MAX)
+
+MISSING_S = 0.2
+"""A file that ends so much before its time is damaged; what encoders and decoders add or cut is less."""
 
 SUBTYPES = tuple(BITS)
 
@@ -48,7 +56,10 @@ class AudioReader:
             raise InputFileError(f"{path}: the file is empty")
         self._sound: soundfile.SoundFile | None = None
         self._kept: NDArray[np.float32] = np.zeros((0, 0), np.float32)  # decoded, not yet asked for
-        self._decoder: subprocess.Popen[bytes] | None = None
+        self._decoder: _Ffmpeg | None = None
+        self._decoded = 0  # frames
+        self._told = 0  # frames that the file says it has; 0: it does not, or who reads it guesses
+        self._failure: InputFileError | None = None
         try:
             self._sound = soundfile.SoundFile(path)
         except soundfile.LibsndfileError as error:
@@ -60,7 +71,8 @@ class AudioReader:
             self._open_ffmpeg()
             return
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
-        self.frames = self._sound.frames if self._sound.seekable() else None
+        known = self._sound.seekable() and self._sound.frames < _NOT_KNOWN
+        self.frames = self._sound.frames if known else None
         if self.frames == 0:
             raise InputFileError(f"{path}: holds no audio (0 frames)")
         if self._sound.subtype == "OPUS" and _ffmpeg():
@@ -68,29 +80,20 @@ class AudioReader:
             self._sound.close()
             self._sound, frames = None, self.frames
             self._open_ffmpeg()
-            self.frames = frames
+            self.frames, self._told = frames, frames or 0
+        elif self._sound.format != "MP3":
+            self._told = self.frames or 0
 
     def _open_ffmpeg(self) -> None:
-        probe = subprocess.run(
-            ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json",
-             "-show_entries", "stream=sample_rate,channels", str(self.path)],
-            capture_output=True, text=True,
-        )  # fmt: skip
-        try:
-            stream = json.loads(probe.stdout)["streams"][0]
-            self.rate, self.channels = int(stream["sample_rate"]), int(stream["channels"])
-            if self.rate <= 0 or self.channels <= 0:  # what ffprobe says of some broken files
-                raise ValueError
-        except (ValueError, KeyError, IndexError):
-            raise InputFileError(f"{self.path}: no audio that libsndfile or ffmpeg can read") from None
-        self.frames = None
-        self._decoder = subprocess.Popen(
-            ["ffmpeg", "-v", "error", "-nostdin", "-i", str(self.path), "-map", "a:0", "-f", "f32le", "-"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        self._decoder = _Ffmpeg(self.path)
+        self.rate, self.channels = self._decoder.rate, self._decoder.channels
+        self.frames, self._told = None, self._decoder.told
 
     def read(self, frames: int) -> NDArray[np.float32]:
-        """Return the next block [<= frames, channels]; an empty one is the end."""
+        """Return the next block [<= frames, channels]; an empty one is the end.
+
+        Raises `InputFileError` where a damaged file ends, after all that can be read of it.
+        """
         parts: list[NDArray[np.float32]] = []
         wanted = frames
         while wanted > 0:
@@ -101,21 +104,38 @@ class AudioReader:
             parts.append(self._kept[:wanted])
             self._kept = self._kept[wanted:]
             wanted -= len(parts[-1])
+        if not parts and self._failure:
+            raise self._failure
         return np.concatenate(parts) if parts else np.zeros((0, self.channels), np.float32)
 
     def _decode(self) -> NDArray[np.float32]:
+        """Return what comes next; nothing at the end, where it is found whether the file is whole."""
+        if self._failure:
+            return self._kept  # empty
+        block, damage = self._decode_block()
+        self._decoded += len(block)
+        if len(block) == 0:
+            if self._decoded < self._told - MISSING_S * self.rate:
+                read = f"{self._decoded / self.rate:.2f} s of {self._told / self.rate:.2f} s can be read"
+                damage = f"{read}: {damage}" if damage else read
+            if damage:
+                self._failure = InputFileError(f"{self.path}: damaged ({damage})")
+        return block
+
+    def _decode_block(self) -> tuple[NDArray[np.float32], str]:
+        """Return a block and, where it is empty, what the decoder says of the file, "" for nothing."""
         # Always in one size: libsndfile's Opus gives other last samples for other sizes.
-        if self._sound is not None:
-            try:
-                block: NDArray[np.float32] = self._sound.read(_DECODED, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                todo = "; install ffmpeg, which may read it" if self._sound.subtype == "OPUS" else ""
-                raise InputFileError(f"{self.path}: damaged ({error}){todo}") from None
-            return block
-        assert self._decoder and self._decoder.stdout
-        raw = _read_fully(self._decoder.stdout, _DECODED * self.channels * 4)
-        whole = len(raw) // (4 * self.channels) * self.channels
-        return np.frombuffer(raw, np.float32, whole).reshape(-1, self.channels)
+        if self._sound is None:
+            assert self._decoder
+            raw = self._decoder.read(_DECODED * self.channels * 4)
+            whole = len(raw) // (4 * self.channels) * self.channels
+            block = np.frombuffer(raw, np.float32, whole).reshape(-1, self.channels)
+            return block, "" if whole else self._decoder.verdict()
+        try:
+            return self._sound.read(_DECODED, dtype="float32", always_2d=True), ""
+        except soundfile.LibsndfileError as error:
+            todo = "; install ffmpeg, which may read it" if self._sound.subtype == "OPUS" else ""
+            return np.zeros((0, self.channels), np.float32), f"{error}{todo}"
 
     def __enter__(self) -> AudioReader:
         return self
@@ -130,10 +150,82 @@ class AudioReader:
         if self._sound is not None:
             self._sound.close()
         if self._decoder is not None:
-            self._decoder.kill()
-            self._decoder.wait()
-            assert self._decoder.stdout
-            self._decoder.stdout.close()
+            self._decoder.close()
+
+
+class _Ffmpeg:
+    """First audio stream of a file as ffmpeg decodes it: `rate`, `channels`, `told` (frames; 0: not known).
+
+    What ffmpeg says is listened to: it ends in peace whatever was missing or wrong on its way.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Start decoding; raises `InputFileError` where there is no audio."""
+        place = f"file:{path.absolute()}"  # else 'Suite: one.m4a' is a protocol, and '-1.m4a' an option
+        probe = subprocess.run(
+            ["ffprobe", "-v", "repeat+error", "-select_streams", "a:0", "-of", "json",
+             "-show_entries", "stream=sample_rate,channels,duration:format=format_name", place],
+            capture_output=True,
+        )  # fmt: skip
+        try:
+            found = json.loads(probe.stdout)
+            stream = found["streams"][0]
+            self.rate, self.channels = int(stream["sample_rate"]), int(stream["channels"])
+            if self.rate <= 0 or self.channels <= 0:  # what ffprobe says of some broken files
+                raise ValueError
+            # Other formats guess, or tell how long the picture is.
+            formats = found["format"]["format_name"].split(",")
+            self.told = round(float(stream.get("duration", 0)) * self.rate) if "mp4" in formats else 0
+        except (ValueError, KeyError, IndexError):
+            raise InputFileError(f"{path}: no audio that libsndfile or ffmpeg can read") from None
+        # Times are counted anew, else gaps in the file's own would be complained about as an output's.
+        self._process = subprocess.Popen(
+            ["ffmpeg", "-v", "repeat+error", "-nostdin", "-i", place, "-map", "a:0",
+             "-af", "asetpts=N/SR/TB", "-f", "f32le", "-"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self._said = ""  # last
+        # Pages of Ogg have checksums: what a decoder refuses of a whole one is the head of a chained stream.
+        self._heeded = b"[ogg @ " if formats == ["ogg"] else b""
+        # What is said at opening, of tags and pictures, is no word about the sound.
+        expected = Counter(_plain(line) for line in probe.stderr.splitlines())
+        self._listener = threading.Thread(
+            target=self._listen, args=(self._process.stderr, expected), name="ffmpeg-says", daemon=True
+        )
+        self._listener.start()
+
+    def read(self, count: int) -> bytes:
+        """Return the next `count` bytes, float32 frames; fewer, or none, at the end."""
+        assert self._process.stdout
+        return _read_fully(self._process.stdout, count)
+
+    def verdict(self) -> str:
+        """Return what was wrong, "" for nothing; call at the end."""
+        code = self._process.wait()
+        self._listener.join()
+        return self._said or (f"ffmpeg ended with code {code}" if code else "")
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._listener.join()
+        for pipe in (self._process.stdout, self._process.stderr):
+            assert pipe
+            pipe.close()
+
+    def _listen(self, pipe: Iterable[bytes], expected: Counter[str]) -> None:
+        for line in pipe:
+            words = _plain(line)
+            if expected[words] > 0:
+                expected[words] -= 1
+            elif words and line.startswith(self._heeded):
+                self._said = words
+
+
+def _plain(line: bytes) -> str:
+    """Return a line of ffmpeg's without who says it: `[aac @ 0x55d4017d980] `."""
+    return re.sub(r"^\[[^]]* @ 0x[0-9a-f]+\] ", "", line.decode(errors="replace").strip())
 
 
 def _ffmpeg() -> bool:
