@@ -104,7 +104,8 @@ def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> in
             f"no control is called '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}"
         )
     control = BY_NAME[name]
-    load_map(path if path.exists() else None)  # a map that is none is not waited for
+    if path.exists():
+        load_map(path)  # a map that is none is not waited for; a new one starts with the default map
     heard: queue.Queue[Event] = queue.Queue()
     surface = MidiSurface(
         Controls(),

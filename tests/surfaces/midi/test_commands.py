@@ -64,6 +64,18 @@ def test_a_map_without_a_controller_is_refused(tmp_path):
     assert_refused(outcome, UsageError.exit_code, "--midi")
 
 
+def test_a_new_map_does_not_ask_for_the_users(tmp_path):
+    folder = tmp_path / "rtsep"
+    folder.mkdir()
+    (folder / "midi.toml").write_text("[threshold]\ncx = 1\n")
+    new = ("--map", tmp_path / "new.toml", "--seconds", "0.5")
+    outcome = rtsep("midi", "learn", "threshold", *new, XDG_CONFIG_HOME=str(tmp_path))
+    assert outcome.code == DeviceError.exit_code, outcome
+    assert "nothing that can turn threshold was moved" in outcome.said[-1]
+    users = rtsep("midi", "learn", "threshold", XDG_CONFIG_HOME=str(tmp_path))
+    assert_refused(users, UsageError.exit_code, "midi.toml, line 2: threshold has no setting 'cx'")
+
+
 def test_learning_ends_when_nothing_is_moved_and_leaves_the_file_alone(tmp_path):
     path = tmp_path / "midi.toml"
     outcome = rtsep("midi", "learn", "threshold", "--map", path, "--seconds", "0.5")
