@@ -83,7 +83,9 @@ _SILENT = MINUS_INFINITY_DB
 
 TABLE: tuple[Control, ...] = (
     Control("threshold", 0, 0, 1, "", "where the mask decides 'voice': bins under it fade out or are cut"),
-    Control("mask", 0, 0, 1, "choice", "masks as they come, or 0/1 at the threshold", ("soft", "binary")),
+    Control(
+        "mask", 0, 0, 1, "choice", "as it comes, or 0/1 at the threshold (0: at 0.5)", ("soft", "binary")
+    ),
     Control("gate", 0, 0, 1, "", "mask values below it become 0"),
     Control("smoothing", 0, 0, 100, "ms", "time constant of the mask"),
     Control("vocals_gain", 0, _SILENT, 12, "dB", "level of the vocals"),
@@ -93,7 +95,7 @@ TABLE: tuple[Control, ...] = (
     Control("instrumental_mute", 0, 0, 1, "switch", "silence the instrumental"),
     Control("instrumental_solo", 0, 0, 1, "switch", "only the instrumental"),
     Control("blend", 1, 0, 1, "", "dry to separated, aligned in time; the feeds always add up"),
-    Control("bypass", 0, 0, 1, "switch", "the aligned dry signal, cross-faded"),
+    Control("bypass", 0, 0, 1, "switch", "the aligned dry signal, cross-faded, past mute, solo and gains"),
 )
 
 BY_NAME: dict[str, Control] = {control.name: control for control in TABLE}
@@ -103,9 +105,6 @@ THRESHOLD, MASK, GATE, SMOOTHING = 0, 1, 2, 3
 VOCALS_GAIN, INSTRUMENTAL_GAIN = 4, 5
 VOCALS_MUTE, VOCALS_SOLO, INSTRUMENTAL_MUTE, INSTRUMENTAL_SOLO = 6, 7, 8, 9
 BLEND, BYPASS = 10, 11
-
-UNITY_BINARY_THRESHOLD = 0.5
-"""What `--mask binary` means where no threshold is given (`mask_at_eval` of the source documents)."""
 
 
 FADER_DB = 72.0

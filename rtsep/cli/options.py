@@ -6,7 +6,7 @@ import argparse
 import math
 from pathlib import Path
 
-from rtsep.controls import BY_NAME, TABLE, UNITY_BINARY_THRESHOLD, Controls
+from rtsep.controls import BY_NAME, TABLE, Controls
 from rtsep.errors import UsageError
 from rtsep.limits import (
     HIGHEST_RATE,
@@ -121,8 +121,6 @@ def read_controls(arguments: argparse.Namespace, controls: Controls | None = Non
                 controls.set_text(name, text, by="command line")
             except UsageError as error:
                 raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
-    if arguments.mask == "binary" and arguments.threshold is None and controls.threshold == 0:
-        controls.set("threshold", UNITY_BINARY_THRESHOLD, by="command line")
     return controls
 
 

@@ -13,6 +13,9 @@ from numba import njit
 
 SOFT, BINARY = 0, 1
 
+BINARY_THRESHOLD = 0.5
+"""Where binary masks cut while the threshold is 0, whoever turned them on: above 0 nearly all is voice."""
+
 _INAUDIBLE = 1e-8  # -160 dB; keeps the smoother out of the denormals
 
 
@@ -34,10 +37,12 @@ def shape_mask(
 ) -> None:
     """Write the `played` mask from the `raw` one; all are [channels, bins], values 0..1.
 
-    `smooth` is the smoother's state. With threshold, gate and factor 0 the mask passes unchanged.
+    `smooth` is the smoother's state. With threshold, gate and factor 0 a soft mask passes unchanged.
     Values that are no number count as 0, others are limited to 0..1: a broken network cannot blow.
     """
     keep, take = np.float32(factor), np.float32(1.0 - factor)
+    if mode == BINARY and threshold == 0:
+        threshold = BINARY_THRESHOLD
     limit, floor = np.float32(threshold), np.float32(gate)
     for c in range(raw.shape[0]):
         for k in range(raw.shape[1]):

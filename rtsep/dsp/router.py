@@ -6,7 +6,9 @@ hop, so nothing that is turned can click. No latency, any block size.
 
 Dry (blend 0, bypass, or no network at hand) means: the mix on the feed that listens (`dry_share`),
 silence on the others. The feeds therefore add up to the delayed input at every setting of blend and
-bypass, which is what keeps a DAW's two returns whole.
+bypass, which is what keeps a DAW's two returns whole. Blend and bypass are a player's wish, and pass
+mute, solo and gains by. A network that has gone is not: what was muted stays silent, and the mix comes
+at the level of the stem it stands in for, on the other one where that is not heard.
 """
 
 from __future__ import annotations
@@ -50,14 +52,25 @@ def feed_levels(values: np.ndarray, wet: float, dry_share: np.ndarray, levels: n
     instrumental = _gain(
         values[INSTRUMENTAL_GAIN], values[INSTRUMENTAL_MUTE], values[INSTRUMENTAL_SOLO], values[VOCALS_SOLO]
     )
-    share = values[BLEND] * wet * (0.0 if values[BYPASS] > 0.5 else 1.0)
+    wanted = values[BLEND] * (0.0 if values[BYPASS] > 0.5 else 1.0)
+    share = wanted * wet
+    missing = wanted - share
     levels[:] = 0
     levels[VOCALS, 0] = share * vocals
     levels[INSTRUMENTAL, 1] = share * instrumental
     levels[MIX, 0] = share * vocals
     levels[MIX, 1] = share * instrumental
     for feed in range(DRY):
-        levels[feed, 2] = (1.0 - share) * dry_share[feed]
+        levels[feed, 2] = (1.0 - wanted) * dry_share[feed]
+    if dry_share[INSTRUMENTAL] > dry_share[VOCALS]:
+        first, first_gain, other, other_gain = INSTRUMENTAL, instrumental, VOCALS, vocals
+    else:
+        first, first_gain, other, other_gain = VOCALS, vocals, INSTRUMENTAL, instrumental
+    if first_gain > 0:
+        levels[first, 2] += missing * dry_share[first] * first_gain
+    else:
+        levels[other, 2] += missing * dry_share[first] * other_gain
+    levels[MIX, 2] += missing * dry_share[MIX] * max(vocals, instrumental)
     levels[DRY, 2] = 1.0
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import platformdirs
 
-from rtsep.controls import BY_NAME, UNITY_BINARY_THRESHOLD, Controls
+from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import OutputError, RtsepError, UsageError, suggest
 from rtsep.surfaces.toml import TomlFile, control_text, known, read_text, write_whole
 
@@ -51,13 +51,8 @@ class Preset:
         return "\n".join([*program, *lines, ""])
 
     def recall(self, controls: Controls, by: str = BY) -> None:
-        """Set all its values in one go; what it does not hold stays. Raises `UsageError`, and sets nothing.
-
-        As on the command line, binary masks get a threshold where there is none.
-        """
+        """Set all its values in one go, or none and raise `UsageError`; what it does not hold stays."""
         values = {name: BY_NAME[name].check(value) for name, value in self.values.items()}
-        if values.get("mask") and "threshold" not in values and controls.threshold == 0:
-            values["threshold"] = UNITY_BINARY_THRESHOLD
         for name, value in values.items():
             controls.set(name, value, by)
 

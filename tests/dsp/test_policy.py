@@ -6,7 +6,7 @@ import scipy.signal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtsep.dsp.policy import BINARY, SOFT, apply_mask, shape_mask, smoothing_factor
+from rtsep.dsp.policy import BINARY, BINARY_THRESHOLD, SOFT, apply_mask, shape_mask, smoothing_factor
 from tests.dsp.twins import UNIT_ROUNDOFF
 
 UNIT = st.floats(0, 1, width=32)
@@ -28,7 +28,7 @@ def twin(raw, mode, threshold, gate):
     """The policy without smoothing, in float64, as the table of controls words it."""
     m = np.where(raw < gate, 0.0, raw.astype(float))
     if mode == BINARY:
-        return (m > threshold).astype(float)
+        return (m > (threshold or BINARY_THRESHOLD)).astype(float)
     return np.where(m < threshold, m * (m / max(threshold, 1e-30)) ** 2, m)
 
 
@@ -65,6 +65,12 @@ def test_gate_cuts_below_it_and_keeps_the_gate_value_itself():
 def test_binary_is_one_above_the_threshold_only():
     raw = np.array([[0.0, 0.49, 0.5, 0.51, 1.0]], np.float32)
     assert shape(raw, BINARY, threshold=0.5).tolist() == [[0, 0, 0, 1, 1]]
+
+
+def test_binary_without_a_threshold_cuts_in_the_middle():
+    raw = np.array([[0.01, 0.3, 0.5, 0.51, 1.0]], np.float32)
+    assert shape(raw, BINARY).tolist() == [[0, 0, 0, 1, 1]]
+    assert shape(raw, BINARY, threshold=0.05).tolist() == [[0, 1, 1, 1, 1]]
 
 
 def test_soft_threshold_is_continuous_and_triples_the_slope_below_it():

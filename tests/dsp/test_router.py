@@ -13,7 +13,7 @@ FRAMES = 96
 
 
 def values(**changes):
-    row = np.array([control.default for control in TABLE])
+    row = np.array([control.default for control in TABLE], float)
     for name, value in changes.items():
         row[list(BY_NAME).index(name)] = value
     return row
@@ -111,14 +111,16 @@ def test_ramps_are_straight_lines_from_the_old_levels_to_the_new(before, after, 
     assert np.array_equal(previous, end)  # the next block starts where this one ended
 
 
-@given(st.lists(CONTROLS, min_size=2, max_size=6), st.integers(0, 99))
+@given(
+    st.lists(st.tuples(CONTROLS, st.sampled_from([0, 0.5, 1])), min_size=2, max_size=6), st.integers(0, 99)
+)
 def test_no_change_of_any_control_steps_by_more_than_its_ramp(settings, seed):
     channels, frames = 1, 64
     vocals, dry = np.full((channels, frames), 0.3, np.float32), np.full((channels, frames), 0.7, np.float32)
-    previous = levels(**settings[0])
+    previous = levels(settings[0][1], **settings[0][0])
     heard, largest = [play(vocals, dry, previous.copy())], np.zeros(len(FEEDS))
-    for setting in settings[1:]:
-        to = levels(**setting)
+    for setting, wet in settings[1:]:
+        to = levels(wet, **setting)
         largest = np.maximum(largest, np.abs(to - previous) @ np.array([0.3, 0.4, 0.7]) / frames)
         heard.append(play(vocals, dry, to, previous))
     steps = np.abs(np.diff(np.concatenate(heard, axis=2).astype(float), axis=2)).max(axis=(1, 2))
@@ -153,6 +155,37 @@ def test_gains_are_decibels_and_the_lowest_is_silence():
 
 def test_unity_is_exactly_one():
     assert levels()[VOCALS, 0] == 1 and levels()[INSTRUMENTAL, 1] == 1
+
+
+GAIN_AND_MUTES = {
+    "vocals_gain": st.sampled_from([-144.0, -144.0, -30.0, 0.0, 6.0]),
+    "instrumental_gain": st.sampled_from([-144.0, -30.0, 0.0, 6.0]),
+    **{f"{stem}_{what}": st.booleans() for stem in ("vocals", "instrumental") for what in ("mute", "solo")},
+}
+
+
+@given(st.fixed_dictionaries(GAIN_AND_MUTES), st.floats(0, 1), st.sampled_from([VOCALS, INSTRUMENTAL]))
+def test_without_masks_no_feed_is_louder_than_its_stem_was(setting, wet, first):
+    separated, out = levels(dry_feeds=(first, MIX), **setting), levels(wet, dry_feeds=(first, MIX), **setting)
+    vocals, instrumental = separated[VOCALS, 0], separated[INSTRUMENTAL, 1]
+    assert out[:DRY, :2] == pytest.approx(wet * separated[:DRY, :2])
+    assert out[MIX, 2] == pytest.approx((1 - wet) * max(vocals, instrumental))
+    own = {VOCALS: vocals, INSTRUMENTAL: instrumental}
+    other = INSTRUMENTAL if first == VOCALS else VOCALS
+    carrier, silent = (first, other) if own[first] else (other, first)
+    assert out[carrier, 2] == pytest.approx((1 - wet) * own[carrier])
+    assert out[silent, 2] == 0
+
+
+def test_a_muted_stem_stays_silent_when_the_network_goes_and_bypass_is_heard_all_the_same():
+    muted = levels(wet=0.0, vocals_mute=1, instrumental_gain=-20)
+    assert muted[VOCALS].tolist() == [0, 0, 0]
+    assert muted[INSTRUMENTAL].tolist() == pytest.approx([0, 0, 0.1])
+    assert not levels(wet=0.0, vocals_mute=1, instrumental_mute=1)[:DRY].any()
+    assert levels(wet=0.0, bypass=1, vocals_mute=1, instrumental_mute=1)[VOCALS].tolist() == [0, 0, 1]
+    # Half by blend, which passes a mute by, and half for want of masks, which does not.
+    assert levels(wet=0.0, blend=0.5, vocals_mute=1)[VOCALS].tolist() == [0, 0, 0.5]
+    assert levels(wet=0.0, blend=0.5, vocals_mute=1)[INSTRUMENTAL].tolist() == [0, 0, 0.5]
 
 
 @pytest.mark.parametrize("setting", [{"bypass": 1}, {"blend": 0}, {"wet": 0.0}], ids=str)

@@ -1,13 +1,22 @@
+import argparse
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rtsep import pipeline as stage
+from rtsep.cli.options import read_controls
 from rtsep.controls import BY_NAME, Controls
 from rtsep.dsp.router import DRY, FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.dsp.windows import PROFILES
+from rtsep.screen.turning import toggled
 from rtsep.separator import Separator
+from rtsep.surfaces.midi.map import MidiMap, parse_map
+from rtsep.surfaces.midi.messages import Decoder
+from rtsep.surfaces.midi.turn import Hands
+from rtsep.surfaces.presets import Preset
 from tests.dsp.test_resample import PASS_EDGE, ROUND_TRIP_DB
 from tests.dsp.twins import UNIT_ROUNDOFF, decibels, noise, whole_istft, whole_stft
 from tests.models import PlainModel, mark
@@ -332,3 +341,37 @@ def test_blocks_of_another_form_are_refused(shape):
 )
 def test_the_model_hears_its_own_rate_or_the_nearest_whole_multiple(rate, own, expected):
     assert stage.model_rate_for(PlainModel(rates=own).spec, rate) == expected
+
+
+def by_key(controls):
+    controls.set("mask", toggled(BY_NAME["mask"], controls.mask), by="key")
+
+
+def by_midi(controls):
+    (entry,) = [e for e in parse_map("[mask]\nnote = 50\n", Path("midi.toml")).entries if e.in_file]
+    Hands(MidiMap((entry,)), controls).take(Decoder().feed([0x90, 50, 100]), 0, "pad")
+
+
+def by_command_line(controls):
+    arguments = argparse.Namespace(**dict.fromkeys(BY_NAME) | {"mask": "Binary"})
+    read_controls(arguments, controls)
+
+
+WAYS = [
+    by_key,
+    by_midi,
+    by_command_line,
+    lambda controls: Preset("cut", {"mask": 1.0}).recall(controls),
+    lambda controls: controls.set_text("mask", "binary"),
+    lambda controls: setattr(controls, "mask", 1),
+]
+
+
+@pytest.mark.parametrize("turn", WAYS)
+def test_binary_masks_cut_in_the_middle_whoever_turns_them_on(turn):
+    x, controls = noise(2, 20000), Controls()
+    turn(controls)
+    assert controls.mask == 1
+    stems, latency = separate(x, 44100, "half", controls)  # a mask of 0.5 is no voice
+    assert not stems[VOCALS].any()
+    assert np.array_equal(stems[INSTRUMENTAL][:, latency:], x[:, :-latency])

@@ -142,14 +142,6 @@ def test_a_part_of_the_table_leaves_the_rest_where_it_is(presets):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("before", "after"), [(0.0, 0.5), (0.3, 0.3)])
-def test_binary_masks_get_a_threshold_where_there_is_none(presets, before, after):
-    presets.save(Preset("cut", {"mask": 1.0}))
-    controls = Controls(threshold=before)
-    presets.recall("cut", controls)
-    assert (controls.mask, controls.threshold) == (1, after)
-
-
 def test_a_value_out_of_range_sets_nothing_at_all(presets):
     controls = Controls()
     with pytest.raises(UsageError, match="blend 2: out of range"):
