@@ -21,6 +21,7 @@ from rtsep.audiofile import SUBTYPES, make_folder
 from rtsep.controls import Controls
 from rtsep.endpoints import ROUTES, LiveOptions
 from rtsep.errors import UsageError, suggest
+from rtsep.foreign import aloud
 from rtsep.limits import (
     DEVICES,
     HIGHEST_RATE,
@@ -38,6 +39,11 @@ from rtsep.model.package import read_package
 _log = logging.getLogger("rtsep")
 
 _LOOK_EVERY_S = 0.02
+
+
+def _say(line: str) -> None:
+    with aloud():
+        _log.warning(line)
 
 
 class Session:
@@ -122,10 +128,10 @@ class Session:
         package = read_package(find_model(self._model))
         if self._options.record:
             make_folder(self._options.record)
-        self._live = live = LiveSession(package, self._options, self.controls, _log.warning)
+        self._live = live = LiveSession(package, self._options, self.controls, _say)
         try:
             for note in live.ends.notes:
-                _log.warning(note)
+                _say(note)
             atexit.register(self._finish)
             live.start_model()
             _log.info("%s, model %s; %s", live.ends.name, package.spec.name, live.engine.latency.line())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rtsep.audio import jack_ports, portaudio
@@ -21,7 +22,6 @@ JACK_CHANNELS = 64
 """Ports that we would make on a JACK server: they need no hardware behind them."""
 
 _jack: JackServer | None = None
-_looking = threading.Lock()  # PortAudio does not bear two who look at once
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,6 @@ class Device:
 
 def look() -> None:
     """Look at what there is now; raises `DeviceError` where no sound system can be asked."""
-    with _looking:
-        _look()
-
-
-def _look() -> None:
     global _jack
     os.environ.setdefault("JACK_NO_START_SERVER", "1")  # looking at devices starts no server
     found: list[JackServer | None] = []
@@ -131,6 +126,22 @@ def find_device(text: str, kind: str) -> Device:
         f"; {kind} devices: {', '.join(names)}" if names else f"; there is no {kind} device"
     )
     raise DeviceError(f"no {kind} device is called '{text}'{hint} ('rtsep devices' lists them)")
+
+
+def find_again(lost: Device, kind: str, before: Collection[str]) -> Device | None:
+    """Return `lost` where it is back, by name and system, for "input" or "output"; None while it is not.
+
+    A card of ALSA may come back under another number: then its name is new, none of those `before`.
+    """
+    there = [d for d in devices() if d.api == lost.api and d.channels(kind) > 0]
+    same = [d for d in there if d.name == lost.name] or [
+        d for d in there if d.name not in before and _unnumbered(d.name) == _unnumbered(lost.name)
+    ]
+    return next((d for d in same if d.index == lost.index), same[0] if same else None)
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"\(hw:\d+,", "(hw:,", name)
 
 
 def check_format(device: Device, kind: str, channels: int, rate: int) -> None:

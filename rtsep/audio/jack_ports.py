@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtsep.dsp.router import FEEDS
+from rtsep.foreign import one_at_a_time
 
 SIDES = ("L", "R")
 
@@ -26,7 +27,10 @@ def open_client(name: str) -> Any:
 
     jack.set_error_function(lambda _: None)
     jack.set_info_function(lambda _: None)
-    return jack.Client(name, no_start_server=True)
+    with (
+        one_at_a_time()
+    ):  # to keep PortAudio away from the server, when it looks, keeps all of the program away
+        return jack.Client(name, no_start_server=True)
 
 
 def library() -> str:
@@ -56,6 +60,8 @@ def find_server() -> JackServer | None:
             len(client.get_ports(is_audio=True, is_physical=True, is_output=True)),
             len(client.get_ports(is_audio=True, is_physical=True, is_input=True)),
         )
+    except Exception:  # it has gone meanwhile
+        return None
     finally:
         client.close()
 

@@ -14,33 +14,64 @@ import numpy as np
 
 from rtsep.audio.desk import portaudio_callback
 from rtsep.errors import DeviceError
-from rtsep.foreign import close_or_leave, quiet_stderr
+from rtsep.foreign import close_or_leave, one_at_a_time, quiet_stderr
+
+CLOSE_AFTER_S = 1.0
+"""How long the end of a stream waits for other calls: to close it beside them is better than not at all."""
 
 _portaudio: Any = None
 _open: set[Stream] = set()
+_looking = False
 
 
 def initialise() -> None:
-    """Load PortAudio, or have it look at the devices anew; raises `DeviceError` where it is missing.
+    """Load PortAudio, or have it look at the devices anew; raises `DeviceError` where it cannot.
 
     As long as a stream is open (of another session in this program) it keeps to the devices that it knows:
     to look anew would close that stream.
     """
+    global _looking
+    with one_at_a_time(), quiet_stderr(), _away_from_jack(), _as_device_error():
+        if _looking:  # and has lost its turn
+            raise DeviceError(
+                "the sound system does not answer any more; start the program again when it does"
+            )
+        _looking = True
+        try:
+            _look()
+        finally:
+            _looking = False
+
+
+def _look() -> None:
     global _portaudio
-    with quiet_stderr(), _away_from_jack():
-        if _portaudio is None:
-            try:
-                import sounddevice
-            except OSError as error:
-                raise DeviceError(
-                    f"{error}; install it (Debian/Ubuntu: apt-get install libportaudio2) "
-                    "or play without hardware: --out-device virtual"
-                ) from None
-            _portaudio = sounddevice
-        if _open:
-            return
+    if _portaudio is None:
+        try:
+            import sounddevice
+        except OSError as error:
+            raise DeviceError(
+                f"{error}; install it (Debian/Ubuntu: apt-get install libportaudio2) "
+                "or play without hardware: --out-device virtual"
+            ) from None
+        _portaudio = sounddevice
+    if _open:
+        return
+    if _portaudio._initialized:  # not where the last look has failed
         _portaudio._terminate()
-        _portaudio._initialize()
+    # Not its _initialize, which leads standard error elsewhere as well, and back when we do not know of it.
+    _portaudio._check(_portaudio._lib.Pa_Initialize())
+    _portaudio._initialized += 1
+
+
+@contextlib.contextmanager
+def _as_device_error() -> Iterator[None]:
+    """Raise what PortAudio says is wrong as a `DeviceError`; its own class is known once it is loaded."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "PortAudioError":
+            raise
+        raise DeviceError(f"the sound system refuses: {error}") from None
 
 
 def looks_anew() -> bool:
@@ -64,23 +95,30 @@ def _away_from_jack() -> Iterator[None]:
 
 
 def query_devices() -> list[tuple[str, dict[str, Any]]]:
-    """Return host API and description of every device, by number; none before `initialise`."""
+    """Return host API and description of every device, by number; none before `initialise`.
+
+    Raises `DeviceError`.
+    """
     if _portaudio is None:
         return []
-    apis = [api["name"] for api in _portaudio.query_hostapis()]
-    return [(apis[raw["hostapi"]], raw) for raw in _portaudio.query_devices()]
+    with one_at_a_time(), _as_device_error():
+        apis = [api["name"] for api in _portaudio.query_hostapis()]
+        return [(apis[raw["hostapi"]], raw) for raw in _portaudio.query_devices()]
 
 
 def default_index(kind: str) -> int:
     """Return the number of the default device for "input" or "output"; -1 is none."""
-    return int(_portaudio.default.device[0 if kind == "input" else 1]) if _portaudio else -1
+    if _portaudio is None:
+        return -1
+    with one_at_a_time():
+        return int(_portaudio.default.device[0 if kind == "input" else 1])
 
 
 def refusal(index: int, kind: str, channels: int, rate: int) -> str | None:
     """Return why device `index` cannot do `channels` at `rate` Hz, or None where it can."""
     check = _portaudio.check_input_settings if kind == "input" else _portaudio.check_output_settings
     try:
-        with quiet_stderr():
+        with one_at_a_time(), quiet_stderr():
             check(device=index, channels=channels, dtype="float32", samplerate=rate)
     except Exception as error:  # sounddevice raises PortAudioError and ValueError alike
         return str(error)
@@ -110,7 +148,8 @@ class Stream:
         channels: Any = tuple(n for _, n in both) if kind == "duplex" else both[0][1]
         self._memory = (owner, desk)  # must outlive the stream
         try:
-            with quiet_stderr():
+            # Until the stream is counted nobody may look anew.
+            with one_at_a_time(), quiet_stderr():
                 self._stream = sd._StreamBase(
                     kind=kind,
                     samplerate=rate,
@@ -124,10 +163,11 @@ class Stream:
                     callback=sd._ffi.cast("PaStreamCallback *", portaudio_callback.address),
                     userdata=sd._ffi.cast("void *", desk.ctypes.data),
                 )
+                _open.add(self)
         except Exception as error:
-            names = " and ".join(str(sd.query_devices(number)["name"]) for number, _ in both)
-            raise DeviceError(f"cannot open {names}: {error}; 'rtsep devices' lists what is there") from None
-        _open.add(self)
+            raise DeviceError(
+                f"cannot open {_names(both)}: {error}; 'rtsep devices' lists what is there"
+            ) from None
 
     @property
     def lost(self) -> str | None:
@@ -137,7 +177,7 @@ class Stream:
     def start(self) -> None:
         """Let the callbacks come."""
         try:
-            with quiet_stderr():
+            with one_at_a_time(), quiet_stderr():
                 self._stream.start()
         except Exception as error:
             raise DeviceError(f"the device does not start: {error}") from None
@@ -147,6 +187,18 @@ class Stream:
 
     def close(self) -> bool:
         """Stop and close; returns False where the device's server is dead and the stream had to be left."""
-        closed = close_or_leave(self, lambda: self._stream.close(ignore_errors=True))
+        closed = close_or_leave(self, self._close)
         _open.discard(self)
         return closed
+
+    def _close(self) -> None:
+        with one_at_a_time(CLOSE_AFTER_S):
+            self._stream.close(ignore_errors=True)
+
+
+def _names(ends: list[tuple[int, int]]) -> str:
+    try:
+        known = query_devices()
+        return " and ".join(str(known[number][1]["name"]) for number, _ in ends)
+    except (DeviceError, IndexError):  # they have gone meanwhile
+        return "the device"

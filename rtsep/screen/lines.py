@@ -8,6 +8,8 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from rtsep.foreign import aloud
+
 LINES_KEPT = 500
 
 
@@ -42,7 +44,8 @@ class Lines:
             there(line)
 
     def _print(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # nobody there: the sound is not to end for that
+        # Nobody there: the sound is not to end for that.
+        with contextlib.suppress(OSError), aloud():
             print(f"rtsep: {line}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
