@@ -62,12 +62,14 @@ class ModelSupervisor:
         return acquire(self._header, slots.MODEL_STATE) == slots.READY
 
     def stop(self) -> None:
-        """Ask the process to leave; make it, if it does not."""
+        """Ask the process to leave; make it, if it does not, or cannot be asked yet."""
         self._leaving.set()
         if self._watcher:
             self._watcher.join()
         release(self._header, slots.STOP, 1)
         if self._process:
+            if not self.ready:
+                self._process.kill()
             try:
                 self._process.wait(2.0)
             except subprocess.TimeoutExpired:
@@ -82,9 +84,12 @@ class ModelSupervisor:
     def _await_ready(self) -> dict[str, Any]:
         assert self._process and self._process.stdout
         timer = threading.Timer(START_PATIENCE_S, self._process.kill)
+        timer.daemon = True
         timer.start()
-        line = self._process.stdout.readline()
-        timer.cancel()
+        try:
+            line = self._process.stdout.readline()
+        finally:  # an interrupt is not to leave it behind
+            timer.cancel()
         try:
             said: dict[str, Any] = json.loads(line)
         except ValueError:

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -282,3 +283,25 @@ def test_a_process_that_hangs_before_it_is_ready_is_replaced(shared, model, monk
         player.play(3)
     finally:
         supervisor.stop()
+
+
+def test_an_interrupted_start_leaves_nothing_that_the_end_of_the_program_would_wait_for(shared):
+    supervisor = ModelSupervisor(shared, Path("unused"), "cpu")
+    supervisor._command = [sys.executable, "-c", "import time; time.sleep(600)"]  # it says nothing
+    before = set(threading.enumerate())
+
+    def interrupt():
+        wait_until(lambda: supervisor.pid and set(threading.enumerate()) - before - {us}, "the start")
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    us = threading.Thread(target=interrupt)
+    us.start()
+    with pytest.raises(KeyboardInterrupt):
+        supervisor.start()
+    us.join()
+    for thread in set(threading.enumerate()) - before:
+        assert thread.daemon
+        assert isinstance(thread, threading.Timer) and thread.finished.is_set(), "it waits for its time"
+    pid = supervisor.pid
+    supervisor.stop()
+    assert not alive(pid)
