@@ -59,6 +59,7 @@ class Ends:
     output: Device | None  # None: virtual
     form: Format
     notes: list[str] = field(default_factory=list)
+    known: frozenset[str] = frozenset()  # names of all devices that were there
 
     @property
     def name(self) -> str:
@@ -67,32 +68,22 @@ class Ends:
         return f"{heard} -> {self.output.name if self.output else VirtualDevice.name}"
 
 
-def resolve_ends(options: LiveOptions, before: Ends | None = None) -> Ends:
+class NotBackError(DeviceError):
+    """A device that was lost is not there yet."""
+
+
+def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = False) -> Ends:
     """Find devices, channels, rates and blocks; raises `RtsepError` where something cannot be.
 
-    `before` are the ends of a session whose device was lost: a played file goes on where it was.
+    `before` are the ends so far: a file that they play goes on where it was. If their devices were `lost`,
+    these are looked for and no others, whatever is the default now; `NotBackError` where they are not there.
     """
     notes: list[str] = []
     source = before.source if before else _open_source(options.input)
-    wants_virtual = options.out_device == VIRTUAL
-    if not (source and wants_virtual):
-        try:
-            devices.look()
-        except DeviceError as error:
-            if source is None or options.out_device is not None:
-                raise
-            notes.append(str(error))
-            wants_virtual = True
-    input_device = None if source else _find_input(options.input)
-    output = None if wants_virtual else _find_output(options.out_device)
-    if output is None and not wants_virtual:
-        if before and before.output:
-            raise DeviceError("the output device is not back yet")
-        if source is None and options.out_device is None:
-            raise DeviceError("there is no output device; --out-device virtual plays without one")
-        notes.append(
-            "no audio device here: playing on the virtual device (nothing is heard; --record keeps it)"
-        )
+    if before and lost:
+        input_device, output = _find_lost(before)
+    else:
+        input_device, output = _find_named(options, source, notes)
 
     in_map = _in_map(options, source, input_device)
     out_map = _out_map(options, output, len(in_map))
@@ -122,7 +113,48 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None) -> Ends:
         options.slack,
         round(declared * rate),
     )
-    return Ends(source, input_device, output, form, notes)
+    known = frozenset(device.name for device in devices.devices())
+    return Ends(source, input_device, output, form, notes, known)
+
+
+def _find_named(
+    options: LiveOptions, source: AudioReader | None, notes: list[str]
+) -> tuple[Device | None, Device | None]:
+    wants_virtual = options.out_device == VIRTUAL
+    if not (source and wants_virtual):
+        try:
+            devices.look()
+        except DeviceError as error:
+            if source is None or options.out_device is not None:
+                raise
+            notes.append(str(error))
+            wants_virtual = True
+    input_device = None if source else _find_input(options.input)
+    output = None if wants_virtual else _find_output(options.out_device)
+    if output is None and not wants_virtual:
+        if source is None and options.out_device is None:
+            raise DeviceError("there is no output device; --out-device virtual plays without one")
+        notes.append(
+            "no audio device here: playing on the virtual device (nothing is heard; --record keeps it)"
+        )
+    return input_device, output
+
+
+def _find_lost(before: Ends) -> tuple[Device | None, Device | None]:
+    ends = [("input", before.input), ("output", before.output)]
+    wanted = [device for _, device in ends if device]
+    if wanted:
+        try:
+            devices.look()
+        except DeviceError:
+            if devices.jack_server() or not all(device.is_jack for device in wanted):
+                raise
+            raise NotBackError("the JACK server is not back yet") from None  # nothing else need answer
+    found = [device and devices.find_again(device, kind, before.known) for kind, device in ends]
+    for (_, device), again in zip(ends, found, strict=True):
+        if device and not again:
+            raise NotBackError(f"{device.name} is not back yet")
+    return found[0], found[1]
 
 
 def _open_source(text: str) -> AudioReader | None:
@@ -215,7 +247,8 @@ def _choose_rate(
 def _block(options: LiveOptions, device: Device | None, notes: list[str]) -> int:
     if device and device.is_jack:
         server = devices.jack_server()
-        assert server
+        if server is None:  # another session has looked meanwhile
+            raise DeviceError("the JACK server has gone")
         period = server.period
         if options.block not in (None, period):
             note = f"--block {options.block}: the JACK server decides, its period is {period}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
 import time
@@ -20,8 +19,8 @@ from rtsep.audio.streams import Streams
 from rtsep.changeover import bring_in
 from rtsep.controls import Controls
 from rtsep.deck import Deck
-from rtsep.endpoints import Ends, LiveOptions
-from rtsep.errors import DeviceError, OutputError, UsageError
+from rtsep.endpoints import Ends, LiveOptions, NotBackError
+from rtsep.errors import DeviceError, OutputError, RtsepError, UsageError
 from rtsep.foreign import within
 from rtsep.model.package import ModelPackage
 from rtsep.realtime import priority
@@ -81,14 +80,18 @@ class LiveSession:
         self._takes = Takes(options.subtype, say)
         self._setting = Setting.find(options)
         self._deck = Deck(package, options.device, controls)
-        self._deck.engine = self._deck.build_engine(self.ends.form)
+        try:
+            self._deck.engine = self._deck.build_engine(self.ends.form)
+        except BaseException:
+            self._deck.close()
+            raise
         self._desk: Desk | None = None  # while streams are open
         self._streams: Streams | None = None
         self._cables: Cables = {}
         self._one_switch = threading.Lock()  # held by a switch from its first step to its last
         self._staying = threading.Lock()  # held while streams and engine must stay as they are
         self._move: _Move | None = None
-        self._missed = ""  # what was said of devices that are waited for
+        self._missed: set[str] = set()  # what was said of devices that are waited for
         self.state = "starting"
         self.stages.reached("devices")
 
@@ -183,14 +186,19 @@ class LiveSession:
     # --- the run -------------------------------------------------------------------------------------
 
     def start_model(self) -> None:
-        """Start the model process and compile what runs without the GIL, side by side."""
-        compiler = threading.Thread(target=self._compile)
+        """Start the model process and compile what runs without the GIL, side by side.
+
+        An interrupt waits for neither: half a minute, at the first start.
+        """
+        compiler = threading.Thread(target=self._compile, daemon=True)
         compiler.start()
         try:
             self._deck.start_model()
             self.stages.reached("model", self._deck.model.moments)
-        finally:
+        except Exception:
             compiler.join()
+            raise
+        compiler.join()
 
     def _compile(self) -> None:
         self.engine.compile()
@@ -208,7 +216,7 @@ class LiveSession:
         if self.options.record:
             self.start_recording(self.options.record)
         try:
-            stopped = self._play()
+            stopped = None if self._leaving.is_set() else self._play()
             while not self._leaving.is_set():
                 if self._move:
                     stopped = self._move_on(self._move)
@@ -258,7 +266,8 @@ class LiveSession:
             )  # fmt: skip
             streams.start()
             self.stages.reached("streams")
-            self.state, self._missed = "playing", ""
+            self.state = "playing"
+            self._missed.clear()
             arrived()
             watch = Watch(streams, self.ends, self._frames_left())
             while not self._leaving.wait(self._pause_s()) and not self._move and not watch.over(self.engine):
@@ -301,9 +310,7 @@ class LiveSession:
         """Look for the lost devices, and play on them; return as `_play` does."""
         if not self.options.reconnect:
             raise DeviceError(f"{lost}; ended (--no-reconnect)")
-        if lost != self._missed:  # it may be found again and again, and not open
-            self._say(f"{lost}; waiting for it to come back (Ctrl-C ends)")
-        self._missed = lost
+        self._miss(lost)
         self.state = "waiting"
         while not self._leaving.wait(LOOK_AGAIN_S) and not self._move:
             if found := self._find_devices():
@@ -311,16 +318,31 @@ class LiveSession:
                 return self._play(lambda: self._say(f"{self.ends.name} is back; playing"))
         return None
 
+    def _miss(self, reason: str) -> None:
+        if reason not in self._missed:  # it may be found again and again, and not open
+            self._missed.add(reason)
+            self._say(f"{reason}; waiting for it to come back (Ctrl-C ends)")
+
     def _find_devices(self) -> Setting | None:
-        found: list[Setting] = []
+        """Return the setting with its devices, where all of them are back and can be used."""
+        found: list[Setting | Exception] = []
 
         def look() -> None:
-            with contextlib.suppress(DeviceError):  # not back yet
-                found.append(Setting.find(self.options, self._setting))
+            try:
+                found.append(Setting.find(self.options, self._setting, lost=True))
+            except Exception as error:
+                found.append(error)
 
         if not within(LOOK_PATIENCE_S, look):
             raise DeviceError("the sound system does not answer any more; start rtsep again when it does")
-        return found[0] if found else None
+        (outcome,) = found
+        if isinstance(outcome, Setting):
+            return outcome
+        if not isinstance(outcome, RtsepError):
+            raise outcome
+        if not isinstance(outcome, NotBackError):
+            self._miss(str(outcome))
+        return None
 
     def _take_up(self, setting: Setting) -> None:
         """Be ready to play with this setting, on another engine; what the one before counted is kept."""

@@ -16,12 +16,13 @@ class Setting(NamedTuple):
     source: FileSource | None  # where a file is played
 
     @classmethod
-    def find(cls, options: LiveOptions, before: Setting | None = None) -> Setting:
+    def find(cls, options: LiveOptions, before: Setting | None = None, lost: bool = False) -> Setting:
         """Find what `options` name; raises `RtsepError` where something cannot be.
 
-        With `before`, a file that it plays goes on in this one, whatever the options say of the input.
+        With `before`, a file that it plays goes on in this one, whatever the options say of the input. If its
+        devices were `lost`, they are looked for and no others, see `resolve_ends`.
         """
-        ends = resolve_ends(options, before.ends if before else None)
+        ends = resolve_ends(options, before.ends if before else None, lost)
         if before and ends.source is before.ends.source:
             return cls(options, ends, before.source)
         if ends.source is None:

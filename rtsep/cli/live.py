@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,9 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play until the end, Ctrl-C, or an error."""
+    """Play until the end, Ctrl-C, or an error; `KeyboardInterrupt` where it was ended before it played."""
     stages = Stages()
+    ending = _Ending()
     stages.reached("imports")
     say = Lines()
     controls = _first_controls(arguments, say)
@@ -123,7 +124,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     session = LiveSession(package, options, controls, say, stages)
     surface = MidiSurface(controls, midi, say, Presets().on_program(controls, say)) if midi else None
-    _end_on_signals(session)
     try:
         for note in session.ends.notes:
             say(note)
@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         _announce(session, arguments.json)
         reporting = _Reporter(session, surface) if arguments.json else contextlib.nullcontext()
         with reporting, StateKeeper(controls, say):
-            _play(session, say, view=not (arguments.json or arguments.headless) and can_show())
+            _play(session, say, ending, view=not (arguments.json or arguments.headless) and can_show())
     finally:
         if surface:
             surface.close()
@@ -148,13 +148,36 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _end_on_signals(session: LiveSession) -> None:
-    """Ctrl-C, a kill and a window that is closed end the session in order; under `nohup` it plays on."""
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
-        signal.signal(number, lambda *_: session.end())
+class _Ending:
+    """What Ctrl-C, a kill and a window that is closed do; under `nohup` the last one does nothing.
+
+    Until the session is run they interrupt what it waits for, once; from then on they end it in order.
+    """
+
+    def __init__(self) -> None:
+        self._session: LiveSession | None = None
+        self._interrupted = False  # before it played
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
+            signal.signal(number, self._take)
+
+    def _take(self, *_: object) -> None:
+        before, session = self._interrupted, self._session
+        self._interrupted |= session is None or session.state == "starting"
+        if session:
+            session.end()
+        elif not before:  # else it is being cleared away
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def in_order(self, session: LiveSession) -> Iterator[None]:
+        """End `session` from now on, which is run within; `KeyboardInterrupt` if it has not played yet."""
+        self._session = session
+        yield
+        if self._interrupted:
+            raise KeyboardInterrupt
 
 
 def _print_passing(line: str) -> None:
@@ -162,14 +185,16 @@ def _print_passing(line: str) -> None:
     print(f"rtsep: {line}", file=sys.stderr, flush=True)
 
 
-def _play(session: LiveSession, say: Lines, view: bool) -> None:
+def _play(session: LiveSession, say: Lines, ending: _Ending, view: bool) -> None:
     if not view:
-        session.run()
+        with ending.in_order(session):
+            session.run()
         return
     from rtsep.screen.session_player import SessionPlayer
     from rtsep.screen.show import show  # Textual is loaded only where it is seen
 
-    show(SessionPlayer(session), session.run, say)
+    with ending.in_order(session):
+        show(SessionPlayer(session), session.run, say)
 
 
 def _first_controls(arguments: argparse.Namespace, say: Callable[[str], None]) -> Controls:

@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rtsep.model import launch
 
         launch.prepare()  # torch loads there while everything else does here
-    arguments = build_parser(command).parse_args(words)
     try:
+        arguments = build_parser(command).parse_args(words)
         return int(arguments.run(arguments))
     except RtsepError as error:
         print(f"rtsep: {error}", file=sys.stderr)

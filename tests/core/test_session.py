@@ -14,11 +14,12 @@ import pytest
 import soundfile
 
 import rtsep
-from rtsep import live
+from rtsep import live, setting
 from rtsep.audio import portaudio
 from rtsep.audio.desk import Desk
 from rtsep.audio.streams import Streams
 from rtsep.audiofile import AudioReader
+from rtsep.endpoints import NotBackError
 from rtsep.errors import DeviceError, InputFileError, ModelError, OutputError, UsageError
 from rtsep.live import LiveSession
 from tests.cli.program import ROOT
@@ -306,6 +307,43 @@ def test_a_device_that_is_found_and_does_not_open_is_told_of_once(half, long_son
     gone, refused = "it is unplugged; waiting", "it is used by another program; waiting"
     words = [message.partition(" for it")[0] for message in caplog.messages]
     assert words[:4] == [gone, refused, "long.wav -> virtual device is back; playing", gone]
+
+
+def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_for(
+    half, long_song, monkeypatch, caplog, capsys
+):
+    reasons = itertools.cycle(
+        [
+            NotBackError("it is not back yet"),
+            UsageError("--in-channels 3: it has 2 channels"),
+            DeviceError("the sound system refuses"),
+        ]
+    )
+    lost, tries, whole = threading.Event(), [], setting.resolve_ends
+
+    def resolve(options, before=None, missed=False):
+        if not lost.is_set():
+            return whole(options, before, missed)
+        assert before and missed, "the lost devices are wanted, and no others"
+        tries.append(next(reasons))
+        raise tries[-1]
+
+    monkeypatch.setattr(setting, "resolve_ends", resolve)
+    monkeypatch.setattr(Streams, "lost", property(lambda _: "it is unplugged" if lost.is_set() else None))
+    monkeypatch.setattr(live, "LOOK_AGAIN_S", 0.01)
+    with rtsep.Session(long_song, out_device="virtual", model=half) as session:
+        lost.set()
+        until(lambda: len(tries) > 6)
+        lost.clear()
+        until(lambda: session.stats()["state"] == "playing")
+    words = [message.partition(" for it")[0] for message in caplog.messages]
+    assert words == [
+        "it is unplugged; waiting",
+        "--in-channels 3: it has 2 channels; waiting",
+        "the sound system refuses; waiting",
+        "long.wav -> virtual device is back; playing",
+    ]
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_switches_that_make_no_sense_are_refused(half, long_song, tmp_path):

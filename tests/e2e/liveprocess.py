@@ -105,6 +105,11 @@ class LiveProcess:
 
     # --- ending ------------------------------------------------------------------------------------
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def send(self, number: int) -> None:
         """Send a signal."""
         self._process.send_signal(number)

@@ -1,0 +1,47 @@
+"""What a signal does to `rtsep live`, by how far it has come."""
+
+from __future__ import annotations
+
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from rtsep.cli.live import _Ending
+
+
+@pytest.fixture
+def ending():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield _Ending()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def session(state: str) -> SimpleNamespace:
+    made = SimpleNamespace(state=state, ended=0)
+    made.end = lambda: setattr(made, "ended", made.ended + 1)
+    return made
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_while_it_gets_ready_the_first_one_interrupts_and_the_next_ones_leave_it_to_clear_up(ending, number):
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+    signal.raise_signal(number)
+
+
+def test_while_its_devices_are_opened_it_ends_in_order_and_counts_as_interrupted(ending):
+    opening = session("starting")
+    with pytest.raises(KeyboardInterrupt), ending.in_order(opening):
+        signal.raise_signal(signal.SIGINT)
+        assert opening.ended == 1
+
+
+@pytest.mark.parametrize("state", ["playing", "waiting"])
+def test_once_it_has_played_it_ends_in_order(ending, state):
+    playing = session(state)
+    with ending.in_order(playing):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+    assert playing.ended == 2
