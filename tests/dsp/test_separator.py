@@ -206,6 +206,23 @@ def test_when_masks_stop_the_dry_signal_takes_over_and_gives_way_again_without_a
     assert np.abs(np.diff(steady[: MIX + 1], axis=2)).max() < slope * 1.001 + 4 * UNIT_ROUNDOFF
 
 
+def test_when_masks_stop_what_was_muted_stays_silent_and_what_was_quiet_stays_quiet():
+    spec = PlainModel(profile="live").spec
+    pipeline = stage.make_pipeline(spec, 44100, 2, 44100)
+    hops, hop = 40, spec.hop
+    x = np.full((2, hops * hop), 0.5, np.float32)
+    mask = np.full((2, spec.bins), 0.25, np.float32)
+    controls = Controls(vocals_mute=1, instrumental_gain=-20)
+    feeds = play_hops(pipeline, spec, mask, hops, x, controls, lambda t: not 20 <= t < 28).astype(float)
+    assert not feeds[VOCALS].any()
+    dry = slice((20 + stage.WET_FADE_HOPS) * hop - 1, 28 * hop)
+    for feed in (INSTRUMENTAL, MIX):
+        assert np.abs(feeds[feed, :, 12 * hop : 20 * hop] - 0.0375).max() < 1e-6
+        assert np.abs(feeds[feed, :, dry] - 0.05).max() < 1e-6
+    slope = (0.05 - 0.0375) / (stage.WET_FADE_HOPS * hop)
+    assert np.abs(np.diff(feeds[: MIX + 1, :, 12 * hop :], axis=2)).max() < slope * 1.001 + 4 * UNIT_ROUNDOFF
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
