@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.jackd import private_server
 from benchmarks.page import FOLDER, RESULTS, write_page
+from benchmarks.peers import unfinished_of
 from benchmarks.plan import BENCHES, BY_NAME, Bench
 from rtsep.audiofile import make_folder
 from rtsep.children import command_of
@@ -127,6 +128,7 @@ def run(options: argparse.Namespace) -> None:
     if options.quick:
         compared += ["--tracks", ",".join(track_name(path) for path in paths[:QUICK_TRACKS])]
     folder = options.folder or (QUICK_FOLDER if options.quick else FOLDER)
+    compared += ["--unfinished", str(unfinished_of(folder / RESULTS / "peers.json"))]
     if not cuda and any(bench.cuda for bench in chosen):
         print("benchmarks: no CUDA device here: what needs one is left out", file=sys.stderr)
     with private_server() as environment:

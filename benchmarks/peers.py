@@ -17,7 +17,8 @@ from benchmarks import cost, quality
 from benchmarks.quality import MIXTURE
 from benchmarks.systems import FAMILIES, SYSTEMS, check_name, not_compared
 from benchmarks.telling import command_line, tell
-from rtsep.bench.result import Column, Result, Row
+from benchmarks.unfinished import Unfinished
+from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.errors import UsageError
 from rtsep.model.catalog import shipped_folder
 from rtsep.model.package import ModelPackage, read_package
@@ -27,6 +28,7 @@ from train.scores import TARGETS
 from train.tracks import find_tracks, select_tracks, track_name
 
 SCORES = Path(__file__).parents[1] / "train/results"
+UNFINISHED = Path("out/peers.json.unfinished")
 OFFLINE_S = 118.0  # ten whole pieces of Spleeter's: it pays for the part of the last one that is empty
 
 COLUMNS = (
@@ -62,8 +64,12 @@ def peers(
     seconds: float = 30.0,
     more_models: Sequence[Path] = (),
     workers: int = 1,
+    kept: Path | None = None,
 ) -> Result:
-    """Measure the models that ship, `more_models` and `systems` on the tracks in `data`, or those named."""
+    """Measure the models that ship, `more_models` and `systems` on the tracks in `data`, or those named.
+
+    What an interrupted run has left in the file `kept` is not measured again; what is measured goes there.
+    """
     if not seconds > 0:
         raise UsageError(f"--seconds {seconds:g}: must be more than 0")
     if workers < 1:
@@ -76,20 +82,37 @@ def peers(
     for name in systems:
         check_name(name)
     _check_names([MIXTURE, *systems, *(package.spec.name for package in models)])
-    costs: dict[str, Row] = {}
+    unfinished = Unfinished(kept, {package.spec.name: package.sha256 for package in models})
+    here = machine()
+    about = {"seconds": seconds, "processor": here["processor"], "versions": here["versions"]}
+    costs = {}
+    known = unfinished.costs(about)
+    if known or unfinished.figures():
+        print(f"going on from {kept}; remove it to measure all anew", file=sys.stderr)
     for package in models:
-        print(f"cost of the model {package.spec.name}, paced", file=sys.stderr)
-        costs[package.spec.name] = _model_row(package, len(costs) < len(own), seconds)
+        name = package.spec.name
+        if name not in known:
+            print(f"cost of the model {name}, paced", file=sys.stderr)
+            known[name] = _model_row(package, package in own, seconds)
+            unfinished.keep_cost(name, known[name], about)
+        costs[name] = known[name]
     there, missing = [], []
     for name in systems:
-        print(f"cost of {name}", file=sys.stderr)
         try:
-            costs[name] = cost.alone(cost.cost_of_system, name, seconds, OFFLINE_S * min(1.0, seconds / 10))
+            if name not in known:
+                print(f"cost of {name}", file=sys.stderr)
+                recording_s = OFFLINE_S * min(1.0, seconds / 10)
+                known[name] = cost.alone(cost.cost_of_system, name, seconds, recording_s)
+                unfinished.keep_cost(name, known[name], about)
+            costs[name] = known[name]
             there.append(name)
         except UsageError as error:  # not installed
             missing.append(f"{name}: not measured: {str(error).removeprefix('--peer: ')}")
+    missing += [f"{name}: not measured: not asked for" for name in SYSTEMS if name not in systems]
     found = quality.earlier(scores, models, [MIXTURE, *there])
-    judged = quality.score(paths, models, there, found, workers)
+    judged = quality.score(paths, models, there, found, workers, unfinished)
+    skipped = [track_name(path) for path in judged["skipped"]]
+    paths = [path for path in paths if path not in judged["skipped"]]
     rows: list[Row] = [
         {"system": name} | costs.get(name, _mixture()) | _scores(judged, name) for name in (*costs, MIXTURE)
     ]
@@ -98,10 +121,13 @@ def peers(
     notes = [*missing, *not_compared({package.spec.system for package in models}), *EXPLAINED]
     if taken:
         notes.append(f"{taken} of {len(paths) * len(rows)} figures are those of 'python -m train evaluate'")
+    if skipped:
+        notes.append(f"{len(skipped)} tracks cannot be read and are left out: {', '.join(skipped)}")
     title = f"separators on {len(paths)} tracks"
     settings = {
         "tracks": [track_name(path) for path in paths], "seconds": seconds, "rate": RATE,
         "scores_measured": judged["again"], "scores_taken_over": taken,
+        "tracks_skipped": skipped,
     }  # fmt: skip
     return Result("peers", title, COLUMNS, rows, settings, notes, command_line())
 
@@ -175,6 +201,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N",
                         help="processes that score; costs are measured before (%(default)s)")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
+    parser.add_argument(
+        "--unfinished", type=Path, metavar="FILE",
+        help="keeps what is measured until the end: the same command goes on after an interruption "
+        f"(beside --json, else {UNFINISHED})",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
@@ -182,7 +213,15 @@ def run(options: argparse.Namespace) -> None:
     scores = None if options.anew else options.scores
     if scores is not None and not scores.is_dir():
         raise UsageError(f"--scores {scores}: no such folder; leave it out, or give --anew")
+    kept = options.unfinished or unfinished_of(options.json)
     result = peers(
-        options.data, options.tracks, options.systems, scores, options.seconds, options.model, options.workers
-    )
+        options.data, options.tracks, options.systems, scores, options.seconds, options.model,
+        options.workers, kept,
+    )  # fmt: skip
     tell(result, options.json)
+    kept.unlink(missing_ok=True)
+
+
+def unfinished_of(json_path: Path | None) -> Path:
+    """Where a run whose figures go to `json_path` keeps what it has measured until its end."""
+    return json_path.with_name(f"{json_path.name}.unfinished") if json_path else UNFINISHED

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,19 +18,17 @@ from tqdm import tqdm
 
 from benchmarks.streams import Separating
 from benchmarks.systems import load_system
+from benchmarks.unfinished import Figures, Unfinished, known
 from rtsep.errors import InputFileError
 from rtsep.model.loader import load_model
 from rtsep.model.package import ModelPackage
 from train.cache import RATE
-from train.evaluate import as_live, one_thread_each, score_stems, separate
+from train.evaluate import Skipped, as_live, one_thread_each, score_stems, separate
 from train.metrics import BssEval
 from train.scores import MODEL, TARGETS, Content, read_scores, summarise
 from train.tracks import Stems, Track, read_track
 
 MIXTURE = "mixture"
-
-Figures = dict[str, dict[str, float]]
-"""By target and metric, of one system and track."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def earlier(folder: Path | None, models: Sequence[ModelPackage], others: Sequenc
         for row in content["clips"]:
             for theirs, ours in systems.items():
                 if ours and theirs in row["scores"]:
-                    figures[ours, row["clip"]] = (row["seconds"], _known(row["scores"][theirs]))
+                    figures[ours, row["clip"]] = (row["seconds"], known(row["scores"][theirs]))
     return Found(figures)
 
 
@@ -66,34 +64,41 @@ def _evaluations(folder: Path | None) -> Iterator[Content]:
             continue  # a folder may hold other things
 
 
-def _known(figures: dict[str, dict[str, float | None]]) -> Figures:
-    # A figure that does not exist is null in a file, nan where it was found.
-    return {
-        target: {metric: float("nan") if value is None else value for metric, value in of.items()}
-        for target, of in figures.items()
-    }
-
-
 class Scorer:
     """Scores the mixture, models and systems track by track; each is loaded when it is first needed."""
 
-    def __init__(self, models: Sequence[ModelPackage], systems: Sequence[str], found: Found) -> None:
-        """What is in `found` is not scored again."""
+    def __init__(
+        self,
+        models: Sequence[ModelPackage],
+        systems: Sequence[str],
+        found: Found,
+        kept: Found | None = None,
+    ) -> None:
+        """What is in `found`, of other evaluations, or `kept`, of an interrupted run, is not scored again."""
         self._packages = {package.spec.name: package for package in models}
         self.names = (MIXTURE, *self._packages, *systems)
-        self._found = found
+        self._found, self._kept = found, kept or Found({})
         self._loaded: dict[str, Any] = {}
 
-    def score(self, path: Path) -> Content:
-        """The figures of a track by system, as `train.evaluate` has them; `again`: how many are new."""
-        track = read_track(path)
+    def score(self, path: Path) -> Content | Skipped:
+        """The figures of a track by system, as `train.evaluate` has them.
+
+        `again`: how many are of this benchmark, kept ones too; `new`: the systems scored just now.
+        """
+        try:
+            track = read_track(path)
+        except InputFileError as error:
+            return Skipped(path, str(error))
         judge = _Judge(track)
-        row: Content = {"clip": track.name, "seconds": track.seconds, "scores": {}, "again": 0}
+        row: Content = {"clip": track.name, "seconds": track.seconds, "scores": {}, "again": 0, "new": []}
         for name in self.names:
             figures = self._found.of(name, track)
             if figures is None:
-                figures = judge.figures(self.separate(name, track))
                 row["again"] += 1
+                figures = self._kept.of(name, track)
+            if figures is None:
+                figures = judge.figures(self.separate(name, track))
+                row["new"].append(name)
             row["scores"][name] = figures
         return row
 
@@ -132,7 +137,7 @@ def _start_worker(*arguments: Any) -> None:
     _in_worker.append(Scorer(*arguments))
 
 
-def _score_in_worker(path: Path) -> Content:
+def _score_in_worker(path: Path) -> Content | Skipped:
     return _in_worker[0].score(path)
 
 
@@ -142,20 +147,52 @@ def score(
     systems: Sequence[str],
     found: Found,
     workers: int = 1,
+    unfinished: Unfinished | None = None,
 ) -> dict[str, Any]:
     """Figures of the mixture, the models and the systems on all tracks: summary, and SDR by track.
 
     `summary` is that of `train.scores.summarise`; `clips` holds [vocals, accompaniment] by system and track;
-    `again` the number of figures that were measured now.
+    `again` the number of figures that were measured here, those that `unfinished` kept included; what is new
+    is kept there track by track. Broken tracks are named and left out: `skipped` holds their paths;
+    `InputFileError` where none is left.
     """
+    unfinished = unfinished or Unfinished(None, {})
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with (
         one_thread_each(),
-        ProcessPoolExecutor(workers, context, _start_worker, (models, systems, found)) as pool,
+        ProcessPoolExecutor(
+            workers, context, _start_worker, (models, systems, found, Found(unfinished.figures()))
+        ) as pool,
+        tqdm(total=len(paths), unit="track", desc="score") as bar,
     ):
-        rows = list(tqdm(pool.map(_score_in_worker, paths), total=len(paths), unit="track", desc="score"))
+        tasks = [pool.submit(_score_in_worker, path) for path in paths]
+        try:
+            for task in as_completed(tasks):
+                _keep(task, unfinished, bar)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    results = [task.result() for task in tasks]
+    rows = [result for result in results if not isinstance(result, Skipped)]
+    skipped = [result for result in results if isinstance(result, Skipped)]
+    if not rows:
+        raise InputFileError(f"none of {len(paths)} tracks could be scored; first: {skipped[0].reason}")
     clips = {
         name: {row["clip"]: [row["scores"][name][target]["sdr"] for target in TARGETS] for row in rows}
         for name in rows[0]["scores"]
     }
-    return {"summary": summarise(rows), "clips": clips, "again": sum(row["again"] for row in rows)}
+    return {
+        "summary": summarise(rows), "clips": clips, "again": sum(row["again"] for row in rows),
+        "skipped": [result.path for result in skipped],
+    }  # fmt: skip
+
+
+def _keep(task: Future[Content | Skipped], unfinished: Unfinished, bar: Any) -> None:
+    result = task.result()
+    if isinstance(result, Skipped):
+        bar.write(f"skipped: {result.reason}")
+    elif result["new"]:
+        unfinished.keep_track(
+            result["clip"], result["seconds"], {name: result["scores"][name] for name in result["new"]}
+        )
+    bar.update()

@@ -18,7 +18,9 @@ LOG_WIDTH = 200
 
 def command_line() -> str:
     """Return the present command as a page has it: where things lie on this machine is left out."""
-    return without_paths(shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]), drop=("--json",))
+    return without_paths(
+        shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]), drop=("--json", "--unfinished")
+    )
 
 
 def tell(result: Result, path: Path | None) -> None:

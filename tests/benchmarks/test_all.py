@@ -72,6 +72,10 @@ def test_one_that_fails_is_told_by_the_exit_code(tmp_path, quiet, monkeypatch, c
     assert set(machine.commands) == set(BY_NAME) - {"hop-cuda"}
     peers = machine.commands["peers"]
     assert peers[peers.index("--data") + 1] == str(track.parent) and "one" in peers
+    kept = peers[
+        peers.index("--unfinished") + 1
+    ]  # not beside the JSON, whose folder goes with an interruption
+    assert kept == str(tmp_path / "out/results/peers.json.unfinished")
     monkeypatch.setattr(everything.run_all, "__defaults__", (Machine(broken=["stress"]),))
     assert main(words) == 1
     said = capsys.readouterr().err
