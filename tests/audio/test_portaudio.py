@@ -22,7 +22,8 @@ class Sound:
     """As much of sounddevice as a look and a stream need."""
 
     def __init__(self) -> None:
-        self._initialized, self.looks, self.broken = 1, 0, False
+        self._initialized, self.broken = 1, False
+        self.looks = self.ends = 0
         self.opening = lambda: None  # called while a stream is being opened
         self._ffi = SimpleNamespace(cast=lambda kind, value: value)
         self._lib = SimpleNamespace(Pa_Initialize=self._look)
@@ -41,6 +42,7 @@ class Sound:
     def _terminate(self):
         self._check(-1 if not self._initialized else 0)
         self._initialized -= 1
+        self.ends += 1
 
     def _look(self):
         self.looks += 1
@@ -64,6 +66,15 @@ def sound(monkeypatch):
 
 def open_stream() -> portaudio.Stream:
     return portaudio.Stream(None, np.zeros(1, np.int64), None, (0, 2), 44100, 64)
+
+
+def test_a_look_at_the_devices_closes_no_open_stream(sound):
+    stream = open_stream()
+    portaudio.initialise()
+    assert (sound.looks, sound.ends) == (0, 0)
+    assert stream.close()
+    portaudio.initialise()
+    assert (sound.looks, sound.ends) == (1, 1)
 
 
 def test_another_session_does_not_look_anew_while_a_stream_is_being_opened(sound):

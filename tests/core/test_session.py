@@ -15,7 +15,6 @@ import soundfile
 
 import rtsep
 from rtsep import live, setting
-from rtsep.audio import portaudio
 from rtsep.audio.desk import Desk
 from rtsep.audio.streams import Streams
 from rtsep.audiofile import AudioReader
@@ -456,20 +455,3 @@ def test_a_server_that_goes_is_told_and_raised(half, start_server):  # noqa: F81
     assert raised[0].endswith("ended (--no-reconnect)")
     assert any("waiting for it to come back" in line for line in said)
     assert said[-2:] == ["second is over: False", "done"]
-
-
-def test_a_look_at_the_devices_closes_no_open_stream(monkeypatch):
-    looks = []
-
-    class PortAudio:
-        _terminate = staticmethod(lambda: looks.append("closed all"))
-        _initialize = staticmethod(lambda: looks.append("looked"))
-
-    monkeypatch.setattr(portaudio, "_portaudio", PortAudio)
-    playing = object()
-    monkeypatch.setattr(portaudio, "_open", {playing})
-    portaudio.initialise()
-    assert looks == []
-    portaudio._open.clear()
-    portaudio.initialise()
-    assert looks == ["closed all", "looked"]
