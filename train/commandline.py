@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 
-from rtsep.errors import RtsepError
+from rtsep.errors import OutputError, RtsepError
 
 
 def parser_of(package: str, command: str) -> argparse.ArgumentParser:
@@ -40,6 +40,9 @@ def run_command(
     except RtsepError as error:
         print(f"{package}: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # of the system: a disk that is full, a folder that is none
+        print(f"{package}: {error}", file=sys.stderr)
+        return OutputError.exit_code
     except KeyboardInterrupt:
         print(f"{package}: {when_stopped}", file=sys.stderr)
         return 130

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError
+from train.cache import whole_file
 from train.markdown import table
 from train.scores import MODEL, Content, read_scores
 
@@ -55,8 +55,8 @@ def compare(scores: Path | Sequence[Path], out: Path) -> str:
         "\n".join(f"- {_name(content)}: `{_bare(content['command'])}`" for content in _used(main, models)),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    make_folder(out.parent)
-    out.write_text(text, encoding="utf-8")
+    with whole_file(out) as file:
+        file.write(text.encode())
     for line in left_out:
         print(f"left out: {line}")
     print(f"{out}: {len(main)} models, {len(contents)} evaluations")

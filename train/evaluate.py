@@ -39,7 +39,15 @@ from train.effects import Wave
 from train.metrics import BSS_METRICS, BssEval, level_db, over_frames, si_sdr
 from train.oracle import MASKS, Oracle
 from train.peers import Peer, latency_ms, load_peer
-from train.scores import MODEL, TARGETS, plot_scores, print_scores, summarise, write_scores
+from train.scores import (
+    MODEL,
+    TARGETS,
+    check_writable,
+    plot_scores,
+    print_scores,
+    summarise,
+    write_scores,
+)
 from train.tracks import Stems, Track, find_tracks, read_track, select_tracks
 
 BLOCK = 4096  # frames handed over at a time; the result does not depend on it
@@ -256,6 +264,8 @@ def evaluate(
         if name not in REFERENCES:
             known = ", ".join(REFERENCES)
             raise UsageError(f"--references '{name}': one of {known}, or none{suggest(name, REFERENCES)}")
+    if json_path is not None:
+        check_writable(json_path)
     package = read_package(model)
     paths = find_tracks([data] if isinstance(data, Path) else data)
     if tracks:

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from rtsep.audiofile import make_folder
 from rtsep.errors import ModelError, UsageError
 from train import checkpoint as checkpoints
 from train.cache import AudioCache, default_cache, whole_file
@@ -271,9 +272,9 @@ def fit(config: FitConfig) -> Checkpoint:
     """Train, or go on with the run in `config.run`; returns where it ended.
 
     Raises `InputFileError` without a cache, `ModelError` for a run of another system, `UsageError` for
-    choices that do not exist.
+    choices that do not exist, `OutputError` where the run cannot be written.
     """
-    config.run.mkdir(parents=True, exist_ok=True)
+    make_folder(config.run)
     with _joined(config) as place, _stop_signals() as stopping:
         state = _train(config, place, stopping)
         if stopping and finished(state, config):
@@ -399,7 +400,8 @@ def _describe(config: FitConfig, state: Checkpoint, place: Place) -> None:
         "replicas": place.replicas,
         "data": state.data,
     }
-    (config.run / "run.json").write_text(json.dumps(content, indent=1))
+    with whole_file(config.run / "run.json") as file:
+        file.write(json.dumps(content, indent=1).encode())
 
 
 def _count(net: Net) -> int:

@@ -19,7 +19,7 @@ from rtsep.errors import InputFileError, UsageError
 from rtsep.limits import DEVICES
 from rtsep.model.loader import Stepper, load_model
 from rtsep.model.package import read_package
-from train.cache import RATE
+from train.cache import RATE, whole_file
 from train.effects import Wave
 from train.evaluate import as_live, card, names_of, score_stems, separate
 from train.page import Excerpt, Lane, page
@@ -110,7 +110,8 @@ def listen(
         line.replace(str(path.parent) + "/", "") for line in skipped for path in paths if str(path) in line
     ]
     target = out / "index.html"
-    target.write_text(page(card(package), excerpts, named), encoding="utf-8")
+    with whole_file(target) as file:
+        file.write(page(card(package), excerpts, named).encode())
     print(f"{target}: {len(excerpts)} tracks, {len(skipped)} skipped; open it in a browser")
     return target
 

@@ -23,6 +23,7 @@ import soundfile
 from rich.console import Console
 from rich.table import Table
 
+from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError, UsageError
 from train import checkpoint as checkpoints
 from train.cache import INDEX, RATE, AudioCache, Song, whole_file
@@ -115,7 +116,7 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     if dry_run:
         return None
 
-    job.out.mkdir(parents=True, exist_ok=True)
+    make_folder(job.out)
     _write(job, answers)
     if changed or not decoded:
         prepare(job.data, job.cache, workers=default_workers(), form=job.form)

@@ -65,6 +65,12 @@ class Record:
         """The curve, figures by name."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.curve]
 
+    @property
+    def heard_validation(self) -> bool:
+        """Whether the validation songs were among its training mixtures: its figures of them tell little."""
+        recipe = self.options.get("training", {}).get("recipe", {})
+        return bool(recipe.get("all_clips")) and not recipe.get("open_only")  # which they are not
+
     def at_end(self, column: str) -> float | None:
         """A figure of the last validation."""
         return self.points[-1].get(column) if self.curve else None
@@ -377,9 +383,14 @@ def read_records(folder: Path) -> list[Record]:
     """All records of a folder, grouped by family: the best families and the best of each first."""
     records = [read_record(path) for path in sorted(folder.glob("*.json"))]
     best: dict[str | None, float] = {}
-    for record in records:
+    for record in (record for record in records if not record.heard_validation):
         best[record.family] = max(_quality(record), best.get(record.family, -math.inf))
-    return sorted(records, key=lambda r: (-best[r.family], r.family or "", -_quality(r), r.name))
+
+    def place(record: Record) -> tuple[float, str, bool, float, str]:
+        family = best.get(record.family, -math.inf)
+        return -family, record.family or "", record.heard_validation, -_quality(record), record.name
+
+    return sorted(records, key=place)
 
 
 def _quality(record: Record) -> float:

@@ -25,7 +25,7 @@ from rtsep.separator import Separator
 from train.cache import RATE, default_cache
 from train.demands import AS_IS, MEASURES, Bench, Clip, Measure, Worker, start_process
 from train.evaluate import card, one_thread_each
-from train.scores import TARGETS, Content, write_scores
+from train.scores import TARGETS, Content, check_writable, write_scores
 from train.tracks import find_tracks
 from train.validation import scored_songs
 
@@ -44,6 +44,8 @@ def robustness(
     `data`: tracks with stems for level and rate; without, the validation songs of the cache. Damaged tracks
     are named and counted. `ModelError` or `InputFileError` where model, cache or `data` are no use at all.
     """
+    if json_path is not None:
+        check_writable(json_path)
     package = read_package(model)
     worker = Worker.start(model, cache, device)  # before any other process: a fault is one clear line
     clips: list[Clip] = []

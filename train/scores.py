@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from rtsep.audiofile import make_folder
-from rtsep.errors import InputFileError
+from rtsep.errors import InputFileError, OutputError
+from train.cache import whole_file
 from train.metrics import BSS_METRICS
 
 TARGETS = ("vocals", "accompaniment")
@@ -158,11 +159,17 @@ def _short(name: str, most: int = 44) -> str:
 
 
 def write_scores(content: Content, path: Path) -> None:
-    """Write the JSON; figures that do not exist are null."""
+    """Write the JSON, as a whole or not at all; figures that do not exist are null. Raises `OutputError`."""
+    text = json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def check_writable(path: Path) -> None:
+    """Raise `OutputError` where `path` could not be written: before the hours that go into it, not after."""
+    if path.is_dir():
+        raise OutputError(f"{path}: a folder; name a file")
     make_folder(path.parent)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
-    temporary.replace(path)
 
 
 def _plain(value: Any) -> Any:

@@ -276,6 +276,23 @@ def test_the_page_is_made_of_the_records(scored, tmp_path, capsys):
     assert {path: path.read_bytes() for path in written} == written
 
 
+def test_a_run_that_heard_the_validation_songs_is_marked_and_stands_below(tmp_path):
+    records = tmp_path / "records"
+    every = ["training.recipe.all_clips=True"]
+    for name, voice, of, recipe in (
+        ("honest", 3.0, "causal", []), ("open", 2.0, "causal-open", every), ("heard", 6.0, "causal", every)
+    ):  # fmt: skip
+        system = changed(preset(of), recipe)
+        run = write_run(tmp_path / name, history(2, voice), to_plain(system))
+        command("--add", run, "--name", name, "--note", "n", "--records", records, "--out", tmp_path / "R.md")
+    text = (tmp_path / "R.md").read_text()
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| causal")]
+    assert [row[1].partition("]")[0][1:] for row in rows] == ["honest", "open", "heard"]
+    assert ["†" in row[8] and "†" in row[9] for row in rows] == [False, False, True]
+    honest, heard = (text.partition(f"## {name}\n")[2].partition("\n## ")[0] for name in ("honest", "heard"))
+    assert "in its training as well" in heard and "in its training as well" not in honest
+
+
 def test_the_figure_tells_other_curves(tmp_path):
     record = describe(write_run(tmp_path / "a", history(3)), "a", "note")
     other = dataclasses.replace(record, curve=record.curve[:-1])
