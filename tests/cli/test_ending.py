@@ -9,10 +9,13 @@ import pytest
 
 from rtsep.cli.live import _Ending
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @pytest.fixture
 def ending():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # Where the tests run under nohup, SIGHUP is ignored, and rtsep leaves it so.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
     yield _Ending()
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -24,7 +27,7 @@ def session(state: str) -> SimpleNamespace:
     return made
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_while_it_gets_ready_the_first_one_interrupts_and_the_next_ones_leave_it_to_clear_up(ending, number):
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
@@ -45,3 +48,9 @@ def test_once_it_has_played_it_ends_in_order(ending, state):
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
     assert playing.ended == 2
+
+
+def test_where_hang_ups_are_ignored_they_stay_so(ending):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _Ending()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
