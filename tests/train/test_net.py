@@ -11,7 +11,7 @@ from train.loss import LossConfig, masked_loss, masked_loss_reference, target_of
 from train.nets.causal import Causal
 from train.nets.causal_net import CausalNet
 from train.nets.causal_program import CausalProgram
-from train.nets.relative import FLOOR
+from train.nets.relative import FLOOR, level_of_late
 from train.nets.scan import gated_scan, gated_scan_parallel, gated_scan_reference
 from train.stft import analyse, frames_of, left_right, mid_side, played_columns, synthesise, windows
 from train.system import count_macs
@@ -29,6 +29,54 @@ def test_scans_are_their_twin_forward_and_backward():
         results.append((out.detach(), pre.grad.clone()))
     torch.testing.assert_close(results[0], results[2], atol=2e-6, rtol=1e-5)
     torch.testing.assert_close(results[1], results[2], atol=2e-6, rtol=1e-5)
+
+
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+@GPU
+@pytest.mark.parametrize("shape", [(3, 9, 2, 15), (44, 516, 5, 288), (2, 1, 1, 3)])
+def test_scans_on_a_gpu_are_their_twin_forward_and_backward(shape):
+    torch.manual_seed(0)
+    pre = torch.randn(shape)
+    weight = torch.randn(*shape[:3], shape[3] // 3)
+    results = []
+    for place, scan in (("cpu", gated_scan), ("cuda", gated_scan), ("cuda", gated_scan_parallel)):
+        given = pre.to(place).requires_grad_()
+        out = scan(given)
+        (out * weight.to(place)).sum().backward()
+        results.append((out.detach().cpu(), given.grad.cpu()))
+    torch.testing.assert_close(results[1], results[0], atol=5e-6, rtol=1e-4)
+    torch.testing.assert_close(results[2], results[0], atol=5e-6, rtol=1e-4)
+
+
+@GPU
+def test_loss_and_gradients_on_a_gpu_are_those_of_the_processor():
+    torch.manual_seed(2)
+    net = SYSTEM.net().eval()  # in training it is half as precise, on purpose
+    waves = 0.1 * torch.randn(2, 2, 2, SYSTEM.frames)
+    waves[:, 1] += waves[:, 0]
+    found = []
+    for place in ("cpu", "cuda"):
+        net.to(place).zero_grad()
+        loss = SYSTEM.loss(net, waves.to(place))
+        loss.backward()
+        grads = torch.cat([weight.grad.flatten().cpu() for weight in net.parameters()])
+        found.append((float(loss), grads))
+    (here, slopes_here), (there, slopes_there) = found
+    assert there == pytest.approx(here, rel=1e-3)
+    assert float((slopes_there - slopes_here).norm() / slopes_here.norm()) < 1e-2
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 64, 101])
+def test_level_is_the_mean_of_what_was_heard_with_weights_that_fall(steps):
+    torch.manual_seed(1)
+    power, keep = torch.rand(steps, 2), 0.9
+    found = level_of_late(power, keep)
+    for t in range(steps):
+        weights = keep ** torch.arange(t, -1, -1, dtype=torch.float64)
+        expected = (weights[:, None] * power[: t + 1]).sum(0) / weights.sum()
+        torch.testing.assert_close(found[t].double(), expected, atol=0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("framing", [FRAMING, Framing(256, 256, 64)])

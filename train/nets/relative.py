@@ -23,11 +23,15 @@ def kept_of(level_s: float, hop: int, rate: int) -> float:
 
 
 def level_of_late(power: Tensor, keep: float) -> Tensor:
-    """Mean of `power` [T, ...] over what was heard of late: weights fall by `keep` a hop, and sum to 1."""
-    total, weight = torch.zeros_like(power[0]), 0.0
-    level = torch.empty_like(power)
-    for t in range(power.shape[0]):
-        total = keep * total + power[t]
-        weight = keep * weight + 1
-        level[t] = total / weight
-    return level
+    """Mean of `power` [T, ...] over what was heard of late: weights fall by `keep` a hop, and sum to 1.
+
+    In log2(T) passes, each of which doubles how far back a sum reaches: a GPU would spend its time on the
+    launches of a pass for each hop.
+    """
+    total, weight = power, torch.ones_like(power)
+    span, kept = 1, keep
+    while span < power.shape[0]:
+        total = torch.cat([total[:span], total[span:] + kept * total[:-span]])
+        weight = torch.cat([weight[:span], weight[span:] + kept * weight[:-span]])
+        span, kept = 2 * span, kept * kept
+    return total / weight

@@ -9,6 +9,8 @@ Layout is band-major, [bands, steps, batch, 3 * width] with a, c, g side by side
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -93,12 +95,24 @@ class _GatedScan(torch.autograd.Function):
 
 def gated_scan(pre: Tensor) -> Tensor:
     """Run the recurrence from a zero state: [K, T, B, 3E] -> [K, T, B, E], float32, on any device."""
-    result: Tensor = _GatedScan.apply(pre) if pre.device.type == "cpu" else gated_scan_parallel(pre)
-    return result
+    if pre.device.type == "cpu":
+        result: Tensor = _GatedScan.apply(pre)
+        return result
+    return _on_gpu()(pre)
+
+
+@functools.cache
+def _on_gpu() -> Callable[[Tensor], Tensor]:
+    """One kernel where Triton is there, as it is wherever torch has CUDA on Linux."""
+    try:
+        from train.nets.scan_gpu import gated_scan
+    except ImportError:
+        return gated_scan_parallel
+    return gated_scan
 
 
 def gated_scan_parallel(pre: Tensor) -> Tensor:
-    """Compute the same in log2(T) passes over the whole sequence, for devices with thousands of cores.
+    """Compute the same in log2(T) passes over the whole sequence, for GPUs without Triton.
 
     h[t] = f[t] h[t-1] + b[t] composes: after the pass of span s, (f, b)[t] stand for the last 2 s steps
     (W. D. Hillis and G. L. Steele, "Data parallel algorithms", CACM 1986).
@@ -115,7 +129,7 @@ def gated_scan_parallel(pre: Tensor) -> Tensor:
 
 
 def gated_scan_reference(pre: Tensor) -> Tensor:
-    """The plain twin of both, for autograd; slow."""
+    """The plain twin of all, for autograd; slow."""
     a, c, g = pre.chunk(3, -1)
     forget = torch.sigmoid(a)
     hidden = torch.zeros_like(c[:, 0])
