@@ -33,6 +33,9 @@ from rtsep.realtime.priority import lock_memory, raise_thread_priority
 ON_GPU = "of the model, on the GPU"
 """Of a replayed graph only: between single launches the GPU waits, and its clock would count that too."""
 
+CLOCKED = 8
+"""Of so many hops one reads the GPU's clock, which takes time of its own."""
+
 STAGES = ("analysis", "model", "synthesis", "whole", ON_GPU)
 PLAIN = "plain"
 LAUNCHES = {"cpu": (PLAIN,), "cuda": ("graph", PLAIN)}
@@ -101,7 +104,7 @@ def run(arguments: argparse.Namespace) -> Result:
 
 
 def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray[np.float64]:
-    """Return the durations [hops, stages] in us of every hop of a paced run; nan without a graph on a GPU.
+    """Return the durations [hops, stages] in us of every hop of a paced run; nan where there is none.
 
     `block` frames arrive at a time, at `rate` Hz; a hop is done when its last frame is there, several in a
     row where a block holds several. The model runs at the rate at which it would live.
@@ -127,6 +130,9 @@ def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray
             wait = due - time.perf_counter()
             if wait > 0:
                 time.sleep(wait)
+        clocked = model.gpu is not None and model.gpu.captured and n % CLOCKED == 0
+        if model.gpu:
+            model.gpu.clocked = clocked
         marks = [time.perf_counter()]
         stage.begin_hop(pipeline, heard, model.column)
         marks.append(time.perf_counter())
@@ -134,7 +140,7 @@ def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray
         marks.append(time.perf_counter())
         stage.finish_hop(pipeline, model.mask, controls.slots, True, feeds)
         marks.append(time.perf_counter())
-        on_gpu = model.gpu.device_us * 1e-6 if model.gpu and model.gpu.captured else np.nan
+        on_gpu = model.gpu.device_us * 1e-6 if model.gpu and clocked else np.nan
         took[n] = [*np.diff(marks), marks[-1] - marks[0], on_gpu]
     return took[warm:] * 1e6
 
@@ -143,12 +149,12 @@ def _rows(package: ModelPackage, took: NDArray[np.float64], rate: int, block: in
     hop_us = package.spec.hop / stage.model_rate_for(package.spec, rate) * 1e6
     about = {
         "model": package.spec.name, "model_sha256": package.sha256, "rate": rate, "block": block,
-        "hop_us": round(hop_us, 1), "hops": len(took),
+        "hop_us": round(hop_us, 1),
     }  # fmt: skip
     for name, values in zip(STAGES, took.T, strict=True):
-        if np.isnan(values).any():
-            continue  # no graph on a GPU
-        yield {**about, "stage": name, **spread(values, hop_us)}
+        there = values[~np.isnan(values)]
+        if there.size:
+            yield {**about, "hops": len(there), "stage": name, **spread(there, hop_us)}
 
 
 def _players(name: str, device: str, notes: list[str]) -> Iterator[tuple[ModelPackage, str, Stepper]]:

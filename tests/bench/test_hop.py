@@ -84,6 +84,8 @@ def test_time_on_the_gpu_is_told_of_a_graph_and_not_of_launches_with_gaps_betwee
     assert (ON_GPU in rows) == captured and set(rows) >= set(STAGES) - {ON_GPU}
     if captured:
         assert rows[ON_GPU]["median"] == rows[ON_GPU]["max"] == 123.0
+        assert 0 < rows[ON_GPU]["hops"] <= len(took) / hop.CLOCKED + 1  # the clock takes time of its own
+        assert rows["model"]["hops"] == len(took)
 
 
 class GpuModel(TimedModel):

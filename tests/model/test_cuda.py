@@ -128,24 +128,32 @@ class Torch:
     """What `CudaStep` uses of torch, in ordinary memory; with `fault`, nothing can be captured."""
 
     def __init__(self, fault: str = "") -> None:
-        self._fault = fault
+        self._fault, self.clock_read = fault, 0
         ignore = types.SimpleNamespace
         self.cuda = ignore(
-            Stream=lambda: ignore(synchronize=lambda: None), stream=lambda _: contextlib.nullcontext(),
-            Event=lambda enable_timing: ignore(
-                record=lambda: None, synchronize=lambda: None, elapsed_time=lambda _: 0.25
-            ),
+            current_stream=lambda: ignore(synchronize=lambda: None),
+            Event=lambda enable_timing: ignore(record=self._record, elapsed_time=lambda _: 0.25),
             CUDAGraph=lambda: ignore(replay=lambda: None), graph=self._graph, synchronize=lambda: None,
         )  # fmt: skip
 
     def zeros(self, shape: Any, pin_memory: bool = False, device: str = "cpu") -> torch.Tensor:
         return torch.zeros(shape)
 
+    def _record(self, _line: Any) -> None:
+        self.clock_read += 1
+
     @contextlib.contextmanager
-    def _graph(self, graph: Any, stream: Any) -> Any:
+    def _graph(self, graph: Any) -> Any:
         yield
         if self._fault:
             raise RuntimeError(self._fault)
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    """What a step sets for cuBLAS, this process is not to keep."""
+    for variable in cuda.WITHOUT_WORKSPACE:
+        monkeypatch.setenv(variable, "as it was")
 
 
 class Doubling:
@@ -155,14 +163,17 @@ class Doubling:
 
 def test_why_a_step_was_not_captured_is_kept_and_it_is_launched_as_before(monkeypatch):
     forbidden = "CUDA error: operation not permitted when stream is capturing"
-    monkeypatch.setattr(cuda, "torch", Torch(forbidden + ADVICE))
+    monkeypatch.setattr(cuda, "torch", without := Torch(forbidden + ADVICE))
     step = CudaStep(Doubling(), (1, 3), 2)
     assert step.not_captured == ""
     step.capture()
     assert step.not_captured == forbidden and not step.captured
     mask = torch.zeros(1, 3)
     step.step(torch.ones(1, 3, 2), mask)
-    assert torch.equal(mask, torch.full((1, 3), 2.0)) and step.device_us == 250
+    assert torch.equal(mask, torch.full((1, 3), 2.0)) and without.clock_read == 0
+    step.clocked = True
+    step.step(torch.ones(1, 3, 2), mask)
+    assert without.clock_read == 2 and step.device_us == 250
     monkeypatch.setattr(cuda, "torch", Torch())
     step.capture()
     assert step.captured and step.not_captured == ""

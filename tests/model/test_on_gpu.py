@@ -10,7 +10,7 @@ import torch
 from rtsep.demo import demo_song
 from rtsep.model.catalog import shipped_folder
 from rtsep.model.cuda import CudaStep
-from rtsep.model.loader import Stepper
+from rtsep.model.loader import Stepper, one_thread
 from rtsep.model.package import read_package
 from rtsep.separator import Separator
 from tests.models import make_model
@@ -20,6 +20,13 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 MODELS = sorted(shipped_folder().glob("*.pt"))
 STEPS = 400
 """Over two seconds: errors that a state keeps would have grown by then."""
+
+
+@pytest.fixture(autouse=True)
+def _alone():
+    """A hop is too short to share among threads, the more where several tests run."""
+    with one_thread():
+        yield
 
 
 def columns_of(model: Stepper) -> np.ndarray:
@@ -43,6 +50,7 @@ def masks_of(model: Stepper, columns: np.ndarray) -> np.ndarray:
 def test_masks_of_a_gpu_are_those_of_the_processor(path, graph):
     here, there = Stepper(read_package(path)), Stepper(read_package(path), "cuda", graph)
     assert there.gpu is not None and there.gpu.captured == graph, there.gpu.not_captured
+    there.gpu.clocked = True
     columns = columns_of(here)
     expected = masks_of(here, columns)
     assert np.ptp(expected) > 0.5
