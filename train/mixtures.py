@@ -77,12 +77,8 @@ class _Steps(Sampler[Draw]):
 
 
 def _deaf(_worker: int) -> None:
-    """Leave the Ctrl-C of a terminal and the SIGTERM of a batch system, sent to all, to the one that trains.
-
-    It stops in order, and then ends this one.
-    """
+    """Leave Ctrl-C, which the terminal sends to all, to the process that trains: it stops in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def batches(

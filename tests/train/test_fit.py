@@ -1,4 +1,3 @@
-import contextlib
 import dataclasses
 import json
 import os
@@ -6,7 +5,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -219,7 +217,7 @@ def test_run_of_other_options_is_not_continued(config):
 
 WORKER = """
 import sys
-import time
+from pathlib import Path
 from pathlib import Path
 from tests.models import make_model
 from tests.train.conftest import SYSTEM
@@ -258,44 +256,6 @@ def test_replicas_under_torchrun_average_their_gradients(config, tmp_path):
         _update(net, optimiser, learning_rate(step / 3, step, SYSTEM.training), SYSTEM.training.clip)
     for name, value in net.state_dict().items():
         torch.testing.assert_close(state.net[name], value, atol=1e-5, rtol=1e-4)
-
-
-UNTIL_STOPPED = """
-import sys
-import time
-from pathlib import Path
-from tests.train.conftest import SYSTEM
-from train.fit import FitConfig, fit
-if __name__ == "__main__":
-    state = fit(FitConfig(cache=Path(sys.argv[1]), run=Path(sys.argv[2]), system=SYSTEM, steps=10**6,
-                          device="cpu", workers=2, save_minutes=0.001))
-    print("ended after step", state.step)
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_stops_all_processes_at_once_loses_no_step(config, tmp_path, number):
-    """As a terminal, a batch system or a supervisor stops a run: drawing processes get the signal as well."""
-    script = tmp_path / "until.py"
-    script.write_text(UNTIL_STOPPED)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(script), str(config.cache), str(config.run)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-        start_new_session=True,
-    ) as running:  # fmt: skip
-        try:
-            given_up = time.monotonic() + 200
-            while not (config.run / checkpoints.FILE).exists() and running.poll() is None:
-                assert time.monotonic() < given_up
-                time.sleep(0.1)
-            os.killpg(running.pid, number)
-            said, errors = running.communicate(timeout=60)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(running.pid, signal.SIGKILL)
-    assert running.returncode == 0, errors[-3000:]
-    assert said.strip() == f"ended after step {checkpoints.load(config.run).step}"
 
 
 def test_drawing_ahead_in_other_processes_changes_nothing(config):
