@@ -115,6 +115,7 @@ def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray
     model.reset()
     pipeline = stage.make_pipeline(model.spec, rate, audio.shape[0], model_rate)
     controls = Controls()
+    graph = model.gpu if model.gpu and model.gpu.captured else None
     warm, count = int(WARM_UP_S * model_rate / hop), max(1, int(seconds * model_rate / hop))
     took = np.zeros((warm + count, len(STAGES)))
     due, arrived, needed = time.perf_counter(), 0, 0
@@ -130,9 +131,8 @@ def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray
             wait = due - time.perf_counter()
             if wait > 0:
                 time.sleep(wait)
-        clocked = model.gpu is not None and model.gpu.captured and n % CLOCKED == 0
-        if model.gpu:
-            model.gpu.clocked = clocked
+        if graph:
+            graph.clocked = n % CLOCKED == 0
         marks = [time.perf_counter()]
         stage.begin_hop(pipeline, heard, model.column)
         marks.append(time.perf_counter())
@@ -140,7 +140,7 @@ def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray
         marks.append(time.perf_counter())
         stage.finish_hop(pipeline, model.mask, controls.slots, True, feeds)
         marks.append(time.perf_counter())
-        on_gpu = model.gpu.device_us * 1e-6 if model.gpu and clocked else np.nan
+        on_gpu = graph.device_us * 1e-6 if graph and graph.clocked else np.nan
         took[n] = [*np.diff(marks), marks[-1] - marks[0], on_gpu]
     return took[warm:] * 1e6
 

@@ -13,9 +13,10 @@ from rtsep.model.cuda import CudaStep
 from rtsep.model.loader import Stepper, one_thread
 from rtsep.model.package import read_package
 from rtsep.separator import Separator
+from tests.gpu import NEEDS_GPU
 from tests.models import make_model
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+pytestmark = NEEDS_GPU
 
 MODELS = sorted(shipped_folder().glob("*.pt"))
 STEPS = 400

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rtsep.dsp.windows import Framing
+from tests.gpu import NEEDS_GPU
 from tests.train.conftest import FRAMING, SYSTEM
 from train.gate import run_steps
 from train.loss import LossConfig, masked_loss, masked_loss_reference, target_of
@@ -31,10 +32,7 @@ def test_scans_are_their_twin_forward_and_backward():
     torch.testing.assert_close(results[1], results[2], atol=2e-6, rtol=1e-5)
 
 
-GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-
-
-@GPU
+@NEEDS_GPU
 @pytest.mark.parametrize("shape", [(3, 9, 2, 15), (44, 516, 5, 288), (2, 1, 1, 3)])
 def test_scans_on_a_gpu_are_their_twin_forward_and_backward(shape):
     torch.manual_seed(0)
@@ -50,7 +48,7 @@ def test_scans_on_a_gpu_are_their_twin_forward_and_backward(shape):
     torch.testing.assert_close(results[2], results[0], atol=5e-6, rtol=1e-4)
 
 
-@GPU
+@NEEDS_GPU
 def test_loss_and_gradients_on_a_gpu_are_those_of_the_processor():
     torch.manual_seed(2)
     net = SYSTEM.net().eval()  # in training it is half as precise, on purpose

@@ -6,6 +6,7 @@ import torch
 
 from rtsep.dsp.windows import PROFILES, Framing
 from tests.dsp.twins import decibels, noise, stream
+from tests.gpu import NEEDS_GPU
 from train.stft import played_columns, synthesise, windows
 
 FRAMINGS = pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_gradients_pass(framing):
     torch.testing.assert_close(wave.grad, 2 * wave.detach(), atol=1e-4, rtol=0)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@NEEDS_GPU
 @FRAMINGS
 def test_a_cuda_device_gives_the_same(framing):
     wave = torch.from_numpy(noise(2, 3001))

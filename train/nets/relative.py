@@ -28,10 +28,9 @@ def level_of_late(power: Tensor, keep: float) -> Tensor:
     In log2(T) passes, each of which doubles how far back a sum reaches: a GPU would spend its time on the
     launches of a pass for each hop.
     """
-    total, weight = power, torch.ones_like(power)
+    sums = torch.stack([power, torch.ones_like(power)], 1)  # of powers, and of their weights
     span, kept = 1, keep
     while span < power.shape[0]:
-        total = torch.cat([total[:span], total[span:] + kept * total[:-span]])
-        weight = torch.cat([weight[:span], weight[span:] + kept * weight[:-span]])
+        sums = torch.cat([sums[:span], sums[span:] + kept * sums[:-span]])
         span, kept = 2 * span, kept * kept
-    return total / weight
+    return sums[:, 0] / sums[:, 1]

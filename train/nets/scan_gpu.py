@@ -68,10 +68,11 @@ class _GatedScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pre: Tensor) -> Tensor:
         bands, steps, batch, triple = pre.shape
+        width = triple // 3
         pre = pre.contiguous()
-        hidden = pre.new_empty(bands, steps, batch, triple // 3)
+        hidden = pre.new_empty(bands, steps, batch, width)
         out = torch.empty_like(hidden)
-        channels, width = batch * (triple // 3), triple // 3
+        channels = batch * width
         grid = (bands, triton.cdiv(channels, LANES))
         _forward[grid](pre, hidden, out, steps, channels, width, LANES, num_warps=LANES // 32)
         ctx.save_for_backward(pre, hidden)
@@ -82,10 +83,10 @@ class _GatedScan(torch.autograd.Function):
         pre, hidden = ctx.saved_tensors
         bands, steps, batch, width = hidden.shape
         out = torch.empty_like(pre)
-        grid = (bands, triton.cdiv(batch * width, LANES))
-        _backward[grid](
-            pre, hidden, grads[0].contiguous(), out, steps, batch * width, width, LANES, num_warps=LANES // 32
-        )
+        channels = batch * width
+        grid = (bands, triton.cdiv(channels, LANES))
+        grad = grads[0].contiguous()
+        _backward[grid](pre, hidden, grad, out, steps, channels, width, LANES, num_warps=LANES // 32)
         return out
 
 
