@@ -64,7 +64,13 @@ GAINS = {
     "products": Gain(
         "one-column convolutions as matrix products",
         ("causal, convolutions", {}), ("causal, products", {}),
-        said="the net of 'causal', random weights: its Conv1d and Linear layers against its exported program",
+        said="the net of 'causal', random weights: its Conv1d and Linear layers against products over rows",
+    ),
+    "in-place": Gain(
+        "each operation where the next one reads",
+        ("causal, products", {}), ("causal, in place", {}),
+        said="the same net: each operation with a result of its own, padded anew, against the exported "
+        "program, whose operations write into memory that was laid out once",
     ),
     "columns": Gain(
         "columns kept instead of the window anew",

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft
 
-from benchmarks.slow_forms import ConvolvedCausal, WindowAnew
+from benchmarks.slow_forms import AllocatedCausal, ConvolvedCausal, WindowAnew
 from rtsep.bench.hop import PRIORITY
 from rtsep.children import command_of
 from rtsep.compiled import use_cache
@@ -127,7 +127,8 @@ def _hop(framing: Framing) -> NDArray[np.float32]:
 
 KINDS: dict[str, Callable[[], Paced]] = {
     "causal, convolutions": lambda: program("causal", ConvolvedCausal),
-    "causal, products": lambda: program("causal", CausalProgram),
+    "causal, products": lambda: program("causal", AllocatedCausal),
+    "causal, in place": lambda: program("causal", CausalProgram),
     "column-resnet, window": lambda: program("column-resnet-causal", WindowAnew),
     "column-resnet, columns": lambda: program("column-resnet-causal", SmallResNetProgram),
     "model": model,

@@ -7,24 +7,60 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import layer_norm, pad, silu
 
-from train.nets.causal_net import CausalNet
+from train.nets.causal_ears import EDGE
+from train.nets.causal_net import ENDS, FEATURES, CausalNet
 from train.nets.causal_program import CausalProgram
 from train.nets.column_resnet_small import SmallResNet
+from train.nets.relative import FLOOR, LEVEL_FLOOR
 from train.nets.targets import magnitudes
+
+
+class PlainEars(nn.Module):
+    """What the `causal` net hears, every operation with a result of its own; state as that of `Ears`."""
+
+    def __init__(self, net: CausalNet) -> None:
+        super().__init__()
+        ears = CausalProgram(net).ears
+        self.state_sizes, self.kept_rows = ears.state_sizes, FEATURES * (ears.taps - 1)
+        self.pool, self.keep, self.level_floor, self.floor = ears.pool, ears.keep, LEVEL_FLOOR, FLOOR
+        self.features, self.edge = FEATURES, EDGE
+        self.register_buffer("listen", torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0], [0.0, 1.0]]))
+        self.register_buffer("scale", net.scale.detach().clone())
+        self.register_buffer("shift", -net.mean.detach() * net.scale.detach())
+        self.register_buffer("weight", ears.weight)
+
+    def forward(self, column: Tensor, state: list[Tensor]) -> Tensor:
+        """Features [4 * taps, EDGE + pooled + EDGE] of the newest columns, the oldest first."""
+        four = torch.mm(self.listen, column.flatten(1)).view(self.features, -1, 2)
+        powers = torch.addcmul(four[..., 0].square(), four[..., 1], four[..., 1])
+        power = state[0].mul_(self.keep).add_(powers[:2].mean() * self.weight)
+        weight = state[1].mul_(self.keep).add_(self.weight)
+        parts: list[Tensor] = []
+        first = 0
+        for bins, factor in self.pool:
+            part = powers[:, first : first + bins]
+            parts.append(part if factor == 1 else part.unflatten(1, [-1, factor]).mean(2))
+            first += bins
+        pooled = torch.cat(parts, 1).div_(power / weight + self.level_floor).add_(self.floor).log_()
+        new = pad(torch.addcmul(self.shift, pooled, self.scale), [self.edge, self.edge])
+        seen = torch.cat([state[2].view(self.kept_rows, -1), new])
+        state[2].copy_(seen[self.features :].flatten())
+        return seen
 
 
 class ConvolvedCausal(nn.Module):
     """The `causal` net in the layers that it is trained in: `Conv1d` over frequency, `Linear` over bands.
 
-    One column at a time, the state as that of `CausalProgram`, whose ears it has.
+    One column at a time, the state as that of `CausalProgram`.
     """
 
     def __init__(self, net: CausalNet) -> None:
         super().__init__()
-        self.ears = CausalProgram(net)  # features of a column; none of its products
-        self.state_size = self.ears.state_size
+        program, self.ears = CausalProgram(net), PlainEars(net)
+        self.state_size, self.state_sizes = program.state_size, program.state_sizes
+        self.bands, self.width, self.place = program.bands, program.width, program.place
         self.first, self.last, self.norm = net.first, net.last, net.norm
         self.first_place, self.last_place = net.first_place, net.last_place
         self.down, self.up = net.down, net.up
@@ -33,30 +69,24 @@ class ConvolvedCausal(nn.Module):
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
-        ears = self.ears
-        powers = ears.powers(column.unsqueeze(1))
-        level = state[:2].mul_(ears.keep).add_(torch.stack([powers[:2].mean(), ears.one]))
-        new = ears.features(powers, level[:1] / level[1:]).squeeze(1).t()  # [pooled, 4]
-        heard = state[2 : ears.memories].view(ears.pooled, ears.heard)
-        seen = torch.cat([heard, new], 1)
-        heard.copy_(seen[:, ears.features_per_bin :])
-        x = torch.relu(self.first(seen.t().unsqueeze(0)) + self.first_place)  # [1, C, pooled]
+        parts = torch.split_with_sizes(state, self.state_sizes)
+        seen = self.ears(column, parts[:3])[:, 2:-2]
+        x = torch.relu(self.first(seen.unsqueeze(0)) + self.first_place)  # [1, C, pooled]
         skips: list[Tensor] = []
         for conv in self.down:
             skips.append(x)
             x = torch.relu(conv(x))
         h = x[0].t().contiguous()  # [bands, dim]
-        hidden = state[ears.memories :].view(-1, ears.bands, ears.width)
-        layer = 0
+        layer = 3
         for block in self.blocks:
-            h = block(h, hidden[layer])
-            layer += 1  # noqa: SIM113 TorchScript cannot enumerate modules
+            h = block(h, parts[layer].view(self.bands, self.width))
+            layer += 1
         x = self.norm(h).t().unsqueeze(0)
         for conv in self.up:
             halves = conv(x).unflatten(1, [2, -1])  # of each bin: lower, upper
             x = torch.relu(halves.permute(0, 2, 3, 1).flatten(2) + skips.pop())
         masks = torch.sigmoid(self.last(x) + self.last_place)[0]  # [masks, pooled]
-        return masks.index_select(1, ears.place)
+        return masks.index_select(1, self.place)
 
 
 class BlockStep(nn.Module):
@@ -75,6 +105,60 @@ class BlockStep(nn.Module):
         h = h + self.back(hidden * silu(gate))
         mixed = torch.relu(self.spread(self.norm_bands(h).t()))  # [D, M]
         return h + self.gather(mixed).t()
+
+
+class AllocatedCausal(nn.Module):
+    """The `causal` net in the products of `CausalProgram`, but each has a result of its own, padded anew."""
+
+    def __init__(self, net: CausalNet) -> None:
+        super().__init__()
+        program, self.ears = CausalProgram(net), PlainEars(net)
+        self.state_size, self.state_sizes = program.state_size, program.state_sizes
+        self.bands, self.dim, self.width = program.bands, program.dim, program.width
+        self.ends = ENDS
+        self.blocks, self.down, self.up = program.blocks, program.down, program.up
+        for name in ("first", "first_bias", "place"):
+            self.register_buffer(name, getattr(program, name))
+        last = net.last.weight.detach().permute(1, 2, 0).flatten(0, 1)  # [C * ENDS, masks]
+        self.register_buffer("last", last.contiguous())
+        last_bias = net.last.bias.detach() + net.last_place.detach().t()
+        self.register_buffer("last_bias", last_bias.contiguous())
+
+    @torch.jit.export
+    def step(self, column: Tensor, state: Tensor) -> Tensor:
+        """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
+        parts = torch.split_with_sizes(state, self.state_sizes)
+        seen = self.ears(column, parts[:3]).t()  # [EDGE + pooled + EDGE, 4 * taps]
+        x = torch.addmm(self.first_bias, self.windows(seen), self.first).relu_()
+        skips: list[Tensor] = []
+        for down in self.down:
+            skips.append(x)
+            pairs = pad(x, [0, 0, 1, 1]).view(-1, down.channels)
+            x = torch.addmm(torch.addmm(down.bias, pairs[:-1], down.lower), pairs[1:], down.upper).relu_()
+        layer = 3
+        for block in self.blocks:
+            hidden = parts[layer].view(self.bands, self.width)
+            pre = torch.addmm(block.gates_bias, layer_norm(x, [self.dim]), block.gates)
+            forget, candidate, gate = pre.split(self.width, 1)
+            torch.lerp(candidate, hidden, torch.sigmoid(forget), out=hidden)
+            x = torch.addmm(x, hidden * silu(gate), block.back)
+            mixed = torch.addmm(block.spread_bias, block.spread, layer_norm(x, [self.dim])).relu_()
+            x = torch.addmm(x, block.gather, mixed)
+            layer += 1
+        x = layer_norm(x, [self.dim])
+        for up in self.up:
+            if up.size > 1:
+                p = pad(x, [0, 0, 1, 1])
+                x = torch.cat([p[:-2], x, p[2:]], 1)
+            skip = skips.pop()
+            x = torch.addmm(up.bias, x, up.weight).view_as(skip).add_(skip).relu_()
+        windows = self.windows(pad(x, [0, 0, 2, 2]))
+        masks = torch.sigmoid(torch.addmm(self.last_bias, windows, self.last))  # [pooled, masks]
+        return masks.t().index_select(1, self.place)
+
+    def windows(self, rows: Tensor) -> Tensor:
+        """Each of `rows` [F + ENDS - 1, C] with those after it: [F, C * ENDS]."""
+        return rows.unfold(0, self.ends, 1).flatten(1)
 
 
 class WindowAnew(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from benchmarks import gains, side
 from benchmarks.gains import GAINS, NAMES, Pairs, in_turns
 from benchmarks.side import KINDS, TURN_WARM_UP_S, Paced, Side, compiled_stft, durations, scipy_stft
-from benchmarks.slow_forms import ConvolvedCausal, WindowAnew
+from benchmarks.slow_forms import AllocatedCausal, ConvolvedCausal, WindowAnew
 from rtsep.errors import ModelProcessError, UsageError
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
@@ -26,9 +26,9 @@ def stepped(program, columns):
 
 @pytest.mark.parametrize(
     ("system", "before", "after"),
-    [(SYSTEM, ConvolvedCausal, CausalProgram),
+    [(SYSTEM, ConvolvedCausal, CausalProgram), (SYSTEM, AllocatedCausal, CausalProgram),
      (ColumnResNet(column="last", n_fft=256, width=6), WindowAnew, SmallResNetProgram)],
-    ids=["causal", "column-resnet"],
+    ids=["causal, convolutions", "causal, products", "column-resnet"],
 )  # fmt: skip
 def test_both_forms_of_a_net_give_the_same_masks(system, before, after):
     torch.manual_seed(1)

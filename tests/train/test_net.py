@@ -1,19 +1,22 @@
 import dataclasses
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from rtsep.dsp.windows import Framing
 from tests.gpu import NEEDS_GPU
 from tests.train.conftest import FRAMING, SYSTEM
-from train.gate import run_steps
+from train.gate import load_program, run_steps, script
 from train.loss import LossConfig, masked_loss, masked_loss_reference, target_of
 from train.nets.causal import Causal
 from train.nets.causal_net import CausalNet
 from train.nets.causal_program import CausalProgram
 from train.nets.relative import FLOOR, level_of_late
 from train.nets.scan import gated_scan, gated_scan_parallel, gated_scan_reference
+from train.nets.workspace import lay_out, windows_of_rows
 from train.stft import analyse, frames_of, left_right, mid_side, played_columns, synthesise, windows
 from train.system import count_macs
 
@@ -135,16 +138,58 @@ def test_stft_gives_the_signal_back_late_by_the_latency():
     assert analyse(wave, FRAMING, analysis).shape[-2] == frames_of(3001, FRAMING)
 
 
-def test_program_equals_training_form():
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"taps": 1}, {"channels_down": (8,)}, {"pool": ((16, 1), (112, 2)), "layers": 1}],
+    ids=["as it is", "one column", "halved once", "two resolutions"],
+)
+def test_program_equals_training_form(changes):
     torch.manual_seed(2)
-    net = CausalNet(SYSTEM).eval()
-    net.fit_features(torch.randn(50, 4, SYSTEM.pooled) * 4 - 10)
+    system = dataclasses.replace(SYSTEM, **changes)
+    net = CausalNet(system).eval()
+    net.fit_features(torch.randn(50, 4, system.pooled) * 4 - 10)
     program = CausalProgram(net).eval()
     columns = torch.randn(40, 2, FRAMING.bins, 2) * torch.logspace(-4, 1, 40)[:, None, None, None]
     with torch.no_grad():
         wanted = net.masks(columns)
         torch.testing.assert_close(program.offline(columns), wanted, atol=1e-5, rtol=0)
         torch.testing.assert_close(run_steps(program, columns, program.state_size), wanted, atol=1e-5, rtol=0)
+
+
+def test_a_step_writes_where_it_is_told_to():
+    torch.manual_seed(2)
+    columns = torch.randn(30, 2, FRAMING.bins, 2)
+    net = CausalNet(SYSTEM).eval()
+    program = CausalProgram(net).eval()
+    with torch.no_grad():
+        wanted = run_steps(program, columns, program.state_size)
+    loaded = load_program(script(program))  # of a program that has stepped
+    state, masks = torch.zeros(program.state_size), []
+    for t, column in enumerate(columns):  # laid out in one mode, used in all
+        with torch.inference_mode() if t % 3 == 0 else torch.no_grad() if t % 3 == 1 else nullcontext():
+            masks.append(loaded.step(column, state.detach()))
+    torch.testing.assert_close(torch.stack(masks), wanted, atol=1e-6, rtol=0)
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as profiled:
+        loaded.step(columns[0], state)
+    counts = {row.key: row.count for row in profiled.key_averages()}
+    assert "aten::mm" not in counts, "TorchScript has taken products and sums apart"
+    assert counts["aten::addmm"] == 2 + 3 * len(SYSTEM.channels_down) + 4 * SYSTEM.layers
+    results_of_their_own = 2 * SYSTEM.layers + 1 + 1  # of norms, and the mask
+    assert counts["aten::empty"] <= 3 * results_of_their_own
+
+
+def test_memory_of_a_program_is_laid_out_line_by_line():
+    space = torch.ones(0)
+    shapes = [[3, 5], [1], [2, 2, 8], [0, 4], [16]]
+    laid = lay_out(space, shapes)
+    assert [list(part.shape) for part in laid] == shapes
+    assert all((part.data_ptr() - space.data_ptr()) % 64 == 0 for part in laid)
+    for value, part in enumerate(laid):
+        assert not part.any()
+        part.fill_(value + 1)
+    assert all(bool((part == value + 1).all()) for value, part in enumerate(laid))
+    rows = torch.randn(9, 4)[2:]
+    torch.testing.assert_close(windows_of_rows(rows, 3), torch.cat([rows[:-2], rows[1:-1], rows[2:]], 1))
 
 
 def test_masks_know_nothing_of_the_future():

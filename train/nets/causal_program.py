@@ -1,19 +1,70 @@
 """The `causal` net as it is played: one column at a time, matrix products only, state in one flat tensor.
 
 `step` and `offline` follow the model contract (`rtsep.model.contract`). Convolutions over frequency are
-matrix products over windows of rows [bins, channels]: a kernel that halves sees two pairs of rows, a product
-each and no copy. Weights of norms are folded into the matrices behind them: called once a hop, each operation
-costs some 5 us of cold caches alone.
+matrix products over rows [bins, channels]: a kernel that halves sees two pairs of rows, a product each and no
+copy. Weights of norms are folded into the matrices behind them.
+
+Called once a hop, an operation costs some 3 us of cold caches before it computes anything. So a step has few
+of them, and each writes where the next one reads (`Work`), beside zeros that stay where a convolution wants
+them. Told where to write, `addmm` is one operation: TorchScript takes it apart into a product and a sum else.
 """
 
-from __future__ import annotations
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad, silu
 
-from train.nets.causal_net import ENDS, FEATURES, MASKS, UP, Block, CausalNet
-from train.nets.relative import FLOOR, LEVEL_FLOOR, level_of_late
+from train.nets.causal_ears import EDGE, Ears
+from train.nets.causal_net import ENDS, MASKS, UP, Block, CausalNet
+from train.nets.workspace import lay_out, windows_of_rows
+
+
+class BlockWork(NamedTuple):
+    """Where a block writes."""
+
+    pre: Tensor  # [K, 3 E]: the three behind it in one
+    forget: Tensor
+    candidate: Tensor
+    gate: Tensor
+    passed: Tensor  # [K, E]
+    mixed: Tensor  # [M, D]
+
+
+class Resolution(NamedTuple):
+    """Where the rows [F, C] of one resolution are written, and how its neighbours read them."""
+
+    rows: Tensor
+    lower: Tensor  # rows in pairs, each from the one before it on, zeros at first: [F / 2, 2 C]
+    upper: Tensor  # the pairs that follow those, zeros at last
+    pairs: Tensor  # rows in pairs: [F / 2, 2 C]
+    threes: Tensor  # each row with its neighbours [F, 3 C]
+    threes_copied: Tensor
+
+
+class Work(NamedTuple):
+    """Where a step writes."""
+
+    heard: Tensor  # features, each with its neighbours: [4 * taps, ENDS, pooled]
+    heard_copied: Tensor
+    heard_rows: Tensor  # the copy as rows [pooled, 4 * taps * ENDS]
+    resolutions: list[Resolution]  # from the pooled bins down, the bands left out
+    bands: Tensor  # [K, D]
+    block: BlockWork
+    wide: Tensor  # the first resolution and the zeros beside it [C, pooled + 2 EDGE]
+    taps: Tensor  # products of the last kernel's taps with those [ENDS * MASKS, pooled + 2 EDGE]
+    shifted: Tensor  # what belongs to a bin, of each tap [ENDS, MASKS, pooled]
+    masks: Tensor  # [MASKS, pooled]
+
+
+def resolution(padded: Tensor, edge: int, scratch: Tensor) -> Resolution:
+    """Rows with `edge` zeros on either side, as their neighbours read them; copies go to `scratch`."""
+    count, channels = padded.shape[0] - 2 * edge, padded.shape[1]
+    rows = padded[edge : edge + count]
+    near = padded[edge - 1 : edge + count + 1]
+    pairs, threes = near.view(-1, 2 * channels), windows_of_rows(near, 3)
+    copied = scratch[: threes.numel()].view(count, -1)
+    return Resolution(rows, pairs[:-1], pairs[1:], rows.view(-1, 2 * channels), threes, copied)
 
 
 def _rows(conv: nn.Conv1d) -> Tensor:
@@ -22,7 +73,7 @@ def _rows(conv: nn.Conv1d) -> Tensor:
 
 
 class BlockProgram(nn.Module):
-    """One block on one step's bands [K, D], its recurrent state [K, E] advanced in place."""
+    """One block on one step's bands [K, D] and its recurrent state [K, E], both advanced in place."""
 
     def __init__(self, block: Block) -> None:
         super().__init__()
@@ -40,14 +91,14 @@ class BlockProgram(nn.Module):
         for name, value in parts.items():
             self.register_buffer(name, value.detach().clone().contiguous())
 
-    def forward(self, h: Tensor, hidden: Tensor) -> Tensor:
-        """One step: h [K, D] -> [K, D], hidden [K, E] in place."""
-        pre = torch.addmm(self.gates_bias, layer_norm(h, [self.dim]), self.gates)
-        forget, candidate, gate = pre.split(self.width, 1)
-        torch.lerp(candidate, hidden, torch.sigmoid(forget), out=hidden)
-        h = torch.addmm(h, hidden * silu(gate), self.back)
-        mixed = torch.addmm(self.spread_bias, self.spread, layer_norm(h, [self.dim])).relu_()  # [M, D]
-        return torch.addmm(h, self.gather, mixed)
+    def forward(self, h: Tensor, hidden: Tensor, w: BlockWork) -> None:
+        """One step: h [K, D] and hidden [K, E] in place."""
+        torch.addmm(self.gates_bias, layer_norm(h, [self.dim]), self.gates, out=w.pre)
+        torch.lerp(w.candidate, hidden, w.forget.sigmoid_(), out=hidden)
+        torch.mul(hidden, silu(w.gate, inplace=True), out=w.passed)
+        torch.addmm(h, w.passed, self.back, out=h)
+        torch.addmm(self.spread_bias, self.spread, layer_norm(h, [self.dim]), out=w.mixed).relu_()
+        torch.addmm(h, self.gather, w.mixed, out=h)
 
     @torch.jit.export
     def offline(self, h: Tensor) -> Tensor:
@@ -78,12 +129,10 @@ class DownProgram(nn.Module):
             assert value is not None
             self.register_buffer(name, value.detach().clone().contiguous())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """One step."""
-        pairs = pad(x, [0, 0, 1, 1]).view(
-            -1, self.channels
-        )  # the last row of one bin pair, the first of the next
-        return torch.addmm(torch.addmm(self.bias, pairs[:-1], self.lower), pairs[1:], self.upper).relu_()
+    def forward(self, x: Resolution, out: Tensor) -> None:
+        """One step: pairs of rows that a kernel begins with, those that it ends with -> `out` [F / 2, D]."""
+        torch.addmm(self.bias, x.lower, self.lower, out=out)
+        torch.addmm(out, x.upper, self.upper, out=out).relu_()
 
     @torch.jit.export
     def offline(self, x: Tensor) -> Tensor:
@@ -106,12 +155,9 @@ class UpProgram(nn.Module):
         self.register_buffer("weight", weight.detach().clone().contiguous())
         self.register_buffer("bias", bias.detach().clone())
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """One step."""
-        if self.size > 1:
-            p = pad(x, [0, 0, 1, 1])
-            x = torch.cat([p[:-2], x, p[2:]], 1)
-        return torch.addmm(self.bias, x, self.weight).view_as(skip).add_(skip).relu_()
+    def forward(self, x: Tensor, pairs: Tensor) -> None:
+        """One step: rows, each with what the kernel sees of its neighbours, joined to `pairs` [F, 2 C]."""
+        torch.addmm(pairs, x, self.weight, out=pairs).add_(self.bias).relu_()
 
     @torch.jit.export
     def offline(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -123,105 +169,73 @@ class UpProgram(nn.Module):
 
 
 class CausalProgram(nn.Module):
-    """The whole net; `state_size` floats of state, zeros at the start: level, columns heard, memories.
+    """The whole net; `state_size` floats of state, zeros at the start: those of the ears, memories."""
 
-    The level is kept as two sums, of powers and of their weights.
-    """
+    kept: Optional[Work]  # noqa: UP045 TorchScript reads it
 
     def __init__(self, net: CausalNet) -> None:
         super().__init__()
-        c = net.system
+        c, self.kept = net.system, None
         assert all(conv.kernel_size[0] in (1, UP) for conv in net.up)  # type: ignore[index,union-attr]
-        self.bins, self.pooled, self.bands, self.dim, self.width = (
-            c.framing.bins,
-            c.pooled,
-            c.bands,
-            c.dim,
-            c.width,
-        )
-        self.heard = FEATURES * (c.taps - 1)  # features of earlier columns, a bin
-        self.memories = 2 + c.pooled * self.heard  # where the memories begin in the state
-        self.state_size = self.memories + c.layers * c.bands * c.width
-        # TorchScript sees no globals.
-        self.features_per_bin, self.masks, self.ends = FEATURES, MASKS, ENDS
-        self.floor, self.level_floor, self.keep = FLOOR, LEVEL_FLOOR, c.keep
-        self.pool: list[tuple[int, int]] = [(bins, factor) for bins, factor in c.pool]
-        # Left, right, mid and side from mid and side.
-        self.register_buffer("listen", torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0], [0.0, 1.0]]))
-        scale = net.scale.detach()[:, None].contiguous()  # [features, 1, pooled]
-        self.register_buffer("feature_scale", scale)
-        self.register_buffer("feature_shift", -net.mean.detach()[:, None] * scale)
         assert net.first.bias is not None and net.last.bias is not None
-        self.register_buffer("first", _rows(net.first))
+        self.ears = Ears(c, net.mean, net.scale)
+        self.pooled, self.bands, self.dim, self.width = c.pooled, c.bands, c.dim, c.width
+        self.widths, self.spread = list(c.widths), c.spread
+        self.state_sizes = [*self.ears.state_sizes, *c.layers * [c.bands * c.width]]
+        self.state_size = sum(self.state_sizes)
+        self.of_ears = len(self.ears.state_sizes)
+        self.masks, self.ends, self.edge = MASKS, ENDS, EDGE  # TorchScript sees no globals
+        self.register_buffer("space", torch.zeros(0))
+        self.register_buffer("place", torch.tensor(c.place))
+        self.register_buffer("first", net.first.weight.detach().flatten(1).t().contiguous())
         first_bias = net.first.bias.detach() + net.first_place.detach().t()  # [pooled, C]
         self.register_buffer("first_bias", first_bias.contiguous())
-        self.register_buffer("last", _rows(net.last))
-        last_bias = net.last.bias.detach() + net.last_place.detach().t()  # [pooled, masks]
-        self.register_buffer("last_bias", last_bias.contiguous())
-        self.register_buffer("one", torch.ones(()))
-        self.register_buffer("place", torch.tensor(c.place))
+        last = net.last.weight.detach().permute(2, 0, 1).flatten(0, 1)  # [ENDS * MASKS, C]
+        self.register_buffer("last", last.contiguous())
+        last_bias = torch.zeros(ENDS * MASKS, c.pooled + 2 * EDGE)  # all of it in the first tap
+        last_bias[:MASKS, : c.pooled] = net.last.bias.detach()[:, None] + net.last_place.detach()
+        self.register_buffer("last_bias", last_bias)
         self.down = nn.ModuleList(DownProgram(conv) for conv in net.down)  # type: ignore[arg-type]
         self.blocks = nn.ModuleList(BlockProgram(block) for block in net.blocks)  # type: ignore[arg-type]
         self.up = nn.ModuleList(
             UpProgram(conv, None if i else net.norm)  # type: ignore[arg-type]
             for i, conv in enumerate(net.up)
         )
-
-    def powers(self, columns: Tensor) -> Tensor:
-        """Powers of left, right, mid, side [4, T, bins] of columns [2, T, bins, 2]."""
-        steps = columns.shape[1]
-        four = torch.mm(self.listen, columns.flatten(1)).view(self.features_per_bin, steps, self.bins, 2)
-        return torch.addcmul(four[..., 0].square(), four[..., 1], four[..., 1])
-
-    def features(self, powers: Tensor, level: Tensor) -> Tensor:
-        """Normalised log powers [4, T, pooled] of powers [4, T, bins] against the level [T]."""
-        parts: list[Tensor] = []
-        first = 0
-        for bins, factor in self.pool:
-            part = powers[:, :, first : first + bins]
-            parts.append(part if factor == 1 else part.unflatten(2, [-1, factor]).mean(3))
-            first += bins
-        pooled = torch.cat(parts, 2).div_((level + self.level_floor)[:, None]).add_(self.floor).log_()
-        return torch.addcmul(self.feature_shift, pooled, self.feature_scale)
+        self.lay_out(self.ears.lay_out().windows)  # once now: what comes out of a file cannot grow
 
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
-        powers = self.powers(column.unsqueeze(1))
-        level = state[:2].mul_(self.keep).add_(torch.stack([powers[:2].mean(), self.one]))
-        new = self.features(powers, level[:1] / level[1:]).squeeze(1).t()  # [pooled, 4]
-        heard = state[2 : self.memories].view(self.pooled, self.heard)
-        seen = torch.cat([heard, new], 1)
-        heard.copy_(seen[:, self.features_per_bin :])
-        windows = pad(seen, [0, 0, 2, 2]).unfold(0, self.ends, 1).transpose(1, 2).reshape(self.pooled, -1)
-        x = torch.addmm(self.first_bias, windows, self.first).relu_()
-        skips: list[Tensor] = []
+        parts = torch.split_with_sizes(state, self.state_sizes)
+        w = self.work(self.ears(column, parts[: self.of_ears]))
+        w.heard_copied.copy_(w.heard)
+        torch.addmm(self.first_bias, w.heard_rows, self.first, out=w.resolutions[0].rows).relu_()
+        level = 0
         for down in self.down:
-            skips.append(x)
-            x = down(x)
-        hidden = state[self.memories :].view(-1, self.bands, self.width)
-        layer = 0
+            below = w.resolutions[level + 1].rows if level + 1 < len(w.resolutions) else w.bands
+            down(w.resolutions[level], below)
+            level += 1
+        layer = self.of_ears
         for block in self.blocks:
-            x = block(x, hidden[layer])
-            layer += 1  # noqa: SIM113 TorchScript cannot enumerate modules
-        x = layer_norm(x, [self.dim])
+            block(w.bands, parts[layer].view(self.bands, self.width), w.block)
+            layer += 1
+        x = layer_norm(w.bands, [self.dim])
         for up in self.up:
-            x = up(x, skips.pop())
-        windows = pad(x, [0, 0, 2, 2]).unfold(0, self.ends, 1).transpose(1, 2).reshape(self.pooled, -1)
-        masks = torch.sigmoid(torch.addmm(self.last_bias, windows, self.last))  # [pooled, masks]
-        return masks.t().index_select(1, self.place)
+            level -= 1
+            above = w.resolutions[level]
+            up(x, above.pairs)
+            if level > 0:
+                x = above.threes_copied.copy_(above.threes)
+        torch.addmm(self.last_bias, self.last, w.wide, out=w.taps)
+        torch.sum(w.shifted, [0], out=w.masks)
+        return w.masks.sigmoid_().index_select(1, self.place)
 
     @torch.jit.export
     def offline(self, columns: Tensor) -> Tensor:
         """Masks [T, 2, bins] of columns [T, 2, bins, 2], from a zero state."""
-        steps = columns.shape[0]
-        powers = self.powers(columns.transpose(0, 1))
-        level = level_of_late(powers[:2].mean([0, 2]), self.keep)
-        new = self.features(powers, level).permute(1, 2, 0)  # [T, pooled, 4]
-        past = pad(new, [0, 0, 0, 0, self.heard // self.features_per_bin, 0])
-        taps = self.heard // self.features_per_bin + 1
-        seen = torch.cat([past[tap : tap + steps] for tap in range(taps)], 2)
-        x = (torch.matmul(self.windows(seen), self.first) + self.first_bias).relu_()
+        seen = pad(self.ears.offline(columns), [self.edge, self.edge])
+        windows = seen.unfold(2, self.ends, 1).transpose(1, 2).flatten(2)  # [T, pooled, 4 * taps * ENDS]
+        x = (torch.matmul(windows, self.first) + self.first_bias).relu_()
         skips: list[Tensor] = []
         for down in self.down:
             skips.append(x)
@@ -232,10 +246,49 @@ class CausalProgram(nn.Module):
         x = layer_norm(h, [self.dim]).transpose(0, 1).contiguous()
         for up in self.up:
             x = up.offline(x, skips.pop())
-        masks = torch.sigmoid(torch.matmul(self.windows(x), self.last) + self.last_bias)  # [T, pooled, masks]
-        return masks.transpose(1, 2).index_select(2, self.place)
+        taps = torch.matmul(self.last, pad(x, [0, 0, self.edge, self.edge]).transpose(1, 2)) + self.last_bias
+        masks = taps[:, : self.masks, : self.pooled]
+        for tap in range(1, self.ends):
+            masks = masks + taps[:, tap * self.masks : (tap + 1) * self.masks, tap : tap + self.pooled]
+        return torch.sigmoid(masks).index_select(2, self.place)
 
-    def windows(self, x: Tensor) -> Tensor:
-        """Windows of rows [T, pooled, ends * C] of [T, pooled, C]."""
-        p = pad(x, [0, 0, 2, 2])
-        return torch.cat([p[:, k : k + self.pooled] for k in range(self.ends)], 2)
+    def work(self, heard: Tensor) -> Work:
+        """Where to write; in Python it is laid out for every step, as scripting would carry it along."""
+        kept = self.kept
+        if kept is None:
+            kept = self.lay_out(heard)
+            if torch.jit.is_scripting():
+                self.kept = kept
+        return kept
+
+    def lay_out(self, heard: Tensor) -> Work:
+        """Lay out the memory of a step. What is read at once after it was written shares the last piece."""
+        high = self.pooled + 2 * self.edge
+        shapes = [[self.ends * self.masks, high], [self.masks, self.pooled], [self.bands, self.dim]]
+        gates, passed, mixed = 3 * self.bands * self.width, self.bands * self.width, self.spread * self.dim
+        shared = max(heard.numel(), gates + passed + mixed)
+        levels, edge = len(self.widths) - 1, self.edge
+        for level in range(levels):
+            count, channels = self.pooled >> level, self.widths[level]
+            shapes.append([count + 2 * edge, channels])
+            shared = max(shared, 3 * count * channels)
+            edge = 1  # of all but the first
+        shapes.append([shared])
+        memory = lay_out(self.space, shapes)
+        taps, masks, bands, wide, scratch = memory[0], memory[1], memory[2], memory[3], memory[-1]
+        resolutions = [resolution(wide, self.edge, scratch)]
+        for level in range(1, levels):
+            resolutions.append(resolution(memory[3 + level], 1, scratch))
+        copied = scratch[: heard.numel()]
+        pre = scratch[:gates].view(self.bands, -1)
+        forget, candidate, gate = pre.split(self.width, 1)
+        passing = scratch[gates : gates + passed].view(self.bands, -1)
+        mixing = scratch[gates + passed : gates + passed + mixed].view(self.spread, -1)
+        across = [self.masks * high + 1, high, 1]  # from a tap to the next, of the next bin
+        return Work(
+            heard=heard, heard_copied=copied.view_as(heard), heard_rows=copied.view(-1, self.pooled).t(),
+            resolutions=resolutions, bands=bands,
+            block=BlockWork(pre, forget, candidate, gate, passing, mixing), wide=wide.t(), taps=taps,
+            shifted=taps.as_strided([self.ends, self.masks, self.pooled], across, taps.storage_offset()),
+            masks=masks,
+        )  # fmt: skip
