@@ -67,10 +67,10 @@ GAINS = {
         said="the net of 'causal', random weights: its Conv1d and Linear layers against products over rows",
     ),
     "in-place": Gain(
-        "each operation where the next one reads",
+        "each operation writes where the next one reads",
         ("causal, products", {}), ("causal, in place", {}),
-        said="the same net: each operation with a result of its own, padded anew, against the exported "
-        "program, whose operations write into memory that was laid out once",
+        said="the same net: each operation with a result of its own, padded anew, each addmm taken apart "
+        "into product and sum by TorchScript, against the program that is played: memory laid out once",
     ),
     "columns": Gain(
         "columns kept instead of the window anew",

@@ -54,11 +54,11 @@ def program(system_name: str, form: Callable[[Any], torch.nn.Module]) -> Paced:
     """A net of the system, with random weights (what it costs does not depend on them), in some form."""
     system = preset(system_name)
     torch.manual_seed(0)
-    net = form(system.net().eval())
+    net: Any = form(system.net().eval()).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and is what models are made of
-        scripted: Any = torch.jit.script(net)
-    state = torch.zeros(int(scripted.state_size))
+        scripted: Any = torch.jit.freeze(torch.jit.script(net), preserved_attrs=["step"])
+    state = torch.zeros(int(net.state_size))
     columns = torch.randn(COLUMNS, system.channels, system.framing.bins, 2) * 0.1
     masks = torch.zeros(system.channels, system.framing.bins)
     numbers = iter(range(sys.maxsize))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad, silu
 
-from train.nets.causal_ears import EDGE
+from train.nets.causal_ears import EDGE, Ears
 from train.nets.causal_net import ENDS, FEATURES, CausalNet
 from train.nets.causal_program import CausalProgram
 from train.nets.column_resnet_small import SmallResNet
@@ -20,10 +20,9 @@ from train.nets.targets import magnitudes
 class PlainEars(nn.Module):
     """What the `causal` net hears, every operation with a result of its own; state as that of `Ears`."""
 
-    def __init__(self, net: CausalNet) -> None:
+    def __init__(self, net: CausalNet, ears: Ears) -> None:
         super().__init__()
-        ears = CausalProgram(net).ears
-        self.state_sizes, self.kept_rows = ears.state_sizes, FEATURES * (ears.taps - 1)
+        self.kept_rows = FEATURES * (ears.taps - 1)
         self.pool, self.keep, self.level_floor, self.floor = ears.pool, ears.keep, LEVEL_FLOOR, FLOOR
         self.features, self.edge = FEATURES, EDGE
         self.register_buffer("listen", torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0], [0.0, 1.0]]))
@@ -58,7 +57,8 @@ class ConvolvedCausal(nn.Module):
 
     def __init__(self, net: CausalNet) -> None:
         super().__init__()
-        program, self.ears = CausalProgram(net), PlainEars(net)
+        program = CausalProgram(net)
+        self.ears, self.of_ears, self.edge = PlainEars(net, program.ears), program.of_ears, EDGE
         self.state_size, self.state_sizes = program.state_size, program.state_sizes
         self.bands, self.width, self.place = program.bands, program.width, program.place
         self.first, self.last, self.norm = net.first, net.last, net.norm
@@ -70,14 +70,14 @@ class ConvolvedCausal(nn.Module):
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
         parts = torch.split_with_sizes(state, self.state_sizes)
-        seen = self.ears(column, parts[:3])[:, 2:-2]
+        seen = self.ears(column, parts[: self.of_ears])[:, self.edge : -self.edge]
         x = torch.relu(self.first(seen.unsqueeze(0)) + self.first_place)  # [1, C, pooled]
         skips: list[Tensor] = []
         for conv in self.down:
             skips.append(x)
             x = torch.relu(conv(x))
         h = x[0].t().contiguous()  # [bands, dim]
-        layer = 3
+        layer = self.of_ears
         for block in self.blocks:
             h = block(h, parts[layer].view(self.bands, self.width))
             layer += 1
@@ -112,7 +112,8 @@ class AllocatedCausal(nn.Module):
 
     def __init__(self, net: CausalNet) -> None:
         super().__init__()
-        program, self.ears = CausalProgram(net), PlainEars(net)
+        program = CausalProgram(net)
+        self.ears, self.of_ears, self.edge = PlainEars(net, program.ears), program.of_ears, EDGE
         self.state_size, self.state_sizes = program.state_size, program.state_sizes
         self.bands, self.dim, self.width = program.bands, program.dim, program.width
         self.ends = ENDS
@@ -128,14 +129,14 @@ class AllocatedCausal(nn.Module):
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
         parts = torch.split_with_sizes(state, self.state_sizes)
-        seen = self.ears(column, parts[:3]).t()  # [EDGE + pooled + EDGE, 4 * taps]
+        seen = self.ears(column, parts[: self.of_ears]).t()  # [EDGE + pooled + EDGE, 4 * taps]
         x = torch.addmm(self.first_bias, self.windows(seen), self.first).relu_()
         skips: list[Tensor] = []
         for down in self.down:
             skips.append(x)
             pairs = pad(x, [0, 0, 1, 1]).view(-1, down.channels)
             x = torch.addmm(torch.addmm(down.bias, pairs[:-1], down.lower), pairs[1:], down.upper).relu_()
-        layer = 3
+        layer = self.of_ears
         for block in self.blocks:
             hidden = parts[layer].view(self.bands, self.width)
             pre = torch.addmm(block.gates_bias, layer_norm(x, [self.dim]), block.gates)
@@ -152,7 +153,7 @@ class AllocatedCausal(nn.Module):
                 x = torch.cat([p[:-2], x, p[2:]], 1)
             skip = skips.pop()
             x = torch.addmm(up.bias, x, up.weight).view_as(skip).add_(skip).relu_()
-        windows = self.windows(pad(x, [0, 0, 2, 2]))
+        windows = self.windows(pad(x, [0, 0, self.edge, self.edge]))
         masks = torch.sigmoid(torch.addmm(self.last_bias, windows, self.last))  # [pooled, masks]
         return masks.t().index_select(1, self.place)
 

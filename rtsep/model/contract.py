@@ -8,8 +8,9 @@ A model is a TorchScript program with two methods:
     offline(columns) -> masks        columns [steps, channels, bins, 2], masks [steps, channels, bins];
                                      equal to `step` from a zero state
 
-All that outlives a step is in `state`, so that one program serves many streams, in turn: what it computes in
-may be memory of its own, so a loaded program is of one thread at a time.
+All that outlives a step is in `state`: a loaded program serves any number of streams in turn. What it
+computes in, the mask included, may be memory of its own: only one thread at a time may step it, and a mask is
+to be used or copied before the next step.
 
 A column is the spectrum of one hop as `rtsep.dsp` computes it: `window_pair` scaling, channels as
 `stereo` says. The mask of step t belongs to the column of step t - lookahead_hops. A mask of one channel

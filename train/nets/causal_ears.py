@@ -19,7 +19,7 @@ EDGE = ENDS // 2
 
 
 class Hearing(NamedTuple):
-    """Where a step writes."""
+    """Where a step writes, see `train.nets.workspace`."""
 
     left: Tensor  # [bins, 2]
     right: Tensor
@@ -32,24 +32,25 @@ class Hearing(NamedTuple):
     powers: Tensor  # all sums [4, pooled]
     power: Tensor  # of the column [1]
     level: Tensor  # [1]
-    old: Tensor  # features of the columns before, in one row
+    old: Tensor  # features of the columns before and the zeros beside them, in one row
     new: Tensor  # of this one [4, pooled]
-    kept: Tensor  # for the next step, in one row
+    next_old: Tensor  # those that the next step wants, in one row
     windows: Tensor  # all features, each with its neighbours: [4 * taps, ENDS, pooled]
 
 
 class Ears(nn.Module):
     """Features of the newest `taps` columns.
 
-    State, in parts of `state_sizes`: sum of powers, sum of their weights, features of the columns before.
+    State, in parts of `state_sizes`: sum of powers, sum of their weights, features of the columns before with
+    the zeros beside them, so that one copy moves them.
     """
 
-    kept: Optional[Hearing]  # noqa: UP045 TorchScript reads it
+    laid: Optional[Hearing]  # noqa: UP045 TorchScript reads it
 
     def __init__(self, sizes: CausalSizes, mean: Tensor, scale: Tensor) -> None:
         """Take the normalisation `mean`, `scale` [4, pooled] of the features."""
         super().__init__()
-        c, self.kept = sizes, None
+        c, self.laid = sizes, None
         self.bins, self.pooled, self.taps, self.keep = c.framing.bins, c.pooled, c.taps, c.keep
         self.pool: list[tuple[int, int]] = [(bins, factor) for bins, factor in c.pool]
         self.features, self.edge, self.ends = FEATURES, EDGE, ENDS  # TorchScript sees no globals
@@ -65,7 +66,7 @@ class Ears(nn.Module):
         }
         for name, value in parts.items():
             self.register_buffer(name, value.detach().clone())
-        self.lay_out()  # once now: what comes out of a file cannot grow
+        self.lay_out()  # `space` gets its size
 
     def forward(self, column: Tensor, state: list[Tensor]) -> Tensor:
         """Windows [4 * taps, ENDS, pooled] of features, the oldest first; parts of the state are advanced."""
@@ -85,7 +86,7 @@ class Ears(nn.Module):
         torch.addcdiv(self.floor, w.powers, w.level, out=w.powers).log_()
         w.old.copy_(heard)
         torch.addcmul(self.shift, w.powers, self.scale, out=w.new)
-        heard.copy_(w.kept)
+        heard.copy_(w.next_old)
         return w.windows
 
     @torch.jit.export
@@ -105,13 +106,13 @@ class Ears(nn.Module):
         return torch.cat([past[tap : tap + steps] for tap in range(self.taps)], 1)
 
     def hearing(self) -> Hearing:
-        """Where to write; in Python it is laid out for every step, as scripting would carry it along."""
-        kept = self.kept
-        if kept is None:
-            kept = self.lay_out()
+        """Where to write: laid out at the first step, in Python at every one."""
+        laid = self.laid
+        if laid is None:
+            laid = self.lay_out()
             if torch.jit.is_scripting():
-                self.kept = kept
-        return kept
+                self.laid = laid
+        return laid
 
     def lay_out(self) -> Hearing:
         """Lay out the memory of a step."""
@@ -124,15 +125,17 @@ class Ears(nn.Module):
         sums: list[Tensor] = []
         first, first_sum = 0, 0
         for bins, factor in self.pool:
-            part = squares[:, first : first + bins].flatten(1)
-            parts.append(part.unflatten(1, [bins // factor, 2 * factor]))
+            part = squares[:, first : first + bins]
+            parts.append(part.view(self.features, bins // factor, 2 * factor))
             sums.append(powers[:, first_sum : first_sum + bins // factor])
             first, first_sum = first + bins, first_sum + bins // factor
+        before = (rows - self.features) * length
         return Hearing(
             left=both[0], right=both[1], left_right=both,
-            squares_left_right=squares[:2], squares_mid_side=squares[2:], squares=squares[2:].flatten(),
+            squares_left_right=squares[:2], squares_mid_side=squares[2:],
+            squares=squares[2:].view(2 * self.bins * 2),
             parts=parts, sums=sums, powers=powers, power=power, level=level,
-            old=seen[: rows - self.features].flatten(), kept=seen[self.features :].flatten(),
+            old=seen[: rows - self.features].view(before), next_old=seen[self.features :].view(before),
             new=seen[rows - self.features :, self.edge : self.edge + self.pooled],
-            windows=seen.as_strided([rows, self.ends, self.pooled], [length, 1, 1], seen.storage_offset()),
+            windows=seen.as_strided([rows, self.ends, self.pooled], [length, 1, 1]),
         )  # fmt: skip

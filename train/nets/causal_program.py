@@ -35,25 +35,25 @@ class Resolution(NamedTuple):
     """Where the rows [F, C] of one resolution are written, and how its neighbours read them."""
 
     rows: Tensor
-    lower: Tensor  # rows in pairs, each from the one before it on, zeros at first: [F / 2, 2 C]
-    upper: Tensor  # the pairs that follow those, zeros at last
-    pairs: Tensor  # rows in pairs: [F / 2, 2 C]
-    threes: Tensor  # each row with its neighbours [F, 3 C]
+    # Of rows x, with zeros beyond both ends; k counts the rows of each.
+    pairs: Tensor  # x[2k], x[2k + 1]: [F / 2, 2 C]
+    lower: Tensor  # x[2k - 1], x[2k]
+    upper: Tensor  # x[2k + 1], x[2k + 2]
+    threes: Tensor  # x[k - 1], x[k], x[k + 1]: [F, 3 C]
     threes_copied: Tensor
 
 
 class Work(NamedTuple):
-    """Where a step writes."""
+    """Where a step writes, see `train.nets.workspace`."""
 
-    heard: Tensor  # features, each with its neighbours: [4 * taps, ENDS, pooled]
-    heard_copied: Tensor
-    heard_rows: Tensor  # the copy as rows [pooled, 4 * taps * ENDS]
+    heard: Tensor  # what the ears hear [4 * taps, ENDS, pooled]
+    heard_rows: Tensor  # the same as rows [pooled, 4 * taps * ENDS]
     resolutions: list[Resolution]  # from the pooled bins down, the bands left out
     bands: Tensor  # [K, D]
     block: BlockWork
     wide: Tensor  # the first resolution and the zeros beside it [C, pooled + 2 EDGE]
-    taps: Tensor  # products of the last kernel's taps with those [ENDS * MASKS, pooled + 2 EDGE]
-    shifted: Tensor  # what belongs to a bin, of each tap [ENDS, MASKS, pooled]
+    products: Tensor  # of those with each place of the last kernel [ENDS * MASKS, pooled + 2 EDGE]
+    shifted: Tensor  # which of them make up a mask [ENDS, MASKS, pooled]
     masks: Tensor  # [MASKS, pooled]
 
 
@@ -62,9 +62,9 @@ def resolution(padded: Tensor, edge: int, scratch: Tensor) -> Resolution:
     count, channels = padded.shape[0] - 2 * edge, padded.shape[1]
     rows = padded[edge : edge + count]
     near = padded[edge - 1 : edge + count + 1]
-    pairs, threes = near.view(-1, 2 * channels), windows_of_rows(near, 3)
+    shifted, threes = near.view(-1, 2 * channels), windows_of_rows(near, 3)
     copied = scratch[: threes.numel()].view(count, -1)
-    return Resolution(rows, pairs[:-1], pairs[1:], rows.view(-1, 2 * channels), threes, copied)
+    return Resolution(rows, rows.view(-1, 2 * channels), shifted[:-1], shifted[1:], threes, copied)
 
 
 def _rows(conv: nn.Conv1d) -> Tensor:
@@ -156,7 +156,7 @@ class UpProgram(nn.Module):
         self.register_buffer("bias", bias.detach().clone())
 
     def forward(self, x: Tensor, pairs: Tensor) -> None:
-        """One step: rows, each with what the kernel sees of its neighbours, joined to `pairs` [F, 2 C]."""
+        """One step: rows, each with what the kernel sees of its neighbours, to `pairs` [F, 2 C] in place."""
         torch.addmm(pairs, x, self.weight, out=pairs).add_(self.bias).relu_()
 
     @torch.jit.export
@@ -171,11 +171,11 @@ class UpProgram(nn.Module):
 class CausalProgram(nn.Module):
     """The whole net; `state_size` floats of state, zeros at the start: those of the ears, memories."""
 
-    kept: Optional[Work]  # noqa: UP045 TorchScript reads it
+    laid: Optional[Work]  # noqa: UP045 TorchScript reads it
 
     def __init__(self, net: CausalNet) -> None:
         super().__init__()
-        c, self.kept = net.system, None
+        c, self.laid = net.system, None
         assert all(conv.kernel_size[0] in (1, UP) for conv in net.up)  # type: ignore[index,union-attr]
         assert net.first.bias is not None and net.last.bias is not None
         self.ears = Ears(c, net.mean, net.scale)
@@ -192,7 +192,7 @@ class CausalProgram(nn.Module):
         self.register_buffer("first_bias", first_bias.contiguous())
         last = net.last.weight.detach().permute(2, 0, 1).flatten(0, 1)  # [ENDS * MASKS, C]
         self.register_buffer("last", last.contiguous())
-        last_bias = torch.zeros(ENDS * MASKS, c.pooled + 2 * EDGE)  # all of it in the first tap
+        last_bias = torch.zeros(ENDS * MASKS, c.pooled + 2 * EDGE)  # all of it in the kernel's first place
         last_bias[:MASKS, : c.pooled] = net.last.bias.detach()[:, None] + net.last_place.detach()
         self.register_buffer("last_bias", last_bias)
         self.down = nn.ModuleList(DownProgram(conv) for conv in net.down)  # type: ignore[arg-type]
@@ -201,14 +201,14 @@ class CausalProgram(nn.Module):
             UpProgram(conv, None if i else net.norm)  # type: ignore[arg-type]
             for i, conv in enumerate(net.up)
         )
-        self.lay_out(self.ears.lay_out().windows)  # once now: what comes out of a file cannot grow
+        self.lay_out()  # `space` gets its size
 
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
         parts = torch.split_with_sizes(state, self.state_sizes)
-        w = self.work(self.ears(column, parts[: self.of_ears]))
-        w.heard_copied.copy_(w.heard)
+        w = self.work()
+        w.heard.copy_(self.ears(column, parts[: self.of_ears]))
         torch.addmm(self.first_bias, w.heard_rows, self.first, out=w.resolutions[0].rows).relu_()
         level = 0
         for down in self.down:
@@ -226,7 +226,7 @@ class CausalProgram(nn.Module):
             up(x, above.pairs)
             if level > 0:
                 x = above.threes_copied.copy_(above.threes)
-        torch.addmm(self.last_bias, self.last, w.wide, out=w.taps)
+        torch.addmm(self.last_bias, self.last, w.wide, out=w.products)
         torch.sum(w.shifted, [0], out=w.masks)
         return w.masks.sigmoid_().index_select(1, self.place)
 
@@ -246,27 +246,28 @@ class CausalProgram(nn.Module):
         x = layer_norm(h, [self.dim]).transpose(0, 1).contiguous()
         for up in self.up:
             x = up.offline(x, skips.pop())
-        taps = torch.matmul(self.last, pad(x, [0, 0, self.edge, self.edge]).transpose(1, 2)) + self.last_bias
-        masks = taps[:, : self.masks, : self.pooled]
-        for tap in range(1, self.ends):
-            masks = masks + taps[:, tap * self.masks : (tap + 1) * self.masks, tap : tap + self.pooled]
+        wide = pad(x, [0, 0, self.edge, self.edge]).transpose(1, 2)
+        products = (torch.matmul(self.last, wide) + self.last_bias).unflatten(1, [self.ends, self.masks])
+        masks = products[:, 0, :, : self.pooled]
+        for place in range(1, self.ends):
+            masks = masks + products[:, place, :, place : place + self.pooled]
         return torch.sigmoid(masks).index_select(2, self.place)
 
-    def work(self, heard: Tensor) -> Work:
-        """Where to write; in Python it is laid out for every step, as scripting would carry it along."""
-        kept = self.kept
-        if kept is None:
-            kept = self.lay_out(heard)
+    def work(self) -> Work:
+        """Where to write: laid out at the first step, in Python at every one."""
+        laid = self.laid
+        if laid is None:
+            laid = self.lay_out()
             if torch.jit.is_scripting():
-                self.kept = kept
-        return kept
+                self.laid = laid
+        return laid
 
-    def lay_out(self, heard: Tensor) -> Work:
+    def lay_out(self) -> Work:
         """Lay out the memory of a step. What is read at once after it was written shares the last piece."""
-        high = self.pooled + 2 * self.edge
+        high, inputs = self.pooled + 2 * self.edge, self.first.shape[0]
         shapes = [[self.ends * self.masks, high], [self.masks, self.pooled], [self.bands, self.dim]]
         gates, passed, mixed = 3 * self.bands * self.width, self.bands * self.width, self.spread * self.dim
-        shared = max(heard.numel(), gates + passed + mixed)
+        shared = max(inputs * self.pooled, gates + passed + mixed)
         levels, edge = len(self.widths) - 1, self.edge
         for level in range(levels):
             count, channels = self.pooled >> level, self.widths[level]
@@ -275,20 +276,20 @@ class CausalProgram(nn.Module):
             edge = 1  # of all but the first
         shapes.append([shared])
         memory = lay_out(self.space, shapes)
-        taps, masks, bands, wide, scratch = memory[0], memory[1], memory[2], memory[3], memory[-1]
+        products, masks, bands, wide, scratch = memory[0], memory[1], memory[2], memory[3], memory[-1]
         resolutions = [resolution(wide, self.edge, scratch)]
         for level in range(1, levels):
             resolutions.append(resolution(memory[3 + level], 1, scratch))
-        copied = scratch[: heard.numel()]
+        heard = scratch[: inputs * self.pooled]
         pre = scratch[:gates].view(self.bands, -1)
         forget, candidate, gate = pre.split(self.width, 1)
         passing = scratch[gates : gates + passed].view(self.bands, -1)
         mixing = scratch[gates + passed : gates + passed + mixed].view(self.spread, -1)
-        across = [self.masks * high + 1, high, 1]  # from a tap to the next, of the next bin
+        across = [self.masks * high + 1, high, 1]  # to the kernel's next place, and to the next bin with it
         return Work(
-            heard=heard, heard_copied=copied.view_as(heard), heard_rows=copied.view(-1, self.pooled).t(),
+            heard=heard.view(-1, self.ends, self.pooled), heard_rows=heard.view(-1, self.pooled).t(),
             resolutions=resolutions, bands=bands,
-            block=BlockWork(pre, forget, candidate, gate, passing, mixing), wide=wide.t(), taps=taps,
-            shifted=taps.as_strided([self.ends, self.masks, self.pooled], across, taps.storage_offset()),
+            block=BlockWork(pre, forget, candidate, gate, passing, mixing), wide=wide.t(),
+            products=products, shifted=products.as_strided([self.ends, self.masks, self.pooled], across),
             masks=masks,
         )  # fmt: skip

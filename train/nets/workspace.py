@@ -1,9 +1,15 @@
-"""Memory that a played program computes in: laid out once, at its first step, and written anew by every step.
+"""Memory that a played program computes in, laid out once.
 
 What an operation returns has to be allocated; what it is told to write to has not, and is where it was a hop
-ago. Nothing in it outlives a step: what does is in the state of the model contract.
+ago. A program takes views of a buffer of its own, `space`, at the first step after it was loaded. They cannot
+be saved beside it: freezing refuses attributes that overlap, and those of a file reach a GPU one by one and
+would share nothing there. `space` has its full size from the beginning: what comes out of a file cannot grow.
+
+Every step writes anew what it reads, but for zeros that convolutions find beside their rows: those are laid
+out once and must never be written to. What is to outlive a step belongs into the state of the model contract.
 """
 
+import torch
 from torch import Tensor
 
 
@@ -12,6 +18,7 @@ def lay_out(space: Tensor, shapes: list[list[int]]) -> list[Tensor]:
 
     Each begins on a cache line of its own. `space` is a buffer of the program: so it lies on its device, and
     may be written to with and without gradients and inference mode, whichever the first step was called in.
+    A program that is not scripted yet computes elsewhere, for every step anew: what is saved stays zeros.
     """
     line = 16  # floats of a cache line
     starts, sizes, end = [0 for _ in shapes], [1 for _ in shapes], 0
@@ -21,10 +28,12 @@ def lay_out(space: Tensor, shapes: list[list[int]]) -> list[Tensor]:
         starts[i] = end
         end += (sizes[i] + line - 1) // line * line
     space.resize_([end]).zero_()
+    if not torch.jit.is_scripting():
+        space = torch.zeros_like(space)
     return [space[starts[i] : starts[i] + sizes[i]].view(shape) for i, shape in enumerate(shapes)]
 
 
 def windows_of_rows(rows: Tensor, size: int) -> Tensor:
     """Each of contiguous `rows` [F + size - 1, C] with the `size` - 1 after it: [F, size * C], a view."""
     channels = rows.shape[1]
-    return rows.as_strided([rows.shape[0] - size + 1, size * channels], [channels, 1], rows.storage_offset())
+    return rows.as_strided([rows.shape[0] - size + 1, size * channels], [channels, 1])
