@@ -7,13 +7,15 @@ What plays does so on a JACK server of its own with the dummy driver, where jack
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.jackd import private_server
@@ -39,10 +41,29 @@ class Failed(RtsepError):
 
 def process(command: Sequence[str], environment: Mapping[str, str]) -> str:
     """Run a command; what it says on standard error is the user's to read."""
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=dict(environment), check=False)
-    if ended.returncode:
-        raise Failed(f"ended with code {ended.returncode}")
-    return ended.stdout
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(environment)) as running:
+        try:
+            printed = running.communicate()[0]
+        except BaseException:
+            running.terminate()  # it has processes of its own to end
+            raise
+    if running.returncode:
+        raise Failed(f"ended with code {running.returncode}")
+    return printed
+
+
+@contextlib.contextmanager
+def leaving_nothing() -> Iterator[None]:
+    """Leave in good order when told to terminate: with the JACK server, and without half-written results."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_all(
@@ -131,7 +152,7 @@ def run(options: argparse.Namespace) -> None:
     compared += ["--unfinished", str(unfinished_of(folder / RESULTS / "peers.json"))]
     if not cuda and any(bench.cuda for bench in chosen):
         print("benchmarks: no CUDA device here: what needs one is left out", file=sys.stderr)
-    with private_server() as environment:
+    with leaving_nothing(), private_server() as environment:
         able = [bench for bench in chosen if cuda or not bench.cuda]
         failed = run_all(able, more, folder, environment)
     print(f"benchmarks: {write_page(folder)}", file=sys.stderr)

@@ -1,7 +1,12 @@
 """All benchmarks, one after the other: each by its own command line, what fails ends nothing."""
 
+import contextlib
 import json
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -9,10 +14,13 @@ from benchmarks import all as everything
 from benchmarks.__main__ import main
 from benchmarks.all import Failed, process, run_all
 from benchmarks.plan import BENCHES, BY_NAME
+from rtsep.children import command_of
 from rtsep.cli.main import build_parser
 from tests.benchmarks.results import result
 from tests.train.recordings import write_track
 from train.commandline import parser_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Machine:
@@ -53,11 +61,44 @@ def test_results_are_kept_and_failures_do_not_end_the_rest(tmp_path):
     assert machine.commands["stress"] == [*BY_NAME["stress"].words[1:], "--seconds", "7", "--json"]
 
 
+def processes() -> dict[int, str]:
+    """Command lines of all that run here, by number."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+@pytest.mark.jack
+def test_told_to_terminate_it_leaves_nothing_behind(tmp_path):
+    write_track(tmp_path / "data" / "Somebody - Something", 1.0)
+    before = processes().keys()
+    words = ["all", "--data", str(tmp_path / "data"), "--only", "stress", "--folder", str(tmp_path / "page")]
+    running = subprocess.Popen([*command_of("benchmarks.__main__"), *words], cwd=ROOT)
+
+    def of_its_own(word: str) -> bool:
+        return any(word in line for number, line in processes().items() if number not in before)
+
+    try:
+        over = time.monotonic() + 120
+        while not (of_its_own("jackd") and of_its_own("rtsep.model")):  # it plays
+            assert running.poll() is None and time.monotonic() < over
+            time.sleep(0.1)
+        running.terminate()
+        assert running.wait(60) == 128 + signal.SIGTERM
+    finally:
+        running.kill()
+    over = time.monotonic() + 30
+    while left := {line for number, line in processes().items() if number not in before and "rtsep" in line}:
+        assert time.monotonic() < over, left
+        time.sleep(0.1)
+    assert [*tmp_path.glob("page/results/*")] == []
+
+
 @pytest.fixture
 def quiet(monkeypatch):
     """No GPU, no JACK server, and a page that is not written."""
-    import contextlib
-
     monkeypatch.setattr(everything, "_has_cuda", lambda: False)
     monkeypatch.setattr(everything, "private_server", lambda: contextlib.nullcontext({}))
     monkeypatch.setattr(everything, "write_page", lambda folder: folder / "RESULTS.md")
