@@ -43,6 +43,10 @@ class ModelSupervisor:
         self.last_error = ""  # of a process that has ended
         self.real_time = False
         self.moments: dict[str, float] = {}  # at which the first process reached the stages of its start
+        # On a first start both are compiled here. Later on another thread compiles for half a minute, which
+        # `stop` would have to wait for.
+        release(self._header, slots.MODEL_STATE, slots.STARTING)
+        acquire(self._header, slots.MODEL_STATE)
 
     def start(self) -> None:
         """Start the process and wait until it can answer; raises what it says is wrong with the model."""

@@ -305,3 +305,35 @@ def test_an_interrupted_start_leaves_nothing_that_the_end_of_the_program_would_w
     pid = supervisor.pid
     supervisor.stop()
     assert not alive(pid)
+
+
+STOPS_WHILE_ANOTHER_COMPILES = """
+import threading
+from pathlib import Path
+from numba.core.compiler_lock import global_compiler_lock
+from rtsep.model.supervisor import ModelSupervisor
+from rtsep.realtime.slots import SharedSlots
+
+shared = SharedSlots.create(2, 9)
+supervisor = ModelSupervisor(shared, Path("unused"), "cpu")
+compiles, stopped = threading.Event(), threading.Event()
+
+def compile():
+    with global_compiler_lock:
+        compiles.set()
+        stopped.wait()
+
+threading.Thread(target=compile, daemon=True).start()
+compiles.wait()
+supervisor.stop()
+stopped.set()
+shared.close()
+"""
+
+
+def test_an_interrupted_first_start_does_not_wait_for_what_is_being_compiled(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}  # nothing is compiled yet
+    subprocess.run(
+        [sys.executable, "-c", STOPS_WHILE_ANOTHER_COMPILES],
+        cwd=ROOT, env=environment, timeout=PATIENCE_S, check=True,
+    )  # fmt: skip
