@@ -41,17 +41,18 @@ def prepare() -> None:
 def take(arguments: Sequence[str]) -> subprocess.Popen[str] | None:
     """Return the prepared process, once, told what to do; None where there is none (any more)."""
     global _prepared
-    process, _prepared = _prepared, None
+    process = _prepared
     if process is None:
         return None
-    atexit.unregister(_dismiss)
     assert process.stdin
     try:
         with process.stdin as task:
             task.write(json.dumps(list(arguments)) + "\n")
     except OSError:  # it has ended, and whoever needs one begins another
+        _prepared = None
         _end(process)
         return None
+    _prepared = None  # not before: an interrupt up to here leaves it to the end of the program
     return process
 
 

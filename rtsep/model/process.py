@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtsep.errors import ModelError
+from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model.loader import Stepper, take_this_thread
 from rtsep.model.package import read_package
 from rtsep.realtime import priority, slots
@@ -73,7 +73,10 @@ def main(arguments: list[str], moments: dict[str, float]) -> int:
         print(json.dumps({"error": str(error)}), flush=True)
         return ModelError.exit_code
     moments["model loaded"] = time.monotonic()
-    shared = slots.SharedSlots.attach(slots_path, package.spec.channels, package.spec.bins)
+    try:
+        shared = slots.SharedSlots.attach(slots_path, package.spec.channels, package.spec.bins)
+    except FileNotFoundError:  # whoever has begun us has ended meanwhile
+        return ModelProcessError.exit_code
     _compile(shared.exchange)
     real_time = priority.raise_thread_priority(PRIORITY)
     locked = priority.lock_memory()

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from rtsep.errors import ModelProcessError
 from rtsep.model import launch
 from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime.slots import SharedSlots
-from tests.model.test_supervisor import ROOT, SPEC, Player, alive, wait_until
+from tests.model.test_supervisor import PATIENCE_S, ROOT, SPEC, Player, alive, wait_until
 from tests.models import make_model
 
 ECHO = [sys.executable, "-c", "import sys; print(sys.stdin.readline(), end='')"]
@@ -61,6 +62,35 @@ def test_a_prepared_process_that_died_is_none(monkeypatch):
     assert process
     process.wait()
     assert launch.take(["x"]) is None and launch._prepared is None
+
+
+def test_interrupted_while_it_is_told_it_is_still_ended_with_the_program(monkeypatch):
+    monkeypatch.setattr(launch, "COMMAND", ECHO)
+    launch.prepare()
+    process = launch._prepared
+    assert process and process.stdin
+
+    class Interrupted:
+        def __enter__(self):
+            raise KeyboardInterrupt
+
+        def __exit__(self, *_):
+            pass
+
+        close = process.stdin.close
+
+    monkeypatch.setattr(process, "stdin", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        launch.take(["x"])
+    launch._dismiss()  # as at exit
+    assert not alive(process.pid)
+
+
+def test_a_process_whose_parent_has_ended_meanwhile_ends_without_a_word(tmp_path):
+    model = make_model(tmp_path / "echo.pt", "echo", profile="stage")
+    command = [*launch.COMMAND, str(tmp_path / "gone.slots"), str(model), "cpu", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (ModelProcessError.exit_code, "", "")
 
 
 def test_a_supervisor_takes_what_was_prepared_and_replaces_what_has_died(shared, tmp_path):
