@@ -89,8 +89,8 @@ class ModelSupervisor:
         assert self._process and self._process.stdout
         timer = threading.Timer(START_PATIENCE_S, self._process.kill)
         timer.daemon = True
-        timer.start()
         try:
+            timer.start()
             line = self._process.stdout.readline()
         finally:  # an interrupt is not to leave it behind
             timer.cancel()
