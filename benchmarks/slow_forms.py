@@ -49,18 +49,21 @@ class PlainEars(nn.Module):
         return seen
 
 
-class ConvolvedCausal(nn.Module):
-    """The `causal` net in the layers that it is trained in: `Conv1d` over frequency, `Linear` over bands.
+class SlowCausal(nn.Module):
+    """What slow forms of `CausalProgram` share: one column at a time, the same state, plain ears."""
 
-    One column at a time, the state as that of `CausalProgram`.
-    """
-
-    def __init__(self, net: CausalNet) -> None:
+    def __init__(self, net: CausalNet, program: CausalProgram) -> None:
         super().__init__()
-        program = CausalProgram(net)
         self.ears, self.of_ears, self.edge = PlainEars(net, program.ears), program.of_ears, EDGE
         self.state_size, self.state_sizes = program.state_size, program.state_sizes
         self.bands, self.width, self.place = program.bands, program.width, program.place
+
+
+class ConvolvedCausal(SlowCausal):
+    """The `causal` net in the layers that it is trained in: `Conv1d` over frequency, `Linear` over bands."""
+
+    def __init__(self, net: CausalNet) -> None:
+        super().__init__(net, CausalProgram(net))
         self.first, self.last, self.norm = net.first, net.last, net.norm
         self.first_place, self.last_place = net.first_place, net.last_place
         self.down, self.up = net.down, net.up
@@ -107,19 +110,15 @@ class BlockStep(nn.Module):
         return h + self.gather(mixed).t()
 
 
-class AllocatedCausal(nn.Module):
+class AllocatedCausal(SlowCausal):
     """The `causal` net in the products of `CausalProgram`, but each has a result of its own, padded anew."""
 
     def __init__(self, net: CausalNet) -> None:
-        super().__init__()
         program = CausalProgram(net)
-        self.ears, self.of_ears, self.edge = PlainEars(net, program.ears), program.of_ears, EDGE
-        self.state_size, self.state_sizes = program.state_size, program.state_sizes
-        self.bands, self.dim, self.width = program.bands, program.dim, program.width
-        self.ends = ENDS
+        super().__init__(net, program)
+        self.dim, self.ends = program.dim, ENDS
         self.blocks, self.down, self.up = program.blocks, program.down, program.up
-        for name in ("first", "first_bias", "place"):
-            self.register_buffer(name, getattr(program, name))
+        self.first, self.first_bias = program.first, program.first_bias
         last = net.last.weight.detach().permute(1, 2, 0).flatten(0, 1)  # [C * ENDS, masks]
         self.register_buffer("last", last.contiguous())
         last_bias = net.last.bias.detach() + net.last_place.detach().t()

@@ -35,7 +35,6 @@ def prepare() -> None:
     global _prepared
     if _prepared is None:
         _prepared = launch(COMMAND, subprocess.PIPE)
-        atexit.register(_dismiss)
 
 
 def take(arguments: Sequence[str]) -> subprocess.Popen[str] | None:
@@ -67,6 +66,7 @@ def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subproces
     )
 
 
+@atexit.register
 def _dismiss() -> None:
     if _prepared:
         _end(_prepared)

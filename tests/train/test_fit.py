@@ -218,7 +218,6 @@ def test_run_of_other_options_is_not_continued(config):
 WORKER = """
 import sys
 from pathlib import Path
-from pathlib import Path
 from tests.models import make_model
 from tests.train.conftest import SYSTEM
 from train.fit import FitConfig, fit

@@ -72,8 +72,9 @@ class Ears(nn.Module):
         """Windows [4 * taps, ENDS, pooled] of features, the oldest first; parts of the state are advanced."""
         w = self.hearing()
         power, weight, heard = state[0], state[1], state[2]
-        torch.add(column[0], column[1], out=w.left)
-        torch.sub(column[0], column[1], out=w.right)
+        mid, side = column[0], column[1]
+        torch.add(mid, side, out=w.left)
+        torch.sub(mid, side, out=w.right)
         torch.mul(w.left_right, w.left_right, out=w.squares_left_right)
         torch.mul(column, column, out=w.squares_mid_side)
         for i in range(len(w.parts)):
