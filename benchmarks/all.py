@@ -22,9 +22,9 @@ from benchmarks.jackd import private_server
 from benchmarks.page import FOLDER, RESULTS, write_page
 from benchmarks.peers import unfinished_of
 from benchmarks.plan import BENCHES, BY_NAME, Bench
-from rtsep.audiofile import make_folder
-from rtsep.children import command_of
 from rtsep.errors import RtsepError, UsageError, suggest
+from rtsep.files.audiofile import make_folder
+from rtsep.realtime.child_process import command_of
 from train.evaluate import names_of
 from train.tracks import find_tracks, track_name
 

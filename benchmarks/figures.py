@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rtsep.audiofile import make_folder
 from rtsep.bench.result import Row
+from rtsep.files.audiofile import make_folder
 
 QUALITY, COST = "quality-latency.svg", "cost-latency.svg"
 

@@ -24,11 +24,11 @@ from benchmarks.telling import command_line, tell
 from rtsep.bench import start
 from rtsep.bench.result import Column, Result, Row
 from rtsep.bench.torture import Torture
-from rtsep.children import command_of
 from rtsep.errors import UsageError, suggest
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.launch import HUGE_PAGES
 from rtsep.model.package import read_package
+from rtsep.realtime.child_process import command_of
 from train.evaluate import names_of
 
 SECONDS, TURNS, STARTS = 5.0, 8, 5

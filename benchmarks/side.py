@@ -25,13 +25,13 @@ from scipy import fft
 
 from benchmarks.slow_forms import AllocatedCausal, ConvolvedCausal, WindowAnew
 from rtsep.bench.hop import PRIORITY
-from rtsep.children import command_of
 from rtsep.compiled import use_cache
 from rtsep.dsp.stft import analyse, make_stft, synthesise
 from rtsep.dsp.windows import PROFILES, Framing, window_pair
 from rtsep.errors import ModelProcessError
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.loader import WARM_UP_STEPS, load_model, take_this_thread
+from rtsep.realtime.child_process import command_of
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 from train.cache import RATE
 from train.nets.causal_program import CausalProgram

@@ -12,7 +12,7 @@ from pathlib import Path
 import soundfile
 
 import rtsep
-from rtsep.demo import demo_song
+from rtsep.files.demo import demo_song
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"}
 

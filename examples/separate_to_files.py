@@ -10,7 +10,7 @@ from pathlib import Path
 import soundfile
 
 import rtsep
-from rtsep.demo import demo_song
+from rtsep.files.demo import demo_song
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("song", nargs="?", type=Path, default=demo_song(), help="any file soundfile reads")

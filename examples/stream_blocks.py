@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 import rtsep
-from rtsep.demo import demo_song
+from rtsep.files.demo import demo_song
 
 BLOCK = 480  # frames: whatever your host hands out
 

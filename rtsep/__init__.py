@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rtsep.controls import Controls
     from rtsep.errors import RtsepError
-    from rtsep.separator import Separator, Stems
-    from rtsep.session import Session
+    from rtsep.offline.separator import Separator, Stems
+    from rtsep.session.api import Session
 
     __version__: str
 
@@ -31,9 +31,9 @@ __all__ = ["Controls", "RtsepError", "Separator", "Session", "Stems", "__version
 _HOMES = {
     "Controls": "rtsep.controls",
     "RtsepError": "rtsep.errors",
-    "Separator": "rtsep.separator",
-    "Session": "rtsep.session",
-    "Stems": "rtsep.separator",
+    "Separator": "rtsep.offline.separator",
+    "Session": "rtsep.session.api",
+    "Stems": "rtsep.offline.separator",
 }
 
 

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 import rtsep
-from rtsep.demo import demo_song
+from rtsep.files.demo import demo_song
 from tests.e2e.liveprocess import no_jack
 from tests.test_readme import README, blocks
 

@@ -33,7 +33,7 @@ from rtsep.limits import DEVICES
 from rtsep.model.contract import ModelSpec
 from rtsep.model.loader import load_model
 from rtsep.model.package import ModelPackage, read_package
-from rtsep.separator import Separator
+from rtsep.offline.separator import Separator
 from train.cache import RATE
 from train.effects import Wave
 from train.metrics import BSS_METRICS, BssEval, level_db, over_frames, si_sdr

@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from rtsep.audiofile import make_folder
 from rtsep.errors import ModelError, UsageError
+from rtsep.files.audiofile import make_folder
 from train import checkpoint as checkpoints
 from train.cache import AudioCache, default_cache, whole_file
 from train.checkpoint import Checkpoint

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from rtsep.errors import ModelError
 from rtsep.model.contract import ModelSpec
 from rtsep.model.loader import Stepper
-from rtsep.separator import Separator
+from rtsep.offline.separator import Separator
 from train.stft import mid_side, played_columns, windows
 from train.system import Program, count_macs
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
-from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError
+from rtsep.files.audiofile import make_folder
 from train.cache import RATE
 from train.effects import active_rms
 from train.metrics import level_db

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.random import Generator
 from tqdm import tqdm
 
-from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError, OutputError, UsageError
+from rtsep.files.audiofile import make_folder
 from train.cache import RATE
 from train.readers.table import TABLE
 

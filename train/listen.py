@@ -14,8 +14,8 @@ import soundfile
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError, UsageError
+from rtsep.files.audiofile import make_folder
 from rtsep.limits import DEVICES
 from rtsep.model.loader import Stepper, load_model
 from rtsep.model.package import read_package

@@ -23,8 +23,8 @@ import soundfile
 from rich.console import Console
 from rich.table import Table
 
-from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError, UsageError
+from rtsep.files.audiofile import make_folder
 from train import checkpoint as checkpoints
 from train.cache import INDEX, RATE, AudioCache, Song, whole_file
 from train.evaluate import evaluate

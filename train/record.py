@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError, UsageError
+from rtsep.files.audiofile import make_folder
 from train import checkpoint as checkpoints
 from train.cache import whole_file
 from train.presets import PRESETS, to_plain

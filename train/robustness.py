@@ -21,7 +21,7 @@ from rich.table import Column, Table
 
 from rtsep.limits import DEVICES
 from rtsep.model.package import read_package
-from rtsep.separator import Separator
+from rtsep.offline.separator import Separator
 from train.cache import RATE, default_cache
 from train.demands import AS_IS, MEASURES, Bench, Clip, Measure, Worker, start_process
 from train.evaluate import card, one_thread_each

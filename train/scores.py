@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from rtsep.audiofile import make_folder
 from rtsep.errors import InputFileError, OutputError
+from rtsep.files.audiofile import make_folder
 from train.cache import whole_file
 from train.metrics import BSS_METRICS
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rtsep.audio import jack_ports, portaudio
 from rtsep.audio.jack_ports import JackServer
 from rtsep.errors import DeviceError, suggest
-from rtsep.foreign import within
+from rtsep.realtime.foreign_calls import within
 
 LOOK_PATIENCE_S = 5.0
 """A JACK server that does not answer for so long has hung."""

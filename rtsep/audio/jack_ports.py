@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtsep.dsp.router import FEEDS
-from rtsep.foreign import one_at_a_time
+from rtsep.realtime.foreign_calls import one_at_a_time
 
 SIDES = ("L", "R")
 

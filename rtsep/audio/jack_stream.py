@@ -24,8 +24,8 @@ from rtsep.audio import jack_ports
 from rtsep.audio import rings as r
 from rtsep.audio.desk import current_engine, hear, play, plays_a_file
 from rtsep.errors import DeviceError
-from rtsep.foreign import close_or_leave
 from rtsep.realtime.atomics import acquire, address_of, as_pointer, load_acquire, release, store_release
+from rtsep.realtime.foreign_calls import close_or_leave
 
 llvmlite.binding.load_library_permanently(jack_ports.library())
 _port_buffer = types.ExternalFunction("jack_port_get_buffer", types.int64(types.int64, types.uint32))

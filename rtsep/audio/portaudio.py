@@ -14,7 +14,7 @@ import numpy as np
 
 from rtsep.audio.desk import portaudio_callback
 from rtsep.errors import DeviceError
-from rtsep.foreign import close_or_leave, one_at_a_time, quiet_stderr
+from rtsep.realtime.foreign_calls import close_or_leave, one_at_a_time, quiet_stderr
 
 CLOSE_AFTER_S = 1.0
 """How long the end of a stream waits for other calls: to close it beside them is better than not at all."""

@@ -10,8 +10,8 @@ import soxr
 from numpy.typing import NDArray
 
 from rtsep.audio import rings as r
-from rtsep.audiofile import AudioReader
 from rtsep.errors import InputFileError
+from rtsep.files.audiofile import AudioReader
 from rtsep.realtime.atomics import acquire, release
 
 _BLOCK_SECONDS = 0.1

@@ -18,8 +18,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from rtsep.children import command_of
 from rtsep.errors import ModelProcessError, RtsepError, UsageError
+from rtsep.realtime.child_process import command_of
 
 _PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes that `ru_maxrss` counts in
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from rtsep import pipeline as stage
 from rtsep.bench.result import SPREAD, Column, Result, Row, machine, spread
 from rtsep.controls import Controls
-from rtsep.demo import demo_song
 from rtsep.dsp.router import FEEDS
 from rtsep.errors import UsageError
+from rtsep.files.demo import demo_song
 from rtsep.limits import DEVICES, HIGHEST_RATE, LARGEST_BLOCK, LOWEST_RATE, SMALLEST_BLOCK
 from rtsep.model.catalog import DEFAULT_MODEL, find_model, shipped_folder
 from rtsep.model.loader import Stepper, take_this_thread

@@ -19,9 +19,9 @@ from rtsep.audio.desk import Desk
 from rtsep.bench.playing import Playing, playing
 from rtsep.bench.probe import Probe
 from rtsep.controls import Controls
-from rtsep.endpoints import LiveOptions
 from rtsep.errors import DeviceError
 from rtsep.model.package import ModelPackage
+from rtsep.session.endpoints import LiveOptions
 
 if TYPE_CHECKING:
     from rtsep.audio.jack_stream import Cables, JackStream  # needs libjack

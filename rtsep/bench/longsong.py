@@ -9,10 +9,10 @@ from pathlib import Path
 
 import soundfile
 
-from rtsep.audiofile import AudioReader
 from rtsep.bench.disk import folder_on_disk
-from rtsep.demo import demo_song
 from rtsep.errors import OutputError
+from rtsep.files.audiofile import AudioReader
+from rtsep.files.demo import demo_song
 
 SUBTYPE, SAMPLE_BYTES = "PCM_16", 2
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 
 from rtsep.controls import Controls
-from rtsep.endpoints import LiveOptions
 from rtsep.errors import DeviceError
-from rtsep.live import LiveSession
 from rtsep.model.package import ModelPackage
+from rtsep.session.endpoints import LiveOptions
+from rtsep.session.run_loop import LiveSession
 
 _LOOK_EVERY_S = 0.02
 

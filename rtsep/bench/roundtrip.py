@@ -18,7 +18,6 @@ from rtsep.bench.playing import say
 from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.bench.ways import Take, Way, open_way
 from rtsep.dsp.router import FEEDS
-from rtsep.endpoints import VIRTUAL
 from rtsep.errors import DeviceError, UsageError
 from rtsep.limits import (
     DEVICES,
@@ -30,6 +29,7 @@ from rtsep.limits import (
 )
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
+from rtsep.session.endpoints import VIRTUAL
 
 LEVEL_DB = -12.0
 QUIETEST_DB = -60.0

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from rtsep.audio import devices
 from rtsep.audio import rings as r
 from rtsep.audio.engine import Engine
-from rtsep.audiofile import AudioReader
 from rtsep.bench.jackrig import SIDES, jack_rig
 from rtsep.bench.longsong import long_song
 from rtsep.bench.plain import PlainClient, plain_client
@@ -30,14 +29,15 @@ from rtsep.bench.playing import Playing, playing, say
 from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.bench.torture import LOADS, Torture, read_loads
 from rtsep.controls import Controls
-from rtsep.demo import demo_song
-from rtsep.endpoints import VIRTUAL, LiveOptions
 from rtsep.errors import DeviceError, UsageError
+from rtsep.files.audiofile import AudioReader
+from rtsep.files.demo import demo_song
 from rtsep.limits import DEVICES, HIGHEST_RATE, LARGEST_BLOCK, LOWEST_RATE, SMALLEST_BLOCK
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.realtime.atomics import release
-from rtsep.report.counters import percentiles
+from rtsep.session.counters import percentiles
+from rtsep.session.endpoints import VIRTUAL, LiveOptions
 
 SECONDS = 120.0
 WARM_UP_S = 2.0

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rtsep.bench.disk import folder_on_disk
-from rtsep.children import command_of
 from rtsep.errors import OutputError, RtsepError, UsageError, suggest
+from rtsep.realtime.child_process import command_of
 
 LOADS = {
     "python": "a thread of the same process spins in Python",

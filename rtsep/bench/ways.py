@@ -28,10 +28,10 @@ from rtsep.bench.jackrig import JackRig, jack_rig
 from rtsep.bench.playing import playing, say
 from rtsep.bench.probe import Probe, follow, played_by
 from rtsep.controls import Controls
-from rtsep.deck import Deck
-from rtsep.endpoints import VIRTUAL, Ends, LiveOptions, resolve_ends
 from rtsep.errors import DeviceError, UsageError
 from rtsep.model.package import ModelPackage
+from rtsep.session.endpoints import VIRTUAL, Ends, LiveOptions, resolve_ends
+from rtsep.session.hosted_model import Deck
 
 WARM_UP_S = 1.0
 SETTLE_S = 0.3  # after the bypass was turned

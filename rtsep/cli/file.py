@@ -12,14 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from rtsep.audiofile import SUBTYPES, AudioReader, make_folder
 from rtsep.cli.options import add_controls, block_size, read_controls
-from rtsep.demo import demo_song
 from rtsep.errors import RtsepError, UsageError
-from rtsep.filemode import DEFAULT_BLOCK, FileResult, separate_file
+from rtsep.files.audiofile import SUBTYPES, AudioReader, make_folder
+from rtsep.files.demo import demo_song
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
+from rtsep.offline.file_mode import DEFAULT_BLOCK, FileResult, separate_file
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:

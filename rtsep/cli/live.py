@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rtsep.audiofile import SUBTYPES, make_folder
 from rtsep.cli.options import (
     add_controls,
     add_midi,
@@ -29,17 +28,18 @@ from rtsep.cli.options import (
     slack,
 )
 from rtsep.controls import Controls
-from rtsep.endpoints import ROUTES, VIRTUAL, LiveOptions
+from rtsep.files.audiofile import SUBTYPES, make_folder
 from rtsep.limits import DEVICES
-from rtsep.live import LiveSession
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
-from rtsep.report.recorder import told
-from rtsep.report.stages import Stages
-from rtsep.screen.lines import Lines, can_show
+from rtsep.session.endpoints import ROUTES, VIRTUAL, LiveOptions
+from rtsep.session.recorder import told
+from rtsep.session.run_loop import LiveSession
+from rtsep.session.stages import Stages
 from rtsep.surfaces.last_state import StateKeeper, resume
 from rtsep.surfaces.midi.surface import MidiSurface
 from rtsep.surfaces.presets import Presets
+from rtsep.surfaces.view.lines import Lines, can_show
 
 REPORT_EVERY_S = 1.0
 
@@ -190,8 +190,8 @@ def _play(session: LiveSession, say: Lines, ending: _Ending, view: bool) -> None
         with ending.in_order(session):
             session.run()
         return
-    from rtsep.screen.session_player import SessionPlayer
-    from rtsep.screen.show import show  # Textual is loaded only where it is seen
+    from rtsep.surfaces.view.session_player import SessionPlayer
+    from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
 
     with ending.in_order(session):
         show(SessionPlayer(session), session.run, say)

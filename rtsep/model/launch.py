@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from rtsep.children import command_of
+from rtsep.realtime.child_process import command_of
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """3 MB of weights in a few pages instead of 750: some 10 % of a step with cold caches (glibc 2.35 on)."""

@@ -11,7 +11,7 @@ import pytest
 
 from rtsep.audio import portaudio
 from rtsep.errors import DeviceError
-from rtsep.foreign import within
+from rtsep.realtime.foreign_calls import within
 
 
 class PortAudioError(Exception):

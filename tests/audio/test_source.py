@@ -11,7 +11,7 @@ import soxr
 from rtsep.audio import rings as r
 from rtsep.audio.rings import Rings
 from rtsep.audio.source import FileSource
-from rtsep.audiofile import AudioReader
+from rtsep.files.audiofile import AudioReader
 from tests.audio.bench import noise
 
 

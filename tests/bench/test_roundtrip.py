@@ -19,9 +19,9 @@ from rtsep.bench.arrival import clearest, find, sequences
 from rtsep.bench.roundtrip import ATTEMPTS, DEVICE, DRY, EXACT, SUM, measure
 from rtsep.bench.ways import Take, by_cable
 from rtsep.cli.main import main
-from rtsep.endpoints import Ends, LiveOptions, resolve_ends
 from rtsep.errors import DeviceError, UsageError
 from rtsep.model.package import read_package
+from rtsep.session.endpoints import Ends, LiveOptions, resolve_ends
 from tests.cli.program import rtsep
 from tests.e2e.conftest import start_server  # noqa: F401 (a fixture)
 from tests.e2e.exact import worst_stall_s

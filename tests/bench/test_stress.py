@@ -20,9 +20,9 @@ from rtsep.bench import torture
 from rtsep.bench.plain import plain_client
 from rtsep.bench.stress import COLUMNS, COUNTERS, OURS, PLAIN, measure
 from rtsep.bench.torture import LOADS, Torture, allocate, read_loads, sort, spin
-from rtsep.children import command_of
 from rtsep.cli.main import main
 from rtsep.errors import DeviceError, OutputError, RtsepError, UsageError
+from rtsep.realtime.child_process import command_of
 from tests.cli.program import rtsep
 from tests.e2e.conftest import start_server  # noqa: F401 (a fixture)
 from tests.models import make_model, make_spec

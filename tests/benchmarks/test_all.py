@@ -14,8 +14,8 @@ from benchmarks import all as everything
 from benchmarks.__main__ import main
 from benchmarks.all import Failed, process, run_all
 from benchmarks.plan import BENCHES, BY_NAME
-from rtsep.children import command_of
 from rtsep.cli.main import build_parser
+from rtsep.realtime.child_process import command_of
 from tests.benchmarks.results import result
 from tests.train.recordings import write_track
 from train.commandline import parser_of

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.audiofile import AudioReader
-from rtsep.demo import demo_song
+from rtsep.files.audiofile import AudioReader
+from rtsep.files.demo import demo_song
 from tests.cli.program import Outcome, rtsep
 from tests.models import make_model
 

@@ -11,9 +11,9 @@ import soundfile
 
 import rtsep
 from rtsep.controls import Controls
-from rtsep.demo import demo_song
 from rtsep.errors import ModelError, RtsepError, UsageError
-from rtsep.separator import Separator
+from rtsep.files.demo import demo_song
+from rtsep.offline.separator import Separator
 from tests.cli.program import ROOT
 from tests.cli.program import rtsep as program
 from tests.dsp.twins import noise

@@ -7,7 +7,7 @@ from rtsep import pipeline as stage
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.dsp.windows import window_pair
-from rtsep.separator import Separator
+from rtsep.offline.separator import Separator
 from tests.dsp.twins import decibels, noise
 from tests.models import FRAMINGS, PlainModel, make_spec, mark
 

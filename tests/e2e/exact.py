@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from rtsep.demo import demo_song
+from rtsep.files.demo import demo_song
 from tests.e2e.liveprocess import LiveProcess, faults
 
 if TYPE_CHECKING:  # needs libjack

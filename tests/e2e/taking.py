@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 from rtsep.controls import Controls
-from rtsep.endpoints import LiveOptions
 from rtsep.errors import RtsepError
-from rtsep.live import LiveSession
 from rtsep.model.package import read_package
+from rtsep.session.endpoints import LiveOptions
+from rtsep.session.run_loop import LiveSession
 
 
 def main(model: str, file: str) -> None:

@@ -17,7 +17,7 @@ pytest.importorskip("pty", reason="a terminal of POSIX")
 from tests.e2e.exact import no_clean_take, noise
 from tests.e2e.liveprocess import ROOT, START_PATIENCE_S, no_jack
 from tests.models import make_model
-from tests.screen.terminal import ENTERS, Terminal
+from tests.surfaces.view.terminal import ENTERS, Terminal
 
 ATTEMPTS = 5
 PLAYED_S = 6

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from rtsep.audio.desk import FADE_S
 from rtsep.model.catalog import find_model
-from rtsep.separator import Separator
+from rtsep.offline.separator import Separator
 from tests.e2e.exact import ATTEMPTS, SUM_TOLERANCE, best_shift, delayed, music, no_clean_take, noise
 from tests.e2e.liveprocess import ROOT, faults
 from tests.e2e.rig import STEM_PORTS

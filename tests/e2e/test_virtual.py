@@ -13,8 +13,8 @@ import pytest
 import soundfile
 import soxr
 
-from rtsep.audiofile import AudioReader
-from rtsep.demo import demo_song
+from rtsep.files.audiofile import AudioReader
+from rtsep.files.demo import demo_song
 from tests.cli.program import rtsep
 from tests.e2e.exact import ATTEMPTS, noise
 from tests.e2e.liveprocess import ROOT, no_jack

@@ -7,12 +7,12 @@ import pytest
 import soundfile
 import torch
 
-from rtsep.demo import demo_song
+from rtsep.files.demo import demo_song
 from rtsep.model.catalog import shipped_folder
 from rtsep.model.cuda import CudaStep
 from rtsep.model.loader import Stepper, one_thread
 from rtsep.model.package import read_package
-from rtsep.separator import Separator
+from rtsep.offline.separator import Separator
 from tests.gpu import NEEDS_GPU
 from tests.models import make_model
 

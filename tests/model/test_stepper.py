@@ -7,7 +7,7 @@ import torch
 from rtsep.errors import ModelError
 from rtsep.model.loader import GOLDEN_TOLERANCE, Stepper, load_model
 from rtsep.model.package import Golden, read_package
-from rtsep.separator import Separator
+from rtsep.offline.separator import Separator
 from tests.models import KINDS, LATER, PlainModel, expected_mask, make_model, make_parts
 from tests.programs import NoStep, scripted_bytes
 

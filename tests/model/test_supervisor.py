@@ -223,7 +223,7 @@ def test_a_process_that_ends_before_it_is_ready_is_an_error_with_its_exit_code(s
 
 PARENT = """
 import os, subprocess, sys
-from rtsep.children import command_of
+from rtsep.realtime.child_process import command_of
 command = [*command_of("rtsep.model.launch"), *sys.argv[1:], str(os.getpid())]
 child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 print(child.stdout.readline(), flush=True)

@@ -10,8 +10,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from rtsep.audiofile import AudioReader
 from rtsep.errors import InputFileError
+from rtsep.files.audiofile import AudioReader
 from train.cache import RATE
 from train.readers.base import Plan, Samples
 

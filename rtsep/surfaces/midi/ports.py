@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rtsep.children import command_of
 from rtsep.realtime import priority
+from rtsep.realtime.child_process import command_of
 from rtsep.surfaces.midi.messages import Message
 
 _PROCESS = command_of("rtsep.surfaces.midi.process")

@@ -1,0 +1,99 @@
+"""`rtsep file`: a file through the same compiled functions as live, block by block, memory flat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.controls import Controls
+from rtsep.errors import InputFileError
+from rtsep.files.audiofile import AudioReader, StemWriter
+from rtsep.offline.separator import Separator
+
+if TYPE_CHECKING:
+    from rtsep.model.loader import Stepper  # brings torch, which a live front does without
+
+STEMS = ("vocals", "instrumental")
+DEFAULT_BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What one separated file came to."""
+
+    input: Path
+    stems: dict[str, Path]
+    rate: int
+    channels: int
+    seconds: float  # of audio
+    wall_seconds: float
+    latency_samples: int  # of the algorithm: what live playing would add; the files are aligned
+    clipped_samples: int
+
+    @property
+    def realtime_factor(self) -> float:
+        """Computing time over playing time: under 1 is faster than real time."""
+        return self.wall_seconds / self.seconds
+
+
+def separate_file(
+    path: Path,
+    folder: Path,
+    model: Stepper,
+    controls: Controls,
+    subtype: str = "PCM_24",
+    block: int = DEFAULT_BLOCK,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> FileResult:
+    """Write `vocals.wav` and `instrumental.wav` of `path` to `folder`, aligned with it and as long.
+
+    `block` is how many frames are read at a time; the result does not depend on it. `progress` gets
+    frames done and frames in all (None: not known). An interrupted run leaves earlier results alone.
+    """
+    started = time.perf_counter()
+    with AudioReader(path) as reader:
+        separator = Separator(model, reader.rate, reader.channels, controls)
+        writer = StemWriter(folder, STEMS, reader.rate, reader.channels, subtype)
+        try:
+            taken, skip = 0, separator.latency
+            for samples, of_file in _blocks(reader, block, separator.latency):
+                taken += of_file
+                stems = separator.process(np.ascontiguousarray(samples.T))
+                dropped = min(skip, stems.shape[2])
+                skip -= dropped
+                writer.write({name: stems[i, :, dropped:].T for i, name in enumerate(STEMS)})
+                if progress:
+                    progress(taken, reader.frames)
+            if taken == 0:
+                raise InputFileError(f"{path}: holds no audio (0 frames)")
+            paths = writer.close()
+        except BaseException:
+            writer.discard()
+            raise
+        return FileResult(
+            path,
+            paths,
+            reader.rate,
+            reader.channels,
+            taken / reader.rate,
+            time.perf_counter() - started,
+            separator.latency,
+            writer.clipped_samples,
+        )
+
+
+def _blocks(reader: AudioReader, block: int, latency: int) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Yield the blocks [frames, channels] of a file, then `latency` frames of silence that push its end out.
+
+    With each block comes how many of its frames are the file's.
+    """
+    while len(samples := reader.read(block)) > 0:
+        yield samples, len(samples)
+    for start in range(0, latency, block):
+        yield np.zeros((min(block, latency - start), reader.channels), np.float32), 0

@@ -1,0 +1,258 @@
+"""What the user named, resolved: devices, files, channels, rates and blocks of a live session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rtsep.audio import devices
+from rtsep.audio.devices import Device, check_format
+from rtsep.audio.engine import Format
+from rtsep.audio.virtual import VirtualDevice
+from rtsep.dsp.router import INSTRUMENTAL, MIX, VOCALS
+from rtsep.errors import DeviceError, InputFileError, UsageError
+from rtsep.files.audiofile import AudioReader
+from rtsep.files.demo import demo_song
+
+VIRTUAL = "virtual"
+DEFAULT_BLOCK = 256
+"""Frames a call, where the device does not decide (a JACK server does)."""
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aif", ".aiff", ".mp4"}
+"""What is meant as a file where none is there: an input that ends so is no device."""
+
+ROUTES: dict[str, tuple[int, ...]] = {
+    "vocals": (VOCALS,),
+    "instrumental": (INSTRUMENTAL,),
+    "mix": (MIX,),
+    "both": (VOCALS, INSTRUMENTAL),
+}
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What `rtsep live` can be asked for; channel numbers count from 1, as printed on the gear."""
+
+    input: str = "mic"
+    out: str | None = None  # a key of ROUTES; None: both where there are channels for it
+    out_device: str | None = None
+    in_channels: tuple[int, ...] | None = None
+    out_channels: tuple[int, ...] | None = None
+    rate: int | None = None
+    block: int | None = None
+    slack: int | None = None
+    client_name: str = "rtsep"
+    connect: bool = True
+    reconnect: bool = True
+    record: Path | None = None
+    subtype: str = "PCM_24"
+    seconds: float | None = None
+    device: str = "cpu"  # of the model
+
+
+@dataclass
+class Ends:
+    """Input and output as resolved: a device, or the stand-in for one."""
+
+    source: AudioReader | None
+    input: Device | None
+    output: Device | None  # None: virtual
+    form: Format
+    notes: list[str] = field(default_factory=list)
+    known: frozenset[str] = frozenset()  # names of all devices that were there
+
+    @property
+    def name(self) -> str:
+        """Input -> output, in words."""
+        heard = self.source.path.name if self.source else self.input.name if self.input else "?"
+        return f"{heard} -> {self.output.name if self.output else VirtualDevice.name}"
+
+
+class NotBackError(DeviceError):
+    """A device that was lost is not there yet."""
+
+
+def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = False) -> Ends:
+    """Find devices, channels, rates and blocks; raises `RtsepError` where something cannot be.
+
+    `before` are the ends so far: a file that they play goes on where it was. If their devices were `lost`,
+    these are looked for and no others, whatever is the default now; `NotBackError` where they are not there.
+    """
+    notes: list[str] = []
+    source = before.source if before else _open_source(options.input)
+    if before and lost:
+        input_device, output = _find_lost(before)
+    else:
+        input_device, output = _find_named(options, source, notes)
+
+    in_map = _in_map(options, source, input_device)
+    out_map = _out_map(options, output, len(in_map))
+    rate = _choose_rate(options, source, input_device, output)
+    if input_device:
+        check_format(input_device, "input", max(in_map) + 1, rate)
+    out_rate = rate
+    one_clock = input_device is None or (output is not None and input_device.index == output.index)
+    if output:
+        if not one_clock and options.rate is None and output.rate != rate:
+            out_rate = output.rate
+        check_format(output, "output", len(out_map), out_rate)
+    block = _block(options, input_device or output, notes)
+    out_block = block if one_clock else _block(options, output, notes)
+    declared = (input_device.input_latency_s if input_device else 0.0) + (
+        output.output_latency_s if output else 0.0
+    )
+    form = Format(
+        rate,
+        len(in_map),
+        tuple(in_map),
+        tuple(out_map),
+        block,
+        out_rate,
+        out_block,
+        not one_clock,
+        options.slack,
+        round(declared * rate),
+    )
+    known = frozenset(device.name for device in devices.devices())
+    return Ends(source, input_device, output, form, notes, known)
+
+
+def _find_named(
+    options: LiveOptions, source: AudioReader | None, notes: list[str]
+) -> tuple[Device | None, Device | None]:
+    wants_virtual = options.out_device == VIRTUAL
+    if not (source and wants_virtual):
+        try:
+            devices.look()
+        except DeviceError as error:
+            if source is None or options.out_device is not None:
+                raise
+            notes.append(str(error))
+            wants_virtual = True
+    input_device = None if source else _find_input(options.input)
+    output = None if wants_virtual else _find_output(options.out_device)
+    if output is None and not wants_virtual:
+        if source is None and options.out_device is None:
+            raise DeviceError("there is no output device; --out-device virtual plays without one")
+        notes.append(
+            "no audio device here: playing on the virtual device (nothing is heard; --record keeps it)"
+        )
+    return input_device, output
+
+
+def _find_lost(before: Ends) -> tuple[Device | None, Device | None]:
+    ends = [("input", before.input), ("output", before.output)]
+    wanted = [device for _, device in ends if device]
+    if wanted:
+        try:
+            devices.look()
+        except DeviceError:
+            if devices.jack_server() or not all(device.is_jack for device in wanted):
+                raise
+            raise NotBackError("the JACK server is not back yet") from None  # nothing else need answer
+    found = [device and devices.find_again(device, kind, before.known) for kind, device in ends]
+    for (_, device), again in zip(ends, found, strict=True):
+        if device and not again:
+            raise NotBackError(f"{device.name} is not back yet")
+    return found[0], found[1]
+
+
+def _open_source(text: str) -> AudioReader | None:
+    """Return a reader where the input is the demo song or a file, None where it is a device."""
+    if text == "demo":
+        return AudioReader(demo_song())
+    path = Path(text).expanduser()
+    if path.is_file():
+        return AudioReader(path)
+    looks_like_file = path.suffix.lower() in AUDIO_SUFFIXES
+    if looks_like_file or path.is_dir():
+        raise InputFileError(
+            f"{text}: {'a folder' if path.is_dir() else 'no such file'}; "
+            "--in takes mic, demo, a device or a file"
+        )
+    return None
+
+
+def _find_input(text: str) -> Device:
+    if text != "mic":
+        return devices.find_device(text, "input")
+    device = devices.default_device("input")
+    if device is None:
+        raise DeviceError("there is no input device; connect one, or try --in demo")
+    return device
+
+
+def _find_output(text: str | None) -> Device | None:
+    return devices.default_device("output") if text is None else devices.find_device(text, "output")
+
+
+def _in_map(options: LiveOptions, source: AudioReader | None, device: Device | None) -> list[int]:
+    there = source.channels if source else device.channels("input") if device else 0
+    chosen = options.in_channels or tuple(range(1, min(2, there) + 1))
+    for channel in chosen:
+        if channel > there:
+            name = source.path.name if source else device.name if device else "?"
+            raise UsageError(
+                f"--in-channels {channel}: {name} has {there} channel{'s' if there != 1 else ''}"
+            )
+    return [channel - 1 for channel in chosen]
+
+
+def _out_map(options: LiveOptions, output: Device | None, channels: int) -> list[int]:
+    """Lay the routed feeds on device channels; a mono signal goes to both sides of a pair."""
+    width = max(2, channels)
+    there = output.channels("output") if output else None
+    route = options.out
+    if route is None:
+        route = "both" if there is None or there >= 2 * width else "vocals"
+    entries = [feed * channels + min(side, channels - 1) for feed in ROUTES[route] for side in range(width)]
+    if there == 1 and options.out_channels is None and len(entries) == 2:
+        entries = entries[:1]  # one loudspeaker: the first channel of the feed
+    places = options.out_channels or tuple(range(1, len(entries) + 1))
+    if len(places) != len(entries):
+        raise UsageError(
+            f"--out-channels {','.join(map(str, places))}: --out {route} has {len(entries)} channels to place"
+        )
+    if there is not None and max(places) > there:
+        remedy = (
+            "use --out vocals, instrumental or mix"
+            if route == "both"
+            else "choose others with --out-channels"
+        )
+        raise DeviceError(
+            f"{output.name if output else '?'} has {there} output channels, "
+            f"--out {route} needs {max(places)}; {remedy}"
+        )
+    out_map = [-1] * max(places)
+    for place, entry in zip(places, entries, strict=True):
+        if out_map[place - 1] != -1:
+            raise UsageError(f"--out-channels: channel {place} is named twice")
+        out_map[place - 1] = entry
+    return out_map
+
+
+def _choose_rate(
+    options: LiveOptions, source: AudioReader | None, input_device: Device | None, output: Device | None
+) -> int:
+    if options.rate is not None:
+        return options.rate
+    if input_device:
+        return input_device.rate
+    if output:
+        return output.rate
+    assert source
+    return source.rate
+
+
+def _block(options: LiveOptions, device: Device | None, notes: list[str]) -> int:
+    if device and device.is_jack:
+        server = devices.jack_server()
+        if server is None:  # another session has looked meanwhile
+            raise DeviceError("the JACK server has gone")
+        period = server.period
+        if options.block not in (None, period):
+            note = f"--block {options.block}: the JACK server decides, its period is {period}"
+            if note not in notes:
+                notes.append(note)
+        return period
+    return options.block or DEFAULT_BLOCK

@@ -1,0 +1,135 @@
+"""In words and figures: what went wrong, where the latency lies, how the model is, what is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.cells import cell_len
+from textual.geometry import Size
+
+from rtsep.surfaces.view.canvas import Canvas, Part
+from rtsep.surfaces.view.palette import BAD, GOOD, WARN, Ink
+
+Field = list[Part]
+
+_TROUBLES = (
+    ("late", "late_masks"),
+    ("xruns", "device_xruns"),
+    ("underruns", "underruns"),
+    ("overruns", "overruns"),
+)
+_RARE = (("resyncs", "resyncs"), ("starved", "source_starved_frames"), ("bad samples", "bad_samples"))
+"""Shown only when there are any."""
+
+
+class Counters(Canvas):
+    """Fields, laid into lines as they fit."""
+
+    def __init__(self, ink: Ink, *, id: str | None = None) -> None:
+        super().__init__(ink, id=id)
+        self._stats: dict[str, Any] | None = None
+
+    def follow(self, stats: dict[str, Any]) -> None:
+        """Show `LiveSession.stats`."""
+        self._stats = stats
+        self._draw()
+
+    def resized(self, size: Size) -> None:
+        """Draw again."""
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._stats is None:
+            return
+        height = self.size.height
+        roomy = height >= 7
+        lines = fields(self.ink, self._stats, roomy)
+        for y in range(height):
+            self.put(y, self._laid(lines[y] if y < len(lines) else []))
+
+    def _laid(self, fields: list[Field]) -> list[Part]:
+        """Return fields in a line, close together if they must be; the last are left out if need be."""
+        for gap in ("  ", " "):
+            parts = [part for field in fields for part in ((gap, self.ink.base), *field)][1:]
+            if _cells(parts) <= self.size.width:
+                return parts
+        return self._laid(fields[:-1]) if len(fields) > 1 else parts
+
+
+def _cells(parts: list[Part]) -> int:
+    return sum(cell_len(text) for text, _ in parts)
+
+
+def fields(ink: Ink, stats: dict[str, Any], roomy: bool) -> list[list[Field]]:
+    """Return the lines: fields in order of weight, for what has no room is left out."""
+    troubles = [_count(ink, name, stats[key]) for name, key in _TROUBLES]
+    rare = [_count(ink, name, stats[key]) for name, key in _RARE if stats[key]]
+    ms = stats["latency_ms"]
+    model = stats["model"]
+    if model["ready"]:
+        state = ("ready", ink(GOOD))
+    else:
+        state = ("down: dry", ink(BAD, bold=True, reverse=ink.plain))
+    named: Field = [("model ", ink.dim), (model["name"], ink.base), (" ", ink.base), state]
+    restarts = _count(ink, "restarts", model["restarts"])
+    drift = stats["drift_ppm"]
+    drifts: Field = [("drift ", ink.dim), ("one clock" if drift is None else f"{drift:+.0f} ppm", ink.base)]
+    thread: Field = [("real-time", ink(GOOD)) if stats["real_time"] else ("no real-time", ink(WARN))]
+    if not roomy:
+        latency: Field = [
+            ("latency ", ink.dim),
+            (f"{ms['algorithm']:.1f}+{ms['engine']:.1f}+{ms['device']:.1f}=", ink.base),
+            (f"{ms['total']:.1f} ms", ink.bold),
+        ]
+        short: Field = [("drift ", ink.dim), ("-" if drift is None else f"{drift:+.0f}", ink.base)]
+        return [rare + troubles, [latency, short], [named, restarts, thread]]
+    parts: list[Field] = [
+        [(f"{name} ", ink.dim), (f"{ms[name]:.1f}", ink.base)] for name in ("algorithm", "engine", "device")
+    ]
+    total: Field = [
+        ("latency ", ink.dim),
+        (f"{ms['total']:.1f} ms", ink.bold),
+        (f" ({stats['latency_samples']} samples)", ink.dim),
+    ]
+    clock: Field = [(f"{stats['rate']} Hz, blocks of {stats['block']}", ink.base)]
+    gap: Field = [("longest pause of the device ", ink.dim), (f"{stats['call_gap_max_ms']:.1f} ms", ink.base)]
+    return [troubles[:2] + rare[:1], troubles[2:] + rare[1:], [total], parts, [clock, drifts], [gap], [named],
+            [restarts, thread]]  # fmt: skip
+
+
+def _count(ink: Ink, name: str, value: int) -> Field:
+    style = ink(BAD, bold=True, reverse=ink.plain) if value else ink(GOOD)
+    return [(f"{name} ", ink.dim), (str(value), style)]
+
+
+class Header(Canvas):
+    """What plays where, whether it does, and the recording."""
+
+    def follow(self, title: str, stats: dict[str, Any], ending: bool = False) -> None:
+        """Show `Player.title` and `LiveSession.stats`."""
+        ink, width = self.ink, self.size.width
+        state = "ending" if ending else stats["state"]
+        right: list[Part] = [(state, ink(GOOD if state == "playing" else WARN, bold=True))]
+        tape = [*recording(ink, stats["recording"]), (" ", ink.base)]
+        if _cells(tape) + _cells(right) + len("rtsep ") <= width:
+            right = tape + right
+        room = max(0, width - _cells(right))
+        left = f"rtsep  {title}"
+        while cell_len(left) > room - 1 and len(left) > 8:
+            left = left[:-2] + "…"
+        pad = " " * max(0, room - cell_len(left))
+        self.put(0, [(left[:5], ink.bold), (left[5:] + pad, ink.base), *right])
+
+
+def recording(ink: Ink, state: dict[str, Any] | None) -> list[Part]:
+    """Return the recording's state in words."""
+    if state is None:
+        return [("○ not recording", ink.dim)]
+    if state["failure"]:
+        return [("○ recording stopped", ink(BAD, bold=True))]
+    seconds = int(state["seconds"])
+    clock = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    parts: list[Part] = [("● REC ", ink(BAD, bold=True, reverse=ink.plain)), (clock, ink.bold)]
+    if state["lost_frames"]:
+        parts.append((f" lost {state['lost_frames']} frames", ink(BAD)))
+    return parts

@@ -1,0 +1,99 @@
+"""Reads along what the model hears and answers, for the eye only, from the slots shared with the hop loop.
+
+A column lies in its slot for SLOTS hops (0.37 s with the default model) before it is overwritten, so that a
+reader that comes 30 times a second finds them all. It takes no lock and is never waited for: what the hop
+loop overwrites while it is read shows as one wrong dot. The mask is shaped by the controls on the way, as the
+hop loop shapes the one that is heard, so that a turned threshold is seen at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.controls import Controls
+from rtsep.dsp.policy import shape_mask, smoothing_factor
+from rtsep.model.contract import ModelSpec
+from rtsep.realtime.atomics import acquire
+from rtsep.realtime.slots import COLUMNS, SEQUENCE, SLOTS, Exchange
+from rtsep.surfaces.view.player import BANDS, HIGHEST_HZ, LOWEST_HZ, Heard
+
+SILENCE_DB = -120.0
+_SILENCE = 10.0 ** (SILENCE_DB / 10.0)
+
+_REACH = SLOTS // 2
+"""Columns that are read at most: older ones are about to be overwritten."""
+
+
+class Listening:
+    """A reader of one model's slots; make another where the session changes its model or its rate."""
+
+    def __init__(self, exchange: Exchange, spec: ModelSpec, rate: int, controls: Controls) -> None:
+        """Read `exchange`, whose columns are those of `spec` at `rate` Hz."""
+        self.exchange, self.rate = exchange, rate
+        self._spec, self._controls = spec, controls
+        self._starts = band_starts(spec.bins, rate)
+        self._smooth = np.zeros((spec.channels, spec.bins), np.float32)
+        self._played = np.zeros((spec.channels, spec.bins), np.float32)
+        self._next = acquire(exchange.header, COLUMNS)
+        self._shape(np.zeros_like(self._played))  # compiles where it has to
+
+    def newest(self) -> Heard | None:
+        """Return what came since the last call, None for nothing."""
+        published = acquire(self.exchange.header, COLUMNS)
+        # The newest column may still wait for its mask.
+        until = published - 1
+        first = max(self._next, until - _REACH, self._spec.lookahead_hops)
+        if first >= until:
+            return None
+        self._next = until
+        loudest = np.full(BANDS, _SILENCE, np.float32)
+        voice, whole = np.zeros(BANDS, np.float32), np.full(BANDS, _SILENCE, np.float32)
+        for number in range(first, until):
+            self._fold(number, loudest, voice, whole)
+        return Heard(np.asarray(10.0 * np.log10(loudest), np.float32), voice / whole, until - first)
+
+    def _fold(
+        self,
+        number: int,
+        loudest: NDArray[np.float32],
+        voice: NDArray[np.float32],
+        whole: NDArray[np.float32],
+    ) -> None:
+        """Add the mask of step `number`, and the column it belongs to, to the bands."""
+        exchange = self.exchange
+        slot = number % SLOTS
+        if acquire(exchange.header, SEQUENCE + slot) == number + 1:  # else late: the last mask serves
+            self._shape(exchange.masks[slot])
+        column = exchange.columns[(number - self._spec.lookahead_hops) % SLOTS]
+        power = np.einsum("cbi,cbi->cb", column, column)
+        total = power.sum(axis=0)
+        sung = np.einsum("cb,cb->b", power, self._played)
+        np.maximum(loudest, np.maximum.reduceat(total, self._starts)[::2], out=loudest)
+        voice += np.add.reduceat(sung, self._starts)[::2]
+        whole += np.add.reduceat(total, self._starts)[::2]
+
+    def _shape(self, mask: NDArray[np.float32]) -> None:
+        controls = self._controls
+        factor = smoothing_factor(float(controls.smoothing), self._spec.hop, float(self.rate))
+        shape_mask(
+            mask, self._smooth, int(controls.mask), float(controls.threshold), float(controls.gate),
+            factor, self._played,
+        )  # fmt: skip
+
+
+def band_edges() -> NDArray[np.float64]:
+    """Return the edges of the bands in Hz, [BANDS + 1]."""
+    return np.geomspace(LOWEST_HZ, HIGHEST_HZ, BANDS + 1)
+
+
+def band_starts(bins: int, rate: int) -> NDArray[np.int64]:
+    """Return first and behind-last bin of every band, in turn, as `reduceat` takes them: [2 * BANDS].
+
+    A band that is narrower than a bin has the bin it lies in.
+    """
+    edges = np.clip(np.round(band_edges() * 2 * (bins - 1) / rate), 1, bins - 2).astype(np.int64)
+    starts = np.empty(2 * BANDS, np.int64)
+    starts[::2] = edges[:-1]
+    starts[1::2] = np.maximum(edges[1:], edges[:-1] + 1)
+    return starts

@@ -1,0 +1,100 @@
+"""The view around a running session: who has the terminal, where lines go, how one's end ends the other.
+
+Textual wants the main thread, so the session runs on another one. While the view is up it has the terminal to
+itself: standard error is a pipe, so that what ALSA or JACK print there shows as a line and tears no picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import TextIO, cast
+
+from rtsep.surfaces.view.lines import Lines
+from rtsep.surfaces.view.player import Player
+from rtsep.surfaces.view.terminal import Terminal
+from rtsep.surfaces.view.view import LiveView
+
+
+def show(player: Player, run: Callable[[], None], say: Lines) -> None:
+    """Run a session by `run`, on a thread of its own, and show it by `player` until it has ended.
+
+    The main thread's. Raises what `run` has raised. A view that fails says so, and the sound goes on; so it
+    does where the terminal goes away (a closed window that nobody was told of, see `nohup`).
+    """
+    failures: list[BaseException] = []
+    terminal: Terminal | None = None
+
+    def play() -> None:
+        try:
+            run()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            if terminal:
+                terminal.finish()
+
+    def gone() -> bool:
+        return terminal is not None and terminal.gone
+
+    def unread() -> bool:
+        return gone() or (terminal is not None and terminal.stalled)
+
+    thread = threading.Thread(target=play, name="session", daemon=True)
+    view = LiveView(player, over=lambda: not thread.is_alive() or gone())
+    with say.on(view.say, unread), _own_terminal(say) as stream:
+        terminal = stream
+        thread.start()
+        view.run()
+    if thread.is_alive() and not view.ending and not gone():
+        say("the view has failed, the sound goes on (Ctrl-C ends)")
+    while thread.is_alive():
+        thread.join(0.1)  # lets signals in
+    if failures:
+        raise failures[0]
+
+
+@contextlib.contextmanager
+def _own_terminal(say: Callable[[str], None]) -> Iterator[Terminal | None]:
+    """Give Textual a way to the terminal that nobody else has; what comes on standard error is said."""
+    if sys.__stderr__ is None:
+        yield None
+        return
+    sys.stderr.flush()
+    before, beneath = sys.__stderr__, os.dup(2)
+    reading, writing = os.pipe()
+    os.dup2(writing, 2)
+    os.close(writing)
+    reader = threading.Thread(target=_say_lines, args=(reading, say), name="standard-error", daemon=True)
+    reader.start()
+    try:
+        with _stream_to(beneath) as stream:
+            sys.__stderr__ = stream  # type: ignore[misc,assignment]
+            try:
+                yield stream if isinstance(stream, Terminal) else None
+            finally:
+                sys.__stderr__ = before  # type: ignore[misc]
+    finally:
+        os.dup2(beneath, 2)
+        os.close(beneath)
+
+
+def _stream_to(terminal: int) -> TextIO:
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # a terminal without a name, of another container
+            return cast(TextIO, Terminal(terminal))
+    return open(terminal, "w", encoding="utf-8", errors="replace", closefd=False)
+
+
+def _say_lines(reading: int, say: Callable[[str], None]) -> None:
+    """Say each line once in a row, until all who could write have gone."""
+    last = ""
+    with open(reading, encoding="utf-8", errors="replace") as stream:
+        for text in stream:
+            line = text.strip()
+            if line and line != last:
+                say(line)
+            last = line

@@ -1,0 +1,139 @@
+"""Guards around foreign libraries, with calls that overlap and calls that hang."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from rtsep.realtime.foreign_calls import aloud, one_at_a_time, quiet_stderr, within
+from tests.cli.program import ROOT
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def written(capfd):
+    """What file descriptor 2 has been given since."""
+    return lambda: capfd.readouterr().err
+
+
+class Call:
+    """A foreign call on a thread of its own, within `guard`, from its making until `end`."""
+
+    def __init__(self, guard) -> None:
+        self._leaving, begun = threading.Event(), threading.Event()
+
+        def run() -> None:
+            with guard:
+                begun.set()
+                self._leaving.wait(PATIENCE_S)
+
+        self._thread = threading.Thread(target=run)
+        self._thread.start()
+        assert begun.wait(PATIENCE_S)
+
+    def end(self) -> None:
+        self._leaving.set()
+        self._thread.join()
+
+
+def chatter(text: str) -> None:
+    os.write(2, text.encode())
+
+
+def test_two_quiet_calls_that_overlap_leave_standard_error_as_it_was(written):
+    first, second = Call(quiet_stderr()), Call(quiet_stderr())
+    chatter("both ")
+    first.end()
+    chatter("second ")
+    second.end()
+    chatter("after")
+    assert written() == "after"
+
+
+def test_a_line_of_our_own_comes_through_and_the_chatter_around_it_does_not(written):
+    call = Call(quiet_stderr())
+    chatter("before ")
+    with aloud():
+        chatter("ours ")
+        with aloud():
+            pass
+        chatter("still ours")
+    chatter(" behind")
+    call.end()
+    assert written() == "ours still ours"
+
+
+# In a process of its own: here, pytest has taken sys.stderr.
+SAY = """
+import logging, os
+from rtsep.session import api as session
+from rtsep.realtime.foreign_calls import quiet_stderr
+from rtsep.surfaces.view.lines import Lines
+
+logging.basicConfig(format="log: %(message)s")
+with quiet_stderr():
+    os.write(2, b"chatter\\n")
+    Lines()("a controller has left")
+    session._say("a disk is full")
+    os.write(2, b"chatter\\n")
+"""
+
+
+def test_what_a_session_says_while_devices_are_looked_for_is_not_lost():
+    done = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True, cwd=ROOT, timeout=240)
+    assert done.stderr == "rtsep: a controller has left\nlog: a disk is full\n"
+
+
+def test_a_call_that_hangs_is_no_longer_quiet_nor_has_its_turn_for_ever(written):
+    leaving, ended = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with one_at_a_time(), quiet_stderr():
+            leaving.wait(PATIENCE_S)
+        ended.set()
+
+    def take_a_turn() -> None:
+        with one_at_a_time(PATIENCE_S):
+            pass
+
+    assert not within(0.1, hang)
+    chatter("heard")
+    turn = Call(one_at_a_time(PATIENCE_S))
+    leaving.set()
+    assert ended.wait(PATIENCE_S)
+    assert not within(0.1, take_a_turn), "the late one has given back what was another's by then"
+    turn.end()
+    assert written() == "heard"
+
+
+def test_calls_come_one_after_the_other_unless_one_takes_too_long():
+    first, order = Call(one_at_a_time()), []
+
+    def second(patience: float) -> None:
+        with one_at_a_time(patience):
+            order.append(patience)
+
+    waiting = threading.Thread(target=second, args=(PATIENCE_S,))
+    waiting.start()
+    waiting.join(0.1)
+    assert order == []
+    first.end()
+    waiting.join()
+    hanging = Call(one_at_a_time())
+    second(0.01)
+    assert order == [PATIENCE_S, 0.01]
+    hanging.end()
+
+
+def test_standard_error_that_somebody_leads_elsewhere_meanwhile_stays_there(written, tmp_path):
+    elsewhere = os.open(tmp_path / "elsewhere", os.O_WRONLY | os.O_CREAT)
+    with quiet_stderr():
+        os.dup2(elsewhere, 2)
+    chatter("there")
+    os.close(elsewhere)
+    assert (tmp_path / "elsewhere").read_text() == "there" and written() == ""

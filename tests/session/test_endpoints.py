@@ -1,0 +1,169 @@
+"""What the user named, resolved: channel maps, routes, refusals, lost devices; with none at hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtsep.audio import devices
+from rtsep.audio.devices import JACK, Device
+from rtsep.audio.jack_ports import JackServer
+from rtsep.dsp.router import INSTRUMENTAL, MIX, VOCALS
+from rtsep.errors import DeviceError, UsageError
+from rtsep.session.endpoints import LiveOptions, NotBackError, _in_map, _out_map, resolve_ends
+
+
+def device(inputs: int = 2, outputs: int = 2) -> Device:
+    return Device(0, "Box", "Some API", inputs, outputs, 44100)
+
+
+def test_both_puts_vocals_first_and_the_instrumental_second():
+    assert _out_map(LiveOptions(out="both"), device(outputs=4), 2) == [0, 1, 2, 3]
+
+
+def test_without_a_route_the_channels_of_the_device_decide():
+    assert _out_map(LiveOptions(), device(outputs=4), 2) == [0, 1, 2, 3]
+    assert _out_map(LiveOptions(), device(outputs=2), 2) == [VOCALS * 2, VOCALS * 2 + 1]
+    assert _out_map(LiveOptions(), None, 2) == [0, 1, 2, 3]
+
+
+def test_a_mono_signal_goes_to_both_sides_and_to_a_lone_loudspeaker():
+    assert _out_map(LiveOptions(out="instrumental"), device(), 1) == [INSTRUMENTAL, INSTRUMENTAL]
+    assert _out_map(LiveOptions(out="mix"), device(outputs=1), 1) == [MIX]
+
+
+def test_chosen_places_leave_the_others_silent():
+    assert _out_map(LiveOptions(out="vocals", out_channels=(4, 2)), device(outputs=6), 2) == [-1, 1, -1, 0]
+
+
+def test_more_channels_than_two_are_routed_one_by_one():
+    assert _out_map(LiveOptions(out="both"), device(outputs=8), 4) == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "remedy"),
+    [
+        (LiveOptions(out="both"), DeviceError, "use --out vocals"),
+        (LiveOptions(out="vocals", out_channels=(3, 4)), DeviceError, "choose others"),
+        (LiveOptions(out="both", out_channels=(1, 2)), UsageError, "has 4 channels to place"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_a_remedy(options, error, remedy):
+    with pytest.raises(error, match=remedy):
+        _out_map(options, device(outputs=2), 2)
+
+
+def test_input_channels_count_from_one():
+    assert _in_map(LiveOptions(), None, device(inputs=8)) == [0, 1]
+    assert _in_map(LiveOptions(), None, device(inputs=1)) == [0]
+    assert _in_map(LiveOptions(in_channels=(3, 4)), None, device(inputs=8)) == [2, 3]
+    with pytest.raises(UsageError, match="Box has 2 channels"):
+        _in_map(LiveOptions(in_channels=(3,)), None, device())
+
+
+# --- devices that were lost -----------------------------------------------------------------------------
+
+
+class Gear:
+    """What is plugged in: (name, inputs, outputs), numbered as they come; the first ones are the defaults."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.cards: list[tuple[str, int, int]] = []
+        self.jack: JackServer | None = None
+        self.api = "ALSA"
+        self.failure: DeviceError | None = None
+        monkeypatch.setattr(devices, "look", self._look)
+        monkeypatch.setattr(devices, "jack_server", lambda: self.jack)
+        monkeypatch.setattr(devices, "devices", self._devices)
+        monkeypatch.setattr(devices.portaudio, "default_index", lambda kind: -1)
+        monkeypatch.setattr(devices.portaudio, "refusal", lambda *_: None)
+
+    def _look(self) -> None:
+        if self.failure:
+            raise self.failure
+
+    def _devices(self) -> list[Device]:
+        server = [Device(JACK, "JACK server", "JACK", 2, 2, 48000)] if self.jack else []
+        return server + [Device(k, name, self.api, i, o, 44100) for k, (name, i, o) in enumerate(self.cards)]
+
+
+@pytest.fixture
+def gear(monkeypatch):
+    return Gear(monkeypatch)
+
+
+LAPTOP, STAGE = ("Laptop (hw:0,0)", 2, 2), ("Stage box (hw:1,0)", 2, 2)
+
+
+@pytest.mark.parametrize("options", [LiveOptions(), LiveOptions(out_device="Stage"), LiveOptions(input="1")])
+def test_a_lost_device_is_waited_for_whatever_is_the_default_meanwhile(gear, options):
+    gear.cards = [STAGE, LAPTOP] if options.input == "mic" else [LAPTOP, STAGE]
+    before = resolve_ends(options)
+    assert before.input and before.input.name == STAGE[0]
+    for cards in ([LAPTOP], [("Other (hw:0,0)", 2, 2), LAPTOP], []):
+        gear.cards = cards
+        with pytest.raises(NotBackError, match="is not back yet"):
+            resolve_ends(options, before, lost=True)
+    gear.cards = [LAPTOP, ("Other (hw:2,0)", 2, 2), STAGE]
+    ends = resolve_ends(options, before, lost=True)
+    assert ends.input and ends.input.name == STAGE[0] and ends.input.index == 2
+    assert ends.output and before.output and ends.output.name == before.output.name
+
+
+def test_a_lost_device_of_another_sound_system_is_another_device(gear):
+    gear.cards = [STAGE]
+    before = resolve_ends(LiveOptions())
+    gear.api = "MME"
+    with pytest.raises(NotBackError):
+        resolve_ends(LiveOptions(), before, lost=True)
+
+
+def test_a_card_that_comes_back_under_another_number_is_the_same_and_its_twin_is_not(gear):
+    twin = (STAGE[0].replace("hw:1", "hw:2"), 2, 2)
+    gear.cards = [STAGE, LAPTOP]
+    before = resolve_ends(LiveOptions())
+    gear.cards = [LAPTOP, twin]
+    again = resolve_ends(LiveOptions(), before, lost=True)
+    assert again.input and again.input.name == twin[0]
+    gear.cards = [STAGE, twin]
+    before = resolve_ends(LiveOptions())
+    gear.cards = [twin]
+    with pytest.raises(NotBackError):
+        resolve_ends(LiveOptions(), before, lost=True)
+
+
+@pytest.mark.parametrize("played", ["mic", "demo"])
+def test_when_a_jack_server_ends_nothing_else_is_opened_in_its_place(gear, played):
+    gear.jack, gear.cards = JackServer(48000, 256, 2, 2), [LAPTOP]
+    before = resolve_ends(LiveOptions(input=played))
+    gear.jack = None
+    with pytest.raises(NotBackError):
+        resolve_ends(LiveOptions(), before, lost=True)
+    gear.failure = DeviceError("there is no PortAudio here")  # which is not needed
+    with pytest.raises(NotBackError):
+        resolve_ends(LiveOptions(), before, lost=True)
+    gear.failure, gear.jack = None, JackServer(48000, 128, 2, 2)
+    ends = resolve_ends(LiveOptions(), before, lost=True)
+    assert ends.output and ends.output.is_jack and ends.form.block == 128
+    assert ends.source is before.source
+
+
+def test_a_sound_system_that_cannot_be_asked_is_told_of(gear):
+    gear.cards = [STAGE]
+    before = resolve_ends(LiveOptions())
+    gear.failure = DeviceError("the sound system refuses")
+    with pytest.raises(DeviceError, match="refuses") as error:
+        resolve_ends(LiveOptions(), before, lost=True)
+    assert not isinstance(error.value, NotBackError)
+
+
+def test_a_device_that_is_back_with_less_is_refused_and_the_virtual_one_needs_no_look(gear):
+    options = LiveOptions(in_channels=(3, 4))
+    gear.cards = [("Stage box (hw:1,0)", 4, 2)]
+    before = resolve_ends(options)
+    gear.cards = [STAGE]
+    with pytest.raises(UsageError, match="--in-channels 3"):
+        resolve_ends(options, before, lost=True)
+    gear.failure = DeviceError("nobody is to look")
+    options = LiveOptions(input="demo", out_device="virtual")
+    before = resolve_ends(options)
+    assert resolve_ends(options, before, lost=True).output is None
