@@ -1,12 +1,10 @@
-"""`rtsep`, where nothing begins before it is needed: a start without `rtsep.model.launch.prepare`."""
+"""`rtsep` whose model process starts when its model is known, not before: without `launch.prepare`."""
 
 from __future__ import annotations
 
 from rtsep.cli import main as cli
-from rtsep.model import launch
 
 
 def main() -> int:
-    """Run the command line."""
-    launch.prepare = lambda: None
-    return cli.main()
+    """Run the command line of this process; return its exit code."""
+    return cli.main(prepare=False)

@@ -64,12 +64,16 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
+    """Run the command line; return the exit code.
+
+    `argv` are the words after the program's name (None: those of this process). With `prepare=False`, no
+    model process is started before its model is known: `benchmarks.unprepared` measures the difference.
+    """
     use_cache()
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if word in COMMANDS), None)
-    if command == "live" and not {"-h", "--help"} & set(words):
+    if prepare and command == "live" and not {"-h", "--help"} & set(words):
         from rtsep.model import launch
 
         launch.prepare()  # torch loads there while everything else does here

@@ -45,26 +45,42 @@ class Exchange(NamedTuple):
     mask_signal: int
 
 
+class _Layout(NamedTuple):
+    """Where the parts of the file begin, in bytes; the header is at 0."""
+
+    semaphores: int
+    columns: int
+    masks: int
+    total: int  # size of the file
+
+
+def _layout(channels: int, bins: int) -> _Layout:
+    semaphores = _HEADER * np.dtype(np.int64).itemsize
+    columns = semaphores + _SEMAPHORES
+    mask_bytes = SLOTS * channels * bins * np.dtype(np.float32).itemsize
+    masks = columns + 2 * mask_bytes
+    return _Layout(semaphores=semaphores, columns=columns, masks=masks, total=masks + mask_bytes)
+
+
 class SharedSlots:
     """Owner (`create`) or guest (`attach`) of the mapped file."""
 
     def __init__(self, path: Path, channels: int, bins: int, create: bool) -> None:
         self.path = path
         self._owner = create
-        header_bytes = 8 * _HEADER
-        column_floats, mask_floats = SLOTS * channels * bins * 2, SLOTS * channels * bins
-        total = header_bytes + _SEMAPHORES + 4 * (column_floats + mask_floats)
-        self._memory = np.memmap(path, np.uint8, "r+", shape=(total,))
-        header = self._memory[:header_bytes].view(np.int64)
-        floats = self._memory[header_bytes + _SEMAPHORES :].view(np.float32)
-        signals = int(self._memory.ctypes.data) + header_bytes
+        layout = _layout(channels, bins)
+        self._memory = np.memmap(path, np.uint8, "r+", shape=(layout.total,))
+        header = self._memory[: layout.semaphores].view(np.int64)
+        columns = self._memory[layout.columns : layout.masks].view(np.float32)
+        masks = self._memory[layout.masks :].view(np.float32)
+        signals = int(self._memory.ctypes.data) + layout.semaphores
         self._semaphores = [
             wake.Semaphore(signals + i * wake.SHARED_BYTES, f"{path.name}-{i}", create) for i in range(2)
         ]
         self.exchange = Exchange(
             np.asarray(header),
-            np.asarray(floats[:column_floats]).reshape(SLOTS, channels, bins, 2),
-            np.asarray(floats[column_floats:]).reshape(SLOTS, channels, bins),
+            np.asarray(columns).reshape(SLOTS, channels, bins, 2),
+            np.asarray(masks).reshape(SLOTS, channels, bins),
             self._semaphores[0].handle,
             self._semaphores[1].handle,
         )
@@ -76,8 +92,7 @@ class SharedSlots:
         folder = in_memory if os.access(in_memory, os.W_OK) else Path(tempfile.gettempdir())
         _remove_orphans(folder)
         handle, name = tempfile.mkstemp(prefix=f"rtsep-{os.getpid()}-", suffix=".slots", dir=folder)
-        size = 8 * _HEADER + _SEMAPHORES + 4 * SLOTS * channels * bins * 3
-        os.truncate(handle, size)
+        os.truncate(handle, _layout(channels, bins).total)
         os.close(handle)
         return cls(Path(name), channels, bins, create=True)
 

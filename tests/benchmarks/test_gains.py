@@ -1,5 +1,7 @@
 """Before and after: both sides do the same, in turns, and the figures are of what was measured."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -144,13 +146,18 @@ def test_the_model_is_named_where_it_was_measured(monkeypatch, name, plays):
     assert {key: settings[key] for key in ("model", "model_sha256") if key in settings} == expected
 
 
-def test_unprepared_is_rtsep_without_the_head_start(monkeypatch):
+def test_unprepared_is_rtsep_without_the_head_start(monkeypatch, capsys):
     from benchmarks import unprepared
+    from rtsep.cli import main as cli
     from rtsep.model import launch
 
-    monkeypatch.setattr(launch, "prepare", launch.prepare)  # to be put back
-    monkeypatch.setattr("rtsep.cli.main.main", lambda: launch.prepare())
-    assert unprepared.main() is None and launch._prepared is None
+    prepared = []
+    monkeypatch.setattr(launch, "prepare", lambda: prepared.append("a process"))
+    monkeypatch.setattr(sys, "argv", ["rtsep", "live", "--no-such-option"])  # ends before anything plays
+    for run, expected in ((unprepared.main, []), (cli.main, ["a process"])):
+        with pytest.raises(SystemExit):
+            run()
+        assert prepared == expected and "--no-such-option" in capsys.readouterr().err
 
 
 def test_options_that_make_no_sense_are_refused():
