@@ -21,7 +21,7 @@ from rtsep.bench.probe import Probe
 from rtsep.controls import Controls
 from rtsep.errors import DeviceError
 from rtsep.model.package import ModelPackage
-from rtsep.session.endpoints import LiveOptions
+from rtsep.session.options import LiveOptions
 
 if TYPE_CHECKING:
     from rtsep.audio.jack_stream import Cables, JackStream  # needs libjack

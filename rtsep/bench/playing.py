@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from rtsep.controls import Controls
 from rtsep.errors import DeviceError
 from rtsep.model.package import ModelPackage
-from rtsep.session.endpoints import LiveOptions
+from rtsep.session.options import LiveOptions
 from rtsep.session.run_loop import LiveSession
 
 _LOOK_EVERY_S = 0.02

@@ -19,17 +19,10 @@ from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.bench.ways import Take, Way, open_way
 from rtsep.dsp.router import FEEDS
 from rtsep.errors import DeviceError, UsageError
-from rtsep.limits import (
-    DEVICES,
-    HIGHEST_RATE,
-    LARGEST_BLOCK,
-    LOWEST_RATE,
-    MOST_SLACK,
-    SMALLEST_BLOCK,
-)
+from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
-from rtsep.session.endpoints import VIRTUAL
+from rtsep.session.options import VIRTUAL, LiveOptions, named_as_options
 
 LEVEL_DB = -12.0
 QUIETEST_DB = -60.0
@@ -207,13 +200,7 @@ def _feeds(played: NDArray[np.float32], form: Format) -> dict[str, NDArray[np.fl
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    for name, low, high in (
-        ("rate", LOWEST_RATE, HIGHEST_RATE),
-        ("block", SMALLEST_BLOCK, LARGEST_BLOCK),
-        ("slack", 0, MOST_SLACK),
-    ):
-        value = getattr(arguments, name)
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"--{name} {value}: {low} to {high} are accepted")
+    with named_as_options():
+        LiveOptions(rate=arguments.rate, block=arguments.block, slack=arguments.slack)
     if not QUIETEST_DB <= arguments.level <= 0:
         raise UsageError(f"--level {arguments.level:g}: {QUIETEST_DB:g} to 0 dB, 0 being full scale")

@@ -32,12 +32,12 @@ from rtsep.controls import Controls
 from rtsep.errors import DeviceError, UsageError
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.demo import demo_song
-from rtsep.limits import DEVICES, HIGHEST_RATE, LARGEST_BLOCK, LOWEST_RATE, SMALLEST_BLOCK
+from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.realtime.atomics import release
 from rtsep.session.counters import percentiles
-from rtsep.session.endpoints import VIRTUAL, LiveOptions
+from rtsep.session.options import VIRTUAL, LiveOptions, named_as_options
 
 SECONDS = 120.0
 WARM_UP_S = 2.0
@@ -256,10 +256,5 @@ def _song(rate: int, seconds: float = 10.0) -> NDArray[np.float32]:
 def _check(arguments: argparse.Namespace) -> None:
     if not (math.isfinite(arguments.seconds) and arguments.seconds > 0):
         raise UsageError(f"--seconds {arguments.seconds:g}: must be more than 0")
-    for name, low, high in (
-        ("rate", LOWEST_RATE, HIGHEST_RATE),
-        ("block", SMALLEST_BLOCK, LARGEST_BLOCK),
-    ):
-        value = getattr(arguments, name)
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"--{name} {value}: {low} to {high} are accepted")
+    with named_as_options():
+        LiveOptions(rate=arguments.rate, block=arguments.block)

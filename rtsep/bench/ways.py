@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rtsep.audio import devices
 from rtsep.audio.desk import Desk
-from rtsep.audio.engine import Format, LatencyBudget
+from rtsep.audio.engine import Engine, Format, LatencyBudget
 from rtsep.audio.streams import Streams
 from rtsep.bench.jackrig import JackRig, jack_rig
 from rtsep.bench.playing import playing, say
@@ -30,8 +30,9 @@ from rtsep.bench.probe import Probe, follow, played_by
 from rtsep.controls import Controls
 from rtsep.errors import DeviceError, UsageError
 from rtsep.model.package import ModelPackage
-from rtsep.session.endpoints import VIRTUAL, Ends, LiveOptions, resolve_ends
-from rtsep.session.hosted_model import Deck
+from rtsep.session.endpoints import Ends, resolve_ends
+from rtsep.session.hosted_model import HostedModel, ModelHost
+from rtsep.session.options import VIRTUAL, LiveOptions
 
 WARM_UP_S = 1.0
 SETTLE_S = 0.3  # after the bypass was turned
@@ -141,11 +142,11 @@ class CableWay:
     exact = False  # a converter is on the way
 
     def __init__(
-        self, deck: Deck, ends: Ends, probe: Probe, streams: Streams, controls: Controls,
+        self, engine: Engine, ends: Ends, probe: Probe, streams: Streams, controls: Controls,
         signal: NDArray[np.float32],
     ) -> None:  # fmt: skip
         self.name, self.form, self.notes = f"cable {ends.name}", ends.form, ends.notes
-        self._engine, self._probe, self._streams = deck.engine, probe, streams
+        self._engine, self._probe, self._streams = engine, probe, streams
         self._controls = controls
         channels = [max(0, entry) % ends.form.channels for entry in ends.form.out_map]
         self._signal = np.ascontiguousarray(signal[:, channels])  # [frames, output channels]
@@ -207,11 +208,11 @@ def by_cable(
         raise UsageError(f"--in {named}: a file; name the input that the cable leads to")
     form, controls = ends.form, Controls()
     with ExitStack() as stack:
-        deck = Deck(package, arguments.device, controls)
-        stack.callback(deck.close)
-        deck.engine = engine = deck.build_engine(form)
+        host = ModelHost(package, arguments.device)
+        stack.callback(host.close)
+        engine = HostedModel(host, form, controls).engine
         engine.compile()
-        deck.start_model()
+        host.start()
         probe = Probe(form.rate, form.in_map, len(form.out_map))
         desk = Desk(probe, form.out_rate, form.out_block, len(form.out_map))
         streams = open_streams(desk, form, ends.input, ends.output, 0, "rtsep-bench", True, {})
@@ -226,7 +227,7 @@ def by_cable(
             time.sleep(0.01)
         engine.start()
         time.sleep(WARM_UP_S)
-        yield CableWay(deck, ends, probe, streams, controls, signal)
+        yield CableWay(engine, ends, probe, streams, controls, signal)
 
 
 def _shifted(sound: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
@@ -255,9 +256,9 @@ class FileWay:
         self.form = ends.form
         assert ends.source
         ends.source.close()
-        deck = Deck(package, device, Controls())
-        self._latency = deck.build_engine(self.form).latency
-        deck.close()
+        host = ModelHost(package, device)
+        self._latency = HostedModel(host, self.form, Controls()).engine.latency
+        host.close()
 
     @property
     def latency(self) -> LatencyBudget:

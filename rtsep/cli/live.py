@@ -18,21 +18,18 @@ from typing import Any
 from rtsep.cli.options import (
     add_controls,
     add_midi,
-    block_size,
     channel_list,
-    client_name,
+    integer,
+    number,
     read_controls,
     read_midi,
-    sample_rate,
-    seconds,
-    slack,
 )
 from rtsep.controls import Controls
 from rtsep.files.audiofile import SUBTYPES, make_folder
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
-from rtsep.session.endpoints import ROUTES, VIRTUAL, LiveOptions
+from rtsep.session.options import ROUTES, VIRTUAL, LiveOptions, named_as_options
 from rtsep.session.recorder import told
 from rtsep.session.run_loop import LiveSession
 from rtsep.session.stages import Stages
@@ -66,16 +63,15 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         metavar="1,2,3,4",
         help="channels of the output, in the order of --out",
     )
-    ends.add_argument("--rate", type=sample_rate, metavar="HZ", help="sample rate (the device's)")
+    ends.add_argument("--rate", type=integer, metavar="HZ", help="sample rate (the device's)")
     ends.add_argument(
-        "--block", type=block_size, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)"
+        "--block", type=integer, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)"
     )
     ends.add_argument(
-        "--slack", type=slack, metavar="FRAMES", help="extra time for the model (chosen from the block)"
+        "--slack", type=integer, metavar="FRAMES", help="extra time for the model (chosen from the block)"
     )
     ends.add_argument(
         "--client-name",
-        type=client_name,
         default="rtsep",
         metavar="NAME",
         help="our name on a JACK server (rtsep)",
@@ -96,7 +92,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     run_group.add_argument(
         "--subtype", choices=SUBTYPES, default="PCM_24", help="their sample format (PCM_24)"
     )
-    run_group.add_argument("--seconds", type=seconds, metavar="S", help="end after so much audio")
+    run_group.add_argument("--seconds", type=number, metavar="S", help="end after so much audio")
     run_group.add_argument("--headless", action="store_true", help="no view on the terminal")
     run_group.add_argument("--json", action="store_true", help="one JSON line a second, and one at the end")
     add_controls(parser)
@@ -113,12 +109,13 @@ def run(arguments: argparse.Namespace) -> int:
     stages = Stages()
     ending = _Ending()
     stages.reached("imports")
+    with named_as_options():
+        options = LiveOptions(**{name: getattr(arguments, name) for name in LiveOptions.__dataclass_fields__})
     say = Lines()
     controls = _first_controls(arguments, say)
     midi = read_midi(arguments)
     package = read_package(find_model(arguments.model))
     stages.reached("model file")
-    options = LiveOptions(**{name: getattr(arguments, name) for name in LiveOptions.__dataclass_fields__})
     if options.record:
         make_folder(options.record)
 
@@ -157,11 +154,11 @@ class _Ending:
     def __init__(self) -> None:
         self._session: LiveSession | None = None
         self._interrupted = False  # before it played
-        numbers = [signal.SIGINT, signal.SIGTERM]
+        signals = [signal.SIGINT, signal.SIGTERM]
         if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            numbers.append(signal.SIGHUP)
-        for number in numbers:
-            signal.signal(number, self._take)
+            signals.append(signal.SIGHUP)
+        for each in signals:
+            signal.signal(each, self._take)
 
     def _take(self, *_: object) -> None:
         before, session = self._interrupted, self._session

@@ -8,15 +8,7 @@ from pathlib import Path
 
 from rtsep.controls import BY_NAME, TABLE, Controls
 from rtsep.errors import UsageError
-from rtsep.limits import (
-    HIGHEST_RATE,
-    LARGEST_BLOCK,
-    LOWEST_RATE,
-    MOST_CHANNELS,
-    MOST_SLACK,
-    SMALLEST_BLOCK,
-    client_name_error,
-)
+from rtsep.limits import LARGEST_BLOCK, MOST_CHANNELS, SMALLEST_BLOCK
 from rtsep.surfaces.midi.map import load_map, user_file
 from rtsep.surfaces.midi.names import VIRTUAL
 from rtsep.surfaces.midi.surface import MidiOptions
@@ -35,9 +27,20 @@ def whole_number(text: str, name: str, low: int, high: int) -> int:
     return value
 
 
-def sample_rate(text: str) -> int:
-    """Read a sample rate in Hz."""
-    return whole_number(text, "a sample rate in Hz", LOWEST_RATE, HIGHEST_RATE)
+def integer(text: str) -> int:
+    """Read an integer; its bounds are checked with the other options."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+
+
+def number(text: str) -> float:
+    """Read a number; its bounds are checked with the other options."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
 
 
 def block_size(text: str) -> int:
@@ -45,43 +48,26 @@ def block_size(text: str) -> int:
     return whole_number(text, "a block in frames", SMALLEST_BLOCK, LARGEST_BLOCK)
 
 
-def slack(text: str) -> int:
-    """Read a slack in frames."""
-    return whole_number(text, "slack in frames", 0, MOST_SLACK)
-
-
 def seconds(text: str) -> float:
     """Read a duration."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds") from None
+    value = number(text)
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text}: must be more than 0 seconds")
     return value
 
 
 def channel_list(text: str) -> tuple[int, ...]:
-    """Read `1,2` or `3-6`: channels counted from 1."""
+    """Read `1,2` or `3-6`; the numbers are checked with the other options."""
     channels: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdigit() or (dash and not last.isdigit()):
             raise argparse.ArgumentTypeError(f"'{text}' is no list of channels; write it like 1,2 or 3-6")
         low, high = int(first), int(last) if dash else int(first)
-        if not 1 <= low <= high <= MOST_CHANNELS:
-            raise argparse.ArgumentTypeError(f"'{text}': channels count from 1 to {MOST_CHANNELS}")
-        channels += range(low, high + 1)
-    if len(set(channels)) != len(channels):
-        raise argparse.ArgumentTypeError(f"'{text}' names a channel twice")
+        if high < low:
+            raise argparse.ArgumentTypeError(f"'{part.strip()}' goes down; write {high}-{low}")
+        channels += range(low, min(high, low + MOST_CHANNELS) + 1)  # a longer list is refused in any case
     return tuple(channels)
-
-
-def client_name(text: str) -> str:
-    """Read a JACK client name."""
-    if error := client_name_error(text):
-        raise argparse.ArgumentTypeError(error)
-    return text
 
 
 def add_controls(parser: argparse.ArgumentParser) -> None:

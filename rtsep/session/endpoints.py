@@ -9,45 +9,16 @@ from rtsep.audio import devices
 from rtsep.audio.devices import Device, check_format
 from rtsep.audio.engine import Format
 from rtsep.audio.virtual import VirtualDevice
-from rtsep.dsp.router import INSTRUMENTAL, MIX, VOCALS
 from rtsep.errors import DeviceError, InputFileError, UsageError
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.demo import demo_song
+from rtsep.session.options import ROUTES, VIRTUAL, LiveOptions
 
-VIRTUAL = "virtual"
 DEFAULT_BLOCK = 256
 """Frames a call, where the device does not decide (a JACK server does)."""
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aif", ".aiff", ".mp4"}
 """What is meant as a file where none is there: an input that ends so is no device."""
-
-ROUTES: dict[str, tuple[int, ...]] = {
-    "vocals": (VOCALS,),
-    "instrumental": (INSTRUMENTAL,),
-    "mix": (MIX,),
-    "both": (VOCALS, INSTRUMENTAL),
-}
-
-
-@dataclass(frozen=True)
-class LiveOptions:
-    """What `rtsep live` can be asked for; channel numbers count from 1, as printed on the gear."""
-
-    input: str = "mic"
-    out: str | None = None  # a key of ROUTES; None: both where there are channels for it
-    out_device: str | None = None
-    in_channels: tuple[int, ...] | None = None
-    out_channels: tuple[int, ...] | None = None
-    rate: int | None = None
-    block: int | None = None
-    slack: int | None = None
-    client_name: str = "rtsep"
-    connect: bool = True
-    reconnect: bool = True
-    record: Path | None = None
-    subtype: str = "PCM_24"
-    seconds: float | None = None
-    device: str = "cpu"  # of the model
 
 
 @dataclass
@@ -102,19 +73,19 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
         output.output_latency_s if output else 0.0
     )
     form = Format(
-        rate,
-        len(in_map),
-        tuple(in_map),
-        tuple(out_map),
-        block,
-        out_rate,
-        out_block,
-        not one_clock,
-        options.slack,
-        round(declared * rate),
+        rate=rate,
+        channels=len(in_map),
+        in_map=tuple(in_map),
+        out_map=tuple(out_map),
+        block=block,
+        out_rate=out_rate,
+        out_block=out_block,
+        two_clocks=not one_clock,
+        slack=options.slack,
+        hardware=round(declared * rate),
     )
     known = frozenset(device.name for device in devices.devices())
-    return Ends(source, input_device, output, form, notes, known)
+    return Ends(source=source, input=input_device, output=output, form=form, notes=notes, known=known)
 
 
 def _find_named(

@@ -1,4 +1,4 @@
-"""A model that plays: its file, its process, the slots it shares with the hop loop, the engine around it."""
+"""A model that plays: its process, the slots it shares with the hop loop, and the engine around it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,44 @@ from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime.slots import SharedSlots
 
 
-class Deck:
-    """Built silent. Engines come and go with the devices, the model stays."""
+class ModelHost:
+    """A model with its process and its slots. It stays while engines come and go with the devices."""
 
-    engine: Engine
-    """The one that runs, or is to run: whoever composes a session puts it here."""
+    def __init__(self, package: ModelPackage, device: str) -> None:
+        """Create the slots; no process runs yet. The model will compute on `device` ("cpu", "cuda")."""
+        self.package = package
+        self.slots = SharedSlots.create(package.spec.channels, package.spec.bins)
+        self.process = ModelSupervisor(self.slots, package.path, device)
 
-    def __init__(self, package: ModelPackage, device: str, controls: Controls) -> None:
-        """Load nothing yet; the model will compute on `device` ("cpu", "cuda")."""
-        self.package, self._controls = package, controls
-        self._shared = SharedSlots.create(package.spec.channels, package.spec.bins)
-        self.model = ModelSupervisor(self._shared, package.path, device)
-
-    def build_engine(self, form: Format, input_ring: NDArray[np.float32] | None = None) -> Engine:
-        """Return a new engine for devices of this format; it may start when the one before has ended.
-
-        `input_ring` as for `Engine`.
-        """
-        return Engine(self.package.spec, form, self._controls, self._shared, input_ring)
-
-    def start_model(self) -> None:
-        """Start the model process and wait for it; raises `ModelError` or `ModelProcessError`."""
-        self.model.start()
+    def start(self) -> None:
+        """Start the process and wait until it is ready; raises `ModelError` or `ModelProcessError`."""
+        self.process.start()
 
     def close(self) -> None:
-        """End the model process; the engine has ended."""
-        self.model.stop()
-        self._shared.close()
+        """End the process and remove the slots; no engine uses them any more."""
+        self.process.stop()
+        self.slots.close()
+
+
+class HostedModel:
+    """A model and the engine that plays with it. It is never changed: other devices take another one."""
+
+    def __init__(
+        self,
+        host: ModelHost,
+        form: Format,
+        controls: Controls,
+        input_ring: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Build the engine for devices of this format; `input_ring` as for `Engine`."""
+        self.host = host
+        self.engine = Engine(host.package.spec, form, controls, host.slots, input_ring)
+
+    @property
+    def package(self) -> ModelPackage:
+        """The model's file."""
+        return self.host.package
+
+    def for_devices(self, form: Format) -> HostedModel:
+        """Return the same model with a new engine, which may start when this one's engine has ended."""
+        return HostedModel(self.host, form, self.engine.controls)

@@ -8,7 +8,7 @@ from rtsep.audio import rings as r
 from rtsep.audio.desk import Desk
 from rtsep.audio.source import FileSource
 from rtsep.errors import ModelProcessError, UsageError
-from rtsep.session.hosted_model import Deck
+from rtsep.session.hosted_model import HostedModel
 
 WARM_UP_S = 1.0
 """How long it hears along: what a model remembers is short, but not nothing."""
@@ -18,8 +18,8 @@ LATE_SHARE = 0.5
 
 
 def bring_in(
-    coming: Deck,
-    playing: Deck,
+    coming: HostedModel,
+    playing: HostedModel,
     desk: Desk,
     source: FileSource | None,
     wait: Callable[[Callable[[], bool]], None],
@@ -44,8 +44,10 @@ def bring_in(
         wait(lambda: engine.read(r.IN_READ) - joined_at >= WARM_UP_S * engine.form.rate)
         unheard = engine.counters()
         name = coming.package.spec.name
-        if coming.model.restarts:
-            raise ModelProcessError(f"model '{name}' breaks down as it plays: {coming.model.last_error}")
+        if coming.host.process.restarts:
+            raise ModelProcessError(
+                f"model '{name}' breaks down as it plays: {coming.host.process.last_error}"
+            )
         if unheard["late_masks"] > LATE_SHARE * unheard["hops"]:
             late = f"{unheard['late_masks']} of {unheard['hops']} masks came late"
             raise UsageError(f"model '{name}' is too slow here: {late}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rtsep.audio.source import FileSource
-from rtsep.session.endpoints import Ends, LiveOptions, resolve_ends
+from rtsep.session.endpoints import Ends, resolve_ends
+from rtsep.session.options import LiveOptions
 
 
 class Setting(NamedTuple):

@@ -22,9 +22,10 @@ from rtsep.model.package import ModelPackage
 from rtsep.realtime import priority
 from rtsep.realtime.foreign_calls import within
 from rtsep.session.counters import Tally
-from rtsep.session.endpoints import Ends, LiveOptions, NotBackError
-from rtsep.session.hosted_model import Deck
+from rtsep.session.endpoints import Ends, NotBackError
+from rtsep.session.hosted_model import HostedModel, ModelHost
 from rtsep.session.model_swap import bring_in
+from rtsep.session.options import LiveOptions
 from rtsep.session.recorder import RecordingState, Takes, Tape
 from rtsep.session.route import Setting
 from rtsep.session.stages import LOOK_EVERY_S, Stages
@@ -79,11 +80,11 @@ class LiveSession:
         self._played_s = 0.0  # on devices that were lost or left since
         self._takes = Takes(options.subtype, say)
         self._setting = Setting.find(options)
-        self._deck = Deck(package, options.device, controls)
+        host = ModelHost(package, options.device)
         try:
-            self._deck.engine = self._deck.build_engine(self.ends.form)
+            self._hosted = HostedModel(host, self.ends.form, controls)
         except BaseException:
-            self._deck.close()
+            host.close()
             raise
         self._desk: Desk | None = None  # while streams are open
         self._streams: Streams | None = None
@@ -110,12 +111,12 @@ class LiveSession:
     @property
     def engine(self) -> Engine:
         """The engine that is heard."""
-        return self._deck.engine
+        return self._hosted.engine
 
     @property
     def package(self) -> ModelPackage:
         """The model that is heard."""
-        return self._deck.package
+        return self._hosted.package
 
     def end(self) -> None:
         """Ask the session to end; returns at once."""
@@ -134,8 +135,8 @@ class LiveSession:
     def stats(self) -> dict[str, Any]:
         """Return the counters of the whole session, latency, levels, the model's state."""
         with self._counting:
-            deck = self._deck
-            engine, model = deck.engine, deck.model
+            hosted = self._hosted
+            engine, model = hosted.engine, hosted.host.process
             counted = self._tally.total(engine)
         budget = engine.latency
         return {
@@ -148,7 +149,7 @@ class LiveSession:
             "levels": engine.meters(),
             "drift_ppm": engine.drift_ppm(),
             "model": {
-                "name": deck.package.spec.name,
+                "name": hosted.package.spec.name,
                 "pid": model.pid,
                 "restarts": model.restarts,
                 "ready": model.ready,
@@ -193,8 +194,8 @@ class LiveSession:
         compiler = threading.Thread(target=self._compile, daemon=True)
         compiler.start()
         try:
-            self._deck.start_model()
-            self.stages.reached("model", self._deck.model.moments)
+            self._hosted.host.start()
+            self.stages.reached("model", self._hosted.host.process.moments)
         except Exception:
             compiler.join()
             raise
@@ -235,7 +236,7 @@ class LiveSession:
     def close(self) -> None:
         """Give everything back; call once, whatever happened."""
         self._takes.detach()
-        self._deck.close()
+        self._hosted.host.close()
         self._setting.close()
 
     def _play(self, arrived: Callable[[], None] = lambda: None) -> str | None:
@@ -346,14 +347,14 @@ class LiveSession:
 
     def _take_up(self, setting: Setting) -> None:
         """Be ready to play with this setting, on another engine; what the one before counted is kept."""
-        deck, form = self._deck, setting.ends.form
+        before, form = self._hosted, setting.ends.form
         if setting.source:
             setting.source.play_as(form.rate, list(form.in_map))
-        engine = deck.build_engine(form)
+        hosted = before.for_devices(form)
         with self._counting:
-            self._played_s += _frames_through(deck.engine) / deck.engine.form.rate
-            self._tally.add(deck.engine)
-            deck.engine = engine
+            self._played_s += _frames_through(before.engine) / before.engine.form.rate
+            self._tally.add(before.engine)
+            self._hosted = hosted
         self._setting = setting
 
     # --- other devices, asked for on another thread ------------------------------------------------------
@@ -423,31 +424,32 @@ class LiveSession:
         `UsageError`, and goes on as before.
         """
         with self._one_switch:
-            before, deck = self._deck, Deck(package, self.options.device, self.controls)
+            before, host = self._hosted, ModelHost(package, self.options.device)
             try:
-                deck.start_model()
+                host.start()
                 with self._staying:
-                    self._change_over(before, deck)
+                    self._change_over(before, host)
             finally:
-                if self._deck is deck:
+                if self._hosted.host is host:
                     before.engine.stop()
-                    before.close()
+                    before.host.close()
                 else:
-                    deck.close()
-            self._say(f"model {deck.package.spec.name}; {deck.engine.latency.line()}")
+                    host.close()
+            self._say(f"model {self.package.spec.name}; {self.engine.latency.line()}")
 
-    def _change_over(self, before: Deck, deck: Deck) -> None:
+    def _change_over(self, before: HostedModel, host: ModelHost) -> None:
         if self.state != "playing" or self._desk is None or self._streams is None:
             raise UsageError("a model can be switched only while it plays; try again when it does")
         source = self._setting.source
-        deck.engine = deck.build_engine(self.ends.form, before.engine.input_ring if source else None)
-        unheard = bring_in(deck, before, self._desk, source, self._wait)
+        ring = before.engine.input_ring if source else None
+        hosted = HostedModel(host, self.ends.form, self.controls, ring)
+        unheard = bring_in(hosted, before, self._desk, source, self._wait)
         with self._counting:
             self._tally.add(before.engine)
             self._tally.leave_out(unheard)
-            self._deck = deck
+            self._hosted = hosted
         self._record_by(self._takes.change)
-        self._streams.tell_latency(deck.engine.latency.total)
+        self._streams.tell_latency(hosted.engine.latency.total)
 
     def _wait(self, happens: Callable[[], bool]) -> None:
         """Wait for what the callbacks and the hop loop do; `DeviceError` where they do not any more."""

@@ -21,7 +21,8 @@ from rtsep.bench.ways import Take, by_cable
 from rtsep.cli.main import main
 from rtsep.errors import DeviceError, UsageError
 from rtsep.model.package import read_package
-from rtsep.session.endpoints import Ends, LiveOptions, resolve_ends
+from rtsep.session.endpoints import Ends, resolve_ends
+from rtsep.session.options import LiveOptions
 from tests.cli.program import rtsep
 from tests.e2e.conftest import start_server  # noqa: F401 (a fixture)
 from tests.e2e.exact import worst_stall_s

@@ -15,7 +15,7 @@ from pathlib import Path
 from rtsep.controls import Controls
 from rtsep.errors import RtsepError
 from rtsep.model.package import read_package
-from rtsep.session.endpoints import LiveOptions
+from rtsep.session.options import LiveOptions
 from rtsep.session.run_loop import LiveSession
 
 

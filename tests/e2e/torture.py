@@ -19,7 +19,8 @@ from rtsep.audio import rings as r  # noqa: E402
 from rtsep.controls import Controls  # noqa: E402
 from rtsep.model.catalog import find_model  # noqa: E402
 from rtsep.model.package import read_package  # noqa: E402
-from rtsep.session.run_loop import LiveOptions, LiveSession  # noqa: E402
+from rtsep.session.options import LiveOptions  # noqa: E402
+from rtsep.session.run_loop import LiveSession  # noqa: E402
 
 COUNTERS = ("hops", "late_masks", "underruns", "overruns", "device_xruns")
 HEAP_OBJECTS = 300_000

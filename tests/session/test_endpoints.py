@@ -9,7 +9,8 @@ from rtsep.audio.devices import JACK, Device
 from rtsep.audio.jack_ports import JackServer
 from rtsep.dsp.router import INSTRUMENTAL, MIX, VOCALS
 from rtsep.errors import DeviceError, UsageError
-from rtsep.session.endpoints import LiveOptions, NotBackError, _in_map, _out_map, resolve_ends
+from rtsep.session.endpoints import NotBackError, _in_map, _out_map, resolve_ends
+from rtsep.session.options import LiveOptions
 
 
 def device(inputs: int = 2, outputs: int = 2) -> Device:

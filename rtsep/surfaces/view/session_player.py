@@ -15,7 +15,7 @@ from rtsep.files.demo import demo_song
 from rtsep.model.catalog import find_model, model_files
 from rtsep.model.contract import ModelSpec
 from rtsep.model.package import read_package
-from rtsep.session.endpoints import VIRTUAL
+from rtsep.session.options import VIRTUAL
 from rtsep.session.recorder import told
 from rtsep.session.run_loop import LiveSession
 from rtsep.surfaces.presets import Preset, Presets, programs

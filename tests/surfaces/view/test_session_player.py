@@ -13,7 +13,7 @@ from rtsep.audio import portaudio
 from rtsep.controls import Controls
 from rtsep.errors import ModelError, RtsepError, UsageError
 from rtsep.model.package import read_package
-from rtsep.session.endpoints import LiveOptions
+from rtsep.session.options import LiveOptions
 from rtsep.session.run_loop import LiveSession
 from rtsep.surfaces.presets import Presets
 from rtsep.surfaces.view.session_player import SessionPlayer

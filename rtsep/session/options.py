@@ -1,0 +1,121 @@
+"""The options of a live session, and the one place that checks their values."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtsep.dsp.router import INSTRUMENTAL, MIX, VOCALS
+from rtsep.errors import UsageError, suggest
+from rtsep.files.audiofile import SUBTYPES
+from rtsep.limits import (
+    DEVICES,
+    HIGHEST_RATE,
+    LARGEST_BLOCK,
+    LOWEST_RATE,
+    MOST_CHANNELS,
+    MOST_SLACK,
+    SMALLEST_BLOCK,
+    client_name_error,
+)
+
+VIRTUAL = "virtual"
+"""The name of the output device that needs no hardware."""
+
+ROUTES: dict[str, tuple[int, ...]] = {
+    "vocals": (VOCALS,),
+    "instrumental": (INSTRUMENTAL,),
+    "mix": (MIX,),
+    "both": (VOCALS, INSTRUMENTAL),
+}
+"""The feeds that each value of `out` plays, in the order of the output channels."""
+
+
+class OptionError(UsageError):
+    """An option of a live session has a value that is not accepted."""
+
+    def __init__(self, name: str, rest: str) -> None:
+        """The message is `name`, a field of `LiveOptions`, followed directly by `rest`."""
+        super().__init__(name + rest)
+        self.name, self.rest = name, rest
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """The options of `rtsep live` and `rtsep.Session`; channel numbers count from 1, as printed on the gear.
+
+    A value that is not accepted raises `OptionError` when the object is made.
+    """
+
+    input: str = "mic"
+    out: str | None = None  # a key of ROUTES; None: both where there are channels for it
+    out_device: str | None = None
+    in_channels: tuple[int, ...] | None = None
+    out_channels: tuple[int, ...] | None = None
+    rate: int | None = None  # Hz
+    block: int | None = None  # frames a call
+    slack: int | None = None  # frames
+    client_name: str = "rtsep"
+    connect: bool = True
+    reconnect: bool = True
+    record: Path | None = None
+    subtype: str = "PCM_24"
+    seconds: float | None = None
+    device: str = "cpu"  # of the model
+
+    def __post_init__(self) -> None:
+        if self.out is not None:
+            _one_of("out", self.out, tuple(ROUTES))
+        _one_of("subtype", self.subtype, SUBTYPES)
+        _one_of("device", self.device, DEVICES)
+        _between("rate", self.rate, LOWEST_RATE, HIGHEST_RATE, "Hz")
+        _between("block", self.block, SMALLEST_BLOCK, LARGEST_BLOCK, "frames")
+        _between("slack", self.slack, 0, MOST_SLACK, "frames")
+        _distinct("in_channels", self.in_channels)
+        _distinct("out_channels", self.out_channels)
+        if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise OptionError("seconds", f" {self.seconds:g}: must be more than 0")
+        if error := client_name_error(self.client_name):
+            raise OptionError("client_name", f" {error}")
+
+
+@contextlib.contextmanager
+def named_as_options() -> Iterator[None]:
+    """Let the errors of `LiveOptions` name the option of the command line in place of the field."""
+    try:
+        yield
+    except OptionError as error:
+        flag = {"input": "in"}.get(error.name, error.name).replace("_", "-")
+        raise UsageError(f"--{flag}{error.rest}") from None
+
+
+def _one_of(name: str, value: str, accepted: tuple[str, ...]) -> None:
+    if value not in accepted:
+        near = suggest(str(value), accepted)
+        raise OptionError(name, f" {value!r}: one of {', '.join(accepted)}{near}")
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _between(name: str, value: int | None, low: int, high: int, unit: str) -> None:
+    if value is not None and not _is_whole(value, low, high):
+        raise OptionError(name, f" {value!r}: a whole number from {low} to {high} {unit}")
+
+
+def _distinct(name: str, channels: tuple[int, ...] | None) -> None:
+    if channels is None:
+        return
+    for channel in channels:
+        if not _is_whole(channel, 1, MOST_CHANNELS):
+            accepted = f"a whole number from 1 to {MOST_CHANNELS}; channels count from 1"
+            raise OptionError(name, f": channel {channel!r}: {accepted}")
+    if not channels:
+        raise OptionError(name, " (): name each channel once, and one at least")
+    twice = sorted({channel for channel in channels if channels.count(channel) > 1})
+    if twice:
+        raise OptionError(name, f" {channels}: name each channel once; {twice[0]} is named twice")
