@@ -22,6 +22,7 @@ from rtsep.dsp.band_above import BandAbove, add_band_above, keep_hop, make_band_
 from rtsep.dsp.policy import apply_mask, shape_mask, smoothing_factor
 from rtsep.dsp.resample import RateBridge, make_bridge, to_device_rate, to_model_rate
 from rtsep.dsp.router import FEEDS, MIX, SOURCES, VOCALS, feed_levels, route
+from rtsep.dsp.shift import copy_row, copy_rows, shift_left
 from rtsep.dsp.stereo import decode_mid_side, encode_mid_side, fold_columns
 from rtsep.dsp.stft import Stft, analyse, make_stft, synthesise
 from rtsep.model.contract import ModelSpec
@@ -172,14 +173,14 @@ def finish_hop(
 
     delay = pipeline.dry.shape[1] - pipeline.clean.shape[1]
     for c in range(vocals.shape[0]):
-        pipeline.dry[c, delay : delay + frames] = pipeline.clean[c, :frames]
+        copy_row(pipeline.clean[c, :frames], pipeline.dry[c, delay:])
     if pipeline.above.follows[0]:
         add_band_above(pipeline.above, pipeline.mask, pipeline.mid_side[0], pipeline.dry[:, :frames], vocals)
     change = 1.0 / WET_FADE_HOPS if masks_come else -1.0 / WET_FADE_HOPS
     pipeline.wet[0] = min(1.0, max(0.0, pipeline.wet[0] + change))
     feed_levels(values, pipeline.wet[0], pipeline.dry_share, pipeline.levels[0])
     if pipeline.step[0] == 1:  # nothing has sounded yet: start at the levels, do not fade in
-        pipeline.levels[1] = pipeline.levels[0]
+        copy_rows(pipeline.levels[0], pipeline.levels[1])
     route(vocals, pipeline.dry[:, :frames], pipeline.levels[1], pipeline.levels[0], feeds)
     for c in range(vocals.shape[0]):
-        pipeline.dry[c, :delay] = pipeline.dry[c, frames : frames + delay]
+        shift_left(pipeline.dry[c, : delay + frames], frames)

@@ -18,7 +18,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rtsep.dsp.resample import interpolate, push, sinc_table
+from rtsep.dsp.resample import interpolate, sinc_table
+from rtsep.dsp.shift import push
 
 LOOP_RATE = 0.3  # rad/s
 DAMPING = 0.7

@@ -17,6 +17,7 @@ from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
 from rtsep.audio.drift import Drift
 from rtsep.dsp.router import FEEDS
+from rtsep.dsp.shift import copy_row, copy_rows
 from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed
 from rtsep.realtime import clock, slots, wake
 from rtsep.realtime.atomics import as_pointer, fence, load_acquire, store_release
@@ -89,7 +90,7 @@ def run_hops(
         begin_hop(pipeline, board.block[:, :frames], exchange.columns[number % SLOTS])
         publish_column(exchange, number)
         if _await_mask(state, exchange, number, _deadline(state, board)):
-            board.held[:] = exchange.masks[number % SLOTS]
+            copy_rows(exchange.masks[number % SLOTS], board.held)
             state[r.LATE_RUN] = 0
         else:
             board.late_log[state[r.LATE_MASKS] % r.LATE_LOG] = pipeline.step[0] - 1
@@ -175,7 +176,7 @@ def _map_feeds(board: HopBoard, feeds: np.ndarray) -> np.ndarray:
         if source < 0:
             mapped[d] = 0
         else:
-            mapped[d] = feeds[source // channels, source % channels]
+            copy_row(feeds[source // channels, source % channels], mapped[d])
     return mapped
 
 

@@ -20,13 +20,14 @@ PRIORITY = 70
 
 
 @njit(cache=True, nogil=True)
-def run_clock(desk: np.ndarray, running: np.ndarray, frames: int, rate: float, sink: np.ndarray) -> None:
+def run_clock(
+    desk: np.ndarray, running: np.ndarray, frames: int, rate: float, sink: np.ndarray, scratch: np.ndarray
+) -> None:
     """Call `desk` for `frames` frames every `frames / rate` seconds until `running[0]` is cleared.
 
-    `sink` is float32 [frames, output channels]. A call that comes late is not made up by waiting less
-    than nothing: as with a device, the calls that are due follow at once.
+    `sink` is float32 [frames, output channels], `scratch` int64 [clock.SCRATCH]. After a late call the
+    calls that are due follow at once, as with a device.
     """
-    scratch = np.zeros(2, np.int64)
     start = clock.now_ns(scratch)
     calls = 0
     while load_acquire(running, 0) == 1:
@@ -40,7 +41,7 @@ def run_clock(desk: np.ndarray, running: np.ndarray, frames: int, rate: float, s
 def compile_clock() -> None:
     """Compile `run_clock` (or load it from the cache) before anything depends on it."""
     desk, stopped = np.zeros(desks.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
-    run_clock(desk, stopped, 1, 1.0, np.zeros((1, 1), np.float32))
+    run_clock(desk, stopped, 1, 1.0, np.zeros((1, 1), np.float32), np.zeros(clock.SCRATCH, np.int64))
 
 
 class VirtualDevice:
@@ -50,11 +51,11 @@ class VirtualDevice:
 
     def __init__(self, desk: np.ndarray, channels: int, frames: int, rate: float) -> None:
         self._running = np.ones(1, np.int64)
-        sink = np.zeros((frames, channels), np.float32)
+        sink, scratch = np.zeros((frames, channels), np.float32), np.zeros(clock.SCRATCH, np.int64)
 
         def run() -> None:
             raise_thread_priority(PRIORITY)
-            run_clock(desk, self._running, frames, float(rate), sink)
+            run_clock(desk, self._running, frames, float(rate), sink, scratch)
 
         self._thread = threading.Thread(target=run, name="virtual-device", daemon=True)
 

@@ -20,6 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtsep.dsp.resample import RateBridge, to_device_rate
+from rtsep.dsp.shift import copy_row, copy_rows, shift_left
 from rtsep.dsp.windows import Framing, window_pair
 
 
@@ -69,7 +70,7 @@ def keep_hop(above: BandAbove, hop: np.ndarray) -> None:
     """Take the step's `hop` [channels, hop] at the model's rate, left and right, before any mask."""
     size = hop.shape[1]
     start = above.bridge.clock[0] * size % above.line.shape[1]
-    above.line[:, start : start + size] = hop
+    copy_rows(hop, above.line[:, start : start + size])
 
 
 @njit(cache=True, nogil=True)
@@ -98,8 +99,8 @@ def add_band_above(
         overlap = above.overlap[g]
         for i in range(span):
             overlap[i] += gain * above.weights[i]
-        above.hop[channels + g] = overlap[:size]
-        overlap[: span - size] = overlap[size:]
+        copy_row(overlap[:size], above.hop[channels + g])
+        shift_left(overlap, size)
         overlap[span - size :] = 0
     block = above.block[:, :frames]
     to_device_rate(above.bridge, above.hop, block)

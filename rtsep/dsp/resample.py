@@ -18,6 +18,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rtsep.dsp.shift import copy_rows, push
+
 HALF_TAPS = 32
 """Zero crossings a side, at the lower of the two rates."""
 
@@ -59,15 +61,6 @@ def interpolate(history: np.ndarray, newest: int, whole: int, part: float, table
     for t in range(taps):
         total += history[first + t] * (table[low, t] + mix * (table[low + 1, t] - table[low, t]))
     return total  # type: ignore[return-value]
-
-
-@njit(cache=True, nogil=True)
-def push(history: np.ndarray, block: np.ndarray) -> None:
-    """Shift `block` [channels, frames] into `history` [channels, length], newest sample last."""
-    length, frames = history.shape[1], block.shape[1]
-    for c in range(history.shape[0]):
-        history[c, : length - frames] = history[c, frames:]
-        history[c, length - frames :] = block[c]
 
 
 class RateBridge(NamedTuple):
@@ -127,7 +120,7 @@ def to_model_rate(bridge: RateBridge, block: np.ndarray, hop: np.ndarray) -> Non
     """Turn `block` [channels, frames_needed] into `hop` [channels, hop]."""
     p, q = bridge.ratio
     if p == q:
-        hop[:] = block
+        copy_rows(block, hop)
         return
     push(bridge.down_history, block)
     newest = frames_until(bridge, bridge.clock[0] + 1) - 1
@@ -146,7 +139,7 @@ def to_device_rate(bridge: RateBridge, hop: np.ndarray, block: np.ndarray) -> No
     p, q = bridge.ratio
     step = bridge.clock[0]
     if p == q:
-        block[:] = hop
+        copy_rows(hop, block)
         bridge.clock[0] = step + 1
         return
     push(bridge.up_history, hop)

@@ -27,6 +27,7 @@ from rtsep.controls import (
     VOCALS_MUTE,
     VOCALS_SOLO,
 )
+from rtsep.dsp.shift import copy_rows
 
 FEEDS = ("vocals", "instrumental", "mix", "dry")
 VOCALS, INSTRUMENTAL, MIX, DRY = 0, 1, 2, 3
@@ -100,4 +101,4 @@ def route(
                     level_i = start_i + (end_i - start_i) * t
                     level_d = start_d + (end_d - start_d) * t
                     feeds[f, c, n] = level_v * v + level_i * i + level_d * d
-    previous[:] = levels
+    copy_rows(levels, previous)

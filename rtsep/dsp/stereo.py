@@ -45,6 +45,11 @@ def fold_columns(spectra: np.ndarray, lone_has_side: bool, column: np.ndarray) -
             column[target] = 0
             continue
         weight = np.float32(1.0 / ((channels - source + 1) // 2))
-        column[target] = spectra[source] * weight
+        # Loops, as an array expression would put its result on the heap.
+        for k in range(column.shape[1]):
+            for part in range(2):
+                column[target, k, part] = spectra[source, k, part] * weight
         for c in range(source + 2, channels, 2):
-            column[target] += spectra[c] * weight
+            for k in range(column.shape[1]):
+                for part in range(2):
+                    column[target, k, part] += spectra[c, k, part] * weight

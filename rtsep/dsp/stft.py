@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtsep.dsp.fft import FftPlan, irfft, plan_fft, rfft
+from rtsep.dsp.shift import copy_row, push, shift_left
 from rtsep.dsp.windows import Framing, window_pair
 
 
@@ -44,11 +45,9 @@ def make_stft(framing: Framing, channels: int) -> Stft:
 def analyse(stft: Stft, hop: np.ndarray, spectra: np.ndarray) -> None:
     """Take `hop` [channels, hop] in; write the spectra [channels, bins, 2] of the newest n_fft samples."""
     n_fft = stft.analysis.size
-    size = hop.shape[1]
+    push(stft.history, hop)
     for c in range(hop.shape[0]):
         history = stft.history[c]
-        history[: n_fft - size] = history[size:]
-        history[n_fft - size :] = hop[c]
         for i in range(n_fft):
             stft.frame[i] = history[i] * stft.analysis[i]
         rfft(stft.frame, stft.plan, spectra[c])
@@ -64,6 +63,6 @@ def synthesise(stft: Stft, spectra: np.ndarray, hop: np.ndarray) -> None:
         overlap = stft.overlap[c]
         for i in range(length):
             overlap[i] += stft.frame[n_fft - length + i] * stft.synthesis[i]
-        hop[c] = overlap[:size]
-        overlap[: length - size] = overlap[size:]
+        copy_row(overlap[:size], hop[c])
+        shift_left(overlap, size)
         overlap[length - size :] = 0

@@ -1,0 +1,152 @@
+"""Finds calls of memory allocators in compiled code, by walking the calls of its LLVM module.
+
+Run as a program, it compiles all that runs on the audio path and prints, as JSON, what it found: every
+compiled function of the packages in AUDIO_PATH that holds no GIL, and every C callback. It needs a process
+whose numba cache is empty, as numba shows no LLVM for code that it loads from its cache.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from numba.core.ccallback import CFunc
+from numba.core.dispatcher import Dispatcher
+
+AUDIO_PATH = ("rtsep.audio", "rtsep.dsp", "rtsep.pipeline", "rtsep.realtime")
+"""Packages and modules whose compiled functions run between two calls of a device."""
+
+SYSTEM_CALLS = {
+    "clock_gettime", "nanosleep", "sem_post", "sem_timedwait", "sem_trywait",
+    "jack_port_get_buffer", "jack_port_get_latency_range", "jack_port_set_latency_range",
+}  # fmt: skip
+"""Functions of the system that the audio path may call: none of them allocates."""
+
+ARITHMETIC = {"exp", "expf", "floor", "ldexp", "log", "memcpy", "memmove", "memset", "pow", "powf"}
+
+REFERENCES = {"NRT_incref", "NRT_decref"}
+"""Views count the references to an array; memory is freed with the last one, which the caller holds."""
+
+
+def heap_calls(function: Any) -> list[str]:
+    """Return every unknown call of a compiled function, or of what it calls: "caller > ... > callee".
+
+    `function` is a numba dispatcher, all of whose overloads are looked at, or a `cfunc`. Unknown is what is
+    neither compiled with it nor in the three lists above: a new system call is to be thought about once.
+    Raises `ValueError` where there is no LLVM to look at.
+    """
+    found: list[str] = []
+    for entry, text in _compiled(function):
+        module = llvm.parse_assembly(text)
+        defined = {f.name: f for f in module.functions if not f.is_declaration}
+        if entry not in defined:
+            raise ValueError(f"no LLVM for {entry}: it came from numba's cache")
+        ways, seen = [(entry,)], {entry}
+        while ways:
+            way = ways.pop()
+            for callee in _callees(defined[way[-1]]):
+                if callee in defined and callee not in REFERENCES:
+                    if callee not in seen:
+                        seen.add(callee)
+                        ways.append((*way, callee))
+                elif not _is_known(callee):
+                    found.append(" > ".join(map(_short, (*way, callee))))
+    return sorted(set(found))
+
+
+def _compiled(function: Any) -> Iterator[tuple[str, str]]:
+    """Yield the name in LLVM and the module's text of each compiled form."""
+    if isinstance(function, CFunc):
+        # Not the wrapper around it, whose only other code prints an exception.
+        yield function.native_name.removeprefix("cfunc."), function.inspect_llvm()
+        return
+    if not function.overloads:
+        raise ValueError(f"{function.py_func.__name__} is not compiled")
+    for signature, result in function.overloads.items():
+        yield result.fndesc.llvm_func_name, function.inspect_llvm(signature)
+
+
+def _callees(function: llvm.ValueRef) -> Iterator[str]:
+    for block in function.blocks:
+        for instruction in block.instructions:
+            if instruction.opcode in ("call", "invoke"):
+                *_, callee = instruction.operands  # the callee comes last
+                # A pointer without a name is a call that cannot be followed: it counts as unknown.
+                yield callee.name or f"pointer {str(instruction).strip()}"
+
+
+def _is_known(callee: str) -> bool:
+    return callee.startswith("llvm.") or callee in SYSTEM_CALLS | ARITHMETIC | REFERENCES
+
+
+def _short(name: str) -> str:
+    """Return the Python name in a name that numba has mangled, `_ZN5rtsep3dsp4stft7analyseB2v1...`."""
+    parts, rest = [], name.removeprefix("_ZN")
+    while rest and rest[0].isdigit() and rest != name:
+        digits = len(rest) - len(rest.lstrip("0123456789"))
+        end = digits + int(rest[:digits])
+        parts.append(rest[digits:end])
+        rest = rest[end:]
+    return parts[-1] if parts else name
+
+
+def audio_path() -> dict[str, Any]:
+    """Return what `compiled_in` finds in all modules of AUDIO_PATH."""
+    return {name: function for module in _modules() for name, function in compiled_in(module).items()}
+
+
+def compiled_in(module: ModuleType) -> dict[str, Any]:
+    """Return a module's C callbacks and its functions that run without the GIL, by their full name."""
+    found: dict[str, Any] = {}
+    for value in vars(module).values():
+        if isinstance(value, CFunc):
+            python = value._pyfunc
+        elif isinstance(value, Dispatcher) and value.targetoptions.get("nogil"):
+            python = value.py_func
+        else:
+            continue
+        found[f"{python.__module__}.{python.__qualname__}"] = value
+    return found
+
+
+def _modules() -> Iterator[ModuleType]:
+    for name in AUDIO_PATH:
+        yield (module := importlib.import_module(name))
+        for part in pkgutil.iter_modules(getattr(module, "__path__", [])):
+            try:
+                yield importlib.import_module(f"{name}.{part.name}")
+            except (AttributeError, OSError):  # another system's, or without its library
+                continue
+
+
+def _compile_all() -> None:
+    from rtsep.audio import virtual
+    from rtsep.realtime import slots, wake_poll
+    from tests.audio.bench import Bench, one_clock
+
+    bench = Bench(one_clock(256), lambda number, column: 0.5)
+    bench.engine.compile()
+    virtual.compile_clock()
+    scratch = np.zeros(2, np.int64)
+    # The model's side, and the wake-up of systems without another.
+    slots.await_column(bench.shared.exchange, 0, 0, scratch)
+    slots.publish_mask(bench.shared.exchange, 0)
+    wake_poll.post(0)
+    wake_poll.wait(0, 0, scratch)
+    bench.shared.close()
+
+
+if __name__ == "__main__":
+    _compile_all()
+    report: dict[str, list[str] | None] = {}
+    for name, function in audio_path().items():
+        compiled = isinstance(function, CFunc) or function.overloads
+        report[name] = heap_calls(function) if compiled else None
+    json.dump(report, sys.stdout)
