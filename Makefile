@@ -1,6 +1,8 @@
 # make live   set everything up and hear the demo song separated (or, without a sound device, record it)
 # make test   set everything up and run all tests, the ones on a private JACK server included
 # make lint   formatting, style, types, direction of imports
+# make dist   build the wheel and the sdist into dist/, and check their metadata
+# make test-wheel   install that wheel into a new virtual environment and play the demo with it
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,11 +10,11 @@ BIN := $(VENV)/bin
 APT_LIVE := libportaudio2
 APT_TEST := libportaudio2 jackd2 ecasound ffmpeg
 
-.PHONY: live test lint setup clean
+.PHONY: live test lint setup clean dist test-wheel
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 # System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
 define apt_install
@@ -59,5 +61,17 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Release: docs/releasing.md has the whole path.
+DIST := dist
+
+dist: $(VENV)/.dev
+	rm -rf $(DIST)
+	$(BIN)/python -m build --no-isolation --outdir $(DIST) .
+	$(BIN)/twine check --strict $(DIST)/*
+
+test-wheel: dist
+	$(call apt_install,$(APT_LIVE))
+	RTSEP_DIST=$(DIST) $(BIN)/python -m pytest tests/release
+
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out $(DIST)

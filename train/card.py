@@ -18,6 +18,7 @@ from typing import Any
 from rtsep import pipeline as stage
 from rtsep.errors import UsageError
 from rtsep.model.contract import ModelSpec
+from rtsep.model.licences import training_set
 from rtsep.model.package import ModelPackage, read_package
 from train.cache import RATE, whole_file
 from train.card_pieces import (
@@ -28,7 +29,6 @@ from train.card_pieces import (
     prose_of,
     robustness_of,
     scores_of,
-    split_line,
 )
 from train.markdown import table
 from train.readers.instrumentals import DEBIAN
@@ -311,7 +311,7 @@ def _data_section(lines: Sequence[str]) -> list[str]:
     if not lines:
         return ["The model file names no data."]
     by_licence: dict[str, dict[str, float]] = {}
-    for name, minutes, licence in map(split_line, lines):
+    for name, minutes, licence in map(training_set, lines):
         sets = by_licence.setdefault(licence, {})
         sets[name] = sets.get(name, 0.0) + minutes
     packages = by_licence.pop(DEBIAN, {})
@@ -325,7 +325,7 @@ def _data_section(lines: Sequence[str]) -> list[str]:
         count = f"music of {len(packages)} Debian package{'s' if len(packages) > 1 else ''}"
         rows.append(["free, by each package's copyright file", count, f"{sum(packages.values()):.1f}"])
     total = sum(sums.values()) + sum(packages.values())
-    names = {split_line(line)[0] for line in lines}
+    names = {training_set(line).name for line in lines}
     held_out = _listed(f"*{name}*" for name in HELD_OUT)
     parts = [
         f"{total:,.0f} minutes of {len(names)} sets; licences as their authors word them. Not one recording "

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtsep.errors import InputFileError
+from rtsep.model.licences import training_set
 from rtsep.model.package import ModelPackage
 from train.record import Record, read_record
 from train.scores import Content, read_scores
@@ -84,7 +85,7 @@ def chain_of(paths: Sequence[Path], package: ModelPackage) -> list[Record]:
             f"Make the record of its run with: python -m train runs --add RUN --name {last.name}; "
             "or the model file of this one with: python -m train export"
         )
-    sets = {split_line(line)[0] for line in spec.data}
+    sets = {training_set(line).name for line in spec.data}
     before: Record | None = None
     for path, record in zip(paths, records, strict=True):
         if record.init is not None and (before is None or record.init not in _names(before)):
@@ -134,11 +135,3 @@ def prose_of(path: Path) -> tuple[str, str]:
     if not introduction.strip() or not sound:
         raise InputFileError(f"{path}: a part of it is empty; wanted is {wanted}")
     return introduction.strip(), sound
-
-
-def split_line(line: str) -> tuple[str, float, str]:
-    """Set, minutes and licence of a line of a model file's data."""
-    if found := re.fullmatch(r"(.+?): (\d+(?:\.\d+)?) min, (.*)", line):
-        return found[1], float(found[2]), found[3] or "none stated"
-    name, _, licence = line.partition(": ")
-    return name, 0.0, licence or "none stated"

@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from train.cache import RATE, Song
-
-FREE = re.compile(
-    r"CC0|MIT$|CC BY(-SA)?( \d|,|$)|public[ -]domain|GPL|per Debian package|free (for any|incl)"
+from rtsep.model.licences import (
+    FREE_BEGINNING,
+    NOT_STATED_BEGINNING,
+    RESTRICTED_BEGINNING,
+    is_free,
+    is_non_commercial,
+    is_not_stated,
+    training_set,
 )
-"""Licences under which anyone may use a recording for anything; every other one restricts the model."""
+from train.cache import RATE, Song
 
 OPEN = re.compile(r"(CC0( 1\.0)?|MIT|CC BY( \d\.\d)?|public[ -]domain( dedication)?|per Debian package)$")
 """Recordings that a model for anyone and anything may learn from: not what a separator made of them."""
 
 SHARE_ALIKE = re.compile(r"CC BY-SA|GPL|per Debian package")
 """Free ones that ask for the same terms in turn; a package's own file says which it has."""
-
-_RESEARCH = re.compile(r"\bNC\b|non-?commercial|academic|research|educational|Restricted", re.IGNORECASE)
-_UNKNOWN = re.compile(r"unknown|no licence")
 
 
 def data_of(songs: Iterable[Song]) -> tuple[str, ...]:
@@ -41,29 +42,25 @@ def heard(before: Iterable[str], now: Iterable[str]) -> tuple[str, ...]:
 
 def licence_of(data: Iterable[str]) -> str:
     """The licence of a model trained on these sets, in a sentence that names what restricts it."""
-    licences = sorted({line.partition(" min, ")[2] for line in data})
+    licences = sorted({training_set(line).licence for line in data})
     if not licences:
         return ""
-    unfree = [licence for licence in licences if not _is_free(licence)]
-    stated = [licence for licence in unfree if _RESEARCH.search(licence) or not _UNKNOWN.match(licence)]
+    unfree = [licence for licence in licences if not is_free(licence)]
+    stated = [licence for licence in unfree if is_non_commercial(licence) or not is_not_stated(licence)]
     silent = "no licence is stated for a part of the data: whoever owns it decides"
     also = f"; {silent}" if len(stated) < len(unfree) else ""
-    if any(_RESEARCH.search(licence) for licence in stated):
+    if any(is_non_commercial(licence) for licence in stated):
         return f"research and non-commercial use only: trained on material under {'; '.join(stated)}{also}"
     if stated:
-        return f"restricted by its data: {'; '.join(stated)}{also}"
+        return f"{RESTRICTED_BEGINNING}: {'; '.join(stated)}{also}"
     if unfree:
-        return "the data states no licence: whoever owns it decides"
+        return f"{NOT_STATED_BEGINNING}: whoever owns it decides"
     under = "; ".join(licences)
     if any(SHARE_ALIKE.search(licence) for licence in licences):
-        return f"free to use, under the same terms where its data asks for that (share-alike): {under}"
-    return f"free to use in anything: trained on freely licensed material alone ({under})"
+        return f"{FREE_BEGINNING}, under the same terms where its data asks for that (share-alike): {under}"
+    return f"{FREE_BEGINNING} in anything: trained on freely licensed material alone ({under})"
 
 
 def is_open(licence: str) -> bool:
     """Whether recordings under `licence` may teach a model for anyone and anything."""
     return bool(OPEN.match(licence))
-
-
-def _is_free(licence: str) -> bool:
-    return all(FREE.match(part) for part in licence.split(" and ")) and not _RESEARCH.search(licence)

@@ -1,18 +1,24 @@
-"""`rtsep models`: which models there are, what they cost, whether a file is one."""
+"""`rtsep models`: list the models, show one, check a file."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rtsep.errors import ModelError, UsageError
-from rtsep.model.catalog import find_model, model_files
+from rtsep.model.catalog import DEFAULT_MODEL, find_model, model_files, shipped_folder
+from rtsep.model.licences import TERMS, sets_by_licence, sets_not_checked, sets_without_licence, terms_of
 from rtsep.model.package import ModelPackage, read_package
+
+MAX_WIDTH = 80
+"""Columns that the text of `rtsep models NAME` takes at most."""
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -43,61 +49,128 @@ def _summary(package: ModelPackage) -> dict[str, Any]:
         "file": str(package.path),
         "system": spec.system,
         "latency_samples": spec.latency,
-        "latency_ms": round(1000 * spec.latency / spec.rates[0], 1),
+        "latency_ms": _latency_ms(package),
         "rates": list(spec.rates),
         "params": spec.params,
         "mmac_per_hop": round(spec.macs_per_hop / 1e6, 2),
         "metrics": spec.metrics,
         "data": list(spec.data),
+        "terms": terms_of(spec),
         "licence": spec.licence,
+        "sets_without_licence": sets_without_licence(spec.data),
         "description": spec.description,
         "sha256": package.sha256,
     }
 
 
+def _latency_ms(package: ModelPackage) -> float:
+    return round(1000 * package.spec.latency / package.spec.rates[0], 1)
+
+
+def _sdr(package: ModelPackage, of: str = "model", figure: str = "median") -> str:
+    """Return the SDR of vocals and accompaniment in dB; `of` is model, mixture or an oracle."""
+    scores = [
+        package.spec.metrics.get(f"{of}_{target}_sdr_{figure}") for target in ("vocals", "accompaniment")
+    ]
+    return " / ".join("?" if score is None else f"{score:.2f}" for score in scores)
+
+
 def _list(as_json: bool) -> int:
-    rows, broken = [], []
+    packages, broken = [], []
     for _, path in model_files():
         try:
-            rows.append(_summary(read_package(path)))
+            packages.append(read_package(path))
         except ModelError as error:
             broken.append(str(error))
     if as_json:
-        print(json.dumps({"models": rows, "broken": broken}))
+        print(json.dumps({"models": [_summary(package) for package in packages], "broken": broken}))
         return 0
     console = Console()
-    table = Table(title="models")
-    for title in ("name", "latency", "vocals / acc. SDR", "parameters", "MMAC/hop", "licence", "sha256"):
-        table.add_column(title)
-    for row in rows:
-        metrics = row["metrics"]
-        scores = [metrics.get(f"model_{target}_sdr_median") for target in ("vocals", "accompaniment")]
-        quality = " / ".join("?" if score is None else f"{score:.2f}" for score in scores) + " dB"
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("name", overflow="fold")
+    table.add_column("latency", justify="right", no_wrap=True)
+    table.add_column("SDR, dB", justify="right", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("MMAC/hop", justify="right", no_wrap=True)
+    table.add_column("licence", no_wrap=True)
+    table.add_column("sha256", no_wrap=True)
+    for package in packages:
         table.add_row(
-            row["name"], f"{row['latency_ms']} ms", quality, f"{row['params']:,}", f"{row['mmac_per_hop']}",
-            row["licence"].split(":")[0], row["sha256"][:12],
-        )  # fmt: skip
+            package.spec.name,
+            f"{_latency_ms(package)} ms",
+            _sdr(package),
+            f"{package.spec.params:,}",
+            f"{package.spec.macs_per_hop / 1e6:.2f}",
+            terms_of(package.spec),
+            package.sha256[:8],
+        )
     console.print(table)
+    console.print("SDR: vocals / accompaniment, median. The whole licence: 'rtsep models NAME'")
     for line in broken:
         console.print(f"broken: {line}", markup=False)
     return 0
 
 
 def _show(package: ModelPackage, as_json: bool) -> int:
-    summary = _summary(package)
     if as_json:
-        print(json.dumps(summary))
+        print(json.dumps(_summary(package)))
         return 0
-    table = Table(show_header=False)
-    for name, value in summary.items():
-        text = (
-            "\n".join(map(str, value))
-            if isinstance(value, list)
-            else (json.dumps(value, indent=1) if isinstance(value, dict) else str(value))
-        )
-        table.add_row(name.replace("_", " "), text)
-    Console().print(table)
+    console = Console()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for label, text in _rows(package):
+        table.add_row(label, Text(text))
+    console.print(table, width=min(console.width, MAX_WIDTH))
     return 0
+
+
+def _rows(package: ModelPackage) -> Iterator[tuple[str, str]]:
+    """Yield the label and the text of each row of `rtsep models NAME`."""
+    spec, data = package.spec, package.spec.data
+    yield "name", spec.name
+    yield "file", str(package.path)
+    yield "system", spec.system
+    if spec.description:
+        yield "training", spec.description
+    yield "latency", f"{spec.latency} samples, {_latency_ms(package)} ms at {spec.rates[0]} Hz"
+    yield "rates", f"{', '.join(map(str, spec.rates))} Hz"
+    yield "parameters", f"{spec.params:,}"
+    yield "cost", f"{spec.macs_per_hop / 1e6:.2f} million multiply-accumulates (MMAC) a hop"
+    yield "SDR", f"{_sdr(package)} dB (vocals / accompaniment, median)"
+    yield "", f"{_sdr(package, 'mixture')} dB for the unprocessed mixture"
+    if "command" in spec.metrics:
+        yield "", f"by: {spec.metrics['command']}"
+    yield "sha256", package.sha256
+    yield "licence", terms_of(spec)
+    yield "", TERMS[terms_of(spec)]
+    if spec.licence:
+        yield "", f"In the words of the file: {spec.licence}."
+    if missing := sets_without_licence(data):
+        yield "", f"Sets without a stated licence: {', '.join(missing)}."
+    if unsure := sets_not_checked(data):
+        yield "", f"Sets whose exact licence was not checked: {', '.join(unsure)}."
+    for number, (licence, names) in enumerate(sets_by_licence(data).items()):
+        yield "" if number else "trained on", f"{licence}: {', '.join(names)}"
+
+
+def markdown_table() -> str:
+    """Return the shipped models as a Markdown table, as the README and docs/models.md show it."""
+    packages = [read_package(path) for path in sorted(shipped_folder().glob("*.pt"))]
+    packages.sort(key=lambda package: package.spec.name != DEFAULT_MODEL)
+    rows = [("model", "latency", "vocals / accompaniment SDR", "parameters", "licence"), ("---",) * 5]
+    for package in packages:
+        spec = package.spec
+        card = f"rtsep/assets/models/{package.path.stem}.md"
+        rows.append(
+            (
+                f"[`{spec.name}`]({card})",
+                f"{spec.latency} samples, {_latency_ms(package)} ms",
+                f"{_sdr(package)} dB",
+                f"{spec.params:,}",
+                terms_of(spec),
+            )
+        )
+    rows.append(("no model: the mixture itself", "", f"{_sdr(packages[0], 'mixture')} dB", "", ""))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _check(path: Path, as_json: bool) -> int:
@@ -123,3 +196,7 @@ def _check(path: Path, as_json: bool) -> int:
             f"{len(package.golden.masks)} golden frames replay to {stepper.golden_error:.1e}"
         )
     return 0
+
+
+if __name__ == "__main__":
+    print(markdown_table(), end="")
