@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from rtsep import pipeline as stage
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
-from rtsep.audio import virtual
-from rtsep.audio.desk import portaudio_callback
 from rtsep.audio.hoploop import CALLS_COMPARED, HopBoard, run_hops
+from rtsep.audio.record_tap import RecordTap
+from rtsep.audio.source import FileSource
+from rtsep.audio.telemetry import Progress, Telemetry, forget_longest, read_progress, read_telemetry
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
@@ -103,6 +104,7 @@ class Engine:
         self._pipeline = stage.make_pipeline(
             spec, form.rate, form.channels, self.model_rate, _dry_feeds(form.out_map, form.channels)
         )
+        self._shares_input = input_ring is not None
         self._hop_signal = wake.Semaphore()
         self._most = stage.max_frames_per_step(form.rate, self.model_rate, spec.hop)
         self._slack = form.slack if form.slack is not None else self._chosen_slack()
@@ -188,13 +190,29 @@ class Engine:
         )
 
     def compile(self) -> None:
-        """Compile (or load from the cache) all that will run without the GIL; seconds at the first time."""
-        assert portaudio_callback.address
+        """Compile the hop loop, or load it from the cache; seconds at the first time.
+
+        What calls the engine is compiled by the back end that calls it.
+        """
         state = self._rings.slots
         state[r.RUN] = 0
         run_hops(state, self._pipeline, self.controls.slots, self._exchange, self._board)
         state[r.RUN] = 1
-        virtual.compile_clock()
+
+    def attach_source(self, source: FileSource) -> None:
+        """Let `source` give the input, at the pace of the output; before the engine is called.
+
+        An engine that was built on the input ring of another one is fed along with that one from now on.
+        """
+        self._rings.slots[r.HAS_SOURCE] = 1
+        if self._shares_input:
+            source.feed_also(self._rings.slots)
+        else:
+            source.start(self._rings.slots, self._rings.input)
+
+    def detach_source(self, source: FileSource) -> None:
+        """Let `source` feed this engine no more; another engine goes on with it."""
+        source.feed_no_more(self._rings.slots)
 
     def start(self) -> None:
         """Start the hop loop; it waits for input."""
@@ -217,7 +235,7 @@ class Engine:
 
     @property
     def state(self) -> NDArray[np.int64]:
-        """The slots that callbacks get the address of."""
+        """The slots that callbacks get the address of; for `rtsep.audio` alone."""
         return self._rings.slots
 
     @property
@@ -231,17 +249,31 @@ class Engine:
         return self._rings.output
 
     @property
-    def record_ring(self) -> NDArray[np.float32]:
-        """[frames, feeds, channels]; what the hop loop leaves for a recorder, whether there is one or not."""
-        return self._board.record
+    def record_tap(self) -> RecordTap:
+        """What the hop loop leaves for a recorder, whether there is one or not."""
+        return RecordTap(self._rings.slots, self._board.record, self.form.rate, self.feed_latency)
 
     @property
     def exchange(self) -> Exchange:
         """The slots shared with the model, for whoever reads along."""
         return self._exchange
 
+    def progress(self) -> Progress:
+        """Return how far input, hop loop and output have come."""
+        return read_progress(self._rings.slots)
+
+    def telemetry(self) -> Telemetry:
+        """Return the longest times so far. Read `hop_histogram` before: the longest hop is stored first."""
+        return read_telemetry(self._rings.slots)
+
+    def forget_longest(self) -> None:
+        """Let the longest times count from now on; takes some hops' time."""
+        form = self.form
+        hop_s = self.spec.hop / self.model_rate
+        forget_longest(self._rings.slots, 4 * max(form.out_block / form.out_rate, hop_s))
+
     def read(self, slot: int) -> int:
-        """Return one slot of `rtsep.audio.rings`."""
+        """Return one slot of `rtsep.audio.rings`; for `rtsep.audio` and its tests."""
         return int(acquire(self._rings.slots, slot))
 
     def late_hops(self) -> list[int]:

@@ -138,6 +138,11 @@ def _latency_is(mode, user):  # type: ignore[no-untyped-def]
         _set_latency(slots[_PORTS + first_told + k], mode, where)
 
 
+def compile_callbacks() -> None:
+    """Compile what the server calls, or load it from the cache: done once this module is imported."""
+    assert all(call.address for call in (_process, _period_is, _xrun, _latency_is, _shut_down))
+
+
 class JackStream:
     """Our client. Same use as `rtsep.audio.portaudio.Stream`."""
 

@@ -125,6 +125,11 @@ def refusal(index: int, kind: str, channels: int, rate: int) -> str | None:
     return None
 
 
+def compile_callback() -> None:
+    """Compile what a stream calls, or load it from the cache."""
+    assert portaudio_callback.address
+
+
 class Stream:
     """An open stream that runs the compiled callback on a desk."""
 

@@ -11,6 +11,8 @@ output is the same before, during and after an overload.
 | IN_READ, OUT_WRITE, NEXT_HOP_AT, HOP_* | hop loop | callbacks, front |
 | SOURCE_WRITE, SOURCE_END | reader of a played file | callback |
 | the rest | set up before anything runs | all |
+
+Private to `rtsep.audio`: others ask the engine (`progress`, `telemetry`, `record_tap`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.audio.histogram import HISTOGRAM_BINS as HISTOGRAM_BINS
+from rtsep.audio.histogram import HISTOGRAM_STEP_NS as HISTOGRAM_STEP_NS
 from rtsep.realtime.atomics import CACHE_LINE
 
 _line = CACHE_LINE
@@ -78,9 +82,6 @@ RING_SECONDS = 1.5
 
 LATE_LOG = 4096
 """How many of the last late hops are remembered by number."""
-
-HISTOGRAM_STEP_NS = 10_000
-HISTOGRAM_BINS = 4096  # 41 ms; longer hops count in the last bin, and the longest in HOP_MAX_NS
 
 
 def ring_frames(rate: int) -> int:

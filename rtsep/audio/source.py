@@ -55,19 +55,18 @@ class FileSource:
         self._thread = threading.Thread(target=self._run, args=(ring,), name="file-source", daemon=True)
         self._thread.start()
 
-    def also(self, state: NDArray[np.int64]) -> None:
-        """Let a second engine, which shares the first one's ring, hear it from now on."""
+    def feed_also(self, state: NDArray[np.int64]) -> None:
+        """Feed a second engine, which shares the first one's ring, from now on."""
         with self._lock:
             first = self._engines[0]
             for slot in (r.SOURCE_WRITE, r.SOURCE_END):
                 release(state, slot, acquire(first, slot))
-            state[r.HAS_SOURCE] = 1
             self._engines = (first, state)
 
-    def only(self, state: NDArray[np.int64]) -> None:
-        """Let this one of the engines go on alone."""
+    def feed_no_more(self, state: NDArray[np.int64]) -> None:
+        """Leave one of two engines; the other one goes on alone."""
         with self._lock:
-            self._engines = (state,)
+            self._engines = tuple(engine for engine in self._engines if engine is not state)
 
     def stop(self) -> None:
         """Stop filling."""
@@ -101,7 +100,8 @@ class FileSource:
 
     def _fill(self, ring: NDArray[np.float32]) -> None:
         with self._lock:
-            self._fill_for(self._engines, ring)
+            if self._engines:
+                self._fill_for(self._engines, ring)
 
     def _fill_for(self, engines: tuple[NDArray[np.int64], ...], ring: NDArray[np.float32]) -> None:
         state = engines[0]

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtsep.audio import jack_ports
+from rtsep.audio import jack_ports, portaudio
 from rtsep.audio.desk import Desk
 from rtsep.audio.devices import Device
 from rtsep.audio.engine import Format
 from rtsep.audio.portaudio import Stream
-from rtsep.audio.virtual import VirtualDevice
+from rtsep.audio.virtual import VirtualDevice, compile_clock
 
 if TYPE_CHECKING:
     from rtsep.audio.jack_stream import Cables, JackStream  # needs libjack
+
+
+def compile_streams(input: Device | None, output: Device | None) -> None:
+    """Compile what these devices will call, or load it from the cache; None as for `Streams`."""
+    used = [device for device in (input, output) if device]
+    if output is None:
+        compile_clock()
+    if any(device.is_jack for device in used):
+        from rtsep.audio import jack_stream  # needs libjack
+
+        jack_stream.compile_callbacks()
+    if any(not device.is_jack for device in used):
+        portaudio.compile_callback()
 
 
 class Streams:

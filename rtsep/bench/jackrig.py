@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from rtsep.audio import jack_ports
 from rtsep.audio.desk import Desk
+from rtsep.audio.probe import Probe
 from rtsep.bench.playing import Playing, playing
-from rtsep.bench.probe import Probe
 from rtsep.controls import Controls
 from rtsep.errors import DeviceError
 from rtsep.model.package import ModelPackage

@@ -20,7 +20,6 @@ import soxr
 from numpy.typing import NDArray
 
 from rtsep.audio import devices
-from rtsep.audio import rings as r
 from rtsep.audio.engine import Engine
 from rtsep.bench.jackrig import SIDES, jack_rig
 from rtsep.bench.longsong import long_song
@@ -35,7 +34,6 @@ from rtsep.files.demo import demo_song
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import ModelPackage, read_package
-from rtsep.realtime.atomics import release
 from rtsep.session.counters import percentiles
 from rtsep.session.options import VIRTUAL, LiveOptions, named_as_options
 
@@ -156,8 +154,7 @@ def measure(live: Playing, plain: PlainClient | None, load: str, seconds: float)
     Raises `RtsepError` where it plays no more.
     """
     engine = live.session.engine
-    forget_longest(engine, r.CALL_GAP_MAX_NS)
-    forget_longest(engine, r.HOP_MAX_NS)
+    engine.forget_longest()
     before, beside = _counted(engine), plain.counts() if plain else None
     live.wait(seconds)
     after, beside_now = _counted(engine), plain.counts() if plain else None
@@ -167,7 +164,7 @@ def measure(live: Playing, plain: PlainClient | None, load: str, seconds: float)
         "load": load, "client": OURS, "seconds": round(took_s, 2),
         **{name: after[name] - before[name] for name in (*COUNTERS, "calls")},
         "calls_due": round(took_s * engine.form.out_rate / engine.form.out_block),
-        "gap_ms": round(engine.read(r.CALL_GAP_MAX_NS) / 1e6, 2),
+        "gap_ms": round(engine.telemetry().call_gap_max_ns / 1e6, 2),
         **hops, "p99_share": round(hops["p99"] / _hop_us(engine), 4),
     }  # fmt: skip
     if beside and beside_now:
@@ -180,28 +177,13 @@ def measure(live: Playing, plain: PlainClient | None, load: str, seconds: float)
         }  # fmt: skip
 
 
-def forget_longest(engine: Engine, slot: int) -> None:
-    """Let the longest time in `slot` (between two calls of the device, of a hop) count from now on.
-
-    The callback and the hop loop raise it by a load and a store. One that is between the two just now takes
-    the old value back, so that it is looked at again when some calls and hops have passed.
-    """
-    form = engine.form
-    passing_s = 4 * max(form.out_block / form.out_rate, engine.spec.hop / engine.model_rate)
-    while (longest := engine.read(slot)) > 0:
-        release(engine.state, slot, 0)
-        time.sleep(passing_s)
-        if engine.read(slot) != longest:
-            return
-
-
 def _counted(engine: Engine) -> dict[str, Any]:
     counters = engine.counters()
     return {
         **{name: counters[name] for name in COUNTERS},
-        "calls": engine.read(r.OUT_CALLS),
+        "calls": engine.progress().output_calls,
         "histogram": engine.hop_histogram(),
-        "hop_max_ns": engine.read(r.HOP_MAX_NS),  # after its bin, see the hop loop
+        "hop_max_ns": engine.telemetry().hop_max_ns,  # after its bin, see the hop loop
         "at": time.monotonic(),
     }
 

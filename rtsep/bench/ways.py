@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from rtsep.audio import devices
 from rtsep.audio.desk import Desk
 from rtsep.audio.engine import Engine, Format, LatencyBudget
+from rtsep.audio.probe import Probe, follow, played_by
 from rtsep.audio.streams import Streams
 from rtsep.bench.jackrig import JackRig, jack_rig
 from rtsep.bench.playing import playing, say
-from rtsep.bench.probe import Probe, follow, played_by
 from rtsep.controls import Controls
 from rtsep.errors import DeviceError, UsageError
 from rtsep.model.package import ModelPackage

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio import rings as r
 from rtsep.audio.engine import Engine
+from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 
 
 class Tally:
@@ -16,7 +16,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._before: dict[str, int] = {}
-        self._histogram: NDArray[np.int64] = np.zeros(r.HISTOGRAM_BINS, np.int64)
+        self._histogram: NDArray[np.int64] = np.zeros(HISTOGRAM_BINS, np.int64)
         self._gap_ns = self._hop_ns = 0
 
     def add(self, engine: Engine) -> None:
@@ -24,8 +24,9 @@ class Tally:
         for name, value in engine.counters().items():
             self._before[name] = self._before.get(name, 0) + value
         self._histogram += engine.hop_histogram()
-        self._gap_ns = max(self._gap_ns, engine.read(r.CALL_GAP_MAX_NS))
-        self._hop_ns = max(self._hop_ns, engine.read(r.HOP_MAX_NS))
+        longest = engine.telemetry()
+        self._gap_ns = max(self._gap_ns, longest.call_gap_max_ns)
+        self._hop_ns = max(self._hop_ns, longest.hop_max_ns)
 
     def leave_out(self, counted: dict[str, int]) -> None:
         """Do not count what an engine has counted (`Engine.counters`) before it was heard."""
@@ -35,12 +36,12 @@ class Tally:
     def total(self, engine: Engine) -> dict[str, Any]:
         """Return the session's counters, with `hop_us` percentiles and the longest time between two calls."""
         counts = {name: value + self._before.get(name, 0) for name, value in engine.counters().items()}
-        gap = max(self._gap_ns, engine.read(r.CALL_GAP_MAX_NS))
         hops = self._histogram + engine.hop_histogram()  # before the longest, see the hop loop
+        longest = engine.telemetry()
         return {
             **counts,
-            "hop_us": percentiles(hops, max(self._hop_ns, engine.read(r.HOP_MAX_NS))),
-            "call_gap_max_ms": round(gap / 1e6, 2),
+            "hop_us": percentiles(hops, max(self._hop_ns, longest.hop_max_ns)),
+            "call_gap_max_ms": round(max(self._gap_ns, longest.call_gap_max_ns) / 1e6, 2),
         }
 
 
@@ -54,7 +55,7 @@ def percentiles(histogram: NDArray[np.int64], longest_ns: int | None = None) -> 
     if total == 0:
         return {"p50": 0.0, "p99": 0.0, "p99.9": 0.0, "max": 0.0}
     reached = np.cumsum(histogram)
-    step = r.HISTOGRAM_STEP_NS / 1000.0
+    step = HISTOGRAM_STEP_NS / 1000.0
     longest = len(histogram) * step if longest_ns is None else round(longest_ns / 1000.0, 1)
 
     def edge(share: float) -> float:

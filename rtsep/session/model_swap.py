@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rtsep.audio import rings as r
 from rtsep.audio.desk import Desk
 from rtsep.audio.source import FileSource
 from rtsep.errors import ModelProcessError, UsageError
@@ -35,13 +34,13 @@ def bring_in(
     engine = coming.engine
     unheard = engine.counters()
     if source:
-        source.also(engine.state)
+        engine.attach_source(source)
     desk.put(engine)
     try:
         wait(lambda: desk.joined)
-        joined_at = engine.read(r.IN_READ)
+        joined_at = engine.progress().consumed
         engine.start()
-        wait(lambda: engine.read(r.IN_READ) - joined_at >= WARM_UP_S * engine.form.rate)
+        wait(lambda: engine.progress().consumed - joined_at >= WARM_UP_S * engine.form.rate)
         unheard = engine.counters()
         name = coming.package.spec.name
         if coming.host.process.restarts:
@@ -57,11 +56,11 @@ def bring_in(
         desk.settle()
         if not desk.serves(engine):  # else it was heard just as the wait was over, and there is no way back
             if source:
-                source.only(playing.engine.state)
+                engine.detach_source(source)
             engine.stop()
             raise
     else:
         desk.settle()
     if source:
-        source.only(engine.state)
+        playing.engine.detach_source(source)
     return unheard

@@ -18,11 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio import rings as r
+from rtsep.audio.record_tap import RecordTap
 from rtsep.dsp.router import DRY, INSTRUMENTAL, VOCALS
 from rtsep.errors import OutputError, UsageError
 from rtsep.files.audiofile import StemWriter, make_folder
-from rtsep.realtime.atomics import acquire
 
 STEMS: dict[str, int] = {"vocals": VOCALS, "instrumental": INSTRUMENTAL, "mix": DRY}
 """File names and the feeds they hold; `mix` is the input, aligned with the stems."""
@@ -38,10 +37,7 @@ _BLOCK = 1 << 15  # frames written at once, at most: memory stays flat however f
 class Tape(NamedTuple):
     """What one engine's hop loop leaves for recorders."""
 
-    state: NDArray[np.int64]  # slots of rtsep.audio.rings
-    ring: NDArray[np.float32]  # [frames, feeds, channels]
-    rate: int  # Hz
-    delay: int  # frames by which the feeds lag the input
+    tap: RecordTap
     most_frames: int | None  # of input, from the engine's start; None: no limit
 
 
@@ -71,15 +67,16 @@ class Recorder:
         With `first`, the files begin with that frame of the input, which lies a moment back. Raises
         `OutputError` where there can be no files.
         """
-        self._tape, self._say = tape, say
-        # The feeds begin with the pipeline's own silence: `delay` frames before the first of the input.
-        begin = acquire(tape.state, r.RECORD_WRITE) if first is None else first + tape.delay
-        self._read = max(tape.delay, begin)
+        self._tap, self._most_frames, self._say = tape.tap, tape.most_frames, say
+        tap, lag = tape.tap, tape.tap.feed_latency
+        # The feeds begin with the pipeline's own silence: `lag` frames before the first of the input.
+        begin = tap.written() if first is None else first + lag
+        self._read = max(lag, begin)
         self._until = 0  # frames of the ring's count, once it is to stop
         # What the hop loop may overwrite while it is read is not read.
-        self._reach = len(tape.ring) - len(tape.ring) // 8
-        channels = tape.ring.shape[2]
-        self.writer = StemWriter(next_take(folder), tuple(STEMS), tape.rate, channels, subtype, replace=False)
+        self._reach = tap.length - tap.length // 8
+        _, channels = tap.feed_shape
+        self.writer = StemWriter(next_take(folder), tuple(STEMS), tap.rate, channels, subtype, replace=False)
         self.lost_frames = 0
         self.failure: OutputError | None = None
         self._told_of_room = False
@@ -95,7 +92,7 @@ class Recorder:
         writer = self.writer
         return RecordingState(
             writer.folder,
-            writer.frames / self._tape.rate,
+            writer.frames / self._tap.rate,
             self.lost_frames,
             writer.clipped_samples,
             str(self.failure) if self.failure else None,
@@ -104,14 +101,14 @@ class Recorder:
     @property
     def end(self) -> int:
         """The frame of the input behind the last one of a take that has stopped."""
-        return self._until - self._tape.delay
+        return self._until - self._tap.feed_latency
 
     def stop(self) -> dict[str, Path] | None:
         """Write what the hop loop has left until now; return the files, None where nothing came.
 
         Takes as long as the disk does.
         """
-        self._until = acquire(self._tape.state, r.RECORD_WRITE)
+        self._until = self._tap.written()
         self._leaving.set()
         self._thread.join()
         return self._kept
@@ -129,7 +126,7 @@ class Recorder:
     def _record(self) -> None:
         synced = time.monotonic()
         while not self._leaving.wait(_LOOK_EVERY_S):
-            self._drain(acquire(self._tape.state, r.RECORD_WRITE))
+            self._drain(self._tap.written())
             if time.monotonic() - synced >= _SYNC_EVERY_S:
                 self.writer.sync()
                 self._look_at_room()
@@ -138,21 +135,19 @@ class Recorder:
 
     def _drain(self, until: int) -> None:
         """Write what lies in the ring before frame `until`."""
-        ring, state = self._tape.ring, self._tape.state
+        tap = self._tap
         while self._read < until:
-            if (behind := acquire(state, r.RECORD_WRITE) - self._read) > self._reach:
-                self._write_silence(min(behind - len(ring) // 2, until - self._read))
+            if (behind := tap.written() - self._read) > self._reach:
+                self._write_silence(min(behind - tap.length // 2, until - self._read))
                 continue
-            start = self._read & (len(ring) - 1)
-            frames = min(until - self._read, len(ring) - start, _BLOCK)
-            block = ring[start : start + frames].copy()
-            if acquire(state, r.RECORD_WRITE) - self._read <= self._reach:  # else overwritten meanwhile
+            block = tap.copy(self._read, min(until - self._read, _BLOCK))
+            if tap.written() - self._read <= self._reach:  # else overwritten meanwhile
                 self._write(block)
 
     def _write_silence(self, frames: int) -> None:
         if self.lost_frames == 0:
             self._say("the disk is too slow for the recording: there is silence where it could not follow")
-        silence = np.zeros((min(frames, _BLOCK), *self._tape.ring.shape[1:]), np.float32)
+        silence = np.zeros((min(frames, _BLOCK), *self._tap.feed_shape), np.float32)
         for start in range(0, frames, _BLOCK):
             written = self._write(silence[: frames - start])
             self.lost_frames += written
@@ -160,10 +155,10 @@ class Recorder:
     def _write(self, block: NDArray[np.float32]) -> int:
         """Write the part of a block [frames, feeds, channels] that is still input; return its length."""
         # Of a played file, and behind a limit, the silence that follows is not kept.
-        end = acquire(self._tape.state, r.SOURCE_END)
-        if self._tape.most_frames is not None:
-            end = min(end, self._tape.most_frames)
-        kept = block[: max(0, end + self._tape.delay - self._read)]
+        end = self._tap.source_end()
+        if self._most_frames is not None:
+            end = min(end, self._most_frames)
+        kept = block[: max(0, end + self._tap.feed_latency - self._read)]
         self._read += len(block)
         if len(kept) > 0:
             self.writer.write({stem: kept[:, feed] for stem, feed in STEMS.items()})
@@ -174,7 +169,7 @@ class Recorder:
             return
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(self.writer.folder).free
-            left_s = free / (self.writer.frame_bytes * self._tape.rate)
+            left_s = free / (self.writer.frame_bytes * self._tap.rate)
             if left_s < LOW_ROOM_S:
                 self._told_of_room = True
                 room = f"{left_s / 60:.0f} more minutes" if left_s >= 120.0 else f"{left_s:.0f} more seconds"
@@ -191,7 +186,7 @@ class Recorder:
             except OutputError as error:
                 self.failure = self.failure or error
         if self.failure:
-            kept = f"{writer.frames / self._tape.rate:.1f} s are kept in {folder}"
+            kept = f"{writer.frames / self._tap.rate:.1f} s are kept in {folder}"
             self._say(f"recording stopped: {self.failure}; {kept}; the sound goes on")
         if self.lost_frames:
             self._say(f"the disk was too slow: {self.lost_frames} frames of {folder} are silence")

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rtsep.audio import devices
-from rtsep.audio import rings as r
 from rtsep.audio.desk import Desk
 from rtsep.audio.devices import Device
 from rtsep.audio.engine import Engine, Format
-from rtsep.audio.streams import Streams
+from rtsep.audio.streams import Streams, compile_streams
 from rtsep.controls import Controls
 from rtsep.errors import DeviceError, OutputError, RtsepError, UsageError
 from rtsep.model.package import ModelPackage
@@ -203,8 +202,7 @@ class LiveSession:
 
     def _compile(self) -> None:
         self.engine.compile()
-        if any(end.is_jack for end in (self.ends.input, self.ends.output) if end):
-            from rtsep.audio import jack_stream  # noqa: F401 (compiles, or loads what was)
+        compile_streams(self.ends.input, self.ends.output)
         self.stages.reached("compiled")
 
     def run(self) -> None:
@@ -256,8 +254,7 @@ class LiveSession:
         silent = None if self.state == "starting" else -(-engine.latency.total * form.out_rate // form.rate)
         self._record_by(self._takes.attach)
         if source:
-            engine.state[r.HAS_SOURCE] = 1
-            source.start(engine.state, engine.input_ring)
+            engine.attach_source(source)
         engine.start()
         self._desk = desk = Desk(engine, form.out_rate, form.out_block, len(form.out_map), silent)
         try:
@@ -293,7 +290,7 @@ class LiveSession:
         """Let recordings take from the engine that is heard."""
         engine, left = self.engine, self._frames_left()
         try:
-            attach(Tape(engine.state, engine.record_ring, engine.form.rate, engine.feed_latency, left))
+            attach(Tape(engine.record_tap, left))
         except OutputError as error:
             if self.state == "starting":
                 raise
@@ -467,4 +464,4 @@ def _way_out_s(form: Format) -> float:
 
 def _frames_through(engine: Engine) -> int:
     """Return how many frames of its input an engine has given as feeds."""
-    return max(0, engine.read(r.IN_READ) - engine.feed_latency)
+    return max(0, engine.progress().consumed - engine.feed_latency)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from rtsep.audio import rings as r
 from rtsep.audio.engine import Engine
 from rtsep.dsp.router import FEEDS
 
@@ -39,11 +38,11 @@ class Stages:
         """
         if "sound" in self.moments:
             return False
-        if engine.read(r.HOPS) > 0:
+        if engine.progress().hops > 0:
             self.reached("hop")
             if self._heard_at is None and _is_heard(engine):
-                self._heard_at = engine.read(r.OUT_WRITE)
-        if self._heard_at is not None and engine.read(r.OUT_READ) >= self._heard_at:
+                self._heard_at = engine.progress().produced  # read again: not before that hop
+        if self._heard_at is not None and engine.progress().played >= self._heard_at:
             self.reached("sound")
         return time.monotonic() - self.moments["streams"] < PATIENCE_S
 

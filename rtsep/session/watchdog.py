@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from rtsep.audio import rings as r
 from rtsep.audio.engine import Engine
 from rtsep.audio.streams import Streams
 from rtsep.session.endpoints import Ends
@@ -19,29 +18,32 @@ class Watch:
     def __init__(self, streams: Streams, ends: Ends, frames: int | None) -> None:
         """Watch these, for `frames` frames of input at most (None: no limit)."""
         self._streams, self._ends, self._frames = streams, ends, frames
-        clocks = [slot for slot, used in ((r.IN_CALLS, ends.input), (r.OUT_CALLS, True)) if used]
-        self._called = {slot: (-1, time.monotonic()) for slot in clocks}
+        sides = ("input", "output") if ends.input else ("output",)
+        self._called = {side: (-1, time.monotonic()) for side in sides}
 
     def over(self, engine: Engine) -> bool:
         """Tell whether all of the input has been played."""
-        end = engine.read(r.SOURCE_END)
+        at = engine.progress()
+        end = at.source_end
         if self._frames is not None:
             end = min(end, self._frames)
-        played = engine.read(r.OUT_READ) * engine.form.rate // engine.form.out_rate
-        return min(engine.read(r.IN_READ), played) >= end + engine.latency.total
+        played = at.played * engine.form.rate // engine.form.out_rate
+        return min(at.consumed, played) >= end + engine.latency.total
 
     def lost(self, engine: Engine) -> str | None:
         """Return why a device can be played on no more, None while it can."""
-        frames, block = engine.read(r.OUT_FRAMES), engine.form.out_block
+        at = engine.progress()
+        frames, block = at.output_block, engine.form.out_block
         if frames not in (0, block):
             return f"the device has changed its block from {block} to {frames} frames"
         if reason := self._streams.lost:
             return reason
         now = time.monotonic()
-        for slot, (calls, since) in self._called.items():
-            if engine.read(slot) != calls:
-                self._called[slot] = (engine.read(slot), now)
+        calls = {"input": at.input_calls, "output": at.output_calls}
+        for side, (before, since) in self._called.items():
+            if calls[side] != before:
+                self._called[side] = (calls[side], now)
             elif now - since > LOST_AFTER_S:
-                silent = self._ends.input if slot == r.IN_CALLS else self._ends.output
+                silent = self._ends.input if side == "input" else self._ends.output
                 return f"{silent.name if silent else 'the device'} has stopped answering"
         return None

@@ -6,14 +6,21 @@ import time
 
 import numpy as np
 import pytest
+import soundfile
 
 from rtsep.audio import rings as r
-from rtsep.audio.engine import MIN_COMPUTE_SHARE
+from rtsep.audio import telemetry
+from rtsep.audio.engine import MIN_COMPUTE_SHARE, Engine
 from rtsep.audio.hoploop import CALLS_COMPARED, HOLD_S, _deadline, _follow_median
+from rtsep.audio.source import FileSource
+from rtsep.audio.telemetry import UNKNOWN
+from rtsep.controls import Controls
 from rtsep.dsp.resample import frames_until
+from rtsep.files.audiofile import AudioReader
 from rtsep.realtime import slots
-from tests.audio.bench import Bench, noise, one_clock
-from tests.models import FRAMINGS
+from rtsep.realtime.slots import SharedSlots
+from tests.audio.bench import PATIENCE_S, Bench, noise, one_clock
+from tests.models import FRAMINGS, make_spec
 
 SLACK = 1 << 15
 """Frames of slack that give a model thread of a test all the time it wants: deadlines are real time."""
@@ -290,3 +297,72 @@ def test_the_time_kept_for_synthesis_follows_its_median_not_its_outliers():
     for _ in range(300):
         _follow_median(median, 2_000_000)
     assert median[0] == pytest.approx(2_000_000, rel=0.05)
+
+
+# --- what others may read and ask ------------------------------------------------------------------
+
+
+def test_progress_tells_the_positions_of_both_sides():
+    with Bench(one_clock(128), lambda n, column: 0.5) as bench:
+        ready = bench.engine.progress().produced
+        bench.play(noise(128 * 21))
+        at = bench.engine.progress()
+    assert at.captured == at.played == 128 * 21
+    assert at.consumed == at.recordable == 256 * 10  # the last block is half a hop
+    assert (at.produced, at.hops) == (ready + 256 * 10, 10)
+    assert at.input_calls == at.output_calls == 21
+    assert at.output_block == 128
+    assert at.source_end == UNKNOWN
+
+
+def test_telemetry_tells_the_longest_times_and_the_hops_since_the_last_mask():
+    with Bench(one_clock(256, slack=SLACK), lambda n, column: 0.5 if n < 5 else None) as bench:
+        bench.play(noise(256 * 5))
+        assert bench.engine.telemetry().late_run == 0
+        bench.set_model_state(slots.DOWN)
+        bench.play(noise(256 * 3))
+        found = bench.engine.telemetry()
+    assert found.late_run == 3
+    assert found.hop_max_ns > 0 and found.call_gap_max_ns > 0
+
+
+def test_forgotten_longest_times_stay_forgotten_where_an_old_one_is_put_back(monkeypatch):
+    engine = Bench(one_clock(256), lambda n, column: 0.5).engine
+    engine.state[r.CALL_GAP_MAX_NS], engine.state[r.HOP_MAX_NS] = 7_000, 5_000
+    put_back = [(r.CALL_GAP_MAX_NS, 7_000), (r.CALL_GAP_MAX_NS, 300), (r.HOP_MAX_NS, 5_000), None]
+
+    def pass_some_calls(seconds: float) -> None:
+        if written := put_back.pop(0):
+            engine.state[written[0]] = written[1]
+
+    monkeypatch.setattr(telemetry.time, "sleep", pass_some_calls)
+    engine.forget_longest()
+    assert engine.telemetry()[:2] == (300, 0)  # 300 is of calls since
+    assert put_back == []
+
+
+def test_two_engines_of_one_ring_play_one_file_and_either_goes_on_alone(tmp_path):
+    soundfile.write(tmp_path / "x.wav", sound := noise(3 * 44100), 44100, "FLOAT")
+    source = FileSource(AudioReader(tmp_path / "x.wav"), 44100, [0, 1])
+    described, form, controls = make_spec(), one_clock(256), Controls()
+    shared = SharedSlots.create(described.channels, described.bins)
+    first = Engine(described, form, controls, shared)
+    second = Engine(described, form, controls, shared, first.input_ring)
+    try:
+        first.attach_source(source)
+        second.attach_source(source)
+        ready = first.read(r.SOURCE_WRITE)
+        assert second.read(r.SOURCE_WRITE) == ready > 0
+        np.testing.assert_array_equal(second.input_ring[:ready], sound[:ready])
+        first.detach_source(source)
+        second.state[r.IN_WRITE] = ready
+        until = time.monotonic() + PATIENCE_S
+        while second.progress().source_end == UNKNOWN:
+            second.state[r.IN_WRITE] = second.read(r.SOURCE_WRITE)
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        assert second.progress().source_end == len(sound)
+        assert (first.read(r.SOURCE_WRITE), first.progress().source_end) == (ready, UNKNOWN)
+    finally:
+        source.close()
+        shared.close()

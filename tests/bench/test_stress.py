@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtsep.audio import rings as r
 from rtsep.audio.engine import Format
+from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
+from rtsep.audio.telemetry import UNKNOWN, Progress, Telemetry
 from rtsep.bench import plain as beside
 from rtsep.bench import torture
 from rtsep.bench.plain import plain_client
@@ -45,16 +46,21 @@ class CountingLive:
         self.session = types.SimpleNamespace(engine=self)
         self.form = Format(44100, 2, (0, 1), (0, 1), 256, 44100, 256, False)
         self.spec, self.model_rate = make_spec("half"), 44100
-        self.state = np.zeros(r.SLOT_COUNT, np.int64)
-        self.state[r.CALL_GAP_MAX_NS], self.state[r.OUT_CALLS] = 99_000_000, 7_000
-        self.state[r.HOP_MAX_NS] = 900_000_000
+        self._calls = 7_000
+        self._longest = Telemetry(call_gap_max_ns=99_000_000, hop_max_ns=900_000_000, late_run=0)
         self.counted = {name: 1000 + n for n, name in enumerate(COUNTERS)}
-        self.histogram = np.zeros(r.HISTOGRAM_BINS, np.int64)
+        self.histogram = np.zeros(HISTOGRAM_BINS, np.int64)
         self.histogram[-1] = 100_000  # all hops before took longest
         self._meanwhile, self._gap_ms, self._hop_us = meanwhile, gap_ms, hop_us
 
-    def read(self, slot: int) -> int:
-        return int(self.state[slot])
+    def progress(self) -> Progress:
+        return Progress(0, 0, 0, 0, 0, 0, 0, self._calls, 256, UNKNOWN)
+
+    def telemetry(self) -> Telemetry:
+        return self._longest
+
+    def forget_longest(self) -> None:
+        self._longest = Telemetry(0, 0, 0)
 
     def counters(self) -> dict[str, int]:
         return dict(self.counted)
@@ -66,12 +72,12 @@ class CountingLive:
         time.sleep(seconds)
         for name, more in self._meanwhile.items():
             self.counted[name] += more
-        self.state[r.OUT_CALLS] += 17
+        self._calls += 17
         self.histogram[4] += 98
         self.histogram[9] += 1
-        self.histogram[min(int(1000 * self._hop_us) // r.HISTOGRAM_STEP_NS, r.HISTOGRAM_BINS - 1)] += 1
-        self.state[r.HOP_MAX_NS] = round(1000 * self._hop_us)
-        self.state[r.CALL_GAP_MAX_NS] = round(1e6 * self._gap_ms)
+        self.histogram[min(int(1000 * self._hop_us) // HISTOGRAM_STEP_NS, HISTOGRAM_BINS - 1)] += 1
+        gap_ns, hop_ns = round(1e6 * self._gap_ms), round(1000 * self._hop_us)
+        self._longest = Telemetry(max(gap_ns, self._longest[0]), max(hop_ns, self._longest[1]), 0)
 
 
 class CountingPlain:
@@ -97,7 +103,7 @@ def test_counters_are_what_was_counted_meanwhile():
     assert row["calls_due"] == pytest.approx(row["seconds"] * 44100 / 256, abs=2)
     assert row["seconds"] >= 0.2
     assert row["gap_ms"] == 7.25  # the 99 ms were before
-    step_us = r.HISTOGRAM_STEP_NS / 1000
+    step_us = HISTOGRAM_STEP_NS / 1000
     assert (row["p50"], row["p99"], row["max"]) == (5 * step_us, 93.2, 93.2)  # nor were the 900 ms meanwhile
     assert row["p99_share"] == pytest.approx(row["p99"] / (1e6 * 256 / 44100), abs=1e-4)
 

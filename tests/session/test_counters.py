@@ -7,25 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from rtsep.audio import rings as r
+from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
+from rtsep.audio.telemetry import Telemetry
 from rtsep.session.counters import Tally, percentiles
 
 
 def test_percentiles_are_never_better_than_what_was_measured():
     durations_us = np.random.default_rng(0).gamma(3, 300, 5000)
     histogram = np.bincount(
-        np.minimum(durations_us * 1000 // r.HISTOGRAM_STEP_NS, r.HISTOGRAM_BINS - 1).astype(int),
-        minlength=r.HISTOGRAM_BINS,
+        np.minimum(durations_us * 1000 // HISTOGRAM_STEP_NS, HISTOGRAM_BINS - 1).astype(int),
+        minlength=HISTOGRAM_BINS,
     )
     found = percentiles(histogram)
     for name, share in (("p50", 50), ("p99", 99), ("p99.9", 99.9), ("max", 100)):
         exact = np.sort(durations_us)[min(4999, int(share * 50))]
-        assert exact <= found[name] <= exact + r.HISTOGRAM_STEP_NS / 1000
-    assert percentiles(np.zeros(r.HISTOGRAM_BINS, np.int64))["max"] == 0
+        assert exact <= found[name] <= exact + HISTOGRAM_STEP_NS / 1000
+    assert percentiles(np.zeros(HISTOGRAM_BINS, np.int64))["max"] == 0
 
 
 def test_the_longest_hop_is_the_maximum_however_long_and_no_percentile_is_above_it():
-    histogram = np.zeros(r.HISTOGRAM_BINS, np.int64)
+    histogram = np.zeros(HISTOGRAM_BINS, np.int64)
     histogram[[99, -1]] = 995, 5
     assert percentiles(histogram, 512_345_600) == {
         "p50": 1000,
@@ -39,11 +40,11 @@ def test_the_longest_hop_is_the_maximum_however_long_and_no_percentile_is_above_
 
 def test_the_longest_hop_of_several_engines_is_that_of_the_session():
     def engine(hop_ns: int, gap_ns: int, hops: int) -> Any:
-        histogram = np.zeros(r.HISTOGRAM_BINS, np.int64)
+        histogram = np.zeros(HISTOGRAM_BINS, np.int64)
         histogram[-1] = hops
-        read = {r.HOP_MAX_NS: hop_ns, r.CALL_GAP_MAX_NS: gap_ns}
+        longest = Telemetry(call_gap_max_ns=gap_ns, hop_max_ns=hop_ns, late_run=0)
         return types.SimpleNamespace(
-            counters=lambda: {"hops": hops}, hop_histogram=lambda: histogram, read=read.__getitem__
+            counters=lambda: {"hops": hops}, hop_histogram=lambda: histogram, telemetry=lambda: longest
         )
 
     tally = Tally()

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.audio import rings as r
 from rtsep.session.recorder import Takes, Tape
 from tests.audio.bench import Bench, noise, one_clock
 from tests.session.disk import PATIENCE_S, stall
@@ -23,8 +22,7 @@ def bench():
 
 
 def tape_of(bench: Bench) -> Tape:
-    engine = bench.engine
-    return Tape(engine.state, engine.record_ring, engine.form.rate, engine.feed_latency, None)
+    return Tape(bench.engine.record_tap, None)
 
 
 def read(path) -> np.ndarray:
@@ -46,9 +44,9 @@ def test_each_take_is_a_stretch_of_the_input_from_a_hop_on(bench, tmp_path):
             for _ in range(3):  # between the takes
                 n = next(played)
                 bench.call(sound[n * HOP : (n + 1) * HOP])
-            begun.append(bench.engine.read(r.RECORD_WRITE) - delay)
+            begun.append(bench.engine.progress().recordable - delay)
             takes.start(tmp_path)
-    ended = [begun[1] - 3 * HOP, begun[2] - 3 * HOP, bench.engine.read(r.RECORD_WRITE) - delay]
+    ended = [begun[1] - 3 * HOP, begun[2] - 3 * HOP, bench.engine.progress().recordable - delay]
     assert [path["mix"].parent.name for path in takes.finished] == [tmp_path.name, "take-2", "take-3"]
     for paths, start, end in zip(takes.finished, begun, ended, strict=True):
         vocals, instrumental, mix = (read(paths[stem]) for stem in ("vocals", "instrumental", "mix"))
@@ -65,7 +63,7 @@ def test_a_stalled_disk_costs_frames_of_the_take_and_no_hop(bench, tmp_path, mon
     takes.start(tmp_path)
     with monkeypatch.context() as slow:
         stalled, go_on = stall(slow)
-        hops = len(bench.engine.record_ring) // HOP + 100  # more than the ring holds
+        hops = bench.engine.record_tap.length // HOP + 100  # more than the ring holds
         sound = noise(hops * HOP)
         bench.play(sound[: 4 * HOP])
         assert stalled.wait(PATIENCE_S)
@@ -92,6 +90,6 @@ def test_a_stalled_disk_costs_frames_of_the_take_and_no_hop(bench, tmp_path, mon
 def test_the_ring_is_filled_whether_or_not_anybody_records(bench):
     sound = noise(8 * HOP)
     bench.play(sound)
-    delay = bench.engine.feed_latency
-    np.testing.assert_array_equal(bench.engine.record_ring[delay : 8 * HOP, 3], sound[: 8 * HOP - delay])
-    assert len(bench.engine.record_ring) >= 8 * 44100
+    delay, tap = bench.engine.feed_latency, bench.engine.record_tap
+    np.testing.assert_array_equal(tap.copy(delay, 8 * HOP - delay)[:, 3], sound[: 8 * HOP - delay])
+    assert tap.length >= 8 * 44100

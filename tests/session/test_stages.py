@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rtsep.audio import rings as r
 from rtsep.audio.engine import Format
+from rtsep.audio.telemetry import UNKNOWN, Progress
 from rtsep.dsp.router import FEEDS
 from rtsep.session import stages as report
 from rtsep.session.stages import PATIENCE_S, Stages
@@ -19,11 +19,11 @@ class HandEngine:
 
     def __init__(self, out_map: tuple[int, ...] = (0, 1)) -> None:
         self.form = Format(44100, 2, (0, 1), out_map, 256, 44100, 256, False)
-        self.slots = {r.HOPS: 0, r.OUT_WRITE: 0, r.OUT_READ: 0}
+        self.hops = self.produced = self.played = 0
         self.peaks = dict.fromkeys(FEEDS, 0.0)
 
-    def read(self, slot: int) -> int:
-        return self.slots[slot]
+    def progress(self) -> Progress:
+        return Progress(0, 0, self.produced, self.played, 0, self.hops, 0, 0, 256, UNKNOWN)
 
     def meters(self) -> dict[str, dict[str, float]]:
         return {feed: {"peak": peak} for feed, peak in self.peaks.items()}
@@ -58,17 +58,17 @@ def test_sound_is_when_the_device_has_taken_the_first_hop_that_is_not_silent(clo
     engine: Any = HandEngine()
     assert stages.listen(engine)
     assert stages.moments.keys() == {"streams"}
-    clock.now, engine.slots[r.HOPS], engine.slots[r.OUT_WRITE] = 10.1, 1, 256
+    clock.now, engine.hops, engine.produced = 10.1, 1, 256
     assert stages.listen(engine)  # a hop, of silence
-    clock.now, engine.slots[r.OUT_READ] = 10.2, 256
+    clock.now, engine.played = 10.2, 256
     assert stages.listen(engine)
     assert stages.moments == {"streams": 10.0, "hop": 10.1}
-    clock.now, engine.slots[r.OUT_WRITE], engine.peaks["vocals"] = 10.3, 512, 0.1
+    clock.now, engine.produced, engine.peaks["vocals"] = 10.3, 512, 0.1
     assert stages.listen(engine)
-    clock.now, engine.slots[r.OUT_WRITE], engine.slots[r.OUT_READ] = 10.4, 768, 511
+    clock.now, engine.produced, engine.played = 10.4, 768, 511
     assert stages.listen(engine)
     assert "sound" not in stages.moments  # its last frame is not yet taken
-    clock.now, engine.slots[r.OUT_READ] = 10.5, 512
+    clock.now, engine.played = 10.5, 512
     stages.listen(engine)
     assert stages.moments["sound"] == 10.5 and stages.moments["hop"] == 10.1
     assert not stages.listen(engine)
@@ -77,7 +77,7 @@ def test_sound_is_when_the_device_has_taken_the_first_hop_that_is_not_silent(clo
 def test_only_a_feed_that_is_played_is_a_sound(stages):
     instrumental = 2 * FEEDS.index("instrumental")
     engine: Any = HandEngine((-1, instrumental, instrumental + 1))
-    engine.slots |= {r.HOPS: 5, r.OUT_WRITE: 1024, r.OUT_READ: 1024}
+    engine.hops, engine.produced, engine.played = 5, 1024, 1024
     engine.peaks["vocals"] = 0.5
     stages.listen(engine)
     assert "sound" not in stages.moments
@@ -90,7 +90,7 @@ def test_a_silent_input_is_looked_at_less_often_after_a_while_and_its_first_soun
     clock, stages
 ):
     engine: Any = HandEngine()
-    engine.slots |= {r.HOPS: 5, r.OUT_WRITE: 1024, r.OUT_READ: 1024}
+    engine.hops, engine.produced, engine.played = 5, 1024, 1024
     assert stages.listen(engine)
     clock.now += PATIENCE_S
     assert not stages.listen(engine)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from textual.geometry import Size
 
-from rtsep.audio.rings import HISTOGRAM_STEP_NS
+from rtsep.audio.histogram import HISTOGRAM_STEP_NS
 from rtsep.session.counters import percentiles
 from rtsep.surfaces.view.bars import RISING, solid
 from rtsep.surfaces.view.canvas import Canvas, Part

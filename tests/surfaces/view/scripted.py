@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep import pipeline as stage
+from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 from rtsep.audio.hoploop import _meter
-from rtsep.audio.rings import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS
 from rtsep.errors import DeviceError, ModelError
