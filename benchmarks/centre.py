@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from rtsep.dsp.windows import PROFILES
 from rtsep.model.contract import ModelSpec
+from rtsep.model.runner import ModelRunner
 from train.cache import RATE
 
 SMOOTHING_S = 0.03
 LOWEST_HZ = 100.0  # of a voice: bass and kick lie in the centre, too
 
 
-class CentreMask:
-    """A `train.evaluate.Player`: mask 2 Re(L R*) / (|L|^2 + |R|^2), limited to 0..1, from mid and side.
+class CentreMask(ModelRunner):
+    """Mask 2 Re(L R*) / (|L|^2 + |R|^2), limited to 0..1, from mid and side.
 
     With M = (L + R) / 2 and S = (L - R) / 2 that is (|M|^2 - |S|^2) / (|M|^2 + |S|^2).
     """

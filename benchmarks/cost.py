@@ -24,7 +24,7 @@ from rtsep.bench import hop
 from rtsep.bench.hop import PRIORITY, WARM_UP_S
 from rtsep.bench.result import Row, spread
 from rtsep.files.demo import demo_song
-from rtsep.model.loader import take_this_thread
+from rtsep.model.torchscript import take_this_thread
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 from train.cache import RATE
 from train.effects import Wave

@@ -20,7 +20,7 @@ from benchmarks.streams import Separating
 from benchmarks.systems import load_system
 from benchmarks.unfinished import Figures, Unfinished, known
 from rtsep.errors import InputFileError
-from rtsep.model.loader import load_model
+from rtsep.model.loader import load
 from rtsep.model.package import ModelPackage
 from train.cache import RATE
 from train.evaluate import Skipped, as_live, one_thread_each, score_stems, separate
@@ -108,7 +108,7 @@ class Scorer:
             return track.mix, track.mix
         package = self._packages.get(name)
         if name not in self._loaded:
-            self._loaded[name] = load_model(package.path) if package else load_system(name)
+            self._loaded[name] = load(package) if package else load_system(name)
         with as_live():
             if package:
                 return separate(self._loaded[name], track.mix)

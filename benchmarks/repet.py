@@ -14,6 +14,7 @@ from scipy.ndimage import maximum_filter1d
 from benchmarks.spectra import LOWEST_HZ, Spectra, share
 from rtsep.dsp.windows import PROFILES
 from rtsep.model.contract import ModelSpec
+from rtsep.model.runner import ModelRunner
 from train.cache import RATE
 from train.effects import Wave
 from train.tracks import Stems
@@ -59,8 +60,8 @@ def repeated(magnitudes: NDArray[np.float32], apart: int) -> NDArray[np.float32]
     return np.minimum(found, magnitudes)
 
 
-class OnlineRepetSim:
-    """A `train.evaluate.Player`: each column of mid and side beside the likes of it in the last seconds."""
+class OnlineRepetSim(ModelRunner):
+    """Compare each column of mid and side with the likes of it in the last seconds."""
 
     def __init__(self) -> None:
         framing = PROFILES["studio"]

@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,7 +29,8 @@ from rtsep.dsp.stft import analyse, make_stft, synthesise
 from rtsep.dsp.windows import PROFILES, Framing, window_pair
 from rtsep.errors import ModelProcessError
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
-from rtsep.model.loader import WARM_UP_STEPS, load_model, take_this_thread
+from rtsep.model.loader import load_model
+from rtsep.model.torchscript import WARM_UP_STEPS, script, take_this_thread
 from rtsep.realtime.child_process import command_of
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 from train.cache import RATE
@@ -55,9 +55,7 @@ def program(system_name: str, form: Callable[[Any], torch.nn.Module]) -> Paced:
     system = preset(system_name)
     torch.manual_seed(0)
     net: Any = form(system.net().eval()).eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit is deprecated, and is what models are made of
-        scripted: Any = torch.jit.freeze(torch.jit.script(net), preserved_attrs=["step"])
+    scripted = script(net, ["step"])
     state = torch.zeros(int(net.state_size))
     columns = torch.randn(COLUMNS, system.channels, system.framing.bins, 2) * 0.1
     masks = torch.zeros(system.channels, system.framing.bins)
@@ -74,16 +72,16 @@ def program(system_name: str, form: Callable[[Any], torch.nn.Module]) -> Paced:
 
 def model() -> Paced:
     """The default model, as the model process steps it."""
-    stepper = load_model(find_model(DEFAULT_MODEL))
+    runner = load_model(find_model(DEFAULT_MODEL))
     rng = np.random.default_rng(0)
-    columns = rng.normal(0, 0.1, (COLUMNS, *stepper.column.shape)).astype(np.float32)
+    columns = rng.normal(0, 0.1, (COLUMNS, *runner.column.shape)).astype(np.float32)
     numbers = iter(range(sys.maxsize))
 
     def step() -> None:
-        stepper.column[:] = columns[next(numbers) % COLUMNS]
-        stepper.step()
+        runner.column[:] = columns[next(numbers) % COLUMNS]
+        runner.step()
 
-    return Paced(step, stepper.spec.hop / RATE)
+    return Paced(step, runner.spec.hop / RATE)
 
 
 def compiled_stft() -> Paced:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rtsep import pipeline as stage
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
+from rtsep.model.runner import ModelRunner
 from train.cache import RATE
 from train.effects import Wave
-from train.evaluate import Player
 from train.tracks import Stems
 
 
@@ -78,7 +78,7 @@ class Stream(ABC):
 class MaskStream(Stream):
     """A mask in the place of a model, on the path that plays rtsep's own: its windows, its latency."""
 
-    def __init__(self, player: Player, title: str, licence: str) -> None:
+    def __init__(self, player: ModelRunner, title: str, licence: str) -> None:
         """Play `player`, whose model rate must be RATE."""
         self.title, self.licence, self.params = title, licence, player.spec.params
         self.hop, self.latency_samples = player.spec.hop, player.spec.latency

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rtsep.dsp.windows import PROFILES
 from rtsep.model.contract import ModelSpec
 from rtsep.model.package import Golden, write_package
+from rtsep.model.runner import ModelRunner
 
 KINDS = {
     "ones": "everything is voice",
@@ -137,8 +138,8 @@ def make_model(path: Path, kind: str = "ones", work: int = 20, **entries: Any) -
     return make_parts(kind, work, **entries).write(path)
 
 
-class PlainModel:
-    """A stand-in for `rtsep.model.loader.Stepper` in numpy: same `column`, `mask`, `step`, `reset`."""
+class PlainModel(ModelRunner):
+    """A runner in numpy that needs no file."""
 
     def __init__(self, kind: str = "ones", **entries: Any) -> None:
         self.kind = kind

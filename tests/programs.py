@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import warnings
 
 import torch
 from torch import Tensor
 
 from rtsep.model.contract import ModelSpec
+from rtsep.model.torchscript import without_warnings
 from tests.models import LATER
 
 
@@ -127,8 +127,7 @@ _CLASSES: dict[str, type[Program]] = {
 def scripted_bytes(module: torch.nn.Module) -> bytes:
     """Return the archive of `module`, scripted."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with without_warnings():
         torch.jit.save(torch.jit.script(module), buffer)
     return buffer.getvalue()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ import torch
 from torch import Tensor
 
 from rtsep.errors import ModelError
-from rtsep.model.package import read_entry, read_package
+from rtsep.model.package import has_entry, read_package
+from rtsep.model.torchscript import without_warnings
 from train.cache import whole_file
 from train.presets import from_plain, to_plain
 from train.system import Net, System
@@ -84,12 +84,9 @@ def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint: a file, the folder of a run, or what a model file carries of its run."""
     file = path / FILE if path.is_dir() else path
-    carried = read_entry(file, OUTCOME)
-    if carried is not None:
-        read_package(file)  # verifies its seal
+    carried = read_package(file).entry(OUTCOME) if has_entry(file, OUTCOME) else None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of programs: said below, in our words
+        with without_warnings():  # of programs: said below, in our words
             raw = torch.load(io.BytesIO(carried) if carried else file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"{file}: no such checkpoint; 'python -m train fit' writes one") from None

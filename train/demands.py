@@ -23,9 +23,10 @@ from tqdm import tqdm
 
 from rtsep.errors import InputFileError
 from rtsep.model.loader import load_model
+from rtsep.model.runner import ModelRunner
 from train.cache import OTHER_RATE, RATE, AudioCache, Song
 from train.effects import Wave, active_rms, from_db, rms
-from train.evaluate import Player, Skipped, as_live, separate
+from train.evaluate import Skipped, as_live, separate
 from train.metrics import BssEval, frame_sdr, level_db, over_frames
 from train.scores import TARGETS, Content
 from train.tracks import Stems, Track, read_track
@@ -97,7 +98,7 @@ class Measure:
 class Worker:
     """What every process works with: the model, and the cache that the excerpts come from."""
 
-    model: Player
+    model: ModelRunner
     cache: AudioCache
 
     @classmethod

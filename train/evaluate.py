@@ -20,11 +20,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rtsep import pipeline as stage
@@ -33,6 +32,7 @@ from rtsep.limits import DEVICES
 from rtsep.model.contract import ModelSpec
 from rtsep.model.loader import load_model
 from rtsep.model.package import ModelPackage, read_package
+from rtsep.model.runner import ModelRunner
 from rtsep.offline.separator import Separator
 from train.cache import RATE
 from train.effects import Wave
@@ -54,24 +54,10 @@ BLOCK = 4096  # frames handed over at a time; the result does not depend on it
 REFERENCES = ("mixture", "oracle")
 
 
-class Player(Protocol):
-    """What `Separator` steps: a loaded model, or what stands in for one."""
-
-    spec: ModelSpec
-    column: NDArray[np.float32]
-    mask: NDArray[np.float32]
-
-    def step(self) -> None:
-        """Turn `column` into `mask`."""
-
-    def reset(self) -> None:
-        """Forget everything heard."""
-
-
-class Timed:
+class Timed(ModelRunner):
     """A model that notes how long each of its steps takes."""
 
-    def __init__(self, model: Player) -> None:
+    def __init__(self, model: ModelRunner) -> None:
         self._model = model
         self.spec, self.column, self.mask = model.spec, model.column, model.mask
         self.step_ms: list[float] = []
@@ -87,9 +73,9 @@ class Timed:
         self._model.reset()
 
 
-def separate(model: Player, mix: Wave, rate: int = RATE) -> Stems:
+def separate(model: ModelRunner, mix: Wave, rate: int = RATE) -> Stems:
     """Voice and accompaniment [2, n] of `mix` [2, n] as a live session gives them, latency removed."""
-    separator = Separator(model, rate, 2)  # type: ignore[arg-type]
+    separator = Separator(model, rate, 2)
     padded = np.pad(mix, ((0, 0), (0, separator.latency + BLOCK)))
     blocks = [separator.process(padded[:, i : i + BLOCK]) for i in range(0, padded.shape[1], BLOCK)]
     stems = np.concatenate(blocks, 2)[:, :, separator.latency : separator.latency + mix.shape[1]]

@@ -6,10 +6,10 @@ chance to play something else than what was trained, so all of them run on the s
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -17,8 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from rtsep.errors import ModelError
+from rtsep.model import torchscript
 from rtsep.model.contract import ModelSpec
-from rtsep.model.loader import Stepper
+from rtsep.model.loader import form_of
+from rtsep.model.package import Golden, ModelPackage
+from rtsep.model.runner import ModelRunner
+from rtsep.model.torchscript import from_bytes, to_bytes
 from rtsep.offline.separator import Separator
 from train.stft import mid_side, played_columns, windows
 from train.system import Program, count_macs
@@ -85,7 +89,7 @@ def run_steps(program: Program, columns: Tensor, state_size: int) -> Tensor:
     return torch.stack([program.step(column, state).clone() for column in columns])
 
 
-class _Open:
+class _Open(ModelRunner):
     """Stands where a loaded model stands, and lets everything through."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -100,7 +104,7 @@ class _Open:
 
 def measured_latency(spec: ModelSpec) -> int:
     """Samples by which the runtime plays a signal late with this spec, found by sending noise through it."""
-    separator = Separator(cast(Stepper, _Open(spec)), spec.rates[0], spec.channels)
+    separator = Separator(_Open(spec), spec.rates[0], spec.channels)
     frames = 8 * spec.n_fft
     noise = np.random.default_rng(1).standard_normal((spec.channels, frames)).astype(np.float32) * 0.1
     sent = np.pad(noise, ((0, 0), (0, 4 * spec.n_fft + spec.lookahead_hops * spec.hop)))
@@ -115,22 +119,33 @@ def measured_latency(spec: ModelSpec) -> int:
 
 def script(program: nn.Module) -> bytes:
     """The bytes of `program` scripted, frozen and saved."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TorchScript is deprecated, and is what the contract is made of
-        try:
-            frozen = torch.jit.freeze(torch.jit.script(program.eval()), preserved_attrs=METHODS)
-        except Exception as error:  # TorchScript raises many kinds
-            raise GateError(f"the program cannot be scripted: {error}") from None
-        buffer = io.BytesIO()
-        torch.jit.save(frozen, buffer)
-    return buffer.getvalue()
+    try:
+        return to_bytes(torchscript.script(program, METHODS))
+    except Exception as error:  # TorchScript raises many kinds
+        raise GateError(f"the program cannot be scripted: {error}") from None
 
 
-def load_program(content: bytes) -> Any:
-    """Load a program from the bytes of its file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.jit.load(io.BytesIO(content), map_location="cpu")
+def load_program(content: bytes) -> Program:
+    """Load a program from the bytes of its file, to give it columns and states by hand."""
+    return cast(Program, from_bytes(content))
+
+
+def load_runner(content: bytes, spec: ModelSpec) -> ModelRunner:
+    """Load a program from the bytes of its file as the runtime does; it has no golden frames yet."""
+    shape = (0, spec.channels, spec.bins)
+    none = Golden(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32))
+    return form_of(spec).load(ModelPackage(Path(spec.name), spec, none, "", content))
+
+
+def play_steps(runner: ModelRunner, columns: Tensor) -> Tensor:
+    """Masks of `columns` one step at a time, from the beginning, as the runtime plays them."""
+    runner.reset()
+    masks = []
+    for column in columns.numpy():
+        runner.column[:] = column
+        runner.step()
+        masks.append(runner.mask.copy())
+    return torch.from_numpy(np.stack(masks))
 
 
 def _difference(what: str, a: Tensor, b: Tensor, tolerance: float) -> float:
@@ -183,8 +198,8 @@ def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
         raise GateError(f"the spec says {spec.latency} samples of latency, measured {latency}")
 
     content = script(program)
-    loaded = load_program(content)
-    stepped = run_steps(loaded, columns, size)
+    loaded, runner = load_program(content), load_runner(content, spec)
+    stepped = play_steps(runner, columns)
     found["training form / offline"] = _difference(
         "training form / offline", wanted, eager.offline(columns), FORM_TOLERANCE
     )  # fmt: skip
@@ -205,8 +220,8 @@ def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
 
     found["causality, training form"] = _check_causality("training form", net.masks, columns)
     found["causality, offline"] = _check_causality("offline", loaded.offline, columns)
-    found["causality, stepped"] = _check_causality("stepped", lambda c: run_steps(loaded, c, size), columns)
+    found["causality, stepped"] = _check_causality("stepped", partial(play_steps, runner), columns)
     for what, level in (("silence", 0.0), ("1e-6 of full scale", 1e-6), ("10,000 times full scale", 1e4)):
-        _check_range(what, run_steps(loaded, columns * level, size))
+        _check_range(what, play_steps(runner, columns * level))
     _check_range("test signal", stepped)
     return Checked(content, columns, stepped, found)

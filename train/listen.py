@@ -17,8 +17,9 @@ from tqdm import tqdm
 from rtsep.errors import InputFileError, UsageError
 from rtsep.files.audiofile import make_folder
 from rtsep.limits import DEVICES
-from rtsep.model.loader import Stepper, load_model
+from rtsep.model.loader import load
 from rtsep.model.package import read_package
+from rtsep.model.runner import ModelRunner
 from train.cache import RATE, whole_file
 from train.effects import Wave
 from train.evaluate import as_live, card, names_of, score_stems, separate
@@ -34,10 +35,10 @@ LEAD_IN_S = 5.0
 """Played before an excerpt and not kept: a model that has just begun knows little."""
 
 
-class Watched:
+class Watched(ModelRunner):
     """A model whose masks are kept."""
 
-    def __init__(self, model: Stepper) -> None:
+    def __init__(self, model: ModelRunner) -> None:
         self._model = model
         self.spec, self.column, self.mask = model.spec, model.column, model.mask
         self.masks: list[NDArray[np.float16]] = []  # of the first channel: [bins] a step
@@ -89,7 +90,7 @@ def listen(
     elif len(paths) > most:
         print(f"the first {most} of {len(paths)} tracks; --most or --tracks for others")
         paths = paths[:most]
-    stepper = load_model(model, device)
+    runner = load(package, device)
     for folder in (out, out / "sounds", out / "pictures"):
         make_folder(folder)
     excerpts: list[Excerpt] = []
@@ -100,7 +101,7 @@ def listen(
         except InputFileError as error:
             skipped.append(str(error))
             continue
-        heard = play(stepper, track, seconds)
+        heard = play(runner, track, seconds)
         excerpts.append(_write(track, heard, out, _file_name(track.name, len(excerpts))))
     for line in skipped:
         print(f"skipped: {line}")
@@ -136,7 +137,7 @@ def find_songs(data: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def play(model: Stepper, track: Track, seconds: float) -> Heard:
+def play(model: ModelRunner, track: Track, seconds: float) -> Heard:
     """Separate the part of `track` with the most voice, as live."""
     frames = min(track.mix.shape[1], int(seconds * RATE))
     vocals = track.stems[0] if track.stems else None

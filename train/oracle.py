@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rtsep import pipeline as stage
 from rtsep.dsp.resample import to_device_rate
 from rtsep.model.contract import ModelSpec
+from rtsep.model.runner import ModelRunner
 from train.effects import Wave
 from train.tracks import Stems
 
@@ -37,8 +38,8 @@ def phase_mask(vocals: Wave, mix: Wave) -> NDArray[np.float32]:
     return np.clip(np.divide(shared, power, out=np.zeros_like(shared), where=power > 0), 0, 1)
 
 
-class Oracle:
-    """Stands in for `rtsep.model.loader.Stepper`: `column` in, `mask` out, by the stems it was given.
+class Oracle(ModelRunner):
+    """`column` in, `mask` out, by the stems it was given.
 
     Expects to be stepped once for every hop of the mixture of `stems`, from its beginning, at `rate` Hz.
     """

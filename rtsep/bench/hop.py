@@ -26,8 +26,9 @@ from rtsep.errors import UsageError
 from rtsep.files.demo import demo_song
 from rtsep.limits import DEVICES, HIGHEST_RATE, LARGEST_BLOCK, LOWEST_RATE, SMALLEST_BLOCK
 from rtsep.model.catalog import DEFAULT_MODEL, find_model, shipped_folder
-from rtsep.model.loader import Stepper, take_this_thread
+from rtsep.model.loader import load
 from rtsep.model.package import ModelPackage, read_package
+from rtsep.model.runner import ModelRunner
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 
 ON_GPU = "of the model, on the GPU"
@@ -82,7 +83,6 @@ def run(arguments: argparse.Namespace) -> Result:
     for rate in arguments.rates:
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
             raise UsageError(f"--rates {rate}: {LOWEST_RATE} to {HIGHEST_RATE} Hz are accepted")
-    take_this_thread()
     notes: list[str] = []
     players = list(_players(arguments.model, arguments.device, notes))
     # After the models, as in the engine: what CUDA starts for itself gets no priority of ours.
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> Result:
     return Result("hop", f"{title}, in us", COLUMNS, rows, settings, notes, machine=machine(arguments.device))
 
 
-def paced_hops(model: Stepper, rate: int, block: int, seconds: float) -> NDArray[np.float64]:
+def paced_hops(model: ModelRunner, rate: int, block: int, seconds: float) -> NDArray[np.float64]:
     """Return the durations [hops, stages] in us of every hop of a paced run; nan where there is none.
 
     `block` frames arrive at a time, at `rate` Hz; a hop is done when its last frame is there, several in a
@@ -157,12 +157,12 @@ def _rows(package: ModelPackage, took: NDArray[np.float64], rate: int, block: in
             yield {**about, "hops": len(there), "stage": name, **spread(there, hop_us)}
 
 
-def _players(name: str, device: str, notes: list[str]) -> Iterator[tuple[ModelPackage, str, Stepper]]:
+def _players(name: str, device: str, notes: list[str]) -> Iterator[tuple[ModelPackage, str, ModelRunner]]:
     """Yield every model, loaded, by each way to launch it; what cannot be captured is said in `notes`."""
     paths = sorted(shipped_folder().glob("*.pt")) if name == ALL else [find_model(name)]
     for package in map(read_package, paths):
         for launch in LAUNCHES[device]:
-            model = Stepper(package, device, graph=launch != PLAIN)
+            model = load(package, device, graph=launch != PLAIN, own_thread=True)
             if model.gpu and launch != PLAIN and not model.gpu.captured:  # plainly, under another name
                 notes.append(f"'{package.spec.name}' cannot be captured as a graph: {model.gpu.not_captured}")
                 continue

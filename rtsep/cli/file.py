@@ -18,6 +18,7 @@ from rtsep.files.audiofile import SUBTYPES, AudioReader, make_folder
 from rtsep.files.demo import demo_song
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
+from rtsep.model.loader import load
 from rtsep.model.package import read_package
 from rtsep.offline.file_mode import DEFAULT_BLOCK, FileResult, separate_file
 
@@ -65,10 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         AudioReader(arguments.inputs[0]).close()
     package = read_package(find_model(arguments.model))
     make_folder(arguments.output)
-    from rtsep.model.loader import Stepper, take_this_thread  # brings torch: not before the arguments hold
-
-    take_this_thread()
-    model = Stepper(package, arguments.device)
+    model = load(package, arguments.device, own_thread=True)
     console = Console(stderr=True)
     failure = 0
     for path in arguments.inputs:

@@ -15,6 +15,7 @@ from rich.text import Text
 from rtsep.errors import ModelError, UsageError
 from rtsep.model.catalog import DEFAULT_MODEL, find_model, model_files, shipped_folder
 from rtsep.model.licences import TERMS, sets_by_licence, sets_not_checked, sets_without_licence, terms_of
+from rtsep.model.loader import load
 from rtsep.model.package import ModelPackage, read_package
 
 MAX_WIDTH = 80
@@ -174,18 +175,15 @@ def markdown_table() -> str:
 
 
 def _check(path: Path, as_json: bool) -> int:
-    from rtsep.model.loader import Stepper, take_this_thread  # brings torch: only where it is needed
-
-    take_this_thread()
     package = read_package(path)
-    stepper = Stepper(package)
+    model = load(package, own_thread=True)
     if as_json:
         print(
             json.dumps(
                 {
                     "file": str(path),
                     "ok": True,
-                    "golden_error": stepper.golden_error,
+                    "golden_error": model.golden_error,
                     "sha256": package.sha256,
                 }
             )
@@ -193,7 +191,7 @@ def _check(path: Path, as_json: bool) -> int:
     else:
         print(
             f"{path}: a {package.spec.system} model '{package.spec.name}', schema {package.spec.schema}; "
-            f"{len(package.golden.masks)} golden frames replay to {stepper.golden_error:.1e}"
+            f"{len(package.golden.masks)} golden frames replay to {model.golden_error:.1e}"
         )
     return 0
 

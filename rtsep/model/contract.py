@@ -1,6 +1,7 @@
 """The model contract: what a model file promises, and the frozen description it carries.
 
-A model is a TorchScript program with two methods:
+A model is a program with two methods; of which form the program is (TorchScript if nothing else is said)
+stands in its spec:
 
     step(column, state) -> mask      column [channels, bins, 2] float32 (real, imaginary)
                                      state  [state_size] float32, advanced in place, zeros at the start
@@ -28,6 +29,9 @@ from rtsep.dsp.windows import Framing
 from rtsep.errors import ModelError, UsageError, suggest
 
 SCHEMA = 1
+
+TORCHSCRIPT = "torchscript"
+"""The form of a program whose spec names none. It is not written either: older versions know no other."""
 
 STEREO_FORMS = ("left-right", "mid-side")
 """`mid-side` columns are ((l + r) / 2, (l - r) / 2)."""
@@ -60,6 +64,7 @@ class ModelSpec:
     data: tuple[str, ...] = ()  # training sets, each with its licence
     licence: str = ""
     description: str = ""
+    form: str = TORCHSCRIPT  # of the program: a key of `rtsep.model.loader.FORMS`
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -105,7 +110,10 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """Return the spec as `spec.json` holds it."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True)
+        entries = dataclasses.asdict(self)
+        if self.form == TORCHSCRIPT:
+            del entries["form"]
+        return json.dumps(entries, indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ModelSpec:

@@ -1,4 +1,4 @@
-"""One step of a model on a GPU, from host memory to host memory, as a captured CUDA graph.
+"""TorchScript on a GPU (experimental): one step from host memory to host memory, as a captured CUDA graph.
 
 A step is some hundred small kernels. Launched one by one, most of the time goes into the launching; captured
 once and replayed, they run back to back, the copies to and from pinned memory among them (A. Gray, "Getting
@@ -8,13 +8,25 @@ started with CUDA graphs", NVIDIA, 2019).
 from __future__ import annotations
 
 import os
-import re
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-_OF_THE_GPU = re.compile(r"\b(CUDA|CUBLAS|cuDNN|cuFFT|nvrtc)\b.*(error|out of memory|failed)", re.IGNORECASE)
+from rtsep.errors import ModelError
+from rtsep.model.contract import ModelSpec
+from rtsep.model.package import ModelPackage
+from rtsep.model.runner import ModelRunner
+from rtsep.model.torchscript import (
+    TorchScript,
+    TorchScriptRunner,
+    check_step,
+    from_bytes,
+    speaks_of_gpu,
+    telling_line,
+    unloadable,
+)
 
 WITHOUT_WORKSPACE = {"CUBLAS_WORKSPACE_CONFIG": ":0:0", "CUBLASLT_WORKSPACE_SIZE": "0"}
 """Read at a process's first matrix product. Given memory to work in, cuBLAS splits the small products of a
@@ -24,26 +36,6 @@ step into parts and adds those up in a kernel of its own: twenty kernels more, a
 def gpu_here() -> tuple[str | None, str | None]:
     """Name of the GPU, and the version of CUDA that torch brings; None for what is not there."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None, torch.version.cuda
-
-
-def telling_line(error: Exception) -> str:
-    """Return the line of torch's message that says what went wrong.
-
-    Of a GPU it is the first that speaks of it: advice on debugging follows. Else it is the last one, which a
-    program's own error stands in, after the lines of the program.
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    of_gpu = next(filter(_OF_THE_GPU.search, lines), None)
-    if of_gpu is None:
-        return lines[-1]
-    return ". ".join(of_gpu.removeprefix("RuntimeError: ").split(". ")[:2]).rstrip(".")  # advice again
-
-
-def speaks_of_gpu(error: Exception) -> bool:
-    """Whether torch's message lays the fault on the GPU, its driver or its libraries."""
-    return _OF_THE_GPU.search(str(error)) is not None
 
 
 class CudaStep:
@@ -125,3 +117,66 @@ class CudaStep:
     def _launch(self) -> None:
         self._column.copy_(self._host_column, non_blocking=True)
         self._host_mask.copy_(self._module.step(self._column, self._state), non_blocking=True)
+
+
+class CudaRunner(TorchScriptRunner):
+    """A program and its state on a GPU; columns and masks stay in ordinary memory."""
+
+    def __init__(self, spec: ModelSpec, module: Any, graph: bool) -> None:
+        """Take `module`, on the GPU already; `graph=False` launches its kernels one by one."""
+        super().__init__(spec, module)
+        self._step = CudaStep(module, (spec.channels, spec.bins), spec.state_size)
+        self._captures = graph
+        self.gpu = self._step
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
+    def step(self) -> None:
+        """As `ModelRunner.step`; raises `RuntimeError`."""
+        self._step.step(self._column, self._mask)
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
+    def reset(self) -> None:
+        """As `ModelRunner.reset`."""
+        self._step.reset()
+
+    def warm_up(self) -> None:
+        """As `ModelRunner.warm_up`; captures the graph."""
+        super().warm_up()
+        if self._captures:
+            with torch.inference_mode():
+                self._step.capture()
+            self.reset()
+
+
+class TorchScriptOnCuda(TorchScript):
+    """Loads TorchScript to a GPU."""
+
+    def load(self, package: ModelPackage, *, graph: bool = True) -> ModelRunner:
+        """As `Form.load`."""
+        if not torch.cuda.is_available():
+            raise ModelError("--device cuda: torch finds no CUDA device here; use --device cpu")
+        try:
+            module = from_bytes(package.content, "cuda")
+        except RuntimeError as error:
+            if speaks_of_gpu(error):
+                raise _gpu_refuses(package.path, error) from None
+            raise unloadable(package.path, error) from None
+        check_step(package.path, module)
+        try:
+            return CudaRunner(package.spec, module, graph)
+        except RuntimeError as error:
+            raise _gpu_refuses(package.path, error) from None
+
+    def refusal(self, package: ModelPackage, error: Exception) -> ModelError | None:
+        """As `Form.refusal`."""
+        if isinstance(error, RuntimeError):
+            return _gpu_refuses(package.path, error)
+        return super().refusal(package, error)
+
+
+def _gpu_refuses(path: Path, error: RuntimeError) -> ModelError:
+    """Return the error of a model that loads and runs, but not on this GPU: a busy, small or unknown one."""
+    return ModelError(f"{path}: does not run on the GPU here ({telling_line(error)}); use --device cpu")
+
+
+FORM = TorchScriptOnCuda()

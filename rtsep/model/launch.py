@@ -1,10 +1,10 @@
 """How a model process begins; before anybody knows its model, where that saves time.
 
-    python -m rtsep.model.launch [SLOTS MODEL DEVICE PARENT]
+    python -m rtsep.model.launch [TASK]
 
-Most of a start is Python loading torch and numba. A process that is begun without arguments (`prepare`) does
-that while its parent still loads its own modules, and gets the arguments later, as a JSON list on its
-standard input. Imports nothing heavy itself.
+Most of a start is Python loading torch and numba. A process that is begun without a task (`prepare`) does
+that while its parent still loads its own modules, and gets the task later, on its standard input. TASK is a
+line of `rtsep.model.messages.TASKS`. Imports nothing heavy itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
-import json
 import os
 import signal
 import subprocess
@@ -37,16 +36,16 @@ def prepare() -> None:
         _prepared = launch(COMMAND, subprocess.PIPE)
 
 
-def take(arguments: Sequence[str]) -> subprocess.Popen[str] | None:
-    """Return the prepared process, once, told what to do; None where there is none (any more)."""
+def take(task: str) -> subprocess.Popen[str] | None:
+    """Return the prepared process, once, with this line as its task; None where there is none (any more)."""
     global _prepared
     process = _prepared
     if process is None:
         return None
     assert process.stdin
     try:
-        with process.stdin as task:
-            task.write(json.dumps(list(arguments)) + "\n")
+        with process.stdin as stream:
+            stream.write(task)
     except OSError:  # it has ended, and whoever needs one begins another
         _prepared = None
         _end(process)
@@ -82,14 +81,17 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def main() -> int:
-    """Load everything, learn what to do, do it."""
+    """Load everything, read the task, do it; returns the exit code."""
     gc.disable()  # a collection with torch loaded takes 141 ms, and those while it loads a sixth of that time
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
-    from rtsep.model import process
+    from rtsep.model import loader, process
 
+    if len(sys.argv) > 1:
+        return process.main(sys.argv[1], {})
+    loader.preload()
     loaded = time.monotonic()
-    arguments = sys.argv[1:] or json.loads(sys.stdin.readline() or "[]")
-    return process.main(arguments, {"model imports": loaded}) if arguments else 0
+    task = sys.stdin.readline()
+    return process.main(task, {"model imports": loaded}) if task else 0
 
 
 if __name__ == "__main__":

@@ -1,160 +1,97 @@
-"""Loading a model into torch, and proving it; with `cuda` all of the runtime that touches torch."""
+"""Load a model by the form that its spec declares, and prove it before it plays. Imports no model library."""
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
+import pkgutil
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from rtsep.errors import ModelError
-from rtsep.model.contract import ModelSpec
-from rtsep.model.cuda import CudaStep, speaks_of_gpu, telling_line
+from rtsep.model.contract import TORCHSCRIPT, ModelSpec
 from rtsep.model.package import ModelPackage, read_package
+from rtsep.model.runner import Form, ModelRunner
+
+FORMS = {
+    (TORCHSCRIPT, "cpu"): "rtsep.model.torchscript:FORM",
+    (TORCHSCRIPT, "cuda"): "rtsep.model.cuda:FORM",  # experimental
+}
+"""Module and name of the `Form`, by the form of the file and the device. A new form is one more line."""
 
 GOLDEN_TOLERANCE = 1e-3
 """Largest allowed difference of a replayed golden mask: other processors round differently."""
 
-WARM_UP_STEPS = 12
-"""Steps before the first real one: TorchScript profiles and compiles during its first calls."""
 
-_SMALLEST = np.float32(1e-45)
-"""A denormal number."""
+def preload() -> None:
+    """Import what today's model files need on a processor, before it is known which model will play."""
+    _import(TORCHSCRIPT, "cpu")
 
 
-def take_this_thread() -> None:
-    """Set torch up for one thread that does nothing else: a hop is too short to share among threads.
+def form_of(spec: ModelSpec, device: str = "cpu") -> Form:
+    """Return the form that loads models like `spec` to `device` ("cpu", "cuda"); imports its library.
 
-    For programs of our own; whoever uses the library decides for itself.
+    Raises `ModelError` if there is none.
     """
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Set torch up as `take_this_thread` does, and back again on the way out."""
-    threads = torch.get_num_threads()
-    flushed = bool(_SMALLEST * np.float32(1) == 0)  # torch does not say
-    take_this_thread()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(flushed)
-
-
-class Stepper:
-    """A loaded model and its state: one column in, one mask out, in the caller's own buffers."""
-
-    def __init__(self, package: ModelPackage, device: str = "cpu", graph: bool = True) -> None:
-        """Load, check and warm up `package`; raises `ModelError` with the reason.
-
-        `device` is "cpu" or "cuda"; `graph=False` launches the kernels of a GPU one by one, for comparison.
-        """
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ModelError("--device cuda: torch finds no CUDA device here; use --device cpu")
-        self.spec: ModelSpec = package.spec
-        self._module = _load(package.path, torch.device(device))
-        self._state = torch.zeros(self.spec.state_size)
-        shape = (self.spec.channels, self.spec.bins)
-        self.column: NDArray[np.float32] = np.zeros((*shape, 2), np.float32)
-        self.mask: NDArray[np.float32] = np.zeros(shape, np.float32)
-        self.gpu = _on_gpu(package.path, self._module, shape, self.spec) if device == "cuda" else None
-        self._captures = graph
-        self.bind(self.column, self.mask)
-        self._replay(package)
-
-    def bind(self, column: NDArray[np.float32], mask: NDArray[np.float32]) -> None:
-        """Read columns from and write masks to these arrays from now on (shared memory, say)."""
-        self.column, self.mask = column, mask
-        self._column = torch.from_numpy(column)
-        self._mask = torch.from_numpy(mask)
-
-    @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
-    def step(self) -> None:
-        """Turn `column` into `mask`, advancing the state."""
-        if self.gpu:
-            self.gpu.step(self._column, self._mask)
-        else:
-            self._mask.copy_(self._module.step(self._column, self._state))
-
-    def reset(self) -> None:
-        """Forget everything heard."""
-        with torch.inference_mode():
-            if self.gpu:
-                self.gpu.reset()
-            self._state.zero_()
-
-    def warm_up(self) -> None:
-        """Run until the program is compiled, on the thread that will run it; leaves a zero state."""
-        for _ in range(WARM_UP_STEPS):
-            self.step()
-        if self.gpu and self._captures:
-            with torch.inference_mode():
-                self.gpu.capture()
-        self.reset()
-
-    def _replay(self, package: ModelPackage) -> None:
-        golden = package.golden
-        worst = 0.0
+    if (spec.form, device) in FORMS:
         try:
-            self.warm_up()
-            for column, expected in zip(golden.columns, golden.masks, strict=True):
-                self.column[:] = column
-                self.step()
-                worst = float(np.maximum(worst, np.abs(self.mask - expected).max()))  # keeps NaN
-            self.column[:] = 0
-            self.reset()
-        except (
-            RuntimeError,
-            TypeError,
-            torch.jit.Error,
-        ) as error:  # the last: what the program raises
-            if self.gpu and isinstance(error, RuntimeError):
-                raise _gpu_refuses(package.path, error) from None
-            reason = telling_line(error)
-            raise ModelError(f"{package.path}: its program fails ({reason}); export it again") from None
-        if not worst <= GOLDEN_TOLERANCE:  # NaN too
-            raise ModelError(
-                f"{package.path}: its golden frames do not replay (off by {worst:.2g}, allowed "
-                f"{GOLDEN_TOLERANCE:g}); the file or this torch ({torch.__version__}) is broken"
-            )
-        self.golden_error = worst
+            return _import(spec.form, device)
+        except ImportError as error:
+            raise ModelError(f"form '{spec.form}' needs a library that is missing here ({error})") from None
+    devices = [of_device for form, of_device in FORMS if form == spec.form]
+    if devices:
+        raise ModelError(f"form '{spec.form}' does not run on '{device}'; use --device {devices[0]}")
+    known = ", ".join(dict.fromkeys(form for form, _ in FORMS))
+    raise ModelError(f"form '{spec.form}' is not one that this rtsep runs ({known}); export the model again")
 
 
-def _load(path: Path, device: torch.device) -> Any:
+def load(
+    package: ModelPackage, device: str = "cpu", *, graph: bool = True, own_thread: bool = False
+) -> ModelRunner:
+    """Load `package` to `device` ("cpu", "cuda"), warm it up and replay its golden frames.
+
+    `graph` as for `Form.load`; `own_thread` sets the process up for a thread that only runs models
+    (`Form.take_this_thread`). Raises `ModelError` with the reason.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.jit is deprecated, and is what this contract is made of
-            module = torch.jit.load(str(path), map_location=device)
-    except RuntimeError as error:
-        if device.type == "cuda" and speaks_of_gpu(error):
-            raise _gpu_refuses(path, error) from None
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{path}: torch cannot load it ({reason}); fetch or export it again") from None
-    if not hasattr(module, "step"):
-        raise ModelError(f"{path}: its program has no method 'step'; export it again")
-    return module
-
-
-def _on_gpu(path: Path, module: Any, shape: tuple[int, int], spec: ModelSpec) -> CudaStep:
+        form = form_of(package.spec, device)
+    except ModelError as error:
+        raise ModelError(f"{package.path}: {error}") from None
+    if own_thread:
+        form.take_this_thread()
+    runner = form.load(package, graph=graph)
     try:
-        return CudaStep(module, shape, spec.state_size)
-    except RuntimeError as error:
-        raise _gpu_refuses(path, error) from None
+        runner.golden_error = _replay(runner, package)
+    except Exception as error:  # a program can raise anything
+        refusal = form.refusal(package, error)
+        if refusal is None:
+            raise
+        raise refusal from None
+    if not runner.golden_error <= GOLDEN_TOLERANCE:  # NaN too
+        raise ModelError(
+            f"{package.path}: its golden frames do not replay (off by {runner.golden_error:.2g}, allowed "
+            f"{GOLDEN_TOLERANCE:g}); the file or this {form.engine} is broken"
+        )
+    return runner
 
 
-def _gpu_refuses(path: Path, error: RuntimeError) -> ModelError:
-    """The error of a model that loads and runs, but not on this GPU: a busy, small or unknown one."""
-    return ModelError(f"{path}: does not run on the GPU here ({telling_line(error)}); use --device cpu")
+def load_model(path: Path, device: str = "cpu") -> ModelRunner:
+    """Read, verify, load and prove the model file at `path`. Raises `ModelError`."""
+    return load(read_package(path), device)
 
 
-def load_model(path: Path, device: str = "cpu") -> Stepper:
-    """Read, verify, load and warm up the model file at `path`."""
-    return Stepper(read_package(path), device)
+def _import(form: str, device: str) -> Form:
+    return cast(Form, pkgutil.resolve_name(FORMS[form, device]))
+
+
+def _replay(runner: ModelRunner, package: ModelPackage) -> float:
+    """Return the largest difference from the golden masks; leaves the state at its beginning."""
+    worst = 0.0
+    runner.warm_up()
+    for column, expected in zip(package.golden.columns, package.golden.masks, strict=True):
+        runner.column[:] = column
+        runner.step()
+        worst = float(np.maximum(worst, np.abs(runner.mask - expected).max()))  # keeps NaN
+    runner.column[:] = 0
+    runner.reset()
+    return worst

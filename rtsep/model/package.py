@@ -1,6 +1,6 @@
-"""The model file as an archive: a TorchScript program with a sealed spec and golden frames inside.
+"""The model file as an archive: a program with a sealed spec and golden frames inside.
 
-Reading needs no torch, so that listing and checking models is instant. Entries beside the program:
+Reading needs no library that runs models, so that listing models is instant. Entries beside the program:
 `extra/golden.npz` (columns and the masks they must give), `extra/spec.json` (`ModelSpec` and the SHA-256 of
 every other entry, so that a flipped byte is found before a sample plays), and what else whoever wrote the
 file wants to find there again; the runtime does not look at that.
@@ -15,7 +15,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,19 @@ class Golden:
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A verified model file, not yet loaded into torch."""
+    """A verified model file, not yet loaded. What is loaded is `content`: the file is not read again."""
 
     path: Path
     spec: ModelSpec
     golden: Golden
     sha256: str  # of the whole file, hexadecimal
+    content: bytes = field(repr=False, compare=False)  # the whole file
+
+    def entry(self, name: str) -> bytes | None:
+        """Return the further entry `name`; None if the file has none of that name."""
+        with zipfile.ZipFile(io.BytesIO(self.content)) as archive:
+            found = _entry_name(archive, name)
+            return archive.read(found) if found else None
 
 
 def _digest(archive: zipfile.ZipFile, spec_entry: str) -> str:
@@ -54,9 +61,10 @@ def _digest(archive: zipfile.ZipFile, spec_entry: str) -> str:
 def write_package(
     path: Path, program: bytes, spec: ModelSpec, golden: Golden, also: Mapping[str, bytes] | None = None
 ) -> None:
-    """Seal `program` (the bytes of `torch.jit.save`) with its spec and golden frames into `path`.
+    """Seal `program` with its spec and golden frames into `path`.
 
-    `also` are further entries by name, for `read_entry`.
+    `program` is a zip archive whose entries lie in one root folder, as `torch.jit.save` writes it; `also` are
+    further entries by name, for `ModelPackage.entry`. Raises `OSError` if the file cannot be written.
     """
     buffer = io.BytesIO(program)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
@@ -76,10 +84,11 @@ def write_package(
     temporary.replace(path)  # a reader never sees half a file
 
 
-def read_package(path: Path) -> ModelPackage:
+def read_package(path: Path, sha256: str | None = None) -> ModelPackage:
     """Read and verify a model file: archive, schema, seal, shapes of the golden frames.
 
-    Raises `ModelError` naming the file and the reason.
+    `sha256` is that of the file as another process has verified it: only the same bytes are accepted, and
+    their seal is not computed again. Raises `ModelError` naming the file and the reason.
     """
     try:
         content = path.read_bytes()
@@ -87,8 +96,9 @@ def read_package(path: Path) -> ModelPackage:
         raise ModelError(f"{path}: no such model file; 'rtsep models' lists those that are here") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    found = hashlib.sha256(content).hexdigest()
     try:
-        spec, golden = _open(content)
+        spec, golden = _open(content, sealed=found == sha256)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except (
@@ -105,31 +115,37 @@ def read_package(path: Path) -> ModelPackage:
         raise ModelError(
             f"{path}: not a model file, or a truncated one ({reason}); fetch or export it again"
         ) from None
-    return ModelPackage(path, spec, golden, hashlib.sha256(content).hexdigest())
+    if sha256 is not None and found != sha256:
+        raise ModelError(f"{path}: has changed since it was checked; choose it again")
+    return ModelPackage(path, spec, golden, found, content)
 
 
-def read_entry(path: Path, name: str) -> bytes | None:
-    """A further entry of the model file at `path`; None where it has none of that name, or is no archive."""
+def has_entry(path: Path, name: str) -> bool:
+    """Tell whether the file at `path` is an archive with the further entry `name`; verifies nothing."""
     try:
         with zipfile.ZipFile(path) as archive:
-            found = next((entry for entry in archive.namelist() if entry.endswith(f"/extra/{name}")), None)
-            return archive.read(found) if found else None
+            return _entry_name(archive, name) is not None
     except (OSError, zipfile.BadZipFile):
-        return None
+        return False
 
 
-def _open(content: bytes) -> tuple[ModelSpec, Golden]:
+def _entry_name(archive: zipfile.ZipFile, name: str) -> str | None:
+    return next((entry for entry in archive.namelist() if entry.endswith(f"/extra/{name}")), None)
+
+
+def _open(content: bytes, sealed: bool) -> tuple[ModelSpec, Golden]:
+    """Return what the archive `content` holds; `sealed`: its seal is known to hold."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         specs = [name for name in archive.namelist() if name.endswith("/extra/spec.json")]
         if not specs:
             raise ModelError(
                 "an archive without a model spec, or a truncated one; export it with 'python -m train export'"
             )
-        sealed = json.loads(archive.read(specs[0]))
-        if not isinstance(sealed, dict) or not isinstance(sealed.get("spec"), dict):
+        seal = json.loads(archive.read(specs[0]))
+        if not isinstance(seal, dict) or not isinstance(seal.get("spec"), dict):
             raise ModelError("its spec is of an unknown form; export the model again")
-        spec = ModelSpec.from_json(json.dumps(sealed["spec"]))
-        if sealed.get("content_sha256") != _digest(archive, specs[0]):
+        spec = ModelSpec.from_json(json.dumps(seal["spec"]))
+        if not sealed and seal.get("content_sha256") != _digest(archive, specs[0]):
             raise ModelError("its content does not match its checksum; fetch or export it again")
         root = specs[0].split("/")[0]
         with np.load(io.BytesIO(archive.read(f"{root}/extra/golden.npz"))) as frames:

@@ -1,12 +1,11 @@
 """The model in a process of its own: nothing that Python does elsewhere can delay a mask from here.
 
-Begun by `rtsep.model.launch`. Answers every column of the shared slots in order. Speaks one JSON line on
-standard output: `{"ready": ...}` or `{"error": ...}`. Leaves when told to, or when its parent is gone.
+Begun by `rtsep.model.launch`. Answers every column of the shared slots in order. Writes one line of
+`rtsep.model.messages.ANSWERS` to standard output. Leaves when told to, or when its parent is gone.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -14,16 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from rtsep.errors import ModelError, ModelProcessError
-from rtsep.model.loader import Stepper, take_this_thread
+from rtsep.model.loader import form_of, load
+from rtsep.model.messages import TASKS, Ready, Refused, Serve
 from rtsep.model.package import read_package
+from rtsep.model.runner import ModelRunner
 from rtsep.realtime import priority, slots
 from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.wire import WireError, encode
 
 PRIORITY = 60  # under the hop loop's, over everything ordinary
 _PATIENCE_NS = 200_000_000  # how often to look for STOP and the parent
 
 
-def serve(shared: slots.SharedSlots, model: Stepper, parent: int) -> None:
+def serve(shared: slots.SharedSlots, model: ModelRunner, parent: int) -> None:
     """Answer columns until STOP is set or `parent` is no longer our parent."""
     exchange = shared.exchange
     scratch = np.zeros(2, np.int64)
@@ -57,30 +59,45 @@ def _compile(exchange: slots.Exchange) -> None:
     slots.publish_mask(rehearsal, 0)
 
 
-def main(arguments: list[str], moments: dict[str, float]) -> int:
-    """Load, report, serve; `moments` are those of the start so far."""
-    slots_path, model_path, device, parent = (
-        Path(arguments[0]),
-        Path(arguments[1]),
-        arguments[2],
-        int(arguments[3]),
-    )
-    take_this_thread()
+def main(task: str, moments: dict[str, float]) -> int:
+    """Load, report, serve; returns the exit code.
+
+    `task` is a line of `messages.TASKS`; `moments` are those of the start so far (monotonic times in s).
+    """
     try:
-        package = read_package(model_path)
-        model = Stepper(package, device)
+        serving = TASKS.decode(task)
+    except WireError as error:
+        return _refuse(str(error), ModelProcessError.exit_code)
+    try:
+        model = _load(serving, moments)
     except ModelError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
-        return ModelError.exit_code
-    moments["model loaded"] = time.monotonic()
+        return _refuse(str(error), ModelError.exit_code)
     try:
-        shared = slots.SharedSlots.attach(slots_path, package.spec.channels, package.spec.bins)
+        shared = slots.SharedSlots.attach(Path(serving.slots), model.spec.channels, model.spec.bins)
     except FileNotFoundError:  # whoever has begun us has ended meanwhile
         return ModelProcessError.exit_code
     _compile(shared.exchange)
     real_time = priority.raise_thread_priority(PRIORITY)
     locked = priority.lock_memory()
-    said = {"ready": os.getpid(), "real_time": real_time, "memory_locked": locked, "moments": moments}
-    print(json.dumps(said), flush=True)
-    serve(shared, model, parent)
+    _answer(Ready(pid=os.getpid(), real_time=real_time, memory_locked=locked, moments=moments))
+    serve(shared, model, serving.parent)
     return 0
+
+
+def _load(task: Serve, moments: dict[str, float]) -> ModelRunner:
+    """Load the model of `task`; the file's bytes are not kept."""
+    package = read_package(Path(task.model), task.sha256)
+    form_of(package.spec, task.device)  # imports its library, if that is not done yet
+    moments.setdefault("model imports", time.monotonic())
+    model = load(package, task.device, own_thread=True)
+    moments["model loaded"] = time.monotonic()
+    return model
+
+
+def _refuse(why: str, code: int) -> int:
+    _answer(Refused(why))
+    return code
+
+
+def _answer(message: Ready | Refused) -> None:
+    print(encode(message), end="", flush=True)

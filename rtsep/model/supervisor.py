@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import shlex
 import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model import launch
+from rtsep.model.messages import ANSWERS, Ready, Refused, Serve
 from rtsep.realtime import slots
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.wire import WireError, encode
 
 START_PATIENCE_S = 60.0  # a cold disk and a first compilation
 HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
@@ -29,10 +30,17 @@ _IDLE_AFTER_S = 0.5  # no column for so long: nobody plays. Longer than any hop 
 class ModelSupervisor:
     """Keeps one model process alive for `shared`."""
 
-    def __init__(self, shared: SharedSlots, model: Path, device: str) -> None:
+    def __init__(self, shared: SharedSlots, model: Path, device: str, sha256: str | None = None) -> None:
+        """Start nothing yet. `model` is a model file, `device` "cpu" or "cuda".
+
+        `sha256` is that of the file as it was verified (`ModelPackage.sha256`): no process plays other bytes,
+        after a restart either. None leaves the verification to the process.
+        """
         self._shared = shared
-        self._arguments = [str(part) for part in (shared.path, model, device, os.getpid())]
-        self._command = [*launch.COMMAND, *self._arguments]
+        self._task = encode(
+            Serve(slots=str(shared.path), model=str(model), sha256=sha256, device=device, parent=os.getpid())
+        )
+        self._command = [*launch.COMMAND, self._task.rstrip()]
         self._header = shared.exchange.header
         self._process: subprocess.Popen[str] | None = None
         self._watcher: threading.Thread | None = None
@@ -49,9 +57,12 @@ class ModelSupervisor:
         acquire(self._header, slots.MODEL_STATE)
 
     def start(self) -> None:
-        """Start the process and wait until it can answer; raises what it says is wrong with the model."""
+        """Start the process and wait until it can answer.
+
+        Raises `ModelError` if it refuses the model, `ModelProcessError` if it ends first or sends no answer.
+        """
         self._spawn()
-        self.moments = self._await_ready().get("moments", {})
+        self.moments = self._await_ready().moments
         self._watcher = threading.Thread(target=self._watch, name="model-supervisor", daemon=True)
         self._watcher.start()
 
@@ -83,9 +94,9 @@ class ModelSupervisor:
     def _spawn(self) -> None:
         release(self._header, slots.MODEL_STATE, slots.STARTING)
         self._spawned = time.monotonic()
-        self._process = launch.take(self._arguments) or launch.launch(self._command)
+        self._process = launch.take(self._task) or launch.launch(self._command)
 
-    def _await_ready(self) -> dict[str, Any]:
+    def _await_ready(self) -> Ready:
         assert self._process and self._process.stdout
         timer = threading.Timer(START_PATIENCE_S, self._process.kill)
         timer.daemon = True
@@ -94,18 +105,20 @@ class ModelSupervisor:
             line = self._process.stdout.readline()
         finally:  # an interrupt is not to leave it behind
             timer.cancel()
-        try:
-            said: dict[str, Any] = json.loads(line)
-        except ValueError:
+        by_hand = f"try it by hand: {shlex.join(self._command)}"
+        if not line.endswith("\n"):  # cut off by its end
             code = self._process.wait()
             raise ModelProcessError(
-                f"the model process ended before it was ready (exit code {code}); "
-                f"try it by hand: {' '.join(self._command)}"
-            ) from None
-        if "error" in said:
-            raise ModelError(said["error"])
-        self.real_time = bool(said.get("real_time"))
-        return said
+                f"the model process ended before it was ready (exit code {code}); {by_hand}"
+            )
+        try:
+            answer = ANSWERS.decode(line)
+        except WireError as error:
+            raise ModelProcessError(f"the model process sent {error}; {by_hand}") from None
+        if isinstance(answer, Refused):
+            raise ModelError(answer.why)
+        self.real_time = answer.real_time
+        return answer
 
     def _watch(self) -> None:
         failures = 0  # in a row, each soon after its start
@@ -141,11 +154,12 @@ class ModelSupervisor:
         return now - self._progressed > HANG_PATIENCE_S
 
     def _last_words(self) -> str:
-        """Return what the process that has ended said was wrong, if it did."""
+        """Return why the process has ended: its answer, if it refused the model, or its exit code."""
         assert self._process and self._process.stdout
         lines = self._process.stdout.read().splitlines()
         self._process.stdout.close()
         for line in lines:
-            with contextlib.suppress(ValueError):
-                return str(json.loads(line).get("error", ""))
+            with contextlib.suppress(WireError):
+                answer = ANSWERS.decode(line)
+                return answer.why if isinstance(answer, Refused) else ""
         return f"ended with code {self._process.returncode}"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,8 @@ from numpy.typing import NDArray
 from rtsep.controls import Controls
 from rtsep.errors import InputFileError
 from rtsep.files.audiofile import AudioReader, StemWriter
+from rtsep.model.runner import ModelRunner
 from rtsep.offline.separator import Separator
-
-if TYPE_CHECKING:
-    from rtsep.model.loader import Stepper  # brings torch, which a live front does without
 
 STEMS = ("vocals", "instrumental")
 DEFAULT_BLOCK = 8192
@@ -45,7 +42,7 @@ class FileResult:
 def separate_file(
     path: Path,
     folder: Path,
-    model: Stepper,
+    model: ModelRunner,
     controls: Controls,
     subtype: str = "PCM_24",
     block: int = DEFAULT_BLOCK,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,10 +16,9 @@ from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.errors import UsageError
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
-
-if TYPE_CHECKING:
-    from rtsep.model.loader import Stepper  # brings torch, which a live front does without
-
+from rtsep.model.loader import form_of, load
+from rtsep.model.package import read_package
+from rtsep.model.runner import ModelRunner
 
 _BLOCK = 8192
 """Frames of a whole array that are taken at a time: results do not depend on it, the memory in use does."""
@@ -46,7 +45,7 @@ class Separator:
 
     def __init__(
         self,
-        model: Stepper | str | Path = DEFAULT_MODEL,
+        model: ModelRunner | str | Path = DEFAULT_MODEL,
         rate: int = 44100,
         channels: int = 2,
         controls: Controls | None = None,
@@ -68,15 +67,13 @@ class Separator:
         self.model_rate = stage.model_rate_for(model.spec, self.rate)
         self._stream = self._begin(self.channels)
 
-    def _load(self, name: str | Path, device: str) -> Stepper:
+    def _load(self, name: str | Path, device: str) -> ModelRunner:
         if device not in DEVICES:
             raise UsageError(f"device '{device}': one of {', '.join(DEVICES)}")
-        path = find_model(str(name))
-        from rtsep.model.loader import load_model, one_thread
-
-        self._scope = one_thread
-        with one_thread():
-            return load_model(path, device)
+        package = read_package(find_model(str(name)))
+        self._scope = form_of(package.spec, device).one_thread
+        with self._scope():
+            return load(package, device)
 
     @property
     def latency(self) -> int:
@@ -143,7 +140,9 @@ class Separator:
 class _Stream:
     """One stream of `channels` channels on its way through the model."""
 
-    def __init__(self, model: Stepper, rate: int, channels: int, model_rate: int, controls: Controls) -> None:
+    def __init__(
+        self, model: ModelRunner, rate: int, channels: int, model_rate: int, controls: Controls
+    ) -> None:
         self._model, self._controls = model, controls
         self._pipeline = stage.make_pipeline(model.spec, rate, channels, model_rate)
         most = stage.max_frames_per_step(rate, model_rate, model.spec.hop)

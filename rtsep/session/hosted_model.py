@@ -19,7 +19,7 @@ class ModelHost:
         """Create the slots; no process runs yet. The model will compute on `device` ("cpu", "cuda")."""
         self.package = package
         self.slots = SharedSlots.create(package.spec.channels, package.spec.bins)
-        self.process = ModelSupervisor(self.slots, package.path, device)
+        self.process = ModelSupervisor(self.slots, package.path, device, package.sha256)
 
     def start(self) -> None:
         """Start the process and wait until it is ready; raises `ModelError` or `ModelProcessError`."""

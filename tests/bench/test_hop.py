@@ -36,8 +36,6 @@ class Clock:
 class TimedModel(PlainModel):
     """Takes `work_s(n)` for its step n, and keeps when each began."""
 
-    gpu = None
-
     def __init__(self, clock: Clock, work_s: Callable[[int], float]) -> None:
         super().__init__("half")
         self.began: list[float] = []
@@ -89,7 +87,7 @@ def test_time_on_the_gpu_is_told_of_a_graph_and_not_of_launches_with_gaps_betwee
 
 
 class GpuModel(TimedModel):
-    """What `Stepper` gives on a GPU that captures, or says why it does not."""
+    """What `load` gives on a GPU that captures, or says why it does not."""
 
     def __init__(self, clock: Clock, order: list[str], captured: bool) -> None:
         super().__init__(clock, lambda n: 0.001)
@@ -104,7 +102,7 @@ def test_on_a_gpu_models_are_loaded_before_the_thread_is_raised_and_what_was_not
 ):
     order: list[str] = []
     monkeypatch.setattr(
-        hop, "Stepper", lambda package, device, graph: GpuModel(clock, order, graph and captures)
+        hop, "load", lambda package, device, graph, own_thread: GpuModel(clock, order, graph and captures)
     )
     monkeypatch.setattr(hop, "raise_thread_priority", lambda _: order.append("raised"))
     monkeypatch.setattr(hop, "lock_memory", lambda: order.append("locked"))

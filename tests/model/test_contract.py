@@ -58,7 +58,8 @@ def test_json_round_trip_of_a_full_spec():
 
 
 def test_the_spec_names_every_entry_in_its_json():
-    assert set(raw()) == {field.name for field in dataclasses.fields(ModelSpec)}
+    # the form of today's files is named by none of them
+    assert set(raw()) == {field.name for field in dataclasses.fields(ModelSpec)} - {"form"}
 
 
 def test_optional_entries_may_be_left_out():

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from rtsep.errors import ModelError
-from rtsep.model import cuda, loader
+from rtsep.model import cuda
 from rtsep.model.cuda import CudaStep, telling_line
-from rtsep.model.loader import Stepper
+from rtsep.model.loader import load
 from rtsep.model.package import read_package
 from tests.models import make_model
 
@@ -48,7 +48,7 @@ def test_of_what_torch_says_the_line_that_tells_is_taken(message, line):
     assert telling_line(RuntimeError(message)) == line
 
 
-# --- a stepper whose GPU fails -----------------------------------------------------------------------------
+# --- a runner whose GPU fails ------------------------------------------------------------------------------
 
 
 class Gpu:
@@ -85,12 +85,12 @@ def package(tmp_path):
 @pytest.fixture
 def gpu(monkeypatch):
     """Put this GPU into the machine."""
-    load = loader._load
+    from_bytes = cuda.from_bytes
 
     def put(fake: Gpu) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr(loader, "_load", lambda path, device: load(path, torch.device("cpu")))
-        monkeypatch.setattr(loader, "CudaStep", fake)
+        monkeypatch.setattr(cuda, "from_bytes", lambda content, device: from_bytes(content))
+        monkeypatch.setattr(cuda, "CudaStep", fake)
 
     return put
 
@@ -100,25 +100,25 @@ def gpu(monkeypatch):
 def test_a_gpu_that_fails_is_one_line_with_the_remedy(gpu, package, at, fault):
     gpu(Gpu(fault + ADVICE, at))
     with pytest.raises(ModelError) as refused:
-        Stepper(package, "cuda")
+        load(package, "cuda")
     said = str(refused.value)
     assert said == f"{package.path}: does not run on the GPU here ({fault}); use --device cpu"
 
 
 @pytest.mark.parametrize("message", [FULL, BUSY + ADVICE])
 def test_a_gpu_without_room_for_the_file_does_not_make_the_file_wrong(monkeypatch, package, message):
-    def load(path: str, map_location: torch.device) -> None:
+    def refuse(content: Any, map_location: torch.device) -> None:
         raise RuntimeError(message)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.jit, "load", load)
+    monkeypatch.setattr(torch.jit, "load", refuse)
     with pytest.raises(
         ModelError, match=r"does not run on the GPU here \(CUDA .*\); use --device cpu$"
     ) as said:
-        Stepper(package, "cuda")
+        load(package, "cuda")
     assert "\n" not in str(said.value)
     with pytest.raises(ModelError, match="torch cannot load it"):
-        Stepper(package)
+        load(package)
 
 
 # --- a step whose torch has no GPU -------------------------------------------------------------------------

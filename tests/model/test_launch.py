@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -13,8 +12,10 @@ import pytest
 
 from rtsep.errors import ModelProcessError
 from rtsep.model import launch
+from rtsep.model.messages import TASKS, Serve
 from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.wire import encode
 from tests.model.test_supervisor import PATIENCE_S, ROOT, SPEC, Player, alive, wait_until
 from tests.models import make_model
 
@@ -36,23 +37,23 @@ def shared() -> Iterator[SharedSlots]:
     shared.close()
 
 
-def test_what_was_prepared_is_taken_once_and_its_arguments_reach_it(monkeypatch):
+def test_what_was_prepared_is_taken_once_and_its_task_reaches_it(monkeypatch):
     monkeypatch.setattr(launch, "COMMAND", ECHO)
-    arguments = ["/a folder/model.pt", "quo'te\n\"line", "süß", ""]
+    task = Serve("/a folder/model.pt", "quo'te\n\"line\udce4", "süß", "", 1)
     launch.prepare()
     begun = launch._prepared
     launch.prepare()  # is not done twice
     assert launch._prepared is begun
-    process = launch.take(arguments)
-    assert process is begun and launch.take(arguments) is None
+    process = launch.take(encode(task))
+    assert process is begun and launch.take(encode(task)) is None
     assert process.stdout
-    assert json.loads(process.stdout.read()) == arguments
+    assert TASKS.decode(process.stdout.read()) == task
     assert process.wait() == 0
     process.stdout.close()
 
 
 def test_without_preparation_there_is_nothing_to_take():
-    assert launch.take(["x"]) is None
+    assert launch.take("x\n") is None
 
 
 def test_a_prepared_process_that_died_is_none(monkeypatch):
@@ -61,7 +62,7 @@ def test_a_prepared_process_that_died_is_none(monkeypatch):
     process = launch._prepared
     assert process
     process.wait()
-    assert launch.take(["x"]) is None and launch._prepared is None
+    assert launch.take("x\n") is None and launch._prepared is None
 
 
 def test_interrupted_while_it_is_told_it_is_still_ended_with_the_program(monkeypatch):
@@ -81,14 +82,15 @@ def test_interrupted_while_it_is_told_it_is_still_ended_with_the_program(monkeyp
 
     monkeypatch.setattr(process, "stdin", Interrupted())
     with pytest.raises(KeyboardInterrupt):
-        launch.take(["x"])
+        launch.take("x\n")
     launch._dismiss()  # as at exit
     assert not alive(process.pid)
 
 
 def test_a_process_whose_parent_has_ended_meanwhile_ends_without_a_word(tmp_path):
     model = make_model(tmp_path / "echo.pt", "echo", profile="stage")
-    command = [*launch.COMMAND, str(tmp_path / "gone.slots"), str(model), "cpu", "1"]
+    task = encode(Serve(str(tmp_path / "gone.slots"), str(model), None, "cpu", 1))
+    command = [*launch.COMMAND, task]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (ModelProcessError.exit_code, "", "")
 

@@ -10,8 +10,10 @@ import torch
 from rtsep.files.demo import demo_song
 from rtsep.model.catalog import shipped_folder
 from rtsep.model.cuda import CudaStep
-from rtsep.model.loader import Stepper, one_thread
+from rtsep.model.loader import load
 from rtsep.model.package import read_package
+from rtsep.model.runner import ModelRunner
+from rtsep.model.torchscript import one_thread
 from rtsep.offline.separator import Separator
 from tests.gpu import NEEDS_GPU
 from tests.models import make_model
@@ -30,14 +32,14 @@ def _alone():
         yield
 
 
-def columns_of(model: Stepper) -> np.ndarray:
+def columns_of(model: ModelRunner) -> np.ndarray:
     """Columns of noise whose level goes up and down, as an excerpt's does."""
     draw = np.random.default_rng(5).standard_normal((STEPS, *model.column.shape), np.float32)
     level = 3 * np.sin(np.arange(STEPS) / 40) ** 2
     return draw * level[:, None, None, None].astype(np.float32)
 
 
-def masks_of(model: Stepper, columns: np.ndarray) -> np.ndarray:
+def masks_of(model: ModelRunner, columns: np.ndarray) -> np.ndarray:
     masks = []
     for column in columns:
         model.column[:] = column
@@ -49,7 +51,7 @@ def masks_of(model: Stepper, columns: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("graph", [True, False], ids=["graph", "plain"])
 def test_masks_of_a_gpu_are_those_of_the_processor(path, graph):
-    here, there = Stepper(read_package(path)), Stepper(read_package(path), "cuda", graph)
+    here, there = load(read_package(path)), load(read_package(path), "cuda", graph=graph)
     assert there.gpu is not None and there.gpu.captured == graph, there.gpu.not_captured
     there.gpu.clocked = True
     columns = columns_of(here)
@@ -60,7 +62,7 @@ def test_masks_of_a_gpu_are_those_of_the_processor(path, graph):
 
 
 def test_a_reset_forgets_all_of_it():
-    model = Stepper(read_package(MODELS[0]), "cuda")
+    model = load(read_package(MODELS[0]), "cuda")
     columns = columns_of(model)[:50]
     first = masks_of(model, columns)
     assert not np.array_equal(masks_of(model, columns), first)
@@ -71,7 +73,7 @@ def test_a_reset_forgets_all_of_it():
 @pytest.mark.parametrize("kind", ["state-counter", "echo", "marker"])
 def test_a_graph_advances_the_state_and_moves_what_it_is_given(tmp_path, kind):
     package = read_package(make_model(tmp_path / f"{kind}.pt", kind, profile="stage"))
-    here, there = Stepper(package), Stepper(package, "cuda")
+    here, there = load(package), load(package, "cuda")
     columns = columns_of(here)[:150]
     np.testing.assert_allclose(masks_of(there, columns), masks_of(here, columns), atol=1e-6)
 
@@ -97,7 +99,7 @@ def test_a_program_that_looks_at_its_own_results_is_launched_and_says_why():
         step.step(torch.ones(2, 5, 2), mask)  # as before
     assert torch.equal(mask, torch.full((2, 5), 0.5))
     # Nor is the next program worse off for it.
-    model = Stepper(read_package(MODELS[0]), "cuda")
+    model = load(read_package(MODELS[0]), "cuda")
     assert model.gpu is not None and model.gpu.captured
 
 

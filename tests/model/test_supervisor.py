@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 import rtsep
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model import supervisor as supervision
+from rtsep.model.messages import ANSWERS
 from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime import slots as rings
 from rtsep.realtime.atomics import acquire
@@ -223,8 +223,10 @@ def test_a_process_that_ends_before_it_is_ready_is_an_error_with_its_exit_code(s
 
 PARENT = """
 import os, subprocess, sys
-from rtsep.realtime.child_process import command_of
-command = [*command_of("rtsep.model.launch"), *sys.argv[1:], str(os.getpid())]
+from rtsep.model import launch
+from rtsep.model.messages import Serve
+from rtsep.realtime.wire import encode
+command = [*launch.COMMAND, encode(Serve(sys.argv[1], sys.argv[2], None, "cpu", os.getpid()))]
 child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 print(child.stdout.readline(), flush=True)
 sys.stdin.readline()
@@ -232,9 +234,9 @@ sys.stdin.readline()
 
 
 def test_the_model_leaves_when_its_parent_is_gone(shared, model):
-    command = [sys.executable, "-c", PARENT, str(shared.path), str(model("ones")), "cpu"]
+    command = [sys.executable, "-c", PARENT, str(shared.path), str(model("ones"))]
     parent = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    pid = json.loads(parent.stdout.readline())["ready"]
+    pid = ANSWERS.decode(parent.stdout.readline()).pid
     wait_until(lambda: is_ready(shared), "ready")
     assert alive(pid)
     parent.kill()

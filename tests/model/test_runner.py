@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from rtsep.errors import ModelError
-from rtsep.model.loader import GOLDEN_TOLERANCE, Stepper, load_model
+from rtsep.model.loader import GOLDEN_TOLERANCE, load_model
+from rtsep.model.loader import load as load_package
 from rtsep.model.package import Golden, read_package
 from rtsep.offline.separator import Separator
 from tests.models import KINDS, LATER, PlainModel, expected_mask, make_model, make_parts
@@ -83,10 +84,10 @@ def test_warming_up_leaves_a_zero_state(load):
     assert model.mask.max() == 0
 
 
-def test_two_steppers_of_one_file_keep_their_own_state(model_folder, load):
+def test_two_runners_of_one_file_keep_their_own_state(model_folder, load):
     load("state-counter")
     package = read_package(model_folder / "state-counter.rtsep")
-    first, second = Stepper(package), Stepper(package)
+    first, second = load_package(package), load_package(package)
     first.step()
     first.step()
     second.step()
@@ -235,7 +236,7 @@ def test_cuda_where_there_is_none_is_refused_with_the_remedy(load, model_folder)
 @pytest.mark.parametrize("graph", [True, False])
 def test_a_gpu_gives_the_masks_and_states_of_the_processor(load, model_folder, graph):
     here = load("state-counter")
-    there = Stepper(read_package(model_folder / "state-counter.rtsep"), "cuda", graph)
+    there = load_package(read_package(model_folder / "state-counter.rtsep"), "cuda", graph=graph)
     assert there.gpu.captured is graph
     for run in range(2):
         for number in range(20):

@@ -1,0 +1,56 @@
+"""Messages between two of our processes: typed, one line of JSON each, told apart by their `kind`.
+
+    class Ready(Message):
+        pid: int
+
+    ANSWERS: Wire[Ready | Refused] = Wire(Ready | Refused)
+    ANSWERS.decode(encode(Ready(7))) == Ready(7)
+
+A process only acts on what `Wire.decode` returns: a line of an unknown kind, with a field too many or too
+few, or with a value of the wrong type is refused there.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+_SHOWN = 60  # characters of a refused line that stand in the error
+
+
+class WireError(ValueError):
+    """A line is not a message that is expected; the text is one line, for a log or a user."""
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower):
+    """Base of all messages; `kind` on the line is the name of the class in lower case."""
+
+
+M = TypeVar("M")
+
+
+class Wire(Generic[M]):
+    """One direction between two processes: the kinds of messages that may travel there."""
+
+    def __init__(self, kinds: Any) -> None:
+        """`kinds` is a subclass of `Message`, or a union of some."""
+        self._kinds = kinds
+
+    def decode(self, line: str | bytes) -> M:
+        """Return the message of `line`. Raises `WireError`."""
+        try:
+            message: M = msgspec.convert(json.loads(line), self._kinds)
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # ValueError: msgspec's and of UTF-8, too
+            shown = repr(line.strip()[:_SHOWN])
+            raise WireError(f"not a message of this version of rtsep: {shown} ({error})") from None
+        return message
+
+
+def encode(message: Message) -> str:
+    """Return the line of `message`, with its end. Text that is not valid Unicode (a path) travels as well."""
+    return json.dumps(msgspec.to_builtins(message)) + "\n"
