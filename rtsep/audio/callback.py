@@ -7,31 +7,29 @@ waits for nothing; it counts, and wakes the hop loop. `rtsep.audio.desk` says fo
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from rtsep.audio import rings as r
 from rtsep.realtime import clock, wake
-from rtsep.realtime.atomics import as_pointer, fence, load_acquire, store_release
-
-_PA_INPUT_OVERFLOW = 0x2
-_PA_OUTPUT_UNDERFLOW = 0x4
+from rtsep.realtime.atomics import fence, load_acquire, store_release
 
 
 @njit(cache=True, nogil=True)
-def take_input(slots: np.ndarray, device_block: int, frames: int, flags: int) -> None:
-    """Copy `frames` frames from the address `device_block` into the input ring."""
+def take_input(slots: np.ndarray, device_block: int, frames: int, lost: int) -> None:
+    """Copy `frames` frames from the address `device_block` into the input ring.
+
+    `lost` is not 0 where the device has lost input before this call.
+    """
     now = clock.now_ns(slots[r.IN_SCRATCH : r.IN_SCRATCH + 2])
     ring_frames, channels = slots[r.RING_FRAMES], slots[r.IN_CHANNELS]
-    device_channels = slots[r.IN_DEVICE_CHANNELS]
-    ring = carray(as_pointer(slots[r.IN_RING]), (ring_frames, channels), np.float32)
-    source = carray(as_pointer(device_block), (frames, device_channels), np.float32)
-    chosen = carray(as_pointer(slots[r.IN_MAP]), (channels,), np.int64)
+    ring, chosen = r.input_ring(slots), r.input_map(slots)
+    source = r.frames_at(device_block, frames, slots[r.IN_DEVICE_CHANNELS])
     start = slots[r.IN_WRITE]
     for i in range(frames):
         row = (start + i) & (ring_frames - 1)
         for c in range(channels):
             ring[row, c] = source[i, chosen[c]]
-    if flags & _PA_INPUT_OVERFLOW:
+    if lost != 0:
         slots[r.IN_OVERFLOWS] += 1
     _input_arrived(slots, start + frames, now)
 
@@ -44,7 +42,7 @@ def take_source(slots: np.ndarray, frames: int) -> None:
     ready = load_acquire(slots, r.SOURCE_WRITE)
     if start + frames > ready:  # late, or over: silence
         ring_frames, channels = slots[r.RING_FRAMES], slots[r.IN_CHANNELS]
-        ring = carray(as_pointer(slots[r.IN_RING]), (ring_frames, channels), np.float32)
+        ring = r.input_ring(slots)
         for i in range(max(start, ready), start + frames):
             for c in range(channels):
                 ring[i & (ring_frames - 1), c] = np.float32(0)
@@ -64,12 +62,14 @@ def _input_arrived(slots: np.ndarray, written: int, now: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def give_output(slots: np.ndarray, device_block: int, frames: int, flags: int) -> None:
-    """Copy `frames` frames from the output ring to the address `device_block`; silence where it is late."""
+def give_output(slots: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
+    """Copy `frames` frames from the output ring to the address `device_block`; silence where it is late.
+
+    `ran_dry` is not 0 where the device had nothing to play before this call.
+    """
     now = clock.now_ns(slots[r.OUT_SCRATCH : r.OUT_SCRATCH + 2])
     ring_frames, channels = slots[r.RING_FRAMES], slots[r.OUT_CHANNELS]
-    ring = carray(as_pointer(slots[r.OUT_RING]), (ring_frames, channels), np.float32)
-    target = carray(as_pointer(device_block), (frames, channels), np.float32)
+    ring, target = r.output_ring(slots), r.frames_at(device_block, frames, channels)
     start = slots[r.OUT_READ]
     there = min(frames, max(0, load_acquire(slots, r.OUT_WRITE) - start))
     for i in range(there):
@@ -82,7 +82,7 @@ def give_output(slots: np.ndarray, device_block: int, frames: int, flags: int) -
     if there < frames:
         slots[r.UNDERRUNS] += 1
         slots[r.UNDERRUN_FRAMES] += frames - there
-    if flags & _PA_OUTPUT_UNDERFLOW:
+    if ran_dry != 0:
         slots[r.OUT_UNDERFLOWS] += 1
     if slots[r.OUT_CALLS] > 0:
         slots[r.CALL_GAP_MAX_NS] = max(slots[r.CALL_GAP_MAX_NS], now - slots[r.OUT_LAST_NS])

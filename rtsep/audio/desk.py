@@ -17,12 +17,11 @@ over a cross-fade: nothing that is switched may click. What is allowed here: as 
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Protocol
 
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import carray, njit
 from numpy.typing import NDArray
 
 from rtsep.audio import rings as r
@@ -31,7 +30,6 @@ from rtsep.realtime.atomics import (
     CACHE_LINE,
     acquire,
     address_of,
-    as_address,
     as_pointer,
     load_acquire,
     release,
@@ -57,21 +55,17 @@ FADE_S = 0.05
 CALL_OVER_S = 0.2
 """No audio callback takes so long."""
 
-_unsigned_long = types.uint32 if sys.platform == "win32" else types.uint64
-PA_STREAM_CALLBACK = types.int32(
-    types.voidptr, types.voidptr, _unsigned_long, types.voidptr, _unsigned_long, types.voidptr
-)
 
-
-@njit(cache=True, nogil=True)
-def _engine(address: int) -> np.ndarray:
-    return carray(as_pointer(address), (r.SLOT_COUNT,), np.int64)
+@njit(inline="always")
+def desk_at(address: int) -> np.ndarray:
+    """Return the slots of a desk, int64 [SLOT_COUNT], by their address."""
+    return carray(as_pointer(address), (SLOT_COUNT,), np.int64)
 
 
 @njit(cache=True, nogil=True)
 def current_engine(desk: np.ndarray) -> np.ndarray:
     """Return the slots of the engine that is heard."""
-    return _engine(load_acquire(desk, CURRENT))
+    return r.slots_at(load_acquire(desk, CURRENT))
 
 
 @njit(cache=True, nogil=True)
@@ -81,41 +75,47 @@ def plays_a_file(desk: np.ndarray) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def hear(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
-    """Take `frames` frames of input from the address `device_block`, or of the played file where it is 0."""
+def process_input(desk: np.ndarray, device_block: int, frames: int, lost: int) -> None:
+    """Take `frames` frames of input from the address `device_block`, or of the played file where it is 0.
+
+    `lost` is not 0 where the device has lost input before this call.
+    """
     second = load_acquire(desk, NEXT)  # before CURRENT: a fade may end meanwhile
     first = load_acquire(desk, CURRENT)
-    current = _engine(first)
+    current = r.slots_at(first)
     if second != 0 and second != first:
-        coming = _engine(second)
+        coming = r.slots_at(second)
         if desk[IN_JOINED] != second:
             # Both count the frames of one stream. The hop loop starts only when both sides have joined.
             coming[r.IN_WRITE] = coming[r.IN_READ] = coming[r.RECORD_WRITE] = current[r.IN_WRITE]
             store_release(desk, IN_JOINED, second)
         _take(coming, device_block, frames, 0)
-    _take(current, device_block, frames, flags)
+    _take(current, device_block, frames, lost)
 
 
 @njit(cache=True, nogil=True)
-def _take(engine: np.ndarray, device_block: int, frames: int, flags: int) -> None:
+def _take(engine: np.ndarray, device_block: int, frames: int, lost: int) -> None:
     if device_block != 0:
-        take_input(engine, device_block, frames, flags)
+        take_input(engine, device_block, frames, lost)
     else:
         take_source(engine, frames)
 
 
 @njit(cache=True, nogil=True)
-def play(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
-    """Give `frames` frames of output to the address `device_block`."""
+def process_output(desk: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
+    """Give `frames` frames of output to the address `device_block`.
+
+    `ran_dry` is not 0 where the device had nothing to play before this call.
+    """
     missed = current_engine(desk)[r.UNDERRUN_FRAMES]
-    _mix(desk, device_block, frames, flags)
+    _mix(desk, device_block, frames, ran_dry)
     length, level, hush = desk[LENGTH], desk[LEVEL], load_acquire(desk, HUSH) == 1
     if level == length and not hush:
         return
     engine = current_engine(desk)
     # Two clocks: nothing is there to be played before they have found each other. The wait begins then.
     waits = level < 0 and engine[r.UNDERRUN_FRAMES] != missed
-    played = carray(as_pointer(device_block), (frames, engine[r.OUT_CHANNELS]), np.float32)
+    played = r.frames_at(device_block, frames, engine[r.OUT_CHANNELS])
     for i in range(frames):
         if hush:
             level = max(0, level - 1)
@@ -128,17 +128,17 @@ def play(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _mix(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
+def _mix(desk: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
     second = load_acquire(desk, NEXT)
     first = load_acquire(desk, CURRENT)
-    current = _engine(first)
-    give_output(current, device_block, frames, flags)
+    current = r.slots_at(first)
+    give_output(current, device_block, frames, ran_dry)
     if second == 0 or second == first:
         return
     # Its input comes first: what it keeps ready is counted from the frame that it has heard first.
     if load_acquire(desk, IN_JOINED) != second or frames > desk[MOST]:
         return
-    coming = _engine(second)
+    coming = r.slots_at(second)
     if desk[OUT_JOINED] != second:
         start = current[r.OUT_READ] - frames  # of this call
         coming[r.OUT_READ] = start
@@ -148,8 +148,8 @@ def _mix(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
     if load_acquire(desk, FADE) == 0:
         return
     channels, length, faded = current[r.OUT_CHANNELS], desk[LENGTH], desk[FADED]
-    mixed = carray(as_pointer(device_block), (frames, channels), np.float32)
-    heard = carray(as_pointer(desk[SCRATCH]), (frames, channels), np.float32)
+    mixed = r.frames_at(device_block, frames, channels)
+    heard = r.frames_at(desk[SCRATCH], frames, channels)
     for i in range(frames):
         gain = np.float32(min(1.0, (faded + i + 1) / length))
         for c in range(channels):
@@ -157,23 +157,6 @@ def _mix(desk: np.ndarray, device_block: int, frames: int, flags: int) -> None:
     store_release(desk, FADED, faded + frames)
     if faded + frames >= length:
         store_release(desk, CURRENT, second)
-
-
-@cfunc(PA_STREAM_CALLBACK, nopython=True, cache=True)
-def portaudio_callback(device_in, device_out, frames, time_info, flags, user):  # type: ignore[no-untyped-def]
-    """PaStreamCallback; `user` is the address of a desk. Always asks to be called again (0).
-
-    One function serves duplex, input-only and output-only streams: what is missing arrives as a null pointer.
-    """
-    desk = carray(user, (SLOT_COUNT,), np.int64)
-    count, status = np.int64(frames), np.int64(flags)
-    if as_address(device_in) != 0:
-        hear(desk, as_address(device_in), count, status)
-    elif as_address(device_out) != 0 and plays_a_file(desk):
-        hear(desk, 0, count, status)
-    if as_address(device_out) != 0:
-        play(desk, as_address(device_out), count, status)
-    return np.int32(0)
 
 
 class Served(Protocol):

@@ -5,90 +5,34 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 
-from rtsep.audio import jack_ports, portaudio
+from rtsep.audio import portaudio
+from rtsep.audio.backend import JACK as JACK
+from rtsep.audio.backend import Device as Device
+from rtsep.audio.backends import BACKENDS, backend_of, jack
 from rtsep.audio.jack_ports import JackServer
 from rtsep.errors import DeviceError, suggest
-from rtsep.realtime.foreign_calls import within
-
-LOOK_PATIENCE_S = 5.0
-"""A JACK server that does not answer for so long has hung."""
-
-JACK = -1
-"""The device number of the JACK server, which PortAudio does not count."""
-
-JACK_CHANNELS = 64
-"""Ports that we would make on a JACK server: they need no hardware behind them."""
-
-_jack: JackServer | None = None
-
-
-@dataclass(frozen=True)
-class Device:
-    """One device: a sound card, or a JACK server with all it is connected to."""
-
-    index: int
-    name: str
-    api: str
-    inputs: int  # of the hardware
-    outputs: int
-    rate: int  # Hz, its default
-    input_latency_s: float = 0.0  # what it says of itself, at its lowest
-    output_latency_s: float = 0.0
-
-    @property
-    def is_jack(self) -> bool:
-        """Whether it is a JACK server: rate and block are the server's."""
-        return self.index == JACK
-
-    def channels(self, kind: str) -> int:
-        """Return how many channels can be opened for "input" or "output"."""
-        if self.is_jack:
-            return JACK_CHANNELS
-        return self.inputs if kind == "input" else self.outputs
 
 
 def look() -> None:
     """Look at what there is now; raises `DeviceError` where no sound system can be asked."""
-    global _jack
     os.environ.setdefault("JACK_NO_START_SERVER", "1")  # looking at devices starts no server
-    found: list[JackServer | None] = []
-    if not within(LOOK_PATIENCE_S, lambda: found.append(jack_ports.find_server())):
-        raise DeviceError("the JACK server has hung; stop it, or start it again")
-    _jack = found[0]
+    jack.look()
     try:
         portaudio.initialise()
     except DeviceError:
-        if _jack is None:
+        if jack.server is None:
             raise
 
 
 def jack_server() -> JackServer | None:
     """Return the JACK server as `look` has found it."""
-    return _jack
+    return jack.server
 
 
 def devices() -> list[Device]:
     """Return all devices, a JACK server first, as `look` has found them."""
-    found = []
-    if _jack:
-        found.append(Device(JACK, "JACK server", "JACK", _jack.captures, _jack.playbacks, _jack.rate))
-    for index, (api, raw) in enumerate(portaudio.query_devices()):
-        if "JACK" not in api:
-            found.append(
-                Device(
-                    index,
-                    raw["name"],
-                    api,
-                    raw["max_input_channels"],
-                    raw["max_output_channels"],
-                    int(raw["default_samplerate"]),
-                    raw["default_low_input_latency"],
-                    raw["default_low_output_latency"],
-                )
-            )
-    return found
+    return [device for backend in BACKENDS.values() for device in backend.devices()]
 
 
 def default_device(kind: str) -> Device | None:
@@ -152,13 +96,4 @@ def check_format(device: Device, kind: str, channels: int, rate: int) -> None:
             f"{device.name} has {most} {kind} channel{'s' if most != 1 else ''}, {channels} are needed; "
             f"choose fewer with {'--in-channels' if kind == 'input' else '--out-channels or --out vocals'}"
         )
-    if device.is_jack:
-        if rate != device.rate:
-            raise DeviceError(f"the JACK server runs at {device.rate} Hz, not at {rate}; leave --rate away")
-        return
-    reason = portaudio.refusal(device.index, kind, channels, rate)
-    if reason:
-        raise DeviceError(
-            f"{device.name} cannot do {channels} channels at {rate} Hz ({reason}); "
-            f"its own rate is {device.rate} Hz"
-        )
+    backend_of(device).check(device, kind, channels, rate)

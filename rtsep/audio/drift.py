@@ -47,15 +47,15 @@ def make_drift(in_rate: int, out_rate: int, channels: int, most_frames: int) -> 
     """Return a fresh state for blocks of at most `most_frames` input frames."""
     table = sinc_table(out_rate / in_rate)
     return Drift(
-        table,
-        np.zeros((channels, table.shape[1] + most_frames + 4), np.float32),
-        np.zeros(1, np.int64),
-        np.array([-float(table.shape[1] // 2)]),
-        np.zeros(1),
-        np.zeros(1),
-        np.zeros(2),
-        in_rate / out_rate,
-        float(out_rate),
+        table=table,
+        history=np.zeros((channels, table.shape[1] + most_frames + 4), np.float32),
+        taken=np.zeros(1, np.int64),
+        position=np.array([-float(table.shape[1] // 2)]),
+        correction=np.zeros(1),
+        integral=np.zeros(1),
+        error=np.zeros(2),
+        nominal=in_rate / out_rate,
+        out_rate=float(out_rate),
     )
 
 

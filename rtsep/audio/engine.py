@@ -171,22 +171,22 @@ class Engine:
         drift = clocks.make_drift(form.rate, form.out_rate, devices, most)
         out_most = math.ceil(most * form.out_rate / form.rate * (1 + clocks.LIMIT)) + 2
         return HopBoard(
-            np.zeros((form.channels, most), np.float32),
-            np.zeros((len(FEEDS), form.channels, most), np.float32),
-            np.zeros((self.spec.channels, self.spec.bins), np.float32),
-            np.array(form.out_map, np.int64),
-            np.zeros((devices, most), np.float32),
-            np.zeros((devices, out_most), np.float32),
-            _touched(1 << math.ceil(math.log2(RECORD_SECONDS * form.rate)), len(FEEDS), form.channels),
-            np.zeros((len(FEEDS), 2), np.float32),
-            np.zeros(r.LATE_LOG, np.int64),
-            np.zeros(r.HISTOGRAM_BINS, np.int64),
-            np.zeros(1, np.int64),
-            np.zeros(CALLS_COMPARED, np.int64),
-            drift,
-            form.two_clocks,
-            self._target_fill(),
-            np.zeros(1, np.int64),
+            block=np.zeros((form.channels, most), np.float32),
+            feeds=np.zeros((len(FEEDS), form.channels, most), np.float32),
+            held=np.zeros((self.spec.channels, self.spec.bins), np.float32),
+            out_map=np.array(form.out_map, np.int64),
+            mapped=np.zeros((devices, most), np.float32),
+            resampled=np.zeros((devices, out_most), np.float32),
+            record=_touched(1 << math.ceil(math.log2(RECORD_SECONDS * form.rate)), len(FEEDS), form.channels),
+            meters=np.zeros((len(FEEDS), 2), np.float32),
+            late_log=np.zeros(r.LATE_LOG, np.int64),
+            histogram=np.zeros(r.HISTOGRAM_BINS, np.int64),
+            finish_ns=np.zeros(1, np.int64),
+            bases_ns=np.zeros(CALLS_COMPARED, np.int64),
+            drift=drift,
+            two_clocks=form.two_clocks,
+            target_fill=self._target_fill(),
+            late_hops=np.zeros(1, np.int64),
         )
 
     def compile(self) -> None:

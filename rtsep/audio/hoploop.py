@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 from numpy.typing import NDArray
 
 from rtsep.audio import drift as clocks
@@ -20,7 +20,7 @@ from rtsep.dsp.router import FEEDS
 from rtsep.dsp.shift import copy_row, copy_rows
 from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed
 from rtsep.realtime import clock, slots, wake
-from rtsep.realtime.atomics import as_pointer, fence, load_acquire, store_release
+from rtsep.realtime.atomics import fence, load_acquire, store_release
 from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
 
 RESERVE_NS = 500_000
@@ -120,7 +120,7 @@ def run_hops(
 def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
     """Copy the next frames of the input ring to `block`; what was overwritten meanwhile reads as silence."""
     ring_frames, channels = state[r.RING_FRAMES], state[r.IN_CHANNELS]
-    ring = carray(as_pointer(state[r.IN_RING]), (ring_frames, channels), np.float32)
+    ring = r.input_ring(state)
     start = state[r.IN_READ]
     oldest = written - ring_frames + ring_frames // 8  # the callback may be writing just now
     for i in range(block.shape[1]):
@@ -182,8 +182,7 @@ def _map_feeds(board: HopBoard, feeds: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _write_frames(state: np.ndarray, start: int, block: np.ndarray, frames: int) -> None:
-    ring_frames = state[r.RING_FRAMES]
-    ring = carray(as_pointer(state[r.OUT_RING]), (ring_frames, state[r.OUT_CHANNELS]), np.float32)
+    ring_frames, ring = state[r.RING_FRAMES], r.output_ring(state)
     for i in range(frames):
         row = (start + i) & (ring_frames - 1)
         for d in range(block.shape[0]):

@@ -17,14 +17,21 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 from numba import carray, cfunc, njit, types
-from numpy.typing import NDArray
 
-from rtsep.audio import desk as desks
 from rtsep.audio import jack_ports
 from rtsep.audio import rings as r
-from rtsep.audio.desk import current_engine, hear, play, plays_a_file
+from rtsep.audio.backend import ClientOptions
+from rtsep.audio.desk import Desk, current_engine, desk_at, plays_a_file, process_input, process_output
 from rtsep.errors import DeviceError
-from rtsep.realtime.atomics import acquire, address_of, as_pointer, load_acquire, release, store_release
+from rtsep.realtime.atomics import (
+    acquire,
+    address_of,
+    as_address,
+    as_pointer,
+    load_acquire,
+    release,
+    store_release,
+)
 from rtsep.realtime.foreign_calls import close_or_leave
 
 llvmlite.binding.load_library_permanently(jack_ports.library())
@@ -54,10 +61,13 @@ _REASONS = {
     _NEW_PERIOD: "the JACK server has changed its period",
 }
 
-Cables = dict[str, list[str]]
-"""What each of our ports, by its short name, is connected to."""
-
 _CAPTURE = 0  # JackCaptureLatency: how old a port's signal is; the other one: how long until it is heard
+
+
+@njit(inline="always")
+def _stream_at(address: int) -> np.ndarray:
+    """Return the slots of a stream, int64 [_SLOTS], by their address."""
+    return carray(as_pointer(address), (_SLOTS,), np.int64)
 
 
 @njit(cache=True, nogil=True)
@@ -68,8 +78,8 @@ def _samples(port: int, frames: int) -> np.ndarray:
 
 @cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
 def _process(frames, user):  # type: ignore[no-untyped-def]
-    slots = carray(user, (_SLOTS,), np.int64)
-    desk = carray(as_pointer(slots[_DESK]), (desks.SLOT_COUNT,), np.int64)
+    slots = _stream_at(as_address(user))
+    desk = desk_at(slots[_DESK])
     inputs, outputs, count = slots[_INPUTS], slots[_OUTPUTS], np.int64(frames)
     grown = count > slots[_PERIOD]
     if grown:  # the server is changing; this engine is about to be replaced
@@ -79,17 +89,17 @@ def _process(frames, user):  # type: ignore[no-untyped-def]
             _samples(slots[_PORTS + inputs + k], count)[:] = 0
         return np.int32(0)
     if inputs > 0:
-        taken = carray(as_pointer(slots[_IN_BLOCK]), (count, inputs), np.float32)
+        taken = r.frames_at(slots[_IN_BLOCK], count, inputs)
         for k in range(inputs):
             heard = _samples(slots[_PORTS + k], count)
             for i in range(count):
                 taken[i, k] = heard[i]
-        hear(desk, slots[_IN_BLOCK], count, 0)
+        process_input(desk, slots[_IN_BLOCK], count, 0)
     elif plays_a_file(desk):
-        hear(desk, 0, count, 0)
+        process_input(desk, 0, count, 0)
     if outputs > 0:
-        play(desk, slots[_OUT_BLOCK], count, 0)
-        given = carray(as_pointer(slots[_OUT_BLOCK]), (count, outputs), np.float32)
+        process_output(desk, slots[_OUT_BLOCK], count, 0)
+        given = r.frames_at(slots[_OUT_BLOCK], count, outputs)
         for k in range(outputs):
             played = _samples(slots[_PORTS + inputs + k], count)
             for i in range(count):
@@ -99,12 +109,12 @@ def _process(frames, user):  # type: ignore[no-untyped-def]
 
 @cfunc(types.void(types.voidptr), nopython=True, cache=True)
 def _shut_down(user):  # type: ignore[no-untyped-def]
-    store_release(carray(user, (_SLOTS,), np.int64), _LOST, _SHUT_DOWN)
+    store_release(_stream_at(as_address(user)), _LOST, _SHUT_DOWN)
 
 
 @cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
 def _period_is(frames, user):  # type: ignore[no-untyped-def]
-    slots = carray(user, (_SLOTS,), np.int64)
+    slots = _stream_at(as_address(user))
     if np.int64(frames) != slots[_PERIOD]:
         store_release(slots, _LOST, _NEW_PERIOD)
     return np.int32(0)
@@ -112,8 +122,8 @@ def _period_is(frames, user):  # type: ignore[no-untyped-def]
 
 @cfunc(types.int32(types.voidptr), nopython=True, cache=True)
 def _xrun(user):  # type: ignore[no-untyped-def]
-    slots = carray(user, (_SLOTS,), np.int64)
-    state = current_engine(carray(as_pointer(slots[_DESK]), (desks.SLOT_COUNT,), np.int64))
+    slots = _stream_at(as_address(user))
+    state = current_engine(desk_at(slots[_DESK]))
     state[r.IN_OVERFLOWS if slots[_INPUTS] > 0 else r.OUT_UNDERFLOWS] += 1  # _process leaves them alone
     return np.int32(0)
 
@@ -121,7 +131,7 @@ def _xrun(user):  # type: ignore[no-untyped-def]
 @cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)
 def _latency_is(mode, user):  # type: ignore[no-untyped-def]
     """Tell the server what we add, so that a DAW can make up for it."""
-    slots = carray(user, (_SLOTS,), np.int64)
+    slots = _stream_at(as_address(user))
     inputs, outputs = slots[_INPUTS], slots[_OUTPUTS]
     forth = np.int64(mode) == _CAPTURE
     first_known, known = (0, inputs) if forth else (inputs, outputs)
@@ -144,31 +154,22 @@ def compile_callbacks() -> None:
 
 
 class JackStream:
-    """Our client. Same use as `rtsep.audio.portaudio.Stream`."""
+    """Our client: an `rtsep.audio.backend.AudioStream`."""
 
     def __init__(
-        self,
-        owner: object,
-        desk: NDArray[np.int64],
-        client_name: str,
-        inputs: int,
-        outputs: list[str],
-        latency: int,
-        connect: bool,
-        cables: Cables,
+        self, desk: Desk, inputs: int, outputs: list[str], latency: int, client: ClientOptions
     ) -> None:
-        """Join the server with ports `in_0`, `in_1` ... and `outputs`; `connect` them to the sound card.
+        """Join the server with ports `in_0`, `in_1` ... and `outputs`; it is told of `latency` frames.
 
-        `owner` is whatever owns the memory that `desk` points to; `latency` is what the server is told.
-        `cables` keeps what our ports are connected to when the stream is closed; ports that it knows are
-        connected to that, and to nothing else.
+        Ports that `client.cables` names are connected to what it says, and to nothing else. Raises
+        `DeviceError`.
         """
-        self._memory = (owner, desk)  # must outlive the stream
-        self._connect, self._cables = connect, cables
+        self._memory = desk  # must outlive the stream
+        self._connect, self._cables = client.connect, client.cables
         self._plugged = False
         self._slots = np.zeros(_SLOTS, np.int64)
         try:
-            self._client = jack_ports.open_client(client_name)
+            self._client = jack_ports.open_client(client.name)
         except Exception:
             raise DeviceError("the JACK server does not answer; is it still running?") from None
         try:
@@ -180,7 +181,7 @@ class JackStream:
             raise DeviceError(f"the JACK server refuses our ports ({error})") from None
         self._blocks = [np.zeros((period, max(1, n)), np.float32) for n in (inputs, len(outputs))]
         slots = self._slots
-        slots[_DESK] = desk.ctypes.data
+        slots[_DESK] = desk.slots.ctypes.data
         slots[_PERIOD], slots[_LATENCY] = period, latency
         slots[_IN_BLOCK], slots[_OUT_BLOCK] = (block.ctypes.data for block in self._blocks)
         slots[_INPUTS], slots[_OUTPUTS] = inputs, len(outputs)

@@ -1,4 +1,4 @@
-"""PortAudio through sounddevice: its devices, and streams that run the compiled callback. The one importer.
+"""PortAudio as an audio back end, through sounddevice: its devices, its callback, its streams.
 
 PortAudio is kept away from a JACK server, which `jack_stream` speaks to itself.
 """
@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numba import cfunc, types
 
-from rtsep.audio.desk import portaudio_callback
+from rtsep.audio.backend import AudioStream, Device, StreamRequest
+from rtsep.audio.desk import desk_at, plays_a_file, process_input, process_output
 from rtsep.errors import DeviceError
+from rtsep.realtime.atomics import as_address
 from rtsep.realtime.foreign_calls import close_or_leave, one_at_a_time, quiet_stderr
+
+_INPUT_OVERFLOW = 0x2  # paInputOverflow
+_OUTPUT_UNDERFLOW = 0x4  # paOutputUnderflow
+_unsigned_long = types.uint32 if sys.platform == "win32" else types.uint64
+_STREAM_CALLBACK = types.int32(
+    types.voidptr, types.voidptr, _unsigned_long, types.voidptr, _unsigned_long, types.voidptr
+)
 
 CLOSE_AFTER_S = 1.0
 """How long the end of a stream waits for other calls: to close it beside them is better than not at all."""
@@ -22,6 +33,23 @@ CLOSE_AFTER_S = 1.0
 _portaudio: Any = None
 _open: set[Stream] = set()
 _looking = False
+
+
+@cfunc(_STREAM_CALLBACK, nopython=True, cache=True)
+def portaudio_callback(device_in, device_out, frames, time_info, flags, user):  # type: ignore[no-untyped-def]
+    """PaStreamCallback; `user` is the address of a desk. Always asks to be called again (0).
+
+    One function serves duplex, input-only and output-only streams: what is missing arrives as a null pointer.
+    """
+    desk = desk_at(as_address(user))
+    count, status = np.int64(frames), np.int64(flags)
+    if as_address(device_in) != 0:
+        process_input(desk, as_address(device_in), count, status & _INPUT_OVERFLOW)
+    elif as_address(device_out) != 0 and plays_a_file(desk):
+        process_input(desk, 0, count, 0)
+    if as_address(device_out) != 0:
+        process_output(desk, as_address(device_out), count, status & _OUTPUT_UNDERFLOW)
+    return np.int32(0)
 
 
 def initialise() -> None:
@@ -125,9 +153,44 @@ def refusal(index: int, kind: str, channels: int, rate: int) -> str | None:
     return None
 
 
-def compile_callback() -> None:
-    """Compile what a stream calls, or load it from the cache."""
-    assert portaudio_callback.address
+class PortAudioBackend:
+    """All devices that PortAudio knows, but for a JACK server."""
+
+    def devices(self) -> list[Device]:
+        """Return the devices as `initialise` has found them; raises `DeviceError`."""
+        return [
+            Device(
+                index=index,
+                name=raw["name"],
+                api=api,
+                inputs=raw["max_input_channels"],
+                outputs=raw["max_output_channels"],
+                rate=int(raw["default_samplerate"]),
+                input_latency_s=raw["default_low_input_latency"],
+                output_latency_s=raw["default_low_output_latency"],
+            )
+            for index, (api, raw) in enumerate(query_devices())
+            if "JACK" not in api
+        ]
+
+    def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
+        """Raise `DeviceError` that says what `device` can do."""
+        if reason := refusal(device.index, kind, channels, rate):
+            raise DeviceError(
+                f"{device.name} cannot do {channels} channels at {rate} Hz ({reason}); "
+                f"its own rate is {device.rate} Hz"
+            )
+
+    def compile(self) -> None:
+        """Compile the callback, or load it from the cache: done once this module is imported."""
+        assert portaudio_callback.address
+
+    def open(self, request: StreamRequest) -> AudioStream:
+        """Open one device, or one for input and output."""
+        desk = request.mixer
+        inputs = (request.input.index, request.inputs) if request.input else None
+        outputs = (request.output.index, request.outputs) if request.output else None
+        return Stream(desk, desk.slots, inputs, outputs, request.rate, request.block)
 
 
 class Stream:

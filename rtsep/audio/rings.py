@@ -18,25 +18,26 @@ Private to `rtsep.audio`: others ask the engine (`progress`, `telemetry`, `recor
 from __future__ import annotations
 
 import numpy as np
+from numba import carray, njit
 from numpy.typing import NDArray
 
 from rtsep.audio.histogram import HISTOGRAM_BINS as HISTOGRAM_BINS
 from rtsep.audio.histogram import HISTOGRAM_STEP_NS as HISTOGRAM_STEP_NS
-from rtsep.realtime.atomics import CACHE_LINE
+from rtsep.realtime.atomics import CACHE_LINE, as_pointer
 
 _line = CACHE_LINE
 
 # Written by the callback that has the input.
 IN_WRITE = 0 * _line  # frames received
 IN_CALLS = IN_WRITE + 1
-IN_OVERFLOWS = IN_WRITE + 2  # PortAudio's flag: it dropped input before we saw it
+IN_OVERFLOWS = IN_WRITE + 2  # times the device lost input before we saw it
 IN_BASE_NS = IN_WRITE + 3  # time of frame 0, as the last call's time says
 SOURCE_STARVED = IN_WRITE + 4  # frames of a played file that were not read in time (silence instead)
 IN_SCRATCH = IN_WRITE + 5  # [2]
 # Written by the callback that has the output.
 OUT_READ = 1 * _line  # frames played
 OUT_CALLS = OUT_READ + 1
-OUT_UNDERFLOWS = OUT_READ + 2  # PortAudio's flag: the device ran dry before it called us
+OUT_UNDERFLOWS = OUT_READ + 2  # times the device ran dry before it called us
 OUT_BASE_NS = OUT_READ + 3  # time of frame 0, as the last call's time says
 UNDERRUNS = OUT_READ + 4  # calls for which the hop loop was late
 UNDERRUN_FRAMES = OUT_READ + 5  # frames of silence they cost
@@ -117,6 +118,39 @@ class Rings:
         slots[RATE] = slots[OUT_RATE] = rate
         slots[SOURCE_END] = np.iinfo(np.int64).max
         slots[RUN] = 1
+
+
+# --- the memory as compiled code sees it; inlined, so that a view costs nothing ----------------------
+
+
+@njit(inline="always")
+def slots_at(address: int) -> np.ndarray:
+    """Return the slots of an engine, int64 [SLOT_COUNT], by their address."""
+    return carray(as_pointer(address), (SLOT_COUNT,), np.int64)
+
+
+@njit(inline="always")
+def frames_at(address: int, frames: int, channels: int) -> np.ndarray:
+    """Return interleaved frames, float32 [frames, channels], by their address."""
+    return carray(as_pointer(address), (frames, channels), np.float32)
+
+
+@njit(inline="always")
+def input_ring(slots: np.ndarray) -> np.ndarray:
+    """Return the input ring, float32 [ring frames, channels of the engine]."""
+    return frames_at(slots[IN_RING], slots[RING_FRAMES], slots[IN_CHANNELS])
+
+
+@njit(inline="always")
+def output_ring(slots: np.ndarray) -> np.ndarray:
+    """Return the output ring, float32 [ring frames, output channels]."""
+    return frames_at(slots[OUT_RING], slots[RING_FRAMES], slots[OUT_CHANNELS])
+
+
+@njit(inline="always")
+def input_map(slots: np.ndarray) -> np.ndarray:
+    """Return the device channel of each channel of the engine, int64 [channels]."""
+    return carray(as_pointer(slots[IN_MAP]), (slots[IN_CHANNELS],), np.int64)
 
 
 def _aligned_slots(count: int) -> NDArray[np.int64]:

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rtsep.audio import jack_ports, portaudio
+from rtsep.audio.backend import AudioStream, ClientOptions, Device, StreamRequest
+from rtsep.audio.backends import backend_of
 from rtsep.audio.desk import Desk
-from rtsep.audio.devices import Device
 from rtsep.audio.engine import Format
-from rtsep.audio.portaudio import Stream
-from rtsep.audio.virtual import VirtualDevice, compile_clock
-
-if TYPE_CHECKING:
-    from rtsep.audio.jack_stream import Cables, JackStream  # needs libjack
+from rtsep.audio.virtual import VIRTUAL_DEVICE
 
 
 def compile_streams(input: Device | None, output: Device | None) -> None:
     """Compile what these devices will call, or load it from the cache; None as for `Streams`."""
-    used = [device for device in (input, output) if device]
-    if output is None:
-        compile_clock()
-    if any(device.is_jack for device in used):
-        from rtsep.audio import jack_stream  # needs libjack
-
-        jack_stream.compile_callbacks()
-    if any(not device.is_jack for device in used):
-        portaudio.compile_callback()
+    used = [device for device in (input, output or VIRTUAL_DEVICE) if device]
+    for backend in {id(found): found for found in map(backend_of, used)}.values():
+        backend.compile()
 
 
 class Streams:
@@ -38,56 +26,31 @@ class Streams:
         input: Device | None,
         output: Device | None,
         latency: int,
-        client_name: str,
-        connect: bool,
-        cables: Cables,
+        client: ClientOptions,
     ) -> None:
         """Open `input` (None: a file is played) and `output` (None: the virtual device) as `form` says.
 
-        `latency`, `client_name`, `connect` and `cables` are for a JACK server, see `JackStream`. Raises
-        `DeviceError`, and leaves nothing open.
+        `latency` and `client` are for a sound server, see `StreamRequest`. Raises `DeviceError`, and leaves
+        nothing open.
         """
-        self._desk, self._form, self._output = desk, form, output
-        self._on_jack = latency, client_name, connect, cables
-        self._streams: list[Stream | JackStream] = []
-        self._virtual: VirtualDevice | None = None
-        heard = (input, max(form.in_map) + 1) if input else None
-        played = (output, len(form.out_map)) if output else None
+        self._streams: list[AudioStream] = []
+        played = output or VIRTUAL_DEVICE
+        sides: list[tuple[Device | None, Device | None, int, int]]
+        if input and not form.two_clocks:
+            sides = [(input, played, form.rate, form.block)]
+        else:
+            sides = [(input, None, form.rate, form.block)] if input else []
+            sides.append((None, played, form.out_rate, form.out_block))
         try:
-            if heard and played and not form.two_clocks:
-                self._open(heard, played, form.rate, form.block)
-            else:
-                if heard:
-                    self._open(heard, None, form.rate, form.block)
-                if played:
-                    self._open(None, played, form.out_rate, form.out_block)
+            for heard, given, rate, block in sides:
+                request = StreamRequest(desk, form, heard, given, rate, block, latency, client)
+                self._streams.append(backend_of(heard or played).open(request))
         except BaseException:
             self.close()
             raise
 
-    def _open(
-        self, heard: tuple[Device, int] | None, played: tuple[Device, int] | None, rate: int, block: int
-    ) -> None:
-        desk, form = self._desk, self._form
-        if not any(end[0].is_jack for end in (heard, played) if end):
-            inputs, outputs = (((end[0].index, end[1]) if end else None) for end in (heard, played))
-            self._streams.append(Stream(desk, desk.slots, inputs, outputs, rate, block))
-            return
-        from rtsep.audio.jack_stream import JackStream  # needs libjack
-
-        latency, client_name, connect, cables = self._on_jack
-        names = jack_ports.output_names(form.out_map, form.channels) if played else []
-        ports = heard[1] if heard else 0
-        self._streams.append(
-            JackStream(desk, desk.slots, client_name, ports, names, latency, connect, cables)
-        )
-
     def start(self) -> None:
         """Let the calls come. Raises `DeviceError`."""
-        if self._output is None:
-            form = self._form
-            self._virtual = VirtualDevice(self._desk.slots, len(form.out_map), form.out_block, form.out_rate)
-            self._virtual.start()
         for stream in self._streams:
             stream.start()
 
@@ -106,6 +69,3 @@ class Streams:
         for stream in self._streams:
             stream.close()
         self._streams = []
-        if self._virtual:
-            self._virtual.stop()
-            self._virtual = None

@@ -11,12 +11,16 @@ import numpy as np
 from numba import njit
 
 from rtsep.audio import desk as desks
-from rtsep.audio.desk import hear, play, plays_a_file
+from rtsep.audio.backend import AudioStream, Device, StreamRequest
+from rtsep.audio.desk import plays_a_file, process_input, process_output
 from rtsep.realtime import clock
 from rtsep.realtime.atomics import load_acquire
 from rtsep.realtime.priority import raise_thread_priority
 
 PRIORITY = 70
+
+VIRTUAL_DEVICE = Device(-2, "virtual device", "virtual", 0, 0, 44100)
+"""The device of this back end. It is not listed: a session takes it where no output is named or found."""
 
 
 @njit(cache=True, nogil=True)
@@ -32,22 +36,36 @@ def run_clock(
     calls = 0
     while load_acquire(running, 0) == 1:
         if plays_a_file(desk):
-            hear(desk, 0, frames, 0)
-        play(desk, sink.ctypes.data, frames, 0)
+            process_input(desk, 0, frames, 0)
+        process_output(desk, sink.ctypes.data, frames, 0)
         calls += 1
         clock.sleep_ns(start + int(calls * frames * 1e9 / rate) - clock.now_ns(scratch), scratch)
 
 
-def compile_clock() -> None:
-    """Compile `run_clock` (or load it from the cache) before anything depends on it."""
-    desk, stopped = np.zeros(desks.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
-    run_clock(desk, stopped, 1, 1.0, np.zeros((1, 1), np.float32), np.zeros(clock.SCRATCH, np.int64))
+class VirtualBackend:
+    """The device that is always there."""
+
+    def devices(self) -> list[Device]:
+        """Return none: it is not chosen from a list."""
+        return []
+
+    def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
+        """Accept everything."""
+
+    def compile(self) -> None:
+        """Compile `run_clock`, or load it from the cache."""
+        desk, stopped = np.zeros(desks.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
+        run_clock(desk, stopped, 1, 1.0, np.zeros((1, 1), np.float32), np.zeros(clock.SCRATCH, np.int64))
+
+    def open(self, request: StreamRequest) -> AudioStream:
+        """Return a clock at the output's rate and block."""
+        return VirtualDevice(request.mixer.slots, request.outputs, request.block, request.rate)
 
 
 class VirtualDevice:
     """Output side (and pace of a played file) without hardware. `rate` may differ a little from nominal."""
 
-    name = "virtual device"
+    name = VIRTUAL_DEVICE.name
 
     def __init__(self, desk: np.ndarray, channels: int, frames: int, rate: float) -> None:
         self._running = np.ones(1, np.int64)
@@ -59,11 +77,21 @@ class VirtualDevice:
 
         self._thread = threading.Thread(target=run, name="virtual-device", daemon=True)
 
+    @property
+    def lost(self) -> str | None:
+        """None: it is never lost."""
+        return None
+
     def start(self) -> None:
         """Start the clock."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def tell_latency(self, latency: int) -> None:
+        """Do nothing: there is nobody to tell."""
+
+    def close(self) -> bool:
         """Stop the clock and wait for it."""
         self._running[0] = 0
-        self._thread.join()
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join()
+        return True

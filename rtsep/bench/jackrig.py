@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtsep.audio import jack_ports
+from rtsep.audio.backend import Cables, ClientOptions
 from rtsep.audio.desk import Desk
 from rtsep.audio.probe import Probe
 from rtsep.bench.playing import Playing, playing
@@ -24,7 +25,7 @@ from rtsep.model.package import ModelPackage
 from rtsep.session.options import LiveOptions
 
 if TYPE_CHECKING:
-    from rtsep.audio.jack_stream import Cables, JackStream  # needs libjack
+    from rtsep.audio.jack_stream import JackStream  # needs libjack
 
 SIDES = 2
 
@@ -73,7 +74,8 @@ def jack_rig(
             from rtsep.audio.jack_stream import JackStream  # needs libjack
 
             desk = Desk(probe, form.rate, form.block, len(outputs))
-            streams.append(JackStream(desk, desk.slots, name, inputs, outputs, 0, False, cables))
+            client = ClientOptions(name, connect=False, cables=cables)
+            streams.append(JackStream(desk, inputs, outputs, 0, client))
             stack.callback(streams[-1].close)
 
         sends = Probe(form.rate, (), SIDES)

@@ -21,6 +21,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from rtsep.audio import devices
+from rtsep.audio.backend import ClientOptions
 from rtsep.audio.desk import Desk
 from rtsep.audio.engine import Engine, Format, LatencyBudget
 from rtsep.audio.probe import Probe, follow, played_by
@@ -215,7 +216,7 @@ def by_cable(
         host.start()
         probe = Probe(form.rate, form.in_map, len(form.out_map))
         desk = Desk(probe, form.out_rate, form.out_block, len(form.out_map))
-        streams = open_streams(desk, form, ends.input, ends.output, 0, "rtsep-bench", True, {})
+        streams = open_streams(desk, form, ends.input, ends.output, 0, ClientOptions("rtsep-bench"))
         stack.callback(engine.stop)
         stack.callback(streams.close)
         streams.start()

@@ -54,14 +54,14 @@ def make_band_above(
         up_history=np.zeros((rows, bridge.up_history.shape[1]), np.float32),
     )
     return BandAbove(
-        np.array([follows]),
-        np.array([last // 2, last]),
-        second,
-        (analysis[framing.n_fft - framing.synthesis :] * synthesis).astype(np.float32),
-        np.zeros((gains, framing.synthesis), np.float32),
-        np.zeros((channels, length), np.float32),
-        np.zeros((rows, framing.hop), np.float32),
-        np.zeros((rows, most_frames), np.float32),
+        follows=np.array([follows]),
+        octave=np.array([last // 2, last]),
+        bridge=second,
+        weights=(analysis[framing.n_fft - framing.synthesis :] * synthesis).astype(np.float32),
+        overlap=np.zeros((gains, framing.synthesis), np.float32),
+        line=np.zeros((channels, length), np.float32),
+        hop=np.zeros((rows, framing.hop), np.float32),
+        block=np.zeros((rows, most_frames), np.float32),
     )
 
 

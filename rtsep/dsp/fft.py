@@ -33,11 +33,11 @@ def plan_fft(n: int) -> FftPlan:
     stage = np.exp(-2j * np.pi * np.arange(n // 2) / (n // 2))
     split = np.exp(-2j * np.pi * np.arange(n // 4 + 1) / n)
     return FftPlan(
-        stage.real.astype(np.float32),
-        stage.imag.astype(np.float32),
-        split.real.astype(np.float32),
-        split.imag.astype(np.float32),
-        np.zeros((4, n // 2), np.float32),
+        stage_re=stage.real.astype(np.float32),
+        stage_im=stage.imag.astype(np.float32),
+        split_re=split.real.astype(np.float32),
+        split_im=split.imag.astype(np.float32),
+        work=np.zeros((4, n // 2), np.float32),
     )
 
 

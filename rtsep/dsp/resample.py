@@ -89,16 +89,16 @@ def make_bridge(device_rate: int, model_rate: int, hop: int, inner_latency: int,
         latency = down.shape[1] // 2 + -(-(up.shape[1] // 2 + inner_latency) * q // p)
     most = -(-hop * q // p) + 1
     return RateBridge(
-        np.array([p, q]),
-        np.zeros(1, np.int64),
-        np.array([latency]),
-        np.array([inner_latency]),
-        np.array([hop]),
-        down,
-        up,
-        np.zeros((channels, down.shape[1] + most + 2), np.float32),
+        ratio=np.array([p, q]),
+        clock=np.zeros(1, np.int64),
+        latency=np.array([latency]),
+        inner_latency=np.array([inner_latency]),
+        hop=np.array([hop]),
+        down_table=down,
+        up_table=up,
+        down_history=np.zeros((channels, down.shape[1] + most + 2), np.float32),
         # one step of output reaches back over a hop, and over the roundings of its delay
-        np.zeros((channels, up.shape[1] + 2 * hop + 8), np.float32),
+        up_history=np.zeros((channels, up.shape[1] + 2 * hop + 8), np.float32),
     )
 
 

@@ -32,12 +32,12 @@ def make_stft(framing: Framing, channels: int) -> Stft:
     """Return a fresh state for `channels` channels."""
     analysis, synthesis = window_pair(framing)
     return Stft(
-        analysis.astype(np.float32),
-        synthesis.astype(np.float32),
-        np.zeros((channels, framing.n_fft), np.float32),
-        np.zeros((channels, framing.synthesis), np.float32),
-        np.zeros(framing.n_fft, np.float32),
-        plan_fft(framing.n_fft),
+        analysis=analysis.astype(np.float32),
+        synthesis=synthesis.astype(np.float32),
+        history=np.zeros((channels, framing.n_fft), np.float32),
+        overlap=np.zeros((channels, framing.synthesis), np.float32),
+        frame=np.zeros(framing.n_fft, np.float32),
+        plan=plan_fft(framing.n_fft),
     )
 
 

@@ -78,11 +78,11 @@ class SharedSlots:
             wake.Semaphore(signals + i * wake.SHARED_BYTES, f"{path.name}-{i}", create) for i in range(2)
         ]
         self.exchange = Exchange(
-            np.asarray(header),
-            np.asarray(columns).reshape(SLOTS, channels, bins, 2),
-            np.asarray(masks).reshape(SLOTS, channels, bins),
-            self._semaphores[0].handle,
-            self._semaphores[1].handle,
+            header=np.asarray(header),
+            columns=np.asarray(columns).reshape(SLOTS, channels, bins, 2),
+            masks=np.asarray(masks).reshape(SLOTS, channels, bins),
+            column_signal=self._semaphores[0].handle,
+            mask_signal=self._semaphores[1].handle,
         )
 
     @classmethod

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from rtsep.audio import devices
+from rtsep.audio.backend import Cables, ClientOptions
 from rtsep.audio.desk import Desk
 from rtsep.audio.devices import Device
 from rtsep.audio.engine import Engine, Format
@@ -29,9 +30,6 @@ from rtsep.session.recorder import RecordingState, Takes, Tape
 from rtsep.session.route import Setting
 from rtsep.session.stages import LOOK_EVERY_S, Stages
 from rtsep.session.watchdog import Watch
-
-if TYPE_CHECKING:
-    from rtsep.audio.jack_stream import Cables  # needs libjack
 
 WATCH_EVERY_S = 0.02
 
@@ -260,7 +258,7 @@ class LiveSession:
         try:
             self._streams = streams = Streams(
                 desk, form, self.ends.input, self.ends.output, engine.latency.total,
-                self.options.client_name, self.options.connect, self._cables,
+                ClientOptions(self.options.client_name, self.options.connect, self._cables),
             )  # fmt: skip
             streams.start()
             self.stages.reached("streams")

@@ -127,13 +127,13 @@ def _modules() -> Iterator[ModuleType]:
 
 
 def _compile_all() -> None:
-    from rtsep.audio import virtual
+    from rtsep.audio.virtual import VirtualBackend
     from rtsep.realtime import slots, wake_poll
     from tests.audio.bench import Bench, one_clock
 
     bench = Bench(one_clock(256), lambda number, column: 0.5)
     bench.engine.compile()
-    virtual.compile_clock()
+    VirtualBackend().compile()
     scratch = np.zeros(2, np.int64)
     # The model's side, and the wake-up of systems without another.
     slots.await_column(bench.shared.exchange, 0, 0, scratch)

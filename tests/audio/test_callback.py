@@ -11,7 +11,8 @@ from numba import njit
 
 from rtsep.audio import rings as r
 from rtsep.audio.callback import take_source
-from rtsep.audio.desk import Desk, portaudio_callback
+from rtsep.audio.desk import Desk
+from rtsep.audio.portaudio import portaudio_callback
 from rtsep.audio.rings import Rings
 from tests.audio.bench import call_input, call_output, noise
 

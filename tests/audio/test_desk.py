@@ -7,7 +7,7 @@ import pytest
 from numba import njit
 
 from rtsep.audio import rings as r
-from rtsep.audio.desk import FADE_S, Desk, hear, play
+from rtsep.audio.desk import FADE_S, Desk, process_input, process_output
 from rtsep.audio.engine import Engine
 from tests.audio.bench import Bench, one_clock
 from tests.audio.test_engine import SLACK
@@ -18,12 +18,12 @@ FADE = round(FADE_S * RATE)
 
 @njit
 def call_hear(desk: np.ndarray, block: np.ndarray) -> None:
-    hear(desk, block.ctypes.data, block.shape[0], 0)
+    process_input(desk, block.ctypes.data, block.shape[0], 0)
 
 
 @njit
 def call_play(desk: np.ndarray, out: np.ndarray) -> None:
-    play(desk, out.ctypes.data, out.shape[0], 0)
+    process_output(desk, out.ctypes.data, out.shape[0], 0)
 
 
 @njit

@@ -47,9 +47,9 @@ def test_every_compiled_function_of_the_audio_path_was_looked_at(report):
         "rtsep.audio.hoploop.run_hops",
         "rtsep.audio.callback.take_input",
         "rtsep.audio.callback.give_output",
-        "rtsep.audio.desk.hear",
-        "rtsep.audio.desk.play",
-        "rtsep.audio.desk.portaudio_callback",
+        "rtsep.audio.desk.process_input",
+        "rtsep.audio.desk.process_output",
+        "rtsep.audio.portaudio.portaudio_callback",
         "rtsep.audio.virtual.run_clock",
     ],
 )

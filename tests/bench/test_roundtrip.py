@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numba import njit
 
-from rtsep.audio.desk import hear, play
+from rtsep.audio.desk import process_input, process_output
 from rtsep.audio.devices import Device
 from rtsep.audio.engine import Format, LatencyBudget
 from rtsep.bench.arrival import clearest, find, sequences
@@ -132,8 +132,8 @@ def test_a_take_that_lost_frames_is_taken_again_but_not_for_ever():
 
 @njit
 def call(desk: np.ndarray, heard: np.ndarray, played: np.ndarray) -> None:
-    hear(desk, heard.ctypes.data, heard.shape[0], 0)
-    play(desk, played.ctypes.data, played.shape[0], 0)
+    process_input(desk, heard.ctypes.data, heard.shape[0], 0)
+    process_output(desk, played.ctypes.data, played.shape[0], 0)
 
 
 class LoopedCard:

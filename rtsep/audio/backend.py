@@ -1,0 +1,117 @@
+"""The contract between the engine and an audio back end: one way to reach sound devices.
+
+A back end is a class with the methods of `Backend`, in a file of its own, and a line in the table of
+`rtsep.audio.backends`. Its streams call two compiled functions on their own thread, for every block of the
+device: `process_input` and `process_output` of `rtsep.audio.desk`. Such a callback takes no GIL, allocates
+nothing and waits for nothing; tests/audio/test_realtime_safe.py checks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rtsep.audio.desk import Desk
+    from rtsep.audio.engine import Format
+
+JACK = -1
+"""The device number of the JACK server, which PortAudio does not count."""
+
+JACK_CHANNELS = 64
+"""Ports that we would make on a JACK server: they need no hardware behind them."""
+
+Cables = dict[str, list[str]]
+"""The ports that each port of ours, by its short name, is connected to."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device: a sound card, or a JACK server with all it is connected to."""
+
+    index: int  # no two devices share one
+    name: str
+    api: str  # chooses the back end, see `rtsep.audio.backends`
+    inputs: int  # of the hardware
+    outputs: int
+    rate: int  # Hz, its default
+    input_latency_s: float = 0.0  # what it says of itself, at its lowest
+    output_latency_s: float = 0.0
+
+    @property
+    def is_jack(self) -> bool:
+        """Whether it is a JACK server: rate and block are the server's."""
+        return self.index == JACK
+
+    def channels(self, kind: str) -> int:
+        """Return how many channels can be opened for "input" or "output"."""
+        if self.is_jack:
+            return JACK_CHANNELS
+        return self.inputs if kind == "input" else self.outputs
+
+
+@dataclass(frozen=True)
+class ClientOptions:
+    """Wishes for a sound server that connects programs, such as JACK; other back ends ignore them."""
+
+    name: str = "rtsep"  # of our client; the server makes it unique
+    connect: bool = True  # our ports to the sound card
+    cables: Cables = field(default_factory=dict)
+    """Connections to restore. A stream writes its own here when it closes."""
+
+
+@dataclass(frozen=True)
+class StreamRequest:
+    """All that a back end needs to open one stream: for input, for output, or for both on one clock."""
+
+    mixer: Desk  # what the stream's callback serves; owns the memory
+    form: Format
+    input: Device | None
+    output: Device | None
+    rate: int  # Hz
+    block: int  # frames a call
+    latency: int  # frames that we add, for a server that makes up for it
+    client: ClientOptions
+
+    @property
+    def inputs(self) -> int:
+        """Interleaved channels of an input block."""
+        return max(self.form.in_map) + 1 if self.input else 0
+
+    @property
+    def outputs(self) -> int:
+        """Interleaved channels of an output block."""
+        return len(self.form.out_map) if self.output else 0
+
+
+class AudioStream(Protocol):
+    """An open stream. It is silent until `start`."""
+
+    def start(self) -> None:
+        """Let the calls come; raises `DeviceError`."""
+
+    @property
+    def lost(self) -> str | None:
+        """The reason why the stream plays no more, where the system tells it; None while it plays."""
+
+    def tell_latency(self, latency: int) -> None:
+        """Tell the system how many frames we add from now on, where it has a use for that."""
+
+    def close(self) -> bool:
+        """End the calls; False where the stream does not close any more and was left behind."""
+
+
+class Backend(Protocol):
+    """One way to reach sound devices."""
+
+    def devices(self) -> list[Device]:
+        """Return the devices that it can open, as found last; raises `DeviceError`."""
+
+    def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
+        """Raise `DeviceError` where `device` cannot do `channels` at `rate` Hz as "input" or "output"."""
+
+    def compile(self) -> None:
+        """Compile the callbacks of its streams, or load them from the cache."""
+
+    def open(self, request: StreamRequest) -> AudioStream:
+        """Return an open, silent stream; raises `DeviceError`."""

@@ -1,0 +1,24 @@
+"""The table of audio back ends. Another one is a file with a `Backend` and a line here."""
+
+from __future__ import annotations
+
+from rtsep.audio.backend import Backend, Device
+from rtsep.audio.jack_backend import JackBackend
+from rtsep.audio.portaudio import PortAudioBackend
+from rtsep.audio.virtual import VirtualBackend
+
+PORTAUDIO = "PortAudio"
+
+jack = JackBackend()
+
+BACKENDS: dict[str, Backend] = {
+    "JACK": jack,
+    PORTAUDIO: PortAudioBackend(),
+    "virtual": VirtualBackend(),
+}
+"""Back ends by `Device.api`, in the order of their devices; a system without a line is one of PortAudio's."""
+
+
+def backend_of(device: Device) -> Backend:
+    """Return the back end that opens `device`."""
+    return BACKENDS.get(device.api, BACKENDS[PORTAUDIO])

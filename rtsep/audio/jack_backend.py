@@ -1,0 +1,52 @@
+"""JACK as an audio back end. Loads libjack only when a stream is opened: most machines have none."""
+
+from __future__ import annotations
+
+from rtsep.audio import jack_ports
+from rtsep.audio.backend import JACK, AudioStream, Device, StreamRequest
+from rtsep.audio.jack_ports import JackServer
+from rtsep.errors import DeviceError
+from rtsep.realtime.foreign_calls import within
+
+LOOK_PATIENCE_S = 5.0
+"""A JACK server that does not answer for so long has hung."""
+
+
+class JackBackend:
+    """The one server of this machine, where one runs."""
+
+    def __init__(self) -> None:
+        self.server: JackServer | None = None
+        """The server as `look` has found it."""
+
+    def look(self) -> None:
+        """Look for the server; raises `DeviceError` where it has hung."""
+        found: list[JackServer | None] = []
+        if not within(LOOK_PATIENCE_S, lambda: found.append(jack_ports.find_server())):
+            raise DeviceError("the JACK server has hung; stop it, or start it again")
+        self.server = found[0]
+
+    def devices(self) -> list[Device]:
+        """Return the server as the one device."""
+        if (server := self.server) is None:
+            return []
+        return [Device(JACK, "JACK server", "JACK", server.captures, server.playbacks, server.rate)]
+
+    def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
+        """Raise `DeviceError` where the server has another rate."""
+        if rate != device.rate:
+            raise DeviceError(f"the JACK server runs at {device.rate} Hz, not at {rate}; leave --rate away")
+
+    def compile(self) -> None:
+        """Compile what the server calls, or load it from the cache."""
+        from rtsep.audio import jack_stream  # needs libjack
+
+        jack_stream.compile_callbacks()
+
+    def open(self, request: StreamRequest) -> AudioStream:
+        """Join the server; rate and block are its own."""
+        from rtsep.audio.jack_stream import JackStream  # needs libjack
+
+        form = request.form
+        names = jack_ports.output_names(form.out_map, form.channels) if request.output else []
+        return JackStream(request.mixer, request.inputs, names, request.latency, request.client)
