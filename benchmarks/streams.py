@@ -81,7 +81,7 @@ class MaskStream(Stream):
     def __init__(self, player: ModelRunner, title: str, licence: str) -> None:
         """Play `player`, whose model rate must be RATE."""
         self.title, self.licence, self.params = title, licence, player.spec.params
-        self.hop, self.latency_samples = player.spec.hop, player.spec.latency
+        self.hop, self.latency_samples = player.spec.hop, player.spec.algorithmic_latency
         self._player = player
         self._controls = Controls()
         self._feeds = np.zeros((len(FEEDS), 2, self.hop), np.float32)

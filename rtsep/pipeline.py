@@ -5,7 +5,7 @@
 
 `begin_hop` goes up to the column, `finish_hop` from the mask on; between them the caller gets a mask
 from wherever the model runs. Knows no thread, device or clock. Block: `frames_needed(pipeline)`
-frames at the device rate, in and out; output lags input by `latency(pipeline)` frames.
+frames at the device rate, in and out; output lags input by `stream_delay(pipeline)` frames.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def make_pipeline(
     `dry_feeds` are the feeds (indices of FEEDS) that carry the dry signal under bypass and blend.
     """
     framing = spec.framing
-    inner = framing.latency + spec.lookahead_hops * framing.hop
+    inner = framing.stream_delay + spec.lookahead_hops * framing.hop
     bridge = make_bridge(rate, model_rate, framing.hop, inner, channels)
     most = max_frames_per_step(rate, model_rate, framing.hop)
     follows = spec.band_above == "follow" and rate != model_rate
@@ -89,7 +89,7 @@ def make_pipeline(
         mask=np.zeros((spec.channels, spec.bins), np.float32),
         above=make_band_above(follows, framing, bridge, channels, spec.channels, most),
         vocals=np.zeros((channels, most), np.float32),
-        dry=np.zeros((channels, int(bridge.latency[0]) + most), np.float32),
+        dry=np.zeros((channels, int(bridge.stream_delay[0]) + most), np.float32),
         values=np.zeros(len(TABLE)),
         dry_share=share,
         levels=levels,
@@ -116,9 +116,9 @@ def frames_needed(pipeline: Pipeline) -> int:
     return resample.frames_needed(pipeline.bridge)
 
 
-def latency(pipeline: Pipeline) -> int:
-    """Return by how many device frames the feeds lag the input."""
-    return int(pipeline.bridge.latency[0])
+def stream_delay(pipeline: Pipeline) -> int:
+    """Return by how many device frames the feeds lag the input, the filling of a hop not included."""
+    return int(pipeline.bridge.stream_delay[0])
 
 
 @njit(cache=True, nogil=True)

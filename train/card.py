@@ -151,9 +151,10 @@ def _facts(
     rate = stage.model_rate_for(spec, RATE)
     lookahead, hop = spec.lookahead_hops * spec.hop, f"hop {spec.hop:,} ({_ms(spec.hop, rate)})"
     ahead = f"{lookahead:,} samples of look-ahead ({_ms(lookahead, rate)}) among them"
+    latency = spec.algorithmic_latency
     rows = {
         "system": f"`{spec.system}`",
-        "latency": f"{spec.latency:,} samples, {_ms(spec.latency, rate)} at {rate / 1000:g} kHz, "
+        "latency": f"{latency:,} samples, {_ms(latency, rate)} at {rate / 1000:g} kHz, "
         + (ahead if lookahead else "no look-ahead"),
     }
     own = [content["card"].get("played_latency_samples") for content in played]

@@ -97,7 +97,7 @@ def export(
     for what, size in differences.items():
         print(f"{what:32} {size:.1e}")
     print(f"{out}: {spec.params:,} parameters, {spec.macs_per_hop / 1e6:.2f} MMAC a hop, "
-          f"{spec.state_size:,} floats of state, latency {spec.latency} samples")  # fmt: skip
+          f"{spec.state_size:,} floats of state, latency {spec.algorithmic_latency} samples")  # fmt: skip
     return differences
 
 

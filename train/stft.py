@@ -60,9 +60,9 @@ def synthesise(columns: Tensor, framing: Framing, window: Tensor) -> Tensor:
 def played_columns(wave: Tensor, framing: Framing, window: Tensor) -> Tensor:
     """Columns [..., T, bins] of a whole recording as a stream sees it: silence before, one hop a step.
 
-    Step t has just received hop t; `synthesise` of the result lags the input by `framing.latency`.
+    Step t has just received hop t; `synthesise` of the result lags the input by `framing.stream_delay`.
     """
-    steps = -(-(wave.shape[-1] + framing.latency) // framing.hop)  # the last ones flush
+    steps = -(-(wave.shape[-1] + framing.stream_delay) // framing.hop)  # the last ones flush
     after = steps * framing.hop - wave.shape[-1]
     padded = torch.nn.functional.pad(wave, (framing.n_fft - framing.hop, after))
     return analyse(padded, framing, window)

@@ -56,7 +56,7 @@ def masked(system: System, columns: Tensor, masks: Tensor, frames: int) -> Wave:
     masks = masks.transpose(0, 1)[:, system.lookahead_hops :]
     played = columns[:, : masks.shape[1]] * masks
     voice = left_right(synthesise(played, framing, windows(framing)[1])).numpy()
-    voice = voice[:, framing.latency : framing.latency + round(frames * system.rate / RATE)]
+    voice = voice[:, framing.stream_delay : framing.stream_delay + round(frames * system.rate / RATE)]
     if system.rate != RATE:
         voice = soxr.resample(voice.T, system.rate, RATE).T
     short = frames - voice.shape[1]

@@ -2,6 +2,8 @@
 
 Runs on the sound system's thread (or the virtual device's). Takes no lock and no GIL, allocates nothing,
 waits for nothing; it counts, and wakes the hop loop. `rtsep.audio.desk` says for which engine.
+
+Block: the device's, any length. Stream delay 0: what the rings add is in the engine's `LatencyBudget`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ the clock, not off the rings) and fed to a second-order loop: damping 0.7, natur
 LOOP_RATE, so a step settles within some 15 s and nothing wobbles audibly. F. Adriaensen, "Controlling
 adaptive resampling", Linux Audio Conference 2012, derives the same loop.
 
-Block: one hop in, about as much out. Latency: half a filter, 32 frames.
+Block: one hop in, about as much out. Stream delay: half a filter, 32 frames.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def make_drift(in_rate: int, out_rate: int, channels: int, most_frames: int) -> 
     )
 
 
-def latency(drift: Drift) -> int:
-    """Return the delay of the interpolation in output frames."""
+def stream_delay(drift: Drift) -> int:
+    """Return by how many output frames the interpolation lags."""
     return math.ceil(drift.table.shape[1] // 2 / drift.nominal)
 
 

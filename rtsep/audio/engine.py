@@ -147,21 +147,21 @@ class Engine:
     def latency(self) -> LatencyBudget:
         """The declared latency; what the tests measure against."""
         form = self.form
-        # The algorithm's latency has the filling of a hop in it, which a device's block runs along with.
-        algorithm = stage.latency(self._pipeline) + self._most
+        # The algorithmic latency has the filling of a hop in it, which a device's block runs along with.
+        algorithm = stage.stream_delay(self._pipeline) + self._most
         if form.two_clocks:
             ratio = form.rate / form.out_rate
             blocks = form.block + round(form.out_block * ratio)
-            ahead = round((self._target_fill() + clocks.latency(self._board.drift)) * ratio)
+            ahead = round((self._target_fill() + clocks.stream_delay(self._board.drift)) * ratio)
             engine = ahead - blocks - self._most
             return LatencyBudget(form.rate, algorithm, engine, blocks + form.hardware)
-        device = stage.latency(self._pipeline) + self._prefill() - algorithm - self._slack
+        device = stage.stream_delay(self._pipeline) + self._prefill() - algorithm - self._slack
         return LatencyBudget(form.rate, algorithm, self._slack, device + form.hardware)
 
     @property
-    def feed_latency(self) -> int:
+    def feed_delay(self) -> int:
         """Frames by which the feeds lag the input as they leave the pipeline: the recorder's offset."""
-        return stage.latency(self._pipeline)
+        return stage.stream_delay(self._pipeline)
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class Engine:
     @property
     def record_tap(self) -> RecordTap:
         """What the hop loop leaves for a recorder, whether there is one or not."""
-        return RecordTap(self._rings.slots, self._board.record, self.form.rate, self.feed_latency)
+        return RecordTap(self._rings.slots, self._board.record, self.form.rate, self.feed_delay)
 
     @property
     def exchange(self) -> Exchange:

@@ -3,6 +3,8 @@
 Needs no GIL and takes no lock, so nothing that Python does can delay a hop. A mask is waited for
 until the last moment at which the hop can still be played; a late one costs that hop its own mask
 (the last one serves), never its deadline.
+
+Block: one hop, `frames_needed` device frames. Stream delay: the pipeline's, and the drift's with two clocks.
 """
 
 from __future__ import annotations

@@ -13,15 +13,15 @@ class RecordTap:
     """Read-only access to the feeds of one engine. Any number of readers, on any thread."""
 
     def __init__(
-        self, slots: NDArray[np.int64], ring: NDArray[np.float32], rate: int, feed_latency: int
+        self, slots: NDArray[np.int64], ring: NDArray[np.float32], rate: int, feed_delay: int
     ) -> None:
         """Read `ring` [frames, feeds, channels], of a power of two frames at `rate` Hz.
 
-        The feeds lag the input by `feed_latency` frames. `slots` are those of `rtsep.audio.rings`.
+        The feeds lag the input by `feed_delay` frames. `slots` are those of `rtsep.audio.rings`.
         """
         self._slots, self._ring = slots, ring
         self.rate = rate
-        self.feed_latency = feed_latency
+        self.feed_delay = feed_delay
 
     @property
     def length(self) -> int:

@@ -286,7 +286,7 @@ def by_file(
     """Play the signal as a file, on the virtual device."""
     rate = arguments.rate or 44100
     # What a look-ahead model takes is in its own frames: seconds, for some.
-    latency_s = package.spec.latency / min(package.spec.rates)
+    latency_s = package.spec.algorithmic_latency / min(package.spec.rates)
     lead, tail = round(WARM_UP_S * rate), round((latency_s + SPARE_S + MARGIN_S) * rate)
     silence = np.zeros((1, signal.shape[1]), np.float32)
     sound = np.concatenate([silence.repeat(lead, 0), signal, silence.repeat(tail, 0)])

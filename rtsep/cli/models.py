@@ -49,7 +49,7 @@ def _summary(package: ModelPackage) -> dict[str, Any]:
         "name": spec.name,
         "file": str(package.path),
         "system": spec.system,
-        "latency_samples": spec.latency,
+        "latency_samples": spec.algorithmic_latency,
         "latency_ms": _latency_ms(package),
         "rates": list(spec.rates),
         "params": spec.params,
@@ -65,7 +65,7 @@ def _summary(package: ModelPackage) -> dict[str, Any]:
 
 
 def _latency_ms(package: ModelPackage) -> float:
-    return round(1000 * package.spec.latency / package.spec.rates[0], 1)
+    return round(1000 * package.spec.algorithmic_latency / package.spec.rates[0], 1)
 
 
 def _sdr(package: ModelPackage, of: str = "model", figure: str = "median") -> str:
@@ -132,7 +132,7 @@ def _rows(package: ModelPackage) -> Iterator[tuple[str, str]]:
     yield "system", spec.system
     if spec.description:
         yield "training", spec.description
-    yield "latency", f"{spec.latency} samples, {_latency_ms(package)} ms at {spec.rates[0]} Hz"
+    yield "latency", f"{spec.algorithmic_latency} samples, {_latency_ms(package)} ms at {spec.rates[0]} Hz"
     yield "rates", f"{', '.join(map(str, spec.rates))} Hz"
     yield "parameters", f"{spec.params:,}"
     yield "cost", f"{spec.macs_per_hop / 1e6:.2f} million multiply-accumulates (MMAC) a hop"
@@ -164,7 +164,7 @@ def markdown_table() -> str:
         rows.append(
             (
                 f"[`{spec.name}`]({card})",
-                f"{spec.latency} samples, {_latency_ms(package)} ms",
+                f"{spec.algorithmic_latency} samples, {_latency_ms(package)} ms",
                 f"{_sdr(package)} dB",
                 f"{spec.params:,}",
                 terms_of(spec),

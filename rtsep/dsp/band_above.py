@@ -8,7 +8,7 @@ do: a mask that is the same in all bins plays as if the model had heard the whol
 
 The band is the aligned dry signal minus its unmasked round trip through the model's rate, so it is exactly
 what the vocals lack, the flanks of the conversion's filters included. Block: one hop, begun by `keep_hop`
-and finished by `add_band_above`. No latency of its own.
+and finished by `add_band_above`. Stream delay 0.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def make_band_above(
     analysis, synthesis = window_pair(framing)
     p, q = bridge.ratio
     last = int((framing.bins - 1) * min(1.0, q / p))  # what lies above the device's Nyquist is empty
-    inner, rows = int(bridge.inner_latency[0]), channels + gains
+    inner, rows = int(bridge.inner_delay[0]), channels + gains
     length = (-(-inner // framing.hop) + 1) * framing.hop
     second = bridge._replace(
         clock=np.zeros(1, np.int64),
@@ -85,7 +85,7 @@ def add_band_above(
     channels, frames = vocals.shape
     gains, size = above.overlap.shape[0], above.hop.shape[1]
     length = above.line.shape[1]
-    heard = above.bridge.clock[0] * size - above.bridge.inner_latency[0]
+    heard = above.bridge.clock[0] * size - above.bridge.inner_delay[0]
     for c in range(channels):
         for i in range(size):
             above.hop[c, i] = above.line[c, (heard + i) % length]  # before the start it is silence yet

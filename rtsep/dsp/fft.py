@@ -4,7 +4,7 @@ Written here because the hop loop may not allocate and library FFTs for compiled
 arrays. Stockham's autosort form (P. N. Swarztrauber, "FFT algorithms for vector computers",
 Parallel Computing 1, 1984) needs no bit reversal and keeps its inner loops contiguous. A real
 transform of n points is a complex one of n/2 points and one pass of recombination.
-The test oracle is scipy.fft in float64.
+The test oracle is scipy.fft in float64. Block: n samples, stream delay 0.
 """
 
 from __future__ import annotations

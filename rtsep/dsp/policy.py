@@ -1,7 +1,7 @@
 """From the network's mask to the mask that is played: smoothing, gate, threshold.
 
-Works once a hop, on the column of that hop: no latency. A change of any setting is heard as the
-cross-fade of two overlapping windows, so it cannot click.
+Works once a hop, on the column of that hop. Block: one column, stream delay 0. A change of any setting is
+heard as the cross-fade of two overlapping windows, so it cannot click.
 """
 
 from __future__ import annotations

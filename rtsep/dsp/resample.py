@@ -6,7 +6,7 @@ device frame j at the model position that makes the whole way there and back an 
 device frames. The dry signal never passes through here, so the two stems still add up exactly.
 
 Block: `frames_needed` device frames give one hop at the model's rate, and take the same number back.
-Latency: `latency` device frames, this stage and the stages at the model's rate included.
+Stream delay: `stream_delay` device frames, this stage and the stages at the model's rate included.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class RateBridge(NamedTuple):
 
     ratio: NDArray[np.int64]  # [p, q]
     clock: NDArray[np.int64]  # [steps done]
-    latency: NDArray[np.int64]  # [device frames, whole path]
-    inner_latency: NDArray[np.int64]  # [model frames between the two conversions]
+    stream_delay: NDArray[np.int64]  # [device frames, whole path]
+    inner_delay: NDArray[np.int64]  # [model frames between the two conversions]
     hop: NDArray[np.int64]  # [model frames a step]
     down_table: NDArray[np.float32]
     up_table: NDArray[np.float32]
@@ -77,22 +77,22 @@ class RateBridge(NamedTuple):
     up_history: NDArray[np.float32]  # [channels, length] at the model rate
 
 
-def make_bridge(device_rate: int, model_rate: int, hop: int, inner_latency: int, channels: int) -> RateBridge:
-    """Return a fresh bridge; with equal rates it passes blocks through and adds no latency."""
+def make_bridge(device_rate: int, model_rate: int, hop: int, inner_delay: int, channels: int) -> RateBridge:
+    """Return a fresh bridge; with equal rates it passes blocks through and adds no delay."""
     common = math.gcd(device_rate, model_rate)
     p, q = model_rate // common, device_rate // common
     if p == q:
         down = up = np.zeros((2, 2), np.float32)
-        latency = inner_latency
+        delay = inner_delay
     else:
         down, up = sinc_table(p / q), sinc_table(q / p)
-        latency = down.shape[1] // 2 + -(-(up.shape[1] // 2 + inner_latency) * q // p)
+        delay = down.shape[1] // 2 + -(-(up.shape[1] // 2 + inner_delay) * q // p)
     most = -(-hop * q // p) + 1
     return RateBridge(
         ratio=np.array([p, q]),
         clock=np.zeros(1, np.int64),
-        latency=np.array([latency]),
-        inner_latency=np.array([inner_latency]),
+        stream_delay=np.array([delay]),
+        inner_delay=np.array([inner_delay]),
         hop=np.array([hop]),
         down_table=down,
         up_table=up,
@@ -145,11 +145,11 @@ def to_device_rate(bridge: RateBridge, hop: np.ndarray, block: np.ndarray) -> No
     push(bridge.up_history, hop)
     newest = (step + 1) * hop.shape[1] - 1
     start = frames_until(bridge, step)
-    # Device frame j sounds what was heard `latency` frames earlier; the way down took `delay` of
-    # them, the stages in between inner_latency model frames: what is left is this position.
+    # Device frame j sounds what was heard `stream_delay` frames earlier; the way down took `delay` of
+    # them, the stages in between inner_delay model frames: what is left is this position.
     delay = bridge.down_table.shape[1] // 2
     for i in range(block.shape[1]):
-        at = (start + i - bridge.latency[0] + delay) * p + bridge.inner_latency[0] * q
+        at = (start + i - bridge.stream_delay[0] + delay) * p + bridge.inner_delay[0] * q
         for c in range(block.shape[0]):
             block[c, i] = interpolate(bridge.up_history[c], newest, at // q, (at % q) / q, bridge.up_table)
     bridge.clock[0] = step + 1

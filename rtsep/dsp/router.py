@@ -2,7 +2,7 @@
 
 A feed is a sum of three sources with one coefficient each: the vocals, the instrumental (mix minus
 vocals, to the last bit), and the dry mix delayed to match. Coefficients move linearly within one
-hop, so nothing that is turned can click. No latency, any block size.
+hop, so nothing that is turned can click. Any block size, stream delay 0.
 
 Dry (blend 0, bypass, or no network at hand) means: the mix on the feed that listens (`dry_share`),
 silence on the others. The feeds therefore add up to the delayed input at every setting of blend and

@@ -2,7 +2,7 @@
 
 numba copies the source of a slice assignment to the heap first wherever source and target might overlap, and
 it checks that at run time: `row[:n] = row[k:]` calls the allocator, and any `a[:] = b` has the call in its
-machine code. The loops here need no heap and copy once. No latency, any block size.
+machine code. The loops here need no heap and copy once. Any block size, stream delay 0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Left/right to mid/side and back, pair by pair. No latency, any block size.
+"""Left/right to mid/side and back, pair by pair. Any block size, stream delay 0.
 
 A lone channel (mono, or the last of an odd count) is its own mid. Mid is the mean, so that a mono
 source in both channels has the level of one of them; decoding is a sum and a difference.

@@ -1,6 +1,6 @@
 """Streaming STFT and inverse: one hop in, one column out; one masked column in, one hop out.
 
-Block size `hop`, latency `synthesis - hop` samples (plus the look-ahead, kept by the caller). The
+Block size `hop`, stream delay `synthesis - hop` samples (plus the look-ahead, kept by the caller). The
 plain twin in tests/dsp is a loop of numpy over whole signals.
 """
 

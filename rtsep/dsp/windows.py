@@ -68,10 +68,10 @@ class Framing:
         return self.hop
 
     @property
-    def latency(self) -> int:
+    def stream_delay(self) -> int:
         """Samples by which a step's output lags the input of the *same* step.
 
-        A user hears `latency + hop` = `synthesis`: a hop must first be filled.
+        The algorithmic latency is `stream_delay + hop` = `synthesis`, as a hop must first be filled.
         """
         return self.synthesis - self.hop
 

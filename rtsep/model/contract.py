@@ -43,7 +43,7 @@ BAND_ABOVE_RULES = ("instrumental", "follow")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What training fixed for good. What a player may turn lives in `rtsep.control.table`."""
+    """What training fixed for good. What a player may turn lives in `rtsep.controls`."""
 
     name: str
     system: str  # architecture family, as in train/: "causal", "unet", ...
@@ -104,8 +104,8 @@ class ModelSpec:
         return self.n_fft // 2 + 1
 
     @property
-    def latency(self) -> int:
-        """Algorithmic latency in samples at the model's rate, the filling of a hop included."""
+    def algorithmic_latency(self) -> int:
+        """Samples from input to output at the model's rate, the filling of a hop included."""
         return self.synthesis + self.lookahead_hops * self.hop
 
     def to_json(self) -> str:

@@ -146,7 +146,7 @@ class _Stream:
         self._model, self._controls = model, controls
         self._pipeline = stage.make_pipeline(model.spec, rate, channels, model_rate)
         most = stage.max_frames_per_step(rate, model_rate, model.spec.hop)
-        self.latency = stage.latency(self._pipeline) + most
+        self.latency = stage.stream_delay(self._pipeline) + most
         self._feeds = np.zeros((len(FEEDS), channels, most), np.float32)
         self._pending = np.zeros((channels, 0), np.float32)
         # A hop is filled before it is played: what it gives then is handed out as more input comes.

@@ -68,7 +68,7 @@ class Recorder:
         `OutputError` where there can be no files.
         """
         self._tap, self._most_frames, self._say = tape.tap, tape.most_frames, say
-        tap, lag = tape.tap, tape.tap.feed_latency
+        tap, lag = tape.tap, tape.tap.feed_delay
         # The feeds begin with the pipeline's own silence: `lag` frames before the first of the input.
         begin = tap.written() if first is None else first + lag
         self._read = max(lag, begin)
@@ -101,7 +101,7 @@ class Recorder:
     @property
     def end(self) -> int:
         """The frame of the input behind the last one of a take that has stopped."""
-        return self._until - self._tap.feed_latency
+        return self._until - self._tap.feed_delay
 
     def stop(self) -> dict[str, Path] | None:
         """Write what the hop loop has left until now; return the files, None where nothing came.
@@ -158,7 +158,7 @@ class Recorder:
         end = self._tap.source_end()
         if self._most_frames is not None:
             end = min(end, self._most_frames)
-        kept = block[: max(0, end + self._tap.feed_latency - self._read)]
+        kept = block[: max(0, end + self._tap.feed_delay - self._read)]
         self._read += len(block)
         if len(kept) > 0:
             self.writer.write({stem: kept[:, feed] for stem, feed in STEMS.items()})

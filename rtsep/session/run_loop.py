@@ -462,4 +462,4 @@ def _way_out_s(form: Format) -> float:
 
 def _frames_through(engine: Engine) -> int:
     """Return how many frames of its input an engine has given as feeds."""
-    return max(0, engine.progress().consumed - engine.feed_latency)
+    return max(0, engine.progress().consumed - engine.feed_delay)

@@ -33,7 +33,7 @@ def play(spec, rate, x, mask, controls=None):
         stage.finish_hop(pipeline, mask.astype(np.float32), slots, True, feeds)
         parts.append(feeds)
         position += frames
-    return np.concatenate(parts, axis=2), stage.latency(pipeline)
+    return np.concatenate(parts, axis=2), stage.stream_delay(pipeline)
 
 
 def tone(hertz, rate, seconds=1.0, channels=1):
@@ -49,9 +49,9 @@ def test_latency_is_the_specs_and_the_conversions_at_the_devices_rate(system, ra
     entries = FRAMINGS[system]
     separator = separator_of(system, rate, lookahead=None)
     spec, own = make_spec(**entries), entries["rates"][0]
-    exact = spec.latency * rate / own
+    exact = spec.algorithmic_latency * rate / own
     if rate == own:
-        assert separator.latency == spec.latency
+        assert separator.latency == spec.algorithmic_latency
     else:  # half a filter each way, 32 samples at the lower rate, and the roundings to whole frames
         filters = 64 * rate / min(rate, own)
         assert exact < separator.latency <= exact + filters + 5

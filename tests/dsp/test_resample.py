@@ -83,7 +83,7 @@ def test_tones_come_back_the_declared_integer_latency_later(device_rate, model_r
     for share in (0.02, 0.3, 0.7, 0.84):
         x = tone(share, device_rate, model_rate)
         _, y, bridge = convert(x, device_rate, model_rate, inner=inner)
-        latency, settled = int(bridge.latency[0]), bridge.down_table.shape[1] + bridge.up_table.shape[1]
+        latency, settled = int(bridge.stream_delay[0]), bridge.down_table.shape[1] + bridge.up_table.shape[1]
         heard, meant = y[:, latency + settled :], x[:, settled : y.shape[1] - latency]
         assert decibels(heard - meant, meant) < ROUND_TRIP_DB
 
@@ -95,7 +95,7 @@ def test_silence_before_the_sound_lasts_for_the_latency_less_the_filters_ringing
     x[0, click] = 1
     _, y, bridge = convert(x, device_rate, model_rate, inner=256)
     peak = int(np.abs(y[0]).argmax())
-    assert peak == click + int(bridge.latency[0])
+    assert peak == click + int(bridge.stream_delay[0])
     assert not y[0, :click].any()  # causal: nothing before its cause
 
 
@@ -133,7 +133,7 @@ def test_equal_rates_pass_bit_for_bit_and_add_no_latency(channels, hop, inner):
     x = noise(channels, 4 * hop)
     there, _, bridge = convert(x, 44100, 44100, hop, inner)
     assert np.array_equal(there, x)
-    assert int(bridge.latency[0]) == inner
+    assert int(bridge.stream_delay[0]) == inner
     assert frames_needed(bridge) == hop
 
 

@@ -40,15 +40,15 @@ any_framings = st.one_of(framings(), far_framings())
 def test_profiles_reconstruct_below_minus_120_db_exactly_the_declared_latency_later(framing, channels):
     x = noise(channels, framing.hop * (3 * framing.n_fft // framing.hop), seed=channels)
     y = stream(x, framing)[1]
-    assert decibels(y[:, framing.latency :] - x[:, : x.shape[1] - framing.latency], x) < -120
-    assert decibels(y[:, : framing.latency], x) < -120  # silence before the sound
+    assert decibels(y[:, framing.stream_delay :] - x[:, : x.shape[1] - framing.stream_delay], x) < -120
+    assert decibels(y[:, : framing.stream_delay], x) < -120  # silence before the sound
 
 
 @given(any_framings, st.integers(1, 5), st.integers(0, 99))
 def test_any_framing_reconstructs_below_minus_120_db(framing, channels, seed):
     x = noise(channels, framing.hop * math.ceil(2.5 * framing.n_fft / framing.hop), seed)
     y = stream(x, framing)[1]
-    assert decibels(y[:, framing.latency :] - x[:, : x.shape[1] - framing.latency], x) < -120
+    assert decibels(y[:, framing.stream_delay :] - x[:, : x.shape[1] - framing.stream_delay], x) < -120
 
 
 @given(any_framings, st.integers(0, 99))
@@ -100,8 +100,8 @@ def test_a_far_pair_is_scipys_hann_window_and_its_dual_and_stays_bounded(n_fft, 
 def test_a_far_framing_gives_the_first_and_the_last_sample_back(framing, seed):
     x = noise(1, 6 * framing.hop, seed)
     y = stream(x, framing)[1]
-    assert np.abs(y[:, framing.latency :] - x[:, : x.shape[1] - framing.latency]).max() < 5e-6
-    assert np.abs(y[:, : framing.latency]).max() < 5e-6
+    assert np.abs(y[:, framing.stream_delay :] - x[:, : x.shape[1] - framing.stream_delay]).max() < 5e-6
+    assert np.abs(y[:, : framing.stream_delay]).max() < 5e-6
 
 
 @PROFILE
@@ -138,11 +138,11 @@ def test_a_full_scale_sine_on_a_bins_centre_has_magnitude_1_there(framing):
 
 def test_latency_and_block_follow_from_the_sizes():
     framing = Framing(2048, 512, 256)
-    assert (framing.bins, framing.block_size, framing.latency) == (1025, 256, 256)
-    assert framing.latency + framing.hop == framing.synthesis
+    assert (framing.bins, framing.block_size, framing.stream_delay) == (1025, 256, 256)
+    assert framing.stream_delay + framing.hop == framing.synthesis
     assert PROFILES["live"] == Framing() == framing
     far = Framing(1024, 1024, 768)
-    assert (far.bins, far.block_size, far.latency) == (513, 768, 256)
+    assert (far.bins, far.block_size, far.stream_delay) == (513, 768, 256)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def main(model: str, file: str) -> None:
     def obey() -> None:
         while session.state != "playing":
             time.sleep(0.01)
-        answer({"hop": session.package.spec.hop, "delay": session.engine.feed_latency})
+        answer({"hop": session.package.spec.hop, "delay": session.engine.feed_delay})
         for line in sys.stdin:
             word, _, rest = line.strip().partition(" ")
             try:

@@ -75,7 +75,7 @@ def test_a_mask_of_ones_gives_the_input_back_the_declared_latency_later(rate, ch
 def test_at_native_rates_latency_is_the_specs(profile, lookahead):
     model = PlainModel(profile=profile, lookahead=lookahead)
     for rate in NATIVE:
-        assert Separator(model, rate, 2).latency == model.spec.latency
+        assert Separator(model, rate, 2).latency == model.spec.algorithmic_latency
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -146,7 +146,7 @@ def test_lookahead_brings_each_mask_to_its_own_column(lookahead, profile):
     marks = np.array([mark(j) for j in range(len(columns))])
     reference = whole_istft(columns * marks[:, None, None], framing)
     behind = (1 + lookahead) * framing.hop  # to fill a hop, and to hear ahead
-    assert latency == behind + framing.latency
+    assert latency == behind + framing.stream_delay
     heard, meant = stems[VOCALS, :, behind:], reference[:, : x.shape[1] - behind]
     assert decibels(heard - meant, meant) < -120
     # The same masks, one column off, are far from that: the marks do mark.

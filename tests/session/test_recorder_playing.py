@@ -30,7 +30,7 @@ def read(path) -> np.ndarray:
 
 
 def test_each_take_is_a_stretch_of_the_input_from_a_hop_on(bench, tmp_path):
-    takes, delay = Takes("FLOAT", lambda _: None), bench.engine.feed_latency
+    takes, delay = Takes("FLOAT", lambda _: None), bench.engine.feed_delay
     sound, played, begun = noise(40 * HOP), itertools.count(), []
     takes.start(tmp_path)
     takes.attach(tape_of(bench))
@@ -58,7 +58,7 @@ def test_each_take_is_a_stretch_of_the_input_from_a_hop_on(bench, tmp_path):
 
 def test_a_stalled_disk_costs_frames_of_the_take_and_no_hop(bench, tmp_path, monkeypatch):
     said: list[str] = []
-    takes, delay = Takes("FLOAT", said.append), bench.engine.feed_latency
+    takes, delay = Takes("FLOAT", said.append), bench.engine.feed_delay
     takes.attach(tape_of(bench))
     takes.start(tmp_path)
     with monkeypatch.context() as slow:
@@ -90,6 +90,6 @@ def test_a_stalled_disk_costs_frames_of_the_take_and_no_hop(bench, tmp_path, mon
 def test_the_ring_is_filled_whether_or_not_anybody_records(bench):
     sound = noise(8 * HOP)
     bench.play(sound)
-    delay, tap = bench.engine.feed_latency, bench.engine.record_tap
+    delay, tap = bench.engine.feed_delay, bench.engine.record_tap
     np.testing.assert_array_equal(tap.copy(delay, 8 * HOP - delay)[:, 3], sound[: 8 * HOP - delay])
     assert tap.length >= 8 * 44100

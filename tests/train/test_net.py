@@ -135,7 +135,7 @@ def test_stft_gives_the_signal_back_late_by_the_latency():
     wave = torch.randn(2, 3001)
     columns = played_columns(mid_side(wave), FRAMING, analysis)
     played = left_right(synthesise(columns, FRAMING, synthesis))
-    lag = FRAMING.latency
+    lag = FRAMING.stream_delay
     torch.testing.assert_close(played[:, lag : lag + 3001], wave, atol=1e-5, rtol=1e-5)
     assert analyse(wave, FRAMING, analysis).shape[-2] == frames_of(3001, FRAMING)
 

@@ -122,7 +122,7 @@ def test_an_oracle_is_the_mask_of_the_training_sides_columns():
     ]
     mask = columns[0].abs() / (columns[0].abs() + columns[1].abs() + 1e-12)
     played = left_right(synthesise(columns[2] * mask, spec.framing, synthesis))
-    expected = played[:, spec.framing.latency :][:, : vocals.shape[1]]
+    expected = played[:, spec.framing.stream_delay :][:, : vocals.shape[1]]
     found, rest = separate(Oracle(spec, (vocals, others), RATE), vocals + others)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     np.testing.assert_allclose(found + rest, vocals + others, atol=1e-6)

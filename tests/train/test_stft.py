@@ -30,7 +30,7 @@ def test_columns_and_sound_are_those_of_the_stream(framing, frames):
     analysis, synthesis = windows(framing)
     columns = played_columns(torch.from_numpy(wave), framing, analysis)
     steps = columns.shape[-2]
-    assert steps * framing.hop >= frames + framing.latency > (steps - 1) * framing.hop
+    assert steps * framing.hop >= frames + framing.stream_delay > (steps - 1) * framing.hop
     levels = np.random.default_rng(1).uniform(0, 1, steps).astype(np.float32)
     padded = np.pad(wave, ((0, 0), (0, steps * framing.hop - frames)))
     spectra, played = stream(padded, framing, levels)
@@ -45,7 +45,7 @@ def test_the_wave_comes_back_late_by_the_latency(framing):
     wave = torch.from_numpy(noise(2, 3001))
     analysis, synthesis = windows(framing)
     heard = synthesise(played_columns(wave, framing, analysis), framing, synthesis)
-    lag = framing.latency
+    lag = framing.stream_delay
     assert decibels((heard[:, lag : lag + 3001] - wave).numpy(), wave.numpy()) < -120
 
 
