@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -61,11 +62,21 @@ def music(frames: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(song[start : start + frames, :2])
 
 
-def clean_take(live: LiveProcess, studio: Studio, played: NDArray[np.float32], tail: int) -> Take:
-    """Return the first take for which neither the server nor rtsep has counted a loss."""
+def clean_take(
+    live: LiveProcess,
+    studio: Studio,
+    played: NDArray[np.float32],
+    tail: int,
+    begin: Callable[[], None] = lambda: None,
+) -> Take:
+    """Return the first take for which neither the server nor rtsep has counted a loss.
+
+    `begin()` is called before each take.
+    """
     tried: list[str] = []
     for _ in range(ATTEMPTS):
         before = live.lines[-1]  # what happened since counts as well; a take more is the worst of it
+        begin()
         take = studio.take(played, tail)
         after = live.fresh()
         lost = faults(after) - faults(before)

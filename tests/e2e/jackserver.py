@@ -11,11 +11,15 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jack
 
+from tests.e2e.claims import try_claim
+
 START_PATIENCE_S = 30.0
+NAME_PATIENCE_S = 300.0
+"""Runs beside this one may have all names. A test holds one for some seconds."""
 
 NAMES = [f"rtsep-test-{number}" for number in range(4)]
 """Few, and used again and again: JACK's registry holds eight servers, and one that was killed keeps its place
@@ -23,7 +27,7 @@ there until a server of the same name comes."""
 
 
 class NameTaken(RuntimeError):
-    """Another server has the name: of a run beside this one, or dead but not yet reaped by its new parent."""
+    """A server of this name still runs: it is dead but not yet reaped, or nobody's who claims its name."""
 
 
 def die_with_parent() -> None:
@@ -39,14 +43,31 @@ class JackServer:
         self.rate, self.period = rate, period
         self._playback, self._capture = playback, capture
         self._process: subprocess.Popen[bytes] | None = None
-        for self.name in NAMES:
-            self.log = Path(tempfile.gettempdir()) / f"{self.name}-{os.getpid()}.log"
-            try:
-                self.start()
-                return
-            except NameTaken:
-                self.log.unlink()
-        raise RuntimeError(f"JACK servers called {', '.join(NAMES)} are running; end those left behind")
+        self._claim: IO[str] | None = None  # held while the server is down, too: it may be started again
+        until = time.monotonic() + NAME_PATIENCE_S
+        while not any(map(self._start_as, NAMES)):
+            if time.monotonic() > until:
+                raise RuntimeError(
+                    f"JACK servers called {', '.join(NAMES)} are running; end those left behind"
+                )
+            time.sleep(0.1)
+
+    def _start_as(self, name: str) -> bool:
+        """Start under `name`; return False while another one has it."""
+        self._claim = try_claim(name)
+        if self._claim is None:
+            return False
+        self.name = name
+        self.log = Path(tempfile.gettempdir()) / f"{name}-{os.getpid()}.log"
+        try:
+            self.start()
+        except NameTaken:
+            self.remove()
+            return False
+        except BaseException:
+            self.remove()
+            raise
+        return True
 
     @property
     def environment(self) -> dict[str, str]:
@@ -116,9 +137,11 @@ class JackServer:
         self._process = None
 
     def remove(self) -> None:
-        """End the server and remove its log."""
+        """End the server, remove its log and give its name back."""
         self.stop()
         self.log.unlink(missing_ok=True)
+        if self._claim:
+            self._claim.close()
 
     def __enter__(self) -> JackServer:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,12 @@ class Rig:
         self.studio.isolate("rtsep")
         self.studio.patch([f"rtsep:{name}" for name in inputs], [f"rtsep:{name}" for name in outputs])
 
-    def play(self, played: NDArray[Any]) -> Take:
-        """Play; return a take in which nothing was lost, long enough for the delay."""
-        return clean_take(self.live, self.studio, played, self.latency + 2 * self.server.period)
+    def play(self, played: NDArray[Any], begin: Callable[[], None] = lambda: None) -> Take:
+        """Play; return a take in which nothing was lost, long enough for the delay.
+
+        `begin()` is called before each take.
+        """
+        return clean_take(self.live, self.studio, played, self.latency + 2 * self.server.period, begin)
 
     def expected(self, played: NDArray[Any], take: Take) -> NDArray[Any]:
         """Return what a take of `played` must sum to: the same, the reported delay later."""

@@ -33,6 +33,8 @@ _memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64,
 _memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
 
 CONNECT_PATIENCE_S = 10.0
+CYCLE_PATIENCE_S = 10.0
+"""The most that a server that runs may take over some cycles."""
 
 # Slots of a client's state.
 CLIENT = 0  # address of the jack_client_t
@@ -76,12 +78,20 @@ def _process(frames, user):  # type: ignore[no-untyped-def]
     return np.int32(0)
 
 
+def wait(there: Callable[[], bool]) -> None:
+    """Wait until `there()`, which a server that runs brings about within some cycles."""
+    until = time.monotonic() + CYCLE_PATIENCE_S
+    while not there():
+        assert time.monotonic() < until, "the JACK server stands still"
+        time.sleep(0.001)
+
+
 @dataclass
 class Take:
     """What came back: `sound` [frames, recorder ports], from the frame on at which the playing began."""
 
     sound: NDArray[np.float32]
-    xruns: int  # that the server told of, and frame numbers skipped
+    xruns: int  # that the server told of, and frame numbers skipped at player, recorder and peers
 
     @property
     def clean(self) -> bool:
@@ -121,8 +131,9 @@ class Studio:
 
     def __init__(self, server: JackServer, outputs: int = 2, inputs: int = 4) -> None:
         self.server = server
-        self._xruns = 0
+        self._xruns = self._notices = 0
         self._open = True
+        self._peers: list[Callable[[], int]] = []
         player, recorder = server.client("player"), server.client("recorder")
         self._player = MachineClient(
             player, [player.outports.register(f"out_{k + 1}") for k in range(outputs)]
@@ -134,6 +145,10 @@ class Studio:
         @player.set_xrun_callback  # type: ignore[untyped-decorator,unused-ignore]
         def xrun(_: float) -> None:
             self._xruns += 1
+
+        @player.set_port_registration_callback  # type: ignore[untyped-decorator,unused-ignore]
+        def notice(_: jack.Port, come: bool) -> None:
+            self._notices += come
 
         self._player.activate(False)
         self._recorder.activate(True)
@@ -213,15 +228,44 @@ class Studio:
             time.sleep(0.02)
             if self._misses() > before:  # no take any more; frames may be missing for ever
                 break
-        time.sleep(0.05)  # an xrun is told of by another thread
+        self._collect_xruns()
         done = int(recorder[DONE])
         misses = self._misses() - before + int(done < sound.shape[1] and not enough())
         player[START] = recorder[START] = -1
-        time.sleep(4 * self.server.period / self.server.rate)  # the callbacks have left the memory
+        self.pass_cycles()  # the callbacks have left the memory
         return Take(np.ascontiguousarray(sound[:, :done].T), misses)
 
+    @property
+    def recorded(self) -> int:
+        """How many frames of the present take have been recorded."""
+        return int(self._recorder.state[DONE])
+
+    def pass_cycles(self, count: int = 2) -> None:
+        """Wait until the server has begun `count` more cycles and so ended all but the last."""
+        states = self._player.state, self._recorder.state
+        due = [state[CALLS] + count for state in states]
+        wait(lambda: all(state[CALLS] >= calls for state, calls in zip(states, due, strict=True)))
+
+    def add_peer(self, gaps: Callable[[], int]) -> None:
+        """Count the `gaps` of another client as losses of a take."""
+        self._peers.append(gaps)
+
+    def _collect_xruns(self) -> None:
+        """Wait until the notices of all xruns so far have arrived.
+
+        The audio thread puts an xrun into a socket of the server, whose loop reads one request of each client
+        in turn and tells the clients. A port that we register after the xrun is read in the same turn at the
+        earliest, a second one in the next. Its notice follows that of the xrun on the same socket.
+        """
+        for _ in range(2):
+            told = self._notices
+            port = self._player.client.inports.register("notice")
+            wait(lambda told=told: self._notices > told)  # type: ignore[misc]
+            port.unregister()
+
     def _misses(self) -> int:
-        return self._xruns + int(self._player.state[GAPS] + self._recorder.state[GAPS])
+        gaps = int(self._player.state[GAPS] + self._recorder.state[GAPS])
+        return self._xruns + gaps + sum(peer() for peer in self._peers)
 
     def close(self) -> None:
         """Leave the server; a dead one is left behind."""

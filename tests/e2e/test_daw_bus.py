@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ class Daw:
     """ecasound with a track that plays `song` to `send_1`, `send_2` and one that records `return_1` ... ."""
 
     def __init__(self, server, folder: Path, returns: int) -> None:
-        self._recording = folder / "returns.wav"
+        self._recording, self._returns = folder / "returns.wav", returns
         self._recording.unlink(missing_ok=True)
         song = folder / "song.wav"
         soundfile.write(song, music(FRAMES), server.rate, subtype="FLOAT")
@@ -58,12 +59,17 @@ class Daw:
         self._process.stdin.flush()
 
     def play(self) -> tuple[NDArray[np.float32], int]:
-        """Play the song to its end; return what was recorded meanwhile and how many xruns were told of."""
+        """Play the song; return what was recorded meanwhile and how many xruns were told of."""
         self._tell("start")
-        time.sleep(FRAMES / 44100 + 1.0)
+        wait_until(lambda: self._recorded() >= FRAMES, "the song should have been recorded")
         said, _ = self._process.communicate("stop\nquit\n", PATIENCE_S)
         sound, _ = soundfile.read(self._recording, dtype="float32", always_2d=True)
         return sound, said.lower().count("xrun")
+
+    def _recorded(self) -> int:
+        """Return how many frames are in the file; its header may say so at the end only."""
+        assert self._process.poll() is None, "ecasound has ended"
+        return self._recording.stat().st_size // (4 * self._returns) if self._recording.exists() else 0
 
     def kill(self) -> None:
         if self._process.poll() is None:
@@ -71,10 +77,10 @@ class Daw:
             self._process.wait()
 
 
-def wait_for_ports(studio, count: int) -> None:
+def wait_until(there: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + PATIENCE_S
-    while len(studio.ports("daw")) < count:
-        assert time.monotonic() < until, studio.all_ports()
+    while not there():
+        assert time.monotonic() < until, what
         time.sleep(0.05)
 
 
@@ -83,7 +89,7 @@ def start_daw(tmp_path, request):
     def start(server, studio, returns: int) -> Daw:
         daw = Daw(server, tmp_path, returns)
         request.addfinalizer(daw.kill)
-        wait_for_ports(studio, 2 + returns)
+        wait_until(lambda: len(studio.ports("daw")) >= 2 + returns, f"ports: {studio.all_ports()}")
         return daw
 
     return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import select
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from rtsep.surfaces.last_state import load_last_state
 from rtsep.surfaces.midi.messages import CC14, NRPN, encode
+from rtsep.surfaces.midi.process import ALIVE_S
 from tests.e2e.exact import assert_equal, noise
 from tests.e2e.liveprocess import ROOT
 
@@ -59,6 +61,21 @@ def plug_in() -> Any:
         yield plug
 
 
+@pytest.fixture
+def watch() -> Any:
+    """Counts what the server brings to a port: `watch(rig, "rtsep-midi:rtsep")`."""
+    from tests.e2e.midi_peer import Witness
+
+    with ExitStack() as stack:
+
+        def begin(rig: Any, port: str) -> Witness:
+            witness = Witness(rig.server, rig.studio, port)
+            stack.callback(witness.close)
+            return witness
+
+        yield begin
+
+
 def until(there: Callable[[], Any], what: str) -> None:
     end = time.monotonic() + PATIENCE_S
     while not there():
@@ -66,14 +83,17 @@ def until(there: Callable[[], Any], what: str) -> None:
         time.sleep(0.02)
 
 
-def take_until(rig: Any, played: np.ndarray, good: Callable[[Any], str]) -> Any:
+def take_until(
+    rig: Any, played: np.ndarray, good: Callable[[Any], str], begin: Callable[[], None] = lambda: None
+) -> Any:
     """Return the first take of `played` without an xrun of which `good` has nothing to say.
 
-    What Python does is heard a scheduling later at times: a machine that stalls is asked again.
+    What Python does is heard a scheduling later at times: a machine that stalls is asked again. `begin()` is
+    called before each take.
     """
     said = []
     for _ in range(ATTEMPTS):
-        take = rig.play(played)
+        take = rig.play(played, begin)
         problem = good(take)
         if not problem:
             return take
@@ -119,7 +139,7 @@ def test_a_knob_is_heard_within_a_hop_and_a_block_of_the_latency(
 
 
 def test_a_flood_loses_neither_its_last_value_nor_a_hop(
-    start_rig, half_model, map_file, plug_in, record_property
+    start_rig, half_model, map_file, plug_in, watch, record_property
 ):
     rig = start_rig("--out", "both", "--model", half_model, "--midi", "jack:virtual", "--map", map_file)
     rig.patch()
@@ -127,35 +147,73 @@ def test_a_flood_loses_neither_its_last_value_nor_a_hop(
     rig.studio.connect(("pad:out", OWN_PORT))
     record_property("lags", assert_heard_in_time(rig, peer))
 
-    flood = 10_000
+    until(lambda: "rtsep-midi-mend" in str(rig.studio.connections(OWN_PORT)), "the repair of cut-off sysexes")
+    witness = watch(rig, OWN_PORT)
+
+    flood, at = 10_000, 34_000
     # Thresholds under the model's 0.5 change nothing, so every sample of the flood is known; the last does.
     # Clock, sysex and active sensing in between are nobody's.
-    events: list[tuple[int, tuple[int, ...]]] = [(200, (CC, THRESHOLD, 0))]
+    # A flood fills the buffers of whole periods. The empty sysex that repairs a quiet input has no place in
+    # them, and would push a message out: the input is in use before.
+    events: list[tuple[int, tuple[int, ...]]] = [(200 + k, (CC, THRESHOLD, 0)) for k in range(0, at, 2000)]
     for k, value in enumerate(np.random.default_rng(3).integers(0, 58, flood)):
-        events.append((12_000, (CC, THRESHOLD, int(value))))
+        events.append((at, (CC, THRESHOLD, int(value))))
         if k % 4 == 0:
-            events += [(12_000, (0xF8,)), (12_000, (0xF0, 1, 0xF7)), (12_000, (0xFE,))]
-    events.append((12_000, (CC, THRESHOLD, 127)))
+            events += [(at, (0xF8,)), (at, (0xF0, 1, 0xF7)), (at, (0xFE,))]
+    events.append((at, (CC, THRESHOLD, 127)))
     peer.plan(events)
-    played = noise(50_000)
-    before = rig.live.fresh()
+    planned = sum(message[0] < 0xF0 for _, message in events)
+    played = noise(72_000)
+    before: dict[str, int] = {}
+
+    def begin() -> None:
+        line = rig.live.fresh()
+        before.update(late=line["late_masks"], counted=line["midi"]["messages"])
+        before.update(sent=peer.sent, witnessed=witness.messages)
 
     def disturbed(take: Any) -> str:
-        nonlocal before
         after = rig.live.fresh()
         heard, dry = take.sound[:, :2], rig.expected(played, take)
         louder, softer = np.abs(heard - 0.5 * dry) < 1e-6, np.abs(heard - 0.125 * dry) < 1e-6
         change = int(np.argmin(louder.all(axis=1)[8000:])) + 8000
-        assert change > 12_000
+        assert change > at
         assert softer[-10_000:].all(), "the last value is not what is heard"
         assert softer[change + 3 * HOP :].all(), "more than one cross-fade was heard"
-        late = after["late_masks"] - before["late_masks"]
-        assert peer.sent > flood
-        before = after
-        assert after["midi"]["messages"] == peer.sent, "messages were lost, or some heard that are nobody's"
+        assert peer.sent - before["sent"] == planned
+        assert witness.messages - before["witnessed"] == planned, "the server has dropped messages"
+        counted = after["midi"]["messages"] - before["counted"]
+        assert counted == planned, "messages were lost, or some heard that are nobody's"
+        late = after["late_masks"] - before["late"]
         return f"{late} late masks" if late else ""
 
-    take_until(rig, played, disturbed)
+    take_until(rig, played, disturbed, begin)
+
+
+def test_an_input_that_brings_messages_is_sent_no_empty_sysex(
+    start_rig, half_model, map_file, plug_in, watch
+):
+    """The server would push a message out of a full period for it."""
+    from rtsep.surfaces.midi.jack_watch import MAX_SKIPPED
+
+    rig = start_rig("--out", "both", "--model", half_model, "--midi", "jack:virtual", "--map", map_file)
+    peer = plug_in(rig)
+    rig.studio.connect(("pad:out", OWN_PORT))
+    until(lambda: "rtsep-midi-mend" in str(rig.studio.connections(OWN_PORT)), "the repair of cut-off sysexes")
+    witness = watch(rig, OWN_PORT)
+    until(lambda: witness.empty_sysexes >= 2, "a quiet input is repaired")
+    silence = np.zeros((round((MAX_SKIPPED * ALIVE_S - 1) * rig.server.rate), 2), np.float32)
+    peer.plan([(frame, (CC, THRESHOLD, 0)) for frame in range(0, len(silence), 2000)])
+    for _ in range(ATTEMPTS):
+        before = witness.messages, witness.empty_sysexes
+        take = rig.studio.take(silence, 0)
+        messages, repairs = witness.messages - before[0], witness.empty_sysexes - before[1]
+        if take.clean:
+            break
+    assert take.clean
+    assert messages == len(range(0, len(silence), 2000))
+    assert repairs <= 1  # before the first message
+    repaired = witness.empty_sysexes
+    until(lambda: witness.empty_sysexes - repaired >= 2, "a quiet input is repaired again")
 
 
 def test_controllers_and_servers_may_come_and_go_while_it_plays(
@@ -318,15 +376,16 @@ def test_every_kind_of_knob_turns_its_control_by_the_map_in_the_users_folder(
 def test_a_sysex_that_was_cut_off_leaves_no_port_deaf(start_server, open_studio, plug_in):
     server = start_server()
     peer = plug_in(SimpleNamespace(server=server, studio=open_studio(server)))
-    with midi_command(server, "monitor", "--midi", "pad", "--seconds", "20") as monitor:
+    with midi_command(server, "monitor", "--midi", "pad", "--seconds", "60") as monitor:
         wait_line(monitor.stderr, "listening")
         peer.send((0xF0, 1, 2))
-        time.sleep(0.1)
-        for value in range(127):
-            peer.send((CC, THRESHOLD, value))
-            time.sleep(0.05)
-            if select.select([monitor.stdout], [], [], 0)[0]:
-                break
+        values = itertools.cycle(range(127))
+
+        def heard() -> bool:
+            peer.send((CC, THRESHOLD, next(values)))
+            return bool(select.select([monitor.stdout], [], [], 0.05)[0])
+
+        until(heard, "a knob that moves after it")
         assert monitor.stdout.readline().startswith("pad:out  channel 1  cc 1 = ")
 
 
@@ -354,7 +413,7 @@ def test_knobs_are_learned_from_a_controller_and_its_messages_printed(
         "\n[threshold]\ncc14 = 20\nchannel = 3\n"
         '\n[bypass]\nnote = 60\nchannel = 1\nmode = "toggle"\n'
     )
-    with midi_command(server, "monitor", "--seconds", "20") as monitor:
+    with midi_command(server, "monitor", "--seconds", "60") as monitor:
         wait_line(monitor.stderr, "listening")
         peer.send((NOTE, 60, 90), (0xC0, 5), (0xF8,))
         assert [monitor.stdout.readline() for _ in range(2)] == [
@@ -386,12 +445,11 @@ def midi_command(server: Any, *arguments: object) -> Iterator[subprocess.Popen[s
 
 
 def wait_line(pipe: Any, part: str) -> None:
-    """Read until a line holds `part`, and its port is there."""
+    """Read until `part` and the opening of the pad have been said."""
     said = ""
     for line in pipe:
         said += line
         if part in said and "playing with pad:out" in said:
-            time.sleep(0.2)  # JACK connects within some cycles
             return
     raise AssertionError(f"'{part}' was not said: {said}")
 

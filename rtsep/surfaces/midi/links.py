@@ -188,8 +188,9 @@ class Links:
         link.tries = []
         self._tell({"closed": link.key})
 
-    def drain(self) -> None:
-        """Tell what came since the last time."""
+    def drain(self) -> int:
+        """Tell what came since the last time; return how many messages."""
+        count = 0
         for link in self._links:
             if link.input is None:
                 continue
@@ -198,6 +199,8 @@ class Links:
                 batch.append(got[0])
             if batch:
                 self._tell({"from": link.key, "messages": batch})
+            count += len(batch)
+        return count
 
     def send(self, key: int, messages: list[list[int]]) -> None:
         """Send to the controller of a link, if it can be sent to."""

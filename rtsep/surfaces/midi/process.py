@@ -60,8 +60,9 @@ def serve(wanted: list[str]) -> None:
     links = Links(wanted, here, _tell)
     watch: JackWatch | None = None
     scan_at = alive_at = 0.0
+    brought = 0  # messages since the watch was called last
     while True:
-        links.drain()
+        brought += links.drain()
         while commands:
             command = commands.popleft()
             links.send(command["to"], command["messages"])
@@ -70,7 +71,8 @@ def serve(wanted: list[str]) -> None:
             alive_at = now + ALIVE_S
             watch = watch or _watch_jack(here)
             if watch:
-                watch.tend()
+                watch.tend(brought)
+            brought = 0
             _tell({"alive": round(now, 3)})
         if now >= scan_at:
             links.scan()
