@@ -24,6 +24,8 @@ for _name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
+from tests.repeats import pytest_collection_modifyitems, pytest_terminal_summary  # noqa: E402, F401
+
 # Compilation happens inside first examples: no deadlines. Derandomised: a run says the same twice.
 settings.register_profile(
     "quick",

@@ -1,4 +1,4 @@
-"""The measuring gear itself: a cable between player and recorder adds nothing and loses nothing."""
+"""The measuring gear itself: a cable adds and loses nothing, a failed test is repeated on a new server."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from tests.e2e.exact import ATTEMPTS, noise
+from tests.e2e.liveprocess import ROOT
+from tests.repeats import REPEATS
 
 pytestmark = pytest.mark.jack
 
@@ -36,11 +38,56 @@ def test_no_server_outlives_its_test_process(start_server):
         "import os, signal; from tests.e2e.jackserver import JackServer; server = JackServer();"
         "print(server._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    root = Path(__file__).resolve().parents[2]
-    run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.returncode == -signal.SIGKILL
     left = Path(f"/proc/{run.stdout.strip()}/stat")
     until = time.monotonic() + 10
     while left.exists() and left.read_text().split(")")[1].split()[0] != "Z":
         assert time.monotonic() < until, "the server is still there"
         time.sleep(0.05)
+
+
+PLANTED = """
+import pytest
+from pathlib import Path
+
+def attempt(request, server):
+    log = Path(__file__).with_name(request.node.name)
+    with log.open("a") as lines:
+        lines.write(f"{server._process.pid}\\n")
+    return len(log.read_text().splitlines())
+
+@pytest.mark.jack
+def test_always(request, start_server):
+    attempt(request, start_server())
+    assert False, "a real fault"
+
+@pytest.mark.jack
+def test_once(request, start_server):
+    assert attempt(request, start_server()) > 1, "a busy minute"
+
+def test_without_the_mark(request, start_server):
+    attempt(request, start_server())
+    assert False, "elsewhere"
+"""
+
+
+def test_what_fails_is_repeated_on_new_servers_and_a_real_fault_fails(tmp_path):
+    (tmp_path / "test_planted.py").write_text(PLANTED)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = jack: on a JACK server\n")
+    plugins = ("-p", "tests.repeats", "-p", "tests.e2e.conftest", "-p", "no:cacheprovider")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *plugins, "-c", tmp_path / "pytest.ini", tmp_path],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stdout + run.stderr
+    servers = {name: (tmp_path / name).read_text().split() for name in ("test_always", "test_once")}
+    assert len(set(servers["test_always"])) == len(servers["test_always"]) == 1 + REPEATS
+    assert len(set(servers["test_once"])) == len(servers["test_once"]) == 2
+    assert len((tmp_path / "test_without_the_mark").read_text().split()) == 1
+    assert "2 failed, 1 passed, 3 rerun" in run.stdout
+    _, _, summary = run.stdout.partition("repeated on a new JACK server")
+    assert "test_planted.py::test_always: 2 of 2 repeats, failed in the end" in summary
+    assert summary.count("    AssertionError: a real fault") == REPEATS
+    assert "test_planted.py::test_once: 1 of 2 repeats, passed in the end" in summary
+    assert "test_without_the_mark:" not in summary

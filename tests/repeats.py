@@ -1,0 +1,39 @@
+"""Tests on a JACK server are repeated when they fail, as a busy machine may lose a period at any time.
+
+Each repeat has fixtures, and so a server, of its own. A real fault fails each time. All that was repeated
+stands in the summary, with what was wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+REPEATS = 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests marked `jack` for pytest-rerunfailures."""
+    for item in items:
+        if item.get_closest_marker("jack"):
+            item.add_marker(pytest.mark.flaky(reruns=REPEATS))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell which tests were repeated, how often and why."""
+    repeated: dict[str, list[str]] = {}
+    for report in terminalreporter.stats.get("rerun", []):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        lines = (crash.message if crash else report.longreprtext).splitlines() or ["?"]
+        repeated.setdefault(report.nodeid, []).append(lines[0])
+    if not repeated:
+        return
+    failed = {report.nodeid for report in terminalreporter.stats.get("failed", [])}
+    failed |= {report.nodeid for report in terminalreporter.stats.get("error", [])}
+    terminalreporter.section("repeated on a new JACK server")
+    for name, reasons in repeated.items():
+        outcome = "failed in the end" if name in failed else "passed in the end"
+        terminalreporter.write_line(f"{name}: {len(reasons)} of {REPEATS} repeats, {outcome}")
+        for reason in reasons:
+            terminalreporter.write_line(f"    {reason}")
