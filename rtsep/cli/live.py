@@ -29,9 +29,9 @@ from rtsep.files.audiofile import SUBTYPES, make_folder
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
+from rtsep.session.api import Session
 from rtsep.session.options import ROUTES, VIRTUAL, LiveOptions, named_as_options
 from rtsep.session.recorder import told
-from rtsep.session.run_loop import LiveSession
 from rtsep.session.stages import Stages
 from rtsep.surfaces.last_state import StateKeeper, resume
 from rtsep.surfaces.midi.surface import MidiSurface
@@ -119,25 +119,22 @@ def run(arguments: argparse.Namespace) -> int:
     if options.record:
         make_folder(options.record)
 
-    session = LiveSession(package, options, controls, say, stages)
-    surface = MidiSurface(controls, midi, say, Presets().on_program(controls, say)) if midi else None
+    session = Session.of(options, package, controls, say, stages if arguments.json else None)
+    surface: MidiSurface | None = None
     try:
-        for note in session.ends.notes:
-            say(note)
+        session.open()
         _print_passing("getting ready (the first start on a machine compiles for half a minute)")
-        if surface:
+        if midi:
+            surface = MidiSurface(controls, midi, say, Presets().on_program(controls, say))
             surface.start()
-        session.start_model()
-        _announce(session, arguments.json)
-        reporting = _Reporter(session, surface) if arguments.json else contextlib.nullcontext()
-        with reporting, StateKeeper(controls, say):
-            _play(session, say, ending, view=not (arguments.json or arguments.headless) and can_show())
+        with ending.in_order(session):
+            _play(session, surface, say, ending, arguments)
     finally:
         if surface:
             surface.close()
         session.close()
     try:
-        _summarise(session, arguments.json, _midi_stats(surface))
+        _summarise(session, stages, arguments.json, _midi_stats(surface))
     except OSError as error:
         if error.errno != errno.EIO:
             raise
@@ -148,12 +145,12 @@ def run(arguments: argparse.Namespace) -> int:
 class _Ending:
     """What Ctrl-C, a kill and a window that is closed do; under `nohup` the last one does nothing.
 
-    Until the session is run they interrupt what it waits for, once; from then on they end it in order.
+    Until the session is started they interrupt what is waited for, once; from then on they end it in order.
     """
 
     def __init__(self) -> None:
-        self._session: LiveSession | None = None
-        self._interrupted = False  # before it played
+        self._session: Session | None = None
+        self.interrupted = False  # before it played
         signals = [signal.SIGINT, signal.SIGTERM]
         if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signals.append(signal.SIGHUP)
@@ -161,19 +158,19 @@ class _Ending:
             signal.signal(each, self._take)
 
     def _take(self, *_: object) -> None:
-        before, session = self._interrupted, self._session
-        self._interrupted |= session is None or session.state == "starting"
+        before, session = self.interrupted, self._session
+        self.interrupted |= session is None or session.state == "starting"
         if session:
             session.end()
         elif not before:  # else it is being cleared away
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
-    def in_order(self, session: LiveSession) -> Iterator[None]:
-        """End `session` from now on, which is run within; `KeyboardInterrupt` if it has not played yet."""
+    def in_order(self, session: Session) -> Iterator[None]:
+        """End `session` from now on, which plays within; `KeyboardInterrupt` if it has not played yet."""
         self._session = session
         yield
-        if self._interrupted:
+        if self.interrupted:
             raise KeyboardInterrupt
 
 
@@ -182,16 +179,26 @@ def _print_passing(line: str) -> None:
     print(f"rtsep: {line}", file=sys.stderr, flush=True)
 
 
-def _play(session: LiveSession, say: Lines, ending: _Ending, view: bool) -> None:
-    if not view:
-        with ending.in_order(session):
-            session.run()
+def _play(
+    session: Session,
+    surface: MidiSurface | None,
+    say: Lines,
+    ending: _Ending,
+    arguments: argparse.Namespace,
+) -> None:
+    """Start the session, announce it, and play until it is over."""
+    session.start()
+    if ending.interrupted:
         return
-    from rtsep.surfaces.view.session_player import SessionPlayer
-    from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
+    _announce(session, arguments.json)
+    reporting = _Reporter(session, surface) if arguments.json else contextlib.nullcontext()
+    with reporting, StateKeeper(session.controls, say):
+        if not (arguments.json or arguments.headless) and can_show():
+            from rtsep.surfaces.view.session_player import SessionPlayer
+            from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
 
-    with ending.in_order(session):
-        show(SessionPlayer(session), session.run, say)
+            show(SessionPlayer(session), say)
+        session.wait()
 
 
 def _first_controls(arguments: argparse.Namespace, say: Callable[[str], None]) -> Controls:
@@ -204,22 +211,21 @@ def _first_controls(arguments: argparse.Namespace, say: Callable[[str], None]) -
     return read_controls(arguments, controls)
 
 
-def _announce(session: LiveSession, as_json: bool) -> None:
-    line = f"{session.ends.name}, model {session.package.spec.name}; {session.engine.latency.line()}"
-    print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+def _announce(session: Session, as_json: bool) -> None:
+    print(session.now.title, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
 def _midi_stats(surface: MidiSurface | None) -> dict[str, Any]:
     return {"midi": surface.stats()} if surface else {}
 
 
-def _summarise(session: LiveSession, as_json: bool, midi: dict[str, Any]) -> None:
+def _summarise(session: Session, stages: Stages, as_json: bool, midi: dict[str, Any]) -> None:
     stats = session.stats() | midi
     if as_json:
         late = session.engine.late_hops()
         recordings = [{stem: str(path) for stem, path in take.items()} for take in session.recordings]
         final = {"final": True, **stats, "state": "ended", "late_hops": late, "recordings": recordings}
-        final["start"] = session.stages.moments
+        final["start"] = stages.moments
         print(json.dumps(final), flush=True)
         return
     hop = stats["hop_us"]
@@ -236,7 +242,7 @@ def _summarise(session: LiveSession, as_json: bool, midi: dict[str, Any]) -> Non
 class _Reporter:
     """Reports the session while it runs, for programs: a JSON line a second. A context manager."""
 
-    def __init__(self, session: LiveSession, surface: MidiSurface | None) -> None:
+    def __init__(self, session: Session, surface: MidiSurface | None) -> None:
         self._session, self._surface = session, surface
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)

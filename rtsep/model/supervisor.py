@@ -62,6 +62,8 @@ class ModelSupervisor:
         Raises `ModelError` if it refuses the model, `ModelProcessError` if it ends first or sends no answer.
         """
         self._spawn()
+        if self._leaving.is_set() and self._process:  # `stop`, on another thread, found no process to end
+            self._process.kill()
         self.moments = self._await_ready().moments
         self._watcher = threading.Thread(target=self._watch, name="model-supervisor", daemon=True)
         self._watcher.start()

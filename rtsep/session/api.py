@@ -9,26 +9,30 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rtsep.audio.devices import Device
+from rtsep.audio.engine import Engine
 from rtsep.controls import Controls
 from rtsep.errors import UsageError
 from rtsep.files.audiofile import make_folder
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
-from rtsep.model.package import read_package
+from rtsep.model.package import ModelPackage, read_package
 from rtsep.realtime.foreign_calls import aloud
+from rtsep.realtime.waiting import wait_for
+from rtsep.session import commands
+from rtsep.session.endpoints import Ends
 from rtsep.session.options import LiveOptions
-from rtsep.session.run_loop import LiveSession
+from rtsep.session.owner import SessionOwner
+from rtsep.session.recorder import RecordingState
+from rtsep.session.snapshot import Snapshot
+from rtsep.session.stages import Stages
+from rtsep.session.states import SessionState
 
 _log = logging.getLogger("rtsep")
-
-_LOOK_EVERY_S = 0.02
 
 
 def _say(line: str) -> None:
@@ -40,7 +44,8 @@ class Session:
     """One live session, begun by `with` (or `start`) and over when its input is, or the `with` is left.
 
     Several may play at once, each with an engine and a model process of its own. Lines for the user (a
-    device that went away, say) go to `logging.getLogger("rtsep")`.
+    device that went away, say) go to `logging.getLogger("rtsep")`. A session lives on a thread of its own;
+    the methods send commands there, and may be called on any thread.
     """
 
     def __init__(
@@ -71,14 +76,12 @@ class Session:
         `out_device` a name, or "virtual" for none. Channels count from 1, `rate` is in Hz, `block` and
         `slack` are in frames, `record` is a folder. `device` is where the model runs, "cpu" or "cuda".
         """
-        self.controls = controls if controls is not None else Controls()
-        self._model = str(model)
-        self._options = LiveOptions(
+        options = LiveOptions(
             input=str(input),
             out=out,
             out_device=out_device,
-            in_channels=_channels(in_channels),
-            out_channels=_channels(out_channels),
+            in_channels=None if in_channels is None else tuple(in_channels),
+            out_channels=None if out_channels is None else tuple(out_channels),
             rate=rate,
             block=block,
             slack=slack,
@@ -90,12 +93,66 @@ class Session:
             seconds=seconds,
             device=device,
         )
-        self._live: LiveSession | None = None
-        self._thread: threading.Thread | None = None
-        self._failure: BaseException | None = None
-        self._closed = False
+        self._set_up(options, str(model), controls, _say, None)
+
+    @classmethod
+    def of(
+        cls,
+        options: LiveOptions,
+        model: ModelPackage | str,
+        controls: Controls | None = None,
+        say: Callable[[str], None] = _say,
+        stages: Stages | None = None,
+    ) -> Session:
+        """Return a session with these options; the command line and the benchmarks make theirs so.
+
+        `model` is a name, a path, or a model file that was read. `say` gets lines for the user, on any
+        thread. `stages`, if given, are the stages of the start so far; the further ones are noted there.
+        """
+        session = cls.__new__(cls)
+        session._set_up(options, model, controls, say, stages)
+        return session
+
+    def _set_up(
+        self,
+        options: LiveOptions,
+        model: ModelPackage | str,
+        controls: Controls | None,
+        say: Callable[[str], None],
+        stages: Stages | None,
+    ) -> None:
+        self.controls = controls if controls is not None else Controls()
+        self._options, self._model, self._say, self._stages = options, model, say, stages
+        self._owner: SessionOwner | None = None
+        self._started = self._closed = False
 
     # --- life ------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Find the devices, and begin to load the model. Raises `RtsepError` where it cannot.
+
+        `start` does it, too; only a program that has to do something in between calls it before.
+        """
+        if self._owner or self._closed:
+            raise UsageError("a session plays once; make another one")
+        model = self._model
+        package = model if isinstance(model, ModelPackage) else read_package(find_model(model))
+        if self._options.record:
+            make_folder(self._options.record)
+        owner = SessionOwner(package, self._options, self.controls, self._say, self._stages)
+        self._owner = owner
+        try:
+            atexit.register(self._finish)
+            owner.thread.start()
+            wait_for(owner.found)
+            self._raise_failure()
+            for note in self.ends.notes:
+                self._say(note)
+        except BaseException:
+            self._finish()
+            if owner.now is None:  # nothing was opened: it may be tried again
+                self._owner, self._closed = None, False
+            raise
 
     def start(self) -> Session:
         """Open everything and play; returns once it plays. Raises `RtsepError` where it cannot.
@@ -103,28 +160,20 @@ class Session:
         The first start on a machine compiles for half a minute. A session plays once: make another one to
         play again.
         """
-        if self._live or self._closed:
+        if self._started:
             raise UsageError("a session plays once; make another one")
-        package = read_package(find_model(self._model))
-        if self._options.record:
-            make_folder(self._options.record)
-        self._live = live = LiveSession(package, self._options, self.controls, _say)
+        if self._owner is None:
+            self.open()
+        self._started = True
+        owner, _ = self._running()
         try:
-            for note in live.ends.notes:
-                _say(note)
-            atexit.register(self._finish)
-            live.start_model()
-            _log.info("%s, model %s; %s", live.ends.name, package.spec.name, live.engine.latency.line())
-            self._thread = threading.Thread(
-                target=self._play, args=(live,), name="rtsep-session", daemon=True
-            )
-            self._thread.start()
-            while live.state == "starting" and self._thread.is_alive():
-                time.sleep(_LOOK_EVERY_S)
+            owner.inbox.send(commands.Play())
+            wait_for(owner.begun)
             self._raise_failure()
         except BaseException:
             self._finish()
             raise
+        _log.info("%s", self.now.title)
         return self
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -132,17 +181,18 @@ class Session:
 
         Raises what ended it before its time: a `DeviceError`, for example.
         """
-        self._running()
-        assert self._thread
-        until = math.inf if timeout is None else time.monotonic() + timeout
-        while self._thread.is_alive() and (left := until - time.monotonic()) > 0:
-            self._thread.join(min(left, 0.1))  # in pieces: on Windows, a Ctrl-C is heard between them only
-        self._raise_failure()
-        return not self._thread.is_alive()
+        over = self.is_over(timeout)
+        if over:
+            self._raise_failure()
+        return over
+
+    def is_over(self, timeout: float | None = 0.0) -> bool:
+        """Return whether playing is over, after at most `timeout` seconds; raises nothing of its end."""
+        return wait_for(self._running()[0].over, timeout)
 
     def end(self) -> None:
-        """Ask the session to end; returns at once."""
-        self._running().end()
+        """Ask the session to end; returns at once. A signal handler may call it."""
+        self._running()[0].inbox.send(commands.End())
 
     def close(self) -> None:
         """End the session, give everything back, and raise what ended it before its time (once)."""
@@ -156,38 +206,72 @@ class Session:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._finish()
+        owner = self._owner
         if value is None:
             self._raise_failure()
-        elif self._failure:
-            value.add_note(f"(the session had ended, too: {self._failure})")
-            self._failure = None
+        elif owner and owner.failure:
+            value.add_note(f"(the session had ended, too: {owner.failure})")
+            owner.failure = None
 
     # --- while it plays ----------------------------------------------------------------------------------
 
+    @property
+    def now(self) -> Snapshot:
+        """What is published of the session: state, input and output, model, engine; it stays as it is."""
+        return self._running()[1]
+
     def stats(self) -> dict[str, Any]:
         """Return what `rtsep live --json` prints: state, counters, latency, levels, the model's state."""
-        return self._running().stats()
+        return self.now.stats()
+
+    @property
+    def state(self) -> SessionState:
+        """The state, a word of `stats()["state"]`."""
+        return self.now.state
+
+    @property
+    def ends(self) -> Ends:
+        """Input and output as they are now."""
+        return self.now.route.ends
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that is heard, for figures."""
+        return self.now.hosted.engine
 
     @property
     def latency(self) -> int:
         """Frames from input to output, at `rate`; `stats()["latency_ms"]` has its parts in ms."""
-        return self._running().engine.latency.total
+        return self.engine.latency.total
 
     @property
     def rate(self) -> int:
         """Sample rate of the input, Hz."""
-        return self._running().engine.form.rate
+        return self.engine.form.rate
 
     def start_recording(self, folder: str | Path) -> None:
         """Record mix, vocals and instrumental to `folder`, from the next hop on; a further take beside it.
 
         Raises `OutputError` where nothing can be written, `UsageError` while it records already.
         """
-        self._running().start_recording(Path(folder))
+        self._ask(command := commands.StartRecording(Path(folder)))
+        command.outcome.result()
 
     def stop_recording(self) -> dict[str, Path] | None:
-        """End the take; return its files by stem, None where nothing was recorded."""
-        return self._running().stop_recording()
+        """End the take; return its files by stem, None where nothing was recorded. Waits for the disk."""
+        self._ask(command := commands.StopRecording())
+        recorder = command.outcome.result()
+        return recorder.files() if recorder else None
+
+    @property
+    def recording(self) -> RecordingState | None:
+        """How the recording goes, or why it has stopped by itself; None: there is none."""
+        return self.now.takes.state
+
+    @property
+    def recordings(self) -> list[dict[str, Path]]:
+        """The files of the finished takes, by stem."""
+        return self.now.takes.finished
 
     def switch_model(self, model: str | Path) -> None:
         """Play with another model, by name or path, without a gap: returns once it is heard, after seconds.
@@ -197,7 +281,9 @@ class Session:
         `ModelProcessError` or `UsageError` for a model that does not load or is too slow here, and
         `DeviceError` where playing stops meanwhile; the one before plays on.
         """
-        self._running().switch_model(read_package(find_model(str(model))))
+        self._running()
+        self._ask(command := commands.SwitchModel(read_package(find_model(str(model)))))
+        command.outcome.result()
 
     def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
         """Hear or play through something else, named as at the start; returns once that plays.
@@ -207,43 +293,44 @@ class Session:
         other ones from then on. Raises `DeviceError`, `InputFileError` or `UsageError` for what cannot be
         opened; what was there before plays on.
         """
-        self._running().switch_device(input=None if input is None else str(input), out_device=out_device)
+        self._running()
+        if input is None and out_device is None:
+            raise UsageError("nothing to switch to: name an input, an output device, or both")
+        self._ask(command := commands.SwitchDevices(None if input is None else str(input), out_device))
+        command.outcome.result()
 
-    @property
-    def recordings(self) -> list[dict[str, Path]]:
-        """The files of the finished takes, by stem."""
-        return self._running().recordings
+    def devices(self) -> list[Device]:
+        """Return the devices there are now; as far as PortAudio plays, those that were there when it began.
+
+        Raises `DeviceError`.
+        """
+        self._ask(command := commands.ListDevices())
+        return command.outcome.result()
 
     # --- within --------------------------------------------------------------------------------------------
 
-    def _running(self) -> LiveSession:
-        if self._live is None:
+    def _running(self) -> tuple[SessionOwner, Snapshot]:
+        owner = self._owner
+        now = owner.now if owner else None
+        if owner is None or now is None:
             raise UsageError(
                 "the session has not begun; write 'with rtsep.Session(...) as session:', or start() it"
             )
-        return self._live
+        return owner, now
 
-    def _play(self, live: LiveSession) -> None:
-        try:
-            live.run()
-        except BaseException as error:  # for whoever waits
-            self._failure = error
+    def _ask(self, command: commands.Command) -> None:
+        self._running()[0].inbox.send(command)
 
     def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure:
+        if self._owner and self._owner.failure:
+            failure, self._owner.failure = self._owner.failure, None
             raise failure
 
     def _finish(self) -> None:
-        if self._live is None or self._closed:
+        if self._owner is None or self._closed:
             return
         self._closed = True
         atexit.unregister(self._finish)
-        self._live.end()
-        if self._thread:
-            self._thread.join()
-        self._live.close()
-
-
-def _channels(given: Sequence[int] | None) -> tuple[int, ...] | None:
-    return None if given is None else tuple(given)
+        self._owner.inbox.send(commands.End())
+        if self._owner.thread.ident:  # else an interrupt came before it was started
+            self._owner.thread.join()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,37 +13,41 @@ from rtsep.audio.engine import Engine
 from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 
 
+@dataclass(frozen=True, eq=False)
 class Tally:
-    """Sums what finished engines have counted with what the present one counts."""
+    """Sums what finished engines have counted with what the present one counts. It is never changed."""
 
-    def __init__(self) -> None:
-        self._before: dict[str, int] = {}
-        self._histogram: NDArray[np.int64] = np.zeros(HISTOGRAM_BINS, np.int64)
-        self._gap_ns = self._hop_ns = 0
+    before: Mapping[str, int] = field(default_factory=dict)
+    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(HISTOGRAM_BINS, np.int64))
+    gap_ns: int = 0
+    hop_ns: int = 0
 
-    def add(self, engine: Engine) -> None:
-        """Take over the counts of an engine that has ended."""
-        for name, value in engine.counters().items():
-            self._before[name] = self._before.get(name, 0) + value
-        self._histogram += engine.hop_histogram()
+    def plus(self, engine: Engine) -> Tally:
+        """Return a tally with the counts of an engine that has ended as well."""
         longest = engine.telemetry()
-        self._gap_ns = max(self._gap_ns, longest.call_gap_max_ns)
-        self._hop_ns = max(self._hop_ns, longest.hop_max_ns)
+        return Tally(
+            before=self._with(engine.counters(), 1),
+            histogram=self.histogram + engine.hop_histogram(),
+            gap_ns=max(self.gap_ns, longest.call_gap_max_ns),
+            hop_ns=max(self.hop_ns, longest.hop_max_ns),
+        )
 
-    def leave_out(self, counted: dict[str, int]) -> None:
-        """Do not count what an engine has counted (`Engine.counters`) before it was heard."""
-        for name, value in counted.items():
-            self._before[name] = self._before.get(name, 0) - value
+    def without(self, counted: Mapping[str, int]) -> Tally:
+        """Return a tally that leaves out the counts of an engine (`Engine.counters`) before it was heard."""
+        return replace(self, before=self._with(counted, -1))
+
+    def _with(self, counted: Mapping[str, int], times: int) -> dict[str, int]:
+        return {name: self.before.get(name, 0) + times * value for name, value in counted.items()}
 
     def total(self, engine: Engine) -> dict[str, Any]:
         """Return the session's counters, with `hop_us` percentiles and the longest time between two calls."""
-        counts = {name: value + self._before.get(name, 0) for name, value in engine.counters().items()}
-        hops = self._histogram + engine.hop_histogram()  # before the longest, see the hop loop
+        counts = {name: value + self.before.get(name, 0) for name, value in engine.counters().items()}
+        hops = self.histogram + engine.hop_histogram()  # before the longest, see the hop loop
         longest = engine.telemetry()
         return {
             **counts,
-            "hop_us": percentiles(hops, max(self._hop_ns, longest.hop_max_ns)),
-            "call_gap_max_ms": round(max(self._gap_ns, longest.call_gap_max_ns) / 1e6, 2),
+            "hop_us": percentiles(hops, max(self.hop_ns, longest.hop_max_ns)),
+            "call_gap_max_ms": round(max(self.gap_ns, longest.call_gap_max_ns) / 1e6, 2),
         }
 
 

@@ -103,15 +103,25 @@ class Recorder:
         """The frame of the input behind the last one of a take that has stopped."""
         return self._until - self._tap.feed_delay
 
-    def stop(self) -> dict[str, Path] | None:
-        """Write what the hop loop has left until now; return the files, None where nothing came.
-
-        Takes as long as the disk does.
-        """
+    def finish(self) -> None:
+        """End the take with what the hop loop has left until now; returns before all of it is written."""
         self._until = self._tap.written()
         self._leaving.set()
+
+    def files(self) -> dict[str, Path] | None:
+        """Wait for the disk; return the files of a take that is finished, None where nothing came."""
         self._thread.join()
         return self._kept
+
+    def stop(self) -> dict[str, Path] | None:
+        """End the take and return its files: `finish`, then `files`."""
+        self.finish()
+        return self.files()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its files are not complete yet."""
+        return self._thread.is_alive()
 
     # --- the recorder's thread -----------------------------------------------------------------------
 
@@ -203,16 +213,18 @@ def told(take: Mapping[str, Path]) -> str:
 
 
 class Takes:
-    """The recordings of a session: started and stopped on any thread, while engines come and go."""
+    """The recordings of a session, while engines come and go.
+
+    One thread starts and stops them; `state` and `finished` may be read on any thread.
+    """
 
     def __init__(self, subtype: str, say: Callable[[str], None]) -> None:
         """Record nothing yet; `subtype` is the files' sample format, `say` gets lines for the user."""
-        self.finished: list[dict[str, Path]] = []
         self._subtype, self._say = subtype, say
-        self._lock = threading.Lock()
         self._tape: Tape | None = None  # of the engine that runs
         self._folder: Path | None = None  # where to record to, as soon as one runs
         self._recorder: Recorder | None = None
+        self._finished: list[Recorder] = []  # takes that have ended; the last ones may wait for the disk
 
     @property
     def state(self) -> RecordingState | None:
@@ -222,45 +234,60 @@ class Takes:
             return recorder.state
         return RecordingState(folder, 0.0, 0, 0, None) if folder else None
 
+    @property
+    def finished(self) -> list[dict[str, Path]]:
+        """The files of the finished takes, by stem."""
+        complete = [recorder for recorder in tuple(self._finished) if not recorder.at_work]
+        return [files for recorder in complete if (files := recorder.files())]
+
     def start(self, folder: Path) -> None:
         """Begin a take in `folder`, with the next hop, or with the first frame that will be played.
 
         Raises `UsageError` where one goes on, `OutputError` where there can be none.
         """
-        with self._lock:
-            state = self.state
-            if state and not state.failure:
-                raise UsageError(f"already recording to {state.folder}; stop that first")
-            self._finish()
-            make_folder(folder)
-            if self._tape:
-                self._recorder = Recorder(folder, self._tape, self._subtype, self._say)
-            self._folder = folder
+        state = self.state
+        if state and not state.failure:
+            raise UsageError(f"already recording to {state.folder}; stop that first")
+        self._finish()
+        make_folder(folder)
+        if self._tape:
+            self._recorder = Recorder(folder, self._tape, self._subtype, self._say)
+        self._folder = folder
+
+    def finish(self) -> Recorder | None:
+        """End the take; return its recorder, which may wait for the disk yet, None where there is none."""
+        self._folder = None
+        return self._finish()
 
     def stop(self) -> dict[str, Path] | None:
         """End the take; return its files, None where there is nothing. Waits for the disk."""
-        with self._lock:
-            self._folder = None
-            return self._finish()
+        recorder = self.finish()
+        return recorder.files() if recorder else None
 
     def attach(self, tape: Tape) -> None:
         """Take from `tape` from now on: an engine is about to start. Raises `OutputError`."""
-        with self._lock:
-            self._attach(tape)
+        self._attach(tape)
 
     def detach(self) -> None:
-        """End the take with its engine; the next engine goes on with another, unless this one failed."""
-        with self._lock:
-            self._detach()
+        """End the take with its engine; the next engine goes on with another, unless this one failed.
+
+        Waits for the disk.
+        """
+        self._detach()
 
     def change(self, tape: Tape) -> None:
         """Take from another engine that hears the same: a further take begins with the frame where this ends.
 
-        Raises `OutputError`.
+        Waits for the disk. Raises `OutputError`.
         """
-        with self._lock:
-            ended = self._detach()
-            self._attach(tape, ended.end if ended else None)
+        ended = self._detach()
+        self._attach(tape, ended.end if ended else None)
+
+    def close(self) -> None:
+        """End all takes, and wait for the disk."""
+        self._detach()
+        for recorder in self._finished:
+            recorder.files()
 
     def _attach(self, tape: Tape, first: int | None = None) -> None:
         self._tape = tape
@@ -270,20 +297,20 @@ class Takes:
             self._folder = folder
 
     def _detach(self) -> Recorder | None:
-        self._tape, recorder = None, self._recorder
-        self._finish()
-        if recorder and recorder.failure:
-            self._folder = None
+        self._tape, recorder = None, self._finish()
+        if recorder:
+            recorder.files()
+            if recorder.failure:
+                self._folder = None
         return recorder
 
-    def _finish(self) -> dict[str, Path] | None:
-        if self._recorder is None:
-            return None
-        kept = self._recorder.stop()
-        self._recorder = None
-        if kept:
-            self.finished.append(kept)
-        return kept
+    def _finish(self) -> Recorder | None:
+        recorder = self._recorder
+        if recorder:
+            recorder.finish()
+            self._finished.append(recorder)
+            self._recorder = None
+        return recorder
 
 
 def next_take(folder: Path) -> Path:

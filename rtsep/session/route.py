@@ -9,7 +9,7 @@ from rtsep.session.endpoints import Ends, resolve_ends
 from rtsep.session.options import LiveOptions
 
 
-class Setting(NamedTuple):
+class Route(NamedTuple):
     """One of possibly several in a session's life, as devices come, go and are switched."""
 
     options: LiveOptions
@@ -17,7 +17,7 @@ class Setting(NamedTuple):
     source: FileSource | None  # where a file is played
 
     @classmethod
-    def find(cls, options: LiveOptions, before: Setting | None = None, lost: bool = False) -> Setting:
+    def find(cls, options: LiveOptions, before: Route | None = None, lost: bool = False) -> Route:
         """Find what `options` name; raises `RtsepError` where something cannot be.
 
         With `before`, a file that it plays goes on in this one, whatever the options say of the input. If its
@@ -36,7 +36,7 @@ class Setting(NamedTuple):
             self.source.stop()
             self.source.go_back(frame)
 
-    def close(self, goes_on: Setting | None = None) -> None:
+    def close(self, goes_on: Route | None = None) -> None:
         """Close the file, if one is played and `goes_on` does not play on with it."""
         if self.source and not (goes_on and goes_on.source is self.source):
             self.source.close()

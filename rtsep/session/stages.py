@@ -6,13 +6,14 @@ whoever started `rtsep` knows the begin.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rtsep.audio.engine import Engine
 from rtsep.dsp.router import FEEDS
 
-LOOK_EVERY_S = 0.001
+LOOK_EVERY_S, LOOK_SELDOM_S = 0.001, 0.02
 PATIENCE_S = 2.0
 """An input that is silent for so long is waited for no longer."""
 
@@ -45,6 +46,30 @@ class Stages:
         if self._heard_at is not None and engine.progress().played >= self._heard_at:
             self.reached("sound")
         return time.monotonic() - self.moments["streams"] < PATIENCE_S
+
+
+class Stopwatch:
+    """Notes when the first hop and the first sound come, on a thread of its own. A context manager."""
+
+    def __init__(self, stages: Stages, engine: Callable[[], Engine]) -> None:
+        """Look at the engine that `engine` returns, which may be another one each time."""
+        self._stages, self._engine = stages, engine
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="stopwatch", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._leaving.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        soon = self._stages.listen(self._engine())
+        while "sound" not in self._stages.moments:
+            if self._leaving.wait(LOOK_EVERY_S if soon else LOOK_SELDOM_S):
+                return
+            soon = self._stages.listen(self._engine())
 
 
 def _is_heard(engine: Engine) -> bool:

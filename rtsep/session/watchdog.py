@@ -12,7 +12,7 @@ LOST_AFTER_S = 1.0
 """A device that has not called for so long is gone."""
 
 
-class Watch:
+class Watchdog:
     """Looks at the engine that is heard, which may be another one each time."""
 
     def __init__(self, streams: Streams, ends: Ends, frames: int | None) -> None:

@@ -51,8 +51,7 @@ def obey(session: rtsep.Session, order: dict[str, Any]) -> dict[str, Any]:
 
 def joined(session: rtsep.Session) -> int:
     """Return the input's frame that the present engine's first hop began with; the model's rate is ours."""
-    assert session._live
-    engine = session._live.engine
+    engine = session.engine
     while True:
         hops, read = engine.read(r.HOPS), engine.read(r.IN_READ)
         if engine.read(r.HOPS) == hops and engine.read(r.IN_READ) == read:

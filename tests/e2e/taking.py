@@ -9,25 +9,21 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from pathlib import Path
 
 from rtsep.controls import Controls
 from rtsep.errors import RtsepError
 from rtsep.model.package import read_package
+from rtsep.session.api import Session
 from rtsep.session.options import LiveOptions
-from rtsep.session.run_loop import LiveSession
 
 
 def main(model: str, file: str) -> None:
     """Play until the end of the file."""
     options = LiveOptions(input=file, out="both", out_device="virtual")
-    session = LiveSession(read_package(Path(model)), options, Controls(), lambda line: None)
 
-    def obey() -> None:
-        while session.state != "playing":
-            time.sleep(0.01)
-        answer({"hop": session.package.spec.hop, "delay": session.engine.feed_delay})
+    def obey(session: Session) -> None:
+        answer({"hop": session.engine.spec.hop, "delay": session.engine.feed_delay})
         for line in sys.stdin:
             word, _, rest = line.strip().partition(" ")
             try:
@@ -41,12 +37,9 @@ def main(model: str, file: str) -> None:
             except RtsepError as error:
                 answer({"error": str(error)})
 
-    try:
-        session.start_model()
-        threading.Thread(target=obey, daemon=True).start()
-        session.run()
-    finally:
-        session.close()
+    with Session.of(options, read_package(Path(model)), Controls(), lambda line: None) as session:
+        threading.Thread(target=obey, args=(session,), daemon=True).start()
+        session.wait()
 
 
 def answer(what: dict) -> None:

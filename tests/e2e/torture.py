@@ -19,8 +19,8 @@ from rtsep.audio import rings as r  # noqa: E402
 from rtsep.controls import Controls  # noqa: E402
 from rtsep.model.catalog import find_model  # noqa: E402
 from rtsep.model.package import read_package  # noqa: E402
+from rtsep.session.api import Session  # noqa: E402
 from rtsep.session.options import LiveOptions  # noqa: E402
-from rtsep.session.run_loop import LiveSession  # noqa: E402
 
 COUNTERS = ("hops", "late_masks", "underruns", "overruns", "device_xruns")
 HEAP_OBJECTS = 300_000
@@ -45,15 +45,10 @@ def allocate() -> None:
 def main() -> int:
     seconds = float(sys.argv[1])
     package = read_package(find_model("live"))
-    session = LiveSession(
-        package, LiveOptions(out="both"), Controls(), lambda line: print(line, file=sys.stderr)
+    session = Session.of(
+        LiveOptions(out="both"), package, Controls(), lambda line: print(line, file=sys.stderr)
     )
-    try:
-        session.start_model()
-        playing = threading.Thread(target=session.run)
-        playing.start()
-        while session.state != "playing":
-            time.sleep(0.05)
+    with session:
         for torture in (spin, allocate):
             threading.Thread(target=torture, daemon=True).start()
         time.sleep(2.0)
@@ -64,10 +59,6 @@ def main() -> int:
         counted = {name: after[name] - before[name] for name in COUNTERS}
         counted["calls"] = session.engine.read(r.OUT_CALLS) - calls
         print(json.dumps(counted | {"hop_us": after["hop_us"], "real_time": after["real_time"]}), flush=True)
-        session.end()
-        playing.join()
-    finally:
-        session.close()
     return 0
 
 

@@ -49,7 +49,7 @@ def test_the_longest_hop_of_several_engines_is_that_of_the_session():
 
     tally = Tally()
     for earlier in (engine(50_000_000, 3_000_000, 4), engine(612_000_000, 7_000_000, 5)):
-        tally.add(earlier)
+        tally = tally.plus(earlier)
     total = tally.total(engine(44_000_000, 2_000_000, 6))
     assert (total["hops"], total["hop_us"]["max"], total["call_gap_max_ms"]) == (15, 612_000.0, 7.0)
     assert tally.total(engine(800_000_000, 0, 1))["hop_us"]["max"] == 800_000.0

@@ -18,10 +18,10 @@ from rtsep.audio.desk import Desk
 from rtsep.audio.streams import Streams
 from rtsep.errors import DeviceError, InputFileError, ModelError, OutputError, UsageError
 from rtsep.files.audiofile import AudioReader
-from rtsep.session import route as setting
-from rtsep.session import run_loop as live
+from rtsep.session import device_swap, route
+from rtsep.session.device_swap import LostDevices
 from rtsep.session.endpoints import NotBackError
-from rtsep.session.run_loop import LiveSession
+from rtsep.session.watchdog import Watchdog
 from tests.cli.program import ROOT
 from tests.e2e.conftest import start_server  # noqa: F401 (a fixture)
 from tests.e2e.exact import noise
@@ -157,20 +157,20 @@ def test_it_plays_once_and_says_so(half, song):
 
 
 def test_an_error_while_it_plays_is_raised_once_and_masks_none(half, song, monkeypatch):
-    whole = LiveSession._play_once
+    whole = Watchdog.over
 
-    def play(self, arrived):
-        whole(self, arrived)
-        raise DeviceError("the device went up in smoke")
+    def lost(self, engine):
+        return "the device went up in smoke" if whole(self, engine) else None
 
-    monkeypatch.setattr(LiveSession, "_play_once", play)
+    monkeypatch.setattr(Watchdog, "over", lambda *_: False)
+    monkeypatch.setattr(Watchdog, "lost", lost)
     how = {"out_device": "virtual", "model": half, "seconds": 0.05, "reconnect": False}
     with pytest.raises(DeviceError, match="smoke"), rtsep.Session(song, **how) as session:
-        session._thread.join(20)  # by leaving
+        assert session.is_over(20)  # by leaving
     with rtsep.Session(song, **how) as session, pytest.raises(DeviceError, match="smoke"):
         session.wait(20)  # by waiting, and not again by leaving
     with pytest.raises(ZeroDivisionError) as error, rtsep.Session(song, **how) as session:
-        session._thread.join(20)
+        assert session.is_over(20)
         raise ZeroDivisionError
     (note,) = error.value.__notes__
     assert note == "(the session had ended, too: the device went up in smoke; ended (--no-reconnect))"
@@ -275,7 +275,7 @@ def test_devices_that_are_not_there_at_the_start_are_not_waited_for(half, song, 
 def test_a_lost_device_can_be_left_for_another(half, long_song, monkeypatch, caplog):
     lost = threading.Event()
     monkeypatch.setattr(Streams, "lost", property(lambda _: "it is unplugged" if lost.is_set() else None))
-    monkeypatch.setattr(LiveSession, "_find_devices", lambda _: None)
+    monkeypatch.setattr(LostDevices, "_find", lambda _: "")
     with rtsep.Session(long_song, out_device="virtual", model=half) as session:
         lost.set()
         until(lambda: session.stats()["state"] == "waiting")
@@ -296,7 +296,7 @@ def test_a_device_that_is_found_and_does_not_open_is_told_of_once(half, long_son
 
     monkeypatch.setattr(Streams, "__init__", open_one)
     monkeypatch.setattr(Streams, "lost", property(lambda _: "it is unplugged" if taken.is_set() else None))
-    monkeypatch.setattr(live, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(device_swap, "LOOK_AGAIN_S", 0.05)
     with rtsep.Session(long_song, out_device="virtual", model=half) as session:
         taken.set()
         until(lambda: len(tries) > 4)
@@ -319,7 +319,7 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
             DeviceError("the sound system refuses"),
         ]
     )
-    lost, tries, whole = threading.Event(), [], setting.resolve_ends
+    lost, tries, whole = threading.Event(), [], route.resolve_ends
 
     def resolve(options, before=None, missed=False):
         if not lost.is_set():
@@ -328,9 +328,9 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
         tries.append(next(reasons))
         raise tries[-1]
 
-    monkeypatch.setattr(setting, "resolve_ends", resolve)
+    monkeypatch.setattr(route, "resolve_ends", resolve)
     monkeypatch.setattr(Streams, "lost", property(lambda _: "it is unplugged" if lost.is_set() else None))
-    monkeypatch.setattr(live, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr(device_swap, "LOOK_AGAIN_S", 0.01)
     with rtsep.Session(long_song, out_device="virtual", model=half) as session:
         lost.set()
         until(lambda: len(tries) > 6)

@@ -30,7 +30,7 @@ class Counters(Canvas):
         self._stats: dict[str, Any] | None = None
 
     def follow(self, stats: dict[str, Any]) -> None:
-        """Show `LiveSession.stats`."""
+        """Show `Session.stats`."""
         self._stats = stats
         self._draw()
 
@@ -106,7 +106,7 @@ class Header(Canvas):
     """What plays where, whether it does, and the recording."""
 
     def follow(self, title: str, stats: dict[str, Any], ending: bool = False) -> None:
-        """Show `Player.title` and `LiveSession.stats`."""
+        """Show `Player.title` and `Session.stats`."""
         ink, width = self.ink, self.size.width
         state = "ending" if ending else stats["state"]
         right: list[Part] = [(state, ink(GOOD if state == "playing" else WARN, bold=True))]

@@ -63,7 +63,7 @@ class Meters(Canvas):
         self.meters = {feed: Meter() for feed in FEEDS}
 
     def follow(self, levels: Mapping[str, Mapping[str, float]], seconds: float) -> None:
-        """Show `levels` of `LiveSession.stats`, `seconds` after the last ones."""
+        """Show `levels` of `Session.stats`, `seconds` after the last ones."""
         for y, (feed, meter) in enumerate(self.meters.items()):
             meter.follow(levels[feed]["peak"], levels[feed]["rms"], seconds)
             self._draw(y, feed, meter)

@@ -54,7 +54,7 @@ class Player(Protocol):
         """How long a hop may take before the next one comes."""
 
     def stats(self) -> dict[str, Any]:
-        """Return what `LiveSession.stats` returns: counters, levels, states. Called 30 times a second."""
+        """Return what `Session.stats` returns: counters, levels, states. Called 30 times a second."""
 
     def hop_histogram(self) -> NDArray[np.int64]:
         """Return hops by duration, in bins of `rtsep.audio.rings.HISTOGRAM_STEP_NS`."""
@@ -64,6 +64,9 @@ class Player(Protocol):
 
     def end(self) -> None:
         """Ask the session to end; returns at once."""
+
+    def over(self, timeout: float | None = 0.0) -> bool:
+        """Return whether the session is over, after at most `timeout` seconds (None: without a limit)."""
 
     # --- what may take its time: called on a worker's thread --------------------------------------
 

@@ -1,4 +1,4 @@
-"""The player behind the view: a `LiveSession`, its presets, the models and devices there are."""
+"""The player behind the view: a `Session`, its presets, the models and devices there are."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rtsep.audio import portaudio
 from rtsep.audio.devices import Device
 from rtsep.errors import ModelError
 from rtsep.files.demo import demo_song
-from rtsep.model.catalog import find_model, model_files
+from rtsep.model.catalog import model_files
 from rtsep.model.contract import ModelSpec
 from rtsep.model.package import read_package
+from rtsep.session.api import Session
 from rtsep.session.options import VIRTUAL
 from rtsep.session.recorder import told
-from rtsep.session.run_loop import LiveSession
 from rtsep.surfaces.presets import Preset, Presets, programs
 from rtsep.surfaces.view.listening import Listening
 from rtsep.surfaces.view.player import Choice, Heard
@@ -27,12 +27,12 @@ TAKES = Path("takes")
 
 
 class SessionPlayer:
-    """A `rtsep.surfaces.view.player.Player` that is a running `LiveSession`."""
+    """A `rtsep.surfaces.view.player.Player` that is a running `Session`."""
 
-    def __init__(self, session: LiveSession, presets: Presets | None = None) -> None:
+    def __init__(self, session: Session, presets: Presets | None = None) -> None:
         self._session = session
         self._presets = presets or Presets()
-        self._folder = session.options.record or TAKES
+        self._folder = session.now.route.options.record or TAKES
         self._listening: Listening | None = None
         self.controls = session.controls
 
@@ -70,6 +70,10 @@ class SessionPlayer:
     def end(self) -> None:
         """Ask the session to end."""
         self._session.end()
+
+    def over(self, timeout: float | None = 0.0) -> bool:
+        """Return whether the session is over, after at most `timeout` seconds."""
+        return self._session.is_over(timeout)
 
     # --- recording --------------------------------------------------------------------------------
 
@@ -112,7 +116,7 @@ class SessionPlayer:
 
     def models(self) -> list[Choice]:
         """Return the models that are shipped or the user's own; broken files say what is wrong with them."""
-        now = self._session.package.path
+        now = self._session.now.hosted.package.path
         choices = []
         for name, path in model_files():
             try:
@@ -122,16 +126,16 @@ class SessionPlayer:
                 continue
             choices.append(Choice(name, _in_brief(spec), path == now))
         if all(path != now for _, path in model_files()):  # given by its path
-            choices.insert(0, Choice(str(now), _in_brief(self._session.package.spec), True))
+            choices.insert(0, Choice(str(now), _in_brief(self._session.now.hosted.package.spec), True))
         return choices
 
     def switch_model(self, name: str) -> None:
         """Go on with another model, once it is ready. Raises `RtsepError`, and goes on as before."""
-        self._session.switch_model(read_package(find_model(name)))
+        self._session.switch_model(name)
 
     def devices(self) -> list[Choice]:
         """Return the devices there are now, and what plays without one. Raises `DeviceError`."""
-        found, ends = self._session.look_at_devices(), self._session.ends
+        found, ends = self._session.devices(), self._session.ends
         choices = []
         for kind, now in (("input", ends.input), ("output", ends.output)):
             names: set[str] = set()

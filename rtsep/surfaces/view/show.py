@@ -1,6 +1,6 @@
 """The view around a running session: who has the terminal, where lines go, how one's end ends the other.
 
-Textual wants the main thread, so the session runs on another one. While the view is up it has the terminal to
+Textual needs the main thread; the session has one of its own. While the view is up it has the terminal to
 itself: standard error is a pipe, so that what ALSA or JACK print there shows as a line and tears no picture.
 """
 
@@ -19,23 +19,18 @@ from rtsep.surfaces.view.terminal import Terminal
 from rtsep.surfaces.view.view import LiveView
 
 
-def show(player: Player, run: Callable[[], None], say: Lines) -> None:
-    """Run a session by `run`, on a thread of its own, and show it by `player` until it has ended.
+def show(player: Player, say: Lines) -> None:
+    """Show the session of `player` until it is over, on the main thread.
 
-    The main thread's. Raises what `run` has raised. A view that fails says so, and the sound goes on; so it
-    does where the terminal goes away (a closed window that nobody was told of, see `nohup`).
+    A view that fails says so, and the sound goes on; so it does where the terminal goes away (a closed window
+    that nobody was told of, see `nohup`).
     """
-    failures: list[BaseException] = []
     terminal: Terminal | None = None
 
-    def play() -> None:
-        try:
-            run()
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            if terminal:
-                terminal.finish()
+    def finish() -> None:
+        player.over(None)
+        if terminal:
+            terminal.finish()
 
     def gone() -> bool:
         return terminal is not None and terminal.gone
@@ -43,18 +38,14 @@ def show(player: Player, run: Callable[[], None], say: Lines) -> None:
     def unread() -> bool:
         return gone() or (terminal is not None and terminal.stalled)
 
-    thread = threading.Thread(target=play, name="session", daemon=True)
-    view = LiveView(player, over=lambda: not thread.is_alive() or gone())
+    view = LiveView(player, over=lambda: player.over() or gone())
     with say.on(view.say, unread), _own_terminal(say) as stream:
         terminal = stream
-        thread.start()
+        threading.Thread(target=finish, name="terminal-finisher", daemon=True).start()
         view.run()
-    if thread.is_alive() and not view.ending and not gone():
+    if not (player.over() or view.ending or gone()):
         say("the view has failed, the sound goes on (Ctrl-C ends)")
-    while thread.is_alive():
-        thread.join(0.1)  # lets signals in
-    if failures:
-        raise failures[0]
+    player.over(None)
 
 
 @contextlib.contextmanager

@@ -152,6 +152,9 @@ class ScriptedPlayer:
     def end(self) -> None:
         self.ended = True
 
+    def over(self, timeout: float | None = 0.0) -> bool:
+        return self.ended
+
     def start_recording(self) -> str:
         self.calls.append(("start_recording",))
         self.recording = {

@@ -26,7 +26,8 @@ def main(how: str, seconds: float, tell: Path | None) -> None:
     assert can_show()
     player, say = ScriptedPlayer(3.0), Lines()
     say("before")
-    leaving = threading.Event()
+    leaving, seen, over = threading.Event(), threading.Event(), threading.Event()
+    failures: list[DeviceError] = []
     player.end = leaving.set  # type: ignore[method-assign]
     if how == "broken":
         player.newest = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
@@ -42,6 +43,18 @@ def main(how: str, seconds: float, tell: Path | None) -> None:
         signal.signal(signal.SIGINT, begin)
 
     def run() -> None:
+        seen.wait()
+        try:
+            play()
+        except DeviceError as error:
+            failures.append(error)
+        over.set()
+
+    def is_over(timeout: float | None = 0.0) -> bool:
+        seen.set()  # the view has the terminal
+        return over.wait(timeout)
+
+    def play() -> None:
         nonlocal played_s
         os.write(2, b"ALSA lib pcm.c: underrun occurred\n")
         say("the device has gone")
@@ -54,9 +67,11 @@ def main(how: str, seconds: float, tell: Path | None) -> None:
             raise DeviceError("the device is not coming back")
 
     try:
-        show(player, run, say)
-    except DeviceError as error:
-        print(f"failed: {error}")
+        player.over = is_over  # type: ignore[method-assign]
+        threading.Thread(target=run, daemon=True).start()
+        show(player, say)
+        for error in failures:
+            print(f"failed: {error}")
     finally:
         player.close()
     if tell:

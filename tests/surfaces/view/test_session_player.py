@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 
 import numpy as np
@@ -13,8 +12,8 @@ from rtsep.audio import portaudio
 from rtsep.controls import Controls
 from rtsep.errors import ModelError, RtsepError, UsageError
 from rtsep.model.package import read_package
+from rtsep.session.api import Session
 from rtsep.session.options import LiveOptions
-from rtsep.session.run_loop import LiveSession
 from rtsep.surfaces.presets import Presets
 from rtsep.surfaces.view.session_player import SessionPlayer
 from tests.models import make_model
@@ -38,15 +37,8 @@ def half(tmp_path_factory):
 @pytest.fixture(scope="module")
 def session(half):
     options = LiveOptions(input="demo", out_device="virtual", record=None)
-    session = LiveSession(read_package(half), options, Controls(), lambda line: None)
-    session.start_model()
-    thread = threading.Thread(target=session.run)
-    thread.start()
-    until(lambda: session.state == "playing")
-    yield session
-    session.end()
-    thread.join()
-    session.close()
+    with Session.of(options, read_package(half), Controls(), lambda line: None) as session:
+        yield session
 
 
 def test_a_session_is_seen_and_played(session, half, tmp_path, monkeypatch):

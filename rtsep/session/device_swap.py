@@ -1,0 +1,182 @@
+"""Other devices: asked for by a command, or looked for because those that played were lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from rtsep.audio import devices
+from rtsep.audio.devices import Device
+from rtsep.errors import DeviceError, RtsepError
+from rtsep.realtime.foreign_calls import within
+from rtsep.session.commands import SwitchDevices
+from rtsep.session.endpoints import NotBackError
+from rtsep.session.helpers import abandon
+from rtsep.session.jobs import Steps, Wait
+from rtsep.session.playback import way_out_s
+from rtsep.session.route import Route
+from rtsep.session.states import SessionState
+
+if TYPE_CHECKING:
+    from rtsep.session.helpers import Helpers
+    from rtsep.session.live import Live
+
+LOOK_PATIENCE_S = 5.0
+"""A sound system that takes longer to list its devices has hung."""
+
+LOOK_AGAIN_S = 0.5
+"""How often a lost device is looked for."""
+
+
+class LostDevices:
+    """Waits for devices that went away, and plays on them once they are back."""
+
+    def __init__(self, live: Live, helpers: Helpers) -> None:
+        self._live, self._helpers = live, helpers
+        self._said: set[str] = set()  # reasons, since it played last
+        self._look_at = 0.0  # monotonic time
+        self._look: Future[Route | str] | None = None
+
+    @property
+    def looking(self) -> bool:
+        """Whether a look at the sound systems is under way."""
+        return self._look is not None
+
+    def wait_for(self, reason: str) -> None:
+        """Wait from now on; `reason` is why they cannot be played on. Raises `DeviceError` if not wanted."""
+        if not self._live.options.reconnect:
+            raise DeviceError(f"{reason}; ended (--no-reconnect)")
+        self._miss(reason)
+        self._live.move_to(SessionState.WAITING)
+        self._look_at = time.monotonic() + LOOK_AGAIN_S
+
+    def found(self) -> None:
+        """Note that it plays again, on whatever devices."""
+        self._said.clear()
+
+    def advance(self) -> None:
+        """Look, where it is time to, and play where they are back. Raises `DeviceError` for a hung system."""
+        if self._look is None:
+            if time.monotonic() >= self._look_at:
+                self._look = self._helpers.run("device-finder", self._find)
+            return
+        if not self._look.done():
+            return
+        look, self._look = self._look, None
+        self._look_at = time.monotonic() + LOOK_AGAIN_S
+        found = look.result()
+        if isinstance(found, str):
+            if found:
+                self._miss(found)
+            return
+        self._live.take_up(found)
+        try:
+            self._live.play()
+        except DeviceError as error:
+            self.wait_for(str(error))
+        else:
+            self.found()
+            self._live.say(f"{found.ends.name} is back; playing")
+
+    def _miss(self, reason: str) -> None:
+        if reason not in self._said:  # it may be found again and again, and not open
+            self._said.add(reason)
+            self._live.say(f"{reason}; waiting for it to come back (Ctrl-C ends)")
+
+    def _find(self) -> Route | str:
+        """Return the route where all devices are back and can be used, else why not, "" for not yet back."""
+        found: list[Route | Exception] = []
+        live = self._live
+
+        def look() -> None:
+            try:
+                found.append(Route.find(live.options, live.route, lost=True))
+            except Exception as error:
+                found.append(error)
+
+        if not within(LOOK_PATIENCE_S, look):
+            raise DeviceError("the sound system does not answer any more; start rtsep again when it does")
+        (outcome,) = found
+        if isinstance(outcome, Route):
+            return outcome
+        if not isinstance(outcome, RtsepError):
+            raise outcome
+        return "" if isinstance(outcome, NotBackError) else str(outcome)
+
+
+def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helpers: Helpers) -> Steps:
+    """Play through the devices that `command` names; the steps end when they play.
+
+    Raises `DeviceError`, `InputFileError` or `UsageError` for what cannot be, and where the new devices do
+    not open; then it plays as before.
+    """
+    changed: dict[str, Any] = {}
+    if command.input is not None:
+        changed |= {"input": command.input, "in_channels": None}
+    if command.out_device is not None:
+        changed |= {"out_device": command.out_device, "out_channels": None}
+    options = dataclasses.replace(live.options, **changed)
+    before = None if command.input is not None else live.route
+    finding = helpers.run("device-finder", lambda: Route.find(options, before))
+    try:
+        yield Wait(finding.done)
+    except BaseException:
+        abandon(finding, lambda route: route.close(goes_on=live.route))
+        raise
+    route = finding.result()
+    try:
+        if live.playback:
+            desk = live.playback.desk
+            desk.hush()
+            yield Wait(lambda: desk.hushed, playing=True)
+            silent_at = time.monotonic() + way_out_s(live.route.ends.form)
+            yield Wait(lambda: time.monotonic() >= silent_at, playing=True)
+    except BaseException:
+        route.close(goes_on=live.route)
+        raise
+    _move(live, route, lost)
+
+
+def _move(live: Live, route: Route, lost: LostDevices) -> None:
+    """Play on the devices of `route`; raises `DeviceError` where they do not open, and plays as before."""
+    before = live.route
+    if live.playback:
+        live.stop_playing()
+    try:
+        live.take_up(route)
+        live.play()
+    except RtsepError as error:
+        route.close(goes_on=before)
+        live.take_up(before)
+        refusal = DeviceError(f"{error}; playing on as before: {before.ends.name}")
+        try:
+            live.play()
+        except DeviceError as gone:
+            lost.wait_for(str(gone))
+            raise refusal from None
+        lost.found()
+        raise refusal from None
+    lost.found()
+    before.close(goes_on=route)
+    for note in route.ends.notes:
+        live.say(note)
+    live.say(f"{route.ends.name}; {live.engine.latency.line()}")
+
+
+def list_devices(live: Live, helpers: Helpers) -> Steps:
+    """Return the devices there are now; as far as PortAudio plays, those that were there when it began.
+
+    Raises `DeviceError`.
+    """
+    look = live.state is SessionState.PLAYING  # else the session looks itself
+
+    def find() -> list[Device]:
+        if look:
+            devices.look()
+        return devices.devices()
+
+    finding = helpers.run("device-finder", find)
+    yield Wait(finding.done)
+    return finding.result()

@@ -1,0 +1,60 @@
+"""Helper threads of a session: they do what takes long and has no say in it; their arrival is a command."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from rtsep.session.commands import Arrived, Inbox
+
+T = TypeVar("T")
+
+
+class Helpers:
+    """Starts helper threads for one owner."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._threads: list[threading.Thread] = []
+
+    def run(self, name: str, work: Callable[[], T], ends_soon: bool = False) -> Future[T]:
+        """Do `work` on a thread called `name`; the owner is woken when the outcome is there.
+
+        `ends_soon`: once the session ends, it is worth waiting for.
+        """
+        outcome: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                result = work()
+            except BaseException as error:
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(result)
+            self._inbox.send(Arrived())
+
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        if ends_soon:
+            self._threads.append(thread)
+        thread.start()
+        return outcome
+
+    def join(self, patience_s: float) -> None:
+        """Wait for those that end soon, `patience_s` together at most."""
+        until = time.monotonic() + patience_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def abandon(work: Future[T], clear: Callable[[T], None]) -> None:
+    """Let `clear` take what `work` brings, now or when it arrives: nobody waits for it any more."""
+
+    def arrived(done: Future[T]) -> None:
+        if done.exception() is None:
+            clear(done.result())
+
+    work.add_done_callback(arrived)

@@ -1,0 +1,183 @@
+"""What a live session is made of, and how one part gives way to another. On the owner's thread only.
+
+Nothing here waits for a command. `now` is the exception to the rule of the one thread: any thread reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rtsep.audio.backend import Cables
+from rtsep.audio.engine import Engine
+from rtsep.controls import Controls
+from rtsep.errors import OutputError
+from rtsep.model.package import ModelPackage
+from rtsep.realtime import priority
+from rtsep.session.counters import Tally
+from rtsep.session.hosted_model import HostedModel, ModelHost
+from rtsep.session.options import LiveOptions
+from rtsep.session.playback import Playback
+from rtsep.session.recorder import Takes, Tape
+from rtsep.session.route import Route
+from rtsep.session.snapshot import Snapshot
+from rtsep.session.stages import Stages
+from rtsep.session.states import SessionState, transition
+
+
+class Live:
+    """Input, model, engine, output and recordings of one session."""
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        route: Route,
+        controls: Controls,
+        say: Callable[[str], None],
+        stages: Stages,
+    ) -> None:
+        """Build the engine for `route`; no process runs and nothing sounds yet."""
+        self.controls, self.say, self.stages = controls, say, stages
+        self.playback: Playback | None = None  # while it plays
+        self._cables: Cables = {}
+        self._played_s = 0.0  # on devices that were lost or left since
+        host = ModelHost(package, route.options.device)
+        try:
+            hosted = HostedModel(host, route.ends.form, controls)
+        except BaseException:
+            host.close()
+            raise
+        self.now = Snapshot(
+            state=SessionState.STARTING,
+            route=route,
+            hosted=hosted,
+            tally=Tally(),
+            takes=Takes(route.options.subtype, say),
+        )
+
+    @property
+    def state(self) -> SessionState:
+        """The state."""
+        return self.now.state
+
+    @property
+    def route(self) -> Route:
+        """Input and output as they are now."""
+        return self.now.route
+
+    @property
+    def options(self) -> LiveOptions:
+        """What was asked for, at the start and by switches since."""
+        return self.now.route.options
+
+    @property
+    def hosted(self) -> HostedModel:
+        """The model that is heard."""
+        return self.now.hosted
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that is heard."""
+        return self.now.hosted.engine
+
+    @property
+    def takes(self) -> Takes:
+        """The recordings."""
+        return self.now.takes
+
+    def move_to(self, state: SessionState) -> None:
+        """Change the state; raises `IllegalTransitionError` for one that may not follow."""
+        self.now = self.now._replace(state=transition(self.state, state))
+
+    # --- playing ---------------------------------------------------------------------------------------
+
+    def lock_memory(self) -> None:
+        """Keep our memory from being paged out, where the system allows that."""
+        self.now = self.now._replace(memory_locked=priority.lock_memory())
+
+    def play(self) -> None:
+        """Open the devices and play. Raises `DeviceError`, with the engine ended and nothing open.
+
+        At the start, raises `OutputError` where `--record` cannot write.
+        """
+        starting = self.state is SessionState.STARTING
+        if self.state not in (SessionState.STARTING, SessionState.OPENING):
+            self.move_to(SessionState.OPENING)
+        try:
+            self._record_by(self.takes.attach)
+            if self.route.source:
+                self.engine.attach_source(self.route.source)
+            self.engine.start()
+            self.playback = Playback(
+                self.engine, self.route, self._frames_left(), self._cables, fades_in=not starting
+            )
+        except BaseException:
+            self._halt()
+            raise
+        self.stages.reached("streams")
+        self.move_to(SessionState.PLAYING)
+
+    def stop_playing(self) -> None:
+        """Close the devices and end the engine; a file stays where it was, a take ends."""
+        self.move_to(SessionState.STOPPING)  # no switch begins any more
+        self._halt()
+
+    def _halt(self) -> None:
+        if self.playback:
+            self.playback.close()
+            self.playback = None
+        self.engine.stop()
+        self.route.rewind(_frames_through(self.engine))
+        self.takes.detach()
+
+    def _record_by(self, attach: Callable[[Tape], None]) -> None:
+        """Let recordings take from the engine that is heard."""
+        try:
+            attach(Tape(self.engine.record_tap, self._frames_left()))
+        except OutputError as error:
+            if self.state is SessionState.STARTING:
+                raise
+            self.say(f"recording stopped: {error}; the sound goes on")
+
+    def _frames_left(self) -> int | None:
+        """Return how many frames `--seconds` leaves to play, None without it."""
+        if self.options.seconds is None:
+            return None
+        return round((self.options.seconds - self._played_s) * self.route.ends.form.rate)
+
+    # --- other parts -------------------------------------------------------------------------------------
+
+    def take_up(self, route: Route) -> None:
+        """Be ready to play with this route, on another engine; what the one before has counted is kept."""
+        before, form = self.hosted, route.ends.form
+        if route.source:
+            route.source.play_as(form.rate, list(form.in_map))
+        hosted = before.for_devices(form)
+        self._played_s += _frames_through(before.engine) / before.engine.form.rate
+        self.now = self.now._replace(route=route, hosted=hosted, tally=self.now.tally.plus(before.engine))
+
+    def take_over(self, hosted: HostedModel, unheard: dict[str, int]) -> None:
+        """Go on with another model, which is heard already; `unheard` is what it has counted before."""
+        tally = self.now.tally.plus(self.engine).without(unheard)
+        self.now = self.now._replace(hosted=hosted, tally=tally)
+        self._record_by(self.takes.change)
+        if self.playback:
+            self.playback.tell_latency(hosted.engine.latency.total)
+
+    def end(self) -> None:
+        """Stop playing, if it plays, for good."""
+        try:
+            if self.state is SessionState.PLAYING:
+                self.stop_playing()
+        finally:
+            self.move_to(SessionState.ENDED)
+
+    def close(self) -> None:
+        """Give everything back; it has ended."""
+        self.takes.close()
+        self.hosted.host.close()
+        self.route.close()
+
+
+def _frames_through(engine: Engine) -> int:
+    """Return how many frames of its input an engine has given as feeds."""
+    return max(0, engine.progress().consumed - engine.feed_delay)

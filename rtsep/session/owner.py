@@ -1,0 +1,240 @@
+"""The thread that owns a live session: it alone changes state, devices, model, engine and recordings.
+
+Everybody else sends it commands and waits for the outcome. It wakes for a command, for a helper's arrival,
+and every WATCH_EVERY_S to see whether the devices still play.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack, nullcontext
+from typing import TypeVar
+
+from rtsep.audio.streams import compile_streams
+from rtsep.controls import Controls
+from rtsep.model.package import ModelPackage
+from rtsep.session.commands import (
+    Arrived,
+    Command,
+    End,
+    Inbox,
+    ListDevices,
+    Play,
+    StartRecording,
+    StopRecording,
+    SwitchDevices,
+    SwitchModel,
+)
+from rtsep.session.device_swap import LostDevices, list_devices, switch_devices
+from rtsep.session.helpers import Helpers, abandon
+from rtsep.session.jobs import Job
+from rtsep.session.live import Live
+from rtsep.session.model_swap import switch_model
+from rtsep.session.options import LiveOptions
+from rtsep.session.route import Route
+from rtsep.session.snapshot import Snapshot
+from rtsep.session.stages import Stages, Stopwatch
+from rtsep.session.states import SessionState
+
+T = TypeVar("T")
+
+WATCH_EVERY_S = 0.02
+STEP_EVERY_S = 0.005
+"""How often a switch looks whether the callbacks have done their part."""
+
+HELPERS_LEFT_S = 5.0
+"""How long the end waits for helpers that end a model: longer than a model takes to leave."""
+
+
+class _LeavingError(Exception):
+    """The session was told to end while it got ready."""
+
+
+class SessionOwner:
+    """The owner of one session, and its thread."""
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        options: LiveOptions,
+        controls: Controls,
+        say: Callable[[str], None],
+        stages: Stages | None = None,
+    ) -> None:
+        """`say` gets lines for the user. `stages`, if given, are those before; the further ones are noted."""
+        self.inbox = Inbox()
+        self.found = threading.Event()  # the devices are found, or it has failed
+        self.begun = threading.Event()  # it plays, or has ended before that
+        self.over = threading.Event()  # all is given back
+        self.failure: BaseException | None = None  # what ended it before its time
+        self.thread = threading.Thread(target=self._run, name="rtsep-session", daemon=True)
+        self._package, self._options, self._controls = package, options, controls
+        self._say, self._stages, self._timed = say, stages or Stages(), stages is not None
+        self._helpers = Helpers(self.inbox)
+        self._live: Live | None = None
+        self._lost: LostDevices | None = None
+        self._jobs: deque[Job] = deque()  # the first one is under way
+        self._asked_to_play = self._leaving = False
+
+    @property
+    def now(self) -> Snapshot | None:
+        """The published state; None before the devices are found. On any thread."""
+        return self._live.now if self._live else None
+
+    # --- the thread --------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._play(*self._get_ready())
+        except _LeavingError:
+            pass
+        except BaseException as error:  # for whoever waits
+            self.failure = error
+        try:
+            self._finish()
+        except BaseException as error:
+            self.failure = self.failure or error
+        finally:
+            for event in (self.found, self.begun, self.over):
+                event.set()
+
+    def _get_ready(self) -> tuple[Live, LostDevices]:
+        """Find the devices, load the model, compile; return once it is asked to play."""
+        finding = self._helpers.run("device-finder", lambda: Route.find(self._options))
+        try:
+            route = self._result(finding)
+        except _LeavingError:
+            abandon(finding, Route.close)
+            raise
+        try:
+            live = Live(self._package, route, self._controls, self._say, self._stages)
+        except BaseException:
+            route.close()
+            raise
+        self._lost = LostDevices(live, self._helpers)
+        self._live = live
+        self._stages.reached("devices")
+        self.found.set()
+        compiling = self._helpers.run("compiler", lambda: self._compile(live))
+        loading = self._helpers.run("model-loader", live.hosted.host.start, ends_soon=True)
+        try:
+            self._result(loading)
+        except Exception:
+            self._until(compiling.done)  # it works on memory that the end gives back
+            raise
+        self._stages.reached("model", live.hosted.host.process.moments)
+        self._result(compiling)
+        self._until(lambda: self._asked_to_play)
+        return live, self._lost
+
+    def _compile(self, live: Live) -> None:
+        live.engine.compile()
+        compile_streams(live.route.ends.input, live.route.ends.output)
+        self._stages.reached("compiled")
+
+    def _result(self, work: Future[T]) -> T:
+        self._until(work.done)
+        return work.result()
+
+    def _until(self, happens: Callable[[], bool]) -> None:
+        """Obey commands until `happens()`; raises `_LeavingError` where the session is to end."""
+        while not (self._leaving or happens()):
+            self._obey(self.inbox.receive(None))
+        if self._leaving:
+            raise _LeavingError
+
+    def _play(self, live: Live, lost: LostDevices) -> None:
+        """Play until the end; a device that goes away is waited for, unless told otherwise.
+
+        Raises `DeviceError` where there is nothing to play on, `InputFileError` behind the end of a file that
+        is damaged further on, `OutputError` where `--record` cannot write.
+        """
+        live.lock_memory()
+        if live.options.record:
+            live.takes.start(live.options.record)
+        live.play()
+        self.begun.set()
+        with Stopwatch(self._stages, lambda: live.engine) if self._timed else nullcontext():
+            while not self._leaving:
+                self._obey(self.inbox.receive(self._pause_s()))
+                self._advance(live, lost)
+                if self._is_over(live, lost):
+                    break
+        source = live.route.source
+        if source and source.failure and not self._leaving:
+            raise source.failure
+
+    def _pause_s(self) -> float:
+        return STEP_EVERY_S if self._jobs and self._jobs[0].waits_for_calls else WATCH_EVERY_S
+
+    def _is_over(self, live: Live, lost: LostDevices) -> bool:
+        """Return whether all of the input has been played; wait for a device that was lost."""
+        if live.playback is None:
+            if lost.looking or not (self._jobs and self._jobs[0].asks_devices):
+                lost.advance()  # one at a time asks the sound systems
+            return False
+        watchdog = live.playback.watchdog
+        if watchdog.over(live.engine):
+            return True
+        if reason := watchdog.lost(live.engine):
+            if self._jobs:
+                self._jobs[0].stop_playing()
+            live.stop_playing()
+            lost.wait_for(reason)
+        return False
+
+    def _finish(self) -> None:
+        """End all, refuse what waits, give everything back; the last line comes first."""
+        live = self._live
+        with ExitStack() as stack:
+            stack.callback(self._helpers.join, HELPERS_LEFT_S)
+            if live:
+                stack.callback(live.close)
+            stack.callback(self.begun.set)
+            stack.callback(self.inbox.close)
+            if live:
+                stack.callback(live.end)
+            for job in reversed(self._jobs):
+                stack.callback(job.end)
+
+    # --- commands ----------------------------------------------------------------------------------------
+
+    def _obey(self, command: Command | None) -> None:
+        """Do what `command` asks for; what takes several steps becomes a job."""
+        live, lost, helpers = self._live, self._lost, self._helpers
+        match command:
+            case None | Arrived():
+                pass
+            case End():
+                self._leaving = True
+            case Play():
+                self._asked_to_play = True
+            case _ if live is None or lost is None:
+                command.refuse()
+            case StartRecording():
+                command.answer(lambda: live.takes.start(command.folder))
+            case StopRecording():
+                command.answer(live.takes.finish)
+            case SwitchModel():
+                self._jobs.append(Job(command, switch_model(live, command.package, helpers)))
+            case SwitchDevices():
+                steps = switch_devices(live, command, lost, helpers)
+                self._jobs.append(Job(command, steps, asks_devices=True))
+            case ListDevices():
+                self._jobs.append(Job(command, list_devices(live, helpers), asks_devices=True))
+
+    def _advance(self, live: Live, lost: LostDevices) -> None:
+        """Do what the first job can do now, and begin the next one where it is done."""
+        while self._jobs:
+            job = self._jobs[0]
+            if job.asks_devices and lost.looking:
+                return
+            job.advance()
+            if not job.done:
+                return
+            self._jobs.popleft()
+            if job.failure and live.state not in (SessionState.PLAYING, SessionState.WAITING):
+                raise job.failure

@@ -1,0 +1,50 @@
+"""One stretch of playing: the streams on the devices, the desk they call, and the watchdog over them."""
+
+from __future__ import annotations
+
+from rtsep.audio.backend import Cables, ClientOptions
+from rtsep.audio.desk import Desk
+from rtsep.audio.engine import Engine, Format
+from rtsep.audio.streams import Streams
+from rtsep.session.route import Route
+from rtsep.session.watchdog import Watchdog
+
+
+class Playback:
+    """The streams of one route. They stay while engines are switched."""
+
+    def __init__(
+        self, engine: Engine, route: Route, frames: int | None, cables: Cables, fades_in: bool
+    ) -> None:
+        """Open the devices and let them call `engine`; raises `DeviceError`, and leaves nothing open.
+
+        `frames` of input are played at most (None: no limit). `cables` are those of our JACK ports, which
+        are kept there. With `fades_in`, the first sound fades in: it goes on in the midst of something.
+        """
+        ends, form, options = route.ends, route.ends.form, route.options
+        latency = engine.latency.total
+        silent = -(-latency * form.out_rate // form.rate) if fades_in else None  # frames, rounded up
+        self.desk = Desk(engine, form.out_rate, form.out_block, len(form.out_map), silent)
+        self._streams = Streams(
+            self.desk, form, ends.input, ends.output, latency,
+            ClientOptions(options.client_name, options.connect, cables),
+        )  # fmt: skip
+        try:
+            self._streams.start()
+        except BaseException:
+            self._streams.close()
+            raise
+        self.watchdog = Watchdog(self._streams, ends, frames)
+
+    def tell_latency(self, frames: int) -> None:
+        """Tell the devices' system what we add from now on."""
+        self._streams.tell_latency(frames)
+
+    def close(self) -> None:
+        """End the calls of the devices."""
+        self._streams.close()
+
+
+def way_out_s(form: Format) -> float:
+    """Return the longest time from a call to the loudspeaker: what is closed before that, cuts."""
+    return form.hardware / form.rate + 2 * form.out_block / form.out_rate

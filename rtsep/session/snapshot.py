@@ -1,0 +1,53 @@
+"""The published state of a session: an immutable snapshot that any thread may read."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from rtsep.session.counters import Tally
+from rtsep.session.hosted_model import HostedModel
+from rtsep.session.recorder import Takes
+from rtsep.session.route import Route
+from rtsep.session.states import SessionState
+
+
+class Snapshot(NamedTuple):
+    """All that readers need. The owner publishes another one by one assignment, and changes none."""
+
+    state: SessionState
+    route: Route
+    hosted: HostedModel  # the model that is heard
+    tally: Tally  # what the engines before it have counted
+    takes: Takes  # for its `state` and `finished`
+    memory_locked: bool = False
+
+    @property
+    def title(self) -> str:
+        """Input -> output, the model and the latency, as the line that is printed at the start."""
+        engine, model = self.hosted.engine, self.hosted.package.spec.name
+        return f"{self.route.ends.name}, model {model}; {engine.latency.line()}"
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters of the whole session, latency, levels, the model's state; for JSON."""
+        engine, process = self.hosted.engine, self.hosted.host.process
+        budget, recording = engine.latency, self.takes.state
+        return {
+            "state": str(self.state),
+            **self.tally.total(engine),
+            "latency_ms": budget.milliseconds(),
+            "latency_samples": budget.total,
+            "rate": engine.form.rate,
+            "block": engine.form.block,
+            "levels": engine.meters(),
+            "drift_ppm": engine.drift_ppm(),
+            "model": {
+                "name": self.hosted.package.spec.name,
+                "pid": process.pid,
+                "restarts": process.restarts,
+                "ready": process.ready,
+                "error": process.last_error,
+            },
+            "recording": recording.as_json() if recording else None,
+            "real_time": engine.real_time,
+            "memory_locked": self.memory_locked,
+        }
