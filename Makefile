@@ -1,6 +1,6 @@
 # make live   set everything up and hear the demo song separated (or, without a sound device, record it)
 # make test   set everything up and run all tests, the ones on a private JACK server included
-# make lint   formatting, style, types, direction of imports
+# make lint   formatting, style, types, direction of imports, schemas
 # make dist   build the wheel and the sdist into dist/, and check their metadata
 # make test-wheel   install that wheel into a new virtual environment and play the demo with it
 
@@ -60,6 +60,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
+	  $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format --force-filetype yaml CITATION.cff
 
 # Release: docs/releasing.md has the whole path.
 DIST := dist

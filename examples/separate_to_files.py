@@ -26,7 +26,7 @@ with soundfile.SoundFile(arguments.song) as file:
 # Any rate and any number of channels will do. The first start takes a while: it compiles.
 separator = rtsep.Separator("live", rate=rate, channels=song.shape[0])
 
-# The whole table of controls is in the README. A little threshold cleans up between the words.
+# The whole table of controls is in docs/controls.md. A little threshold cleans up between the words.
 separator.controls.threshold = 0.2
 
 # Both stems are as long as the song and in time with it, and add up to it.

@@ -231,7 +231,7 @@ class Controls:
 
 
 def markdown_table() -> str:
-    """Return the table as Markdown: what the README shows."""
+    """Return the table as Markdown: as docs/controls.md shows it."""
     rows = [("control", "range", "at first", "meaning"), ("---",) * 4]
     for control in TABLE:
         flag = f"`--{control.name.replace('_', '-')}`"

@@ -1,4 +1,4 @@
-"""Every example runs, and what it makes is right; the same of the README's lines of Python."""
+"""Every example runs, and what it makes is right; the same of the lines of Python in the pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import soundfile
 import rtsep
 from rtsep.files.demo import demo_song
 from tests.e2e.liveprocess import no_jack
-from tests.test_readme import README, blocks
+from tests.test_docs import PAGES, blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
@@ -156,11 +156,13 @@ def test_a_folder_of_songs_without_their_voices(song, stems, tmp_path):
     assert read(tmp_path / "out" / "b" / "same.flac").shape == (1, 20_000)
 
 
-def test_the_lines_of_python_in_the_readme_run(song, stems, tmp_path):
+def test_the_lines_of_python_in_the_pages_run(song, stems, tmp_path):
     sound, rate = song
     soundfile.write(tmp_path / "song.wav", sound.T, rate, subtype="FLOAT")
-    snippets = blocks(README, "python")
+    snippets = blocks(PAGES["docs/python.md"], "python")
     assert len(snippets) == 3
+    (first_seen,) = blocks(PAGES["README.md"], "python")
+    assert first_seen in snippets
     check = "\nimport numpy\nnumpy.save('vocals.npy', vocals)\n"
     (tmp_path / "snippets.py").write_text(snippets[0] + check + "".join(snippets[1:]))
     process = start("snippets.py", cwd=tmp_path)

@@ -154,7 +154,7 @@ def _rows(package: ModelPackage) -> Iterator[tuple[str, str]]:
 
 
 def markdown_table() -> str:
-    """Return the shipped models as a Markdown table, as the README and docs/models.md show it."""
+    """Return the shipped models as a Markdown table, as the README shows it."""
     packages = [read_package(path) for path in sorted(shipped_folder().glob("*.pt"))]
     packages.sort(key=lambda package: package.spec.name != DEFAULT_MODEL)
     rows = [("model", "latency", "vocals / accompaniment SDR", "parameters", "licence"), ("---",) * 5]

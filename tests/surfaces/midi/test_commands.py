@@ -11,23 +11,23 @@ from rtsep.errors import DeviceError, UsageError
 from rtsep.surfaces.midi.map import DEFAULT_ENTRIES, parse_map
 from tests.cli.program import assert_refused, rtsep
 
-README = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "midi.md").read_text()
 
 
 def default_table() -> str:
-    """Return the default map as the README prints it."""
+    """Return the default map as docs/midi.md prints it."""
     rows = [f"| {entry.source} | `{entry.control.name}` | {entry.manner} |" for entry in DEFAULT_ENTRIES]
     return "\n".join(["| knob or pad | control | how |", "| --- | --- | --- |", *rows])
 
 
-def test_the_readme_shows_the_default_map():
-    assert default_table() in README, f"the README's table should be:\n{default_table()}"
+def test_the_page_shows_the_default_map():
+    assert default_table() in PAGE, f"the page's table should be:\n{default_table()}"
 
 
-def test_the_readmes_map_is_one():
-    blocks = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+def test_the_map_of_the_page_is_one():
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
     (example,) = [block for block in blocks if "note =" in block]
-    assert len([entry for entry in parse_map(example, Path("README.md")).entries if entry.in_file]) >= 5
+    assert len([entry for entry in parse_map(example, Path("midi.md")).entries if entry.in_file]) >= 5
 
 
 def test_show_prints_the_default_map_and_the_users(tmp_path):

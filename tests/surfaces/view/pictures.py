@@ -1,4 +1,4 @@
-"""The pictures of the README: `python -m tests.surfaces.view.pictures` draws them anew, tests compare."""
+"""The pictures of docs/terminal.md: `python -m tests.surfaces.view.pictures` draws them, tests compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures in the README are what the view draws."""
+"""The pictures in docs/terminal.md are what the view draws."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_picture_is_what_the_view_draws(name):
     assert differ.total() <= 2 * ROUNDED * len(drawn), anew
 
 
-def test_the_readme_shows_the_pictures():
-    readme = (FOLDER.parents[1] / "README.md").read_text()
+def test_the_page_shows_the_pictures():
+    page = (FOLDER.parent / "terminal.md").read_text()
     for name in SIZES:
-        assert f"docs/screens/{name}.svg" in readme
+        assert f"screens/{name}.svg" in page

@@ -1,0 +1,142 @@
+"""The README and the pages under docs/ agree with the program: commands parse, tables and links are right."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from rtsep.cli.main import COMMANDS as MAIN_COMMANDS
+from rtsep.cli.main import build_parser
+from rtsep.cli.models import markdown_table as table_of_models
+from rtsep.controls import TABLE, markdown_table
+from rtsep.model.catalog import shipped_folder
+from rtsep.surfaces.presets import parse_preset
+from train.__main__ import COMMANDS
+from train.commandline import parser_of
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_README_LINES = 150
+
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "docs").glob("*.md")}
+PAGES["README.md"] = (ROOT / "README.md").read_text()
+TEXT = "\n".join(PAGES.values())
+
+LINKED = PAGES | {
+    name: (ROOT / name).read_text()
+    for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "train/README.md")
+    if (ROOT / name).exists()
+}
+
+
+def blocks(text: str, *languages: str) -> list[str]:
+    """Return the blocks of code of these languages ("": none is named)."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [block for language, block in found if language in languages]
+
+
+def commands(program: str) -> list[list[str]]:
+    """Return the words after `program` of every such line in a shell block or alone in a cell of a table."""
+    lines = [line for text in blocks(TEXT, "sh") for line in text.splitlines()]
+    lines += re.findall(rf"\| `({program} [^`]*)` \|", TEXT)
+    found = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{program} ")]
+    return [list(words) for words in dict.fromkeys(map(tuple, found))]
+
+
+@pytest.mark.parametrize("words", commands("rtsep"), ids=" ".join)
+def test_every_command_of_the_pages_parses(words):
+    arguments = build_parser(words[0]).parse_args(words)
+    assert arguments.command == words[0]
+
+
+def train_commands() -> list[list[str]]:
+    """Return the words after `python -m train` wherever a page shows them as a block."""
+    text = TEXT + LINKED["train/README.md"]
+    lines = [line for block in blocks(text, "sh", "") for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m train ")]
+
+
+@pytest.mark.parametrize("words", train_commands(), ids=" ".join)
+def test_every_training_command_parses(words):
+    parser_of("train", words[0]).parse_args(words[1:])
+
+
+def test_the_pages_show_every_training_command():
+    assert {words[0] for words in train_commands()} == set(COMMANDS)
+
+
+def test_the_pages_show_every_command():
+    assert {words[0] for words in commands("rtsep")} == set(MAIN_COMMANDS)
+
+
+def test_the_readme_is_short():
+    assert len(PAGES["README.md"].splitlines()) <= MAX_README_LINES
+
+
+def test_the_readme_links_to_every_page():
+    shown = set(re.findall(r"\]\((docs/\w[\w-]*\.md)\)", PAGES["README.md"]))
+    assert set(PAGES) - {"README.md"} <= shown | {"docs/releasing.md"}  # which CONTRIBUTING links to
+
+
+def test_every_control_is_in_the_pages():
+    for control in TABLE:
+        assert f"`--{control.name.replace('_', '-')}`" in PAGES["docs/controls.md"]
+
+
+def generated(command: str) -> list[str]:
+    """Return what the pages show between the marks of `command` and of its end."""
+    return re.findall(rf"<!-- {re.escape(command)} -->\n(.*?)<!-- end -->", TEXT, flags=re.DOTALL)
+
+
+def test_the_table_of_controls_is_the_table():
+    shown = generated("python -m rtsep.controls")
+    assert shown == [markdown_table()], "paste in what 'python -m rtsep.controls' prints"
+
+
+def test_the_table_of_models_is_that_of_the_model_files():
+    shown = generated("python -m rtsep.cli.models")
+    assert shown == [table_of_models()], "paste in what 'python -m rtsep.cli.models' prints"
+
+
+def test_every_shipped_model_has_its_use_and_the_leak_of_its_card():
+    for path in shipped_folder().glob("*.pt"):
+        (row,) = re.findall(rf"^\| \[`{path.stem}`\].*$", PAGES["docs/models.md"], flags=re.MULTILINE)
+        (leak,) = re.findall(
+            r"^\| leak \| [^|]+ \| (-\S+) dB ", path.with_suffix(".md").read_text(), re.MULTILINE
+        )
+        assert row.endswith(f"| {float(leak):.1f} dB |")
+
+
+def test_every_example_is_in_the_pages():
+    shown = re.findall(r"\]\(\.\./(examples/\w+\.py)\)", PAGES["docs/python.md"])
+    assert sorted(shown) == sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*.py"))
+
+
+def test_the_presets_of_the_pages_are_ones():
+    presets = [text for text in blocks(TEXT, "toml") if "program" in text]
+    assert presets
+    for text in presets:
+        preset = parse_preset(text, Path("page.toml"))
+        assert preset.program == 5
+        assert len(preset.values) == 4
+
+
+def anchors(text: str) -> set[str]:
+    """Return what links may name in a page: its headings, as GitHub turns them into anchors."""
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_every_link_leads_somewhere(name):
+    prose = re.sub(r"^```.*?^```$", "", LINKED[name], flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        page = (ROOT / name).parent / path if path else ROOT / name
+        assert page.exists(), f"{name} links to {target}"
+        if anchor:
+            assert anchor in anchors(page.read_text()), f"{name} links to {target}"
