@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from rtsep.audio import portaudio
 from rtsep.audio.backend import JACK as JACK
@@ -14,74 +15,91 @@ from rtsep.audio.jack_ports import JackServer
 from rtsep.errors import DeviceError, suggest
 
 
-def look() -> None:
+@dataclass(frozen=True)
+class DeviceList:
+    """The devices as one look at the sound systems has found them. A later look changes nothing here."""
+
+    devices: tuple[Device, ...]  # a JACK server first
+    jack: JackServer | None
+    defaults: Mapping[str, int]  # PortAudio's device number for "input" and "output"; -1 is none
+
+    def default(self, kind: str) -> Device | None:
+        """Return what `mic` ("input") or the default output is; a running JACK server comes first."""
+        found = self._of(kind)
+        if not found or found[0].is_jack:
+            return found[0] if found else None
+        return next((d for d in found if d.index == self.defaults[kind]), found[0])
+
+    def find(self, text: str, kind: str) -> Device:
+        """Return the device that `text` names: an index, a name, or a part of one name only.
+
+        Raises `DeviceError` with the nearest names, or with those that are meant equally well.
+        """
+        found = self._of(kind)
+        if text.isdigit():
+            for device in found:
+                if device.index == int(text):
+                    return device
+            known = ", ".join(f"{d.index} ({d.name})" for d in found) or "none"
+            raise DeviceError(f"no {kind} device has the number {text}; {kind} devices: {known}")
+        lower = text.lower()
+        exact = [d for d in found if d.name.lower() == lower or (d.is_jack and lower == "system")]
+        part = exact or [d for d in found if lower in d.name.lower()]
+        if len({d.name for d in part}) == 1:
+            return part[0]  # one card under several host APIs: the first is the system's preferred one
+        if part:
+            raise DeviceError(
+                f"{kind} device '{text}' is not clear: "
+                + ", ".join(f"{d.index} ({d.name}, {d.api})" for d in part)
+            )
+        names = [d.name for d in found]
+        hint = suggest(text, names) or (
+            f"; {kind} devices: {', '.join(names)}" if names else f"; there is no {kind} device"
+        )
+        raise DeviceError(f"no {kind} device is called '{text}'{hint} ('rtsep devices' lists them)")
+
+    def find_again(self, lost: Device, kind: str, before: Collection[str]) -> Device | None:
+        """Return `lost` where it is back, by name and system, for "input" or "output"; None while it is not.
+
+        A card of ALSA may come back under another number: then its name is new, none of those `before`.
+        """
+        there = [d for d in self._of(kind) if d.api == lost.api]
+        same = [d for d in there if d.name == lost.name] or [
+            d for d in there if d.name not in before and _unnumbered(d.name) == _unnumbered(lost.name)
+        ]
+        return next((d for d in same if d.index == lost.index), same[0] if same else None)
+
+    def _of(self, kind: str) -> list[Device]:
+        return [device for device in self.devices if device.channels(kind) > 0]
+
+
+def look() -> DeviceList:
     """Look at what there is now; raises `DeviceError` where no sound system can be asked."""
     os.environ.setdefault("JACK_NO_START_SERVER", "1")  # looking at devices starts no server
-    jack.look()
+    server = jack.look()
     try:
         portaudio.initialise()
     except DeviceError:
-        if jack.server is None:
+        if server is None:
             raise
+    return _listed(server)
 
 
-def jack_server() -> JackServer | None:
-    """Return the JACK server as `look` has found it."""
-    return jack.server
+def known() -> DeviceList:
+    """Return what the last look of anybody in this program has found; raises `DeviceError`."""
+    return _listed(jack.server)
 
 
-def devices() -> list[Device]:
-    """Return all devices, a JACK server first, as `look` has found them."""
-    return [device for backend in BACKENDS.values() for device in backend.devices()]
-
-
-def default_device(kind: str) -> Device | None:
-    """Return what `mic` ("input") or the default output is now; a running JACK server comes first."""
-    found = [d for d in devices() if d.channels(kind) > 0]
-    if not found or found[0].is_jack:
-        return found[0] if found else None
-    index = portaudio.default_index(kind)
-    return next((d for d in found if d.index == index), found[0])
-
-
-def find_device(text: str, kind: str) -> Device:
-    """Return the device that `text` names: an index, a name, or a part of one name only.
-
-    Raises `DeviceError` with the nearest names, or with those that are meant equally well.
-    """
-    found = [d for d in devices() if d.channels(kind) > 0]
-    if text.isdigit():
-        for device in found:
-            if device.index == int(text):
-                return device
-        known = ", ".join(f"{d.index} ({d.name})" for d in found) or "none"
-        raise DeviceError(f"no {kind} device has the number {text}; {kind} devices: {known}")
-    exact = [d for d in found if d.name.lower() == text.lower() or (d.is_jack and text.lower() == "system")]
-    part = exact or [d for d in found if text.lower() in d.name.lower()]
-    if len({d.name for d in part}) == 1:
-        return part[0]  # one card under several host APIs: the first is the system's preferred one
-    if part:
-        raise DeviceError(
-            f"{kind} device '{text}' is not clear: "
-            + ", ".join(f"{d.index} ({d.name}, {d.api})" for d in part)
-        )
-    names = [d.name for d in found]
-    hint = suggest(text, names) or (
-        f"; {kind} devices: {', '.join(names)}" if names else f"; there is no {kind} device"
+def _listed(server: JackServer | None) -> DeviceList:
+    others = [backend for backend in BACKENDS.values() if backend is not jack]
+    return DeviceList(
+        devices=(
+            *jack.devices_of(server),
+            *(device for backend in others for device in backend.devices()),
+        ),
+        jack=server,
+        defaults={kind: portaudio.default_index(kind) for kind in ("input", "output")},
     )
-    raise DeviceError(f"no {kind} device is called '{text}'{hint} ('rtsep devices' lists them)")
-
-
-def find_again(lost: Device, kind: str, before: Collection[str]) -> Device | None:
-    """Return `lost` where it is back, by name and system, for "input" or "output"; None while it is not.
-
-    A card of ALSA may come back under another number: then its name is new, none of those `before`.
-    """
-    there = [d for d in devices() if d.api == lost.api and d.channels(kind) > 0]
-    same = [d for d in there if d.name == lost.name] or [
-        d for d in there if d.name not in before and _unnumbered(d.name) == _unnumbered(lost.name)
-    ]
-    return next((d for d in same if d.index == lost.index), same[0] if same else None)
 
 
 def _unnumbered(name: str) -> str:

@@ -12,6 +12,10 @@ LOOK_PATIENCE_S = 5.0
 """A JACK server that does not answer for so long has hung."""
 
 
+class HungServerError(DeviceError):
+    """The JACK server does not answer."""
+
+
 class JackBackend:
     """The one server of this machine, where one runs."""
 
@@ -19,16 +23,22 @@ class JackBackend:
         self.server: JackServer | None = None
         """The server as `look` has found it."""
 
-    def look(self) -> None:
-        """Look for the server; raises `DeviceError` where it has hung."""
+    def look(self) -> JackServer | None:
+        """Look for the server and return it; raises `HungServerError`."""
         found: list[JackServer | None] = []
         if not within(LOOK_PATIENCE_S, lambda: found.append(jack_ports.find_server())):
-            raise DeviceError("the JACK server has hung; stop it, or start it again")
+            raise HungServerError("the JACK server has hung; stop it, or start it again")
         self.server = found[0]
+        return found[0]
 
     def devices(self) -> list[Device]:
         """Return the server as the one device."""
-        if (server := self.server) is None:
+        return self.devices_of(self.server)
+
+    @staticmethod
+    def devices_of(server: JackServer | None) -> list[Device]:
+        """Return `server` as the one device, where there is one."""
+        if server is None:
             return []
         return [Device(JACK, "JACK server", "JACK", server.captures, server.playbacks, server.rate)]
 

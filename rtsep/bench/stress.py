@@ -202,11 +202,12 @@ def _named(load: Sequence[str]) -> str:
 def _play(stack: ExitStack, arguments: argparse.Namespace, package: ModelPackage, rows: int) -> Playing:
     """Return a session that plays until `stack` closes."""
     if arguments.input == DEMO and arguments.out_device is None:
+        server = None
         try:
-            devices.look()
+            server = devices.look().jack
         except DeviceError as error:
             say(str(error))
-        if server := devices.jack_server():
+        if server:
             for given, is_there, option in (
                 (arguments.rate, server.rate, "rate"),
                 (arguments.block, server.period, "block"),

@@ -78,11 +78,10 @@ def open_way(
         return by_cable(package, arguments, signal)
     if arguments.out is None:
         try:
-            devices.look()
+            if devices.look().jack:
+                return on_jack(package, arguments, signal)
         except DeviceError as error:
             say(str(error))
-        if devices.jack_server():
-            return on_jack(package, arguments, signal)
     return by_file(package, arguments, signal)
 
 

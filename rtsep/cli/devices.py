@@ -24,9 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
     found: list[devices.Device] = []
     defaults: dict[str, devices.Device | None] = {"mic": None, "out": None}
     try:
-        devices.look()
-        found = devices.devices()
-        defaults = {"mic": devices.default_device("input"), "out": devices.default_device("output")}
+        there = devices.look()
+        found = list(there.devices)
+        defaults = {"mic": there.default("input"), "out": there.default("output")}
     except DeviceError as error:
         note = str(error)
     ports = input_ports()

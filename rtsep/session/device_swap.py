@@ -173,9 +173,7 @@ def list_devices(live: Live, helpers: Helpers) -> Steps:
     look = live.state is SessionState.PLAYING  # else the session looks itself
 
     def find() -> list[Device]:
-        if look:
-            devices.look()
-        return devices.devices()
+        return list((devices.look() if look else devices.known()).devices)
 
     finding = helpers.run("device-finder", find)
     yield Wait(finding.done)

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtsep.audio import devices
-from rtsep.audio.devices import Device, check_format
+from rtsep.audio.devices import Device, DeviceList, check_format
 from rtsep.audio.engine import Format
+from rtsep.audio.jack_backend import HungServerError
 from rtsep.audio.virtual import VirtualDevice
 from rtsep.errors import DeviceError, InputFileError, UsageError
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.demo import demo_song
 from rtsep.session.options import ROUTES, VIRTUAL, LiveOptions
+
+NO_DEVICES = DeviceList(devices=(), jack=None, defaults={"input": -1, "output": -1})
 
 DEFAULT_BLOCK = 256
 """Frames a call, where the device does not decide (a JACK server does)."""
@@ -52,9 +55,10 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
     notes: list[str] = []
     source = before.source if before else _open_source(options.input)
     if before and lost:
-        input_device, output = _find_lost(before)
+        input_device, output, there = _find_lost(before)
     else:
-        input_device, output = _find_named(options, source, notes)
+        input_device, output, there = _find_named(options, source, notes)
+    period = there.jack.period if there.jack else None
 
     in_map = _in_map(options, source, input_device)
     out_map = _out_map(options, output, len(in_map))
@@ -67,8 +71,8 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
         if not one_clock and options.rate is None and output.rate != rate:
             out_rate = output.rate
         check_format(output, "output", len(out_map), out_rate)
-    block = _block(options, input_device or output, notes)
-    out_block = block if one_clock else _block(options, output, notes)
+    block = _block(options, input_device or output, period, notes)
+    out_block = block if one_clock else _block(options, output, period, notes)
     declared = (input_device.input_latency_s if input_device else 0.0) + (
         output.output_latency_s if output else 0.0
     )
@@ -84,48 +88,50 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
         slack=options.slack,
         hardware=round(declared * rate),
     )
-    known = frozenset(device.name for device in devices.devices())
+    known = frozenset(device.name for device in there.devices)
     return Ends(source=source, input=input_device, output=output, form=form, notes=notes, known=known)
 
 
 def _find_named(
     options: LiveOptions, source: AudioReader | None, notes: list[str]
-) -> tuple[Device | None, Device | None]:
+) -> tuple[Device | None, Device | None, DeviceList]:
     wants_virtual = options.out_device == VIRTUAL
+    there = NO_DEVICES
     if not (source and wants_virtual):
         try:
-            devices.look()
+            there = devices.look()
         except DeviceError as error:
             if source is None or options.out_device is not None:
                 raise
             notes.append(str(error))
             wants_virtual = True
-    input_device = None if source else _find_input(options.input)
-    output = None if wants_virtual else _find_output(options.out_device)
+    input_device = None if source else _find_input(options.input, there)
+    output = None if wants_virtual else _find_output(options.out_device, there)
     if output is None and not wants_virtual:
         if source is None and options.out_device is None:
             raise DeviceError("there is no output device; --out-device virtual plays without one")
         notes.append(
             "no audio device here: playing on the virtual device (nothing is heard; --record keeps it)"
         )
-    return input_device, output
+    return input_device, output, there
 
 
-def _find_lost(before: Ends) -> tuple[Device | None, Device | None]:
+def _find_lost(before: Ends) -> tuple[Device | None, Device | None, DeviceList]:
     ends = [("input", before.input), ("output", before.output)]
     wanted = [device for _, device in ends if device]
+    there = NO_DEVICES
     if wanted:
         try:
-            devices.look()
-        except DeviceError:
-            if devices.jack_server() or not all(device.is_jack for device in wanted):
+            there = devices.look()
+        except DeviceError as error:
+            if isinstance(error, HungServerError) or not all(device.is_jack for device in wanted):
                 raise
             raise NotBackError("the JACK server is not back yet") from None  # nothing else need answer
-    found = [device and devices.find_again(device, kind, before.known) for kind, device in ends]
+    found = [device and there.find_again(device, kind, before.known) for kind, device in ends]
     for (_, device), again in zip(ends, found, strict=True):
         if device and not again:
             raise NotBackError(f"{device.name} is not back yet")
-    return found[0], found[1]
+    return found[0], found[1], there
 
 
 def _open_source(text: str) -> AudioReader | None:
@@ -144,17 +150,17 @@ def _open_source(text: str) -> AudioReader | None:
     return None
 
 
-def _find_input(text: str) -> Device:
+def _find_input(text: str, there: DeviceList) -> Device:
     if text != "mic":
-        return devices.find_device(text, "input")
-    device = devices.default_device("input")
+        return there.find(text, "input")
+    device = there.default("input")
     if device is None:
         raise DeviceError("there is no input device; connect one, or try --in demo")
     return device
 
 
-def _find_output(text: str | None) -> Device | None:
-    return devices.default_device("output") if text is None else devices.find_device(text, "output")
+def _find_output(text: str | None, there: DeviceList) -> Device | None:
+    return there.default("output") if text is None else there.find(text, "output")
 
 
 def _in_map(options: LiveOptions, source: AudioReader | None, device: Device | None) -> list[int]:
@@ -215,12 +221,9 @@ def _choose_rate(
     return source.rate
 
 
-def _block(options: LiveOptions, device: Device | None, notes: list[str]) -> int:
-    if device and device.is_jack:
-        server = devices.jack_server()
-        if server is None:  # another session has looked meanwhile
-            raise DeviceError("the JACK server has gone")
-        period = server.period
+def _block(options: LiveOptions, device: Device | None, period: int | None, notes: list[str]) -> int:
+    """Return the frames a call of `device`; `period` is that of the JACK server, if one runs."""
+    if device and device.is_jack and period:
         if options.block not in (None, period):
             note = f"--block {options.block}: the JACK server decides, its period is {period}"
             if note not in notes:

@@ -94,8 +94,8 @@ def tiny(monkeypatch) -> Tiny:
 
 
 def test_a_new_back_end_is_listed_checked_and_compiled(tiny):
-    assert devices.devices()[-1] == tiny.box
-    assert devices.find_device("tiny", "output") == tiny.box
+    assert devices.known().devices[-1] == tiny.box
+    assert devices.known().find("tiny", "output") == tiny.box
     devices.check_format(tiny.box, "output", 4, RATE)
     with pytest.raises(DeviceError, match="tiny box knows no 48000 Hz"):
         devices.check_format(tiny.box, "output", 4, 48000)

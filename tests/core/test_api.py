@@ -228,3 +228,9 @@ def test_a_model_by_path_is_as_good_as_a_loaded_one_and_leaves_torch_as_it_was(t
         torch.set_num_threads(threads)
     expected = Separator(PlainModel("half"), 44100, 2).separate(x)
     assert np.array_equal(stems.vocals, expected.vocals)
+
+
+def test_the_session_is_found_in_its_package_as_well():
+    from rtsep.session import Session
+
+    assert Session is rtsep.Session

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rtsep.audio import devices
-from rtsep.audio.devices import JACK, Device
+from rtsep.audio.devices import JACK, Device, DeviceList
+from rtsep.audio.jack_backend import HungServerError
 from rtsep.audio.jack_ports import JackServer
 from rtsep.dsp.router import INSTRUMENTAL, MIX, VOCALS
 from rtsep.errors import DeviceError, UsageError
@@ -73,14 +74,12 @@ class Gear:
         self.api = "ALSA"
         self.failure: DeviceError | None = None
         monkeypatch.setattr(devices, "look", self._look)
-        monkeypatch.setattr(devices, "jack_server", lambda: self.jack)
-        monkeypatch.setattr(devices, "devices", self._devices)
-        monkeypatch.setattr(devices.portaudio, "default_index", lambda kind: -1)
         monkeypatch.setattr(devices.portaudio, "refusal", lambda *_: None)
 
-    def _look(self) -> None:
+    def _look(self) -> DeviceList:
         if self.failure:
             raise self.failure
+        return DeviceList(tuple(self._devices()), self.jack, {"input": -1, "output": -1})
 
     def _devices(self) -> list[Device]:
         server = [Device(JACK, "JACK server", "JACK", 2, 2, 48000)] if self.jack else []
@@ -168,3 +167,20 @@ def test_a_device_that_is_back_with_less_is_refused_and_the_virtual_one_needs_no
     options = LiveOptions(input="demo", out_device="virtual")
     before = resolve_ends(options)
     assert resolve_ends(options, before, lost=True).output is None
+
+
+def test_a_jack_server_that_hangs_is_told_of_and_not_taken_for_one_that_has_gone(gear):
+    gear.jack = JackServer(48000, 256, 2, 2)
+    before = resolve_ends(LiveOptions())
+    gear.failure = HungServerError("the JACK server has hung")
+    with pytest.raises(HungServerError):
+        resolve_ends(LiveOptions(), before, lost=True)
+
+
+def test_a_look_of_another_session_changes_nothing_in_this_one(gear):
+    gear.jack, gear.cards = JackServer(48000, 256, 2, 2), [LAPTOP]
+    there = devices.look()
+    gear.jack, gear.cards = None, []
+    assert devices.look().devices == ()
+    assert there.jack and there.default("output") == there.devices[0]
+    assert there.find("Laptop", "input").name == LAPTOP[0]
