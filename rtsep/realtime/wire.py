@@ -41,7 +41,10 @@ class Wire(Generic[M]):
     def decode(self, line: str | bytes) -> M:
         """Return the message of `line`. Raises `WireError`."""
         try:
-            message: M = msgspec.convert(json.loads(line), self._kinds)
+            plain = json.loads(line)
+            message: M = msgspec.convert(plain, self._kinds)
+            if "kind" not in plain:  # msgspec does without where there is one kind only
+                raise ValueError("Object missing required field `kind`")
         except (
             ValueError,
             RecursionError,

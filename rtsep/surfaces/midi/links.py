@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rtsep.surfaces.midi import protocol
 from rtsep.surfaces.midi.names import (
     ALL,
     OWN_PORT,
@@ -64,11 +65,12 @@ class Link:
 
 
 class Links:
-    """All wanted ports. `tell` gets what happens to them, as `rtsep.surfaces.midi.process` says it."""
+    """All wanted ports."""
 
     def __init__(
-        self, wanted: list[str], systems: list[System], tell: Callable[[dict[str, Any]], None]
+        self, wanted: list[str], systems: list[System], tell: Callable[[protocol.Event], None]
     ) -> None:
+        """`wanted` are names or parts of them, "virtual", or "" for all; `tell` gets what happens to them."""
         self._tell = tell
         self._systems = systems
         self._links = [
@@ -96,14 +98,14 @@ class Links:
                 self._find(link, system, names)
         if there != self._told:
             self._told = there
-            self._tell({"ports": there})
+            self._tell(protocol.Ports(there))
         for link in self._links:
             if link.tries and time.monotonic() >= link.tries[0]:
                 link.tries.pop(0)
                 self._find_output(link)
         if not self._scanned:
             self._scanned = True
-            self._tell({"scanned": True})
+            self._tell(protocol.Scanned())
 
     @property
     def _wants_more(self) -> bool:
@@ -149,12 +151,12 @@ class Links:
             link.rests_until = time.monotonic() + REFUSED_S
             if str(error) != link.failed:
                 link.failed = str(error)
-                self._tell({"failed": link.key, "name": name or VIRTUAL, "why": link.failed})
+                self._tell(protocol.Failed(link.key, name or VIRTUAL, link.failed))
             return
         link.system, link.name, link.failed = system, name or OWN_PORT, ""
         now = time.monotonic()
         link.tries = [now] if link.virtual else [now + after for after in OUTPUT_AFTER_S]
-        self._tell({"opened": link.key, "name": link.name, "system": system.name, "others": others})
+        self._tell(protocol.Opened(link.key, link.name, system.name, others))
 
     def _find_output(self, link: Link) -> None:
         assert link.system
@@ -177,7 +179,7 @@ class Links:
             output.close()
             return
         link.output, link.tries = output, []
-        self._tell({"output": link.key})
+        self._tell(protocol.Output(link.key))
 
     def _close(self, link: Link) -> None:
         assert link.system
@@ -186,7 +188,7 @@ class Links:
         link.system.close(link.input)
         link.input = link.output = None
         link.tries = []
-        self._tell({"closed": link.key})
+        self._tell(protocol.Closed(link.key))
 
     def drain(self) -> int:
         """Tell what came since the last time; return how many messages."""
@@ -198,7 +200,7 @@ class Links:
             while len(batch) < MOST_AT_ONCE and (got := link.input.get_message()) is not None:
                 batch.append(got[0])
             if batch:
-                self._tell({"from": link.key, "messages": batch})
+                self._tell(protocol.Received(link.key, batch))
             count += len(batch)
         return count
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rtsep.realtime import priority
 from rtsep.realtime.child_process import command_of
+from rtsep.realtime.wire import WireError, encode
+from rtsep.surfaces.midi import protocol
 from rtsep.surfaces.midi.messages import Message
 
 _PROCESS = command_of("rtsep.surfaces.midi.process")
@@ -42,16 +42,18 @@ def input_ports() -> list[MidiPort]:
     """Return the MIDI inputs of every system that answers; none is no error."""
     try:
         answer = subprocess.run(
-            [*_PROCESS, "--list"],
+            [*_PROCESS, encode(protocol.List()).rstrip()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=LIST_PATIENCE_S,
         ).stdout
-        there: dict[str, list[str]] = json.loads(answer)
-    except (subprocess.TimeoutExpired, ValueError, OSError):
+        there = protocol.EVENTS.decode(answer)
+    except (subprocess.TimeoutExpired, WireError, OSError):
         return []
-    return [MidiPort(name, api) for api, names in there.items() for name in names]
+    if not isinstance(there, protocol.Ports):
+        return []
+    return [MidiPort(name, api) for api, names in there.ports.items() for name in names]
 
 
 @dataclass
@@ -64,18 +66,19 @@ class OpenPort:
 
 
 class MidiPorts:
-    """Keeps the process alive; hands on what it says, on a thread of its own.
-
-    `on_messages(key, messages)` gets what a port has brought, `on_port(line)` the process's other lines.
-    """
+    """Keeps the process alive; hands on what it tells, on a thread of its own."""
 
     def __init__(
         self,
         wanted: Sequence[str],
-        on_messages: Callable[[int, list[Message]], None],
-        on_port: Callable[[dict[str, Any]], None],
+        on_messages: Callable[[int, Sequence[Message]], None],
+        on_port: Callable[[protocol.Event], None],
     ) -> None:
-        self._command = [*_PROCESS, json.dumps(list(wanted))]
+        """`on_messages(key, messages)` gets what a port has brought, `on_port(event)` all other events.
+
+        `wanted` as for `Links`.
+        """
+        self._command = [*_PROCESS, encode(protocol.Hold(list(wanted))).rstrip()]
         self._on_messages, self._on_port = on_messages, on_port
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
@@ -107,7 +110,7 @@ class MidiPorts:
         process = self._process
         if process is None or process.stdin is None:
             return
-        line = json.dumps({"to": key, "messages": messages}).encode() + b"\n"
+        line = encode(protocol.Send(key, messages)).encode()
         with self._sending, contextlib.suppress(OSError, ValueError):
             process.stdin.write(line)
             process.stdin.flush()
@@ -125,29 +128,33 @@ class MidiPorts:
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         priority.raise_thread_priority(_PRIORITY)
         assert process.stdout
-        for text in process.stdout:
+        for line in process.stdout:
             self._hangs_at = time.monotonic() + HANG_PATIENCE_S
-            try:
-                line = json.loads(text)
-            except ValueError:  # cut off by its end
+            if not line.endswith(b"\n"):  # cut off by its end
                 return
-            if "messages" in line:
-                self._on_messages(line["from"], line["messages"])
-            elif "alive" not in line:
-                self._note(line)
+            try:
+                event = protocol.EVENTS.decode(line)
+            except WireError as error:
+                self._note(protocol.Broken(str(error)))
+                self._hangs_at = 0.0  # it is replaced at once
+                return
+            if isinstance(event, protocol.Received):
+                self._on_messages(event.key, event.messages)
+            elif not isinstance(event, protocol.Alive):
+                self._note(event)
 
-    def _note(self, line: dict[str, Any]) -> None:
-        if "ports" in line:
-            self.here = [name for names in line["ports"].values() for name in names]
-        elif "opened" in line:
-            self.open[line["opened"]] = OpenPort(line["name"])
-        elif "output" in line:
-            self.open[line["output"]].hears = True
-        elif "closed" in line and line["closed"] in self.open:
-            port = self.open[line["closed"]]
-            port.there = port.hears = False
-        self._on_port(line)
-        if "scanned" in line:
+    def _note(self, event: protocol.Event) -> None:
+        match event:
+            case protocol.Ports(ports=ports):
+                self.here = [name for names in ports.values() for name in names]
+            case protocol.Opened(key=key, name=name):
+                self.open[key] = OpenPort(name)
+            case protocol.Output(key=key):
+                self.open[key].hears = True
+            case protocol.Closed(key=key) if key in self.open:
+                self.open[key].there = self.open[key].hears = False
+        self._on_port(event)
+        if isinstance(event, protocol.Scanned):
             self._scanned.set()
 
     def _watch(self) -> None:
@@ -163,7 +170,7 @@ class MidiPorts:
                 self._reader.join(HANG_PATIENCE_S)
             for key, port in list(self.open.items()):
                 if port.there:
-                    self._note({"closed": key})
+                    self._note(protocol.Closed(key))
             if self._leaving.wait(RETRY_S):
                 return
             self.restarts += 1

@@ -1,7 +1,6 @@
 """MIDI ports in a process of their own.
 
-    WANTED      a JSON list of names; "virtual", or "" for every port there is
-    --list      name all inputs, once
+    TASK        a line of `rtsep.surfaces.midi.protocol.TASKS`
 
 rtmidi holds the GIL through every call, and a sound server that hangs never returns from one: inside of the
 session, a controller that is plugged in at the wrong moment would stop all of Python. On JACK its callback
@@ -9,35 +8,24 @@ moreover takes the GIL on the server's time. So the ports live here, messages wa
 filled without Python, and this loop empties it every millisecond. A process that hangs is replaced
 (`rtsep.surfaces.midi.ports`).
 
-Speaks JSON lines on standard output:
-
-    {"ports": {SYSTEM: [NAME, ...]}}      the inputs of others, whenever they change
-    {"scanned": true}                     once, when all that is there and wanted has been opened
-    {"opened": KEY, "name": NAME, "system": SYSTEM, "others": [NAME, ...]}
-    {"output": KEY}                       the port takes feedback from now on
-    {"closed": KEY}
-    {"failed": KEY, "name": NAME, "why": REASON}
-    {"from": KEY, "messages": [[176, 1, 64], ...]}
-    {"alive": SECONDS}                    twice a second
-    {"broken": REASON}                    its last words
-
-KEY counts the wanted names from 0; ports that are open because all are wanted come after them. Reads `{"to":
-KEY, "messages": [...]}` on standard input, and leaves with it.
+Writes lines of `protocol.EVENTS` to standard output, reads lines of `protocol.COMMANDS` from standard input,
+and ends with it.
 """
 
 from __future__ import annotations
 
 import collections
-import json
 import os
 import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rtsep.realtime import priority
+from rtsep.realtime.wire import WireError, encode
 from rtsep.surfaces.midi.links import Links
+from rtsep.surfaces.midi.protocol import COMMANDS, TASKS, Alive, Broken, Event, List, Ports, Send
 from rtsep.surfaces.midi.systems import FAILURES, System, systems
 
 if TYPE_CHECKING:
@@ -52,8 +40,8 @@ ALIVE_S = 0.5
 
 
 def serve(wanted: list[str]) -> None:
-    """Run until standard input ends."""
-    commands: collections.deque[dict[str, Any]] = collections.deque()
+    """Hold the ports of `wanted` until standard input ends. Raises `WireError` for a malformed command."""
+    commands: collections.deque[Send | WireError] = collections.deque()
     threading.Thread(target=_listen, args=(commands,), daemon=True).start()
     priority.raise_thread_priority(PRIORITY)
     here = systems()
@@ -65,7 +53,9 @@ def serve(wanted: list[str]) -> None:
         brought += links.drain()
         while commands:
             command = commands.popleft()
-            links.send(command["to"], command["messages"])
+            if isinstance(command, WireError):
+                raise command
+            links.send(command.key, command.messages)
         now = time.monotonic()
         if now >= alive_at:
             alive_at = now + ALIVE_S
@@ -73,7 +63,7 @@ def serve(wanted: list[str]) -> None:
             if watch:
                 watch.tend(brought)
             brought = 0
-            _tell({"alive": round(now, 3)})
+            _tell(Alive(round(now, 3)))
         if now >= scan_at:
             links.scan()
             scan_at = time.monotonic() + SCAN_S
@@ -93,29 +83,34 @@ def _watch_jack(here: list[System]) -> JackWatch | None:
         return None
 
 
-def _tell(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
+def _tell(event: Event) -> None:
+    sys.stdout.write(encode(event))
     sys.stdout.flush()
 
 
-def _listen(commands: collections.deque[dict[str, Any]]) -> None:
+def _listen(commands: collections.deque[Send | WireError]) -> None:
     for line in sys.stdin:
-        commands.append(json.loads(line))
+        try:
+            commands.append(COMMANDS.decode(line))
+        except WireError as error:
+            commands.append(error)  # ends the other thread, and the process
+            return
     os._exit(0)  # our parent is gone
 
 
 def main() -> None:
-    """List, or serve."""
+    """Do the task that stands on the command line."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes our input
     os.environ.setdefault("JACK_NO_START_SERVER", "1")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # ALSA and JACK name everything that is not there
-    if sys.argv[1] == "--list":
-        _tell({system.name: system.names() for system in systems()})
-        return
     try:
-        serve(json.loads(sys.argv[1]))
+        task = TASKS.decode(sys.argv[1])
+        if isinstance(task, List):
+            _tell(Ports({system.name: system.names() for system in systems()}))
+        else:
+            serve(task.wanted)
     except Exception as error:
-        _tell({"broken": f"{type(error).__name__}: {error}"})
+        _tell(Broken(f"{type(error).__name__}: {error}"))
         raise
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rtsep.controls import Controls
 from rtsep.errors import UsageError
+from rtsep.surfaces.midi import protocol
 from rtsep.surfaces.midi.feedback import EVERY_S, Feedback
 from rtsep.surfaces.midi.follow import EVERY_S as FOLLOW_EVERY_S
 from rtsep.surfaces.midi.follow import MapFile
@@ -122,28 +123,28 @@ class MidiSurface:
             return
         self.hands.take(events, key, name)
 
-    def _hear_of_port(self, line: dict[str, Any]) -> None:
-        if "opened" in line:
-            self._say(f"MIDI: playing with {line['name']} ({line['system']})")
-            if line["others"]:
-                self._say(f"MIDI: {', '.join(line['others'])} would have fitted, too; name more of it")
-        elif "closed" in line:
-            key = line["closed"]
-            self._say(f"MIDI: {self._ports.open[key].name} has left; waiting for it to come back")
-            with self._turning:
-                self._decoders.pop(key, None)
-                self.hands.let_go(key)
-        elif "failed" in line:
-            self._refused.add(line["failed"])
-            remedy = (
-                "name a loopback port (on Windows: loopMIDI's) instead"
-                if line["name"] == VIRTUAL
-                else "if another program has it, end that; trying again"
-            )
-            self._say(f"MIDI: {line['name']} cannot be opened ({line['why'].rstrip('.')}); {remedy}")
-        elif "broken" in line and line["broken"] not in self._complaints:
-            self._complaints.add(line["broken"])
-            self._say(f"MIDI: its process has ended ({line['broken']}) and is started again")
+    def _hear_of_port(self, event: protocol.Event) -> None:
+        match event:
+            case protocol.Opened(name=name, system=system, others=others):
+                self._say(f"MIDI: playing with {name} ({system})")
+                if others:
+                    self._say(f"MIDI: {', '.join(others)} would have fitted, too; name more of it")
+            case protocol.Closed(key=key):
+                self._say(f"MIDI: {self._ports.open[key].name} has left; waiting for it to come back")
+                with self._turning:
+                    self._decoders.pop(key, None)
+                    self.hands.let_go(key)
+            case protocol.Failed(key=key, name=name, why=why):
+                self._refused.add(key)
+                remedy = (
+                    "name a loopback port (on Windows: loopMIDI's) instead"
+                    if name == VIRTUAL
+                    else "if another program has it, end that; trying again"
+                )
+                self._say(f"MIDI: {name} cannot be opened ({why.rstrip('.')}); {remedy}")
+            case protocol.Broken(why=why) if why not in self._complaints:
+                self._complaints.add(why)
+                self._say(f"MIDI: its process has ended ({why}) and is started again")
 
     def _follow(self, file: MapFile) -> None:
         """Play by the map that its file holds now; one that is wrong is told of, and the old one stays."""

@@ -22,11 +22,11 @@ TURNING = """
 import json, time
 def tell(**line):
     print(json.dumps(line), flush=True)
-tell(opened=0, name="pad:out", system="Jack", others=[])
-tell(scanned=True)
-tell(**{"from": 0, "messages": [[0x90, 40, 100]]})
+tell(kind="opened", key=0, name="pad:out", system="Jack", others=[])
+tell(kind="scanned")
+tell(kind="from", key=0, messages=[[0x90, 40, 100]])
 while True:
-    tell(**{"from": 0, "messages": [[0xB0, 20, 100], [0xB0, 21, 127]]})
+    tell(kind="from", key=0, messages=[[0xB0, 20, 100], [0xB0, 21, 127]])
     time.sleep(0.02)
 """
 """A pad that is held, and two knobs that are turned, always there."""

@@ -12,6 +12,7 @@ from rtsep.surfaces.midi import links as links_module
 from rtsep.surfaces.midi import systems as systems_module
 from rtsep.surfaces.midi.links import Links
 from rtsep.surfaces.midi.names import WINDOWS
+from rtsep.surfaces.midi.protocol import Closed, Event, Opened, Output, Ports, Received, Scanned
 from rtsep.surfaces.midi.systems import System
 
 ALSA, JACK, WINMM = 2, 3, 4
@@ -105,15 +106,15 @@ class Rig:
     """Links on a world, and what they told."""
 
     def __init__(self, world: World, *wanted: str) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.told: list[Event] = []
         self.systems = [System(api) for api in sorted(world.inputs)]
         self.links = Links(list(wanted), self.systems, self.told.append)
 
-    def scan(self) -> list[dict[str, Any]]:
+    def scan(self) -> list[Event]:
         """Look; return what was told of it, but for the lists of ports."""
         self.told.clear()
         self.links.scan()
-        return [line for line in self.told if not {"ports", "scanned"} & set(line)]
+        return [line for line in self.told if not isinstance(line, Ports | Scanned)]
 
 
 @pytest.fixture
@@ -125,20 +126,20 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def opened(key: int, name: str, system: str = "ALSA", others: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {"opened": key, "name": name, "system": system, "others": list(others)}
+def opened(key: int, name: str, system: str = "ALSA", others: tuple[str, ...] = ()) -> Opened:
+    return Opened(key, name, system, list(others))
 
 
 def test_a_controller_leaves_and_returns_under_another_number(world):
     world.inputs[ALSA] = [KEYS, PAD]
     rig = Rig(world, "nanopad")
     assert rig.scan() == [opened(0, PAD)]
-    assert rig.told[-2] == {"ports": {"ALSA": [KEYS, PAD]}}
-    assert rig.told[-1] == {"scanned": True}
+    assert rig.told[-2] == Ports({"ALSA": [KEYS, PAD]})
+    assert rig.told[-1] == Scanned()
     assert rig.scan() == rig.told == []
     world.inputs[ALSA] = [KEYS]
     world.dead = {PAD}  # a plug that was pulled is not closed politely
-    assert rig.scan() == [{"closed": 0}]
+    assert rig.scan() == [Closed(0)]
     world.inputs[ALSA] = ["nanoPAD:other 8:0", PAD_AGAIN, KEYS]
     assert rig.scan() == [opened(0, PAD_AGAIN)]  # the one it was, without a question
     assert world.open == [PAD_AGAIN]
@@ -166,7 +167,7 @@ def test_a_port_that_leaves_while_it_is_counted_disturbs_nobody(world):
     world.inputs[ALSA] = [KEYS]
     world.miscounts = 1
     assert rig.scan() == []
-    assert rig.scan() == [{"closed": 0}]
+    assert rig.scan() == [Closed(0)]
 
 
 @pytest.mark.parametrize("wanted", ["pad", ""])
@@ -198,9 +199,9 @@ def test_all_ports_are_those_that_are_there(world):
     world.inputs[ALSA] = [PAD, KEYS, "rtsep-midi:rtsep 130:0"]
     assert rig.scan() == [opened(2, KEYS)]
     world.inputs[ALSA] = [KEYS, f"{PAD}0"]  # whose name holds the other one's
-    assert rig.scan() == [{"closed": 1}, opened(3, f"{PAD}0")]
+    assert rig.scan() == [Closed(1), opened(3, f"{PAD}0")]
     world.inputs[ALSA] = []
-    assert rig.scan() == [{"closed": 2}, {"closed": 3}]
+    assert rig.scan() == [Closed(2), Closed(3)]
     world.inputs[ALSA] = [KEYS]
     assert rig.scan() == [opened(4, KEYS)]
 
@@ -217,7 +218,7 @@ def test_jack_is_left_alone_where_the_native_system_has_it_all(world):
 
 def test_a_port_of_our_own_takes_feedback_at_once(world):
     rig = Rig(world, "virtual")
-    assert rig.scan() == [opened(0, "rtsep"), {"output": 0}]
+    assert rig.scan() == [opened(0, "rtsep"), Output(0)]
     rig.links.send(0, [[144, 36, 127]])
     assert world.sent == [("rtsep", [144, 36, 127])]
 
@@ -241,7 +242,7 @@ def test_windows_numbers_inputs_and_outputs_each_for_itself(world):
         ]
     }
     rig = Rig(world, "kontrol", "kontrol", "launchpad")
-    assert [line for line in rig.scan() if "output" in line] == [{"output": key} for key in range(3)]
+    assert [line for line in rig.scan() if "output" in line] == [Output(key) for key in range(3)]
     for key in range(3):
         rig.links.send(key, [[176, 1, key]])
     assert [name for name, _ in world.sent] == world.outputs[WINMM][1:]
@@ -260,6 +261,6 @@ def test_what_comes_is_told_in_its_order_and_a_flood_in_parts(world, monkeypatch
     for _ in range(3):
         rig.links.drain()
     assert rig.told == [
-        {"from": 0, "messages": [[176, 1, 0], [176, 1, 1], [176, 1, 2]]},
-        {"from": 0, "messages": [[176, 1, 3], [176, 1, 4]]},
+        Received(0, [[176, 1, 0], [176, 1, 1], [176, 1, 2]]),
+        Received(0, [[176, 1, 3], [176, 1, 4]]),
     ]

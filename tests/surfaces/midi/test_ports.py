@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -13,21 +14,24 @@ from typing import Any
 import pytest
 
 from rtsep.controls import Controls
+from rtsep.realtime.wire import encode
 from rtsep.surfaces.midi import ports as ports_module
 from rtsep.surfaces.midi.map import DEFAULT_ENTRIES, MidiMap
 from rtsep.surfaces.midi.ports import MidiPorts, input_ports
+from rtsep.surfaces.midi.protocol import EVENTS, Broken, Closed, Hold, List, Ports, Scanned
 from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
 
 PATIENCE_S = 60.0
 HANG_S = 1.0
 """Where a process is to be taken for one that hangs; elsewhere a slow machine may take its time."""
 
-OPENED = '{"opened": 0, "name": "pad:out", "system": "Jack", "others": []}'
+OPENED = '{"kind": "opened", "key": 0, "name": "pad:out", "system": "Jack", "others": []}'
+ALIVE_ONCE = {"kind": "alive", "at": 1}
 PREAMBLE = """
 import json, sys, time
 def tell(line):
     print(line, flush=True)
-tell('{"ports": {"Jack": ["pad:out"]}}')
+tell('{"kind": "ports", "ports": {"Jack": ["pad:out"]}}')
 """
 
 
@@ -66,7 +70,7 @@ threading = __import__("threading")
 def live():
     while True:
         time.sleep(0.2)
-        tell('{"alive": 1}')
+        tell('{"kind": "alive", "at": 1}')
 threading.Thread(target=live, daemon=True).start()
 """
 
@@ -76,11 +80,11 @@ def test_messages_and_ports_are_handed_on_and_what_is_sent_arrives(start):
         ALIVE
         + f"""
 tell('{OPENED}')
-tell('{{"output": 0}}')
-tell('{{"scanned": true}}')
+tell('{{"kind": "output", "key": 0}}')
+tell('{{"kind": "scanned"}}')
 for line in sys.stdin:
     command = json.loads(line)
-    tell(json.dumps({{"from": command["to"], "messages": command["messages"]}}))
+    tell(json.dumps({{"kind": "from", "key": command["key"], "messages": command["messages"]}}))
 """
     )
     assert ports.here == ["pad:out"]
@@ -89,15 +93,17 @@ for line in sys.stdin:
     ports.send(0, [[176, 1, 5]])
     until(lambda: messages == [(0, [[176, 1, 5]])], "what was sent")
     assert ports.restarts == 0
-    assert {"scanned": True} in lines
+    assert Scanned() in lines
 
 
-@pytest.mark.parametrize("end", ["time.sleep(60)", "sys.exit(1)", 'sys.stdout.write(\'{"from": 0, "mess\')'])
+@pytest.mark.parametrize(
+    "end", ["time.sleep(60)", "sys.exit(1)", 'sys.stdout.write(\'{"kind": "from", "mess\')']
+)
 def test_one_that_hangs_or_dies_is_replaced_and_its_port_is_known_to_be_gone(start, tmp_path, end):
-    ports, _, lines = start(f"tell('{OPENED}')\ntell('{{\"scanned\": true}}')\n{end}", HANG_S)
+    ports, _, lines = start(f"tell('{OPENED}')\ntell('{{\"kind\": \"scanned\"}}')\n{end}", HANG_S)
     until(lambda: sum("closed" in line for line in lines) >= 2, "the ends of two processes")
     until(lambda: ports.restarts >= 2, "a new process")
-    assert [line for line in lines if "closed" in line][:2] == [{"closed": 0}] * 2
+    assert [line for line in lines if "closed" in line][:2] == [Closed(0)] * 2
     assert len([line for line in lines if "opened" in line]) >= 2
 
 
@@ -110,7 +116,7 @@ def test_what_a_process_has_said_is_heard_before_its_end(tmp_path, monkeypatch):
         heard.append(messages)
 
     script = tmp_path / "process.py"
-    press = '{"from": 0, "messages": [[144, 40, 100]]}'
+    press = '{"kind": "from", "key": 0, "messages": [[144, 40, 100]]}'
     script.write_text(f"{PREAMBLE}tell('{OPENED}')\ntell('{press}')\ntell('{press}')\n")
     monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, str(script)])
     for patience in ("RETRY_S", "HANG_PATIENCE_S"):
@@ -118,22 +124,22 @@ def test_what_a_process_has_said_is_heard_before_its_end(tmp_path, monkeypatch):
     ports = MidiPorts(["pad"], slowly, lambda line: heard.append(line) if "closed" in line else None)
     ports.start()
     try:
-        until(lambda: {"closed": 0} in heard, "its end")
+        until(lambda: Closed(0) in heard, "its end")
     finally:
         ports.close()
-    assert heard == [[[144, 40, 100]], [[144, 40, 100]], {"closed": 0}]
+    assert heard == [[[144, 40, 100]], [[144, 40, 100]], Closed(0)]
 
 
 def test_nothing_in_the_folder_one_plays_from_stands_in_for_the_ports(tmp_path):
     for name in ("json", "queue", "random", "jack", "rtmidi", "rtsep"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not me')")
-    listed = subprocess.run([*ports_module._PROCESS, "--list"], cwd=tmp_path, capture_output=True)
+    listed = subprocess.run([*ports_module._PROCESS, encode(List())], cwd=tmp_path, capture_output=True)
     assert listed.returncode == 0
-    assert all(isinstance(names, list) for names in json.loads(listed.stdout).values())
+    assert isinstance(EVENTS.decode(listed.stdout), Ports)
 
 
 def test_closing_ends_a_process_that_hangs(start):
-    ports, _, _ = start("tell('{\"scanned\": true}')\ntime.sleep(60)")
+    ports, _, _ = start('tell(\'{"kind": "scanned"}\')\ntime.sleep(60)')
     process = ports._process
     began = time.monotonic()
     ports.close()
@@ -142,8 +148,44 @@ def test_closing_ends_a_process_that_hangs(start):
     assert ports.restarts == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("nonsense", "Expecting value"),
+        ('{"kind": "sung", "key": 0}', "Invalid value 'sung'"),
+        ('{"kind": "closed"}', "missing required field `key`"),
+        ('{"kind": "closed", "key": "0"}', "Expected `int`, got `str`"),
+        ('{"kind": "from", "key": 0, "messages": [[256]]}', "Expected `int` <= 255"),
+    ],
+)
+def test_a_process_that_sends_what_is_no_event_is_named_and_replaced(start, line, reason):
+    ports, _, lines = start(f'tell(\'{{"kind": "scanned"}}\')\ntell({line!r})\ntime.sleep(60)')
+    until(lambda: ports.restarts >= 1, "a new process")
+    (first, *_) = [event for event in lines if isinstance(event, Broken)]
+    assert reason in first.why and "\n" not in first.why
+
+
+def test_a_process_refuses_what_is_no_command_with_its_last_words():
+    process = subprocess.run(
+        [*ports_module._PROCESS, encode(Hold(["virtual"]))],
+        input=b'{"kind": "play"}\n', capture_output=True, timeout=PATIENCE_S, check=False,
+        env=os.environ | {"JACK_DEFAULT_SERVER": "rtsep-test-none"},
+    )  # fmt: skip
+    events = [EVENTS.decode(line) for line in process.stdout.splitlines()]
+    assert isinstance(events[-1], Broken) and "Invalid value 'play'" in events[-1].why
+
+
+def test_a_process_refuses_what_is_no_task():
+    process = subprocess.run(
+        [*ports_module._PROCESS, '["virtual"]'], stdin=subprocess.DEVNULL, capture_output=True,
+        timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    told = EVENTS.decode(process.stdout)
+    assert isinstance(told, Broken) and "got `array`" in told.why and process.returncode != 0
+
+
 def test_lines_that_are_none_end_the_reading_but_not_the_session(start):
-    ports, _, _ = start("tell('{\"scanned\": true}')\ntell('nonsense')\ntime.sleep(60)", HANG_S)
+    ports, _, _ = start("tell('{\"kind\": \"scanned\"}')\ntell('nonsense')\ntime.sleep(60)", HANG_S)
     until(lambda: ports.restarts >= 1, "a new process")
 
 
@@ -166,7 +208,7 @@ def test_a_surface_without_a_controller_waits_for_it_with_one_line(monkeypatch):
     [
         (
             "virtual",
-            {"failed": 0, "name": "virtual", "why": "Virtual ports are not supported."},
+            {"kind": "failed", "key": 0, "name": "virtual", "why": "Virtual ports are not supported."},
             [
                 "MIDI: virtual cannot be opened (Virtual ports are not supported); name a loopback port "
                 "(on Windows: loopMIDI's) instead"
@@ -174,21 +216,21 @@ def test_a_surface_without_a_controller_waits_for_it_with_one_line(monkeypatch):
         ),
         (
             "pad",
-            {"failed": 0, "name": "pad 1", "why": "error creating port."},
+            {"kind": "failed", "key": 0, "name": "pad 1", "why": "error creating port."},
             [
                 "MIDI: pad 1 cannot be opened (error creating port); if another program has it, end that; "
                 "trying again"
             ],
         ),
-        ("pad", {"alive": 1}, ["no MIDI controller is called 'pad' (here: pad:out); waiting for it"]),
-        ("", {"alive": 1}, []),
-        ("", {"ports": {"Jack": []}}, ["no MIDI controller is here; waiting for one"]),
+        ("pad", ALIVE_ONCE, ["no MIDI controller is called 'pad' (here: pad:out); waiting for it"]),
+        ("", ALIVE_ONCE, []),
+        ("", {"kind": "ports", "ports": {"Jack": []}}, ["no MIDI controller is here; waiting for one"]),
     ],
 )
 def test_what_is_not_there_or_refused_is_said_in_one_line(tmp_path, monkeypatch, wanted, failed, lines):
     script = tmp_path / "process.py"
     script.write_text(
-        f"{PREAMBLE}tell({json.dumps(failed)!r})\ntell('{{\"scanned\": true}}')\ntime.sleep(60)"
+        f'{PREAMBLE}tell({json.dumps(failed)!r})\ntell(\'{{"kind": "scanned"}}\')\ntime.sleep(60)'
     )
     monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, str(script)])
     for patience in ("START_PATIENCE_S", "HANG_PATIENCE_S"):

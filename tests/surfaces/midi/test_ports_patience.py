@@ -9,10 +9,10 @@ from rtsep.surfaces.midi.ports import MidiPorts
 
 LIVES = """
 import time
-print('{"scanned": true}', flush=True)
+print('{"kind": "scanned"}', flush=True)
 while True:
     time.sleep(0.05)
-    print('{"alive": 1}', flush=True)
+    print('{"kind": "alive", "at": 1}', flush=True)
 """
 
 
