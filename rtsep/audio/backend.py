@@ -2,8 +2,8 @@
 
 A back end is a class with the methods of `Backend`, in a file of its own, and a line in the table of
 `rtsep.audio.backends`. Its streams call two compiled functions on their own thread, for every block of the
-device: `process_input` and `process_output` of `rtsep.audio.desk`. Such a callback takes no GIL, allocates
-nothing and waits for nothing; tests/audio/test_realtime_safe.py checks it.
+device: `process_input` and `process_output` of `rtsep.audio.engine_mixer`. Such a callback takes no GIL,
+allocates nothing and waits for nothing; tests/audio/test_realtime_safe.py checks the second.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from rtsep.audio.desk import Desk
     from rtsep.audio.engine import Format
+    from rtsep.audio.engine_mixer import EngineMixer
 
 JACK = -1
 """The device number of the JACK server, which PortAudio does not count."""
@@ -64,7 +64,7 @@ class ClientOptions:
 class StreamRequest:
     """All that a back end needs to open one stream: for input, for output, or for both on one clock."""
 
-    mixer: Desk  # what the stream's callback serves; owns the memory
+    mixer: EngineMixer  # what the stream's callback serves; owns the memory
     form: Format
     input: Device | None
     output: Device | None

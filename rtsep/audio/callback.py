@@ -1,7 +1,7 @@
 """What an audio callback does for an engine, compiled: copies between the device's block and its rings.
 
 Runs on the sound system's thread (or the virtual device's). Takes no lock and no GIL, allocates nothing,
-waits for nothing; it counts, and wakes the hop loop. `rtsep.audio.desk` says for which engine.
+waits for nothing; it counts, and wakes the hop loop. `rtsep.audio.engine_mixer` says for which engine.
 
 Block: the device's, any length. Stream delay 0: what the rings add is in the engine's `LatencyBudget`.
 """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtsep import pipeline as stage
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
-from rtsep.audio.hoploop import CALLS_COMPARED, HopBoard, run_hops
+from rtsep.audio.hoploop import CALLS_COMPARED, HopState, run_hops
 from rtsep.audio.record_tap import RecordTap
 from rtsep.audio.source import FileSource
 from rtsep.audio.telemetry import Progress, Telemetry, forget_longest, read_progress, read_telemetry
@@ -108,7 +108,7 @@ class Engine:
         self._hop_signal = wake.Semaphore()
         self._most = stage.max_frames_per_step(form.rate, self.model_rate, spec.hop)
         self._slack = form.slack if form.slack is not None else self._chosen_slack()
-        self._board = self._make_board()
+        self._hop_state = self._make_hop_state()
         state = self._rings.slots
         state[r.HOP_SIGNAL] = self._hop_signal.handle
         state[r.BLOCK] = form.out_block
@@ -152,7 +152,7 @@ class Engine:
         if form.two_clocks:
             ratio = form.rate / form.out_rate
             blocks = form.block + round(form.out_block * ratio)
-            ahead = round((self._target_fill() + clocks.stream_delay(self._board.drift)) * ratio)
+            ahead = round((self._target_fill() + clocks.stream_delay(self._hop_state.drift)) * ratio)
             engine = ahead - blocks - self._most
             return LatencyBudget(form.rate, algorithm, engine, blocks + form.hardware)
         device = stage.stream_delay(self._pipeline) + self._prefill() - algorithm - self._slack
@@ -165,12 +165,12 @@ class Engine:
 
     # --- life ------------------------------------------------------------------------------------
 
-    def _make_board(self) -> HopBoard:
+    def _make_hop_state(self) -> HopState:
         form, most = self.form, self._most
         devices = len(form.out_map)
         drift = clocks.make_drift(form.rate, form.out_rate, devices, most)
         out_most = math.ceil(most * form.out_rate / form.rate * (1 + clocks.LIMIT)) + 2
-        return HopBoard(
+        return HopState(
             block=np.zeros((form.channels, most), np.float32),
             feeds=np.zeros((len(FEEDS), form.channels, most), np.float32),
             held=np.zeros((self.spec.channels, self.spec.bins), np.float32),
@@ -196,7 +196,7 @@ class Engine:
         """
         state = self._rings.slots
         state[r.RUN] = 0
-        run_hops(state, self._pipeline, self.controls.slots, self._exchange, self._board)
+        run_hops(state, self._pipeline, self.controls.slots, self._exchange, self._hop_state)
         state[r.RUN] = 1
 
     def attach_source(self, source: FileSource) -> None:
@@ -219,7 +219,7 @@ class Engine:
 
         def run() -> None:
             self.real_time = priority.raise_thread_priority(PRIORITY)
-            run_hops(self._rings.slots, self._pipeline, self.controls.slots, self._exchange, self._board)
+            run_hops(self._rings.slots, self._pipeline, self.controls.slots, self._exchange, self._hop_state)
 
         self._thread = threading.Thread(target=run, name="hop-loop", daemon=True)
         self._thread.start()
@@ -251,7 +251,7 @@ class Engine:
     @property
     def record_tap(self) -> RecordTap:
         """What the hop loop leaves for a recorder, whether there is one or not."""
-        return RecordTap(self._rings.slots, self._board.record, self.form.rate, self.feed_delay)
+        return RecordTap(self._rings.slots, self._hop_state.record, self.form.rate, self.feed_delay)
 
     @property
     def exchange(self) -> Exchange:
@@ -280,22 +280,23 @@ class Engine:
         """Return the numbers (from 0) of the last hops whose mask came late, oldest first."""
         count = self.read(r.LATE_MASKS)
         kept = min(count, r.LATE_LOG)
-        return [int(self._board.late_log[i % r.LATE_LOG]) for i in range(count - kept, count)]
+        return [int(self._hop_state.late_log[i % r.LATE_LOG]) for i in range(count - kept, count)]
 
     def hop_histogram(self) -> NDArray[np.int64]:
         """Return how many hops took how long, in bins of HISTOGRAM_STEP_NS."""
-        return self._board.histogram.copy()
+        return self._hop_state.histogram.copy()
 
     def meters(self) -> dict[str, dict[str, float]]:
         """Return peak and RMS of every feed, linear."""
+        meters = self._hop_state.meters
         return {
-            name: {"peak": float(self._board.meters[f, 0]), "rms": math.sqrt(float(self._board.meters[f, 1]))}
+            name: {"peak": float(meters[f, 0]), "rms": math.sqrt(float(meters[f, 1]))}
             for f, name in enumerate(FEEDS)
         }
 
     def drift_ppm(self) -> float | None:
         """Return the measured difference of two clocks in ppm (positive: the input is faster)."""
-        return float(self._board.drift.integral[0]) * 1e6 if self.form.two_clocks else None
+        return float(self._hop_state.drift.integral[0]) * 1e6 if self.form.two_clocks else None
 
     def counters(self) -> dict[str, Any]:
         """Return what went by and what went wrong so far."""

@@ -48,7 +48,7 @@ METER_FALL_S = 0.4  # of 20 dB
 _LOOK_EVERY_NS = 100_000_000
 
 
-class HopBoard(NamedTuple):
+class HopState(NamedTuple):
     """What the hop loop works on and what it leaves for others to read."""
 
     block: NDArray[np.float32]  # [channels, most frames]
@@ -71,7 +71,7 @@ class HopBoard(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def run_hops(
-    state: np.ndarray, pipeline: Pipeline, controls: np.ndarray, exchange: Exchange, board: HopBoard
+    state: np.ndarray, pipeline: Pipeline, controls: np.ndarray, exchange: Exchange, hop_state: HopState
 ) -> None:
     """Run until `state[RUN]` is cleared (and HOP_SIGNAL posted, or a moment passed)."""
     scratch = state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]
@@ -86,35 +86,35 @@ def run_hops(
             wake.wait(state[r.HOP_SIGNAL], _LOOK_EVERY_NS, scratch)
             continue
         started = clock.now_ns(scratch)
-        _read_block(state, written, board.block[:, :frames])
+        _read_block(state, written, hop_state.block[:, :frames])
 
         number = exchange.header[slots.COLUMNS]  # ours to write: runs on when an engine is built anew
-        begin_hop(pipeline, board.block[:, :frames], exchange.columns[number % SLOTS])
+        begin_hop(pipeline, hop_state.block[:, :frames], exchange.columns[number % SLOTS])
         publish_column(exchange, number)
-        if _await_mask(state, exchange, number, _deadline(state, board)):
-            copy_rows(exchange.masks[number % SLOTS], board.held)
+        if _await_mask(state, exchange, number, _deadline(state, hop_state)):
+            copy_rows(exchange.masks[number % SLOTS], hop_state.held)
             state[r.LATE_RUN] = 0
         else:
-            board.late_log[state[r.LATE_MASKS] % r.LATE_LOG] = pipeline.step[0] - 1
+            hop_state.late_log[state[r.LATE_MASKS] % r.LATE_LOG] = pipeline.step[0] - 1
             store_release(state, r.LATE_MASKS, state[r.LATE_MASKS] + 1)
             state[r.LATE_RUN] += 1
         answered = clock.now_ns(scratch)
         masks_come = state[r.LATE_RUN] <= hold_hops
-        feeds = board.feeds[:, :, :frames]
-        finish_hop(pipeline, board.held, controls, masks_come, feeds)
+        feeds = hop_state.feeds[:, :, :frames]
+        finish_hop(pipeline, hop_state.held, controls, masks_come, feeds)
 
         store_release(state, r.IN_READ, complete_at)
-        if board.two_clocks:
-            _write_drifting(state, board, feeds, clock.now_ns(scratch))
+        if hop_state.two_clocks:
+            _write_drifting(state, hop_state, feeds, clock.now_ns(scratch))
         else:
-            _write_mapped(state, board, feeds)
-        _follow_median(board.finish_ns, clock.now_ns(scratch) - answered)
-        _record(state, board, feeds)
-        _meter(board.meters, feeds, frames / state[r.RATE])
+            _write_mapped(state, hop_state, feeds)
+        _follow_median(hop_state.finish_ns, clock.now_ns(scratch) - answered)
+        _record(state, hop_state, feeds)
+        _meter(hop_state.meters, feeds, frames / state[r.RATE])
         took_ns = clock.now_ns(scratch) - started
         if took_ns > load_acquire(state, r.HOP_MAX_NS):  # before its bin: no percentile is above the maximum
             store_release(state, r.HOP_MAX_NS, took_ns)
-        board.histogram[min(took_ns // r.HISTOGRAM_STEP_NS, r.HISTOGRAM_BINS - 1)] += 1
+        hop_state.histogram[min(took_ns // r.HISTOGRAM_STEP_NS, r.HISTOGRAM_BINS - 1)] += 1
         store_release(state, r.HOPS, state[r.HOPS] + 1)
 
 
@@ -134,7 +134,7 @@ def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _deadline(state: np.ndarray, board: HopBoard) -> int:
+def _deadline(state: np.ndarray, hop_state: HopState) -> int:
     """Return the time at which the call that plays the first frame of this hop is due, less the reserve."""
     block = max(1, state[r.BLOCK])
     call_start = state[r.OUT_WRITE] // block * block
@@ -142,11 +142,11 @@ def _deadline(state: np.ndarray, board: HopBoard) -> int:
     if base == 0:  # the first input is here, its output call not yet: it comes now
         base = clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2])
     else:
-        board.bases_ns[load_acquire(state, r.OUT_CALLS) % CALLS_COMPARED] = base
-        for earlier in board.bases_ns:
+        hop_state.bases_ns[load_acquire(state, r.OUT_CALLS) % CALLS_COMPARED] = base
+        for earlier in hop_state.bases_ns:
             if earlier != 0:
                 base = min(base, earlier)
-    return base + call_start * 1_000_000_000 // state[r.OUT_RATE] - RESERVE_NS - board.finish_ns[0]
+    return base + call_start * 1_000_000_000 // state[r.OUT_RATE] - RESERVE_NS - hop_state.finish_ns[0]
 
 
 @njit(cache=True, nogil=True)
@@ -170,11 +170,11 @@ def _await_mask(state: np.ndarray, exchange: Exchange, number: int, deadline: in
 
 
 @njit(cache=True, nogil=True)
-def _map_feeds(board: HopBoard, feeds: np.ndarray) -> np.ndarray:
+def _map_feeds(hop_state: HopState, feeds: np.ndarray) -> np.ndarray:
     channels, frames = feeds.shape[1], feeds.shape[2]
-    mapped = board.mapped[:, :frames]
-    for d in range(board.out_map.size):
-        source = board.out_map[d]
+    mapped = hop_state.mapped[:, :frames]
+    for d in range(hop_state.out_map.size):
+        source = hop_state.out_map[d]
         if source < 0:
             mapped[d] = 0
         else:
@@ -192,17 +192,17 @@ def _write_frames(state: np.ndarray, start: int, block: np.ndarray, frames: int)
 
 
 @njit(cache=True, nogil=True)
-def _write_mapped(state: np.ndarray, board: HopBoard, feeds: np.ndarray) -> None:
+def _write_mapped(state: np.ndarray, hop_state: HopState, feeds: np.ndarray) -> None:
     start, frames = state[r.OUT_WRITE], feeds.shape[2]
-    _write_frames(state, start, _map_feeds(board, feeds), frames)
+    _write_frames(state, start, _map_feeds(hop_state, feeds), frames)
     store_release(state, r.OUT_WRITE, start + frames)
 
 
 @njit(cache=True, nogil=True)
-def _write_drifting(state: np.ndarray, board: HopBoard, feeds: np.ndarray, now: int) -> None:
+def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, now: int) -> None:
     """Resample the hop to the output's clock and steer the distance between the two."""
-    drift = board.drift
-    count = clocks.resample_block(drift, _map_feeds(board, feeds), board.resampled)
+    drift = hop_state.drift
+    count = clocks.resample_block(drift, _map_feeds(hop_state, feeds), hop_state.resampled)
     if load_acquire(state, r.OUT_CALLS) == 0:
         return  # nobody listens yet
     # Positions by the clock, between the calls: no saw-tooth of blocks in what is measured.
@@ -214,28 +214,29 @@ def _write_drifting(state: np.ndarray, board: HopBoard, feeds: np.ndarray, now: 
     start = state[r.OUT_WRITE]
     first = state[r.RESYNCS] == 0
     # What is late and no nearer than it should be was held up itself, and catches up.
-    late = start < load_acquire(state, r.OUT_READ) and fill < board.target_fill - count / 2
-    board.late_hops[0] = board.late_hops[0] + 1 if late else 0
-    if first or board.late_hops[0] == LATE_HOPS or abs(fill - board.target_fill) > RESYNC_S * out_rate:
-        start = int(played - waiting + board.target_fill) - count
-        board.resampled[:, count:] = 0
+    late = start < load_acquire(state, r.OUT_READ) and fill < hop_state.target_fill - count / 2
+    hop_state.late_hops[0] = hop_state.late_hops[0] + 1 if late else 0
+    too_late = hop_state.late_hops[0] == LATE_HOPS
+    if first or too_late or abs(fill - hop_state.target_fill) > RESYNC_S * out_rate:
+        start = int(played - waiting + hop_state.target_fill) - count
+        hop_state.resampled[:, count:] = 0
         drift.error[1] = 0.0
-        board.late_hops[0] = 0
+        hop_state.late_hops[0] = 0
         state[r.RESYNCS] += 1
     else:
-        clocks.correct(drift, fill, board.target_fill, feeds.shape[2] / in_rate)
-    _write_frames(state, start, board.resampled, count)
+        clocks.correct(drift, fill, hop_state.target_fill, feeds.shape[2] / in_rate)
+    _write_frames(state, start, hop_state.resampled, count)
     store_release(state, r.OUT_WRITE, start + count)
 
 
 @njit(cache=True, nogil=True)
-def _record(state: np.ndarray, board: HopBoard, feeds: np.ndarray) -> None:
-    ring_frames = board.record.shape[0]
+def _record(state: np.ndarray, hop_state: HopState, feeds: np.ndarray) -> None:
+    ring_frames = hop_state.record.shape[0]
     if ring_frames == 0:
         return
     start = state[r.RECORD_WRITE]
     for i in range(feeds.shape[2]):
-        row = board.record[(start + i) & (ring_frames - 1)]
+        row = hop_state.record[(start + i) & (ring_frames - 1)]
         for f in range(feeds.shape[0]):
             for c in range(feeds.shape[1]):
                 row[f, c] = feeds[f, c, i]

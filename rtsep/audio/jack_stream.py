@@ -21,7 +21,14 @@ from numba import carray, cfunc, njit, types
 from rtsep.audio import jack_ports
 from rtsep.audio import rings as r
 from rtsep.audio.backend import ClientOptions
-from rtsep.audio.desk import Desk, current_engine, desk_at, plays_a_file, process_input, process_output
+from rtsep.audio.engine_mixer import (
+    EngineMixer,
+    current_engine,
+    mixer_at,
+    plays_a_file,
+    process_input,
+    process_output,
+)
 from rtsep.errors import DeviceError
 from rtsep.realtime.atomics import (
     acquire,
@@ -41,7 +48,7 @@ _get_latency = types.ExternalFunction("jack_port_get_latency_range", _LATENCY_RA
 _set_latency = types.ExternalFunction("jack_port_set_latency_range", _LATENCY_RANGE)
 
 # Slots of a stream.
-_DESK = 0  # address of the desk
+_MIXER = 0  # address of the mixer
 _PERIOD = 1  # frames a call that the engine was built for
 _LOST = 2  # why it plays no more: a key of _REASONS, or 0
 _LATENCY = 3  # frames from our inputs to our outputs
@@ -79,7 +86,7 @@ def _samples(port: int, frames: int) -> np.ndarray:
 @cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
 def _process(frames, user):  # type: ignore[no-untyped-def]
     slots = _stream_at(as_address(user))
-    desk = desk_at(slots[_DESK])
+    mixer = mixer_at(slots[_MIXER])
     inputs, outputs, count = slots[_INPUTS], slots[_OUTPUTS], np.int64(frames)
     grown = count > slots[_PERIOD]
     if grown:  # the server is changing; this engine is about to be replaced
@@ -94,11 +101,11 @@ def _process(frames, user):  # type: ignore[no-untyped-def]
             heard = _samples(slots[_PORTS + k], count)
             for i in range(count):
                 taken[i, k] = heard[i]
-        process_input(desk, slots[_IN_BLOCK], count, 0)
-    elif plays_a_file(desk):
-        process_input(desk, 0, count, 0)
+        process_input(mixer, slots[_IN_BLOCK], count, 0)
+    elif plays_a_file(mixer):
+        process_input(mixer, 0, count, 0)
     if outputs > 0:
-        process_output(desk, slots[_OUT_BLOCK], count, 0)
+        process_output(mixer, slots[_OUT_BLOCK], count, 0)
         given = r.frames_at(slots[_OUT_BLOCK], count, outputs)
         for k in range(outputs):
             played = _samples(slots[_PORTS + inputs + k], count)
@@ -123,7 +130,7 @@ def _period_is(frames, user):  # type: ignore[no-untyped-def]
 @cfunc(types.int32(types.voidptr), nopython=True, cache=True)
 def _xrun(user):  # type: ignore[no-untyped-def]
     slots = _stream_at(as_address(user))
-    state = current_engine(desk_at(slots[_DESK]))
+    state = current_engine(mixer_at(slots[_MIXER]))
     state[r.IN_OVERFLOWS if slots[_INPUTS] > 0 else r.OUT_UNDERFLOWS] += 1  # _process leaves them alone
     return np.int32(0)
 
@@ -157,14 +164,14 @@ class JackStream:
     """Our client: an `rtsep.audio.backend.AudioStream`."""
 
     def __init__(
-        self, desk: Desk, inputs: int, outputs: list[str], latency: int, client: ClientOptions
+        self, mixer: EngineMixer, inputs: int, outputs: list[str], latency: int, client: ClientOptions
     ) -> None:
         """Join the server with ports `in_0`, `in_1` ... and `outputs`; it is told of `latency` frames.
 
         Ports that `client.cables` names are connected to what it says, and to nothing else. Raises
         `DeviceError`.
         """
-        self._memory = desk  # must outlive the stream
+        self._memory = mixer  # must outlive the stream
         self._connect, self._cables = client.connect, client.cables
         self._plugged = False
         self._slots = np.zeros(_SLOTS, np.int64)
@@ -181,7 +188,7 @@ class JackStream:
             raise DeviceError(f"the JACK server refuses our ports ({error})") from None
         self._blocks = [np.zeros((period, max(1, n)), np.float32) for n in (inputs, len(outputs))]
         slots = self._slots
-        slots[_DESK] = desk.slots.ctypes.data
+        slots[_MIXER] = mixer.slots.ctypes.data
         slots[_PERIOD], slots[_LATENCY] = period, latency
         slots[_IN_BLOCK], slots[_OUT_BLOCK] = (block.ctypes.data for block in self._blocks)
         slots[_INPUTS], slots[_OUTPUTS] = inputs, len(outputs)

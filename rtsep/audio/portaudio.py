@@ -15,7 +15,7 @@ import numpy as np
 from numba import cfunc, types
 
 from rtsep.audio.backend import AudioStream, Device, StreamRequest
-from rtsep.audio.desk import desk_at, plays_a_file, process_input, process_output
+from rtsep.audio.engine_mixer import mixer_at, plays_a_file, process_input, process_output
 from rtsep.errors import DeviceError
 from rtsep.realtime.atomics import as_address
 from rtsep.realtime.foreign_calls import close_or_leave, one_at_a_time, quiet_stderr
@@ -37,18 +37,18 @@ _looking = False
 
 @cfunc(_STREAM_CALLBACK, nopython=True, cache=True)
 def portaudio_callback(device_in, device_out, frames, time_info, flags, user):  # type: ignore[no-untyped-def]
-    """PaStreamCallback; `user` is the address of a desk. Always asks to be called again (0).
+    """PaStreamCallback; `user` is the address of a mixer. Always asks to be called again (0).
 
     One function serves duplex, input-only and output-only streams: what is missing arrives as a null pointer.
     """
-    desk = desk_at(as_address(user))
+    mixer = mixer_at(as_address(user))
     count, status = np.int64(frames), np.int64(flags)
     if as_address(device_in) != 0:
-        process_input(desk, as_address(device_in), count, status & _INPUT_OVERFLOW)
-    elif as_address(device_out) != 0 and plays_a_file(desk):
-        process_input(desk, 0, count, 0)
+        process_input(mixer, as_address(device_in), count, status & _INPUT_OVERFLOW)
+    elif as_address(device_out) != 0 and plays_a_file(mixer):
+        process_input(mixer, 0, count, 0)
     if as_address(device_out) != 0:
-        process_output(desk, as_address(device_out), count, status & _OUTPUT_UNDERFLOW)
+        process_output(mixer, as_address(device_out), count, status & _OUTPUT_UNDERFLOW)
     return np.int32(0)
 
 
@@ -187,19 +187,19 @@ class PortAudioBackend:
 
     def open(self, request: StreamRequest) -> AudioStream:
         """Open one device, or one for input and output."""
-        desk = request.mixer
+        mixer = request.mixer
         inputs = (request.input.index, request.inputs) if request.input else None
         outputs = (request.output.index, request.outputs) if request.output else None
-        return Stream(desk, desk.slots, inputs, outputs, request.rate, request.block)
+        return Stream(mixer, mixer.slots, inputs, outputs, request.rate, request.block)
 
 
 class Stream:
-    """An open stream that runs the compiled callback on a desk."""
+    """An open stream that runs the compiled callback on a mixer."""
 
     def __init__(
         self,
         owner: object,
-        desk: np.ndarray,
+        mixer: np.ndarray,
         inputs: tuple[int, int] | None,
         outputs: tuple[int, int] | None,
         rate: int,
@@ -207,14 +207,14 @@ class Stream:
     ) -> None:
         """Open devices with (number, channels) and `block` frames a call.
 
-        `owner` is whatever owns the memory that `desk` points to.
+        `owner` is whatever owns the memory that `mixer` points to.
         """
         sd = _portaudio
         both = [end for end in (inputs, outputs) if end is not None]
         kind = "duplex" if len(both) == 2 else "input" if inputs else "output"
         index: Any = tuple(d for d, _ in both) if kind == "duplex" else both[0][0]
         channels: Any = tuple(n for _, n in both) if kind == "duplex" else both[0][1]
-        self._memory = (owner, desk)  # must outlive the stream
+        self._memory = (owner, mixer)  # must outlive the stream
         try:
             # Until the stream is counted nobody may look anew.
             with one_at_a_time(), quiet_stderr():
@@ -229,7 +229,7 @@ class Stream:
                     clip_off=True,
                     dither_off=True,
                     callback=sd._ffi.cast("PaStreamCallback *", portaudio_callback.address),
-                    userdata=sd._ffi.cast("void *", desk.ctypes.data),
+                    userdata=sd._ffi.cast("void *", mixer.ctypes.data),
                 )
                 _open.add(self)
         except Exception as error:

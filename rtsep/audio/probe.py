@@ -22,7 +22,7 @@ _LOOK_EVERY_S = 0.02
 
 
 class Probe:
-    """Takes an engine's place on a `rtsep.audio.desk.Desk`."""
+    """Takes an engine's place on a `rtsep.audio.engine_mixer.EngineMixer`."""
 
     def __init__(self, rate: int, in_map: tuple[int, ...], outputs: int) -> None:
         """Hear the device channels `in_map` (from 0) and play on `outputs` channels, at `rate` Hz."""

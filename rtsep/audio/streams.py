@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rtsep.audio.backend import AudioStream, ClientOptions, Device, StreamRequest
 from rtsep.audio.backends import backend_of
-from rtsep.audio.desk import Desk
 from rtsep.audio.engine import Format
+from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.virtual import VIRTUAL_DEVICE
 
 
@@ -17,11 +17,11 @@ def compile_streams(input: Device | None, output: Device | None) -> None:
 
 
 class Streams:
-    """Whatever calls a desk. Opened silent: `start` lets the calls come."""
+    """Whatever calls a mixer. Opened silent: `start` lets the calls come."""
 
     def __init__(
         self,
-        desk: Desk,
+        mixer: EngineMixer,
         form: Format,
         input: Device | None,
         output: Device | None,
@@ -43,7 +43,7 @@ class Streams:
             sides.append((None, played, form.out_rate, form.out_block))
         try:
             for heard, given, rate, block in sides:
-                request = StreamRequest(desk, form, heard, given, rate, block, latency, client)
+                request = StreamRequest(mixer, form, heard, given, rate, block, latency, client)
                 self._streams.append(backend_of(heard or played).open(request))
         except BaseException:
             self.close()

@@ -10,9 +10,9 @@ import threading
 import numpy as np
 from numba import njit
 
-from rtsep.audio import desk as desks
+from rtsep.audio import engine_mixer
 from rtsep.audio.backend import AudioStream, Device, StreamRequest
-from rtsep.audio.desk import plays_a_file, process_input, process_output
+from rtsep.audio.engine_mixer import plays_a_file, process_input, process_output
 from rtsep.realtime import clock
 from rtsep.realtime.atomics import load_acquire
 from rtsep.realtime.priority import raise_thread_priority
@@ -25,9 +25,9 @@ VIRTUAL_DEVICE = Device(-2, "virtual device", "virtual", 0, 0, 44100)
 
 @njit(cache=True, nogil=True)
 def run_clock(
-    desk: np.ndarray, running: np.ndarray, frames: int, rate: float, sink: np.ndarray, scratch: np.ndarray
+    mixer: np.ndarray, running: np.ndarray, frames: int, rate: float, sink: np.ndarray, scratch: np.ndarray
 ) -> None:
-    """Call `desk` for `frames` frames every `frames / rate` seconds until `running[0]` is cleared.
+    """Call `mixer` for `frames` frames every `frames / rate` seconds until `running[0]` is cleared.
 
     `sink` is float32 [frames, output channels], `scratch` int64 [clock.SCRATCH]. After a late call the
     calls that are due follow at once, as with a device.
@@ -35,9 +35,9 @@ def run_clock(
     start = clock.now_ns(scratch)
     calls = 0
     while load_acquire(running, 0) == 1:
-        if plays_a_file(desk):
-            process_input(desk, 0, frames, 0)
-        process_output(desk, sink.ctypes.data, frames, 0)
+        if plays_a_file(mixer):
+            process_input(mixer, 0, frames, 0)
+        process_output(mixer, sink.ctypes.data, frames, 0)
         calls += 1
         clock.sleep_ns(start + int(calls * frames * 1e9 / rate) - clock.now_ns(scratch), scratch)
 
@@ -54,8 +54,8 @@ class VirtualBackend:
 
     def compile(self) -> None:
         """Compile `run_clock`, or load it from the cache."""
-        desk, stopped = np.zeros(desks.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
-        run_clock(desk, stopped, 1, 1.0, np.zeros((1, 1), np.float32), np.zeros(clock.SCRATCH, np.int64))
+        mixer, stopped = np.zeros(engine_mixer.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
+        run_clock(mixer, stopped, 1, 1.0, np.zeros((1, 1), np.float32), np.zeros(clock.SCRATCH, np.int64))
 
     def open(self, request: StreamRequest) -> AudioStream:
         """Return a clock at the output's rate and block."""
@@ -67,13 +67,13 @@ class VirtualDevice:
 
     name = VIRTUAL_DEVICE.name
 
-    def __init__(self, desk: np.ndarray, channels: int, frames: int, rate: float) -> None:
+    def __init__(self, mixer: np.ndarray, channels: int, frames: int, rate: float) -> None:
         self._running = np.ones(1, np.int64)
         sink, scratch = np.zeros((frames, channels), np.float32), np.zeros(clock.SCRATCH, np.int64)
 
         def run() -> None:
             raise_thread_priority(PRIORITY)
-            run_clock(desk, self._running, frames, float(rate), sink, scratch)
+            run_clock(mixer, self._running, frames, float(rate), sink, scratch)
 
         self._thread = threading.Thread(target=run, name="virtual-device", daemon=True)
 

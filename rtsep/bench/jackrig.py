@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rtsep.audio import jack_ports
 from rtsep.audio.backend import Cables, ClientOptions
-from rtsep.audio.desk import Desk
+from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.probe import Probe
 from rtsep.bench.playing import Playing, playing
 from rtsep.controls import Controls
@@ -73,9 +73,9 @@ def jack_rig(
         def join(name: str, probe: Probe, inputs: int, outputs: list[str], cables: Cables) -> None:
             from rtsep.audio.jack_stream import JackStream  # needs libjack
 
-            desk = Desk(probe, form.rate, form.block, len(outputs))
+            mixer = EngineMixer(probe, form.rate, form.block, len(outputs))
             client = ClientOptions(name, connect=False, cables=cables)
-            streams.append(JackStream(desk, inputs, outputs, 0, client))
+            streams.append(JackStream(mixer, inputs, outputs, 0, client))
             stack.callback(streams[-1].close)
 
         sends = Probe(form.rate, (), SIDES)

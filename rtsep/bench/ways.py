@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from rtsep.audio import devices
 from rtsep.audio.backend import ClientOptions
-from rtsep.audio.desk import Desk
 from rtsep.audio.engine import Engine, Format, LatencyBudget
+from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.probe import Probe, follow, played_by
 from rtsep.audio.streams import Streams
 from rtsep.bench.jackrig import JackRig, jack_rig
@@ -214,14 +214,14 @@ def by_cable(
         engine.compile()
         host.start()
         probe = Probe(form.rate, form.in_map, len(form.out_map))
-        desk = Desk(probe, form.out_rate, form.out_block, len(form.out_map))
-        streams = open_streams(desk, form, ends.input, ends.output, 0, ClientOptions("rtsep-bench"))
+        mixer = EngineMixer(probe, form.out_rate, form.out_block, len(form.out_map))
+        streams = open_streams(mixer, form, ends.input, ends.output, 0, ClientOptions("rtsep-bench"))
         stack.callback(engine.stop)
         stack.callback(streams.close)
         streams.start()
-        desk.put(engine)
+        mixer.add_incoming(engine)
         until = time.monotonic() + PATIENCE_S
-        while not desk.joined:
+        while not mixer.synced:
             if time.monotonic() > until:
                 raise DeviceError(f"{ends.name}: it does not play; is another program using it?")
             time.sleep(0.01)

@@ -128,9 +128,9 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
     route = finding.result()
     try:
         if live.playback:
-            desk = live.playback.desk
-            desk.hush()
-            yield Wait(lambda: desk.hushed, playing=True)
+            mixer = live.playback.mixer
+            mixer.fade_out()
+            yield Wait(lambda: mixer.faded_out, playing=True)
             silent_at = time.monotonic() + way_out_s(live.route.ends.form)
             yield Wait(lambda: time.monotonic() >= silent_at, playing=True)
     except BaseException:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rtsep.audio.desk import Desk
+from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.source import FileSource
 from rtsep.errors import ModelProcessError, UsageError
 from rtsep.model.package import ModelPackage
@@ -36,13 +36,13 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
     try:
         yield Wait(loading.done)
         loading.result()
-        desk = live.playback.desk if live.playback else None
-        if desk is None:
+        mixer = live.playback.mixer if live.playback else None
+        if mixer is None:
             raise UsageError("a model can be switched only while it plays; try again when it does")
         before, source = live.hosted, live.route.source
         ring = before.engine.input_ring if source else None
         coming = HostedModel(host, live.route.ends.form, live.controls, ring)
-        unheard = yield from _bring_in(coming, before, desk, source)
+        unheard = yield from _bring_in(coming, before, mixer, source)
     except BaseException:
         helpers.run("model-closer", partial(_close, host, loading), ends_soon=True)
         raise
@@ -64,9 +64,9 @@ def _close(host: ModelHost, loading: Future[None]) -> None:
 
 
 def _bring_in(
-    coming: HostedModel, playing: HostedModel, desk: Desk, source: FileSource | None
+    coming: HostedModel, playing: HostedModel, mixer: EngineMixer, source: FileSource | None
 ) -> Generator[Wait, None, dict[str, int]]:
-    """Let `coming`, whose model is ready, be heard in the place of `playing`, whose engine `desk` serves.
+    """Let `coming`, whose model is ready, be heard in the place of `playing`, whose engine `mixer` serves.
 
     `source` is the file that is played, if one is. Returns what the engine counted before it was heard; the
     one that had played runs idle and is the caller's to end. Raises `UsageError` for a model that is too slow
@@ -77,9 +77,9 @@ def _bring_in(
     unheard = engine.counters()
     if source:
         engine.attach_source(source)
-    desk.put(engine)
+    mixer.add_incoming(engine)
     try:
-        yield Wait(lambda: desk.joined, playing=True)
+        yield Wait(lambda: mixer.synced, playing=True)
         warm = engine.progress().consumed + WARM_UP_S * engine.form.rate
         engine.start()
         yield Wait(lambda: engine.progress().consumed >= warm, playing=True)
@@ -90,17 +90,17 @@ def _bring_in(
         if unheard["late_masks"] > LATE_SHARE * unheard["hops"]:
             late = f"{unheard['late_masks']} of {unheard['hops']} masks came late"
             raise UsageError(f"model '{name}' is too slow here: {late}")
-        desk.fade()
-        yield Wait(lambda: desk.faded, playing=True)
+        mixer.fade_in()
+        yield Wait(lambda: mixer.faded_in, playing=True)
     except BaseException:
-        desk.settle()
-        if not desk.serves(engine):  # else it was heard just as the wait was over, and there is no way back
+        mixer.drop_other()
+        if not mixer.serves(engine):  # else it was heard just as the wait was over, and there is no way back
             if source:
                 engine.detach_source(source)
             engine.stop()
             raise
     else:
-        desk.settle()
+        mixer.drop_other()
     if source:
         playing.engine.detach_source(source)
     return unheard

@@ -1,10 +1,10 @@
-"""One stretch of playing: the streams on the devices, the desk they call, and the watchdog over them."""
+"""One stretch of playing: the streams on the devices, the mixer they call, and the watchdog over them."""
 
 from __future__ import annotations
 
 from rtsep.audio.backend import Cables, ClientOptions
-from rtsep.audio.desk import Desk
 from rtsep.audio.engine import Engine, Format
+from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.streams import Streams
 from rtsep.session.route import Route
 from rtsep.session.watchdog import Watchdog
@@ -24,9 +24,9 @@ class Playback:
         ends, form, options = route.ends, route.ends.form, route.options
         latency = engine.latency.total
         silent = -(-latency * form.out_rate // form.rate) if fades_in else None  # frames, rounded up
-        self.desk = Desk(engine, form.out_rate, form.out_block, len(form.out_map), silent)
+        self.mixer = EngineMixer(engine, form.out_rate, form.out_block, len(form.out_map), silent)
         self._streams = Streams(
-            self.desk, form, ends.input, ends.output, latency,
+            self.mixer, form, ends.input, ends.output, latency,
             ClientOptions(options.client_name, options.connect, cables),
         )  # fmt: skip
         try:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from rtsep.audio import devices
 from rtsep.audio.backend import AudioStream, Backend, ClientOptions, Device, StreamRequest
 from rtsep.audio.backends import BACKENDS, backend_of
-from rtsep.audio.desk import Desk, process_input, process_output
 from rtsep.audio.engine import Format
+from rtsep.audio.engine_mixer import EngineMixer, process_input, process_output
 from rtsep.audio.streams import Streams, compile_streams
 from rtsep.audio.virtual import VIRTUAL_DEVICE
 from rtsep.errors import DeviceError
@@ -24,10 +24,10 @@ RATE, BLOCK = 44100, 256
 
 
 @njit
-def call(desk, block, out):  # type: ignore[no-untyped-def]
+def call(mixer, block, out):  # type: ignore[no-untyped-def]
     """What the callback of a back end does."""
-    process_input(desk, block.ctypes.data, block.shape[0], 0)
-    process_output(desk, out.ctypes.data, out.shape[0], 0)
+    process_input(mixer, block.ctypes.data, block.shape[0], 0)
+    process_output(mixer, out.ctypes.data, out.shape[0], 0)
 
 
 class Loudspeaker:
@@ -56,7 +56,7 @@ class Loudspeaker:
         self.latency = latency
 
     def close(self) -> bool:
-        self._request.mixer.hush()
+        self._request.mixer.fade_out()
         return True
 
 
@@ -109,8 +109,8 @@ def test_an_engine_plays_through_a_new_back_end_to_the_sample(tiny):
     form = Format(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, two_clocks=False)
     with Bench(form, lambda number, column: 0.5) as bench:
         delay = bench.engine.latency.total
-        desk = Desk(bench.engine, RATE, BLOCK, 4)
-        streams = Streams(desk, form, tiny.box, tiny.box, delay, ClientOptions())
+        mixer = EngineMixer(bench.engine, RATE, BLOCK, 4)
+        streams = Streams(mixer, form, tiny.box, tiny.box, delay, ClientOptions())
         (stream,) = tiny.opened
         assert (stream.latency, streams.lost) == (delay, None)
         stream.settle = bench.settle
@@ -137,9 +137,9 @@ def test_a_stream_that_does_not_open_closes_the_one_before_it(tiny, monkeypatch)
     monkeypatch.setattr(tiny, "open", refuse)
     form = Format(RATE, 2, (0, 1), (0, 1), BLOCK, RATE, BLOCK, two_clocks=True)
     with Bench(form, lambda number, column: 0.5) as bench:
-        desk = Desk(bench.engine, RATE, BLOCK, 2)
+        mixer = EngineMixer(bench.engine, RATE, BLOCK, 2)
         with pytest.raises(DeviceError, match="another program"):
-            Streams(desk, form, tiny.box, tiny.box, 0, ClientOptions())
+            Streams(mixer, form, tiny.box, tiny.box, 0, ClientOptions())
     assert closed.is_set()
 
 

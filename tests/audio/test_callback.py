@@ -11,7 +11,7 @@ from numba import njit
 
 from rtsep.audio import rings as r
 from rtsep.audio.callback import take_source
-from rtsep.audio.desk import Desk
+from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.portaudio import portaudio_callback
 from rtsep.audio.rings import Rings
 from tests.audio.bench import call_input, call_output, noise
@@ -93,7 +93,7 @@ def test_the_c_function_serves_duplex_and_one_sided_streams(has_input, has_outpu
     rings = Rings(44100, 2, [0, 1], 2)
     rings.output[:64] = noise(64, seed=1)
     rings.slots[r.OUT_WRITE] = 64
-    desk = Desk(SimpleNamespace(state=rings.slots), 44100, 64, 2)
+    mixer = EngineMixer(SimpleNamespace(state=rings.slots), 44100, 64, 2)
     block, out = noise(64), np.full((64, 2), np.nan, np.float32)
     function = ctypes.CFUNCTYPE(
         ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong,
@@ -102,7 +102,7 @@ def test_the_c_function_serves_duplex_and_one_sided_streams(has_input, has_outpu
     overflow_and_underflow = 0x2 | 0x4
     result = function(
         block.ctypes.data if has_input else None, out.ctypes.data if has_output else None, 64, None,
-        overflow_and_underflow, desk.slots.ctypes.data,
+        overflow_and_underflow, mixer.slots.ctypes.data,
     )  # fmt: skip
     assert result == 0
     assert rings.slots[r.IN_WRITE] == (64 if has_input else 0)

@@ -85,27 +85,27 @@ FEEDS = np.zeros((3, 2, HOP), np.float32)
 
 @pytest.fixture
 def apart():
-    """The state and the board of an engine between two clocks, which the test moves by hand."""
+    """The state and the hop_state of an engine between two clocks, which the test moves by hand."""
     form = Format(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, two_clocks=True)
     bench = Bench(form, lambda n, column: 0.5)
     state = bench.engine.state
     state[r.OUT_CALLS] = 1
     state[r.IN_BASE_NS] = state[r.OUT_BASE_NS] = 1
-    yield state, bench.engine._board
+    yield state, bench.engine._hop_state
     bench.shared.close()
 
 
 @pytest.mark.parametrize(("gap_ms", "resyncs"), [(0, 0), (8, 0), (15, 1), (30, 1)])
 def test_a_gap_of_the_input_is_heard_once_and_no_crackle_after_it(apart, gap_ms, resyncs):
     """Hops by a clock of the test's own; the input loses `gap_ms`, the output plays on."""
-    (state, board), lost = apart, []
+    (state, hop_state), lost = apart, []
     for k in range(400):
         if k == 200:
             state[r.IN_BASE_NS] += gap_ms * 1_000_000
         now = int(state[r.IN_BASE_NS] + (k + 1) * HOP * 1e9 / RATE) + 1_500_000  # a model's time later
         state[r.OUT_READ] = int((now - 1) * 1e-9 * RATE) // BLOCK * BLOCK + BLOCK
         state[r.IN_WRITE] = state[r.IN_READ] = (k + 1) * HOP
-        _write_drifting(state, board, FEEDS, now)
+        _write_drifting(state, hop_state, FEEDS, now)
         lost.append(state[r.OUT_WRITE] < state[r.OUT_READ])
     assert state[r.RESYNCS] - 1 == resyncs
     assert not any(lost[2:200]) and sum(lost[200:]) <= LATE_HOPS + 1
@@ -113,13 +113,13 @@ def test_a_gap_of_the_input_is_heard_once_and_no_crackle_after_it(apart, gap_ms,
 
 
 def test_a_hop_loop_that_was_held_up_catches_up_where_it_was(apart):
-    state, board = apart
+    state, hop_state = apart
     for k in range(300):
         now = int((k + 1) * HOP * 1e9 / RATE) + 1_500_000
         if 200 <= k < 206:
             now = int(206 * HOP * 1e9 / RATE) + (k - 200) * 200_000  # six at once, five of them late
         state[r.OUT_READ] = int(now * 1e-9 * RATE) // BLOCK * BLOCK + BLOCK
         state[r.IN_READ] = (k + 1) * HOP
-        _write_drifting(state, board, FEEDS, now)
+        _write_drifting(state, hop_state, FEEDS, now)
     assert state[r.RESYNCS] == 1, "the start"
     assert state[r.OUT_WRITE] > state[r.OUT_READ]

@@ -116,7 +116,7 @@ def test_one_late_call_moves_no_deadline_and_calls_that_stay_late_do():
         """Return the deadline, in ns, of the hop after a call that came so late."""
         engine.state[r.OUT_BASE_NS] = 10**12 + late_ms * 10**6
         engine.state[r.OUT_CALLS] += calls
-        return _deadline(engine.state, engine._board)
+        return _deadline(engine.state, engine._hop_state)
 
     in_time = due_after(0)
     assert [due_after(late) for late in (0, 4, 0, 3, 0)] == [in_time] * 5

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from numba import njit
 
-from rtsep.audio.desk import process_input, process_output
 from rtsep.audio.devices import Device
 from rtsep.audio.engine import Format, LatencyBudget
+from rtsep.audio.engine_mixer import process_input, process_output
 from rtsep.bench.arrival import clearest, find, sequences
 from rtsep.bench.roundtrip import ATTEMPTS, DEVICE, DRY, EXACT, SUM, measure
 from rtsep.bench.ways import Take, by_cable
@@ -131,9 +131,9 @@ def test_a_take_that_lost_frames_is_taken_again_but_not_for_ever():
 
 
 @njit
-def call(desk: np.ndarray, heard: np.ndarray, played: np.ndarray) -> None:
-    process_input(desk, heard.ctypes.data, heard.shape[0], 0)
-    process_output(desk, played.ctypes.data, played.shape[0], 0)
+def call(mixer: np.ndarray, heard: np.ndarray, played: np.ndarray) -> None:
+    process_input(mixer, heard.ctypes.data, heard.shape[0], 0)
+    process_output(mixer, played.ctypes.data, played.shape[0], 0)
 
 
 class LoopedCard:
@@ -141,9 +141,9 @@ class LoopedCard:
 
     lost = None
 
-    def __init__(self, desk: Any, form: Format, delay: int, gain: float) -> None:
+    def __init__(self, mixer: Any, form: Format, delay: int, gain: float) -> None:
         assert delay >= form.block, "what is played now, no card can have heard before"
-        self._desk, self._form, self._delay, self._gain = desk, form, delay, gain
+        self._mixer, self._form, self._delay, self._gain = mixer, form, delay, gain
         self._running = True
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -153,7 +153,7 @@ class LoopedCard:
         due = time.monotonic()
         while self._running:
             played = np.zeros((block, outputs), np.float32)
-            call(self._desk.slots, np.ascontiguousarray(self._gain * wire[:block]), played)
+            call(self._mixer.slots, np.ascontiguousarray(self._gain * wire[:block]), played)
             wire = np.concatenate([wire[block:], played[:, :2]])
             due += block / self._form.rate
             time.sleep(max(0, due - time.monotonic()))
@@ -174,7 +174,7 @@ def through_a_cable(model, delay: int, gain: float = 0.5) -> tuple[dict[str, dic
     arguments = argparse.Namespace(input="card", out=None, rate=None, block=None, slack=None, device="cpu")
     with by_cable(
         read_package(model), arguments, SIGNAL,
-        lambda desk, form, *_: LoopedCard(desk, form, delay, gain),
+        lambda mixer, form, *_: LoopedCard(mixer, form, delay, gain),
         lambda options: Ends(None, card, card, form),
     ) as way:  # fmt: skip
         return *told(way), way.latency.total - says

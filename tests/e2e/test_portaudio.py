@@ -15,7 +15,7 @@ OPEN_A_STREAM = """
 import contextlib, json, time
 from types import SimpleNamespace
 from rtsep.audio import portaudio, rings as r
-from rtsep.audio.desk import Desk
+from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.rings import Rings
 
 portaudio._away_from_jack = contextlib.nullcontext
@@ -24,8 +24,8 @@ found = enumerate(portaudio.query_devices())
 number = next(i for i, (api, raw) in found if "JACK" in api and raw["name"] == "system")
 rings = Rings(44100, 2, [1, 0], 4)
 rings.slots[r.OUT_WRITE] = 1 << 40  # everything is there to be played
-desk = Desk(SimpleNamespace(state=rings.slots), 44100, 256, 4)
-stream = portaudio.Stream(desk, desk.slots, (number, 2), (number, 4), 44100, 0)
+mixer = EngineMixer(SimpleNamespace(state=rings.slots), 44100, 256, 4)
+stream = portaudio.Stream(mixer, mixer.slots, (number, 2), (number, 4), 44100, 0)
 stream.start()
 until = time.monotonic() + 20
 while rings.slots[r.IN_WRITE] < 44100 and time.monotonic() < until:

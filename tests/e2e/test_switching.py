@@ -24,7 +24,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from rtsep.audio.desk import FADE_S
+from rtsep.audio.engine_mixer import FADE_S
 from rtsep.model.catalog import find_model
 from rtsep.offline.separator import Separator
 from tests.e2e.exact import ATTEMPTS, SUM_TOLERANCE, best_shift, delayed, music, no_clean_take, noise

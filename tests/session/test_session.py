@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 import rtsep
-from rtsep.audio.desk import Desk
+from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.streams import Streams
 from rtsep.errors import DeviceError, InputFileError, ModelError, OutputError, UsageError
 from rtsep.files.audiofile import AudioReader
@@ -234,11 +234,11 @@ def test_other_devices_that_do_not_open_are_refused_and_the_file_plays_on(
 ):
     opened, whole = [], Streams.__init__
 
-    def open_one(self, desk, form, *further):
+    def open_one(self, mixer, form, *further):
         opened.append(form.rate)
         if form.rate != RATE:
             raise DeviceError("it is used by another program")
-        whole(self, desk, form, *further)
+        whole(self, mixer, form, *further)
 
     monkeypatch.setattr(Streams, "__init__", open_one)
     low = tmp_path / "low.wav"
@@ -374,9 +374,9 @@ def test_a_switch_that_the_end_overtakes_is_given_up(half, long_song):
 
     with rtsep.Session(long_song, out_device="virtual", model=half) as session:
         hears_along = threading.Event()
-        put = Desk.put
+        put = EngineMixer.add_incoming
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Desk, "put", lambda *given: (put(*given), hears_along.set()))
+            patch.setattr(EngineMixer, "add_incoming", lambda *given: (put(*given), hears_along.set()))
             switching = threading.Thread(target=switch, args=(session,))
             switching.start()
             assert hears_along.wait(60)

@@ -1,16 +1,18 @@
-"""Which engine the audio callbacks serve: one, or two while the second one is faded in over the first.
+"""The mixer of engines: audio callbacks serve one engine, or two while the second fades in over the first.
 
-A stream keeps the address of a desk for its whole life; engines come and go behind it. A new one is put
-beside the one that plays, hears the same input from the next call on, and is heard only when it is asked for,
-over a cross-fade: nothing that is switched may click. What is allowed here: as in `rtsep.audio.callback`.
+A stream keeps the address of a mixer for its whole life; engines come and go behind it. An incoming engine
+gets the same input as the active one from the next call on. It is played only when that is asked for, over a
+cross-fade: no switch may click. The rules of `rtsep.audio.callback` hold here too.
+
+Block: the device's, any length. Stream delay 0.
 
 | slot | written by | read by |
 | --- | --- | --- |
 | CURRENT | front, before anything runs; then the callback that has the output, when a fade is over | all |
-| NEXT, FADE | front | callbacks |
-| IN_JOINED | the callback that has the input | callback that has the output, front |
-| OUT_JOINED, FADED | the callback that has the output | front |
-| HUSH | front: asks for silence, softly | callback that has the output |
+| INCOMING, FADE | front | callbacks |
+| IN_SYNCED | the callback that has the input | callback that has the output, front |
+| OUT_SYNCED, FADED | the callback that has the output | front |
+| FADE_OUT | front: asks for silence, softly | callback that has the output |
 | LEVEL | front, before anything runs; then the callback that has the output | front |
 | LENGTH, SCRATCH, MOST | front, before anything runs | callback that has the output |
 """
@@ -37,16 +39,16 @@ from rtsep.realtime.atomics import (
 )
 
 CURRENT = 0  # address of the slots of the engine that is heard
-NEXT = 1  # of the one that comes; 0: none
+INCOMING = 1  # of the one that comes; 0: none
 FADE = 2  # 1: the next one is to be heard
 LENGTH = 3  # frames of a fade
 SCRATCH = 4  # address of float32 [MOST, output channels]
-HUSH = 5  # 1: fade all out
+FADE_OUT = 5  # 1: fade all out
 MOST = 6  # frames of a call, at most, in which the next one can be heard
-IN_JOINED = CACHE_LINE  # address of the next engine, once its input side runs along
-OUT_JOINED = 2 * CACHE_LINE  # the same of its output side
-FADED = OUT_JOINED + 1  # frames of the fade that were heard
-LEVEL = OUT_JOINED + 2  # of all that is played: LENGTH is unity, 0 and below silence; a frame moves it by one
+IN_SYNCED = CACHE_LINE  # address of the next engine, once its input side runs along
+OUT_SYNCED = 2 * CACHE_LINE  # the same of its output side
+FADED = OUT_SYNCED + 1  # frames of the fade that were heard
+LEVEL = OUT_SYNCED + 2  # of all that is played: LENGTH is unity, 0 and below silence; a frame moves it by one
 SLOT_COUNT = 3 * CACHE_LINE
 
 FADE_S = 0.05
@@ -57,38 +59,38 @@ CALL_OVER_S = 0.2
 
 
 @njit(inline="always")
-def desk_at(address: int) -> np.ndarray:
-    """Return the slots of a desk, int64 [SLOT_COUNT], by their address."""
+def mixer_at(address: int) -> np.ndarray:
+    """Return the slots of a mixer, int64 [SLOT_COUNT], by their address."""
     return carray(as_pointer(address), (SLOT_COUNT,), np.int64)
 
 
 @njit(cache=True, nogil=True)
-def current_engine(desk: np.ndarray) -> np.ndarray:
+def current_engine(mixer: np.ndarray) -> np.ndarray:
     """Return the slots of the engine that is heard."""
-    return r.slots_at(load_acquire(desk, CURRENT))
+    return r.slots_at(load_acquire(mixer, CURRENT))
 
 
 @njit(cache=True, nogil=True)
-def plays_a_file(desk: np.ndarray) -> bool:
+def plays_a_file(mixer: np.ndarray) -> bool:
     """Tell whether the input is a file, which comes at the output's pace."""
-    return current_engine(desk)[r.HAS_SOURCE] != 0
+    return current_engine(mixer)[r.HAS_SOURCE] != 0
 
 
 @njit(cache=True, nogil=True)
-def process_input(desk: np.ndarray, device_block: int, frames: int, lost: int) -> None:
+def process_input(mixer: np.ndarray, device_block: int, frames: int, lost: int) -> None:
     """Take `frames` frames of input from the address `device_block`, or of the played file where it is 0.
 
     `lost` is not 0 where the device has lost input before this call.
     """
-    second = load_acquire(desk, NEXT)  # before CURRENT: a fade may end meanwhile
-    first = load_acquire(desk, CURRENT)
+    second = load_acquire(mixer, INCOMING)  # before CURRENT: a fade may end meanwhile
+    first = load_acquire(mixer, CURRENT)
     current = r.slots_at(first)
     if second != 0 and second != first:
         coming = r.slots_at(second)
-        if desk[IN_JOINED] != second:
+        if mixer[IN_SYNCED] != second:
             # Both count the frames of one stream. The hop loop starts only when both sides have joined.
             coming[r.IN_WRITE] = coming[r.IN_READ] = coming[r.RECORD_WRITE] = current[r.IN_WRITE]
-            store_release(desk, IN_JOINED, second)
+            store_release(mixer, IN_SYNCED, second)
         _take(coming, device_block, frames, 0)
     _take(current, device_block, frames, lost)
 
@@ -102,78 +104,78 @@ def _take(engine: np.ndarray, device_block: int, frames: int, lost: int) -> None
 
 
 @njit(cache=True, nogil=True)
-def process_output(desk: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
+def process_output(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
     """Give `frames` frames of output to the address `device_block`.
 
     `ran_dry` is not 0 where the device had nothing to play before this call.
     """
-    missed = current_engine(desk)[r.UNDERRUN_FRAMES]
-    _mix(desk, device_block, frames, ran_dry)
-    length, level, hush = desk[LENGTH], desk[LEVEL], load_acquire(desk, HUSH) == 1
-    if level == length and not hush:
+    missed = current_engine(mixer)[r.UNDERRUN_FRAMES]
+    _mix(mixer, device_block, frames, ran_dry)
+    length, level, fading_out = mixer[LENGTH], mixer[LEVEL], load_acquire(mixer, FADE_OUT) == 1
+    if level == length and not fading_out:
         return
-    engine = current_engine(desk)
+    engine = current_engine(mixer)
     # Two clocks: nothing is there to be played before they have found each other. The wait begins then.
     waits = level < 0 and engine[r.UNDERRUN_FRAMES] != missed
     played = r.frames_at(device_block, frames, engine[r.OUT_CHANNELS])
     for i in range(frames):
-        if hush:
+        if fading_out:
             level = max(0, level - 1)
         elif not waits:
             level = min(length, level + 1)
         gain = np.float32(max(0, level) / length)
         for c in range(played.shape[1]):
             played[i, c] *= gain
-    store_release(desk, LEVEL, level)
+    store_release(mixer, LEVEL, level)
 
 
 @njit(cache=True, nogil=True)
-def _mix(desk: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
-    second = load_acquire(desk, NEXT)
-    first = load_acquire(desk, CURRENT)
+def _mix(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
+    second = load_acquire(mixer, INCOMING)
+    first = load_acquire(mixer, CURRENT)
     current = r.slots_at(first)
     give_output(current, device_block, frames, ran_dry)
     if second == 0 or second == first:
         return
     # Its input comes first: what it keeps ready is counted from the frame that it has heard first.
-    if load_acquire(desk, IN_JOINED) != second or frames > desk[MOST]:
+    if load_acquire(mixer, IN_SYNCED) != second or frames > mixer[MOST]:
         return
     coming = r.slots_at(second)
-    if desk[OUT_JOINED] != second:
+    if mixer[OUT_SYNCED] != second:
         start = current[r.OUT_READ] - frames  # of this call
         coming[r.OUT_READ] = start
         coming[r.OUT_WRITE] += start  # what it keeps ready lies behind that
-        store_release(desk, OUT_JOINED, second)
-    give_output(coming, desk[SCRATCH], frames, 0)
-    if load_acquire(desk, FADE) == 0:
+        store_release(mixer, OUT_SYNCED, second)
+    give_output(coming, mixer[SCRATCH], frames, 0)
+    if load_acquire(mixer, FADE) == 0:
         return
-    channels, length, faded = current[r.OUT_CHANNELS], desk[LENGTH], desk[FADED]
+    channels, length, faded = current[r.OUT_CHANNELS], mixer[LENGTH], mixer[FADED]
     mixed = r.frames_at(device_block, frames, channels)
-    heard = r.frames_at(desk[SCRATCH], frames, channels)
+    heard = r.frames_at(mixer[SCRATCH], frames, channels)
     for i in range(frames):
         gain = np.float32(min(1.0, (faded + i + 1) / length))
         for c in range(channels):
             mixed[i, c] += gain * (heard[i, c] - mixed[i, c])
-    store_release(desk, FADED, faded + frames)
+    store_release(mixer, FADED, faded + frames)
     if faded + frames >= length:
-        store_release(desk, CURRENT, second)
+        store_release(mixer, CURRENT, second)
 
 
 class Served(Protocol):
-    """An engine, as far as a desk knows it; whatever the slots point to lives as long as it does."""
+    """An engine, as far as a mixer knows it; whatever the slots point to lives as long as it does."""
 
     @property
     def state(self) -> NDArray[np.int64]:
         """The slots of `rtsep.audio.rings`."""
 
 
-class Desk:
-    """The front's side of a desk. It, and whoever it serves, must outlive the streams that call it."""
+class EngineMixer:
+    """The front's side of a mixer. It, and whoever it serves, must outlive the streams that call it."""
 
     def __init__(
-        self, engine: Served, rate: int, block: int, out_channels: int, fade_in: int | None = None
+        self, engine: Served, rate: int, block: int, out_channels: int, silent: int | None = None
     ) -> None:
-        """Serve `engine`, from its first frame on, or fading in when `fade_in` frames were silent.
+        """Serve `engine`, from its first frame on, or fading in after its first `silent` frames.
 
         `rate` and `block` are those of the output.
         """
@@ -182,34 +184,34 @@ class Desk:
         self._served: tuple[Served, ...] = (engine,)
         self.slots[CURRENT] = address_of(engine.state, 0)
         self.slots[LENGTH] = max(1, round(FADE_S * rate))
-        self.slots[LEVEL] = self.slots[LENGTH] if fade_in is None else -max(1, fade_in)
+        self.slots[LEVEL] = self.slots[LENGTH] if silent is None else -max(1, silent)
         self.slots[SCRATCH], self.slots[MOST] = self._scratch.ctypes.data, block
 
-    def put(self, engine: Served) -> None:
-        """Let another engine hear along; its hop loop may start once `joined`."""
+    def add_incoming(self, engine: Served) -> None:
+        """Let another engine hear along; its hop loop may start once `synced`."""
         self._served = (*self._served, engine)
-        for slot in (FADE, IN_JOINED, OUT_JOINED, FADED):
+        for slot in (FADE, IN_SYNCED, OUT_SYNCED, FADED):
             self.slots[slot] = 0
-        release(self.slots, NEXT, address_of(engine.state, 0))
+        release(self.slots, INCOMING, address_of(engine.state, 0))
 
     @property
-    def joined(self) -> bool:
+    def synced(self) -> bool:
         """Whether the engine that comes has the input and the output of the one that plays."""
-        coming = self.slots[NEXT]
-        return all(acquire(self.slots, slot) == coming for slot in (IN_JOINED, OUT_JOINED))
+        coming = self.slots[INCOMING]
+        return all(acquire(self.slots, slot) == coming for slot in (IN_SYNCED, OUT_SYNCED))
 
-    def fade(self) -> None:
+    def fade_in(self) -> None:
         """Let the engine that comes be heard, over FADE_S."""
         release(self.slots, FADE, 1)
 
     @property
-    def faded(self) -> bool:
+    def faded_in(self) -> bool:
         """Whether it is the one that plays."""
-        return int(acquire(self.slots, CURRENT)) == int(self.slots[NEXT])
+        return int(acquire(self.slots, CURRENT)) == int(self.slots[INCOMING])
 
-    def settle(self) -> None:
+    def drop_other(self) -> None:
         """Serve the engine that plays alone; when this returns, no call is at work with the other one."""
-        release(self.slots, NEXT, 0)
+        release(self.slots, INCOMING, 0)
         time.sleep(CALL_OVER_S)
         self._served = tuple(engine for engine in self._served if self.serves(engine))
 
@@ -217,11 +219,11 @@ class Desk:
         """Whether `engine` is the one that plays."""
         return int(acquire(self.slots, CURRENT)) == address_of(engine.state, 0)
 
-    def hush(self) -> None:
-        """Fade all out, for good: another desk goes on."""
-        release(self.slots, HUSH, 1)
+    def fade_out(self) -> None:
+        """Fade all out, for good: another mixer goes on."""
+        release(self.slots, FADE_OUT, 1)
 
     @property
-    def hushed(self) -> bool:
+    def faded_out(self) -> bool:
         """Whether nothing is heard any more."""
         return int(acquire(self.slots, LEVEL)) == 0

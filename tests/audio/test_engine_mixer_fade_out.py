@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rtsep.audio import rings as r
-from rtsep.audio.desk import FADE_S, Desk
+from rtsep.audio.engine_mixer import FADE_S, EngineMixer
 from rtsep.audio.rings import Rings
-from tests.audio.test_desk import call_desk
+from tests.audio.test_engine_mixer import call_mixer
 
 FADE = round(FADE_S * 44100)
 RISING = (np.arange(FADE) + 1) / FADE
@@ -23,34 +23,34 @@ def rings():
     return rings
 
 
-def a_desk(rings: Rings, fade_in: int | None = None) -> Desk:
-    return Desk(SimpleNamespace(state=rings.slots), 44100, 500, 1, fade_in)
+def a_mixer(rings: Rings, silent: int | None = None) -> EngineMixer:
+    return EngineMixer(SimpleNamespace(state=rings.slots), 44100, 500, 1, silent)
 
 
-def played(desk: Desk, count: int) -> np.ndarray:
+def played(mixer: EngineMixer, count: int) -> np.ndarray:
     out = []
     for start in range(0, count, 500):
         frames = min(500, count - start)
         block, heard = np.zeros((frames, 1), np.float32), np.full((frames, 1), np.nan, np.float32)
-        call_desk(desk.slots, block, heard)
+        call_mixer(mixer.slots, block, heard)
         out.append(heard[:, 0])
     return np.concatenate(out)
 
 
-def test_hush_fades_out_for_good(rings):
-    desk = a_desk(rings)
-    np.testing.assert_array_equal(played(desk, 100), 1)
-    desk.hush()
-    assert not desk.hushed
-    np.testing.assert_allclose(played(desk, FADE), 1 - RISING, atol=1e-6)
-    assert desk.hushed
-    assert not played(desk, 2 * FADE).any()
+def test_a_fade_out_is_for_good(rings):
+    mixer = a_mixer(rings)
+    np.testing.assert_array_equal(played(mixer, 100), 1)
+    mixer.fade_out()
+    assert not mixer.faded_out
+    np.testing.assert_allclose(played(mixer, FADE), 1 - RISING, atol=1e-6)
+    assert mixer.faded_out
+    assert not played(mixer, 2 * FADE).any()
 
 
 @pytest.mark.parametrize("silent", [1, 499, 500, 1111])
 def test_what_fades_in_does_so_once_its_first_sound_is_there(rings, silent):
-    desk = a_desk(rings, silent)
-    heard = played(desk, silent + FADE + 100)
+    mixer = a_mixer(rings, silent)
+    heard = played(mixer, silent + FADE + 100)
     assert not heard[:silent].any()
     np.testing.assert_allclose(heard[silent : silent + FADE], RISING, atol=1e-6)
     np.testing.assert_array_equal(heard[silent + FADE :], 1)
@@ -58,20 +58,20 @@ def test_what_fades_in_does_so_once_its_first_sound_is_there(rings, silent):
 
 def test_the_wait_for_the_first_sound_begins_when_there_is_something_to_play(rings):
     rings.slots[r.OUT_WRITE] = 0  # two clocks that have not found each other yet
-    desk = a_desk(rings, 700)
-    assert not played(desk, 3000).any()
+    mixer = a_mixer(rings, 700)
+    assert not played(mixer, 3000).any()
     rings.slots[r.OUT_WRITE] = 3000 + 200  # in the midst of the next call
-    heard = played(desk, 500)
+    heard = played(mixer, 500)
     assert not heard.any()
     rings.slots[r.OUT_WRITE] = 1 << 40
-    heard = played(desk, 700 + FADE)
+    heard = played(mixer, 700 + FADE)
     assert not heard[:700].any()
     np.testing.assert_allclose(heard[700:], RISING, atol=1e-6)
 
 
-def test_a_fade_in_that_is_hushed_is_silent_at_once(rings):
-    desk = a_desk(rings, 700)
-    assert not desk.hushed
-    desk.hush()
-    assert not played(desk, 500).any()
-    assert desk.hushed
+def test_a_fade_in_that_is_faded_out_is_silent_at_once(rings):
+    mixer = a_mixer(rings, 700)
+    assert not mixer.faded_out
+    mixer.fade_out()
+    assert not played(mixer, 500).any()
+    assert mixer.faded_out

@@ -7,8 +7,8 @@ import pytest
 from numba import njit
 
 from rtsep.audio import rings as r
-from rtsep.audio.desk import FADE_S, Desk, process_input, process_output
 from rtsep.audio.engine import Engine
+from rtsep.audio.engine_mixer import FADE_S, EngineMixer, process_input, process_output
 from tests.audio.bench import Bench, one_clock
 from tests.audio.test_engine import SLACK
 
@@ -17,39 +17,39 @@ FADE = round(FADE_S * RATE)
 
 
 @njit
-def call_hear(desk: np.ndarray, block: np.ndarray) -> None:
-    process_input(desk, block.ctypes.data, block.shape[0], 0)
+def call_hear(mixer: np.ndarray, block: np.ndarray) -> None:
+    process_input(mixer, block.ctypes.data, block.shape[0], 0)
 
 
 @njit
-def call_play(desk: np.ndarray, out: np.ndarray) -> None:
-    process_output(desk, out.ctypes.data, out.shape[0], 0)
+def call_play(mixer: np.ndarray, out: np.ndarray) -> None:
+    process_output(mixer, out.ctypes.data, out.shape[0], 0)
 
 
 @njit
-def call_desk(desk: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
-    call_hear(desk, block)
-    call_play(desk, out)
+def call_mixer(mixer: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
+    call_hear(mixer, block)
+    call_play(mixer, out)
 
 
 class Table:
-    """Two benches, one desk: mask 1 (all is voice) plays, mask 0 comes."""
+    """Two benches, one mixer: mask 1 (all is voice) plays, mask 0 comes."""
 
     def __init__(self, first: Bench, second: Bench) -> None:
         self.first, self.second = first, second
-        self.desk = Desk(first.engine, RATE, first.form.block, 4)
+        self.mixer = EngineMixer(first.engine, RATE, first.form.block, 4)
         self.running = [first]
 
     def call(self, block: np.ndarray, between: Callable[[], None] | None = None) -> np.ndarray:
         """Call as a device does; `between` is what the front does in the midst of it."""
-        slots, block = self.desk.slots, np.ascontiguousarray(block, np.float32)
+        slots, block = self.mixer.slots, np.ascontiguousarray(block, np.float32)
         out = np.full((len(block), 4), np.nan, np.float32)
         if between:
             call_hear(slots, block)
             between()
             call_play(slots, out)
         else:
-            call_desk(slots, block, out)
+            call_mixer(slots, block, out)
         for bench in self.running:
             bench.settle()
         return out
@@ -89,19 +89,19 @@ def test_another_engine_fades_in_over_the_first(noise, block, second):
             table = Table(first, second_bench)
             third = len(calls) // 3
             before = table.play(calls[:third])
-            table.desk.put(second_bench.engine)
-            assert not table.desk.joined
+            table.mixer.add_incoming(second_bench.engine)
+            assert not table.mixer.synced
             joining = table.call(calls[third])
-            assert table.desk.joined and not table.desk.faded
+            assert table.mixer.synced and not table.mixer.faded_in
             second_bench.engine.start()
             table.running.append(second_bench)
             along = table.play(calls[third + 1 : 2 * third])
-            table.desk.fade()
+            table.mixer.fade_in()
             fading = []
-            while not table.desk.faded:
+            while not table.mixer.faded_in:
                 fading.append(table.call(calls[2 * third + len(fading)]))
-            table.desk.settle()
-            assert table.desk.serves(second_bench.engine) and not table.desk.serves(first.engine)
+            table.mixer.drop_other()
+            assert table.mixer.serves(second_bench.engine) and not table.mixer.serves(first.engine)
             table.running = [second_bench]
             after = table.play(calls[2 * third + len(fading) :])
         finally:
@@ -135,10 +135,10 @@ def test_an_engine_that_does_not_come_after_all_leaves_no_trace(noise):
         try:
             table = Table(first, second)
             out = [table.play(calls[:50])]
-            table.desk.put(second.engine)
+            table.mixer.add_incoming(second.engine)
             out.append(table.play(calls[50:60]))
-            table.desk.settle()
-            assert table.desk.serves(first.engine)
+            table.mixer.drop_other()
+            assert table.mixer.serves(first.engine)
             out.append(table.play(calls[60:300]))
         finally:
             second.__exit__()
@@ -154,13 +154,13 @@ def test_an_engine_that_is_put_on_in_the_midst_of_a_call_is_as_late_as_any(noise
         try:
             table = Table(first, second)
             table.play(calls[:50])
-            table.call(calls[50], lambda: table.desk.put(second.engine))
-            assert not table.desk.joined, "what it keeps ready would lie before the input that it has heard"
+            table.call(calls[50], lambda: table.mixer.add_incoming(second.engine))
+            assert not table.mixer.synced, "what it keeps ready would lie before the input that it has heard"
             table.call(calls[51])
-            assert table.desk.joined
+            assert table.mixer.synced
             second.engine.start()
             table.running.append(second)
-            table.desk.fade()
+            table.mixer.fade_in()
             out = table.play(calls[52:300])
         finally:
             second.__exit__()
@@ -180,7 +180,7 @@ def test_an_engine_that_comes_has_the_clock_and_the_count_of_the_one_that_plays(
         try:
             table = Table(first, second)
             table.play(calls[:5])
-            table.desk.put(second.engine)
+            table.mixer.add_incoming(second.engine)
             table.call(calls[5])
             second.engine.start()
             table.running.append(second)
