@@ -12,10 +12,8 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rtsep.audio.devices import Device
-from rtsep.audio.engine import Engine
 from rtsep.controls import Controls
 from rtsep.errors import UsageError
 from rtsep.files.audiofile import make_folder
@@ -24,13 +22,11 @@ from rtsep.model.package import ModelPackage, read_package
 from rtsep.realtime.foreign_calls import aloud
 from rtsep.realtime.waiting import wait_for
 from rtsep.session import commands
-from rtsep.session.endpoints import Ends
 from rtsep.session.options import LiveOptions
 from rtsep.session.owner import SessionOwner
-from rtsep.session.recorder import RecordingState
+from rtsep.session.readings import Readings
 from rtsep.session.snapshot import Snapshot
 from rtsep.session.stages import Stages
-from rtsep.session.states import SessionState
 
 _log = logging.getLogger("rtsep")
 
@@ -40,7 +36,7 @@ def _say(line: str) -> None:
         _log.warning(line)
 
 
-class Session:
+class Session(Readings):
     """One live session, begun by `with` (or `start`) and over when its input is, or the `with` is left.
 
     Several may play at once, each with an engine and a model process of its own. Lines for the user (a
@@ -217,37 +213,8 @@ class Session:
 
     @property
     def now(self) -> Snapshot:
-        """What is published of the session: state, input and output, model, engine; it stays as it is."""
+        """The published state of the session: input and output, model, engine; it stays as it is."""
         return self._running()[1]
-
-    def stats(self) -> dict[str, Any]:
-        """Return what `rtsep live --json` prints: state, counters, latency, levels, the model's state."""
-        return self.now.stats()
-
-    @property
-    def state(self) -> SessionState:
-        """The state, a word of `stats()["state"]`."""
-        return self.now.state
-
-    @property
-    def ends(self) -> Ends:
-        """Input and output as they are now."""
-        return self.now.route.ends
-
-    @property
-    def engine(self) -> Engine:
-        """The engine that is heard, for figures."""
-        return self.now.hosted.engine
-
-    @property
-    def latency(self) -> int:
-        """Frames from input to output, at `rate`; `stats()["latency_ms"]` has its parts in ms."""
-        return self.engine.latency.total
-
-    @property
-    def rate(self) -> int:
-        """Sample rate of the input, Hz."""
-        return self.engine.form.rate
 
     def start_recording(self, folder: str | Path) -> None:
         """Record mix, vocals and instrumental to `folder`, from the next hop on; a further take beside it.
@@ -262,16 +229,6 @@ class Session:
         self._ask(command := commands.StopRecording())
         recorder = command.outcome.result()
         return recorder.files() if recorder else None
-
-    @property
-    def recording(self) -> RecordingState | None:
-        """How the recording goes, or why it has stopped by itself; None: there is none."""
-        return self.now.takes.state
-
-    @property
-    def recordings(self) -> list[dict[str, Path]]:
-        """The files of the finished takes, by stem."""
-        return self.now.takes.finished
 
     def switch_model(self, model: str | Path) -> None:
         """Play with another model, by name or path, without a gap: returns once it is heard, after seconds.
