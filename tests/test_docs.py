@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from rtsep.audio import engine, virtual
 from rtsep.cli.main import COMMANDS as MAIN_COMMANDS
 from rtsep.cli.main import build_parser
 from rtsep.cli.models import markdown_table as table_of_models
 from rtsep.controls import TABLE, markdown_table
+from rtsep.model import process
 from rtsep.model.catalog import shipped_folder
+from rtsep.session.states import ALLOWED
+from rtsep.surfaces.midi import process as midi_process
 from rtsep.surfaces.presets import parse_preset
 from train.__main__ import COMMANDS
 from train.commandline import parser_of
@@ -121,6 +125,32 @@ def test_the_presets_of_the_pages_are_ones():
         preset = parse_preset(text, Path("page.toml"))
         assert preset.program == 5
         assert len(preset.values) == 4
+
+
+def rows(page: str, first: str) -> list[list[str]]:
+    """Return the cells of the table of `page` whose first title is `first`."""
+    (table,) = re.findall(rf"^\| {first} \|.*\n((?:\|.*\n)+)", PAGES[page], flags=re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+
+
+def test_the_table_of_states_is_that_of_the_session():
+    shown = {
+        state: set(after.split(", ")) - {""} for state, _, after in rows("docs/architecture.md", "state")
+    }
+    assert shown == {str(state): {str(one) for one in after} for state, after in ALLOWED.items()}
+
+
+def test_the_table_of_threads_has_the_names_and_priorities_of_the_code():
+    sources = "\n".join(path.read_text() for path in (ROOT / "rtsep").rglob("*.py"))
+    table = rows("docs/architecture.md", "process")
+    names = [name for row in table for name in re.findall(r"`([\w-]+)`", row[1])]
+    assert len(names) > 10
+    assert [name for name in names if f'"{name}"' not in sources] == []
+    shown = {(row[0], row[1].strip("`")): row[3] for row in table}
+    assert shown["session", "virtual-device"] == str(virtual.PRIORITY)
+    assert shown["session", "hop-loop"] == str(engine.PRIORITY)
+    assert shown["model", "main"] == str(process.PRIORITY)
+    assert shown["MIDI", "main"] == shown["session", "midi"] == str(midi_process.PRIORITY)
 
 
 def anchors(text: str) -> set[str]:
