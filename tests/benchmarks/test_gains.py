@@ -13,6 +13,7 @@ from benchmarks.slow_forms import AllocatedCausal, ConvolvedCausal, WindowAnew
 from rtsep.errors import ModelProcessError, UsageError
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
+from rtsep.model.torchscript import without_warnings
 from tests.train.conftest import SYSTEM
 from train.nets.causal_program import CausalProgram
 from train.nets.column_resnet import ColumnResNet
@@ -20,7 +21,8 @@ from train.nets.column_resnet_small_program import SmallResNetProgram
 
 
 def stepped(program, columns):
-    scripted = torch.jit.script(program)
+    with without_warnings():
+        scripted = torch.jit.script(program)
     state = torch.zeros(int(scripted.state_size))
     with torch.inference_mode():
         return torch.stack([scripted.step(column, state) for column in columns])

@@ -13,7 +13,7 @@ from rtsep.model.cuda import CudaStep
 from rtsep.model.loader import load
 from rtsep.model.package import read_package
 from rtsep.model.runner import ModelRunner
-from rtsep.model.torchscript import one_thread
+from rtsep.model.torchscript import one_thread, without_warnings
 from rtsep.offline.separator import Separator
 from tests.gpu import NEEDS_GPU
 from tests.models import make_model
@@ -88,7 +88,9 @@ class LooksAtItself(torch.nn.Module):
 
 
 def test_a_program_that_looks_at_its_own_results_is_launched_and_says_why():
-    step = CudaStep(torch.jit.script(LooksAtItself()).cuda(), (2, 5), 4)
+    with without_warnings():
+        program = torch.jit.script(LooksAtItself())
+    step = CudaStep(program.cuda(), (2, 5), 4)
     mask = torch.zeros(2, 5)
     with torch.inference_mode():
         for _ in range(3):

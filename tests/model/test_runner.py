@@ -8,6 +8,7 @@ from rtsep.errors import ModelError
 from rtsep.model.loader import GOLDEN_TOLERANCE, load_model
 from rtsep.model.loader import load as load_package
 from rtsep.model.package import Golden, read_package
+from rtsep.model.torchscript import from_bytes
 from rtsep.offline.separator import Separator
 from tests.models import KINDS, LATER, PlainModel, expected_mask, make_model, make_parts
 from tests.programs import NoStep, scripted_bytes
@@ -54,7 +55,7 @@ def test_step_equals_the_golden_frames(load, model_folder):
 
 def test_offline_equals_steps_from_a_zero_state(model_folder, load):
     model = load("state-counter")
-    program = torch.jit.load(str(model_folder / "state-counter.rtsep"))
+    program = from_bytes((model_folder / "state-counter.rtsep").read_bytes())
     columns = np.stack([noise_column(model, n) for n in range(70)])
     offline = program.offline(torch.from_numpy(columns)).numpy()
     model.reset()

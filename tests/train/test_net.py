@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rtsep.dsp.windows import Framing
+from rtsep.model.torchscript import without_warnings
 from tests.gpu import NEEDS_GPU
 from tests.train.conftest import FRAMING, SYSTEM
 from train.gate import load_program, run_steps, script
@@ -201,8 +202,10 @@ def test_a_step_writes_where_it_is_told_to():
     assert counts["aten::addmm"] == 2 + 3 * len(SYSTEM.channels_down) + 4 * SYSTEM.layers
 
 
-@pytest.mark.parametrize("form", [lay_out, torch.jit.script(lay_out)], ids=["Python", "scripted"])
-def test_memory_of_a_program_is_laid_out_line_by_line(form):
+@pytest.mark.parametrize("scripted", [False, True], ids=["Python", "scripted"])
+def test_memory_of_a_program_is_laid_out_line_by_line(scripted):
+    with without_warnings():
+        form = torch.jit.script(lay_out) if scripted else lay_out
     space = torch.ones(0)
     shapes = [[3, 5], [1], [2, 2, 8], [0, 4], [16]]
     laid = form(space, shapes)
