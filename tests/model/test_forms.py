@@ -86,6 +86,7 @@ def test_what_its_program_raises_is_one_line(path):
 
 def test_the_model_process_plays_it_without_torch(path, monkeypatch):
     monkeypatch.setattr(launch, "COMMAND", [sys.executable, "-c", PROCESS])
+    monkeypatch.setattr(launch, "_prepared", None)  # an earlier test may have left one, of the usual command
     shared = SharedSlots.create(SPEC.channels, SPEC.bins)
     supervisor = ModelSupervisor(shared, path, "cpu", read_package(path).sha256)
     columns = noise(20)
