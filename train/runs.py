@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import io
 import json
+import math
 import os
 import shlex
 from collections.abc import Sequence
@@ -115,7 +116,7 @@ def _what(record: Record) -> str:
 def _data(record: Record) -> str:
     if not record.data:
         return NONE
-    total = sum(minutes for _, minutes in record.data)
+    total = math.fsum(minutes for _, minutes in record.data)  # as exact in each version of Python
     return f"{record.cache}: " * bool(record.cache) + f"{len(record.data)} sets, {total:.0f} min"
 
 

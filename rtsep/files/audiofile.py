@@ -224,8 +224,8 @@ class _Ffmpeg:
 
 
 def _plain(line: bytes) -> str:
-    """Return a line of ffmpeg's without who says it: `[aac @ 0x55d4017d980] `."""
-    return re.sub(r"^\[[^]]* @ 0x[0-9a-f]+\] ", "", line.decode(errors="replace").strip())
+    """Return a line of ffmpeg without its sources, such as `[aac @ 0x55d4017d980] ` (two since ffmpeg 7)."""
+    return re.sub(r"^(\[[^]]* @ 0x[0-9a-f]+\] )+", "", line.decode(errors="replace").strip())
 
 
 def _ffmpeg() -> bool:

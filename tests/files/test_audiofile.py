@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import subprocess
@@ -146,14 +147,18 @@ def _hole(content: bytes) -> bytes:
     return content[: len(content) // 2] + bytes(9000) + content[len(content) // 2 + 9000 :]
 
 
+SUBMITTED = "Error submitting packet to decoder"
+"""The words of ffmpeg 7; those of ffmpeg 5 stand beside them."""
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize(
     ("name", "harm", "words"),
     [
-        ("a.m4a", _cut, "partial file"),
+        ("a.m4a", _cut, f"partial file|{SUBMITTED}"),
         ("a.m4a", _hole, "of 5.00 s can be read: "),
-        ("lossless.m4a", _hole, "Error while decoding"),
-        ("a.opus", _hole, "of 5.00 s can be read: CRC mismatch!"),
+        ("lossless.m4a", _hole, rf"damaged \((Error while decoding|{SUBMITTED})"),
+        ("a.opus", _hole, "of 5.00 s can be read: CRC mismatch"),
         ("a.ogg", _hole, "of 5.00 s can be read"),
         ("a.webm", _cut, "File ended prematurely"),
         ("a.flac", _cut, "lost sync"),
@@ -164,8 +169,8 @@ def test_what_is_left_of_a_damaged_file_is_read_and_then_it_is_said(encoded, tmp
     path.write_bytes(harm(encoded(name).read_bytes()))
     frames, said = _all_of(path)
     assert said.startswith(f"{path}: damaged (")
-    assert words in said
-    assert "\n" not in said
+    assert re.search(words, said)
+    assert "\n" not in said and " @ 0x" not in said
     assert 0.4 * SECONDS * RATE < frames < SECONDS * RATE
 
 
