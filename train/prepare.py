@@ -53,7 +53,8 @@ def find(
         total.test_tracks += found.test_tracks
     plans, left_out = reconcile(total.plans, total.test)
     if left_out:
-        print(f"kept out of training, being for tests or demos: {', '.join(sorted(set(left_out)))}")
+        names = ", ".join(sorted(set(left_out)))
+        print(f"kept out of training (test songs, demos, artists of the yardstick): {names}")
     if not plans:
         raise InputFileError(f"{', '.join(map(str, folders))}: nothing in it to learn from")
     return plans, total

@@ -9,7 +9,7 @@ from rtsep.errors import InputFileError
 from train import effects
 from train.cache import AUDIO, INDEX, OTHER_RATE, RATE, AudioCache
 from train.licences import data_of
-from train.readers.splits import HELD_OUT, musdb_validation
+from train.readers.splits import HELD_OUT, YARDSTICK, musdb_validation
 from train.remix import Recipe, Remixer, drawn_from
 
 
@@ -59,8 +59,8 @@ def test_validation_split_is_fixed_and_large_enough():
     chosen = musdb_validation(names)
     assert len(chosen) == 20 and chosen == musdb_validation(names[::-1])
     assert "ANiMAL - Clinic A" not in chosen
-    pytest.importorskip("musdb")
-    assert "Leaf - Summerghost" in chosen, "MUSDB18's own list comes first"
+    assert "Leaf - Summerghost" in chosen, "the yardstick comes first"
+    assert musdb_validation([*names, *YARDSTICK]) == set(YARDSTICK)
 
 
 def test_mixtures_are_sums_and_repeat(cache):

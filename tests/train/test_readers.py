@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from rtsep.errors import InputFileError, OutputError, UsageError
 from train import fetch as fetching
@@ -17,7 +18,15 @@ from train.prepare import SKIPPED, prepare
 from train.readers import FORMS, Choice, reader_for
 from train.readers.base import Plan
 from train.readers.decode import AudioFile, decode_song
-from train.readers.splits import HELD_OUT, MUSDB18_TEST, musdb_official, reconcile, share_out, title
+from train.readers.splits import (
+    HELD_OUT,
+    MUSDB18_TEST,
+    YARDSTICK,
+    artist,
+    reconcile,
+    share_out,
+    title,
+)
 from train.readers.stems import Stems, role_of
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -161,9 +170,33 @@ def test_the_test_folder_alone_is_nothing_to_learn_from(tmp_path):
             prepare(folder, tmp_path / "cache")
 
 
-def test_musdb18_hq_validates_by_the_published_list(tmp_path):
-    pytest.importorskip("musdb")
-    official = sorted(musdb_official())[:2]
+def test_the_yardstick_is_the_published_list_and_its_artists():
+    musdb = pytest.importorskip("musdb")
+    listed = (Path(musdb.__file__).parent / "configs/mus.yaml").read_text()
+    published = set(yaml.safe_load(listed)["validation_tracks"])
+    assert published == set(YARDSTICK[: len(published)])
+    assert {artist(name) for name in YARDSTICK} == {artist(name) for name in published}
+    assert len(YARDSTICK) == len(set(YARDSTICK)) == 35
+    assert not {title(name) for name in YARDSTICK} & {title(name) for name in (*MUSDB18_TEST, *HELD_OUT)}
+
+
+def test_no_artist_of_the_yardstick_is_in_training():
+    def plan(name, kind="stems", split="train"):
+        return Plan(name, "mine", split, kind, "", {})
+
+    other_song = f"{artist(YARDSTICK[0])} - Another Song"
+    plans = [
+        plan(YARDSTICK[0]), plan(f"012 - {YARDSTICK[1]}", "pair"), plan(YARDSTICK[2], "voice"),
+        plan(other_song), plan(f"x/{other_song}", "voice"), plan(other_song, "music"),
+        plan("Leaf"), plan("A - B"),
+    ]  # fmt: skip
+    kept, left_out = reconcile(plans, [])
+    assert left_out == [other_song, f"x/{other_song}"]
+    assert [plan.split for plan in kept] == ["valid"] * 3 + ["train"] * 3
+
+
+def test_musdb18_hq_validates_by_the_yardstick(tmp_path):
+    official = sorted(YARDSTICK)[:2]
     hq(tmp_path, [*official, "A - B", "C - D", HELD_OUT[0]], test=["E - F"])
     found = reader_for(tmp_path).find(tmp_path, Choice(validation_clips=3))
     of = {plan.name: plan.split for plan in found.plans}
@@ -186,9 +219,8 @@ def test_dsd100_trains_on_dev_and_never_on_test_songs_of_any_set(tmp_path):
     assert heard(decode_song(kept[0]).stems["drums"].T.astype(np.float32)) == pytest.approx(500, abs=3)
 
 
-def test_songs_of_musdb18_validate_by_its_list_wherever_they_lie(tmp_path):
-    pytest.importorskip("musdb")
-    official = sorted(musdb_official())[0]
+def test_songs_of_the_yardstick_validate_wherever_they_lie(tmp_path):
+    official = sorted(YARDSTICK)[0]
     names = [official, f"{official} again", "A - B", "C - D"]
     for name in names:
         for stem in ("vocals", "guitar"):
@@ -386,6 +418,14 @@ def test_instrumentals_are_split_by_package_and_screened_by_the_list(tmp_path):
         "alpha/usr/0", "alpha/usr/1", "alpha/usr/gone"
     ]  # fmt: skip
     assert {plan.kind for plan in found.plans} == {"music"}
+
+
+def test_growls_do_not_teach_that_there_is_no_voice(tmp_path):
+    for package in ("fretsonfire-songs-muldjord", "fretsonfire-songs-sectoid"):
+        tone(tmp_path / f"music/{package}/song.ogg.wav")
+    found = FORMS["instrumentals"].find(tmp_path / "music", Choice())
+    assert [plan.source for plan in found.plans] == ["fretsonfire-songs-sectoid"]
+    assert len(found.skipped) == 1 and "muldjord: holds growled vocals" in found.skipped[0]
 
 
 def test_long_instrumentals_give_their_middle(tmp_path):

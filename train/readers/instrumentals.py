@@ -15,6 +15,9 @@ from train.readers.splits import assign
 MUSIC_SECONDS = 90.0
 """Taken from the middle of each piece: many pieces teach more than long ones."""
 
+GROWLING = frozenset(["fretsonfire-songs-muldjord"])
+"""Packages listed as instrumental that hold growled vocals: they would teach that a growl is no voice."""
+
 DEBIAN = "per Debian package"
 _WORDS = {"instrumental", "instrumentals", "music", "backing", "backings", "accompaniment"}
 
@@ -34,7 +37,11 @@ class Instrumentals(Reader):
     def find(self, folder: Path, choice: Choice) -> Found:
         """As `Reader.find`; listed files that are missing show when they are decoded."""
         pieces: list[tuple[str, Path, str, str]] = []  # package, path, name, licence
+        found = Found()
         for package in subfolders(folder):
+            if package.name in GROWLING:
+                found.skipped.append(f"{package}: holds growled vocals, which are no music without a voice")
+                continue
             licence = DEBIAN if _is_debian(package) else licence_in(package)
             listed = choice.listed.get(package.name)
             files = audio_files(package) if listed is None else [package / name for name in listed]
@@ -46,7 +53,6 @@ class Instrumentals(Reader):
         if not pieces:
             raise InputFileError(f"{folder}: no audio files in it ({self.layout})")
         splits = assign([group for group, *_ in pieces], [""] * len(pieces), choice)
-        found = Found()
         for (group, path, name, licence), split in zip(pieces, splits, strict=True):
             files_of = {"music": (AudioFile(path, middle_s=MUSIC_SECONDS),)}
             source = folder.resolve().name if path.parent == folder else group
