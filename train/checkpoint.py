@@ -23,6 +23,9 @@ from train.presets import from_plain, to_plain
 from train.system import Net, System
 
 FILE = "checkpoint.pt"
+SONGS = "songs.json"
+"""In a run's folder: what each validation song scored at the last validation."""
+
 OUTCOME = "outcome.pt"
 """Of a model file: the entry that holds its checkpoint."""
 
@@ -46,6 +49,7 @@ class Checkpoint:
     # The same three of the runs before, each of which began with the weights of the one before it.
     earlier: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)  # one entry a validation
+    songs: dict[str, list[float]] = field(default_factory=dict)  # voice and music of each, at the last one
     data: tuple[str, ...] = ()  # training sets: minutes, licence
     machine: str = ""  # what it was trained on
 
@@ -71,7 +75,8 @@ def outcome(checkpoint: Checkpoint) -> bytes:
     """What a model file is to carry of its run: its averaged weights, for `load`."""
     file = io.BytesIO()
     torch.save(
-        _plain(dataclasses.replace(checkpoint, net=checkpoint.average, optimiser={}, history=[])), file
+        _plain(dataclasses.replace(checkpoint, net=checkpoint.average, optimiser={}, history=[], songs={})),
+        file,
     )
     return file.getvalue()
 

@@ -27,7 +27,7 @@ from rtsep.model.runner import ModelRunner
 from train.cache import OTHER_RATE, RATE, AudioCache, Song
 from train.effects import Wave, active_rms, from_db, rms
 from train.evaluate import Skipped, as_live, separate
-from train.metrics import BssEval, frame_sdr, level_db, over_frames
+from train.metrics import BssEval, frame_sdr, level_db, over_frames, standard_error
 from train.scores import TARGETS, Content
 from train.tracks import Stems, Track, read_track
 from train.validation import middle_of
@@ -188,11 +188,11 @@ def silence_after_music(bench: Bench) -> Measure:
 def leak(bench: Bench) -> Measure:
     """How loud the voice is that is found where nobody sings."""
     asks = "voice found in instrumentals, against the input"
-    measure = Measure("leak", asks, "dB", f"median at most {LEAK_DB:g} dB")
+    measure = Measure("leak", asks, "dB", f"mean at most {LEAK_DB:g} dB")
     pieces = bench.select("music")
     if not pieces:
         return measure.not_measured(NO_MUSIC)
-    return _by_median(measure, pieces, bench.each(_leak, pieces, "leak"), LEAK_DB, sign=1)
+    return _by_mean(measure, pieces, bench.each(_leak, pieces, "leak"), LEAK_DB, sign=1)
 
 
 def _leak(worker: Worker, song: Song) -> float:
@@ -203,7 +203,7 @@ def _leak(worker: Worker, song: Song) -> float:
 def dry_voice(bench: Bench) -> Measure:
     """How much of singing is lost when nothing accompanies it."""
     asks = "voice found in singing alone, against the input"
-    measure = Measure("dry voice", asks, "dB", f"median at least {LOSS_DB:g} dB")
+    measure = Measure("dry voice", asks, "dB", f"mean at least {LOSS_DB:g} dB")
     by_group: dict[tuple[str, str], list[Song]] = defaultdict(list)
     for song in bench.select("voice"):
         if SPEECH not in song.source:
@@ -211,7 +211,7 @@ def dry_voice(bench: Bench) -> Measure:
     voices = [song for songs in by_group.values() for song in songs[:DRY_EXCERPTS]]
     if not voices:
         return measure.not_measured("the cache holds no held-back singing")
-    return _by_median(measure, voices, bench.each(_dry, voices, "dry voice"), LOSS_DB, sign=-1)
+    return _by_mean(measure, voices, bench.each(_dry, voices, "dry voice"), LOSS_DB, sign=-1)
 
 
 def _dry(worker: Worker, song: Song) -> float:
@@ -222,7 +222,7 @@ def _dry(worker: Worker, song: Song) -> float:
     return level_db(worker.play(voice)[0], voice)
 
 
-def _by_median(measure: Measure, songs: list[Song], levels: list[float], bar: float, sign: int) -> Measure:
+def _by_mean(measure: Measure, songs: list[Song], levels: list[float], bar: float, sign: int) -> Measure:
     # `sign`: 1 where the bar is the most, -1 where it is the least. A level of nan: too faint to ask.
     pairs = list(zip(songs, levels, strict=True))
     rows: list[Content] = [
@@ -234,14 +234,16 @@ def _by_median(measure: Measure, songs: list[Song], levels: list[float], bar: fl
     by_source = defaultdict(list)
     for row in rows:
         by_source[row["source"]].append(row["db"])
-    median = float(np.median([row["db"] for row in rows]))
+    values = np.array([row["db"] for row in rows])
+    mean = float(np.mean(values))
     return measure.found(
-        median,
-        sign * median <= sign * bar,
-        median=median,
-        mean=float(np.mean([row["db"] for row in rows])),
+        mean,
+        sign * mean <= sign * bar,
+        mean=mean,
+        se=standard_error(values),
+        median=float(np.median(values)),
         worst=sorted(rows, key=lambda row: -sign * row["db"])[:3],
-        medians_by_source={source: float(np.median(values)) for source, values in by_source.items()},
+        means_by_source={source: float(np.mean(of)) for source, of in by_source.items()},
         excerpts=rows,
         left_out=left_out,
     )
@@ -321,14 +323,14 @@ def _compare_speech(worker: Worker, task: tuple[Song, Song, Song]) -> Content | 
 # ---------------------------------------------------------------------- level and rate
 def level(bench: Bench) -> Measure:
     """How much scores change with the level of the input."""
-    asks = f"change of the median SDR at {LEVELS_DB[0]:+d} and {LEVELS_DB[1]:+d} dB"
+    asks = f"mean change of a clip's SDR at {LEVELS_DB[0]:+d} and {LEVELS_DB[1]:+d} dB"
     measure = Measure("level", asks, "dB", f"at most {LEVEL_DB:g} dB either way")
     return _by_change(measure, bench, [_at(db) for db in LEVELS_DB], LEVEL_DB)
 
 
 def rate(bench: Bench) -> Measure:
     """How much scores change when the same music comes at another sample rate."""
-    asks = f"change of the median SDR at {OTHER_RATE} Hz"
+    asks = f"mean change of a clip's SDR at {OTHER_RATE} Hz"
     measure = Measure("rate", asks, "dB", f"at most {RATE_DB:g} dB either way")
     return _by_change(measure, bench, [AT_OTHER_RATE], RATE_DB)
 
@@ -379,11 +381,12 @@ def _by_change(measure: Measure, bench: Bench, variants: list[str], most: float)
             values[np.isnan(values)] = -np.inf  # silent now, and was not before
             medians[target][variant] = float(np.median(values))
             changes[variant][target] = {
-                "of_median": medians[target][variant] - medians[target][AS_IS],
                 "mean_paired": float(np.mean(values - plain[known])),
+                "se_paired": standard_error(values - plain[known]) if np.isfinite(values).all() else math.nan,
                 "median_paired": float(np.median(values - plain[known])),
+                "of_median": medians[target][variant] - medians[target][AS_IS],
             }
-    largest = max((of[target]["of_median"] for of in changes.values() for target in TARGETS), key=abs)
+    largest = max((of[target]["mean_paired"] for of in changes.values() for target in TARGETS), key=abs)
     details = {"medians": medians, "changes": changes, "clips": len(rows), "skipped": len(skipped)}
     return measure.found(largest, abs(largest) <= most, **details)
 

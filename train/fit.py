@@ -1,6 +1,7 @@
 """`fit`: train a system for a fixed time or number of steps, on a CPU, a GPU, or several of either.
 
-A run lives in a folder: `checkpoint.pt` (the same command goes on from it), `history.jsonl` and `run.json`.
+A run lives in a folder: `checkpoint.pt` (the same command goes on from it), `history.jsonl`, `songs.json` and
+`run.json`.
 SIGINT and SIGTERM end it after the current step with a checkpoint. Under `torchrun` each process is one
 replica of torch's DistributedDataParallel, with mixtures of its own.
 """
@@ -319,6 +320,9 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
             checkpoints.save(state, config.run)
             with whole_file(config.run / "history.jsonl") as file:
                 file.write("".join(json.dumps(entry) + "\n" for entry in state.history).encode())
+            if state.songs:
+                with whole_file(config.run / checkpoints.SONGS) as file:
+                    file.write(json.dumps(state.songs, indent=1).encode())
 
     def report(losses: list[float]) -> None:
         keep()  # first: whatever happens meanwhile, nothing is lost
@@ -328,8 +332,10 @@ def _train(config: FitConfig, place: Place, stopping: list[int]) -> Checkpoint:
         scored = state.average_net()  # on the CPU, as it will play
         entry = {"minutes": state.elapsed_s / 60, "step": state.step, "audio_hours": state.audio_s / 3600}
         entry |= {"loss": sum(losses) / max(1, len(losses)), "skipped_steps": skipped}
-        entry |= validate(scored, system, cache)
+        found = validate(scored, system, cache)
+        entry |= found.figures
         state.history.append(entry)
+        state.songs = found.songs
         keep()
         bar.write(" ".join(f"{name} {value:.2f}" for name, value in entry.items()))
 

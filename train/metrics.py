@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import cached_property
 
@@ -147,3 +148,8 @@ def over_frames(frames: NDArray[np.float64]) -> float:
     """Median of the frames that have a figure; nan where none has."""
     known = frames[~np.isnan(frames)]
     return float(np.median(known)) if known.size else float("nan")
+
+
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Standard error of the mean of independent values [n]; nan below two of them."""
+    return float(np.std(values, ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.nan

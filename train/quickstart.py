@@ -144,7 +144,7 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
         summary = json.loads(job.scores.read_text())["summary"]
     page = listen(job.model, scored, job.out / "listen")
     where = "songs it never heard" if unheard else "the songs it was trained on: add songs, this flatters"
-    vocals, music = (summary.get(f"model_{target}_sdr_median") for target in ("vocals", "accompaniment"))
+    vocals, music = (summary.get(f"model_{target}_sdr_mean") for target in ("vocals", "accompaniment"))
     if vocals is not None and music is not None:
         print(f"{vocals:.1f} dB vocals, {music:.1f} dB accompaniment (SDR) on {len(scored)} of {where}")
     print(f"listen:  {page}\nplay:    rtsep live --model {job.model}")

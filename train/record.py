@@ -12,7 +12,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class Record:
     columns: list[str]
     curve: list[list[float | None]]  # one row a validation
     scores: list[dict[str, Any]]
+    songs: dict[str, list[float | None]] = field(default_factory=dict)
+    """Voice and music of each validation song at the last validation; empty where nobody kept them."""
 
     @property
     def points(self) -> list[dict[str, float | None]]:
@@ -132,6 +134,7 @@ def describe(folder: Path, name: str, note: str, scores: Sequence[Path] = ()) ->
         columns=columns,
         curve=[[_rounded(entry.get(key)) for key in columns] for entry in thinned(history, CURVE_ROWS)],
         scores=summaries,
+        songs=_songs(folder / checkpoints.SONGS),
     )
     if found := MACHINE_PATH.search(_written(record)):
         text = _written(record)[found.start() : found.start() + 40].splitlines()[0]
@@ -183,6 +186,17 @@ def _state(path: Path) -> dict[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
+def _songs(path: Path) -> dict[str, list[float | None]]:
+    """Voice and music of each song at the last validation; none for runs of old."""
+    if not path.exists():
+        return {}
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): [_rounded(value) for value in of] for name, of in raw.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputFileError(f"{path}: not the scores of validation songs ({error})") from None
+
+
 def _evaluations(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What a record keeps of evaluations, largest first, and the cards of the models, as the paths are."""
     summaries, cards = [], []
@@ -191,7 +205,7 @@ def _evaluations(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[dict
         figures = {
             f"{target}_{kind}": content["summary"].get(f"{MODEL}_{target}_sdr_{kind}")
             for target in TARGETS
-            for kind in ("median", "mean")
+            for kind in ("mean", "se", "median")
         }
         training = content["card"].get("training") or {}
         summary = {
@@ -320,7 +334,14 @@ def _written(record: Record) -> str:
     # A line an entry, and a line a validation: small, and a change of one is seen as one.
     lines = []
     for name, value in dataclasses.asdict(record).items():
-        if name in ("curve", "scores") and value:
+        if name == "songs":
+            if value:  # records of runs without them stay as they were
+                inner = ",\n".join(
+                    f"  {json.dumps(song, ensure_ascii=False)}: {json.dumps(of, allow_nan=False)}"
+                    for song, of in value.items()
+                )
+                lines.append(f' "{name}": {{\n{inner}\n }}')
+        elif name in ("curve", "scores") and value:
             inner = ",\n".join("  " + json.dumps(item, ensure_ascii=False, allow_nan=False) for item in value)
             lines.append(f' "{name}": [\n{inner}\n ]')
         else:
@@ -338,7 +359,7 @@ def read_record(path: Path) -> Record:
     if not isinstance(raw, dict):
         raise InputFileError(f"{path}: not the record of a run; {remedy}")
     names = {field.name for field in dataclasses.fields(Record)}
-    if wrong := sorted(names ^ set(raw)):
+    if wrong := sorted((names ^ set(raw)) - {"songs"}):
         raise InputFileError(f"{path}: not the record of a run ({', '.join(wrong[:4])}); {remedy}")
     record = Record(**raw)
     if wrong := [name for name, sound in _soundness(record, path.stem).items() if not sound]:
@@ -373,8 +394,14 @@ def _soundness(record: Record, stem: str) -> dict[str, bool]:
         and all(
             isinstance(score, dict)
             and all(isinstance(score.get(name), kind) for name, kind in of_scores.items())
-            and all(_is_figure(score.get(f"{t}_{kind}")) for t in TARGETS for kind in ("median", "mean"))
+            and all(
+                _is_figure(score.get(f"{t}_{kind}")) for t in TARGETS for kind in ("mean", "se", "median")
+            )
             for score in record.scores
+        ),
+        "songs": isinstance(record.songs, dict)
+        and all(
+            isinstance(of, list) and len(of) == 2 and all(map(_is_figure, of)) for of in record.songs.values()
         ),
     }
 

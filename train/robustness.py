@@ -124,16 +124,17 @@ def _behind(measure: Measure) -> list[str]:
         besides = "{unprocessed_mean:.2f} between the mixtures; {actors} actors, {pieces} pieces"
         return ["; ".join((means, paired, besides)).format(**details)]
     if "worst" in details:
-        sources = ", ".join(f"{source} {db:.2f}" for source, db in details["medians_by_source"].items())
+        sources = ", ".join(f"{source} {db:.2f}" for source, db in details["means_by_source"].items())
         worst = ", ".join(f"{row['name']} {row['db']:.2f}" for row in details["worst"])
-        lines = [f"mean {details['mean']:.2f} dB of {len(details['excerpts'])} excerpts; medians: {sources}"]
+        told = "mean {mean:.2f} ± {se:.2f}, median {median:.2f} dB".format(**details)
+        lines = [f"{told} of {len(details['excerpts'])} excerpts; means: {sources}"]
         return lines + [f"worst {worst}"] + [f"left out, silent: {name}" for name in details["left_out"]]
     if "changes" in details:
         short = dict(zip(TARGETS, ("voc.", "acc."), strict=True))
         medians = (f"{short[target]} {details['medians'][target][AS_IS]:.2f}" for target in TARGETS)
         lines = [f"median SDR {AS_IS}: {', '.join(medians)} dB"]
         for variant, of in details["changes"].items():
-            told = "{of_median:+.2f} (paired: mean {mean_paired:+.2f}, median {median_paired:+.2f})"
+            told = "{mean_paired:+.2f} ± {se_paired:.2f} (median {median_paired:+.2f})"
             changes = (told.format(**of[target]) for target in TARGETS)
             lines.append(f"{variant}: {', '.join(map(' '.join, zip(short.values(), changes, strict=True)))}")
         return lines

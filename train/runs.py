@@ -22,8 +22,9 @@ import numpy as np
 from rtsep.errors import InputFileError, UsageError
 from train.cache import whole_file
 from train.markdown import table
+from train.readers.splits import YARDSTICK
 from train.record import Record, add, read_records, thinned, without_paths
-from train.scores import DPI, TARGETS
+from train.scores import DPI, TARGETS, Paired, mean_first
 
 RECORDS = Path("train/records")
 PAGE = Path("train/RUNS.md")
@@ -62,6 +63,7 @@ def page_of(records: Sequence[Record], figure: str, command: str = "python -m tr
         table(heads, [_row(record) for record in records]),
         "\n".join(f"- {note}" for note in _notes()),
         f"![Voice and leak on the validation set against hours of audio heard]({figure})",
+        *filter(None, [differences(records)]),
         *_sections(records),
     ]
     return "\n\n".join(parts) + "\n"
@@ -75,12 +77,15 @@ def _notes() -> list[str]:
         "Wall minutes without validation; core minutes are the processor's time of all processes, far less "
         "on a machine that others use as well.",
         "Voice and music: SDR in dB at the run's last validation, median over frames of 1 s, then mean over "
-        "clips. Leak: the level of the voice found in music without any, in dB to it; lower is better.",
+        "clips ± its standard error, where the single clips were kept. Leak: the level of the voice found in "
+        "music without any, in dB to it; lower is better.",
         f"{HEARD.strip()}: the validation songs were in its training as well: no figures of unheard music. "
         "These runs stand below the others, and their voice is not in the figure.",
-        "Runs on different caches validate on the same MUSDB18 clips, but on other instrumentals: compare "
-        "their voice and music, not their leak.",
-        "Test: SDR of museval v4 in dB, median over tracks and, in brackets, the mean.",
+        f"Runs that name a standard error validate on the yardstick, {len(YARDSTICK)} fixed clips of "
+        "MUSDB18; those without on 20 clips of older days, not all of them in it: compare within one kind. "
+        "Runs on different caches validate on other instrumentals: compare their leak within one cache.",
+        "Test: SDR of museval v4 in dB, mean over tracks ± its standard error, where the single tracks were "
+        "kept, and, in brackets, the median.",
     ]
 
 
@@ -98,11 +103,16 @@ def _row(record: Record) -> list[str]:
         _figure(record.audio_hours, 1),
         f"{_figure(record.wall_minutes, 0)} / {_figure(record.core_minutes, 0)}",
         machine_of(record),
-        _figure(record.at_end("voice_mean"), 2) + HEARD * record.heard_validation,
-        _figure(record.at_end("music_mean"), 2) + HEARD * record.heard_validation,
+        _mean_at_end(record, "voice") + HEARD * record.heard_validation,
+        _mean_at_end(record, "music") + HEARD * record.heard_validation,
         _figure(record.at_end("leak_db"), 1),
         scores,
     ]
+
+
+def _mean_at_end(record: Record, name: str) -> str:
+    figures = {f"{name}_{kind}": record.at_end(f"{name}_{kind}") for kind in ("mean", "se")}
+    return mean_first(figures, name, NONE)
 
 
 def _what(record: Record) -> str:
@@ -178,7 +188,7 @@ def end_of(record: Record) -> str:
 
 def curve_table(record: Record) -> str:
     """The validations of a run, thinned."""
-    heads = ["minutes", "audio heard, h", "step", "loss", "voice median (mean)", "music median (mean)",
+    heads = ["minutes", "audio heard, h", "step", "loss", "voice mean (median)", "music mean (median)",
              "error under mix", "leak"]  # fmt: skip
     core = "core_minutes" in record.columns
     heads[1:1] = ["core minutes"] * core
@@ -206,6 +216,36 @@ def curve_table(record: Record) -> str:
     return shown
 
 
+def differences(records: Sequence[Record]) -> str:
+    """Paired differences of the runs whose single songs were kept: each against the best one of its family.
+
+    Runs that heard the validation songs are compared among themselves. Empty where there are no two.
+    """
+    kinds: dict[tuple[str | None, bool], list[Record]] = {}
+    for record in records:
+        if record.songs:
+            kinds.setdefault((record.family, record.heard_validation), []).append(record)
+    rows = []
+    for best, *others in kinds.values():
+        for record in others:
+            found = [
+                Paired.of({name: of[place] for name, of in record.songs.items()},
+                          {name: of[place] for name, of in best.songs.items()})
+                for place in (0, 1)
+            ]  # fmt: skip
+            if found[0] is not None:
+                told = [NONE if paired is None else str(paired) for paired in found]
+                heard = HEARD * record.heard_validation
+                rows.append([record.name + heard, best.name + heard, *told, str(found[0].count)])
+    if not rows:
+        return ""
+    note = (
+        "SDR in dB at the last validation, song by song: mean of the differences ± its standard error. A "
+        "difference decides only where it is some twice its standard error."
+    )
+    return f"## Paired differences\n\n{note}\n\n" + table(("run", "less", "voice", "music", "songs"), rows)
+
+
 def _score(score: dict[str, Any], record: Record) -> str:
     figures = ", ".join(f"{target} {_pair(score, target)}" for target in TARGETS)
     steps = score.get("steps")
@@ -216,8 +256,7 @@ def _score(score: dict[str, Any], record: Record) -> str:
 
 
 def _pair(figures: dict[str, Any], name: str) -> str:
-    median, mean = (figures.get(f"{name}_{kind}") for kind in ("median", "mean"))
-    return NONE if median is None and mean is None else f"{_figure(median, 2)} ({_figure(mean, 2)})"
+    return mean_first(figures, name, NONE)
 
 
 def _figure(value: float | None, decimals: int) -> str:
@@ -355,6 +394,6 @@ def run(options: argparse.Namespace) -> None:
         add(options.records, options.add, options.name, options.note, options.scores)
     elif options.name or options.note or options.scores:
         raise UsageError("--name, --note and --scores say something of a run: give its folder with --add")
-    text = make_page(options.records, options.out)
-    sections = text.count("\n## ")
+    make_page(options.records, options.out)
+    sections = len(read_records(options.records))
     print(f"{options.out}: {sections} run{'s' if sections != 1 else ''}")

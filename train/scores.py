@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from rich.table import Column, Table
 from rtsep.errors import InputFileError, OutputError
 from rtsep.files.audiofile import make_folder
 from train.cache import whole_file
-from train.metrics import BSS_METRICS
+from train.metrics import BSS_METRICS, standard_error
 
 TARGETS = ("vocals", "accompaniment")
 METRICS = (*BSS_METRICS, "si_sdr")
@@ -37,9 +39,10 @@ Content = dict[str, Any]
 
 
 def summarise(rows: list[Content]) -> dict[str, float | None]:
-    """Median and mean over tracks of each system's figures: `SYSTEM_TARGET_METRIC_median` and `..._mean`.
+    """What decides, and what the field reports, of each system's figures over tracks.
 
-    None where no track has a figure.
+    `SYSTEM_TARGET_METRIC_mean`, its standard error `..._se`, and `..._median`; None where no track has a
+    figure, and for the standard error of a single one.
     """
     summary: dict[str, float | None] = {}
     for system in rows[0]["scores"]:
@@ -48,9 +51,42 @@ def summarise(rows: list[Content]) -> dict[str, float | None]:
                 values = np.asarray([row["scores"][system][target][metric] for row in rows], np.float64)
                 known = values[~np.isnan(values)]
                 key = f"{system}_{target}_{metric}"
-                for kind, how in (("median", np.median), ("mean", np.mean)):
-                    summary[f"{key}_{kind}"] = round(float(how(known)), 3) if known.size else None
+                for kind, how in (("mean", np.mean), ("se", standard_error), ("median", np.median)):
+                    value = float(how(known)) if known.size else math.nan
+                    summary[f"{key}_{kind}"] = None if math.isnan(value) else round(value, 3)
     return summary
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What one system scores more than another on the same tracks, in dB."""
+
+    mean: float
+    se: float  # nan for a single track
+    count: int
+
+    @classmethod
+    def of(cls, one: Mapping[str, float | None], other: Mapping[str, float | None]) -> Paired | None:
+        """The difference of figures by track, over the tracks for which both have one; None without any."""
+        pairs = [(one[name], other.get(name)) for name in one]
+        differences = np.array([a - b for a, b in pairs if a is not None and b is not None])
+        differences = differences[np.isfinite(differences)]
+        if not differences.size:
+            return None
+        return cls(float(differences.mean()), standard_error(differences), differences.size)
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f}" + (f" ± {self.se:.2f}" if self.count > 1 else "")
+
+
+def mean_first(figures: Mapping[str, Any], name: str, nothing: str = "-") -> str:
+    """Mean, standard error and, in brackets, median of the figure `name`, as far as they are known."""
+    mean, error, median = (figures.get(f"{name}_{kind}") for kind in ("mean", "se", "median"))
+    if mean is None and median is None:
+        return nothing
+    text = nothing if mean is None else shown(mean)
+    text += "" if error is None else f" ± {shown(error)}"
+    return text if median is None else f"{text} ({shown(median)})"
 
 
 def shown(value: float | None) -> str:
@@ -59,7 +95,7 @@ def shown(value: float | None) -> str:
 
 
 def print_scores(content: Content) -> None:
-    """Print the model's figures track by track, all systems' medians and means, cost and what was skipped."""
+    """Print the model's figures track by track, all systems' means and medians, cost and what was skipped."""
     console = Console()
     if not console.is_terminal:  # a log may be wide
         console = Console(width=120)
@@ -77,10 +113,10 @@ def print_scores(content: Content) -> None:
     heads = ["over tracks", *heads]
     table = Table(Column("system", no_wrap=True), *(Column(head, justify="right") for head in heads))
     for system, about in content["systems"].items():
-        for kind in ("median", "mean"):
+        for kind, named in (("mean", "mean"), ("se", "std. error"), ("median", "median")):
             keys = (f"{system}_{target}_{metric}_{kind}" for target, metric in columns)
-            title = about["title"] if kind == "median" else ""
-            table.add_row(title, kind, *(shown(summary[key]) for key in keys))
+            title = about["title"] if kind == "mean" else ""
+            table.add_row(title, named, *(shown(summary[key]) for key in keys))
     console.print(table)
 
     window = next((about["window"] for about in content["systems"].values() if "window" in about), None)
@@ -115,11 +151,11 @@ def plot_scores(content: Content, path: Path) -> None:
         for system, about in content["systems"].items():
             style = STYLES.get(system, PEER_STYLE)
             values = np.array([row["scores"][system][target]["sdr"] for row in rows], np.float64)
-            median = summary[f"{system}_{target}_sdr_median"]
+            mean = summary[f"{system}_{target}_sdr_mean"]
             on_top = {"zorder": 4, "s": 52} if system == MODEL else {"zorder": 3, "s": 30}
-            axis.scatter(values, places, label=f"{about['title']} ({shown(median)} dB)", **style, **on_top)
-            if median is not None:
-                axis.axvline(median, color=style["color"], linewidth=1, alpha=0.6, zorder=1)
+            axis.scatter(values, places, label=f"{about['title']} ({shown(mean)} dB)", **style, **on_top)
+            if mean is not None:
+                axis.axvline(mean, color=style["color"], linewidth=1, alpha=0.6, zorder=1)
         axis.set_title(f"{target}, SDR in dB")
         axis.grid(axis="y", color="#dddddd", linewidth=0.6)
         axis.set_axisbelow(True)
@@ -133,7 +169,7 @@ def plot_scores(content: Content, path: Path) -> None:
         box = {"loc": f"outside lower {place}", "fontsize": 9, "frameon": False}
         figure.legend(*axis.get_legend_handles_labels(), **box)
     figure.suptitle(
-        f"{content['model']}: museval v4 SDR of {len(rows)} tracks; lines and brackets: median over tracks",
+        f"{content['model']}: museval v4 SDR of {len(rows)} tracks; lines and brackets: mean over tracks",
         fontsize=11,
     )
     make_folder(path.parent)
@@ -195,4 +231,6 @@ def read_scores(path: Path) -> Content:
             f"{path}: not the figures of an evaluation ({', '.join(sorted(missing))} missing); "
             "write it again with 'python -m train evaluate --json'"
         )
-    return dict(content)
+    # Evaluations of old have no standard errors; their tracks have all that is needed.
+    computed = summarise(content["clips"]) if content["clips"] else {}
+    return dict(content) | {"summary": computed | content["summary"]}

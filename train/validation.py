@@ -6,6 +6,7 @@ What lies above the band of a system with a lower rate counts as music here, wha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from train.cache import RATE, AudioCache, Song
 from train.effects import Wave
-from train.metrics import frame_sdr, level_db, over_frames
+from train.metrics import frame_sdr, level_db, over_frames, standard_error
 from train.stft import left_right, mid_side, played_columns, synthesise, windows
 from train.system import Net, Program, System
 
@@ -90,33 +91,39 @@ def scored(voice: Wave, music: Wave, found: Wave) -> tuple[float, float]:
     return over_frames(frame_sdr(voice, found, RATE)), over_frames(frame_sdr(music, left, RATE))
 
 
-def validate(net: Net, system: System, cache: AudioCache) -> dict[str, float]:
-    """Score the validation clips: medians and means over clips of the median over 1 s frames, in dB.
+@dataclass(frozen=True)
+class Validation:
+    """What a net scores on the validation songs."""
+
+    figures: dict[str, float]  # over songs, in dB
+    songs: dict[str, list[float]]  # SDR of voice and music of each song, in dB; nan where one is silent
+
+
+def validate(net: Net, system: System, cache: AudioCache) -> Validation:
+    """Score the validation clips: mean, standard error and median over clips of the median over 1 s frames.
 
     `error_db` is the level of the error under the mix, `leak_db` that of the voice found where there is none.
     """
     # In the played form, which for some systems is ten times as fast.
     program = cast(Program, system.program(net).eval())
-    voices, musics, errors, leaks = [], [], [], []
+    songs: dict[str, list[float]] = {}
+    errors, leaks = [], []
     for song in scored_songs(cache):
         voice, music = middle_of(cache, song)
         found = separate(program, system, voice + music)
-        voice_db, music_db = scored(voice, music, found)
-        voices.append(voice_db)
-        musics.append(music_db)
+        songs[song.name] = list(scored(voice, music, found))
         errors.append(level_db(found - voice, voice + music))
     for music in voiceless_middles(cache):
         leaks.append(level_db(separate(program, system, music), music))
-    return {
-        "voice_median": _over(np.nanmedian, voices),
-        "voice_mean": _over(np.nanmean, voices),
-        "music_median": _over(np.nanmedian, musics),
-        "music_mean": _over(np.nanmean, musics),
-        "error_db": _over(np.nanmean, errors),
-        "leak_db": _over(np.nanmean, leaks),
-    }
+    figures = {}
+    for column, stem in enumerate(("voice", "music")):
+        values = [of[column] for of in songs.values()]
+        figures[f"{stem}_mean"] = _over(np.mean, values)
+        figures[f"{stem}_se"] = _over(standard_error, values)
+        figures[f"{stem}_median"] = _over(np.median, values)
+    return Validation(figures | {"error_db": _over(np.mean, errors), "leak_db": _over(np.mean, leaks)}, songs)
 
 
-def _over(how: Callable[[NDArray[np.float64]], np.floating], values: list[float]) -> float:
+def _over(how: Callable[[NDArray[np.float64]], float | np.floating], values: list[float]) -> float:
     known = np.asarray([value for value in values if np.isfinite(value)])
     return float(how(known)) if known.size else float("nan")

@@ -172,9 +172,11 @@ def test_scores_of_a_card(model):
     large, small = section(text, "Scores").split("\n\n`python -m train evaluate")[1:]
     assert large.startswith(" --model m.pt --data musdb18-7/test`: 7 tracks of 7 s.")
     rows = {row[0]: row[1:] for row in rows_of(large)}
-    assert rows["**this model**"] == ["4.50 (4.50)", "14.50 (14.50)", "8.50 (8.50)", "18.50 (18.50)"]
-    assert rows["unprocessed mixture"][0] == "6.50 (6.50)"
-    assert rows["oracle ratio mask (2048 -> 512)"][3] == "22.50 (22.50)"
+    assert rows["**this model**"] == [
+        "4.50 ± 0.00 (4.50)", "14.50 ± 0.00 (14.50)", "8.50 ± 0.00 (8.50)", "18.50 ± 0.00 (18.50)"
+    ]  # fmt: skip
+    assert rows["unprocessed mixture"][0] == "6.50 ± 0.00 (6.50)"
+    assert rows["oracle ratio mask (2048 -> 512)"][3] == "22.50 ± 0.00 (22.50)"
     extremes = [row for row in rows_of(large) if row[0] in ("best", "worst")]
     assert [row[1] for row in extremes] == [f"Track {k}" for k in (0, 1, 2, 4, 5, 6)]
     assert extremes[-1] == ["worst", "Track 6", "1.50", "14.50", "-9.0"] and "0.3 dB" in large
@@ -191,7 +193,7 @@ def test_a_track_without_a_figure_is_neither_best_nor_worst(model):
     content["summary"]["skipped"] = 2
     path.write_text(json.dumps(content))
     text = section(text_of(Pieces(model, Path("prose.md"), (path,)), Path("m.md")), "Scores")
-    assert "- (4.50)" in text and "; 2 could not be read." in text
+    assert "| 4.50 ± 0.00 | 14.50 ± 0.00 (14.50) |" in text and "; 2 could not be read." in text
     extremes = [row[1] for row in rows_of(text) if row[0] in ("best", "worst")]
     assert extremes == [f"Track {k}" for k in range(1, 7)]
 

@@ -75,12 +75,29 @@ def test_the_table_is_made_of_the_files(scores, tmp_path, capsys):
     live = rows[1]
     assert live[1] == "live (2 tracks)" and live[2] == "1,234,567" and live[3] == "512 samples, 11.6 ms"
     assert live[4] == "4.85" and live[5] == "0.44 of 5.8"
-    assert live[6] == "4.50 (4.50)" and live[10] == "14.50 (14.50)"  # vocals, accompaniment
+    assert live[6] == "4.50 ± 0.00 (4.50)" and live[10] == "14.50 ± 0.00 (14.50)"  # vocals, accompaniment
     assert live[11] == "65 min (120 core-min), 9.4 h heard, 2 cores" and live[12] == "research only"
     assert rows[0][11] == "–"
     assert rows[4][2] == "19,000,000" and rows[4][3] == "524,288 samples, 11.9 s"
     assert "a machine" in text and "indicative" in text and "same tracks**" not in text
     assert "- causal `live`: `python -m train evaluate --model live.pt`" in text
+
+
+def test_models_are_compared_track_by_track(scores, tmp_path):
+    content = evaluation("third", "causal", [SONG, "Other", "More"], 4.0)
+    for row, sdr in zip(content["clips"], (5.5, 4.5, 9.0), strict=True):
+        row["scores"]["model"]["vocals"]["sdr"] = sdr
+    content["clips"][1]["scores"]["model"]["accompaniment"]["sdr"] = None
+    content["summary"] |= summarise(content["clips"])
+    write_scores(content, scores / "third.json")
+    text = compare([scores / "third.json", scores / "unet.json", scores / "live.json"], tmp_path / "t.md")
+    rows = {row[0]: row[1:] for row in rows_of(text, "## Paired differences")}
+    assert "less that of causal `third`" in text, "the best one by its mean"
+    # 5.5 - 5.5 and 5.5 - 4.5; the track that only one was scored on does not count.
+    assert rows["unet `jansson`"] == ["+0.50 ± 0.50", "+1.50", "2"]
+    assert rows["causal `live`"] == ["-0.50 ± 0.50", "+0.50", "2"]
+    one = compare(scores / "unet.json", tmp_path / "one.md")
+    assert "Paired" not in one
 
 
 def test_the_four_songs_stand_beside_what_was_published(scores, tmp_path):
@@ -95,7 +112,8 @@ def test_the_four_songs_stand_beside_what_was_published(scores, tmp_path):
 
 def test_rows_that_cannot_be_compared_are_marked(scores, tmp_path):
     content = evaluation("dense", "column-dense", ["Elsewhere"], 1.0, skipped=3)
-    content["summary"]["model_vocals_sdr_median"] = None
+    content["clips"][0]["scores"]["model"]["vocals"]["sdr"] = None
+    content["summary"] |= {"model_vocals_sdr_mean": None, "model_vocals_sdr_median": None}
     write_scores(content, scores / "dense.json")
     text = compare([scores / "live.json", scores / "dense.json"], tmp_path / "t.md")
     assert "**Not all rows were scored on the same tracks**" in text

@@ -83,6 +83,9 @@ def test_record_of_a_run_as_fit_leaves_it(config, tmp_path, monkeypatch):
     assert record.wall_minutes == pytest.approx(state.elapsed_s / 60, rel=1e-2)
     assert record.core_minutes == pytest.approx(state.cpu_s / 60, rel=1e-2)
     assert {name for name, _ in record.data} >= {"musdb18-7", "everything-is-free"}
+    assert record.songs.keys() == state.songs.keys() and record.songs
+    voices = [voice for voice, _ in state.songs.values()]
+    assert record.at_end("voice_mean") == pytest.approx(sum(voices) / len(voices), abs=1e-3)
     assert record.at_end("error_db") == pytest.approx(state.history[-1]["error_db"], abs=1e-3)
     assert str(tmp_path) not in (tmp_path / "records/tiny.json").read_text()
 
@@ -122,7 +125,7 @@ def test_a_run_is_summed_up(tmp_path):
     assert record.points[0]["loss"] == 0.00123 and record.points[0]["error_db"] == -9.123
     assert record.points[1]["leak_db"] is None  # was no number
     text = page_of([record], "c.png")
-    assert "| 12 | 1.00 | 200 | 0.00123 | 4.00 (3.90) | 8.00 (7.50) | -9.12 | – |" in text
+    assert "| 12 | 1.00 | 200 | 0.00123 | 3.90 (4.00) | 7.50 (8.00) | -9.12 | – |" in text
     assert "20.0 min of 60 asked for, 10.0 core minutes; seed 3" in text and "weights from: before" in text
 
 
@@ -209,7 +212,7 @@ def test_scores_stand_with_their_command(scored, tmp_path):
     record = add(tmp_path / "records", folder, "unet", "note", [one, two])
     assert [score["clips"] for score in record.scores] == [2, 1]
     text = page_of([record], "c.png")
-    assert "| 2.00 (2.00) / 12.00 (12.00), 2 tracks |" in text
+    assert "| 2.00 ± 0.00 (2.00) / 12.00 ± 0.00 (12.00), 2 tracks |" in text
     assert "test, 1 track: vocals 1.00 (1.00), accompaniment 11.00 (11.00) dB; `jansson` at step 205" in text
     assert text.count("`python -m train evaluate --model jansson.pt`") == 2
 
@@ -291,6 +294,26 @@ def test_a_run_that_heard_the_validation_songs_is_marked_and_stands_below(tmp_pa
     assert ["†" in row[8] and "†" in row[9] for row in rows] == [False, False, True]
     honest, heard = (text.partition(f"## {name}\n")[2].partition("\n## ")[0] for name in ("honest", "heard"))
     assert "in its training as well" in heard and "in its training as well" not in honest
+
+
+def test_runs_are_compared_song_by_song(tmp_path):
+    system, records = to_plain(preset("causal")), tmp_path / "records"
+    of = {"best": {"A": [5.0, 9.0], "B": [3.0, 8.0], "C": [7.0, float("nan")]},
+          "other": {"A": [4.0, 8.5], "B": [2.5, 8.5], "C": [7.0, 9.0]}}  # fmt: skip
+    for name, songs in of.items():
+        run = write_run(tmp_path / name, history(2, 5.0 if name == "best" else 4.0), system)
+        (run / "songs.json").write_text(json.dumps(songs))
+        add(records, run, name, "n")
+    add(records, write_run(tmp_path / "old", history(3), system), "old", "of days without songs")
+    found = read_records(records)
+    assert {record.name: len(record.songs) for record in found} == {"best": 3, "other": 3, "old": 0}
+    assert found[0].songs["C"] == [7.0, None], "no number"
+    text = page_of(found, "c.png")
+    section = text.partition("## Paired differences\n")[2].partition("\n## ")[0]
+    assert section.splitlines()[-1] == "| other | best | -0.50 ± 0.29 | +0.00 ± 0.50 | 3 |"
+    (tmp_path / "other/songs.json").write_text("[1]")
+    with pytest.raises(InputFileError, match="not the scores of validation songs"):
+        describe(tmp_path / "other", "other", "n")
 
 
 def test_the_figure_tells_other_curves(tmp_path):
