@@ -1,17 +1,21 @@
 """Songs without stems get some by another separator, and come into the cache as songs of two stems."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
-from rtsep.errors import InputFileError
+from rtsep.errors import InputFileError, UsageError
 from tests.train.conftest import _row, _write
 from train import label as labelling
-from train.cache import AudioCache
-from train.label import BAND_RATE, label
+from train.cache import RATE, AudioCache
+from train.label import BAND_RATE, Labelling, label, most_of
 from train.licences import is_open
 from train.prepare import prepare
+from train.readers.decode import AudioFile
 from train.readers.table import rows_of
+from train.tracks import read_wave
 
 HEAD = "split\tset\tpath\trole\tsample_rate\tseconds\tlicence"
 
@@ -73,3 +77,62 @@ def test_a_folder_without_such_songs_is_refused(songs):
     (songs / "tracks.tsv").write_text(HEAD + "\n")
     with pytest.raises(InputFileError, match="no training songs that are mixtures alone"):
         label(songs, songs / "out")
+
+
+class Turning(Teacher):
+    """Takes the left channel for the voice, and adds a constant that is no mean of anything."""
+
+    def separate(self, mix):
+        voice, rest = super().separate(mix)
+        offset = np.float32(0.01 if Teacher.heard % 2 else 0.03)
+        return voice + offset, rest - offset
+
+
+def test_the_mean_of_two_estimates_is_of_the_same_samples(songs, tmp_path, monkeypatch):
+    monkeypatch.setattr(labelling, "load_peer", lambda _name: Turning())
+    label(songs, tmp_path / "out", Labelling(averaged=True))
+    mix = read_wave(AudioFile(songs / "songs/One.opus"))
+    voice = soundfile.read(tmp_path / "out/songs/One/vocals.flac")[0].T
+    # The second estimate is of swapped channels: its voice is the right one.
+    np.testing.assert_allclose(voice, mix / 2 + 0.02, atol=1e-4)
+    rest = soundfile.read(tmp_path / "out/songs/One/accompaniment.flac")[0].T
+    np.testing.assert_allclose(voice + rest, mix, atol=1e-4)
+
+
+def test_of_a_long_song_the_part_with_most_voice_is_kept(tmp_path):
+    voice = np.zeros((2, 20 * RATE), np.float32)
+    voice[:, 7 * RATE : 9 * RATE] = 0.1
+    voice[:, 15 * RATE :] = 0.01
+    part = most_of(voice, 4 * RATE)
+    assert part.stop - part.start == 4 * RATE and part.start <= 7 * RATE and part.stop >= 9 * RATE
+    assert most_of(voice, 30 * RATE) == slice(0, 20 * RATE)
+    with pytest.raises(UsageError, match="--seconds 2: 6 and more"):
+        Labelling(seconds=2)
+
+
+def test_seconds_about_whose_silence_both_disagree_are_left_out(monkeypatch):
+    rng = np.random.default_rng(1)
+    mix = (0.1 * rng.standard_normal((2, 25 * RATE + 700))).astype(np.float32)
+    mix[:, 24 * RATE :] = 0
+    teacher, checker = 0.5 * mix, 0.5 * mix
+    checker[:, 8 * RATE : 9 * RATE] = 0  # a voice that only the teacher finds
+    teacher[:, 12 * RATE : 13 * RATE] = 0  # and one that only the model finds
+    teacher[:, 20 * RATE : 22 * RATE] *= 0.2  # softer, but a voice
+    monkeypatch.setattr(labelling, "separate", lambda _model, _mix: (checker, mix - checker))
+    assert labelling.agreed(mix, teacher, None) == [(0, 8 * RATE), (13 * RATE, mix.shape[1])]
+
+
+def test_what_is_left_of_a_song_becomes_songs_of_their_own(songs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(labelling, "load_model", lambda path, _device: path)
+    kept = {"checked": [(0, RATE), (2 * RATE, 3 * RATE)]}
+    monkeypatch.setattr(labelling, "agreed", lambda _mix, _voice, _model: kept["checked"])
+    rows = label(songs, tmp_path / "out", Labelling(check=Path("model.pt")))
+    assert [row["path"] for row in rows] == [
+        f"songs/{name}/{name}-{number}" for name in ("One", "Two") for number in (1, 2)
+    ]
+    assert "One: 2 s kept of 3" in capsys.readouterr().out
+    for row in rows:
+        assert soundfile.info(tmp_path / "out" / row["path"] / "vocals.flac").frames == RATE
+    kept["checked"] = []
+    assert label(songs, tmp_path / "none", Labelling(check=Path("model.pt"))) == []
+    assert not list((tmp_path / "none").rglob("*.flac"))
