@@ -34,7 +34,7 @@ def held_back(cache, tmp_path):
 def test_the_plain_candidate_scores_what_validation_does(config, held_back):
     state = fit(config)
     (plain, shy) = calibrate(config.run, held_back, [1.0], [0.0, -3.0])
-    scores = validate(state.average_net(), SYSTEM, held_back)
+    scores = validate(state.average_net(), SYSTEM, held_back).figures
     assert plain.voice == pytest.approx(scores["voice_mean"], abs=1e-3)
     assert plain.music == pytest.approx(scores["music_mean"], abs=1e-3)
     assert plain.leak == pytest.approx(scores["leak_db"], abs=1e-3), "of one piece median and mean are one"
