@@ -1,5 +1,6 @@
 # make live   set everything up and hear the demo song separated (or, without a sound device, record it)
 # make test   set everything up and run all tests, the ones on a private JACK server included
+# make test-long   what takes longer: the tests on a JACK server ten times over, while other programs eat the cores
 # make lint   formatting, style, types, direction of imports, schemas
 # make dist   build the wheel and the sdist into dist/, and check their metadata
 # make test-wheel   install that wheel into a new virtual environment and play the demo with it
@@ -10,11 +11,11 @@ BIN := $(VENV)/bin
 APT_LIVE := libportaudio2
 APT_TEST := libportaudio2 jackd2 ecasound ffmpeg
 
-.PHONY: live test lint setup clean dist test-wheel
+.PHONY: live test test-long test-jack-load lint setup clean dist test-wheel
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 # System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
 define apt_install
@@ -53,7 +54,16 @@ live: $(VENV)/.live
 test: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
 	$(BIN)/python -m pytest -m "not jack" -n auto --maxprocesses 8 --dist worksteal; code=$$?; \
-	$(BIN)/python -m pytest -m jack && exit $$code
+	$(BIN)/python -m pytest -m jack -rR && exit $$code
+
+# Two runs side by side, each on servers of its own, beside a busy loop for each core. A failed test is repeated on
+# a new server, twice at most; the table tells of it.
+JACK_RUNS := 10
+test-jack-load: $(VENV)/.dev
+	$(call apt_install,$(APT_TEST))
+	$(BIN)/python -m tests.e2e.repeat_under_load --runs $(JACK_RUNS)
+
+test-long: test-jack-load
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 REPEATS = 2
+MAX_REASON = 300  # characters of what was wrong, in the summary
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,8 +26,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     repeated: dict[str, list[str]] = {}
     for report in terminalreporter.stats.get("rerun", []):
         crash = getattr(report.longrepr, "reprcrash", None)
-        lines = (crash.message if crash else report.longreprtext).splitlines() or ["?"]
-        repeated.setdefault(report.nodeid, []).append(lines[0])
+        words = (crash.message if crash else report.longreprtext).split()
+        repeated.setdefault(report.nodeid, []).append(" ".join(words)[:MAX_REASON])
     if not repeated:
         return
     failed = {report.nodeid for report in terminalreporter.stats.get("failed", [])}

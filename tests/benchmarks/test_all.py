@@ -2,21 +2,25 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import all as everything
+from benchmarks import jackd
 from benchmarks.__main__ import main
 from benchmarks.all import Failed, process, run_all
 from benchmarks.plan import BENCHES, BY_NAME
 from rtsep.cli.main import build_parser
 from rtsep.realtime.child_process import command_of
 from tests.benchmarks.results import result
+from tests.e2e.claims import claimed
 from tests.train.recordings import write_track
 from train.commandline import parser_of
 
@@ -61,24 +65,34 @@ def test_results_are_kept_and_failures_do_not_end_the_rest(tmp_path):
     assert machine.commands["stress"] == [*BY_NAME["stress"].words[1:], "--seconds", "7", "--json"]
 
 
-def processes() -> dict[int, str]:
-    """Command lines of all that run here, by number."""
-    found = {}
+def processes(environment: str) -> list[str]:
+    """Return the command lines of all processes here that have `environment`, which children inherit."""
+    found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if environment.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
     return found
 
 
+@pytest.fixture
+def one_benchmark() -> Iterator[None]:
+    """Waits until no other run of these tests has a server of the one name that benchmarks use."""
+    with claimed([jackd.NAME], 600.0):
+        yield
+
+
 @pytest.mark.jack
-def test_told_to_terminate_it_leaves_nothing_behind(tmp_path):
+def test_told_to_terminate_it_leaves_nothing_behind(tmp_path, one_benchmark):
     write_track(tmp_path / "data" / "Somebody - Something", 1.0)
-    before = processes().keys()
+    mark = ("RTSEP_TEST_MARK", str(tmp_path))
     words = ["all", "--data", str(tmp_path / "data"), "--only", "stress", "--folder", str(tmp_path / "page")]
-    running = subprocess.Popen([*command_of("benchmarks.__main__"), *words], cwd=ROOT)
+    running = subprocess.Popen(
+        [*command_of("benchmarks.__main__"), *words], cwd=ROOT, env=os.environ | dict([mark])
+    )
 
     def of_its_own(word: str) -> bool:
-        return any(word in line for number, line in processes().items() if number not in before)
+        return any(word in line for line in processes("=".join(mark)))
 
     try:
         over = time.monotonic() + 120
@@ -90,7 +104,7 @@ def test_told_to_terminate_it_leaves_nothing_behind(tmp_path):
     finally:
         running.kill()
     over = time.monotonic() + 30
-    while left := {line for number, line in processes().items() if number not in before and "rtsep" in line}:
+    while left := [line for line in processes("=".join(mark)) if line]:  # a zombie has none
         assert time.monotonic() < over, left
         time.sleep(0.1)
     assert [*tmp_path.glob("page/results/*")] == []

@@ -19,6 +19,8 @@ from tests.models import make_model
 
 if TYPE_CHECKING:
     from tests.e2e.jackserver import JackServer
+    from tests.e2e.midi_peer import MidiPeer, Witness
+    from tests.e2e.room import Room
     from tests.e2e.studio import Studio
 
 HOW_TO_GET = "apt-get install --no-install-recommends jackd2 libportaudio2"
@@ -83,3 +85,55 @@ def start_rig(start_server: Any, open_studio: Any, start_live: Any) -> Callable[
 def half_model(model_folder: Path) -> Path:
     """A model that gives half of everything to the voice."""
     return make_model(model_folder / "half.pt", "half")
+
+
+@pytest.fixture
+def open_room(start_server: Any, open_studio: Any) -> Iterator[Callable[..., Room]]:
+    """Opens a room: `open_room("mic", model=path)`."""
+    from tests.e2e.room import PERIOD, RATE, Hand, Room
+
+    with ExitStack() as stack:
+
+        def open_one(input: Any = "mic", **arguments: Any) -> Room:
+            server = start_server(rate=RATE, period=PERIOD)
+            hand = Hand(server, input=input, out="both", **arguments)
+            stack.callback(hand.close)
+            return Room(server, open_studio(server), hand)
+
+        yield open_one
+
+
+@pytest.fixture
+def ones(model_folder: Path) -> Path:
+    """A model that gives everything to the voice."""
+    return make_model(model_folder / "ones.pt", "ones")
+
+
+@pytest.fixture
+def plug_in() -> Any:
+    """Plugs controllers in: `plug_in(rig, "pad")`; all are out again before their server ends."""
+    from tests.e2e.midi_peer import MidiPeer
+
+    with ExitStack() as stack:
+
+        def plug(rig: Any, name: str = "pad") -> MidiPeer:
+            peer = MidiPeer(rig.server, rig.studio, name)
+            stack.callback(lambda: peer.client._ptr and peer.close())
+            return peer
+
+        yield plug
+
+
+@pytest.fixture
+def watch() -> Any:
+    """Counts what the server brings to a port: `watch(rig, "rtsep-midi:rtsep")`."""
+    from tests.e2e.midi_peer import Witness
+
+    with ExitStack() as stack:
+
+        def begin(rig: Any, port: str) -> Witness:
+            witness = Witness(rig.server, rig.studio, port)
+            stack.callback(witness.close)
+            return witness
+
+        yield begin

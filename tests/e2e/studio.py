@@ -12,6 +12,7 @@ libjack knows one server a process: a studio must be closed before anything here
 from __future__ import annotations
 
 import ctypes
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from numba import carray, cfunc, types
 from numpy.typing import NDArray
 
 from tests.e2e.jackserver import JackServer
+from tests.e2e.waiting import until
 
 llvmlite.binding.load_library_permanently("libjack.so.0")
 _get_buffer = types.ExternalFunction("jack_port_get_buffer", types.int64(types.int64, types.uint32))
@@ -32,7 +34,6 @@ _frame_time = types.ExternalFunction("jack_last_frame_time", types.uint32(types.
 _memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))
 _memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
 
-CONNECT_PATIENCE_S = 10.0
 CYCLE_PATIENCE_S = 10.0
 """The most that a server that runs may take over some cycles."""
 
@@ -80,10 +81,7 @@ def _process(frames, user):  # type: ignore[no-untyped-def]
 
 def wait(there: Callable[[], bool]) -> None:
     """Wait until `there()`, which a server that runs brings about within some cycles."""
-    until = time.monotonic() + CYCLE_PATIENCE_S
-    while not there():
-        assert time.monotonic() < until, "the JACK server stands still"
-        time.sleep(0.001)
+    until(there, "the JACK server stands still", CYCLE_PATIENCE_S, every_s=0.001)
 
 
 @dataclass
@@ -193,16 +191,15 @@ class Studio:
 
     def connect(self, *cables: tuple[str, str]) -> None:
         """Connect ports of others, each cable from an output to an input, once their clients are active."""
-        until = time.monotonic() + CONNECT_PATIENCE_S
         for source, target in cables:
-            while True:
-                try:
-                    self._player.client.connect(source, target)
-                    break
-                except jack.JackErrorCode:
-                    if time.monotonic() > until:
-                        raise
-                    time.sleep(0.05)
+            until(functools.partial(self._connected, source, target), f"{source} -> {target}: no connection")
+
+    def _connected(self, source: str, target: str) -> bool:
+        try:
+            self._player.client.connect(source, target)
+        except jack.JackErrorCode:
+            return False
+        return True
 
     # --- a take --------------------------------------------------------------------------------------
 
@@ -223,15 +220,17 @@ class Studio:
         lead = round(0.1 * self.server.rate) + 4 * self.server.period
         start = (self._player.client.last_frame_time + lead) & 0xFFFFFFFF
         player[START] = recorder[START] = start
-        until = time.monotonic() + 4 * sound.shape[1] / self.server.rate + 10
-        while recorder[DONE] < sound.shape[1] and time.monotonic() < until and not enough():
-            time.sleep(0.02)
-            if self._misses() > before:  # no take any more; frames may be missing for ever
-                break
-        self._collect_xruns()
-        done = int(recorder[DONE])
-        misses = self._misses() - before + int(done < sound.shape[1] and not enough())
-        player[START] = recorder[START] = -1
+        given_up = time.monotonic() + 4 * sound.shape[1] / self.server.rate + 10
+        try:
+            while recorder[DONE] < sound.shape[1] and time.monotonic() < given_up and not enough():
+                time.sleep(0.02)
+                if self._misses() > before:  # no take any more; frames may be missing for ever
+                    break
+            self._collect_xruns()
+            done = int(recorder[DONE])
+            misses = self._misses() - before + int(done < sound.shape[1] and not enough())
+        finally:
+            player[START] = recorder[START] = -1
         self.pass_cycles()  # the callbacks have left the memory
         return Take(np.ascontiguousarray(sound[:, :done].T), misses)
 
@@ -239,6 +238,12 @@ class Studio:
     def recorded(self) -> int:
         """How many frames of the present take have been recorded."""
         return int(self._recorder.state[DONE])
+
+    def pass_frames(self, count: int) -> None:
+        """Wait until `count` more frames of the present take have been recorded, or until it is over."""
+        due = self.recorded + count
+        while self.recorded < due and self._recorder.state[START] >= 0:
+            time.sleep(0.005)
 
     def pass_cycles(self, count: int = 2) -> None:
         """Wait until the server has begun `count` more cycles and so ended all but the last."""

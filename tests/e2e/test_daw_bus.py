@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from tests.e2e.exact import ATTEMPTS, SUM_TOLERANCE, assert_equal, best_shift, delayed, music, no_clean_take
 from tests.e2e.liveprocess import faults
+from tests.e2e.waiting import PATIENCE_S, until
 
 pytestmark = [
     pytest.mark.jack,
@@ -28,7 +27,6 @@ pytestmark = [
 ]
 
 FRAMES = 88_200
-PATIENCE_S = 30.0
 
 
 class Daw:
@@ -61,7 +59,7 @@ class Daw:
     def play(self) -> tuple[NDArray[np.float32], int]:
         """Play the song; return what was recorded meanwhile and how many xruns were told of."""
         self._tell("start")
-        wait_until(lambda: self._recorded() >= FRAMES, "the song should have been recorded")
+        until(lambda: self._recorded() >= FRAMES, "the song should have been recorded")
         said, _ = self._process.communicate("stop\nquit\n", PATIENCE_S)
         sound, _ = soundfile.read(self._recording, dtype="float32", always_2d=True)
         return sound, said.lower().count("xrun")
@@ -77,19 +75,12 @@ class Daw:
             self._process.wait()
 
 
-def wait_until(there: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not there():
-        assert time.monotonic() < until, what
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def start_daw(tmp_path, request):
     def start(server, studio, returns: int) -> Daw:
         daw = Daw(server, tmp_path, returns)
         request.addfinalizer(daw.kill)
-        wait_until(lambda: len(studio.ports("daw")) >= 2 + returns, f"ports: {studio.all_ports()}")
+        until(lambda: len(studio.ports("daw")) >= 2 + returns, f"ports: {studio.all_ports()}")
         return daw
 
     return start

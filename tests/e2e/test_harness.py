@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.e2e.exact import ATTEMPTS, noise
 from tests.e2e.liveprocess import ROOT
+from tests.e2e.waiting import running, until
 from tests.repeats import REPEATS
 
 pytestmark = pytest.mark.jack
@@ -40,11 +39,8 @@ def test_no_server_outlives_its_test_process(start_server):
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.returncode == -signal.SIGKILL
-    left = Path(f"/proc/{run.stdout.strip()}/stat")
-    until = time.monotonic() + 10
-    while left.exists() and left.read_text().split(")")[1].split()[0] != "Z":
-        assert time.monotonic() < until, "the server is still there"
-        time.sleep(0.05)
+    server = int(run.stdout)
+    until(lambda: not running(server), "the server is still there")
 
 
 PLANTED = """

@@ -74,3 +74,11 @@ def on_stage(
             stage.player.close()
 
     asyncio.run(run())
+
+
+def find(stage: Stage, text: str) -> tuple[int, int]:
+    """Return column and line of `text` on the screen."""
+    for y, line in enumerate(stage.lines):
+        if text in line:
+            return line.index(text), y
+    raise AssertionError(f"'{text}' is not on the screen:\n{stage.text}")

@@ -1,0 +1,50 @@
+"""A fade that is heard, compared with the fade that is foretold, to the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.audio.engine_mixer import FADE_S
+from tests.e2e.exact import SUM_TOLERANCE
+from tests.e2e.room import RATE, Sound
+
+FADE = round(FADE_S * RATE)
+RISING = (np.arange(FADE) + 1) / FADE
+
+TOLERANCE = 2e-6
+"""What analysis and synthesis reconstruct: -120 dB of the peak. A wrong step of a fade is 4.5e-4 of it."""
+
+STEM_SUM_TOLERANCE = 3 * SUM_TOLERANCE
+"""Each stem of a fade is rounded three times more than one that just plays."""
+
+
+def ramp(start: int, frames: int) -> NDArray[np.float64]:
+    """Return [frames, 1]: 0 before `start`, then rising to 1 over a fade."""
+    gain = np.zeros((frames, 1))
+    rising = RISING[: max(0, frames - start)]
+    gain[start : start + len(rising), 0] = rising
+    gain[start + len(rising) :] = 1
+    return gain
+
+
+def assert_fits(
+    heard: Sound, changes: Sound, foretold: Callable[[int], NDArray[np.float64]], what: str
+) -> int:
+    """Assert that `heard` is what is foretold for a fade that begins where `changes` has its first frame.
+
+    Its very first steps may be too small to be seen. Returns the frame.
+    """
+    (changed,) = np.nonzero(np.abs(changes).max(axis=1) > 5 * TOLERANCE)
+    assert len(changed), f"{what}: nothing has changed"
+    errors = {k: np.abs(heard - foretold(k)) for k in range(max(0, changed[0] - 4), changed[0] + 1)}
+    start = min(errors, key=lambda k: float(errors[k].max()))
+    worst = errors[start].max(axis=1)
+    (wrong,) = np.nonzero(worst > TOLERANCE)
+    assert not len(wrong), (
+        f"{what}: a fade from frame {start} on is not what is heard: {len(wrong)} frames are off, by up to "
+        f"{worst.max():.3g}, first {wrong[0]}, last {wrong[-1]} of {len(heard)}"
+    )
+    return start

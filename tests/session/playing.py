@@ -1,0 +1,24 @@
+"""What tests of whole sessions share besides fixtures."""
+
+import threading
+
+import soundfile
+
+from tests.e2e import waiting
+
+RATE = 44100
+
+
+def read(path):
+    """Return the sound of a file, float32 [frames, channels]."""
+    return soundfile.read(path, dtype="float32", always_2d=True)[0]
+
+
+def hop_loops() -> int:
+    """Return how many threads of sessions and their engines run here."""
+    return sum(thread.name in ("hop-loop", "rtsep-session") for thread in threading.enumerate())
+
+
+def until(there):
+    """Wait until `there()` is true."""
+    return waiting.until(there, "it should come about", 60.0)
