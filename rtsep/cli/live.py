@@ -159,7 +159,8 @@ class _Ending:
 
     def _take(self, *_: object) -> None:
         before, session = self.interrupted, self._session
-        self.interrupted |= session is None or session.state == "starting"
+        if session is None or session.state == "starting":
+            self.interrupted = True  # never unsaid: a second signal may end the session while we look
         if session:
             session.end()
         elif not before:  # else it is being cleared away

@@ -41,6 +41,40 @@ def test_while_its_devices_are_opened_it_ends_in_order_and_counts_as_interrupted
         assert opening.ended == 1
 
 
+class EndedWhileItIsAsked:
+    """A session that a second signal ends, after the first signal has asked for its state."""
+
+    def __init__(self) -> None:
+        self._now = "starting"
+        self._asked = False
+
+    def end(self) -> None:
+        self._now = "ended"
+
+    @property
+    def state(self) -> str:
+        now = self._now
+        if not self._asked:
+            self._asked = True
+            signal.raise_signal(signal.SIGTERM)
+        return now
+
+
+class EndedBeforeItAnswers(EndedWhileItIsAsked):
+    """The same, where the second signal comes before the answer to the first is known."""
+
+    @property
+    def state(self) -> str:
+        super().state  # noqa: B018 - the second signal comes in here
+        return self._now
+
+
+@pytest.mark.parametrize("kind", [EndedWhileItIsAsked, EndedBeforeItAnswers])
+def test_a_second_signal_within_the_first_one_counts_as_interrupted_too(ending, kind):
+    with pytest.raises(KeyboardInterrupt), ending.in_order(kind()):
+        signal.raise_signal(signal.SIGTERM)
+
+
 @pytest.mark.parametrize("state", ["playing", "waiting"])
 def test_once_it_has_played_it_ends_in_order(ending, state):
     playing = session(state)
