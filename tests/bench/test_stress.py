@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import time
@@ -26,8 +27,8 @@ from rtsep.errors import DeviceError, OutputError, RtsepError, UsageError
 from rtsep.realtime.child_process import command_of
 from tests.cli.program import rtsep
 from tests.e2e.conftest import start_server  # noqa: F401 (a fixture)
-from tests.e2e.waiting import until
 from tests.models import make_model, make_spec
+from tests.waiting import until
 
 PATIENCE_S = 60.0
 
@@ -147,11 +148,7 @@ def gone(pid: int) -> bool:
     return True
 
 
-def wait_until(holds: Any) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+wait_until = functools.partial(until, patience_s=PATIENCE_S)
 
 
 def test_all_loads_run_until_the_end_and_leave_nothing():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tests.e2e.exact import ATTEMPTS, best_shift, no_clean_take
 from tests.e2e.liveprocess import ROOT, faults
 from tests.e2e.rig import STEM_PORTS
-from tests.e2e.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:  # needs libjack
     from tests.e2e.jackserver import JackServer

@@ -26,7 +26,7 @@ from numba import carray, cfunc, types
 from numpy.typing import NDArray
 
 from tests.e2e.jackserver import JackServer
-from tests.e2e.waiting import until
+from tests.waiting import until
 
 llvmlite.binding.load_library_permanently("libjack.so.0")
 _get_buffer = types.ExternalFunction("jack_port_get_buffer", types.int64(types.int64, types.uint32))

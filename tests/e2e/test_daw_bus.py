@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tests.e2e.exact import ATTEMPTS, SUM_TOLERANCE, assert_equal, best_shift, delayed, music, no_clean_take
 from tests.e2e.liveprocess import faults
-from tests.e2e.waiting import PATIENCE_S, until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [
     pytest.mark.jack,

@@ -11,8 +11,8 @@ import pytest
 
 from tests.e2e.exact import ATTEMPTS, noise
 from tests.e2e.liveprocess import ROOT
-from tests.e2e.waiting import running, until
 from tests.repeats import REPEATS
+from tests.waiting import running, until
 
 pytestmark = pytest.mark.jack
 

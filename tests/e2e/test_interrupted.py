@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.liveprocess import START_PATIENCE_S, LiveProcess, no_jack
-from tests.model.test_supervisor import alive, wait_until
+from tests.model.test_supervisor import wait_until
+from tests.waiting import running
 
 INTERRUPTED = 130
 
@@ -43,4 +44,4 @@ def test_it_ends_with_130_and_reaches_no_later_stage(half_model, tmp_path, how):
     assert live.lines == []
     assert not list((tmp_path / "takes").iterdir())
     assert not list(Path("/dev/shm").glob(f"rtsep-{live.pid}-*"))
-    wait_until(lambda: not any(map(alive, begun)), "the children should have ended")
+    wait_until(lambda: not any(map(running, begun)), "the children should have ended")

@@ -11,7 +11,7 @@ import pytest
 
 from rtsep.surfaces.midi.process import ALIVE_S
 from tests.e2e.exact import assert_equal, noise
-from tests.e2e.waiting import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.midi_peer import MidiPeer

@@ -17,7 +17,7 @@ import pytest
 from rtsep.surfaces.last_state import load_last_state
 from rtsep.surfaces.midi.messages import CC14, NRPN, encode
 from tests.e2e.liveprocess import ROOT
-from tests.e2e.waiting import PATIENCE_S, until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.jack
 

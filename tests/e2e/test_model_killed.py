@@ -16,7 +16,7 @@ from rtsep.audio.hoploop import HOLD_S
 from tests.e2e.exact import ATTEMPTS, SUM_TOLERANCE, assert_equal, no_clean_take, noise
 from tests.e2e.liveprocess import Line, LiveProcess, faults
 from tests.e2e.rig import Rig
-from tests.e2e.waiting import running, until
+from tests.waiting import running, until
 
 if TYPE_CHECKING:  # needs libjack
     from tests.e2e.studio import Take

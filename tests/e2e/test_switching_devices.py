@@ -13,7 +13,7 @@ from rtsep.audio.engine_mixer import FADE_S
 from tests.e2e.exact import ATTEMPTS, SUM_TOLERANCE, delayed, no_clean_take, noise
 from tests.e2e.fades import FADE, TOLERANCE, assert_fits, ramp
 from tests.e2e.room import PERIOD, RATE, Sound, long_enough
-from tests.e2e.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.jack
 

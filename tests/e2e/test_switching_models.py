@@ -20,8 +20,8 @@ from rtsep.offline.separator import Separator
 from tests.e2e.exact import delayed, music, noise
 from tests.e2e.fades import FADE, STEM_SUM_TOLERANCE, assert_fits, ramp
 from tests.e2e.room import RATE, Sound, long_enough, place_in
-from tests.e2e.waiting import until
 from tests.models import FRAMINGS, make_model
+from tests.waiting import until
 
 if TYPE_CHECKING:  # needs libjack
     from tests.e2e.studio import Take

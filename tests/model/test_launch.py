@@ -16,8 +16,9 @@ from rtsep.model.messages import TASKS, Serve
 from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime.slots import SharedSlots
 from rtsep.realtime.wire import encode
-from tests.model.test_supervisor import PATIENCE_S, ROOT, SPEC, Player, alive, wait_until
+from tests.model.test_supervisor import PATIENCE_S, ROOT, SPEC, Player, wait_until
 from tests.models import make_model
+from tests.waiting import running
 
 ECHO = [sys.executable, "-c", "import sys; print(sys.stdin.readline(), end='')"]
 
@@ -84,7 +85,7 @@ def test_interrupted_while_it_is_told_it_is_still_ended_with_the_program(monkeyp
     with pytest.raises(KeyboardInterrupt):
         launch.take("x\n")
     launch._dismiss()  # as at exit
-    assert not alive(process.pid)
+    assert not running(process.pid)
 
 
 def test_a_process_whose_parent_has_ended_meanwhile_ends_without_a_word(tmp_path):
@@ -109,7 +110,7 @@ def test_a_supervisor_takes_what_was_prepared_and_replaces_what_has_died(shared,
         Player(shared).play(5)
     finally:
         supervisor.stop()
-    assert not alive(prepared)
+    assert not running(prepared)
 
     again = SharedSlots.create(SPEC.channels, SPEC.bins)
     launch.prepare()
@@ -138,7 +139,7 @@ def test_what_nobody_takes_ends_with_its_parent(end):
     parent = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     pid = int(parent.stdout)
     assert parent.returncode == {"": 0, "raise SystemExit(2)": 2}.get(end, -signal.SIGKILL)
-    wait_until(lambda: not alive(pid), "the prepared process leaving after its parent")
+    wait_until(lambda: not running(pid), "the prepared process leaving after its parent")
 
 
 def test_a_process_of_ours_gets_large_pages_unless_the_user_says_otherwise(monkeypatch):

@@ -1,3 +1,4 @@
+import functools
 import os
 import signal
 import subprocess
@@ -18,25 +19,14 @@ from rtsep.realtime import slots as rings
 from rtsep.realtime.atomics import acquire
 from rtsep.realtime.slots import READY, SLOTS, SharedSlots
 from tests.models import expected_mask, make_model, make_spec
+from tests.waiting import running, until
 
 ROOT = Path(rtsep.__file__).parents[1]
 PATIENCE_S = 60.0  # for what must happen; only a failing test waits that long
 SPEC = make_spec("echo", "stage")
 
 
-def alive(pid):
-    """Tell whether process `pid` runs; one that ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(holds, what):
-    until = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < until, f"{PATIENCE_S:g} s passed and not: {what}"
-        time.sleep(0.005)
+wait_until = functools.partial(until, patience_s=PATIENCE_S, every_s=0.005)
 
 
 class Player:
@@ -89,14 +79,14 @@ def test_a_model_answers_in_order_survives_being_killed_and_hung_and_leaves_when
         supervisor.start()
         wait_until(lambda: is_ready(shared), "ready")
         first = supervisor.pid
-        assert alive(first) and first != os.getpid()
+        assert running(first) and first != os.getpid()
         player.play(3 * SLOTS // 2)  # every slot, some twice; the counter tells a lost or doubled column
 
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: supervisor.restarts == 1, "a restart after kill -9")
         wait_until(lambda: is_ready(shared), "ready again after kill -9")
         second = supervisor.pid
-        assert second != first and not alive(first)
+        assert second != first and not running(first)
         player.since_start = 0  # a new process starts from a zero state
         player.play(20)
 
@@ -109,14 +99,14 @@ def test_a_model_answers_in_order_survives_being_killed_and_hung_and_leaves_when
             return supervisor.restarts == 2
 
         wait_until(restarted, "a restart after SIGSTOP")
-        assert not alive(second)
+        assert not running(second)
         wait_until(lambda: is_ready(shared), "ready again after SIGSTOP")
         player.since_start = 0
         player.play(20)
         third = supervisor.pid
     finally:
         supervisor.stop()
-    assert not alive(third)
+    assert not running(third)
     assert supervisor.restarts == 2
     # at rest it is nobody's duty to start it again
     time.sleep(0.1)
@@ -148,7 +138,7 @@ def test_an_idle_model_is_no_hung_model_and_a_stopped_process_is_made_to_leave(s
         os.kill(pid, signal.SIGSTOP)
     finally:
         supervisor.stop()
-    assert not alive(pid)
+    assert not running(pid)
 
 
 def test_a_model_that_fell_a_ring_behind_starts_anew_at_the_newest_column(shared, model):
@@ -195,7 +185,7 @@ def test_a_broken_model_is_refused_with_what_its_process_says(shared, model):
     assert "a program that raises" in str(error.value)
     pid = supervisor.pid
     supervisor.stop()
-    assert not alive(pid)
+    assert not running(pid)
 
 
 def test_nothing_in_the_folder_one_plays_from_stands_in_for_the_model(shared, model, tmp_path, monkeypatch):
@@ -238,10 +228,10 @@ def test_the_model_leaves_when_its_parent_is_gone(shared, model):
     parent = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     pid = ANSWERS.decode(parent.stdout.readline()).pid
     wait_until(lambda: is_ready(shared), "ready")
-    assert alive(pid)
+    assert running(pid)
     parent.kill()
     parent.wait()
-    wait_until(lambda: not alive(pid), "the model leaving after its parent")
+    wait_until(lambda: not running(pid), "the model leaving after its parent")
     parent.stdin.close()
     parent.stdout.close()
 
@@ -306,7 +296,7 @@ def test_an_interrupted_start_leaves_nothing_that_the_end_of_the_program_would_w
         assert isinstance(thread, threading.Timer) and thread.finished.is_set(), "it waits for its time"
     pid = supervisor.pid
     supervisor.stop()
-    assert not alive(pid)
+    assert not running(pid)
 
 
 STOPS_WHILE_ANOTHER_COMPILES = """

@@ -1,10 +1,11 @@
 """What tests of whole sessions share besides fixtures."""
 
+import functools
 import threading
 
 import soundfile
 
-from tests.e2e import waiting
+from tests import waiting
 
 RATE = 44100
 
@@ -19,6 +20,5 @@ def hop_loops() -> int:
     return sum(thread.name in ("hop-loop", "rtsep-session") for thread in threading.enumerate())
 
 
-def until(there):
-    """Wait until `there()` is true."""
-    return waiting.until(there, "it should come about", 60.0)
+until = functools.partial(waiting.until, patience_s=60.0)
+"""Waits until what it is given is true."""

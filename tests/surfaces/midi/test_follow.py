@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from rtsep.controls import Controls
 from rtsep.surfaces.midi import ports as ports_module
 from rtsep.surfaces.midi.map import load_map, user_file
 from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
+from tests import waiting
 
 PATIENCE_S = 60.0
 
@@ -34,11 +34,7 @@ while True:
 FIRST = "[threshold]\ncc = 20\ntakeover = false\n[bypass]\nnote = 40\nmode = 'momentary'\n"
 
 
-def until(there: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not there():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
+until = functools.partial(waiting.until, patience_s=PATIENCE_S)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from rtsep.surfaces.midi.map import DEFAULT_ENTRIES, MidiMap
 from rtsep.surfaces.midi.ports import MidiPorts, input_ports
 from rtsep.surfaces.midi.protocol import EVENTS, Broken, Closed, Hold, List, Ports, Scanned
 from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
+from tests import waiting
 
 PATIENCE_S = 60.0
 HANG_S = 1.0
@@ -35,11 +37,7 @@ tell('{"kind": "ports", "ports": {"Jack": ["pad:out"]}}')
 """
 
 
-def until(there: Any, what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not there():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
+until = functools.partial(waiting.until, patience_s=PATIENCE_S)
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import re
-import time
 
 import numpy as np
 import pytest
@@ -16,17 +16,13 @@ from rtsep.session.api import Session
 from rtsep.session.options import LiveOptions
 from rtsep.surfaces.presets import Presets
 from rtsep.surfaces.view.session_player import SessionPlayer
+from tests import waiting
 from tests.models import make_model
 
 PATIENCE_S = 240.0
 
 
-def until(happens):
-    over = time.monotonic() + PATIENCE_S
-    while not (found := happens()):
-        assert time.monotonic() < over
-        time.sleep(0.02)
-    return found
+until = functools.partial(waiting.until, patience_s=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Waiting for a condition, as all end-to-end tests do: how long it takes decides nothing."""
+"""Waiting for what happens elsewhere, by its condition: how long it takes decides nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ Found = TypeVar("Found")
 
 
 def until(
-    there: Callable[[], Found], what: str, patience_s: float = PATIENCE_S, every_s: float = 0.02
+    there: Callable[[], Found],
+    what: str = "it should come about",
+    patience_s: float = PATIENCE_S,
+    every_s: float = 0.02,
 ) -> Found:
     """Wait until `there()` is true and return it. Raises `AssertionError` with `what` after `patience_s`."""
     over = time.monotonic() + patience_s
