@@ -1,6 +1,6 @@
-import argparse
+"""Readers of the forms that collections have, and the splits of their songs."""
+
 import shutil
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 
@@ -9,12 +9,10 @@ import pytest
 import soundfile
 import yaml
 
-from rtsep.errors import InputFileError, OutputError, UsageError
-from train import fetch as fetching
-from train import prepare as preparing
-from train.__main__ import main
-from train.cache import RATE, AudioCache, Song, song_from_json, song_to_json
-from train.prepare import SKIPPED, prepare
+from rtsep.errors import InputFileError, UsageError
+from tests.train.song_folders import dsd100, heard, hq, karaoke, stem_file, tone
+from train.cache import RATE
+from train.prepare import prepare
 from train.readers import FORMS, Choice, reader_for
 from train.readers.base import Plan
 from train.readers.decode import AudioFile, decode_song
@@ -29,69 +27,12 @@ from train.readers.splits import (
 )
 from train.readers.stems import Stems, role_of
 
-STEMS = ("vocals", "drums", "bass", "other")
-
-
-def tone(path, hz=220.0, seconds=0.3, rate=RATE, channels=2, level=0.1, subtype="PCM_16"):
-    """A steady tone on all channels: what was decoded is told by its frequency."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    wave = level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
-    soundfile.write(path, np.repeat(wave[:, None], channels, 1), rate, subtype=subtype)
-    return path
-
-
-def heard(wave):
-    """Frequency in Hz of the strongest tone of [2, n]."""
-    spectrum = np.abs(np.fft.rfft(wave[0] * np.hanning(wave.shape[1])))
-    return spectrum.argmax() * RATE / wave.shape[1]
-
 
 def splits(plans):
     of = defaultdict(set)
     for plan in plans:
         of[plan.split].add(plan.group)
     return of
-
-
-# ---------------------------------------------------------------------- forms
-def hq(folder, names, test=()):
-    for subset, tracks in (("train", names), ("test", test)):
-        for name in tracks:
-            for hz, stem in zip((300, 400, 500, 600, 700), ("mixture", *STEMS), strict=True):
-                tone(folder / subset / name / f"{stem}.wav", hz)
-    return folder
-
-
-def dsd100(folder, dev, test=()):
-    for subset, tracks in (("Dev", dev), ("Test", test)):
-        for name in tracks:
-            tone(folder / "Mixtures" / subset / name / "mixture.wav")
-            for hz, stem in zip((400, 500, 600, 700), STEMS, strict=True):
-                tone(folder / "Sources" / subset / name / f"{stem}.wav", hz)
-    return folder
-
-
-def karaoke(folder, singers=("ann", "bob", "cyd"), songs=2):
-    for singer in singers:
-        for song in range(songs):
-            path = folder / "Wavfile" / f"{singer}_{song}_01.wav"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            time = np.arange(RATE // 3) / 16000
-            both = np.stack([np.sin(2 * np.pi * 300 * time), np.sin(2 * np.pi * 900 * time)], 1)
-            soundfile.write(path, 0.1 * both, 16000)
-    return folder
-
-
-def stem_file(path, hz, codec="aac"):
-    """A `.stem.mp4` of five streams, in MUSDB18's order."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    inputs, maps = [], []
-    for index, frequency in enumerate(hz):
-        inputs += ["-f", "lavfi", "-i", f"sine=frequency={frequency}:sample_rate=44100:duration=0.6"]
-        maps += ["-map", str(index)]
-    command = ["ffmpeg", "-v", "error", "-y", *inputs, *maps, "-ac", "2", "-c:a", codec, str(path)]
-    subprocess.run(command, check=True)
-    return path
 
 
 def test_each_form_is_recognised_by_looking(tmp_path, data):
@@ -445,207 +386,6 @@ def test_groups_are_shared_out_by_stable_names():
     assert len(share_out(["a", "b"], 0.1)) == 1 and len(share_out(["a", "b"], 0.99)) == 1
     assert share_out(["a"], 0.5) == share_out(["a", "b"], 0.0) == share_out([], 0.5) == set()
     assert share_out(["big"] * 50 + ["small"], 0.2) == {"small"}, "by songs, not by names"
-
-
-# ---------------------------------------------------------------------- preparing
-def test_broken_missing_and_unequal_files_are_named_and_counted(tmp_path, capsys):
-    hq(tmp_path / "d", [f"B{i} - S" for i in range(5)])
-    (tmp_path / "d/train/B0 - S/drums.wav").unlink()
-    (tmp_path / "d/train/B1 - S/bass.wav").write_bytes(b"no audio")
-    tone(tmp_path / "d/train/B2 - S/other.wav", 700, seconds=0.25)
-    soundfile.write(tmp_path / "d/train/B3 - S/vocals.wav", np.full((99, 2), np.nan), RATE, subtype="FLOAT")
-    assert prepare(tmp_path / "d", tmp_path / "cache", validation_clips=1) == 3
-    lines = (tmp_path / "cache" / SKIPPED).read_text().splitlines()
-    for line, words in zip(
-        lines, (("B0 - S/drums.wav", "no such file"), ("B1 - S/bass.wav",), ("B3 - S/vocals.wav", "damaged"),
-                ("trimmed:", "B2 - S", "other 0.250 s", "vocals 0.300 s")), strict=True,
-    ):  # fmt: skip
-        assert all(word in line for word in words), line
-    assert "2 songs" in capsys.readouterr().out.splitlines()[-1]
-    cache = AudioCache(tmp_path / "cache")
-    assert {song.name: song.frames for song in cache.songs} == {"B2 - S": 11025, "B4 - S": 13230}
-    assert {stem.frames for song in cache.songs for stem in song.stems.values()} == {11025, 13230}
-    assert {song.group for song in cache.songs} == {"b2 - s", "b4 - s"}
-
-
-def test_several_folders_make_one_cache(tmp_path, capsys):
-    hq(tmp_path / "a", ["X - Y", "Z - Q"])
-    tone(tmp_path / "voices/ann/1.wav")
-    tone(tmp_path / "music/one/a.wav")
-    parser = argparse.ArgumentParser()
-    preparing.add_arguments(parser)
-    options = parser.parse_args(
-        ["--data", str(tmp_path / "a"), str(tmp_path / "voices"), "--music", str(tmp_path / "music"),
-         "--cache", str(tmp_path / "cache"), "--workers", "1"]
-    )  # fmt: skip
-    preparing.run(options)
-    assert {song.kind for song in AudioCache(tmp_path / "cache").songs} == {"stems", "voice", "music"}
-    said = capsys.readouterr().out
-    assert "musdb18-hq, 2 songs" in said and "voices, 1 songs" in said and "instrumentals, 1 songs" in said
-    with pytest.raises(UsageError, match="validation-share"):
-        prepare(tmp_path / "a", tmp_path / "cache", validation_share=1.5)
-    with pytest.raises(UsageError, match="--workers 0: 1 and more"):
-        prepare(tmp_path / "a", tmp_path / "cache", workers=0)
-    for command in ("prepare", "fetch"):
-        with pytest.raises(SystemExit):
-            main([command, "--out" if command == "fetch" else "--cache", str(tmp_path / "x")])
-        assert "required: --data" in capsys.readouterr().err
-
-
-def test_few_songs_are_in_memory_at_a_time(monkeypatch):
-    begun, most, taken = [], 0, 0
-    monkeypatch.setattr(preparing, "decode_song", lambda plan: begun.append(plan) or plan)
-    for plan, decoded in preparing._decoded(list(range(40)), 2):
-        most, taken = max(most, len(begun) - taken), taken + 1
-        assert plan == decoded == taken - 1, "in order"
-    assert most <= 3 and len(begun) == 40
-    assert preparing.default_workers() <= 4
-
-
-def test_stopped_between_audio_and_index_leaves_no_index_of_other_audio(tmp_path, monkeypatch):
-    hq(tmp_path / "d", ["A - B"])
-    prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
-    replace = Path.replace
-
-    def killed(self, target):
-        replace(self, target)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
-    with pytest.raises(InputFileError, match="train prepare"):
-        AudioCache(tmp_path / "cache")
-
-
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("needs /dev/full")
-    hq(tmp_path / "d", ["A - B"])
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache/audio.i16.part").symlink_to(full)
-    with pytest.raises(OutputError, match="the disk is full") as caught:
-        prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
-    assert "\n" not in str(caught.value) and not list((tmp_path / "cache").iterdir())
-
-
-def test_nothing_usable_leaves_the_old_cache_alone(tmp_path):
-    hq(tmp_path / "d", ["A - B"])
-    prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "cache").iterdir()}
-    (tmp_path / "d/train/A - B/drums.wav").write_bytes(b"no audio")
-    with pytest.raises(InputFileError, match="not one of 1 songs"):
-        prepare(tmp_path / "d", tmp_path / "cache", validation_clips=0)
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "cache").iterdir()}
-
-
-def test_caches_of_old_are_read(tmp_path):
-    song = Song("a", "b", "train", "voice", "CC0", 22050.0, {})
-    entry = song_to_json(song)
-    del entry["group"]
-    assert song_from_json(entry) == song
-
-
-# ---------------------------------------------------------------------- fetching
-def package(folder, name, files):
-    """A real Debian package."""
-    root = folder / "root"
-    shutil.rmtree(root, ignore_errors=True)
-    (root / "DEBIAN").mkdir(parents=True)
-    (root / "DEBIAN/control").write_text(
-        f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: music\n"
-    )
-    for path, content in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(content)
-    subprocess.run(
-        ["dpkg-deb", "-b", str(root), str(folder / f"{name}.deb")], check=True, capture_output=True
-    )
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """A list of two packages, one with an archive inside; apt-get hands them out from a folder."""
-    if not shutil.which("dpkg-deb"):
-        pytest.skip("needs dpkg-deb")
-    sound = tone(tmp_path / "a.wav").read_bytes()
-    zipped = tmp_path / "music"
-    tone(zipped / "music/in.wav", seconds=1.2)
-    held = Path(shutil.make_archive(str(tmp_path / "held"), "zip", zipped)).read_bytes()
-    notes = "usr/share/doc/{}/copyright"
-    package(tmp_path, "one", {"usr/a.wav": sound, "usr/bang.wav": sound, notes.format("one"): b"CC0"})
-    package(tmp_path, "two", {"usr/m.pk3": held, notes.format("two"): b"GPL"})
-    rows = [
-        "package\tfile\tmember",
-        "one\tusr/a.wav\t",
-        "one\tusr/gone.wav\t",
-        "two\tusr/m.pk3\tmusic/in.wav",
-    ]
-    (tmp_path / "data/instrumentals").mkdir(parents=True)
-    (tmp_path / "data/instrumentals/tracks.tsv").write_text("\n".join([*rows, "three\tb.wav\t"]) + "\n")
-    asked = []
-    run = subprocess.run
-
-    def hands_out(command, **how):
-        if command[:2] == ["apt-get", "download"]:
-            asked.append(command[-1])
-            if not (tmp_path / f"{command[-1]}.deb").exists():
-                return subprocess.CompletedProcess(
-                    command, 100, "", f"E: Unable to locate package {command[-1]}\n"
-                )
-            shutil.copy(tmp_path / f"{command[-1]}.deb", how["cwd"])
-            return subprocess.CompletedProcess(command, 0, "", "")
-        if command[0] == "apt-cache":
-            return subprocess.CompletedProcess(command, 0, "Package: one\nSize: 1000\n", "")
-        return run(command, **how)
-
-    monkeypatch.setattr(fetching.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(fetching.subprocess, "run", hands_out)
-    return tmp_path, asked
-
-
-def test_fetch_keeps_the_listed_files_and_goes_on_where_it_stopped(shelf, capsys):
-    folder, asked = shelf
-    with pytest.raises(InputFileError, match=r"1 of 3 packages failed \(three: unknown .*apt-get update"):
-        fetching.fetch(folder / "data", folder / "out")
-    held = {
-        path.relative_to(folder / "out").as_posix() for path in (folder / "out").rglob("*") if path.is_file()
-    }
-    assert held == {"one/usr/a.wav", "one/copyright", "two/usr/m.pk3/music/in.wav", "two/copyright"}
-    assert asked == ["one", "two", "three"], "most tracks for their size first, unknown sizes last"
-    assert "one: usr/gone.wav: not in this version" in capsys.readouterr().out
-    have = fetching.fetch(folder / "data", folder / "out", ["one", "two"])
-    assert asked == ["one", "two", "three"] and have["two"] == pytest.approx(0.02)
-    assert list(fetching.fetch(folder / "data", folder / "out", minutes=0.001)) == ["one"]
-
-    prepare(folder / "out", folder / "cache")
-    songs = {song.name: song for song in AudioCache(folder / "cache").songs}
-    assert set(songs) == {"one/usr/a", "two/usr/m.pk3/music/in"} and songs["one/usr/a"].kind == "music"
-
-
-def test_fetch_says_what_is_wrong(shelf, tmp_path, monkeypatch):
-    folder, _ = shelf
-    with pytest.raises(UsageError, match="did you mean 'three'"):
-        fetching.fetch(folder / "data", folder / "out", ["thre"])
-    with pytest.raises(InputFileError, match="not a table"):
-        fetching.fetch(tmp_path / "nowhere", folder / "out")
-    usage = shutil.disk_usage(folder)
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: usage._replace(free=100))
-    with pytest.raises(OutputError, match="the disk is full"):
-        fetching.fetch(folder / "data", folder / "out", ["one"])
-    assert not list((folder / "out").iterdir())
-    monkeypatch.setattr(fetching.shutil, "which", lambda name: None)
-    with pytest.raises(OutputError, match="no apt-get"):
-        fetching.fetch(folder / "data", folder / "out")
-
-
-def test_fetch_follows_no_link_out_of_a_package(tmp_path):
-    (tmp_path / "unpacked").mkdir()
-    (tmp_path / "secret.wav").write_bytes(b"of this system")
-    (tmp_path / "unpacked/a.wav").symlink_to(tmp_path / "secret.wav")
-    assert not fetching._keep(tmp_path / "unpacked", "a.wav", tmp_path / "kept")
-    assert not (tmp_path / "kept").exists()
 
 
 def test_titles_are_compared_as_sets_write_them():

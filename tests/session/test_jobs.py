@@ -1,0 +1,141 @@
+"""The queue of commands and the jobs that are made of them, without a session."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+
+import pytest
+
+from rtsep.errors import DeviceError, UsageError
+from rtsep.session.commands import Command, Inbox, StopRecording, SwitchModel
+from rtsep.session.helpers import Helpers, abandon
+from rtsep.session.jobs import Job, Wait
+from tests.model.test_supervisor import wait_until
+
+PATIENCE_S = 60.0
+
+# --- the queue ---------------------------------------------------------------------------------------------
+
+
+def test_every_command_has_an_outcome_when_the_queue_is_closed_meanwhile():
+    for _ in range(50):
+        inbox, sent = Inbox(), [[StopRecording() for _ in range(100)] for _ in range(4)]
+        begin = threading.Barrier(5)
+
+        def send(
+            commands: list[StopRecording], inbox: Inbox = inbox, begin: threading.Barrier = begin
+        ) -> None:
+            begin.wait()
+            for command in commands:
+                inbox.send(command)
+
+        threads = [threading.Thread(target=send, args=(commands,)) for commands in sent]
+        for thread in threads:
+            thread.start()
+        begin.wait()
+        received = [inbox.receive(0.001) for _ in range(20)]
+        inbox.close()
+        for thread in threads:
+            thread.join()
+        taken = {id(command) for command in received if command}
+        for command in (command for commands in sent for command in commands):
+            assert command.outcome.done() != (id(command) in taken)
+        assert inbox.receive(0) is None
+
+
+def test_a_queue_that_is_closed_refuses_in_the_words_of_the_command():
+    inbox, command = Inbox(), SwitchModel(None)  # type: ignore[arg-type]
+    inbox.close()
+    inbox.send(command)
+    with pytest.raises(UsageError, match="only while it plays"):
+        command.outcome.result(0)
+
+
+# --- jobs --------------------------------------------------------------------------------------------------
+
+
+def a_job(steps) -> tuple[Job, Future]:
+    command = Command()
+    return Job(command, steps), command.outcome
+
+
+def test_a_job_goes_on_as_far_as_it_can():
+    ready = []
+
+    def steps():
+        yield Wait(lambda: True)
+        yield Wait(lambda: bool(ready))
+        return "done"
+
+    job, outcome = a_job(steps())
+    job.advance()
+    assert not job.done
+    ready.append(1)
+    job.advance()
+    assert job.done and outcome.result(0) == "done" and job.failure is None
+
+
+def test_only_a_step_that_waits_for_calls_is_given_up_when_the_devices_stop():
+    cleared = []
+
+    def steps(playing: bool):
+        try:
+            yield Wait(lambda: False, playing=playing)
+        finally:
+            cleared.append(playing)
+
+    loading, _ = a_job(steps(False))
+    loading.advance()
+    loading.stop_playing()
+    assert not loading.done and not loading.waits_for_calls
+    fading, outcome = a_job(steps(True))
+    fading.advance()
+    assert fading.waits_for_calls
+    fading.stop_playing()
+    with pytest.raises(DeviceError, match="stopped playing before it could switch"):
+        outcome.result(0)
+    assert cleared == [True]
+
+
+def test_calls_that_never_come_are_waited_for_no_longer_than_said():
+    def steps():
+        yield Wait(lambda: False, playing=True, until=time.monotonic())
+
+    job, outcome = a_job(steps())
+    job.advance()
+    wait_until(lambda: job.advance() or job.done, "it should give up")
+    assert isinstance(outcome.exception(0), DeviceError)
+
+
+def test_the_end_answers_a_job_that_is_under_way_and_one_that_has_not_begun():
+    def stubborn():
+        for _ in range(3):
+            try:
+                yield Wait(lambda: False)
+            except UsageError:
+                continue
+        return "cleared away"
+
+    job, outcome = a_job(stubborn())
+    job.advance()
+    job.end()
+    assert outcome.result(0) == "cleared away"
+    waiting = SwitchModel(None)  # type: ignore[arg-type]
+    Job(waiting, stubborn()).end()
+    assert isinstance(waiting.outcome.exception(0), UsageError)
+
+
+def test_what_nobody_waits_for_any_more_is_cleared_away_when_it_arrives():
+    inbox, go_on, cleared = Inbox(), threading.Event(), []
+    helpers = Helpers(inbox)
+    work = helpers.run("helper", lambda: go_on.wait(PATIENCE_S), ends_soon=True)
+    abandon(work, cleared.append)
+    failing = helpers.run("helper", lambda: 1 / 0)
+    abandon(failing, cleared.append)
+    assert inbox.receive(PATIENCE_S)  # the arrival of the one that failed
+    go_on.set()
+    assert inbox.receive(PATIENCE_S)
+    helpers.join(PATIENCE_S)
+    assert cleared == [True]
