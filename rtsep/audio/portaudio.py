@@ -107,19 +107,29 @@ def looks_anew() -> bool:
     return not _open
 
 
+_AWAY_FROM_JACK = {
+    "JACK_DEFAULT_SERVER": "rtsep-none",  # no server has this name
+    "JACK_NO_START_SERVER": "1",
+    "PIPEWIRE_NOJACK": "1",  # PipeWire's libjack knows no names of servers, but this
+}
+
+
 @contextlib.contextmanager
 def _away_from_jack() -> Iterator[None]:
-    """Keep PortAudio from joining a JACK server: it would not survive its end (see jack_stream)."""
-    name = "JACK_DEFAULT_SERVER"
-    before = os.environ.get(name)
-    os.environ[name] = "rtsep-none"
+    """Keep PortAudio from joining a JACK server: it aborts the program when a server ends (jack_stream).
+
+    Every libjack reads the environment when a client is opened, and PortAudio opens its client only here.
+    """
+    before = {name: os.environ.get(name) for name in _AWAY_FROM_JACK}
+    os.environ.update(_AWAY_FROM_JACK)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def query_devices() -> list[tuple[str, dict[str, Any]]]:

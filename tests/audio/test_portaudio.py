@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -138,3 +140,19 @@ def test_a_look_that_hangs_is_not_disturbed_by_the_next_one(sound):
     while portaudio._looking:
         time.sleep(0.01)
     portaudio.initialise()
+
+
+def test_no_libjack_reaches_a_server_from_within_portaudio(sound, monkeypatch):
+    """Read as libraries in C read it: PipeWire's libjack knows one name only, jackd's knows the other two."""
+    names = ("PIPEWIRE_NOJACK", "JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER")
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_char_p
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", "mine")
+    monkeypatch.delenv("PIPEWIRE_NOJACK", raising=False)
+    before = dict(os.environ)
+    seen = []
+    sound._lib.Pa_Initialize = lambda: seen.append([getenv(name.encode()) for name in names]) or 0
+    portaudio.initialise()
+    assert seen == [[b"1", b"rtsep-none", b"1"]]
+    assert dict(os.environ) == before
+    assert getenv(b"JACK_DEFAULT_SERVER") == b"mine"
