@@ -139,9 +139,10 @@ def start_once(options: list[str], environment: dict[str, str] | None = None) ->
     Raises what the process says is wrong.
     """
     words = ["live", "--in", "demo", "--headless", "--json", "--seconds", str(PLAYED_S), *options]
-    # The last state is the user's: what `--resume` goes on from is to be no benchmark.
+    # The last state is the user's: what `--resume` goes on from is to be no benchmark. Nor do the user's
+    # defaults count here.
     with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as state:
-        surroundings = os.environ | {"XDG_STATE_HOME": state} | (environment or {})
+        surroundings = os.environ | {"XDG_STATE_HOME": state, "RTSEP_CONFIG": ""} | (environment or {})
         began = time.monotonic()
         process = subprocess.Popen(
             rtsep_command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -15,25 +15,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rtsep.cli.layers import Layers, gather
+from rtsep.cli.main import Parser
 from rtsep.cli.options import (
     add_controls,
     add_midi,
+    add_switch,
     channel_list,
     integer,
     number,
-    read_controls,
     read_midi,
 )
 from rtsep.controls import Controls
+from rtsep.errors import DeviceError, InputFileError, RtsepError, UsageError
 from rtsep.files.audiofile import SUBTYPES, make_folder
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
-from rtsep.model.package import read_package
+from rtsep.model.package import ModelPackage, read_package
 from rtsep.session.api import Session
 from rtsep.session.options import ROUTES, VIRTUAL, LiveOptions, named_as_options
 from rtsep.session.recorder import told
 from rtsep.session.stages import Stages
-from rtsep.surfaces.last_state import StateKeeper, resume
+from rtsep.surfaces.last_devices import LAST, DevicesKeeper
+from rtsep.surfaces.last_state import StateKeeper
 from rtsep.surfaces.midi.surface import MidiSurface
 from rtsep.surfaces.presets import Presets
 from rtsep.surfaces.view.lines import Lines, can_show
@@ -45,7 +49,11 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     ends = parser.add_argument_group("input and output")
     ends.add_argument(
-        "--in", dest="input", default="mic", metavar="mic|demo|DEVICE|FILE", help="what to listen to (mic)"
+        "--in",
+        dest="input",
+        default="mic",
+        metavar=f"mic|demo|{LAST}|DEVICE|FILE",
+        help="what to listen to (mic)",
     )
     ends.add_argument(
         "--out",
@@ -54,7 +62,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "(both where the device has the channels, else vocals)",
     )
     ends.add_argument(
-        "--out-device", metavar=f"DEVICE|{VIRTUAL}", help="where to play it (the default output)"
+        "--out-device", metavar=f"DEVICE|{LAST}|{VIRTUAL}", help="where to play it (the default output)"
     )
     ends.add_argument("--in-channels", type=channel_list, metavar="1,2", help="channels of the input")
     ends.add_argument(
@@ -76,12 +84,8 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="our name on a JACK server (rtsep)",
     )
-    ends.add_argument(
-        "--no-connect", dest="connect", action="store_false", help="JACK: leave our ports unconnected"
-    )
-    ends.add_argument(
-        "--no-reconnect", dest="reconnect", action="store_false", help="end when a device goes away"
-    )
+    add_switch(ends, "--connect", True, "JACK: connect our ports")
+    add_switch(ends, "--reconnect", True, "wait for a device that goes away; without it: end")
     model = parser.add_argument_group("model")
     model.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})")
     model.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (cpu)")
@@ -93,14 +97,14 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--subtype", choices=SUBTYPES, default="PCM_24", help="their sample format (PCM_24)"
     )
     run_group.add_argument("--seconds", type=number, metavar="S", help="end after so much audio")
-    run_group.add_argument("--headless", action="store_true", help="no view on the terminal")
-    run_group.add_argument("--json", action="store_true", help="one JSON line a second, and one at the end")
+    add_switch(run_group, "--headless", False, "no view on the terminal")
+    add_switch(run_group, "--json", False, "one JSON line a second, and one at the end")
     add_controls(parser)
     where_from = parser.add_argument_group("where the controls begin; those given here win")
     where_from.add_argument(
         "--preset", metavar="NAME", help="as a preset has them ('rtsep presets' lists them)"
     )
-    where_from.add_argument("--resume", action="store_true", help="as the last session has left them")
+    add_switch(where_from, "--resume", False, "controls and devices as the last session has left them")
     add_midi(parser.add_argument_group("MIDI"), "play with this controller, by name or part of it")
 
 
@@ -109,20 +113,21 @@ def run(arguments: argparse.Namespace) -> int:
     stages = Stages()
     ending = _Ending()
     stages.reached("imports")
-    with named_as_options():
-        options = LiveOptions(**{name: getattr(arguments, name) for name in LiveOptions.__dataclass_fields__})
     say = Lines()
-    controls = _first_controls(arguments, say)
+    layers = gather(live_parser(), arguments.command_line, say)
+    layers.fill(arguments)
+    with named_as_options():
+        _options(arguments)
+    controls = layers.controls()
     midi = read_midi(arguments)
     package = read_package(find_model(arguments.model))
     stages.reached("model file")
-    if options.record:
-        make_folder(options.record)
+    if arguments.record:
+        make_folder(arguments.record)
 
-    session = Session.of(options, package, controls, say, stages if arguments.json else None)
+    session = _open(arguments, layers, package, controls, say, stages)
     surface: MidiSurface | None = None
     try:
-        session.open()
         _print_passing("getting ready (the first start on a machine compiles for half a minute)")
         if midi:
             surface = MidiSurface(controls, midi, say, Presets().on_program(controls, say))
@@ -140,6 +145,45 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the terminal has gone
     return 0
+
+
+def live_parser() -> Parser:
+    """Return the parser of `live` by itself."""
+    parser = Parser(prog="rtsep live")
+    fill_parser(parser)
+    return parser
+
+
+def _options(arguments: argparse.Namespace) -> LiveOptions:
+    return LiveOptions(**{name: getattr(arguments, name) for name in LiveOptions.__dataclass_fields__})
+
+
+def _open(
+    arguments: argparse.Namespace,
+    layers: Layers,
+    package: ModelPackage,
+    controls: Controls,
+    say: Callable[[str], None],
+    stages: Stages,
+) -> Session:
+    """Return an open session; a device of the last one that is gone gives way to the next layer's."""
+    refusal: RtsepError | None = None
+    for without in layers.fallbacks():
+        layers.fill(arguments)
+        with named_as_options():
+            options = _options(arguments)
+        session = Session.of(options, package, controls, say, stages if arguments.json else None)
+        try:
+            session.open()
+        except (DeviceError, InputFileError, UsageError) as error:
+            refusal = refusal or error
+            continue
+        for name in without:
+            now = layers.value(name) or "the default"
+            say(f"'{layers.remembered[name]}' of the last session is not used ({refusal}); {name}: {now}")
+        return session
+    assert refusal
+    raise refusal
 
 
 class _Ending:
@@ -193,7 +237,8 @@ def _play(
         return
     _announce(session, arguments.json)
     reporting = _Reporter(session, surface) if arguments.json else contextlib.nullcontext()
-    with reporting, StateKeeper(session.controls, say):
+    devices = DevicesKeeper(lambda: _devices_of(session), say)
+    with reporting, StateKeeper(session.controls, say, also=devices):
         if not (arguments.json or arguments.headless) and can_show():
             from rtsep.surfaces.view.session_player import SessionPlayer
             from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
@@ -202,14 +247,11 @@ def _play(
         session.wait()
 
 
-def _first_controls(arguments: argparse.Namespace, say: Callable[[str], None]) -> Controls:
-    """Return the controls as they begin: the last state, over it the preset, over that the command line."""
-    controls = Controls()
-    if arguments.resume:
-        resume(controls, say)
-    if arguments.preset is not None:
-        Presets().recall(arguments.preset, controls)
-    return read_controls(arguments, controls)
+def _devices_of(session: Session) -> tuple[LiveOptions, str, str, bool]:
+    """Return what `last_devices` keeps of a session."""
+    route = session.now.route
+    names = [device.name if device else VIRTUAL for device in (route.ends.input, route.ends.output)]
+    return route.options, names[0], names[1], route.ends.source is not None
 
 
 def _announce(session: Session, as_json: bool) -> None:

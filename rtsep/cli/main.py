@@ -1,4 +1,4 @@
-"""The command line: `rtsep live | file | devices | midi | models | presets | bench`."""
+"""The command line: `rtsep COMMAND`, each with a module of this room."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with one clear line instead of a page of usage, and with -inf as a number."""
+    """argparse, with one clear line instead of a page of usage, and with -inf and -6dB as numbers."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._negative_number_matcher = re.compile(r"^-(\d+|\d*\.\d+|inf)$")  # else -inf were an option
+        # Else -inf and -6dB were options.
+        self._negative_number_matcher = re.compile(r"^-(\d+|\d*\.\d+|inf)( ?dB)?$", re.IGNORECASE)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where help is, and leave with the exit code of wrong usage."""
@@ -36,6 +37,7 @@ COMMANDS = {
     "devices": "list audio devices, MIDI ports, and what 'mic' and 'out' are now",
     "midi": "print what controllers send, teach a knob what it turns, show the map",
     "models": "list models; show one; 'models check FILE' replays its golden frames",
+    "config": "list and set the defaults of 'live'; say which layer gave a value",
     "presets": "list, save, show and delete named settings of the controls",
     "bench": "measure whether this machine can do it",
 }
@@ -79,6 +81,7 @@ def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
         launch.prepare()  # torch loads there while everything else does here
     try:
         arguments = build_parser(command).parse_args(words)
+        arguments.command_line = words[words.index(arguments.command) + 1 :]
         return int(arguments.run(arguments))
     except RtsepError as error:
         print(f"rtsep: {error}", file=sys.stderr)

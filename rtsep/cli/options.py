@@ -70,6 +70,12 @@ def channel_list(text: str) -> tuple[int, ...]:
     return tuple(channels)
 
 
+def add_switch(group: argparse._ArgumentGroup, flag: str, default: bool, purpose: str) -> None:
+    """Add `--NAME` and `--no-NAME`: whatever `rtsep.toml` says, the command line can say the other."""
+    action = group.add_argument(flag, action=argparse.BooleanOptionalAction, help=purpose)
+    action.default = default  # not before: some Pythons would add it to the help
+
+
 def add_controls(parser: argparse.ArgumentParser) -> None:
     """Add an option for every control of the table."""
     group = parser.add_argument_group("controls", "the same that MIDI and keys turn while it plays")

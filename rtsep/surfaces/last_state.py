@@ -45,9 +45,15 @@ def resume(controls: Controls, say: Callable[[str], None], path: Path | None = N
 class StateKeeper:
     """Writes where the controls stand, from `start` to `close`. Use as a context manager, or by hand."""
 
-    def __init__(self, controls: Controls, say: Callable[[str], None], path: Path | None = None) -> None:
-        """`say` gets a line if it cannot be written, once; the session goes on."""
-        self._controls, self._say, self._path = controls, say, path or state_file()
+    def __init__(
+        self,
+        controls: Controls,
+        say: Callable[[str], None],
+        path: Path | None = None,
+        also: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`say` gets a line if it cannot be written, once; the session goes on. `also` is called as often."""
+        self._controls, self._say, self._path, self._also = controls, say, path or state_file(), also
         self._written: dict[str, float] | None = None
         self._refused = False
         self._leaving = threading.Event()
@@ -81,6 +87,7 @@ class StateKeeper:
             self._write()
 
     def _write(self) -> None:
+        self._also()
         values = self._controls.snapshot()
         if values == self._written or self._refused:
             return

@@ -82,17 +82,25 @@ class TomlFile:
         return value
 
     def control_value(self, value: Any, control: Control) -> float:
-        """Return a value of `control` as a person writes it: 0.4, true, "binary", "-6 dB", -inf."""
+        """Return `value` as `control_of` does; its errors name the line."""
         try:
-            if isinstance(value, str):
-                return control.parse(value)
-            if isinstance(value, bool) and control.unit == "switch":
-                return float(value)
-            if isinstance(value, bool) or not isinstance(value, int | float) or control.choices:
-                raise UsageError(f"{control.name} {shown(value)}: {control.accepted}")
-            return control.check(plain(value))
+            return control_of(value, control)
         except UsageError as error:
             raise self.error(str(error), control.name) from None
+
+
+def control_of(value: Any, control: Control) -> float:
+    """Return a value of `control` as a person writes it: 0.4, true, "binary", "-6 dB", -inf.
+
+    Raises `UsageError` that says what is accepted.
+    """
+    if isinstance(value, str):
+        return control.parse(value)
+    if isinstance(value, bool) and control.unit == "switch":
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or control.choices:
+        raise UsageError(f"{control.name} {shown(value)}: {control.accepted}")
+    return control.check(plain(value))
 
 
 def read_text(path: Path, what: str) -> str:

@@ -1,0 +1,166 @@
+"""`rtsep config`: list and set the defaults of `live`, and say which layer gives an option its value."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rtsep.cli.layers import BUILT_IN, FILE, Layers, gather
+from rtsep.cli.live import live_parser
+from rtsep.cli.settings import (
+    Config,
+    config_file,
+    find_setting,
+    remove_setting,
+    settings_of,
+    write_setting,
+)
+from rtsep.errors import OutputError
+from rtsep.model.catalog import find_model
+from rtsep.surfaces.midi.map import load_map
+from rtsep.surfaces.presets import Presets
+
+CHECKS: dict[str, Callable[[Any], object]] = {"model": find_model, "preset": Presets().load, "map": load_map}
+"""What a value must name when it is set."""
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command and the commands under it."""
+    parser.add_argument("--json", action="store_true", help="one JSON line")
+    parser.add_argument(
+        "--why",
+        nargs=argparse.REMAINDER,
+        metavar="NAME [OPTION ...]",
+        help="say what each layer gives NAME, with these options of 'live'; for example: "
+        "--why threshold --preset chorus",
+    )
+    what = parser.add_subparsers(dest="what", metavar="set|unset|path|edit")
+    setting = what.add_parser("set", help="write a default of 'live' to the file")
+    setting.add_argument("name", metavar="NAME", help="an option of 'live', such as block or out_device")
+    setting.add_argument("values", nargs="+", metavar="VALUE", help="its value; several MIDI ports")
+    unset = what.add_parser("unset", help="take defaults out of the file")
+    unset.add_argument("names", nargs="+", metavar="NAME")
+    what.add_parser("path", help="print the path of the file")
+    what.add_parser("edit", help="open the file with $VISUAL or $EDITOR, then check it")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    if arguments.why is not None:
+        return _why(arguments.why, arguments.json)
+    match arguments.what:
+        case "set":
+            return _set(arguments.name, arguments.values)
+        case "unset":
+            return _unset(arguments.names)
+        case "path":
+            print(config_file())
+            return 0
+        case "edit":
+            return _edit()
+    return _list(arguments.json)
+
+
+def _set(name: str, values: Sequence[str]) -> int:
+    settings = settings_of(live_parser())
+    setting = find_setting(settings, name)
+    if setting.name in CHECKS:
+        CHECKS[setting.name](setting.read(",".join(values)))
+    path = write_setting(settings, name, values)
+    print(f"{setting.name}: {setting.as_text(Config(settings).values[setting.name])}; written to {path}")
+    return 0
+
+
+def _unset(names: Sequence[str]) -> int:
+    settings = settings_of(live_parser())
+    for name in names:
+        there = remove_setting(settings, name)
+        print(f"{name}: {'taken out of' if there else 'not in'} {config_file()}")
+    return 0
+
+
+def _edit() -> int:
+    path = config_file()
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        code = subprocess.run([*shlex.split(editor), str(path)]).returncode
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot open {path} with '{editor}': {reason}; set EDITOR") from None
+    if code != 0:
+        raise OutputError(f"'{editor}' ended with code {code}; {path} may be unchanged")
+    Config(settings_of(live_parser()))
+    print(f"{path}: no errors")
+    return 0
+
+
+def _list(as_json: bool) -> int:
+    parser = live_parser()
+    layers = gather(parser, [], lambda _: None)
+    if as_json:
+        print(json.dumps({"path": str(layers.config.path), "settings": _rows(layers)}))
+        return 0
+    console = Console()
+    table = Table(title="defaults of 'rtsep live'")
+    for title in ("option", "value", "from"):
+        table.add_column(title)
+    for name, setting in layers.settings.items():
+        own = name in layers.config.values
+        value = layers.config.values[name] if own else layers.built_in[name]
+        table.add_row(name, setting.as_text(value), FILE if own else "", style="bold" if own else None)
+    console.print(table)
+    console.print(f"in {layers.config.path}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _rows(layers: Layers) -> dict[str, Any]:
+    return {
+        name: {
+            "value": _plain(layers.config.values.get(name, layers.built_in[name])),
+            "from": FILE if name in layers.config.values else BUILT_IN,
+        }
+        for name in layers.settings
+    }
+
+
+def _why(words: Sequence[str], as_json: bool) -> int:
+    parser = live_parser()
+    if not words:
+        parser.error("--why NAME: name an option of 'live', such as block")
+    name, *options = words
+    if options[-1:] == ["--json"]:
+        as_json, options = True, options[:-1]
+    setting = find_setting(settings_of(parser), name)
+    layers = gather(parser, options[1:] if options[:1] == ["--"] else options, _say)
+    said = layers.of(setting.name)
+    if as_json:
+        rows = [{"layer": each.layer, "value": _plain(each.value), "place": each.place} for each in said]
+        print(json.dumps({"name": setting.name, "value": rows[0]["value"], "layers": rows}))
+        return 0
+    place = f" ({said[0].place})" if said[0].place else ""
+    print(f"{setting.name}: {setting.as_text(said[0].value)}, from: {said[0].layer}{place}")
+    for each in said[1:]:
+        place = f" ({each.place})" if each.place else ""
+        print(f"  instead of {setting.as_text(each.value)}, from: {each.layer}{place}")
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can have it."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _say(line: str) -> None:
+    print(f"rtsep: {line}", file=sys.stderr)

@@ -1,0 +1,180 @@
+"""Which layer gives an option of `live` its value: command line, preset, `--resume`, `rtsep.toml` or none."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+from rtsep.cli.settings import Config, Setting, settings_of
+from rtsep.controls import Controls
+from rtsep.errors import RtsepError, UsageError
+from rtsep.surfaces import last_state
+from rtsep.surfaces.last_devices import CHANNELS, LAST, load_last_devices
+from rtsep.surfaces.presets import BY as PRESET
+from rtsep.surfaces.presets import Presets
+
+COMMAND_LINE, RESUME, FILE, BUILT_IN = "command line", "last session", "rtsep.toml", "built in"
+ORDER = (COMMAND_LINE, PRESET, RESUME, FILE, BUILT_IN)
+"""The first layer that says something counts."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a layer says of an option: a value as the parser returns it, of a control a number."""
+
+    layer: str
+    value: Any
+    place: str = ""  # where it stands, in words
+
+
+@dataclass
+class Layers:
+    """All layers of one call of `live`."""
+
+    settings: Mapping[str, Setting]
+    given: Mapping[str, Any]  # by the command line
+    built_in: Mapping[str, Any]
+    config: Config
+    preset: Mapping[str, float]
+    preset_name: str
+    resumed: Mapping[str, float]  # controls
+    resumes: bool
+    remembered: Mapping[str, Any]  # devices of the last session
+    without: frozenset[str] = field(default=frozenset())  # those of them that cannot be opened
+
+    def of(self, name: str) -> list[Spoken]:
+        """Return what the layers say of the option `name`, the one that counts first."""
+        said = self._said(name)
+        if name not in CHANNELS.values():
+            return said
+        # Channels belong to the device that the same layer names.
+        device = next(device for device, channels in CHANNELS.items() if channels == name)
+        counts = self.of(device)[0].layer
+        naming = {each.layer for each in self._said(device)}
+        above = ORDER.index(counts)
+        return [each for each in said if ORDER.index(each.layer) <= above or each.layer not in naming
+                or each.layer == BUILT_IN]  # fmt: skip
+
+    def value(self, name: str) -> Any:
+        """Return the value that counts."""
+        return self.of(name)[0].value
+
+    def fill(self, arguments: argparse.Namespace) -> None:
+        """Give `arguments` the value of every option that is no control."""
+        for name, setting in self.settings.items():
+            if setting.control is None:
+                setattr(arguments, setting.dest, self.value(name))
+
+    def controls(self) -> Controls:
+        """Return the controls as they begin; each knows the layer that has moved it."""
+        controls = Controls()
+        for name, setting in self.settings.items():
+            if setting.control:
+                said = self.of(name)[0]
+                if said.layer != BUILT_IN:
+                    by = last_state.BY if said.layer == RESUME else said.layer
+                    controls.set(setting.dest, said.value, by)
+        return controls
+
+    def fallbacks(self) -> Iterator[list[str]]:
+        """Yield what to do without, to try in this order: the names of no, one, all remembered devices.
+
+        From then on `of` leaves these out.
+        """
+        names = [name for name in CHANNELS if self._remembers(name)]
+        for count in range(len(names) + 1):
+            for without in combinations(names, count):
+                self.without = frozenset(without)
+                yield list(without)
+
+    def _remembers(self, name: str) -> bool:
+        said = self.of(name)[0]
+        return name in self.remembered and said.value == self.remembered[name] and said.layer != BUILT_IN
+
+    def _said(self, name: str) -> list[Spoken]:
+        """Return what each layer says by itself."""
+        said = []
+        if name in self.given:
+            said.append(Spoken(COMMAND_LINE, self.given[name], self.settings[name].flag))
+        if name in self.preset:
+            said.append(Spoken(PRESET, self.preset[name], f"'{self.preset_name}'"))
+        if name in self.resumed:
+            said.append(Spoken(RESUME, self.resumed[name], "--resume"))
+        if self.resumes and self._kept(name):
+            said.append(Spoken(RESUME, self.remembered[name], "--resume"))
+        if name in self.config.values:
+            said.append(Spoken(FILE, self.config.values[name], self.config.place(name)))
+        said.append(Spoken(BUILT_IN, self.built_in[name]))
+        if name not in CHANNELS:
+            return said
+        # 'last' stands for the device of the last session, if there was one and it can be opened.
+        for each in [each for each in said if each.value == LAST]:
+            place = said.index(each)
+            last = Spoken(each.layer, self.remembered.get(name), f"{each.place} ('{LAST}')")
+            said[place : place + 1] = [last] if self._kept(name) else []
+        return said
+
+    def _kept(self, name: str) -> bool:
+        device = next((device for device, channels in CHANNELS.items() if channels == name), name)
+        return name in self.remembered and device not in self.without
+
+
+def gather(parser: argparse.ArgumentParser, words: Sequence[str], say: Callable[[str], None]) -> Layers:
+    """Read all layers for `rtsep live WORDS`; `parser` is that of `live`, and loses its defaults.
+
+    `say` gets a line where nothing can be resumed. Raises `UsageError` for a wrong file, preset or control.
+    """
+    settings = settings_of(parser)
+    built_in = {
+        name: setting.control.default if setting.control else setting.action.default
+        for name, setting in settings.items()
+    }
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    arguments = parser.parse_args(list(words))
+    given = {name: getattr(arguments, each.dest) for name, each in settings.items() if each.dest in arguments}
+    for name in given:
+        control = settings[name].control
+        if control:
+            try:
+                given[name] = control.parse(given[name])
+            except UsageError as error:
+                raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
+    config = Config(settings)
+
+    def chosen(name: str) -> Any:
+        return given.get(name, config.values.get(name, built_in[name]))
+
+    preset = chosen("preset")
+    resumes = bool(chosen("resume"))
+    layers = Layers(
+        settings=settings,
+        given=given,
+        built_in=built_in,
+        config=config,
+        preset=Presets().load(preset).values if preset is not None else {},
+        preset_name=preset or "",
+        resumed=_last_controls(say) if resumes else {},
+        resumes=resumes,
+        remembered={},
+    )
+    if resumes or any(chosen(name) == LAST for name in CHANNELS):
+        layers.remembered = _last_devices(settings, say)
+    return layers
+
+
+def _last_controls(say: Callable[[str], None]) -> Mapping[str, float]:
+    controls = Controls()
+    last_state.resume(controls, say)
+    return {name: value for name, value in controls.snapshot().items() if controls.moved_by(name)}
+
+
+def _last_devices(settings: Mapping[str, Setting], say: Callable[[str], None]) -> dict[str, Any]:
+    try:
+        return {name: settings[name].read(value) for name, value in load_last_devices().items()}
+    except RtsepError as error:
+        say(f"the devices of the last session are not known: {error}")
+    return {}

@@ -1,0 +1,244 @@
+"""The options of `rtsep live`, layer over layer: command line, preset, `--resume`, `rtsep.toml`, built in.
+
+Names, types and accepted values come from the parser of `live`: `--out-device` is `out_device` in the
+file. It is flat TOML, and checked strictly:
+
+    in = "Scarlett"
+    in_channels = [3, 4]
+    block = 128
+    midi = ["nanokontrol"]
+    vocals_gain = -6
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from rtsep.controls import BY_NAME, Control
+from rtsep.errors import UsageError, suggest
+from rtsep.session.options import LiveOptions, OptionError
+from rtsep.surfaces.toml import TomlFile, control_of, control_text, read_text, shown, write_whole
+
+WHAT = "settings"
+ELSEWHERE = "RTSEP_CONFIG"
+"""The environment variable that names another file; empty: none is read."""
+
+_HEADER = "# Defaults of 'rtsep live'; 'rtsep config' lists them.\n"
+
+
+def config_file() -> Path:
+    """Return the path of the file of settings; the null device where none is to be read."""
+    named = os.environ.get(ELSEWHERE)
+    if named is not None:
+        return Path(named or os.devnull)
+    return platformdirs.user_config_path("rtsep") / "rtsep.toml"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One option of `live`: its name in the file, and how its values are read."""
+
+    name: str
+    action: argparse.Action
+
+    @property
+    def dest(self) -> str:
+        """Its name among the parsed arguments."""
+        return self.action.dest
+
+    @property
+    def flag(self) -> str:
+        """The option of the command line."""
+        return self.action.option_strings[0]
+
+    @property
+    def control(self) -> Control | None:
+        """The control that the option sets, None for all other options."""
+        return BY_NAME.get(self.dest)
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether the option takes no value."""
+        return self.control.unit == "switch" if self.control else self.action.nargs == 0
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the option may be given again."""
+        return isinstance(self.action, argparse._AppendAction)
+
+    def read(self, value: Any) -> Any:
+        """Return `value`, as TOML has it, as the parser would; raises `UsageError` without file and line."""
+        if self.control:
+            return self._read_control(value)
+        if self.is_switch:
+            if not isinstance(value, bool):
+                raise UsageError(f"{self.name} {shown(value)}: true or false")
+            if isinstance(self.action, argparse.BooleanOptionalAction):
+                return value
+            return self.action.const if value else not self.action.const
+        if self.is_list:
+            each = value if isinstance(value, list) else [value]
+            return [self._read_text(_text(self.name, one)) for one in each]
+        many = isinstance(value, list)
+        text = ",".join(_text(self.name, one) for one in value) if many else _text(self.name, value)
+        return self._check(self._read_text(text))
+
+    def _read_control(self, value: Any) -> float:
+        control = self.control
+        assert control
+        if isinstance(value, list | dict):
+            raise UsageError(f"{self.name} {shown(value)}: {control.accepted}")
+        return control_of(value, control)
+
+    def _read_text(self, text: str) -> Any:
+        kind = self.action.type
+        try:
+            value = kind(text) if callable(kind) else text
+        except (argparse.ArgumentTypeError, ValueError, TypeError) as error:
+            raise UsageError(f"{self.name} {error}") from None
+        choices = self.action.choices
+        if choices is not None and value not in choices:
+            near = suggest(text, map(str, choices))
+            raise UsageError(f"{self.name} '{text}': one of {', '.join(map(str, choices))}{near}")
+        return value
+
+    def _check(self, value: Any) -> Any:
+        if self.dest in LiveOptions.__dataclass_fields__:
+            try:
+                LiveOptions(**{self.dest: value})
+            except OptionError as error:
+                raise UsageError(f"{self.name}{error.rest}") from None
+        return value
+
+    def of_words(self, words: Sequence[str]) -> Any:
+        """Return what words of the command line stand for, as TOML has it; raises `UsageError`."""
+        if self.is_list:
+            return list(words)
+        text = ",".join(words)
+        if self.control:
+            return tomlkit.parse(f"x = {control_text(self.control.parse(text), self.control)}")["x"]
+        if self.is_switch:
+            if text.lower() not in ("true", "false", "on", "off"):
+                raise UsageError(f"{self.name} '{text}': true or false")
+            return text.lower() in ("true", "on")
+        value = self.read(text)
+        if isinstance(value, tuple):
+            return list(value)
+        return value if isinstance(value, int | float) else text
+
+    def as_text(self, value: Any) -> str:
+        """Return a value as a person writes it."""
+        if value is None or (self.is_list and not value):
+            return "-"
+        if self.control:
+            return self.control.shown(float(value))
+        if isinstance(value, bool):
+            return str(value).lower()
+        return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UsageError(f"{name} {shown(value)}: not a value of this option")
+    return str(value)
+
+
+def settings_of(parser: argparse.ArgumentParser) -> dict[str, Setting]:
+    """Return every option of a parser by its name in the file."""
+    found: dict[str, Setting] = {}
+    taken: set[str] = {"help"}
+    for action in parser._actions:
+        if action.option_strings and action.dest not in taken:
+            taken.add(action.dest)
+            name = action.option_strings[0].removeprefix("--").replace("-", "_")
+            found[name] = Setting(name, action)
+    return found
+
+
+def find_setting(settings: Mapping[str, Setting], name: str) -> Setting:
+    """Return one by its name or flag; raises `UsageError` with the nearest names."""
+    plain = name.removeprefix("--").replace("-", "_")
+    if plain not in settings:
+        raise UsageError(f"no option of 'rtsep live' is called '{name}'{suggest(plain, settings)}")
+    return settings[plain]
+
+
+class Config:
+    """The values of `rtsep.toml` by name; where there is no file, none."""
+
+    def __init__(self, settings: Mapping[str, Setting], path: Path | None = None) -> None:
+        """Read the file; raises `UsageError` that names its line for a wrong name or value."""
+        self.path = path or config_file()
+        self.values: dict[str, Any] = {}
+        self._file = TomlFile(_text_of(self.path), self.path)
+        for key, value in self._file.tables.items():
+            try:
+                setting = find_setting(settings, key)
+                if setting.name != key:
+                    raise UsageError(f"'{key}' is written {setting.name} here")
+                self.values[key] = setting.read(value)
+            except UsageError as error:
+                raise self._file.error(str(error), key) from None
+
+    def place(self, name: str) -> str:
+        """Return file and line of a value."""
+        return f"{self.path}, line {self._file.line(name)}"
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return read_text(path, WHAT)
+    except FileNotFoundError:
+        return ""
+
+
+def write_setting(settings: Mapping[str, Setting], name: str, words: Sequence[str]) -> Path:
+    """Write one value to the file; comments and all else stay. Return its path.
+
+    Raises `UsageError` for a wrong name or value or a broken file, `OutputError` where it cannot be written.
+    """
+    setting = find_setting(settings, name)
+    value = setting.of_words(words)
+    setting.read(value.unwrap() if hasattr(value, "unwrap") else value)
+    document = _document()
+    document[setting.name] = value
+    return _write(document)
+
+
+def remove_setting(settings: Mapping[str, Setting], name: str) -> bool:
+    """Take one value out of the file, of a wrong name as well; return whether it was there.
+
+    Raises `UsageError` for a name that neither `live` nor the file has, and for a file that is no TOML.
+    """
+    document = _document()
+    there = name if name in document else find_setting(settings, name).name
+    if there not in document:
+        return False
+    del document[there]
+    _write(document)
+    return True
+
+
+def _document() -> tomlkit.TOMLDocument:
+    path = config_file()
+    text = _text_of(path)
+    TomlFile(text, path)  # says what is wrong with a file that is no TOML
+    try:
+        return tomlkit.parse(text or _HEADER)
+    except TOMLKitError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _write(document: tomlkit.TOMLDocument) -> Path:
+    path = config_file()
+    write_whole(path, document.as_string(), WHAT)
+    return path

@@ -1,0 +1,93 @@
+"""The last devices: what the last session played from and to, for `--resume` and for the value `last`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import tomlkit
+
+from rtsep.errors import RtsepError
+from rtsep.session.options import LiveOptions
+from rtsep.surfaces.toml import TomlFile, known, read_text, write_whole
+
+LAST = "last"
+"""The value of `--in` and `--out-device` that stands for the device of the last session."""
+
+CHANNELS = {"in": "in_channels", "out_device": "out_channels"}
+"""Each device by its option, and the option that chooses its channels."""
+
+WHAT = "last devices"
+
+
+def devices_file() -> Path:
+    """Return the path of the file of the last devices."""
+    return platformdirs.user_state_path("rtsep") / "devices.toml"
+
+
+def load_last_devices(path: Path | None = None) -> dict[str, Any]:
+    """Return devices and channels by option, as TOML has them; none where no session has named one.
+
+    Raises `UsageError` where the file is broken.
+    """
+    path = path or devices_file()
+    try:
+        file = TomlFile(read_text(path, WHAT), path)
+    except FileNotFoundError:
+        return {}
+    names = [*CHANNELS, *CHANNELS.values()]
+    for name in file.tables:
+        if name not in names:
+            raise file.error(f"'{name}' is no device{known(names)}", name)
+    return file.tables
+
+
+def named_devices(options: LiveOptions, input_name: str, output_name: str, files: bool) -> dict[str, Any]:
+    """Return the devices that a session was told to use, by option; a default device is not among them.
+
+    `input_name` and `output_name` are the names of its devices, which stand for their numbers: those change.
+    `files`: whether the input is a file, which is no device.
+    """
+    found: dict[str, Any] = {}
+    if not files and options.input != "mic":
+        found["in"] = input_name if options.input.isdigit() else options.input
+    if not files and options.in_channels:
+        found["in_channels"] = list(options.in_channels)
+    if options.out_device is not None:
+        found["out_device"] = output_name if options.out_device.isdigit() else options.out_device
+    if options.out_channels:
+        found["out_channels"] = list(options.out_channels)
+    return found
+
+
+class DevicesKeeper:
+    """Writes the devices of a session whenever they have changed since the last call."""
+
+    def __init__(
+        self,
+        read: Callable[[], tuple[LiveOptions, str, str, bool]],
+        say: Callable[[str], None],
+        path: Path | None = None,
+    ) -> None:
+        """`read` returns the arguments of `named_devices`; `say` gets a line if they cannot be written."""
+        self._read, self._say, self._path = read, say, path or devices_file()
+        self._written: tuple[LiveOptions, str, str, bool] | None = None
+        self._refused = False
+
+    def __call__(self) -> None:
+        """Write them if they have changed. After a file was played, the input before it stays."""
+        now = self._read()
+        if now == self._written or self._refused:
+            return
+        try:
+            found = named_devices(*now)
+            if now[3]:
+                before = load_last_devices(self._path)
+                found |= {name: before[name] for name in ("in", "in_channels") if name in before}
+            write_whole(self._path, tomlkit.dumps(found), WHAT)
+            self._written = now
+        except RtsepError as error:
+            self._refused = True
+            self._say(f"{error}; --resume will not know these devices")
