@@ -39,6 +39,7 @@ COMMANDS = {
     "models": "list models; show one; 'models check FILE' replays its golden frames",
     "config": "list and set the defaults of 'live'; say which layer gave a value",
     "presets": "list, save, show and delete named settings of the controls",
+    "doctor": "check this machine for what commonly ruins live audio, and say what to do",
     "bench": "measure whether this machine can do it",
 }
 

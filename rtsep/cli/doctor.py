@@ -1,0 +1,59 @@
+"""`rtsep doctor`: what commonly ruins live audio on this machine, each with what to do."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rtsep.doctor import machine, places, sound
+from rtsep.doctor.finding import Finding
+
+STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("--json", action="store_true", help="one JSON line")
+
+
+def examine() -> list[Finding]:
+    """Run every probe."""
+    there = sound.servers()
+    found = places.programs()
+    if sys.platform == "linux":
+        found = [
+            *machine.realtime(), *machine.locked_memory(), *machine.governor(), *machine.cores(), *places.shared_memory(),
+            *sound.exclusive(), *sound.bridges(there), *found,
+        ]  # fmt: skip
+    found += [finding for place in places.user_places() for finding in places.writable(place)]
+    return found + sound.default_devices(sound.look, there) + sound.midi()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was found; return 1 where something needs doing, else 0."""
+    found = examine()
+    problems = [each for each in found if each.state == "problem"]
+    if arguments.json:
+        print(json.dumps({"ok": not problems, "checks": [dataclasses.asdict(each) for each in found]}))
+    else:
+        _show(found, len(problems))
+    return 1 if problems else 0
+
+
+def _show(found: list[Finding], problems: int) -> None:
+    console = Console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    for each in found:
+        table.add_row(Text(each.state, STYLES[each.state]), each.name, Text(each.seen))
+        if each.remedy:
+            table.add_row("", "", Text(f"-> {each.remedy}", "bold"))
+    console.print(table)
+    console.print(f"{problems} to do" if problems else "nothing to do", highlight=False)

@@ -1,0 +1,112 @@
+"""Folders that a session needs: shared memory, compiled code, settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import platformdirs
+
+from rtsep.doctor.finding import Finding, note, ok, problem
+
+SHARED_MB = 32
+"""What two models take while one replaces the other, several times over."""
+
+CACHE_MB = 200
+"""The compiled code of four versions."""
+
+
+class Usage(Protocol):
+    """What `shutil.disk_usage` returns, in bytes."""
+
+    @property
+    def free(self) -> int:
+        """Room that is left."""
+
+
+class Place(NamedTuple):
+    """A folder of the user's."""
+
+    name: str
+    path: Path
+    least_mb: int
+    loss: str  # what is missed where it cannot be written
+    remedy: str
+
+
+def shared_memory(
+    folder: Path = Path("/dev/shm"), usage: Callable[[Path], Usage] = shutil.disk_usage
+) -> list[Finding]:
+    """Check the folder of shared memory: through it the model gets its columns."""
+    name = "shared memory"
+    if not folder.is_dir():
+        return [
+            problem(name, f"{folder} is not there", f"run 'mount -t tmpfs -o mode=1777 shm {folder}' as root")
+        ]
+    if reason := write_error(folder):
+        return [problem(name, f"{folder} cannot be written ({reason})", f"run 'chmod 1777 {folder}' as root")]
+    free = usage(folder).free / 2**20
+    if free < SHARED_MB:
+        return [
+            problem(
+                name,
+                f"{free:.0f} MB of {folder} are free, {SHARED_MB} are needed",
+                f"remove files there, or run 'mount -o remount,size=256M {folder}' as root "
+                "(a container: --shm-size=256m)",
+            )
+        ]
+    return [ok(name, f"{free:.0f} MB free in {folder}")]
+
+
+def user_places() -> list[Place]:
+    """Return the folders that rtsep writes for this user."""
+    compiled = os.environ.get("NUMBA_CACHE_DIR")
+    cache = Path(compiled) if compiled else platformdirs.user_cache_path("rtsep")
+    return [
+        Place("cache folder", cache, CACHE_MB, "every start compiles for half a minute", "NUMBA_CACHE_DIR"),
+        Place("config folder", platformdirs.user_config_path("rtsep"), 1, "presets and defaults are not kept",
+              "XDG_CONFIG_HOME"),
+        Place("state folder", platformdirs.user_state_path("rtsep"), 1, "--resume knows no session",
+              "XDG_STATE_HOME"),
+    ]  # fmt: skip
+
+
+def writable(place: Place, usage: Callable[[Path], Usage] = shutil.disk_usage) -> list[Finding]:
+    """Check one folder, or where it will be made."""
+    there = next(folder for folder in (place.path, *place.path.parents) if folder.exists())
+    if reason := write_error(there):
+        seen = f"{there} cannot be written ({reason}): {place.loss}"
+        remedy = f"give yourself the right to write there, or name another folder with {place.remedy}"
+        return [problem(place.name, seen, remedy)]
+    free = usage(there).free / 2**20
+    if free < place.least_mb:
+        return [
+            problem(
+                place.name,
+                f"{free:.0f} MB are free in {there}, {place.least_mb} may be needed: {place.loss}",
+                f"make room, or name another folder with {place.remedy}",
+            )
+        ]
+    return [ok(place.name, str(place.path))]
+
+
+def programs(which: Callable[[str], str | None] = shutil.which) -> list[Finding]:
+    """Check for programs that only some inputs need."""
+    if which("ffmpeg") and which("ffprobe"):
+        return [ok("ffmpeg", "there")]
+    return [note("ffmpeg", "not there: m4a, films and damaged files are not read", "install ffmpeg")]
+
+
+def write_error(folder: Path) -> str:
+    """Return why no file can be made in `folder`, "" where one can; it was made, and is gone again."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".rtsep-", dir=folder) as file:
+            file.write(b"\0")
+            file.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
