@@ -28,7 +28,8 @@ def examine() -> list[Finding]:
     found = places.programs()
     if sys.platform == "linux":
         found = [
-            *machine.realtime(), *machine.locked_memory(), *machine.governor(), *machine.cores(), *places.shared_memory(),
+            *machine.realtime(), *machine.locked_memory(), *machine.governor(), *machine.cores(),
+            *places.shared_memory(),
             *sound.exclusive(), *sound.bridges(there), *found,
         ]  # fmt: skip
     found += [finding for place in places.user_places() for finding in places.writable(place)]
