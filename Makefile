@@ -2,6 +2,7 @@
 # make test   set everything up and run all tests, the ones on a private JACK server included
 # make test-long   what takes longer: the tests on a JACK server ten times over, while other programs eat the cores
 # make lint   formatting, style, types, direction of imports, schemas
+# make man    make the man page man/rtsep.1 from the parser of the command line
 # make dist   build the wheel and the sdist into dist/, and check their metadata
 # make test-wheel   install that wheel into a new virtual environment and play the demo with it
 
@@ -11,11 +12,14 @@ BIN := $(VENV)/bin
 APT_LIVE := libportaudio2
 APT_TEST := libportaudio2 jackd2 ecasound ffmpeg
 
-.PHONY: live test test-long test-jack-load lint setup clean dist test-wheel
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+MAN := man/rtsep.1
+
+.PHONY: man live test test-long test-jack-load lint setup clean dist test-wheel
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 # System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
 define apt_install
@@ -76,10 +80,18 @@ lint: $(VENV)/.dev
 	  $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format --force-filetype yaml CITATION.cff
 
+# A line of a man page that begins with ' is a command; where text does, it gets its long name.
+man: $(VENV)/.dev
+	@mkdir -p $(dir $(MAN))
+	$(BIN)/argparse-manpage --module rtsep.cli.completion --function whole_parser --prog rtsep \
+	  --project-name rtsep --version $(VERSION) --manual-title "live vocal separation" \
+	  --description "takes the voice out of music while it plays" --output $(MAN)
+	sed -i.unquoted "s/^'/\\\\(aq/" $(MAN) && rm $(MAN).unquoted
+
 # Release: docs/releasing.md has the whole path.
 DIST := dist
 
-dist: $(VENV)/.dev
+dist: $(VENV)/.dev man
 	rm -rf $(DIST)
 	$(BIN)/python -m build --no-isolation --outdir $(DIST) .
 	$(BIN)/twine check --strict $(DIST)/*

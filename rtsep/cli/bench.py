@@ -26,13 +26,20 @@ class _BenchParser(Parser):
     """Gets the options of its benchmark when it is used: torch, which some bring, takes a second to load."""
 
     bench = ""
+    filled = False
+
+    def fill(self) -> None:
+        """Add the options of the benchmark, once."""
+        if not self.filled:
+            self.filled = True
+            importlib.import_module(f"rtsep.bench.{self.bench}").fill_parser(self)
+            self.add_argument("--json", action="store_true", help="JSON instead of a table")
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse, as every parser does."""
-        importlib.import_module(f"rtsep.bench.{self.bench}").fill_parser(self)
-        self.add_argument("--json", action="store_true", help="JSON instead of a table")
+        self.fill()
         return super().parse_known_args(args, namespace)
 
 

@@ -40,6 +40,7 @@ COMMANDS = {
     "config": "list and set the defaults of 'live'; say which layer gave a value",
     "presets": "list, save, show and delete named settings of the controls",
     "doctor": "check this machine for what commonly ruins live audio, and say what to do",
+    "completion": "print the completion of bash, zsh or fish",
     "bench": "measure whether this machine can do it",
 }
 
@@ -49,8 +50,12 @@ def _load(command: str) -> ModuleType:
     return importlib.import_module(f"rtsep.cli.{command}")
 
 
+EVERY = "*"
+"""In place of a command: all of them."""
+
+
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """Return the command line; of the commands, only `command` gets its options."""
+    """Return the command line; of the commands, only `command` gets its options (`EVERY`: all do)."""
     parser = Parser(
         prog="rtsep",
         description="Live vocal separation: any input in, voice and instruments out, now.",
@@ -60,7 +65,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, purpose in COMMANDS.items():
         of_command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:])
-        if name == command:
+        if command in (name, EVERY):
             module = _load(name)
             module.fill_parser(of_command)
             of_command.set_defaults(run=module.run)

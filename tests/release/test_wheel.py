@@ -51,7 +51,9 @@ def test_the_wheel_holds_licences_models_and_nothing_else():
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
         headers = email.message_from_bytes(wheel.read(metadata))
     folder = metadata.removesuffix("METADATA")
-    assert {name.split("/")[0] for name in names} == {"rtsep", folder.rstrip("/")}
+    data = folder.replace(".dist-info/", ".data")
+    assert {name.split("/")[0] for name in names} == {"rtsep", folder.rstrip("/"), data}
+    assert [name for name in names if name.startswith(data)] == [f"{data}/data/share/man/man1/rtsep.1"]
     assert headers["License-Expression"].startswith("MIT AND CC0-1.0 AND LicenseRef-")
     files = headers.get_all("License-File", [])
     assert {f"{folder}licenses/{file}" for file in files} <= set(names)

@@ -1,0 +1,47 @@
+"""`rtsep completion`: what a shell needs to complete commands, options and files, made from the parser."""
+
+from __future__ import annotations
+
+import argparse
+
+import shtab
+
+from rtsep.cli.main import EVERY, build_parser
+
+SHELLS = ("bash", "zsh", "fish")
+
+_FILES = {"DIR": shtab.DIRECTORY, "FILE": shtab.FILE, "PATH": shtab.FILE, "INPUT": shtab.FILE}
+"""What words in the placeholder of a value are completed with."""
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("shell", choices=SHELLS, metavar="|".join(SHELLS), help="the shell")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the completion."""
+    print(shtab.complete(whole_parser(), arguments.shell))
+    return 0
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """Return the command line with the options of every command, also for the man page (`make man`)."""
+    parser = build_parser(EVERY)
+    _prepare(parser)
+    return parser
+
+
+def _prepare(parser: argparse.ArgumentParser) -> None:
+    """Add what is added late, and what is a file."""
+    if fill := getattr(parser, "fill", None):  # of a benchmark
+        fill()
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                _prepare(command)
+            continue
+        words = str(action.metavar or "").replace("|", " ").split()
+        completes = next((_FILES[word] for word in words if word in _FILES), None)
+        if completes and not action.choices:
+            action.complete = completes  # type: ignore[attr-defined]
