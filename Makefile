@@ -9,8 +9,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-APT_LIVE := libportaudio2
-APT_TEST := libportaudio2 jackd2 ecasound ffmpeg
+APT_LIVE := libportaudio2 libpulse0
+APT_TEST := libportaudio2 jackd2 ecasound ffmpeg pulseaudio pulseaudio-utils
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAN := man/rtsep.1

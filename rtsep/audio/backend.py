@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 JACK = -1
 """The device number of the JACK server, which PortAudio does not count."""
 
+PULSE = "PulseAudio"
+"""`Device.api` of sinks and sources of a PulseAudio server, or of PipeWire in its place."""
+
 JACK_CHANNELS = 64
 """Ports that we would make on a JACK server: they need no hardware behind them."""
 
@@ -37,11 +40,23 @@ class Device:
     rate: int  # Hz, its default
     input_latency_s: float = 0.0  # what it says of itself, at its lowest
     output_latency_s: float = 0.0
+    slack_s: float = 0.0  # extra time that its calls need, where no real-time thread makes them
+    system_name: str = ""  # what its system calls it, where that is not `name`; it names the device as well
 
     @property
     def is_jack(self) -> bool:
         """Whether it is a JACK server: rate and block are the server's."""
         return self.index == JACK
+
+    @property
+    def is_pulse(self) -> bool:
+        """Whether it is a sink or a source of a PulseAudio server."""
+        return self.api == PULSE
+
+    @property
+    def of_server(self) -> bool:
+        """Whether a server of sound offers it, which may end and come back."""
+        return self.is_jack or self.is_pulse
 
     def channels(self, kind: str) -> int:
         """Return how many channels can be opened for "input" or "output"."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from rtsep.audio.backend import Backend, Device
+from rtsep.audio.backend import PULSE, Backend, Device
 from rtsep.audio.jack_backend import JackBackend
 from rtsep.audio.portaudio import PortAudioBackend
+from rtsep.audio.pulse_backend import PulseBackend
 from rtsep.audio.virtual import VirtualBackend
 
 PORTAUDIO = "PortAudio"
 
 jack = JackBackend()
+pulse = PulseBackend()
 
 BACKENDS: dict[str, Backend] = {
     "JACK": jack,
+    PULSE: pulse,
     PORTAUDIO: PortAudioBackend(),
     "virtual": VirtualBackend(),
 }

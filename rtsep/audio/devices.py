@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from rtsep.audio import portaudio
 from rtsep.audio.backend import JACK as JACK
 from rtsep.audio.backend import Device as Device
-from rtsep.audio.backends import BACKENDS, backend_of, jack
+from rtsep.audio.backends import BACKENDS, backend_of, jack, pulse
 from rtsep.audio.jack_ports import JackServer
+from rtsep.audio.pulse_server import PulseServer
 from rtsep.errors import DeviceError, suggest
 
 
@@ -21,14 +22,18 @@ class DeviceList:
 
     devices: tuple[Device, ...]  # a JACK server first
     jack: JackServer | None
-    defaults: Mapping[str, int]  # PortAudio's device number for "input" and "output"; -1 is none
+    defaults: Mapping[str, int]  # device number for "input" and "output", where no JACK server runs; -1: none
+    pulse: PulseServer | None = None
 
     def default(self, kind: str) -> Device | None:
         """Return what `mic` ("input") or the default output is; a running JACK server comes first."""
         found = self._of(kind)
-        if not found or found[0].is_jack:
-            return found[0] if found else None
-        return next((d for d in found if d.index == self.defaults[kind]), found[0])
+        if found and found[0].is_jack:
+            return found[0]
+        chosen = next((d for d in found if d.index == self.defaults[kind]), None)
+        if chosen or self.pulse:  # a monitor is no microphone, and PortAudio would lead into the same server
+            return chosen
+        return found[0] if found else None
 
     def find(self, text: str, kind: str) -> Device:
         """Return the device that `text` names: an index, a name, or a part of one name only.
@@ -43,8 +48,8 @@ class DeviceList:
             known = ", ".join(f"{d.index} ({d.name})" for d in found) or "none"
             raise DeviceError(f"no {kind} device has the number {text}; {kind} devices: {known}")
         lower = text.lower()
-        exact = [d for d in found if d.name.lower() == lower or (d.is_jack and lower == "system")]
-        part = exact or [d for d in found if lower in d.name.lower()]
+        exact = [d for d in found if lower in _names(d)]
+        part = exact or [d for d in found if any(lower in name for name in _names(d))]
         if len({d.name for d in part}) == 1:
             return part[0]  # one card under several host APIs: the first is the system's preferred one
         if part:
@@ -64,7 +69,7 @@ class DeviceList:
         A card of ALSA may come back under another number: then its name is new, none of those `before`.
         """
         there = [d for d in self._of(kind) if d.api == lost.api]
-        same = [d for d in there if d.name == lost.name] or [
+        same = [d for d in there if (d.name, d.system_name) == (lost.name, lost.system_name)] or [
             d for d in there if d.name not in before and _unnumbered(d.name) == _unnumbered(lost.name)
         ]
         return next((d for d in same if d.index == lost.index), same[0] if same else None)
@@ -76,30 +81,42 @@ class DeviceList:
 def look() -> DeviceList:
     """Look at what there is now; raises `DeviceError` where no sound system can be asked."""
     os.environ.setdefault("JACK_NO_START_SERVER", "1")  # looking at devices starts no server
-    server = jack.look()
+    server, desktop = jack.look(), pulse.look()
     try:
         portaudio.initialise()
     except DeviceError:
-        if server is None:
+        if server is None and desktop is None:
             raise
-    return _listed(server)
+    return _listed(server, desktop)
 
 
 def known() -> DeviceList:
     """Return what the last look of anybody in this program has found; raises `DeviceError`."""
-    return _listed(jack.server)
+    return _listed(jack.server, pulse.server)
 
 
-def _listed(server: JackServer | None) -> DeviceList:
-    others = [backend for backend in BACKENDS.values() if backend is not jack]
+def _listed(server: JackServer | None, desktop: PulseServer | None) -> DeviceList:
+    others = [backend for backend in BACKENDS.values() if backend not in (jack, pulse)]
+    if desktop:
+        defaults = pulse.defaults_of(desktop)
+    else:
+        defaults = {kind: portaudio.default_index(kind) for kind in ("input", "output")}
     return DeviceList(
         devices=(
             *jack.devices_of(server),
+            *pulse.devices_of(desktop),
             *(device for backend in others for device in backend.devices()),
         ),
         jack=server,
-        defaults={kind: portaudio.default_index(kind) for kind in ("input", "output")},
+        defaults=defaults,
+        pulse=desktop,
     )
+
+
+def _names(device: Device) -> set[str]:
+    """Return the names by which a device is found, in lower case."""
+    names = {device.name.lower(), device.system_name.lower()} - {""}
+    return names | {"system"} if device.is_jack else names
 
 
 def _unnumbered(name: str) -> str:

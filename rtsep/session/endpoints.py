@@ -85,7 +85,7 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
         out_rate=out_rate,
         out_block=out_block,
         two_clocks=not one_clock,
-        slack=options.slack,
+        slack=_slack(options, output, rate),
         hardware=round(declared * rate),
     )
     known = frozenset(device.name for device in there.devices)
@@ -107,6 +107,8 @@ def _find_named(
             wants_virtual = True
     input_device = None if source else _find_input(options.input, there)
     output = None if wants_virtual else _find_output(options.out_device, there)
+    if by_pulse := _way(options, there, input_device, output):
+        notes.append(by_pulse)
     if output is None and not wants_virtual:
         if source is None and options.out_device is None:
             raise DeviceError("there is no output device; --out-device virtual plays without one")
@@ -114,6 +116,15 @@ def _find_named(
             "no audio device here: playing on the virtual device (nothing is heard; --record keeps it)"
         )
     return input_device, output, there
+
+
+def _way(options: LiveOptions, there: DeviceList, *found: Device | None) -> str | None:
+    """Return a line that says which way defaults were taken, and why, where that is not plain."""
+    chosen = [device for device in found if device and device.is_pulse]
+    if not chosen or there.pulse is None or (options.input != "mic" and options.out_device is not None):
+        return None
+    ends = " and ".join(device.name for device in chosen)
+    return f"by {there.pulse.name}, the sound server that answers here: {ends}"
 
 
 def _find_lost(before: Ends) -> tuple[Device | None, Device | None, DeviceList]:
@@ -124,9 +135,9 @@ def _find_lost(before: Ends) -> tuple[Device | None, Device | None, DeviceList]:
         try:
             there = devices.look()
         except DeviceError as error:
-            if isinstance(error, HungServerError) or not all(device.is_jack for device in wanted):
+            if isinstance(error, HungServerError) or not all(device.of_server for device in wanted):
                 raise
-            raise NotBackError("the JACK server is not back yet") from None  # nothing else need answer
+            raise NotBackError("the sound server is not back yet") from None  # nothing else need answer
     found = [device and there.find_again(device, kind, before.known) for kind, device in ends]
     for (_, device), again in zip(ends, found, strict=True):
         if device and not again:
@@ -154,6 +165,11 @@ def _find_input(text: str, there: DeviceList) -> Device:
     if text != "mic":
         return there.find(text, "input")
     device = there.default("input")
+    if device is None and there.pulse:
+        raise DeviceError(
+            f"{there.pulse.name} has no microphone; connect one, name another input with --in "
+            "('rtsep devices' lists them), or try --in demo"
+        )
     if device is None:
         raise DeviceError("there is no input device; connect one, or try --in demo")
     return device
@@ -219,6 +235,13 @@ def _choose_rate(
         return output.rate
     assert source
     return source.rate
+
+
+def _slack(options: LiveOptions, output: Device | None, rate: int) -> int | None:
+    """Return the slack in frames: as given, else what the output needs; None: chosen from the block."""
+    if options.slack is not None or output is None or output.slack_s == 0:
+        return options.slack
+    return round(output.slack_s * rate)
 
 
 def _block(options: LiveOptions, device: Device | None, period: int | None, notes: list[str]) -> int:

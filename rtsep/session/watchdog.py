@@ -9,7 +9,10 @@ from rtsep.audio.streams import Streams
 from rtsep.session.endpoints import Ends
 
 LOST_AFTER_S = 1.0
-"""A device that has not called for so long is gone."""
+"""A device that has called, and has not for so long, is gone."""
+
+STARTS_WITHIN_S = 6.0
+"""A sound server may sleep, and need seconds before its first call: an idle PulseAudio looks up every 2 s."""
 
 
 class Watchdog:
@@ -43,7 +46,7 @@ class Watchdog:
         for side, (before, since) in self._called.items():
             if calls[side] != before:
                 self._called[side] = (calls[side], now)
-            elif now - since > LOST_AFTER_S:
+            elif now - since > (LOST_AFTER_S if calls[side] > 0 else STARTS_WITHIN_S):
                 silent = self._ends.input if side == "input" else self._ends.output
                 return f"{silent.name if silent else 'the device'} has stopped answering"
         return None

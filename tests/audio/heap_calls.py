@@ -7,6 +7,7 @@ whose numba cache is empty, as numba shows no LLVM for code that it loads from i
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import pkgutil
@@ -29,6 +30,14 @@ SYSTEM_CALLS = {
 }  # fmt: skip
 """Functions of the system that the audio path may call: none of them allocates."""
 
+SERVER_CALLS = {
+    "pa_context_get_state", "pa_mainloop_dispatch", "pa_mainloop_poll", "pa_mainloop_prepare",
+    "pa_stream_drop", "pa_stream_get_buffer_attr", "pa_stream_get_device_index", "pa_stream_get_latency",
+    "pa_stream_get_state", "pa_stream_is_suspended", "pa_stream_peek", "pa_stream_writable_size",
+    "pa_stream_write",
+}  # fmt: skip
+"""Functions of libpulse, which may allocate: on the thread of our stream, not of a driver, between blocks."""
+
 ARITHMETIC = {"exp", "expf", "floor", "ldexp", "log", "memcpy", "memmove", "memset", "pow", "powf"}
 
 REFERENCES = {"NRT_incref", "NRT_decref"}
@@ -39,7 +48,7 @@ def heap_calls(function: Any) -> list[str]:
     """Return every unknown call of a compiled function, or of what it calls: "caller > ... > callee".
 
     `function` is a numba dispatcher, all of whose overloads are looked at, or a `cfunc`. Unknown is what is
-    neither compiled with it nor in the three lists above: a new system call is to be thought about once.
+    neither compiled with it nor in the lists above: a new system call is to be thought about once.
     Raises `ValueError` where there is no LLVM to look at.
     """
     found: list[str] = []
@@ -83,7 +92,7 @@ def _callees(function: llvm.ValueRef) -> Iterator[str]:
 
 
 def _is_known(callee: str) -> bool:
-    return callee.startswith("llvm.") or callee in SYSTEM_CALLS | ARITHMETIC | REFERENCES
+    return callee.startswith("llvm.") or callee in SYSTEM_CALLS | SERVER_CALLS | ARITHMETIC | REFERENCES
 
 
 def _short(name: str) -> str:
@@ -127,6 +136,7 @@ def _modules() -> Iterator[ModuleType]:
 
 
 def _compile_all() -> None:
+    from rtsep.audio.pulse_backend import PulseBackend
     from rtsep.audio.virtual import VirtualBackend
     from rtsep.realtime import slots, wake_poll
     from tests.audio.bench import Bench, one_clock
@@ -134,6 +144,8 @@ def _compile_all() -> None:
     bench = Bench(one_clock(256), lambda number, column: 0.5)
     bench.engine.compile()
     VirtualBackend().compile()
+    with contextlib.suppress(OSError):  # no libpulse here
+        PulseBackend().compile()
     scratch = np.zeros(2, np.int64)
     # The model's side, and the wake-up of systems without another.
     slots.await_column(bench.shared.exchange, 0, 0, scratch)

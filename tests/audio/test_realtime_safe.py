@@ -62,6 +62,12 @@ def test_the_search_finds_what_a_jack_server_calls(report):
     assert report["rtsep.audio.jack_stream._process"] == []
 
 
+@pytest.mark.skipif(find_library("pulse") is None, reason="needs libpulse")
+@pytest.mark.parametrize("name", ["run_playback", "run_capture"])
+def test_the_search_finds_the_threads_of_a_pulse_stream(report, name):
+    assert report[f"rtsep.audio.pulse_loop.{name}"] == []
+
+
 @njit(nogil=True)
 def makes_an_array(out):  # type: ignore[no-untyped-def]
     out[0] = np.zeros(1)[0]

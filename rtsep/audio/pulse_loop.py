@@ -1,0 +1,214 @@
+"""The thread of a PulseAudio stream, compiled: it runs libpulse's main loop, and calls the mixer in between.
+
+A sound server takes what it plays in bursts, as long as the latency of its device. Called in bursts, an
+engine would need that much slack. So playback is paced: blocks are given to the server one by one, by our own
+clock, which is steered so that the server's buffer never sinks below a margin. Input is passed on at once;
+an engine with two clocks reckons with its fragments.
+
+Between the two functions of the mixer nothing is called that waits or allocates. libpulse itself does both,
+on this thread of ours, between blocks.
+
+Block: the stream's (output), or whatever the server sends (input). Stream delay: see `pulse_backend`.
+"""
+
+from __future__ import annotations
+
+import llvmlite.binding
+import numpy as np
+from numba import carray, njit, types
+
+from rtsep.audio import rings as r
+from rtsep.audio.engine_mixer import current_engine, mixer_at, plays_a_file, process_input, process_output
+from rtsep.audio.pulse_library import LIBRARY, READY, STREAM_READY
+from rtsep.realtime import clock
+from rtsep.realtime.atomics import address_of, as_pointer, load_acquire, store_release
+
+llvmlite.binding.load_library_permanently(LIBRARY)
+_i32, _i64, _u64 = types.int32, types.int64, types.uint64
+_prepare = types.ExternalFunction("pa_mainloop_prepare", _i32(_i64, _i32))
+_poll = types.ExternalFunction("pa_mainloop_poll", _i32(_i64))
+_dispatch = types.ExternalFunction("pa_mainloop_dispatch", _i32(_i64))
+_context_state = types.ExternalFunction("pa_context_get_state", _i32(_i64))
+_stream_state = types.ExternalFunction("pa_stream_get_state", _i32(_i64))
+_writable_size = types.ExternalFunction("pa_stream_writable_size", _u64(_i64))
+_write = types.ExternalFunction("pa_stream_write", _i32(_i64, _i64, _u64, _i64, _i64, _i32))
+_peek = types.ExternalFunction("pa_stream_peek", _i32(_i64, types.voidptr, types.voidptr))
+_drop = types.ExternalFunction("pa_stream_drop", _i32(_i64))
+_buffer_attributes = types.ExternalFunction("pa_stream_get_buffer_attr", _i64(_i64))
+_device_index = types.ExternalFunction("pa_stream_get_device_index", types.uint32(_i64))
+_is_suspended = types.ExternalFunction("pa_stream_is_suspended", _i32(_i64))
+_latency = types.ExternalFunction("pa_stream_get_latency", _i32(_i64, types.voidptr, types.voidptr))
+
+# Slots of a stream. The front writes RUN, and those before it at the start; the thread writes the rest.
+LOOP, CONTEXT, STREAM = 0, 1, 2  # addresses
+MIXER = 3
+CHANNELS = 4
+RUN = 8
+LOST = 16  # a key of `rtsep.audio.pulse_stream.REASONS`; 0 while it plays
+DEVICE = 17  # the server's number of the sink or source
+SUSPENDED = 18  # 1: the server has put the device to sleep
+TOLD_US = 19  # latency as the server tells it, its own buffers included; 0: not known yet
+FILL_MIN = 20  # frames that the server had ready at least, within the last second
+FILL_MAX = 21
+REFILLS = 22  # times the buffer ran dry and was filled with silence
+_SCRATCH = 24  # [2] for clock and libpulse
+_POINTER, _SIZE = 26, 27
+SLOT_COUNT = 32
+
+SERVER_GONE, STREAM_GONE = 1, 2
+
+WINDOW_S = 1.0
+"""How long the lowest fill is looked for, before the pace is changed."""
+
+STEADY_S = 0.5
+"""The first window: at its end the distance is set at once, not steered."""
+
+PACE_LIMIT = 0.01
+"""How much faster or slower than its nominal rate the clock may run."""
+
+_PULL, _PULL_LONG = 0.3, 0.005  # of the error in seconds, for now and for good
+_STEP_S = 0.004  # a distance this far off is set at once, in the first window
+_STALL_NS = 500_000_000  # a longer stop of our own is not caught up with
+_REST_US = 20_000
+
+
+@njit(cache=True, nogil=True)
+def _turn(slots: np.ndarray, microseconds: int) -> bool:
+    """Let libpulse work, for `microseconds` at most; return False where the stream has ended."""
+    loop = slots[LOOP]
+    rest = np.int32(min(max(microseconds, 0), _REST_US))
+    alive = _prepare(loop, rest) >= 0 and _poll(loop) >= 0 and _dispatch(loop) >= 0
+    if not alive or _context_state(slots[CONTEXT]) != READY:
+        store_release(slots, LOST, SERVER_GONE)
+        return False
+    if _stream_state(slots[STREAM]) != STREAM_READY:
+        store_release(slots, LOST, STREAM_GONE)
+        return False
+    store_release(slots, DEVICE, np.int64(_device_index(slots[STREAM])))
+    store_release(slots, SUSPENDED, np.int64(_is_suspended(slots[STREAM])))
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _store_told(slots: np.ndarray) -> None:
+    told, negative = as_pointer(address_of(slots, _POINTER)), as_pointer(address_of(slots, _SIZE))
+    if _latency(slots[STREAM], told, negative) == 0 and slots[_SIZE] & 0xFFFFFFFF == 0:
+        store_release(slots, TOLD_US, slots[_POINTER])
+
+
+@njit(cache=True, nogil=True)
+def _give(slots: np.ndarray, block: np.ndarray, frames: int) -> None:
+    """Write the first `frames` frames of `block`, float32 [frames, channels]; libpulse keeps a copy."""
+    size = np.uint64(4 * slots[CHANNELS] * frames)
+    _write(slots[STREAM], np.int64(block.ctypes.data), size, 0, 0, np.int32(0))
+
+
+@njit(cache=True, nogil=True)
+def _give_silence(slots: np.ndarray, silence: np.ndarray, frames: int) -> None:
+    while frames > 0:
+        part = min(frames, silence.shape[0])
+        _give(slots, silence, part)
+        frames -= part
+
+
+@njit(cache=True, nogil=True)
+def _buffer_frames(slots: np.ndarray) -> int:
+    """Return how much the server keeps ready, in frames, its device's buffer not included."""
+    granted = carray(as_pointer(_buffer_attributes(slots[STREAM])), (5,), np.uint32)
+    return np.int64(granted[1]) // (4 * slots[CHANNELS])
+
+
+@njit(cache=True, nogil=True)
+def _fill(slots: np.ndarray, buffer: int) -> int:
+    """Return how many frames the server has ready; below 0, it has played silence."""
+    return buffer - np.int64(_writable_size(slots[STREAM])) // (4 * slots[CHANNELS])
+
+
+@njit(cache=True, nogil=True)
+def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate: float, margin: int) -> None:
+    """Give the server `block` [frames, channels] every `frames / rate` seconds until RUN is cleared.
+
+    `margin`: frames that the server is to have ready at least, as the next block is written. Calls begin when
+    the server takes the first silence away: one whose device sleeps may need seconds for that.
+    """
+    mixer = mixer_at(slots[MIXER])
+    scratch = slots[_SCRATCH : _SCRATCH + 2]
+    frames = block.shape[0]
+    nominal = frames * 1e9 / rate
+    if load_acquire(slots, RUN) != 1:
+        return
+    buffer = _buffer_frames(slots)
+    _give_silence(slots, silence, buffer - _fill(slots, buffer))
+    while _fill(slots, buffer) >= buffer:
+        if load_acquire(slots, RUN) != 1 or not _turn(slots, _REST_US):
+            return
+        buffer = _buffer_frames(slots)
+    pace, lasting, first = 1.0, 0.0, True
+    due = float(clock.now_ns(scratch))
+    until = due + STEADY_S * 1e9
+    low, high = np.int64(1) << 40, -(np.int64(1) << 40)
+    while load_acquire(slots, RUN) == 1:
+        if not _turn(slots, int((due - clock.now_ns(scratch)) / 1000.0)):
+            return
+        now = float(clock.now_ns(scratch))
+        if now - due > _STALL_NS:
+            due = now
+        while due <= now and load_acquire(slots, RUN) == 1:
+            if _fill(slots, buffer) + frames > buffer + frames // 2:
+                due = now + nominal / 4  # the server takes nothing: we wait along with it
+                break
+            if plays_a_file(mixer):
+                process_input(mixer, 0, frames, 0)
+            process_output(mixer, np.int64(block.ctypes.data), frames, 0)
+            _give(slots, block, frames)
+            due += nominal * pace
+        fill = _fill(slots, buffer)
+        if fill <= 0:
+            # It ran dry: silence was heard, and more of it lifts us back to where we should be.
+            _give_silence(slots, silence, margin - fill)
+            slots[REFILLS] += 1
+            current_engine(mixer)[r.OUT_UNDERFLOWS] += 1
+            low, high, until = np.int64(1) << 40, -(np.int64(1) << 40), now + WINDOW_S * 1e9
+            continue
+        even = fill - int((due - now) * 1e-9 * rate)  # as if frames were written one by one
+        low, high = min(low, even), max(high, even)
+        if now < until:
+            continue
+        buffer = _buffer_frames(slots)
+        _store_told(slots)
+        store_release(slots, FILL_MIN, low)
+        store_release(slots, FILL_MAX, high)
+        target = min(margin, buffer - frames - (high - low))
+        error = (low - target) / rate
+        if first and abs(error) > _STEP_S:
+            if error > 0:
+                due += error * 1e9
+            else:
+                _give_silence(slots, silence, target - low)
+        else:
+            lasting = min(max(lasting + _PULL_LONG * error, -PACE_LIMIT / 2), PACE_LIMIT / 2)
+            pace = 1.0 + min(max(_PULL * error + lasting, -PACE_LIMIT), PACE_LIMIT)
+        first = False
+        low, high, until = np.int64(1) << 40, -(np.int64(1) << 40), now + WINDOW_S * 1e9
+
+
+@njit(cache=True, nogil=True)
+def run_capture(slots: np.ndarray, silence: np.ndarray) -> None:
+    """Give the mixer what the server sends, until RUN is cleared; where it has lost something, `silence`."""
+    mixer = mixer_at(slots[MIXER])
+    scratch = slots[_SCRATCH : _SCRATCH + 2]
+    until = clock.now_ns(scratch) + int(STEADY_S * 1e9)
+    pointer, size = as_pointer(address_of(slots, _POINTER)), as_pointer(address_of(slots, _SIZE))
+    while load_acquire(slots, RUN) == 1 and _turn(slots, _REST_US):
+        while _peek(slots[STREAM], pointer, size) == 0 and slots[_SIZE] > 0:
+            frames = slots[_SIZE] // (4 * slots[CHANNELS])
+            if slots[_POINTER] != 0:
+                process_input(mixer, slots[_POINTER], frames, 0)
+            while slots[_POINTER] == 0 and frames > 0:
+                part = min(frames, silence.shape[0])
+                process_input(mixer, np.int64(silence.ctypes.data), part, 1)
+                frames -= part
+            _drop(slots[STREAM])
+        if clock.now_ns(scratch) > until:
+            _store_told(slots)
+            until = clock.now_ns(scratch) + int(WINDOW_S * 1e9)

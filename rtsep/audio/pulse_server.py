@@ -1,0 +1,92 @@
+"""A PulseAudio server seen from outside, through pulsectl: what it is, its sinks and sources, its defaults.
+
+PipeWire's stand-in for it (pipewire-pulse) is one as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rtsep.realtime.foreign_calls import within
+
+LOOK_PATIENCE_S = 3.0
+"""A server that has not answered for so long has hung."""
+
+MONITOR_SUFFIX = ".monitor"
+
+
+@dataclass(frozen=True)
+class PulseEnd:
+    """A sink or a source."""
+
+    index: int  # the server's number
+    name: str  # the server's own, which stays
+    title: str  # for people
+    rate: int  # Hz
+    positions: tuple[int, ...]  # of its channels, as the server numbers them
+
+    @property
+    def is_monitor(self) -> bool:
+        """Whether it is a source that captures what a sink plays."""
+        return self.name.endswith(MONITOR_SUFFIX)
+
+
+@dataclass(frozen=True)
+class PulseServer:
+    """What a server says of itself."""
+
+    name: str  # "PulseAudio 16.1" or "PulseAudio (on PipeWire 0.3.65)"
+    sinks: tuple[PulseEnd, ...]
+    sources: tuple[PulseEnd, ...]
+    default_sink: str  # names; of one that is not there, too
+    default_source: str
+
+
+@contextlib.contextmanager
+def connected(client: str = "rtsep-query") -> Iterator[Any]:
+    """Give a connected `pulsectl.Pulse`; raises `OSError` without libpulse, `PulseError` without a server."""
+    import pulsectl
+
+    with pulsectl.Pulse(client, connect=False) as pulse:
+        pulse.connect(autospawn=False)
+        yield pulse
+
+
+def find_server() -> PulseServer | None:
+    """Return the running server, or None where there is none, or none that answers (or no libpulse)."""
+    found: list[PulseServer] = []
+
+    def look() -> None:
+        with contextlib.suppress(Exception), connected() as pulse:  # none there, or gone meanwhile
+            found.append(_read(pulse))
+
+    within(LOOK_PATIENCE_S, look)
+    return found[0] if found else None
+
+
+def _read(pulse: Any) -> PulseServer:
+    about = pulse.server_info()
+    sinks = tuple(_end(sink) for sink in pulse.sink_list())
+    name = about.server_name
+    if name == "pulseaudio":
+        name = f"PulseAudio {about.server_version}"
+    return PulseServer(
+        name=name,
+        sinks=sinks,
+        sources=tuple(_end(source) for source in pulse.source_list()),
+        default_sink=about.default_sink_name or "",
+        default_source=about.default_source_name or "",
+    )
+
+
+def _end(raw: Any) -> PulseEnd:
+    return PulseEnd(
+        index=int(raw.index),
+        name=raw.name,
+        title=raw.description or raw.name,
+        rate=int(raw.sample_spec.rate),
+        positions=tuple(raw.channel_list_raw),
+    )

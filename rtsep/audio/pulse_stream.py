@@ -1,0 +1,105 @@
+"""Streams on a PulseAudio server: threads that run `rtsep.audio.pulse_loop` until they are closed."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from rtsep.audio import pulse_loop as loop
+from rtsep.audio import pulse_server
+from rtsep.audio.engine_mixer import EngineMixer
+from rtsep.audio.pulse_library import Connection, Side
+from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.foreign_calls import close_or_leave
+from rtsep.realtime.priority import raise_thread_priority
+
+PRIORITY = 70
+SILENCE_FRAMES = 1024
+
+REASONS = {
+    loop.SERVER_GONE: "the sound server has ended",
+    loop.STREAM_GONE: "{} has gone, or somebody has closed our stream",
+}
+
+
+class PulseStream:
+    """One stream, for playback or capture: an `rtsep.audio.backend.AudioStream`."""
+
+    def __init__(self, mixer: EngineMixer, side: Side, title: str, block: int, margin: int) -> None:
+        """Connect; raises `DeviceError`. `title` is what the user calls the device.
+
+        `block` (frames a call) and `margin` (frames that the server keeps ready) are of a playback stream.
+        """
+        self._memory, self._side, self._title = mixer, side, title
+        self._connection = Connection(side)
+        self._slots = np.zeros(loop.SLOT_COUNT, np.int64)
+        slots = self._slots
+        slots[loop.LOOP], slots[loop.CONTEXT] = self._connection.loop, self._connection.context
+        slots[loop.STREAM] = self._connection.stream
+        slots[loop.MIXER], slots[loop.CHANNELS] = mixer.slots.ctypes.data, side.channels
+        slots[loop.RUN], slots[loop.DEVICE] = 1, -1
+        self._first_device = -1
+        block_memory = np.zeros((max(1, block), side.channels), np.float32)
+        silence = np.zeros((SILENCE_FRAMES, side.channels), np.float32)
+
+        def run() -> None:
+            raise_thread_priority(PRIORITY)
+            if side.playback:
+                loop.run_playback(slots, block_memory, silence, float(side.rate), margin)
+            else:
+                loop.run_capture(slots, silence)
+
+        self._thread = threading.Thread(target=run, name="pulse-audio", daemon=True)
+
+    def start(self) -> None:
+        """Let the calls come."""
+        self._connection.uncork()
+        self._thread.start()
+
+    @property
+    def lost(self) -> str | None:
+        """Why it plays no more; None while it plays, on another device too if the user has moved it there."""
+        if reason := REASONS.get(int(acquire(self._slots, loop.LOST))):
+            return reason.format(self._title)
+        now = int(acquire(self._slots, loop.DEVICE))
+        if self._first_device < 0:
+            self._first_device = now
+        elif now != self._first_device:
+            if not self._moved_by_choice():
+                return f"{self._title} has gone; the sound server has put us elsewhere"
+            self._first_device = now
+        return None
+
+    def _moved_by_choice(self) -> bool:
+        """Tell whether our device is still there, so that somebody has moved us on purpose."""
+        server = pulse_server.find_server()
+        if server is None:
+            return True  # LOST tells, in a moment
+        return self._side.device in {end.name for end in (*server.sinks, *server.sources)}
+
+    @property
+    def told_latency_s(self) -> float | None:
+        """Latency as the server tells it, its buffers and its device's included; None before it does."""
+        told = int(acquire(self._slots, loop.TOLD_US))
+        return told * 1e-6 if told else None
+
+    def tell_latency(self, latency: int) -> None:
+        """Do nothing: the server has no use for what we add."""
+
+    def close(self) -> bool:
+        """End the calls and leave the server; False where that hangs."""
+        return close_or_leave(self, self._close)
+
+    def _close(self) -> None:
+        release(self._slots, loop.RUN, 0)
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join()
+        self._connection.close()
+
+
+def compile_loops() -> None:
+    """Compile the loops, or load them from the cache."""
+    slots, block = np.zeros(loop.SLOT_COUNT, np.int64), np.zeros((1, 1), np.float32)
+    loop.run_playback(slots, block, block, 1.0, 1)  # RUN is 0: they return at once
+    loop.run_capture(slots, block)
