@@ -78,7 +78,7 @@ def separated(song: Path, options: Sequence[str]) -> tuple[Account, Row]:
 
     Raises what it says is wrong.
     """
-    words = ["file", str(song), "-o", str(song.parent / "stems"), "--json", *options]
+    words = ["file", str(song), "-o", str(song.parent / "stems"), "--overwrite", "--json", *options]
     account = account_of(rtsep_command(*words))
     if account.code != 0:
         raise refusal(account.code, account.said, words)

@@ -3,37 +3,72 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
-from collections import Counter
-from functools import partial
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from rtsep.cli.options import add_controls, block_size, read_controls
-from rtsep.errors import RtsepError, UsageError
+from rtsep.cli.options import add_controls, block_size, read_controls, whole_number
+from rtsep.controls import BY_NAME
+from rtsep.errors import InputFileError, ModelError, UsageError
 from rtsep.files.audiofile import SUBTYPES, AudioReader, make_folder
 from rtsep.files.demo import demo_song
+from rtsep.files.encode import FORMATS, WAV, check_format
+from rtsep.files.folders import audio_files, listed_files
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
-from rtsep.model.loader import load
 from rtsep.model.package import read_package
-from rtsep.offline.file_mode import DEFAULT_BLOCK, FileResult, separate_file
+from rtsep.offline.batch import Done, How, Job, separate_beside, separate_here
+from rtsep.offline.batch import Progress as FileProgress
+from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult
+
+MOST_PROCESSES = 256
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument(
         "inputs",
-        nargs="+",
+        nargs="*",
         type=_input_path,
         metavar="INPUT",
-        help="wav, flac, ogg, opus, mp3; with ffmpeg, any; 'demo' is the song that comes with rtsep",
+        help="wav, flac, ogg, opus, mp3; with ffmpeg, any; a folder of them; 'demo' is the song that comes "
+        "with rtsep",
+    )
+    parser.add_argument(
+        "-r", "--recursive", action="store_true", help="look into the folders below a folder, too"
+    )
+    parser.add_argument(
+        "--from",
+        dest="lists",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE|-",
+        help="a list of inputs, one a line or between NULs; '-' is standard input; may be given again",
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("out"), metavar="DIR", help="stems go to DIR/<song>/ (out)"
+    )
+    parser.add_argument("--stem", choices=STEMS, help="only this one (both)")
+    parser.add_argument(
+        "--format", choices=FORMATS, default=WAV, help="format of the stems (wav); the others keep the tags"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="separate again what is finished")
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=_processes,
+        default=1,
+        metavar="N",
+        help="files at a time, each in a process with a model of its own; 0: one a processor (1)",
     )
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})"
@@ -56,39 +91,60 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Separate every input; a bad one is named and the others are done all the same."""
     controls = read_controls(arguments)
-    names = Counter(path.stem for path in arguments.inputs)
-    for name, count in names.items():
-        if count > 1:
-            raise UsageError(
-                f"{count} inputs are called '{name}' and would write to one folder; give them one run each"
-            )
-    if len(arguments.inputs) == 1:  # what is wrong with it is said before a model is loaded
-        AudioReader(arguments.inputs[0]).close()
+    check_format(arguments.format, arguments.subtype)
+    jobs = list(_jobs(arguments))
+    if len(jobs) == 1:  # what is wrong with it is said before a model is loaded
+        if jobs[0].refusal:
+            raise InputFileError(jobs[0].refusal)
+        AudioReader(jobs[0].source).close()
     package = read_package(find_model(arguments.model))
     make_folder(arguments.output)
-    model = load(package, arguments.device, own_thread=True)
-    console = Console(stderr=True)
-    failure = 0
-    for path in arguments.inputs:
-        folder = arguments.output / path.stem
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-            console=console, disable=arguments.json or not console.is_terminal, transient=True,
-        ) as bar:  # fmt: skip
-            task = bar.add_task(path.name, total=None)
+    how = How(
+        model=package.path,
+        sha256=package.sha256,
+        device=arguments.device,
+        controls={name: getattr(controls, name) for name in BY_NAME},
+        stems=(arguments.stem,) if arguments.stem else STEMS,
+        format=arguments.format,
+        subtype=arguments.subtype,
+        block=arguments.block,
+        overwrite=arguments.overwrite,
+    )
+    with _Report(jobs, arguments.json, package.spec.name) as report:
+        processes = min(arguments.jobs or _processors(), len(jobs))
+        if processes > 1:
+            running = separate_beside(jobs, how, processes, report.progress)
+        else:
+            running = separate_here(jobs, how, report.progress)
+        with contextlib.closing(running):
+            for done in running:
+                if done.exit_code == ModelError.exit_code:  # it fails all of them
+                    raise ModelError(done.error)
+                report.note(done)
+    return report.exit_code
+
+
+def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
+    """Yield every input once, with the folder that its stems would like; a folder may be refused."""
+    listed = [path for each in arguments.lists for path in listed_files(each)]
+    if not arguments.inputs and not arguments.lists:
+        raise UsageError("file: name an INPUT (an audio file or a folder), or a list of them with --from")
+    if not arguments.inputs and not listed:
+        raise UsageError(f"--from {arguments.lists[0]}: this list is empty")
+    seen: set[Path] = set()
+    for path in [*arguments.inputs, *listed]:
+        sources = [path]
+        if path.is_dir():
             try:
-                result = separate_file(
-                    path, folder, model, controls, arguments.subtype, arguments.block,
-                    partial(_advance, bar, task),
-                )  # fmt: skip
-            except RtsepError as error:
-                if len(arguments.inputs) == 1:
-                    raise
-                print(f"rtsep: {error}", file=sys.stderr)
-                failure = error.exit_code
+                sources = audio_files(path, arguments.recursive, arguments.output)
+            except InputFileError as error:
+                yield Job(path, arguments.output, str(error))
                 continue
-        _report(result, arguments, package.spec.name)
-    return failure
+        for source in sources:
+            if source.absolute() not in seen:
+                seen.add(source.absolute())
+                below = source.parent.relative_to(path) if path.is_dir() else Path()
+                yield Job(source, arguments.output / below / source.stem)
 
 
 def _input_path(text: str) -> Path:
@@ -96,31 +152,146 @@ def _input_path(text: str) -> Path:
     return demo_song() if text == "demo" and not path.exists() else path
 
 
-def _advance(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
-    bar.update(task, completed=done, total=total)
+def _processes(text: str) -> int:
+    return whole_number(text, "a number of processes", 0, MOST_PROCESSES)
 
 
-def _report(result: FileResult, arguments: argparse.Namespace, model: str) -> None:
-    if arguments.json:
-        line = {
-            "input": str(result.input),
-            "stems": {name: str(path) for name, path in result.stems.items()},
-            "model": model,
-            "rate": result.rate,
-            "channels": result.channels,
-            "seconds": round(result.seconds, 6),
-            "wall_seconds": round(result.wall_seconds, 3),
-            "realtime_factor": round(result.realtime_factor, 4),
-            "latency_samples": result.latency_samples,
-            "clipped_samples": result.clipped_samples,
-        }
-        print(json.dumps(line), flush=True)
-    else:
-        places = " and ".join(str(path) for path in result.stems.values())
-        print(f"{result.input.name}: {places} ({1 / result.realtime_factor:.1f} times as fast as it plays)")
-    if result.clipped_samples:
-        print(
-            f"rtsep: {result.clipped_samples} samples of the stems were beyond full scale and clipped; "
-            "--subtype FLOAT keeps them",
-            file=sys.stderr,
-        )
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Report:
+    """What is printed while files are separated, and the exit code; a context manager.
+
+    Time is foretold by the sizes of the files. What was finished before counts for nothing there.
+    """
+
+    def __init__(self, jobs: list[Job], as_json: bool, model: str) -> None:
+        self._json, self._model = as_json, model
+        self._bytes = {job: _size(job.source) for job in jobs}
+        self._all_bytes, self._done_bytes = float(sum(self._bytes.values())), 0.0
+        self._shares: dict[Job, float] = {}  # of the files that are being separated
+        self._count, self._separated, self._skipped = 0, 0, 0
+        self._began = time.monotonic()
+        self._codes: list[int] = []
+        self._total = len(jobs)
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
+            TimeRemainingColumn(), console=self._console,
+            disable=as_json or not self._console.is_terminal, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=self._all_bytes)
+
+    def __enter__(self) -> _Report:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._bar.stop()
+        if kind is None and self._total > 1 and not self._json:
+            counts = [(self._separated, "separated"), (self._skipped, "finished before")]
+            counts.append((len(self._codes), "refused"))
+            print(", ".join(f"{count} {word}" for count, word in counts if count))
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all went well, the code of the errors where they are of one kind, else 1."""
+        kinds = set(self._codes)
+        return kinds.pop() if len(kinds) == 1 else int(bool(kinds))
+
+    def progress(self, job: Job) -> FileProgress:
+        """Return what is told of the progress of one file, on any thread."""
+        self._describe(job)
+
+        def advance(done: int, total: int | None) -> None:
+            if total:
+                self._shares[job] = self._bytes[job] * min(done / total, 1.0)
+                self._move()
+
+        return advance
+
+    def note(self, done: Done) -> None:
+        """Print how a file has ended."""
+        size = self._bytes[done.job]
+        self._shares.pop(done.job, None)
+        self._count += 1
+        if done.skipped is not None:
+            self._all_bytes -= size
+        else:
+            self._done_bytes += size
+        self._move()
+        if done.error:
+            self._codes.append(done.exit_code)
+            print(f"rtsep: {done.error}", file=sys.stderr, flush=True)
+        elif done.skipped is not None:
+            self._skipped += 1
+            self._print_skipped(done)
+        elif done.result:
+            self._separated += 1
+            self._print(done.result)
+
+    def _describe(self, job: Job) -> None:
+        place = f"{min(self._count + 1, self._total)} of {self._total} " if self._total > 1 else ""
+        self._bar.update(self._task, description=f"{place}{job.source.name}")
+
+    def _move(self) -> None:
+        done = self._done_bytes + sum(list(self._shares.values()))
+        self._bar.update(self._task, completed=done, total=max(self._all_bytes, 1.0))
+
+    def _prefix(self) -> str:
+        """Return `3 of 20, 0:04:10 left: ` where there are several files."""
+        if self._total == 1:
+            return ""
+        left = self._all_bytes - self._done_bytes
+        seconds = (time.monotonic() - self._began) * left / self._done_bytes if self._done_bytes else 0.0
+        rest = f", {timedelta(seconds=round(seconds))} left" if self._done_bytes and left else ""
+        return f"{self._count} of {self._total}{rest}: "
+
+    def _print_skipped(self, done: Done) -> None:
+        stems = done.skipped or {}
+        if self._json:
+            line = {"input": str(done.job.source), "stems": _texts(stems), "skipped": True}
+            print(json.dumps(line), flush=True)
+        else:
+            places = " and ".join(_texts(stems).values())
+            print(f"{self._prefix()}{done.job.source.name}: finished before ({places}; --overwrite: again)",
+                  flush=True)  # fmt: skip
+
+    def _print(self, result: FileResult) -> None:
+        if self._json:
+            line = {
+                "input": str(result.input),
+                "stems": _texts(result.stems),
+                "model": self._model,
+                "rate": result.rate,
+                "channels": result.channels,
+                "seconds": round(result.seconds, 6),
+                "wall_seconds": round(result.wall_seconds, 3),
+                "realtime_factor": round(result.realtime_factor, 4),
+                "latency_samples": result.latency_samples,
+                "clipped_samples": result.clipped_samples,
+            }
+            print(json.dumps(line), flush=True)
+        else:
+            places = " and ".join(_texts(result.stems).values())
+            speed = f"{1 / result.realtime_factor:.1f} times as fast as it plays"
+            print(f"{self._prefix()}{result.input.name}: {places} ({speed})", flush=True)
+        if result.clipped_samples:
+            print(
+                f"rtsep: {result.clipped_samples} samples of the stems were beyond full scale and clipped; "
+                "--subtype FLOAT keeps them",
+                file=sys.stderr,
+            )
+
+
+def _texts(stems: Mapping[str, Path]) -> dict[str, str]:
+    return {name: str(path) for name, path in stems.items()}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,127 @@
+"""Stems in other formats than WAV, with the tags of the song that they come from.
+
+ffmpeg encodes where it is installed. Without it libsndfile writes FLAC, with the tags that it knows.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import soundfile
+
+from rtsep.errors import OutputError, UsageError
+
+WAV = "wav"
+FORMATS = (WAV, "flac", "mp3", "opus")
+MOST_MP3_CHANNELS = 2
+OPUS_KBITS = 80  # a channel
+
+_SAMPLES = {"PCM_16": ("s16", "16"), "PCM_24": ("s32", "24")}  # of FLAC, as ffmpeg names them
+_BLOCK = 65536  # frames
+_TECHNICAL = (
+    "encoder", "encoded_by", "major_brand", "minor_version", "compatible_brands", "creation_time",
+    "handler_name", "vendor_id", "language", "duration", "timecode",
+)  # fmt: skip
+"""Tags that describe the file that was read, not the song."""
+
+_OF_THE_LEVEL = ("replaygain", "r128", "itunnorm", "itunsmpb", "mp3gain")
+"""Tags that begin so describe the level or the padding of the whole song: a stem has others."""
+
+
+def check_format(form: str, subtype: str) -> None:
+    """Raise `UsageError` where stems cannot be written as `form` with samples of `subtype`."""
+    if form == "flac" and subtype not in _SAMPLES:
+        raise UsageError(f"--subtype {subtype}: flac has {' and '.join(_SAMPLES)}; --format wav holds it")
+    if form in ("mp3", "opus") and not shutil.which("ffmpeg"):
+        raise UsageError(f"--format {form}: install ffmpeg, which encodes it, or use --format flac")
+
+
+def check_channels(form: str, song: Path, channels: int) -> None:
+    """Raise `OutputError` where stems of so many channels cannot be written as `form`."""
+    if form == "mp3" and channels > MOST_MP3_CHANNELS:
+        raise OutputError(
+            f"{song}: it has {channels} channels, mp3 holds {MOST_MP3_CHANNELS} at most; use --format flac"
+        )
+
+
+def encode(wav: Path, target: Path, song: Path, subtype: str) -> None:
+    """Write the sound of `wav` to `target` in the format that its suffix names, with the tags of `song`.
+
+    Raises `OutputError`, and leaves no file, where it cannot be written.
+    """
+    form = target.suffix[1:]
+    try:
+        if shutil.which("ffmpeg"):
+            _by_ffmpeg(wav, target, song, form, subtype)
+        else:
+            _by_libsndfile(wav, target, song, subtype)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def tags_of(song: Path) -> dict[str, str]:
+    """Return the tags of an audio file, as ffprobe names them; none where it has or shows none."""
+    if not shutil.which("ffprobe"):
+        return {}
+    probe = subprocess.run(
+        ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json",
+         "-show_entries", "format_tags:stream_tags", f"file:{song.absolute()}"],
+        capture_output=True,
+    )  # fmt: skip
+    try:
+        found = json.loads(probe.stdout)
+    except ValueError:
+        return {}
+    tags: dict[str, str] = {}
+    for part in (*found.get("streams", ())[:1], found.get("format", {})):
+        for name, text in part.get("tags", {}).items():
+            if name.lower() not in _TECHNICAL and not name.lower().startswith(_OF_THE_LEVEL):
+                tags[name.lower()] = text
+    return tags
+
+
+def _by_ffmpeg(wav: Path, target: Path, song: Path, form: str, subtype: str) -> None:
+    channels = soundfile.info(wav).channels
+    if form == "flac":
+        samples, bits = _SAMPLES[subtype]
+        options = ["-c:a", "flac", "-sample_fmt", samples, "-bits_per_raw_sample", bits]
+    elif form == "mp3":
+        options = ["-c:a", "libmp3lame", "-q:a", "0", "-id3v2_version", "4"]
+    else:
+        options = ["-c:a", "libopus", "-b:a", f"{OPUS_KBITS * channels}k"]
+    tags = [word for name, text in tags_of(song).items() for word in ("-metadata", f"{name}={text}")]
+    run = subprocess.run(
+        ["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", f"file:{wav.absolute()}",
+         "-map_metadata", "-1", *tags, *options, f"file:{target.absolute()}"],
+        capture_output=True,
+    )  # fmt: skip
+    if run.returncode != 0:
+        lines = run.stderr.decode(errors="replace").strip().splitlines()
+        raise OutputError(f"{target}: ffmpeg cannot write it ({lines[-1] if lines else 'no reason given'})")
+
+
+def _by_libsndfile(wav: Path, target: Path, song: Path, subtype: str) -> None:
+    try:
+        with (
+            soundfile.SoundFile(wav) as source,
+            soundfile.SoundFile(target, "w", source.samplerate, source.channels, subtype) as file,
+        ):
+            for name, text in _tags_by_libsndfile(song).items():
+                setattr(file, name, text)
+            while len(block := source.read(_BLOCK, dtype="int32", always_2d=True)):
+                file.write(block)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise OutputError(f"{target}: cannot be written ({error})") from None
+
+
+def _tags_by_libsndfile(song: Path) -> dict[str, str]:
+    try:
+        with soundfile.SoundFile(song) as file:
+            found: dict[str, str] = file.copy_metadata()
+    except soundfile.LibsndfileError:
+        return {}
+    return {name: text for name, text in found.items() if name != "software"}

@@ -1,0 +1,244 @@
+"""Many files, one after the other or several at a time: each other process loads a model of its own.
+
+A file that is refused, or whose process dies, does not stop the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from rtsep.controls import Controls
+from rtsep.errors import InputFileError, ModelProcessError, RtsepError
+from rtsep.files.encode import WAV
+from rtsep.model.loader import load
+from rtsep.model.package import read_package
+from rtsep.model.runner import ModelRunner
+from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, separate_file
+from rtsep.offline.finished import Finished
+
+Progress = Callable[[int, int | None], None]
+_TOLD_EVERY = 32  # blocks
+TERM_S = 3.0
+"""What a process may take to clear away what it has begun."""
+
+
+class Job(NamedTuple):
+    """One input, and the folder that its stems would like to have."""
+
+    source: Path
+    place: Path
+    refusal: str = ""  # why it cannot be separated, if that is known already
+
+
+@dataclass(frozen=True)
+class How:
+    """What all files of a run have in common."""
+
+    model: Path
+    sha256: str  # of the model
+    device: str = "cpu"
+    controls: Mapping[str, float] = field(default_factory=dict)
+    stems: tuple[str, ...] = STEMS
+    format: str = WAV
+    subtype: str = "PCM_24"
+    block: int = DEFAULT_BLOCK
+    overwrite: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the stems depend on, as JSON has it."""
+        return {
+            "model": self.sha256,
+            "controls": dict(self.controls),
+            "format": self.format,
+            "subtype": self.subtype,
+        }
+
+
+@dataclass(frozen=True)
+class Done:
+    """How one job has ended: with a result, as finished before, or refused."""
+
+    job: Job
+    result: FileResult | None = None
+    skipped: Mapping[str, Path] | None = None
+    error: str = ""
+    exit_code: int = 0
+
+
+def separate_one(job: Job, how: How, model: Callable[[], ModelRunner], progress: Progress) -> Done:
+    """Separate one file, unless its stems are finished; the model is loaded where it is needed."""
+    try:
+        if job.refusal:
+            raise InputFileError(job.refusal)
+        if not job.source.exists():
+            raise InputFileError(f"{job.source}: no such file")
+        mine = Finished(job.place, job.source)
+        try:
+            if not how.overwrite and (stems := _finished(mine, how)) is not None:
+                return Done(job, skipped=stems)
+            result = separate_file(
+                job.source, mine.folder, model(), Controls(**how.controls), how.subtype, how.block,
+                progress, how.stems, how.format,
+            )  # fmt: skip
+            for name, path in result.stems.items():
+                mine.note({**how.settings(), "stem": name}, {name: path})
+            return Done(job, result)
+        except BaseException:
+            mine.give_back()
+            raise
+    except RtsepError as error:
+        return Done(job, error=str(error), exit_code=error.exit_code)
+
+
+def _finished(mine: Finished, how: How) -> dict[str, Path] | None:
+    found: dict[str, Path] = {}
+    for name in how.stems:
+        stems = mine.stems({**how.settings(), "stem": name})
+        if stems is None:
+            return None
+        found |= stems
+    return found
+
+
+class _Loaded:
+    """The model, loaded when it is needed first."""
+
+    def __init__(self, how: How) -> None:
+        self._how = how
+        self._model: ModelRunner | None = None
+
+    def __call__(self) -> ModelRunner:
+        if self._model is None:
+            self._model = load(read_package(self._how.model), self._how.device, own_thread=True)
+        return self._model
+
+
+def separate_here(
+    jobs: Iterable[Job], how: How, progress: Callable[[Job], Progress]
+) -> Generator[Done, None, None]:
+    """Separate in this process, one after the other."""
+    model = _Loaded(how)
+    for job in jobs:
+        yield separate_one(job, how, model, progress(job))
+
+
+def separate_beside(
+    jobs: Iterable[Job], how: How, processes: int, progress: Callable[[Job], Progress]
+) -> Generator[Done, None, None]:
+    """Separate in `processes` others, which end with this generator; yield in the order of finishing."""
+    waiting, taking = iter(jobs), threading.Lock()
+    done: SimpleQueue[Done | None] = SimpleQueue()
+    workers = [_Worker(how) for _ in range(processes)]
+    over = threading.Event()
+
+    def feed(worker: _Worker) -> None:
+        while not over.is_set():
+            with taking:
+                job = next(waiting, None)
+            if job is None:
+                break
+            done.put(worker.separate(job, progress(job)))
+        done.put(None)
+
+    threads = [threading.Thread(target=feed, args=(worker,), daemon=True) for worker in workers]
+    try:
+        for thread in threads:
+            thread.start()
+        left = len(threads)
+        while left:
+            one = done.get()
+            if one is None:
+                left -= 1
+            else:
+                yield one
+    finally:
+        over.set()
+        for worker in workers:
+            worker.close()
+        for thread in threads:
+            thread.join()
+
+
+class _Worker:
+    """A process that separates one file at a time; it is started when it is needed, and again if it dies."""
+
+    def __init__(self, how: How) -> None:
+        self._how = how
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._closed = False
+
+    def separate(self, job: Job, progress: Progress) -> Done:
+        """Have one file separated."""
+        try:
+            pipe = self._pipe or self._start()
+            pipe.send(job)
+            while isinstance(told := pipe.recv(), tuple):
+                progress(*told)
+            assert isinstance(told, Done)
+            return told
+        except (EOFError, OSError):
+            code = self._end()
+            error = f"{job.source}: the process that separated it ended with code {code}"
+            return Done(job, error=error, exit_code=ModelProcessError.exit_code)
+
+    def _start(self) -> Connection:
+        if self._closed:
+            raise EOFError
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._how), daemon=True)
+        self._process.start()
+        theirs.close()
+        return self._pipe
+
+    def _end(self) -> int | None:
+        process, self._process = self._process, None
+        pipe, self._pipe = self._pipe, None
+        if process is None:
+            return None
+        process.join(1.0)
+        process.kill()
+        process.join()
+        if pipe:
+            pipe.close()
+        return process.exitcode
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.terminate()
+            process.join(TERM_S)
+            process.kill()
+            process.join()
+
+
+def _serve(pipe: Connection, how: How) -> None:
+    """Separate what the pipe brings, until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was begun is cleared away
+    model = _Loaded(how)
+    calls = 0
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal calls
+        calls += 1
+        if calls % _TOLD_EVERY == 0:
+            pipe.send((done, total))
+
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            job = pipe.recv()
+            pipe.send(separate_one(job, how, model, progress))

@@ -1,0 +1,116 @@
+"""Which stems are finished: a small file beside them says what they were made from, and how.
+
+It gives each input a folder of its own, too: one that has another input's file is not taken. Several
+processes, on several machines, may share a folder of results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rtsep.errors import OutputError
+
+LEDGER = ".rtsep.json"
+MOST_OF_ONE_NAME = 10_000
+
+
+class Finished:
+    """The folder of one input's stems."""
+
+    def __init__(self, place: Path, source: Path) -> None:
+        """Take `place`, or where another input has it, the next of `place (2)`, `place (3)`...
+
+        Raises `OutputError` where no folder can be made.
+        """
+        self.source = source.absolute()
+        self.is_new = False
+        for number in range(1, MOST_OF_ONE_NAME):
+            self.folder = place if number == 1 else place.with_name(f"{place.name} ({number})")
+            if self._take():
+                return
+        raise OutputError(f"{place}: {MOST_OF_ONE_NAME} inputs of this name; use several folders")
+
+    def _take(self) -> bool:
+        """Make the folder, and write whose it is; return whether it is ours."""
+        path = self.folder / LEDGER
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._create(path)
+                self.is_new = True
+                return True
+            except FileExistsError:
+                return self._read().get("input") in (str(self.source), None)
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: cannot write there ({error.strerror}); choose another folder"
+            ) from None
+
+    def _create(self, path: Path) -> None:
+        """Write whose the folder is, whole; raises `FileExistsError`: of several processes, one can."""
+        text = json.dumps({"input": str(self.source), "done": []})
+        beside = path.with_name(f"{LEDGER}.{socket.gethostname()}.{os.getpid()}")
+        beside.write_text(text, encoding="utf-8")
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        finally:
+            beside.unlink()
+
+    def stems(self, settings: Mapping[str, Any]) -> dict[str, Path] | None:
+        """Return the stems that were made with these settings from the input as it is, None if missing."""
+        for each in self._read().get("done", ()):
+            if each.get("settings") != settings or each.get("of") != self._stamp():
+                continue
+            stems = {name: self.folder / file for name, file in each["stems"].items()}
+            if all(path.exists() for path in stems.values()):
+                return stems
+        return None
+
+    def note(self, settings: Mapping[str, Any], stems: Mapping[str, Path]) -> None:
+        """Write that these stems are finished. Raises `OutputError`."""
+        files = {name: path.name for name, path in stems.items()}
+        kept = [
+            each
+            for each in self._read().get("done", ())
+            if not set(each.get("stems", {}).values()) & set(files.values())
+        ]
+        kept.append({"settings": dict(settings), "of": self._stamp(), "stems": files})
+        beside = self.folder / f"{LEDGER}.{socket.gethostname()}.{os.getpid()}"
+        try:
+            beside.write_text(json.dumps({"input": str(self.source), "done": kept}), encoding="utf-8")
+            beside.replace(self.folder / LEDGER)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise OutputError(f"{self.folder}: writing failed ({error.strerror})") from None
+
+    def give_back(self) -> None:
+        """Remove the folder if we have made it and nothing was written there."""
+        if self.is_new and [path.name for path in self.folder.iterdir()] == [LEDGER]:
+            (self.folder / LEDGER).unlink()
+            self.folder.rmdir()
+
+    def _stamp(self) -> list[int] | None:
+        """Return what tells one version of the input from another."""
+        try:
+            found = self.source.stat()
+        except OSError:
+            return None
+        return [found.st_size, found.st_mtime_ns]
+
+    def _read(self) -> dict[str, Any]:
+        """Return what is written; of a file that was cut off, nothing."""
+        try:
+            found = json.loads((self.folder / LEDGER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
