@@ -6,20 +6,41 @@
 # make dist   build the wheel and the sdist into dist/, and check their metadata
 # make test-wheel   install that wheel into a new virtual environment and play the demo with it
 
+# make live TORCH=cpu   the same with PyTorch's own build for processors: no gigabytes of CUDA where no GPU is
+# make live MIDI=yes    with python-rtmidi where it has to be built (Python 3.13 and newer)
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 APT_LIVE := libportaudio2 libpulse0
+APT_MIDI := g++ python3-dev pkg-config libasound2-dev libjack-jackd2-dev
 APT_TEST := libportaudio2 jackd2 ecasound ffmpeg pulseaudio pulseaudio-utils
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAN := man/rtsep.1
 
+TORCH ?=
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+ifneq ($(filter-out cpu,$(TORCH)),)
+$(error TORCH=$(TORCH): cpu is known; without TORCH, pip chooses)
+endif
+ifeq ($(TORCH),cpu)
+define install_torch
+$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --index-url $(TORCH_CPU_INDEX) torch
+endef
+endif
+
+MIDI ?=
+ifneq ($(filter-out yes,$(MIDI)),)
+$(error MIDI=$(MIDI): yes is known; without MIDI, it is installed where it has wheels)
+endif
+EXTRA := $(if $(MIDI),[midi])
+
 .PHONY: man live test test-long test-jack-load lint setup clean dist test-wheel
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,7s/^# //p' Makefile
+	@sed -n '1,10s/^# //p' Makefile
 
 # System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
 define apt_install
@@ -40,10 +61,13 @@ $(BIN)/python:
 
 # A stamp a set of packages; a change of the project's own files installs anew.
 $(VENV)/.live: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(if $(MIDI),$(call apt_install,$(APT_MIDI)))
+	$(install_torch)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.$(EXTRA)'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(install_torch)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.live
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from rtsep.audio import devices
 from rtsep.errors import DeviceError
-from rtsep.surfaces.midi.ports import input_ports
+from rtsep.surfaces.midi.ports import input_ports, missing
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -64,5 +64,5 @@ def run(arguments: argparse.Namespace) -> int:
             table.add_row(port.name, port.api)
         console.print(table)
     else:
-        console.print("no MIDI input here")
+        console.print(missing() or "no MIDI input here", markup=False, soft_wrap=True)
     return 0

@@ -19,7 +19,7 @@ from rtsep.surfaces.midi.learn import BURST_S, QUIET_S, recognise, write_entry
 from rtsep.surfaces.midi.map import MidiMap, load_map, user_file
 from rtsep.surfaces.midi.messages import CC14, MOST_7, PROGRAM, Event
 from rtsep.surfaces.midi.names import ALL
-from rtsep.surfaces.midi.ports import input_ports
+from rtsep.surfaces.midi.ports import input_ports, missing
 from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
 
 WAIT_S = 60.0
@@ -43,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
     if arguments.what == "show":
         return _show(load_map(arguments.map))
+    if reason := missing():
+        raise DeviceError(reason)
     ports = tuple(arguments.midi or (ALL,))
     if arguments.what == "learn":
         return _learn(arguments.control, ports, arguments.map or user_file(), arguments.seconds or WAIT_S)
@@ -67,7 +69,7 @@ def _show(midi_map: MidiMap) -> int:
     for port in ports:
         console.print(f"port: {port.name} ({port.api})", markup=False, highlight=False)
     if not ports:
-        console.print("no MIDI controller here")
+        console.print(missing() or "no MIDI controller here", markup=False, soft_wrap=True)
     return 0
 
 

@@ -186,7 +186,7 @@ def midi(installed: Callable[[str], object] = importlib.util.find_spec) -> list[
     """Check for the library of MIDI ports."""
     if installed("rtmidi"):
         return [ok("MIDI", "python-rtmidi is installed")]
-    return [note("MIDI", "python-rtmidi is not installed: --midi has no ports", "see docs/midi.md")]
+    return [note("MIDI", "python-rtmidi is not installed: --midi has no ports", "pip install 'rtsep[midi]'")]
 
 
 def _text(path: Path) -> str:

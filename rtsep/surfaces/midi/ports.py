@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import subprocess
 import threading
 import time
@@ -30,6 +31,17 @@ _LOOK_EVERY_S = 0.1
 _PRIORITY = 2  # as the process's own: over everything ordinary, under everything that carries audio
 
 
+MISSING = (
+    "MIDI needs the package python-rtmidi, which is not installed: pip install 'rtsep[midi]', "
+    "or in a clone make live MIDI=yes (docs/midi.md has what that takes)"
+)
+
+
+def missing() -> str:
+    """Return one line that says what to install where MIDI is not possible here, else ""."""
+    return "" if importlib.util.find_spec("rtmidi") else MISSING
+
+
 @dataclass(frozen=True)
 class MidiPort:
     """One input port of one MIDI system."""
@@ -40,6 +52,8 @@ class MidiPort:
 
 def input_ports() -> list[MidiPort]:
     """Return the MIDI inputs of every system that answers; none is no error."""
+    if missing():
+        return []
     try:
         answer = subprocess.run(
             [*_PROCESS, encode(protocol.List()).rstrip()],

@@ -18,7 +18,7 @@ from rtsep.surfaces.midi.follow import MapFile
 from rtsep.surfaces.midi.map import MidiMap
 from rtsep.surfaces.midi.messages import Decoder, Event, Message
 from rtsep.surfaces.midi.names import ALL, VIRTUAL, split_system
-from rtsep.surfaces.midi.ports import MidiPorts
+from rtsep.surfaces.midi.ports import MidiPorts, missing
 from rtsep.surfaces.midi.turn import Hands
 
 SETTLE_S = 0.01
@@ -70,7 +70,10 @@ class MidiSurface:
         return hands, Feedback(hands.knobs, self._ports.send) if midi_map.feedback else None
 
     def start(self) -> None:
-        """Open what is there; what is not is waited for, which is said once."""
+        """Open what is there; what is not is waited for, which is said once; so is a missing library."""
+        if reason := missing():
+            self._say(f"{reason}; playing without controllers")
+            return
         answered = self._ports.start()
         self._ticker.start()
         if not answered:
