@@ -96,6 +96,7 @@ TABLE: tuple[Control, ...] = (
     Control("instrumental_solo", 0, 0, 1, "switch", "only the instrumental"),
     Control("blend", 1, 0, 1, "", "dry to separated, aligned in time; the feeds always add up"),
     Control("bypass", 0, 0, 1, "switch", "the aligned dry signal, cross-faded, past mute, solo and gains"),
+    Control("balance", 0.5, 0, 1, "", "on one stereo output: 0 music alone, 0.5 both, 1 voice alone"),
 )
 
 BY_NAME: dict[str, Control] = {control.name: control for control in TABLE}
@@ -105,6 +106,7 @@ THRESHOLD, MASK, GATE, SMOOTHING = 0, 1, 2, 3
 VOCALS_GAIN, INSTRUMENTAL_GAIN = 4, 5
 VOCALS_MUTE, VOCALS_SOLO, INSTRUMENTAL_MUTE, INSTRUMENTAL_SOLO = 6, 7, 8, 9
 BLEND, BYPASS = 10, 11
+BALANCE = 12
 
 
 FADER_DB = 72.0

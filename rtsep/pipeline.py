@@ -21,7 +21,7 @@ from rtsep.dsp import resample
 from rtsep.dsp.band_above import BandAbove, add_band_above, keep_hop, make_band_above
 from rtsep.dsp.policy import apply_mask, shape_mask, smoothing_factor
 from rtsep.dsp.resample import RateBridge, make_bridge, to_device_rate, to_model_rate
-from rtsep.dsp.router import FEEDS, MIX, SOURCES, VOCALS, feed_levels, route
+from rtsep.dsp.router import BUS, FEEDS, MIX, SOURCES, VOCALS, feed_levels, route
 from rtsep.dsp.shift import copy_row, copy_rows, shift_left
 from rtsep.dsp.stereo import decode_mid_side, encode_mid_side, fold_columns
 from rtsep.dsp.stft import Stft, analyse, make_stft, synthesise
@@ -60,7 +60,11 @@ class Pipeline(NamedTuple):
 
 
 def make_pipeline(
-    spec: ModelSpec, rate: int, channels: int, model_rate: int, dry_feeds: tuple[int, ...] = (VOCALS, MIX)
+    spec: ModelSpec,
+    rate: int,
+    channels: int,
+    model_rate: int,
+    dry_feeds: tuple[int, ...] = (VOCALS, MIX, BUS),
 ) -> Pipeline:
     """Return a fresh pipeline for audio at `rate` Hz, the model running at `model_rate` (one of its own).
 

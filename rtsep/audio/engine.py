@@ -18,7 +18,7 @@ from rtsep.audio.record_tap import RecordTap
 from rtsep.audio.source import FileSource
 from rtsep.audio.telemetry import Progress, Telemetry, forget_longest, read_progress, read_telemetry
 from rtsep.controls import Controls
-from rtsep.dsp.router import FEEDS, INSTRUMENTAL, MIX, VOCALS
+from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
 from rtsep.realtime import priority, wake
 from rtsep.realtime.atomics import acquire, release
@@ -47,6 +47,7 @@ class Format:
     two_clocks: bool
     slack: int | None = None  # frames; None: chosen
     hardware: int = 0  # frames that the devices say they add; 0 where they cannot be trusted (JACK)
+    bus: str = "mix"  # how the stereo bus begins, a feed; it names the bus's ports
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Engine:
         self._exchange = shared.exchange
         self._rings = r.Rings(form.rate, form.channels, list(form.in_map), len(form.out_map), input_ring)
         self._pipeline = stage.make_pipeline(
-            spec, form.rate, form.channels, self.model_rate, _dry_feeds(form.out_map, form.channels)
+            spec, form.rate, form.channels, self.model_rate, _dry_feeds(form)
         )
         self._shares_input = input_ring is not None
         self._hop_signal = wake.Semaphore()
@@ -320,8 +321,8 @@ def _touched(*shape: int) -> NDArray[np.float32]:
     return memory
 
 
-def _dry_feeds(out_map: tuple[int, ...], channels: int) -> tuple[int, ...]:
-    """Name the feeds that carry the dry signal: the first stem that is heard, and the mix."""
-    heard = {entry // channels for entry in out_map if entry >= 0}
-    stem = INSTRUMENTAL if INSTRUMENTAL in heard and VOCALS not in heard else VOCALS
-    return (stem, MIX)
+def _dry_feeds(form: Format) -> tuple[int, ...]:
+    """Return the feeds that carry the dry signal: the first stem that is played, the mix and the bus."""
+    played = {entry // form.channels for entry in form.out_map if entry >= 0}
+    alone = INSTRUMENTAL in played or (BUS in played and form.bus == FEEDS[INSTRUMENTAL])
+    return (INSTRUMENTAL if alone and VOCALS not in played else VOCALS, MIX, BUS)

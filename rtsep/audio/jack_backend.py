@@ -58,5 +58,5 @@ class JackBackend:
         from rtsep.audio.jack_stream import JackStream  # needs libjack
 
         form = request.form
-        names = jack_ports.output_names(form.out_map, form.channels) if request.output else []
+        names = jack_ports.output_names(form.out_map, form.channels, form.bus) if request.output else []
         return JackStream(request.mixer, request.inputs, names, request.latency, request.client)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rtsep.dsp.router import FEEDS
+from rtsep.dsp.router import BUS, FEEDS
 from rtsep.realtime.foreign_calls import one_at_a_time
 
 SIDES = ("L", "R")
@@ -66,14 +66,19 @@ def find_server() -> JackServer | None:
         client.close()
 
 
-def output_names(out_map: tuple[int, ...], channels: int) -> list[str]:
-    """Return a port name for each device channel: `vocals_L`, `instrumental_R`, `mix_3`, `silence_1`."""
+def output_names(out_map: tuple[int, ...], channels: int, bus: str) -> list[str]:
+    """Return a port name for each device channel: `vocals_L`, `instrumental_R`, `mix_3`, `silence_1`.
+
+    The ports of the stereo bus are named for `bus`, the feed that it begins with.
+    """
     names: list[str] = []
     for device, source in enumerate(out_map):
         if source < 0:
             names.append(f"silence_{device + 1}")
             continue
         feed, channel = FEEDS[source // channels], source % channels
+        if source // channels == BUS:
+            feed = bus
         # One channel on both sides of a pair: the first place is the left one.
         side = out_map[:device].count(source) if channels == 1 else channel
         name = f"{feed}_{SIDES[side]}" if channels <= 2 and side < 2 else f"{feed}_{channel + 1}"

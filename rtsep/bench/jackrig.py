@@ -67,7 +67,9 @@ def jack_rig(
         live = stack.enter_context(playing(package, options, controls))
         form = live.session.ends.form
         heard = [f"{player}:out_{k}" for k in range(SIDES)]
-        heard += [f"{session}:{name}" for name in jack_ports.output_names(form.out_map, form.channels)]
+        heard += [
+            f"{session}:{name}" for name in jack_ports.output_names(form.out_map, form.channels, form.bus)
+        ]
         streams: list[JackStream] = []
 
         def join(name: str, probe: Probe, inputs: int, outputs: list[str], cables: Cables) -> None:

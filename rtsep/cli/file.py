@@ -85,7 +85,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         help="frames read at a time; changes no result",
     )
     parser.add_argument("--json", action="store_true", help="one JSON line a file instead of a progress bar")
-    add_controls(parser)
+    add_controls(parser, without=("balance",))  # it has no stereo output
 
 
 def run(arguments: argparse.Namespace) -> int:

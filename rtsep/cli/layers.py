@@ -11,6 +11,8 @@ from typing import Any
 from rtsep.cli.settings import Config, Setting, settings_of
 from rtsep.controls import Controls
 from rtsep.errors import RtsepError, UsageError
+from rtsep.session.bus import BY as BUS
+from rtsep.session.options import BALANCES
 from rtsep.surfaces import last_state
 from rtsep.surfaces.last_devices import CHANNELS, LAST, load_last_devices
 from rtsep.surfaces.presets import BY as PRESET
@@ -77,6 +79,9 @@ class Layers:
                 if said.layer != BUILT_IN:
                     by = last_state.BY if said.layer == RESUME else said.layer
                     controls.set(setting.dest, said.value, by)
+        out, balance = self.of("out")[0], self.of("balance")[0]
+        if out.value in BALANCES and ORDER.index(out.layer) < ORDER.index(balance.layer):
+            controls.set("balance", BALANCES[out.value], BUS)  # a lower layer has another output in mind
         return controls
 
     def fallbacks(self) -> Iterator[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Container
 from pathlib import Path
 
 from rtsep.controls import BY_NAME, TABLE, Controls
@@ -76,10 +77,12 @@ def add_switch(group: argparse._ArgumentGroup, flag: str, default: bool, purpose
     action.default = default  # not before: some Pythons would add it to the help
 
 
-def add_controls(parser: argparse.ArgumentParser) -> None:
-    """Add an option for every control of the table."""
+def add_controls(parser: argparse.ArgumentParser, without: Container[str] = ()) -> None:
+    """Add an option for every control of the table, but for those in `without`."""
     group = parser.add_argument_group("controls", "the same that MIDI and keys turn while it plays")
     for control in TABLE:
+        if control.name in without:
+            continue
         flag = "--" + control.name.replace("_", "-")
         if control.unit == "switch":
             group.add_argument(
@@ -107,7 +110,7 @@ def read_controls(arguments: argparse.Namespace, controls: Controls | None = Non
     """
     controls = controls if controls is not None else Controls()
     for name in BY_NAME:
-        text = getattr(arguments, name)
+        text = getattr(arguments, name, None)
         if text is not None:
             try:
                 controls.set_text(name, text, by="command line")

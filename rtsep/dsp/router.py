@@ -1,4 +1,4 @@
-"""From vocals and mix to the feeds that are heard: gains, mute, solo, blend, bypass.
+"""From vocals and mix to the feeds that are heard: gains, mute, solo, balance, blend, bypass.
 
 A feed is a sum of three sources with one coefficient each: the vocals, the instrumental (mix minus
 vocals, to the last bit), and the dry mix delayed to match. Coefficients move linearly within one
@@ -9,6 +9,10 @@ silence on the others. The feeds therefore add up to the delayed input at every 
 bypass, which is what keeps a DAW's two returns whole. Blend and bypass are a player's wish, and pass
 mute, solo and gains by. A network that has gone is not: what was muted stays silent, and the mix comes
 at the level of the stem it stands in for, on the other one where that is not heard.
+
+The bus is one stereo output for both stems. At balance b its gain of the vocals is min(1, 2b) and its gain
+of the instrumental min(1, 2 - 2b), on top of the two gains: neither stem is louder than at b = 0.5, where
+the bus equals the remix. At b = 1 it equals the vocals and at b = 0 the instrumental, to the last bit.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 from numba import njit
 
 from rtsep.controls import (
+    BALANCE,
     BLEND,
     BYPASS,
     INSTRUMENTAL_GAIN,
@@ -29,9 +34,10 @@ from rtsep.controls import (
 )
 from rtsep.dsp.shift import copy_rows
 
-FEEDS = ("vocals", "instrumental", "mix", "dry")
-VOCALS, INSTRUMENTAL, MIX, DRY = 0, 1, 2, 3
-"""`mix` is the remix: both stems at their levels on one feed. `dry` is the input, delayed to match."""
+FEEDS = ("vocals", "instrumental", "mix", "dry", "bus")
+VOCALS, INSTRUMENTAL, MIX, DRY, BUS = 0, 1, 2, 3, 4
+"""`mix` is the remix: both stems at their levels on one feed. `dry` is the input, delayed to match.
+`bus` is the remix after the control `balance`: what one stereo output plays."""
 
 SOURCES = 3  # vocals, instrumental, dry
 
@@ -61,7 +67,11 @@ def feed_levels(values: np.ndarray, wet: float, dry_share: np.ndarray, levels: n
     levels[INSTRUMENTAL, 1] = share * instrumental
     levels[MIX, 0] = share * vocals
     levels[MIX, 1] = share * instrumental
-    for feed in range(DRY):
+    bus_vocals = vocals * min(1.0, 2.0 * values[BALANCE])
+    bus_instrumental = instrumental * min(1.0, 2.0 - 2.0 * values[BALANCE])
+    levels[BUS, 0] = share * bus_vocals
+    levels[BUS, 1] = share * bus_instrumental
+    for feed in range(levels.shape[0]):
         levels[feed, 2] = (1.0 - wanted) * dry_share[feed]
     if dry_share[INSTRUMENTAL] > dry_share[VOCALS]:
         first, first_gain, other, other_gain = INSTRUMENTAL, instrumental, VOCALS, vocals
@@ -72,6 +82,7 @@ def feed_levels(values: np.ndarray, wet: float, dry_share: np.ndarray, levels: n
     else:
         levels[other, 2] += missing * dry_share[first] * other_gain
     levels[MIX, 2] += missing * dry_share[MIX] * max(vocals, instrumental)
+    levels[BUS, 2] += missing * dry_share[BUS] * max(bus_vocals, bus_instrumental)
     levels[DRY, 2] = 1.0
 
 

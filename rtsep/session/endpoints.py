@@ -13,7 +13,7 @@ from rtsep.audio.virtual import VirtualDevice
 from rtsep.errors import DeviceError, InputFileError, UsageError
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.demo import demo_song
-from rtsep.session.options import ROUTES, VIRTUAL, LiveOptions
+from rtsep.session.options import BALANCES, ROUTES, VIRTUAL, LiveOptions
 
 NO_DEVICES = DeviceList(devices=(), jack=None, defaults={"input": -1, "output": -1})
 
@@ -62,6 +62,7 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
 
     in_map = _in_map(options, source, input_device)
     out_map = _out_map(options, output, len(in_map))
+    bus = _route(options, output, len(in_map))
     rate = _choose_rate(options, source, input_device, output)
     if input_device:
         check_format(input_device, "input", max(in_map) + 1, rate)
@@ -87,6 +88,7 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
         two_clocks=not one_clock,
         slack=_slack(options, output, rate),
         hardware=round(declared * rate),
+        bus=bus if bus in BALANCES else "mix",
     )
     known = frozenset(device.name for device in there.devices)
     return Ends(source=source, input=input_device, output=output, form=form, notes=notes, known=known)
@@ -191,13 +193,18 @@ def _in_map(options: LiveOptions, source: AudioReader | None, device: Device | N
     return [channel - 1 for channel in chosen]
 
 
+def _route(options: LiveOptions, output: Device | None, channels: int) -> str:
+    """Return the key of ROUTES that is played: the one asked for, or what the device has channels for."""
+    if options.out is not None:
+        return options.out
+    return "both" if output is None or output.channels("output") >= 2 * max(2, channels) else "vocals"
+
+
 def _out_map(options: LiveOptions, output: Device | None, channels: int) -> list[int]:
     """Lay the routed feeds on device channels; a mono signal goes to both sides of a pair."""
     width = max(2, channels)
     there = output.channels("output") if output else None
-    route = options.out
-    if route is None:
-        route = "both" if there is None or there >= 2 * width else "vocals"
+    route = _route(options, output, channels)
     entries = [feed * channels + min(side, channels - 1) for feed in ROUTES[route] for side in range(width)]
     if there == 1 and options.out_channels is None and len(entries) == 2:
         entries = entries[:1]  # one loudspeaker: the first channel of the feed

@@ -13,6 +13,7 @@ from rtsep.controls import Controls
 from rtsep.errors import OutputError
 from rtsep.model.package import ModelPackage
 from rtsep.realtime import priority
+from rtsep.session.bus import begin_balance
 from rtsep.session.counters import Tally
 from rtsep.session.hosted_model import HostedModel, ModelHost
 from rtsep.session.options import LiveOptions
@@ -40,6 +41,7 @@ class Live:
         self.playback: Playback | None = None  # while it plays
         self._cables: Cables = {}
         self._played_s = 0.0  # on devices that were lost or left since
+        begin_balance(route.ends.form, controls)
         host = ModelHost(package, route.options.device)
         try:
             hosted = HostedModel(host, route.ends.form, controls)
@@ -151,6 +153,7 @@ class Live:
         before, form = self.hosted, route.ends.form
         if route.source:
             route.source.play_as(form.rate, list(form.in_map))
+        begin_balance(form, self.controls)
         hosted = before.for_devices(form)
         self._played_s += _frames_through(before.engine) / before.engine.form.rate
         self.now = self.now._replace(route=route, hosted=hosted, tally=self.now.tally.plus(before.engine))

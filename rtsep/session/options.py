@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtsep.dsp.router import INSTRUMENTAL, MIX, VOCALS
+from rtsep.dsp.router import BUS, INSTRUMENTAL, VOCALS
 from rtsep.errors import UsageError, suggest
 from rtsep.files.audiofile import SUBTYPES
 from rtsep.limits import (
@@ -26,12 +26,15 @@ VIRTUAL = "virtual"
 """The name of the output device that needs no hardware."""
 
 ROUTES: dict[str, tuple[int, ...]] = {
-    "vocals": (VOCALS,),
-    "instrumental": (INSTRUMENTAL,),
-    "mix": (MIX,),
+    "vocals": (BUS,),
+    "instrumental": (BUS,),
+    "mix": (BUS,),
     "both": (VOCALS, INSTRUMENTAL),
 }
 """The feeds that each value of `out` plays, in the order of the output channels."""
+
+BALANCES = {"vocals": 1.0, "instrumental": 0.0, "mix": 0.5}
+"""The control `balance` as it begins, by those values of `out` that play the stereo bus."""
 
 
 class OptionError(UsageError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from rtsep.session.bus import output_in_words
 from rtsep.session.counters import Tally
 from rtsep.session.hosted_model import HostedModel
 from rtsep.session.recorder import Takes
@@ -23,9 +24,11 @@ class Snapshot(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Input -> output, the model and the latency, as the line that is printed at the start."""
+        """Input -> output, what it plays, the model and the latency, as printed at the start."""
         engine, model = self.hosted.engine, self.hosted.package.spec.name
-        return f"{self.route.ends.name}, model {model}; {engine.latency.line()}"
+        played = output_in_words(engine.form, engine.controls)
+        ends = f"{self.route.ends.name}: {played}" if played else self.route.ends.name
+        return f"{ends}, model {model}; {engine.latency.line()}"
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of the whole session, latency, levels, the model's state; for JSON."""

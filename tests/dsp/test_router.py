@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtsep.controls import BY_NAME, TABLE
-from rtsep.dsp.router import DRY, FEEDS, INSTRUMENTAL, MIX, SOURCES, VOCALS, feed_levels, route
+from rtsep.dsp.router import BUS, DRY, FEEDS, INSTRUMENTAL, MIX, SOURCES, VOCALS, feed_levels, route
 from tests.dsp.twins import UNIT_ROUNDOFF, noise
 
 FRAMES = 96
@@ -19,7 +19,7 @@ def values(**changes):
     return row
 
 
-def levels(wet=1.0, dry_feeds=(VOCALS, MIX), **changes):
+def levels(wet=1.0, dry_feeds=(VOCALS, MIX, BUS), **changes):
     share = np.zeros(len(FEEDS))
     share[list(dry_feeds)] = 1
     out = np.full((len(FEEDS), SOURCES), np.nan)
@@ -50,6 +50,7 @@ CONTROLS = st.fixed_dictionaries(
         "instrumental_solo": st.booleans(),
         "blend": st.floats(0, 1),
         "bypass": st.booleans(),
+        "balance": st.floats(0, 1),
     },
 )
 
@@ -200,3 +201,48 @@ def test_dry_goes_to_the_feed_that_listens_and_nowhere_else(setting):
 
 def test_bypass_ignores_gains_and_mutes():
     assert np.array_equal(levels(bypass=1, vocals_mute=1, vocals_gain=-30), levels(bypass=1))
+
+
+@pytest.mark.parametrize(("balance", "feed"), [(1, VOCALS), (0, INSTRUMENTAL), (0.5, MIX)])
+@given(CONTROLS, st.floats(0, 1))
+def test_at_its_ends_and_in_the_middle_the_bus_is_a_feed_to_the_last_bit(balance, feed, setting, wet):
+    out = levels(wet, **setting | {"balance": balance, "bypass": 0, "blend": 1})
+    vocals, dry = sources()
+    feeds = play(vocals, dry, out)
+    if out[feed, :2].any():  # else its mix stands in on the other feed, when masks are missing
+        assert np.array_equal(feeds[BUS], feeds[feed] if feed != INSTRUMENTAL else play_dry_on_it(out))
+
+
+def play_dry_on_it(out):
+    """The instrumental as it would be played if it carried the dry signal, as it does where it is alone."""
+    vocals, dry = sources()
+    alone = out.copy()
+    alone[INSTRUMENTAL, 2] = out[BUS, 2]
+    return play(vocals, dry, alone)[INSTRUMENTAL]
+
+
+@given(st.floats(0, 1), st.floats(-60, 12), st.floats(-60, 12))
+def test_balance_turns_one_stem_down_and_never_the_other_one_up(balance, vocals_gain, instrumental_gain):
+    gains = {"vocals_gain": vocals_gain, "instrumental_gain": instrumental_gain}
+    stems, bus = levels(**gains), levels(**gains, balance=balance)[BUS]
+    assert bus[0] == pytest.approx(stems[VOCALS, 0] * min(1, 2 * balance))
+    assert bus[1] == pytest.approx(stems[INSTRUMENTAL, 1] * min(1, 2 - 2 * balance))
+    assert bus[0] <= stems[VOCALS, 0] and bus[1] <= stems[INSTRUMENTAL, 1]
+
+
+@given(st.floats(0, 1), CONTROLS)
+def test_balance_leaves_all_other_feeds_alone(balance, setting):
+    assert np.array_equal(
+        levels(**setting | {"balance": balance})[:BUS], levels(**setting | {"balance": 0.5})[:BUS]
+    )
+
+
+@pytest.mark.parametrize("balance", [0, 0.3, 0.5, 1])
+def test_bypass_is_the_input_on_the_bus_at_any_balance(balance):
+    assert levels(bypass=1, balance=balance, vocals_mute=1)[BUS].tolist() == [0, 0, 1]
+
+
+def test_what_the_balance_has_turned_off_does_not_come_back_when_the_network_goes():
+    assert levels(wet=0.0, balance=1, vocals_mute=1)[BUS].tolist() == [0, 0, 0]
+    assert levels(wet=0.0, balance=0, vocals_mute=1)[BUS].tolist() == [0, 0, 1]
+    assert levels(wet=0.0, balance=0.25)[BUS].tolist() == [0, 0, 1]

@@ -8,7 +8,7 @@ from rtsep.audio import devices
 from rtsep.audio.devices import JACK, Device, DeviceList
 from rtsep.audio.jack_backend import HungServerError
 from rtsep.audio.jack_ports import JackServer
-from rtsep.dsp.router import INSTRUMENTAL, MIX, VOCALS
+from rtsep.dsp.router import BUS
 from rtsep.errors import DeviceError, UsageError
 from rtsep.session.endpoints import NotBackError, _in_map, _out_map, resolve_ends
 from rtsep.session.options import LiveOptions
@@ -24,17 +24,22 @@ def test_both_puts_vocals_first_and_the_instrumental_second():
 
 def test_without_a_route_the_channels_of_the_device_decide():
     assert _out_map(LiveOptions(), device(outputs=4), 2) == [0, 1, 2, 3]
-    assert _out_map(LiveOptions(), device(outputs=2), 2) == [VOCALS * 2, VOCALS * 2 + 1]
+    assert _out_map(LiveOptions(), device(outputs=2), 2) == [BUS * 2, BUS * 2 + 1]
     assert _out_map(LiveOptions(), None, 2) == [0, 1, 2, 3]
 
 
 def test_a_mono_signal_goes_to_both_sides_and_to_a_lone_loudspeaker():
-    assert _out_map(LiveOptions(out="instrumental"), device(), 1) == [INSTRUMENTAL, INSTRUMENTAL]
-    assert _out_map(LiveOptions(out="mix"), device(outputs=1), 1) == [MIX]
+    assert _out_map(LiveOptions(out="instrumental"), device(), 1) == [BUS, BUS]
+    assert _out_map(LiveOptions(out="mix"), device(outputs=1), 1) == [BUS]
 
 
 def test_chosen_places_leave_the_others_silent():
-    assert _out_map(LiveOptions(out="vocals", out_channels=(4, 2)), device(outputs=6), 2) == [-1, 1, -1, 0]
+    assert _out_map(LiveOptions(out="vocals", out_channels=(4, 2)), device(outputs=6), 2) == [
+        -1,
+        2 * BUS + 1,
+        -1,
+        2 * BUS,
+    ]
 
 
 def test_more_channels_than_two_are_routed_one_by_one():

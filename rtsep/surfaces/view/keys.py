@@ -41,6 +41,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("Space, Enter", "turn a switch on or off"),
     ("v V, i I", "mute, solo: vocals, instrumental"),
     ("b, k", "bypass; masks soft or binary"),
+    (", .", "balance towards the music, towards the voice"),
     ("mouse", "drag a bar, click a switch, turn the wheel"),
     ("r", "record, and stop"),
     ("p, s", "recall a preset; save one"),

@@ -16,6 +16,9 @@ LETTERS = {
 }
 """Keys that turn a switch or choice at once, whichever control is chosen."""
 
+TURNS = {",": ("balance", -1), ".": ("balance", 1)}
+"""Keys that turn a control by so many steps, whichever control is chosen."""
+
 assert all(name in {control.name for control in TABLE} for name in LETTERS.values())
 
 

@@ -31,7 +31,7 @@ from rtsep.surfaces.view.palette import BACKGROUND, Depth, Ink
 from rtsep.surfaces.view.pickers import Nearest, Page, Picker, in_words, key_table
 from rtsep.surfaces.view.player import Choice, Player
 from rtsep.surfaces.view.spectrogram import Spectrogram
-from rtsep.surfaces.view.turning import LETTERS
+from rtsep.surfaces.view.turning import LETTERS, TURNS
 
 FRAMES_PER_S = 30
 FIGURES_EVERY = 6
@@ -69,19 +69,19 @@ class LiveView(App[None]):
     #seen {{ height: 1fr; }}
     #meters {{ height: 3; }}
     #spectrogram {{ height: 1fr; min-height: 0; }}
-    #hands {{ height: 9; }}
-    #faders {{ height: 6; }}
+    #hands {{ height: 10; }}
+    #faders {{ height: 7; }}
     #figures {{ height: 3; layout: horizontal; }}
     #hops {{ width: 1fr; height: 100%; margin-right: 2; }}
     #counters {{ width: 1fr; height: 100%; }}
     .tall #meters {{ height: 4; }}
     .tall #log {{ height: 2; }}
     .tall #figures {{ height: 5; margin-top: 1; }}
-    .tall #hands {{ height: 13; padding-top: 1; }}
+    .tall #hands {{ height: 14; padding-top: 1; }}
     .wide #body {{ layout: horizontal; }}
     .wide #seen {{ width: 1fr; height: 100%; margin-right: 2; }}
     .wide #hands {{ width: 46; height: 100%; padding-top: 0; }}
-    .wide #faders {{ height: 12; }}
+    .wide #faders {{ height: 13; }}
     .wide #figures {{ height: 1fr; layout: vertical; margin-top: 1; }}
     .wide #hops {{ width: 100%; height: 1fr; max-height: 10; margin-right: 0; }}
     .wide #counters {{ width: 100%; height: 3; }}
@@ -293,6 +293,10 @@ class LiveView(App[None]):
         elif character in LETTERS:
             faders.choose([control.name for control in TABLE].index(LETTERS[character]))
             faders.toggle()
+        elif character in TURNS:
+            name, steps = TURNS[character]
+            faders.choose([control.name for control in TABLE].index(name))
+            faders.turn(steps, fine=False)
         elif (action := _ACTIONS.get(character or key)) is not None:
             await self.run_action(action)
         else:

@@ -32,8 +32,19 @@ def test_keys_turn_the_chosen_control_and_say_so():
         await stage.press("home", "left")
         assert controls.vocals_gain == MINUS_INFINITY_DB
         assert "-inf dB" in stage.text
-        await stage.press("up", "up", "up", "up", "up", "space")  # around to the last one
+        await stage.press("up", "up", "up", "up", "up", "up", "space")  # around from the last one
         assert controls.bypass == 1
+
+    on_stage(act)
+
+
+def test_comma_and_full_stop_turn_the_balance():
+    async def act(stage):
+        await stage.press("full_stop", "full_stop")
+        assert stage.controls.balance == pytest.approx(0.6)
+        assert stage.controls.moved_by("balance") == "key"
+        await stage.press(*["comma"] * 12)
+        assert stage.controls.balance == 0
 
     on_stage(act)
 

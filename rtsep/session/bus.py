@@ -1,0 +1,48 @@
+"""The stereo bus: where its balance begins, and what it plays in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtsep.audio.engine import Format
+from rtsep.controls import TABLE, Controls
+from rtsep.dsp.router import BUS, FEEDS, SOURCES, feed_levels
+from rtsep.session.options import BALANCES
+
+BY = "output"
+"""What has set `balance` where only the output did so: `Controls.moved_by`."""
+
+_STEM_NAMES = ("voice", "music")
+
+
+def plays_bus(form: Format) -> bool:
+    """Return whether the output is the stereo bus, and not a pair of channels for each stem."""
+    return any(entry // form.channels == BUS for entry in form.out_map if entry >= 0)
+
+
+def begin_balance(form: Format, controls: Controls) -> None:
+    """Set `balance` as the output asks for, unless something else has set it before."""
+    if plays_bus(form) and controls.moved_by("balance") in ("", BY):
+        controls.set("balance", BALANCES[form.bus], BY)
+
+
+def output_in_words(form: Format, controls: Controls) -> str:
+    """Return what the output plays now, such as "voice" or "voice -6 dB + music"; "" for no stereo bus."""
+    if not plays_bus(form):
+        return ""
+    values = np.array([getattr(controls, control.name) for control in TABLE])
+    levels = np.empty((len(FEEDS), SOURCES))
+    feed_levels(values, 1.0, np.ones(len(FEEDS)), levels)
+    gains, dry = levels[BUS, :2], levels[BUS, 2]
+    if dry == 1.0:
+        return "the input, unchanged"
+    parts = [_part(name, gain) for name, gain in zip(_STEM_NAMES, gains / (1.0 - dry), strict=True) if gain]
+    words = " + ".join(parts) or "silence"
+    if dry:
+        return f"{words}, {dry:.0%} of it the input"
+    return f"{words}, unchanged" if np.all(gains == 1.0) else words
+
+
+def _part(name: str, gain: float) -> str:
+    level = round(20.0 * np.log10(gain), 1)
+    return f"{name} {level:+g} dB" if level else name
