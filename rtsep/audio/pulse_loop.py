@@ -61,7 +61,8 @@ WINDOW_S = 1.0
 """How long the lowest fill is looked for, before the pace is changed."""
 
 STEADY_S = 0.5
-"""The first window: at its end the distance is set at once, not steered."""
+"""What a stream needs to find its pace. Until then playback gives silence, and captured sound is dropped: an
+engine with two clocks sets its distance by the first calls, and steers for half a minute if they mislead."""
 
 PACE_LIMIT = 0.01
 """How much faster or slower than its nominal rate the clock may run."""
@@ -157,17 +158,21 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
             if _fill(slots, buffer) + frames > buffer + frames // 2:
                 due = now + nominal / 4  # the server takes nothing: we wait along with it
                 break
-            if plays_a_file(mixer):
-                process_input(mixer, 0, frames, 0)
-            process_output(mixer, np.int64(block.ctypes.data), frames, 0)
-            _give(slots, block, frames)
+            if first:
+                _give_silence(slots, silence, frames)
+            else:
+                if plays_a_file(mixer):
+                    process_input(mixer, 0, frames, 0)
+                process_output(mixer, np.int64(block.ctypes.data), frames, 0)
+                _give(slots, block, frames)
             due += nominal * pace
         fill = _fill(slots, buffer)
         if fill <= 0:
             # It ran dry: silence was heard, and more of it lifts us back to where we should be.
             _give_silence(slots, silence, margin - fill)
-            slots[REFILLS] += 1
-            current_engine(mixer)[r.OUT_UNDERFLOWS] += 1
+            if not first:
+                slots[REFILLS] += 1
+                current_engine(mixer)[r.OUT_UNDERFLOWS] += 1
             low, high, until = np.int64(1) << 40, -(np.int64(1) << 40), now + WINDOW_S * 1e9
             continue
         even = fill - int((due - now) * 1e-9 * rate)  # as if frames were written one by one
@@ -197,12 +202,16 @@ def run_capture(slots: np.ndarray, silence: np.ndarray) -> None:
     """Give the mixer what the server sends, until RUN is cleared; where it has lost something, `silence`."""
     mixer = mixer_at(slots[MIXER])
     scratch = slots[_SCRATCH : _SCRATCH + 2]
-    until = clock.now_ns(scratch) + int(STEADY_S * 1e9)
+    until, steady_at = np.int64(0), np.int64(0)
     pointer, size = as_pointer(address_of(slots, _POINTER)), as_pointer(address_of(slots, _SIZE))
     while load_acquire(slots, RUN) == 1 and _turn(slots, _REST_US):
         while _peek(slots[STREAM], pointer, size) == 0 and slots[_SIZE] > 0:
             frames = slots[_SIZE] // (4 * slots[CHANNELS])
-            if slots[_POINTER] != 0:
+            if steady_at == 0:
+                steady_at = clock.now_ns(scratch) + int(STEADY_S * 1e9)
+            if clock.now_ns(scratch) < steady_at:
+                frames = np.int64(0)
+            if frames > 0 and slots[_POINTER] != 0:
                 process_input(mixer, slots[_POINTER], frames, 0)
             while slots[_POINTER] == 0 and frames > 0:
                 part = min(frames, silence.shape[0])
