@@ -175,12 +175,14 @@ class _Report:
         self._count, self._separated, self._skipped = 0, 0, 0
         self._began = time.monotonic()
         self._codes: list[int] = []
+        self._name = ""  # of the file that was begun last
         self._total = len(jobs)
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
             TimeRemainingColumn(), console=self._console,
             disable=as_json or not self._console.is_terminal, transient=True,
+            redirect_stdout=False, redirect_stderr=False,
         )  # fmt: skip
         self._task = self._bar.add_task("", total=self._all_bytes)
 
@@ -203,7 +205,8 @@ class _Report:
 
     def progress(self, job: Job) -> FileProgress:
         """Return what is told of the progress of one file, on any thread."""
-        self._describe(job)
+        self._name = job.source.name
+        self._describe()
 
         def advance(done: int, total: int | None) -> None:
             if total:
@@ -222,6 +225,12 @@ class _Report:
         else:
             self._done_bytes += size
         self._move()
+        self._bar.stop()  # a line takes its place for a moment
+        self._tell(done)
+        self._bar.start()
+        self._describe()
+
+    def _tell(self, done: Done) -> None:
         if done.error:
             self._codes.append(done.exit_code)
             print(f"rtsep: {done.error}", file=sys.stderr, flush=True)
@@ -232,9 +241,9 @@ class _Report:
             self._separated += 1
             self._print(done.result)
 
-    def _describe(self, job: Job) -> None:
+    def _describe(self) -> None:
         place = f"{min(self._count + 1, self._total)} of {self._total} " if self._total > 1 else ""
-        self._bar.update(self._task, description=f"{place}{job.source.name}")
+        self._bar.update(self._task, description=f"{place}{self._name}")
 
     def _move(self) -> None:
         done = self._done_bytes + sum(list(self._shares.values()))

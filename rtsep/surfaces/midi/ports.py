@@ -33,7 +33,7 @@ _PRIORITY = 2  # as the process's own: over everything ordinary, under everythin
 
 MISSING = (
     "MIDI needs the package python-rtmidi, which is not installed: pip install 'rtsep[midi]', "
-    "or in a clone make live MIDI=yes (docs/midi.md has what that takes)"
+    "or in a clone make live MIDI=yes (docs/install.md has what that takes)"
 )
 
 
