@@ -109,6 +109,20 @@ class AudioStream(Protocol):
     def lost(self) -> str | None:
         """The reason why the stream plays no more, where the system tells it; None while it plays."""
 
+    @property
+    def new_rate(self) -> int | None:
+        """The system's new rate in Hz, if it has changed: the sound has faded out, or does so; else None."""
+
+    @property
+    def waits_for_us(self) -> bool:
+        """Whether the system does not keep time, but waits for us as long as we take."""
+
+    def go_on_at(self, rate: int) -> None:
+        """Play on at `new_rate`: the mixer has an engine for it from the next call on."""
+
+    def tend(self) -> list[str]:
+        """Do what is due outside of the callbacks; return lines for the user. Called all the time."""
+
     def tell_latency(self, latency: int) -> None:
         """Tell the system how many frames we add from now on, where it has a use for that."""
 

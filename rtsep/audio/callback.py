@@ -12,8 +12,15 @@ import numpy as np
 from numba import njit
 
 from rtsep.audio import rings as r
+from rtsep.audio.prefill import CHOSEN, chosen_slack, prefill
 from rtsep.realtime import clock, wake
 from rtsep.realtime.atomics import fence, load_acquire, store_release
+
+FADE_S = 0.005
+"""How long the fade takes between two layouts of the output."""
+
+SETTLED_S = 0.2
+"""Calls that stay smaller for so long are the rule now: less is kept ready for them."""
 
 
 @njit(cache=True, nogil=True)
@@ -67,20 +74,25 @@ def _input_arrived(slots: np.ndarray, written: int, now: int) -> None:
 def give_output(slots: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
     """Copy `frames` frames from the output ring to the address `device_block`; silence where it is late.
 
-    `ran_dry` is not 0 where the device had nothing to play before this call.
+    `ran_dry` is not 0 where the device had nothing to play before this call. A device may change the size
+    of its calls at any time.
     """
     now = clock.now_ns(slots[r.OUT_SCRATCH : r.OUT_SCRATCH + 2])
     ring_frames, channels = slots[r.RING_FRAMES], slots[r.OUT_CHANNELS]
     ring, target = r.output_ring(slots), r.frames_at(device_block, frames, channels)
     start = slots[r.OUT_READ]
-    there = min(frames, max(0, load_acquire(slots, r.OUT_WRITE) - start))
+    _lay_out(slots, start, frames)
+    first = start - slots[r.OUT_LAG]  # in the ring
+    there = min(frames, max(0, load_acquire(slots, r.OUT_WRITE) - first))
     for i in range(there):
-        row = (start + i) & (ring_frames - 1)
+        row = (first + i) & (ring_frames - 1)
         for c in range(channels):
             target[i, c] = ring[row, c]
     for i in range(there, frames):
         for c in range(channels):
             target[i, c] = np.float32(0)
+    if slots[r.OUT_FADE] > 0:
+        _fade(slots, target, start - slots[r.OUT_LAG_BEFORE])
     if there < frames:
         slots[r.UNDERRUNS] += 1
         slots[r.UNDERRUN_FRAMES] += frames - there
@@ -93,3 +105,95 @@ def give_output(slots: np.ndarray, device_block: int, frames: int, ran_dry: int)
     store_release(slots, r.OUT_LAST_NS, now)
     store_release(slots, r.OUT_BASE_NS, now - start * 1_000_000_000 // slots[r.OUT_RATE])
     store_release(slots, r.OUT_READ, start + frames)
+
+
+@njit(cache=True, nogil=True)
+def _count(slots: np.ndarray, slot: int, frames: int, rate: int) -> int:
+    """Count a call of `frames` frames; return the size to reckon with from now on, or 0 while that is open.
+
+    `slot` holds the size so far, which a larger call exceeds at once. The two slots behind it are the largest
+    call and the frames of all calls since smaller ones have been counted, which takes SETTLED_S.
+    """
+    if frames > slots[slot]:
+        slots[slot + 1] = slots[slot + 2] = 0
+        return frames
+    slots[slot + 1] = max(slots[slot + 1], frames)
+    slots[slot + 2] += frames
+    if slots[slot + 2] < SETTLED_S * rate:
+        return 0
+    largest = slots[slot + 1]
+    slots[slot + 1] = slots[slot + 2] = 0
+    return largest
+
+
+@njit(cache=True, nogil=True)
+def _lay_out(slots: np.ndarray, start: int, frames: int) -> None:
+    """Keep as much ready as calls of `frames` frames require; `start` is the first frame of this one.
+
+    Where that is more, the ring still holds what was played: it is played on from further back, at once.
+    Less is kept ready only when smaller calls have become the rule.
+    """
+    before = slots[r.BLOCK]
+    if slots[r.OUT_CALLS] > 0 and frames != slots[r.OUT_FRAMES]:
+        slots[r.OUT_MIXED] = 1
+    block = _count(slots, r.BLOCK, frames, slots[r.OUT_RATE])
+    settled, mixed = 0 < block <= before, slots[r.OUT_MIXED] != 0
+    if settled:
+        slots[r.OUT_MIXED] = 0
+    if slots[r.PREFILL] > 0:  # else two clocks: the hop loop steers towards another distance
+        waiting = start - load_acquire(slots, r.IN_READ)
+        if block == 0:
+            if not mixed or _suffices(slots, frames, waiting):
+                return
+            block = before  # calls of mixed sizes, at their worst
+            waiting = slots[r.MOST] - 1
+        elif settled and mixed:
+            waiting = slots[r.MOST] - 1
+        wanted = prefill(slots[r.HOP], slots[r.MOST], slots[r.SLACK], block, waiting)
+        if not _play_from(slots, wanted - slots[r.PREFILL], start, frames, settled, mixed):
+            return
+    if block > 0:
+        store_release(slots, r.BLOCK, block)
+
+
+@njit(cache=True, nogil=True)
+def _suffices(slots: np.ndarray, frames: int, waiting: int) -> bool:
+    """Tell whether what is kept ready is enough for a call of `frames` frames, slack not touched.
+
+    `waiting` are the frames before it that are not yet a whole hop, or several.
+    """
+    if slots[r.HOP] == 0:
+        return True
+    slack = chosen_slack(slots[r.MOST], slots[r.BLOCK]) if slots[r.SLACK] == CHOSEN else slots[r.SLACK]
+    return slots[r.PREFILL] + slots[r.OUT_LAG] - slack >= frames + waiting % slots[r.HOP]
+
+
+@njit(cache=True, nogil=True)
+def _play_from(slots: np.ndarray, lag: int, start: int, frames: int, settled: bool, mixed: bool) -> bool:
+    """Play with `lag` from now on, over a fade; return False where it is too early for that."""
+    before, written = slots[r.OUT_LAG], load_acquire(slots, r.OUT_WRITE)
+    if lag < before and (not settled or written + lag < start + frames):
+        return False
+    if lag == before or (lag > before and settled and mixed):  # mixed sizes ask for more when they need it
+        return True
+    slots[r.OUT_LAG_BEFORE] = before
+    slots[r.OUT_FADE] = max(0, min(int(FADE_S * slots[r.OUT_RATE]), written + before - start))
+    slots[r.OUT_FADED] = 0
+    store_release(slots, r.OUT_LAG, lag)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _fade(slots: np.ndarray, target: np.ndarray, first: int) -> None:
+    """Fade to `target` [frames, channels] from what lies in the ring from `first` on."""
+    ring_frames, ring = slots[r.RING_FRAMES], r.output_ring(slots)
+    length, faded = slots[r.OUT_FADE], slots[r.OUT_FADED]
+    count = min(target.shape[0], length - faded)
+    for i in range(count):
+        row = (first + i) & (ring_frames - 1)
+        gain = np.float32((faded + i + 1) / (length + 1))
+        for c in range(target.shape[1]):
+            target[i, c] = ring[row, c] + gain * (target[i, c] - ring[row, c])
+    slots[r.OUT_FADED] = faded + count
+    if faded + count == length:
+        slots[r.OUT_FADE] = 0

@@ -24,6 +24,7 @@ class DeviceList:
     jack: JackServer | None
     defaults: Mapping[str, int]  # device number for "input" and "output", where no JACK server runs; -1: none
     pulse: PulseServer | None = None
+    missing: str = ""  # for the user: what would be a better way, if it was installed
 
     def default(self, kind: str) -> Device | None:
         """Return what `mic` ("input") or the default output is; a running JACK server comes first."""
@@ -110,6 +111,7 @@ def _listed(server: JackServer | None, desktop: PulseServer | None) -> DeviceLis
         jack=server,
         defaults=defaults,
         pulse=desktop,
+        missing=jack.missing,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rtsep import pipeline as stage
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
-from rtsep.audio.hoploop import CALLS_COMPARED, HopState, run_hops
+from rtsep.audio.hoploop import CALLS_COMPARED, HopState, run_hops, wake_hops
+from rtsep.audio.prefill import CHOSEN, MIN_COMPUTE_SHARE, chosen_slack, prefill
 from rtsep.audio.record_tap import RecordTap
 from rtsep.audio.source import FileSource
 from rtsep.audio.telemetry import Progress, Telemetry, forget_longest, read_progress, read_telemetry
@@ -27,10 +28,6 @@ from rtsep.realtime.slots import Exchange, SharedSlots
 PRIORITY = 65
 RECORD_SECONDS = 8.0
 """How long a recorder may be kept from its disk before frames are lost to it."""
-
-MIN_COMPUTE_SHARE = 0.75
-"""Share of a hop's time that must lie between the call that completes it and the call that plays it: slack
-makes it up."""
 
 
 @dataclass(frozen=True)
@@ -108,41 +105,34 @@ class Engine:
         self._shares_input = input_ring is not None
         self._hop_signal = wake.Semaphore()
         self._most = stage.max_frames_per_step(form.rate, self.model_rate, spec.hop)
-        self._slack = form.slack if form.slack is not None else self._chosen_slack()
         self._hop_state = self._make_hop_state()
         state = self._rings.slots
         state[r.HOP_SIGNAL] = self._hop_signal.handle
-        state[r.BLOCK] = form.out_block
+        state[r.BLOCK], state[r.IN_BLOCK] = form.out_block, form.block
         state[r.OUT_RATE] = form.out_rate
         state[r.NEXT_HOP_AT] = 1
+        state[r.HOP] = self.spec.hop if form.rate == self.model_rate else 0  # else they vary by a frame
+        state[r.MOST] = self._most
+        state[r.SLACK] = CHOSEN if form.slack is None else form.slack
         if not form.two_clocks:
-            state[r.OUT_WRITE] = self._prefill()
+            slack, hop = state[r.SLACK], state[r.HOP]
+            state[r.OUT_WRITE] = state[r.PREFILL] = prefill(hop, self._most, slack, form.block)
+        self._ready = int(state[r.PREFILL])  # output frames that lie ready before the first input
         self._thread: threading.Thread | None = None
         self.real_time = False
 
     # --- latency ---------------------------------------------------------------------------------
 
-    def _chosen_slack(self) -> int:
-        # The prefill grants one block. A call takes all of its block at once: of less than a whole
-        # further block, some hops would profit and the worst would not.
-        blocks = math.ceil(MIN_COMPUTE_SHARE * self._most / self.form.block)
-        return 0 if self.form.two_clocks else (blocks - 1) * self.form.block
+    @property
+    def _slack(self) -> int:
+        if self.form.slack is not None:
+            return self.form.slack
+        return 0 if self.form.two_clocks else int(chosen_slack(self._most, self.form.block))
 
-    def _mismatch(self) -> int:
-        """Frames by which a hop can be complete before a call ends: hop - gcd(hop, block)."""
-        if self.form.rate != self.model_rate:
-            return self._most  # hops of the device side vary by a frame
-        return self.spec.hop - math.gcd(self.spec.hop, self.form.block)
-
-    def _prefill(self) -> int:
-        """Output frames that lie ready before the first input, with one clock."""
-        return self.form.block + self._mismatch() + self._slack
-
-    def _target_fill(self) -> float:
-        """Output frames to keep ahead, with two clocks: both blocks, a hop, and time to compute."""
+    def _compute_fill(self) -> float:
+        """Output frames to keep ahead, with two clocks, besides both blocks: a hop, and time to compute."""
         compute = MIN_COMPUTE_SHARE * self._most + self._slack
-        ratio = self.form.out_rate / self.form.rate
-        return self.form.out_block + (self.form.block + self._most + compute) * ratio
+        return (self._most + compute) * self.form.out_rate / self.form.rate
 
     @property
     def latency(self) -> LatencyBudget:
@@ -153,16 +143,29 @@ class Engine:
         if form.two_clocks:
             ratio = form.rate / form.out_rate
             blocks = form.block + round(form.out_block * ratio)
-            ahead = round((self._target_fill() + clocks.stream_delay(self._hop_state.drift)) * ratio)
+            fill = form.out_block + form.block / ratio + self._compute_fill()
+            ahead = round((fill + clocks.stream_delay(self._hop_state.drift)) * ratio)
             engine = ahead - blocks - self._most
             return LatencyBudget(form.rate, algorithm, engine, blocks + form.hardware)
-        device = stage.stream_delay(self._pipeline) + self._prefill() - algorithm - self._slack
+        device = stage.stream_delay(self._pipeline) + self._ready - algorithm - self._slack
         return LatencyBudget(form.rate, algorithm, self._slack, device + form.hardware)
 
     @property
     def feed_delay(self) -> int:
         """Frames by which the feeds lag the input as they leave the pipeline: the recorder's offset."""
         return stage.stream_delay(self._pipeline)
+
+    def follow_blocks(self) -> Format:
+        """Take the blocks that the device has now, as far as they have settled; return the format with them.
+
+        The sound has followed them already. `form` and `latency` are those of the new blocks from now on.
+        """
+        form, out_block = self.form, self.read(r.BLOCK)
+        self._ready = self.read(r.PREFILL) + self.read(r.OUT_LAG)
+        block = out_block if not form.two_clocks else self.read(r.IN_BLOCK)
+        if (block, out_block) != (form.block, form.out_block):
+            self.form = replace(form, block=block, out_block=out_block)
+        return self.form
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -186,7 +189,7 @@ class Engine:
             bases_ns=np.zeros(CALLS_COMPARED, np.int64),
             drift=drift,
             two_clocks=form.two_clocks,
-            target_fill=self._target_fill(),
+            compute_fill=self._compute_fill(),
             late_hops=np.zeros(1, np.int64),
         )
 
@@ -198,6 +201,7 @@ class Engine:
         state = self._rings.slots
         state[r.RUN] = 0
         run_hops(state, self._pipeline, self.controls.slots, self._exchange, self._hop_state)
+        wake_hops(state)
         state[r.RUN] = 1
 
     def attach_source(self, source: FileSource) -> None:
@@ -225,11 +229,16 @@ class Engine:
         self._thread = threading.Thread(target=run, name="hop-loop", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the hop loop; devices must be stopped before."""
+    def end_hops(self) -> None:
+        """End the hop loop; devices may go on to call, and get silence."""
         release(self._rings.slots, r.RUN, 0)
+        wake_hops(self._rings.slots)
         if self._thread:
             self._thread.join()
+
+    def stop(self) -> None:
+        """End the hop loop, if it runs; devices must be stopped before."""
+        self.end_hops()
         self._hop_signal.close()
 
     # --- reading ---------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """The mixer of engines: audio callbacks serve one engine, or two while the second fades in over the first.
 
-A stream keeps the address of a mixer for its whole life; engines come and go behind it. An incoming engine
-gets the same input as the active one from the next call on. It is played only when that is asked for, over a
-cross-fade: no switch may click. The rules of `rtsep.audio.callback` hold here too.
+A stream keeps the address of a mixer for its whole life; engines come and go behind it. An incoming
+engine gets the same input as the active one from the next call on. It is played only when that is asked
+for, over a cross-fade: no switch may click. If the next engine cannot be mixed with this one, as it has
+another rate, another mixer takes the place of this one, on the same streams. The rules of
+`rtsep.audio.callback` hold here too.
 
 Block: the device's, any length. Stream delay 0.
 
@@ -14,6 +16,8 @@ Block: the device's, any length. Stream delay 0.
 | OUT_SYNCED, FADED | the callback that has the output | front |
 | FADE_OUT | front: asks for silence, softly | callback that has the output |
 | LEVEL | front, before anything runs; then the callback that has the output | front |
+| SUCCESSOR | front | the callback that has the input |
+| IN_SUCCESSOR | the callback that has the input | callbacks |
 | LENGTH, SCRATCH, MOST | front, before anything runs | callback that has the output |
 """
 
@@ -45,11 +49,16 @@ LENGTH = 3  # frames of a fade
 SCRATCH = 4  # address of float32 [MOST, output channels]
 FADE_OUT = 5  # 1: fade all out
 MOST = 6  # frames of a call, at most, in which the next one can be heard
+SUCCESSOR = 7  # address of the mixer that takes this one's place; 0: none
 IN_SYNCED = CACHE_LINE  # address of the next engine, once its input side runs along
+IN_SUCCESSOR = IN_SYNCED + 1  # the same address, once the input goes there: then the output comes from there
 OUT_SYNCED = 2 * CACHE_LINE  # the same of its output side
 FADED = OUT_SYNCED + 1  # frames of the fade that were heard
 LEVEL = OUT_SYNCED + 2  # of all that is played: LENGTH is unity, 0 and below silence; a frame moves it by one
 SLOT_COUNT = 3 * CACHE_LINE
+
+LARGEST_BLOCK = 8192
+"""Frames of a call in which two engines can be mixed: devices may change the size of their calls."""
 
 FADE_S = 0.05
 """How long a fade takes."""
@@ -65,9 +74,16 @@ def mixer_at(address: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
+def serving_mixer(mixer: np.ndarray) -> np.ndarray:
+    """Return the mixer that is in use: `mixer`, whose address the streams have, or its successor."""
+    successor = load_acquire(mixer, IN_SUCCESSOR)
+    return mixer if successor == 0 else mixer_at(successor)
+
+
+@njit(cache=True, nogil=True)
 def current_engine(mixer: np.ndarray) -> np.ndarray:
     """Return the slots of the engine that is heard."""
-    return r.slots_at(load_acquire(mixer, CURRENT))
+    return r.slots_at(load_acquire(serving_mixer(mixer), CURRENT))
 
 
 @njit(cache=True, nogil=True)
@@ -82,6 +98,12 @@ def process_input(mixer: np.ndarray, device_block: int, frames: int, lost: int) 
 
     `lost` is not 0 where the device has lost input before this call.
     """
+    store_release(mixer, IN_SUCCESSOR, load_acquire(mixer, SUCCESSOR))
+    _give_input(serving_mixer(mixer), device_block, frames, lost)
+
+
+@njit(cache=True, nogil=True)
+def _give_input(mixer: np.ndarray, device_block: int, frames: int, lost: int) -> None:
     second = load_acquire(mixer, INCOMING)  # before CURRENT: a fade may end meanwhile
     first = load_acquire(mixer, CURRENT)
     current = r.slots_at(first)
@@ -109,6 +131,11 @@ def process_output(mixer: np.ndarray, device_block: int, frames: int, ran_dry: i
 
     `ran_dry` is not 0 where the device had nothing to play before this call.
     """
+    _fill_output(serving_mixer(mixer), device_block, frames, ran_dry)
+
+
+@njit(cache=True, nogil=True)
+def _fill_output(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
     missed = current_engine(mixer)[r.UNDERRUN_FRAMES]
     _mix(mixer, device_block, frames, ran_dry)
     length, level, fading_out = mixer[LENGTH], mixer[LEVEL], load_acquire(mixer, FADE_OUT) == 1
@@ -180,8 +207,10 @@ class EngineMixer:
         `rate` and `block` are those of the output.
         """
         self.slots = np.zeros(SLOT_COUNT, np.int64)
+        block = max(block, LARGEST_BLOCK)
         self._scratch = np.zeros((block, max(1, out_channels)), np.float32)
         self._served: tuple[Served, ...] = (engine,)
+        self._successors: tuple[EngineMixer, ...] = ()
         self.slots[CURRENT] = address_of(engine.state, 0)
         self.slots[LENGTH] = max(1, round(FADE_S * rate))
         self.slots[LEVEL] = self.slots[LENGTH] if silent is None else -max(1, silent)
@@ -218,6 +247,11 @@ class EngineMixer:
     def serves(self, engine: Served) -> bool:
         """Whether `engine` is the one that plays."""
         return int(acquire(self.slots, CURRENT)) == address_of(engine.state, 0)
+
+    def hand_over(self, successor: EngineMixer) -> None:
+        """Have another mixer take the place of this one, or of its last successor."""
+        self._successors = (*self._successors[-1:], successor)  # a call may be at work with the last one
+        release(self.slots, SUCCESSOR, successor.slots.ctypes.data)
 
     def fade_out(self) -> None:
         """Fade all out, for good: another mixer goes on."""

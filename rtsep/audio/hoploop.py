@@ -45,6 +45,9 @@ masks are given up too early for as many calls less one."""
 
 METER_FALL_S = 0.4  # of 20 dB
 
+PATIENT_NS = 2_000_000_000
+"""How long a mask is waited for while the device waits for us."""
+
 _LOOK_EVERY_NS = 100_000_000
 
 
@@ -65,7 +68,7 @@ class HopState(NamedTuple):
     bases_ns: NDArray[np.int64]  # [CALLS_COMPARED] time of frame 0 of the output by its last calls; 0: none
     drift: Drift
     two_clocks: bool
-    target_fill: float  # two clocks: output frames to keep ahead
+    compute_fill: float  # two clocks: output frames to keep ahead, besides a block of each side
     late_hops: NDArray[np.int64]  # [1] two clocks: hops running that came too late, in part at least
 
 
@@ -119,6 +122,12 @@ def run_hops(
 
 
 @njit(cache=True, nogil=True)
+def wake_hops(state: np.ndarray) -> None:
+    """Have the hop loop look at `state`."""
+    wake.post(state[r.HOP_SIGNAL])
+
+
+@njit(cache=True, nogil=True)
 def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
     """Copy the next frames of the input ring to `block`; what was overwritten meanwhile reads as silence."""
     ring_frames, channels = state[r.RING_FRAMES], state[r.IN_CHANNELS]
@@ -136,8 +145,12 @@ def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
 @njit(cache=True, nogil=True)
 def _deadline(state: np.ndarray, hop_state: HopState) -> int:
     """Return the time at which the call that plays the first frame of this hop is due, less the reserve."""
-    block = max(1, state[r.BLOCK])
-    call_start = state[r.OUT_WRITE] // block * block
+    if load_acquire(state, r.PATIENT) != 0:
+        return clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]) + PATIENT_NS
+    block = state[r.OUT_FRAMES] if state[r.OUT_FRAMES] > 0 else max(1, state[r.BLOCK])
+    last_end = load_acquire(state, r.OUT_READ)  # the calls to come begin whole blocks later
+    played_at = state[r.OUT_WRITE] + load_acquire(state, r.OUT_LAG)
+    call_start = last_end + (played_at - last_end) // block * block
     base = load_acquire(state, r.OUT_BASE_NS)
     if base == 0:  # the first input is here, its output call not yet: it comes now
         base = clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2])
@@ -212,19 +225,21 @@ def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, n
     waiting = (heard - state[r.IN_READ]) / drift.nominal
     fill = state[r.OUT_WRITE] + count + waiting - played
     start = state[r.OUT_WRITE]
+    in_block = load_acquire(state, r.IN_BLOCK)
+    target_fill = hop_state.compute_fill + load_acquire(state, r.BLOCK) + in_block * out_rate / in_rate
     first = state[r.RESYNCS] == 0
     # What is late and no nearer than it should be was held up itself, and catches up.
-    late = start < load_acquire(state, r.OUT_READ) and fill < hop_state.target_fill - count / 2
+    late = start < load_acquire(state, r.OUT_READ) and fill < target_fill - count / 2
     hop_state.late_hops[0] = hop_state.late_hops[0] + 1 if late else 0
     too_late = hop_state.late_hops[0] == LATE_HOPS
-    if first or too_late or abs(fill - hop_state.target_fill) > RESYNC_S * out_rate:
-        start = int(played - waiting + hop_state.target_fill) - count
+    if first or too_late or abs(fill - target_fill) > RESYNC_S * out_rate:
+        start = int(played - waiting + target_fill) - count
         hop_state.resampled[:, count:] = 0
         drift.error[1] = 0.0
         hop_state.late_hops[0] = 0
         state[r.RESYNCS] += 1
     else:
-        clocks.correct(drift, fill, hop_state.target_fill, feeds.shape[2] / in_rate)
+        clocks.correct(drift, fill, target_fill, feeds.shape[2] / in_rate)
     _write_frames(state, start, hop_state.resampled, count)
     store_release(state, r.OUT_WRITE, start + count)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsep.audio import jack_ports
+from rtsep.audio import jack_library, jack_ports
 from rtsep.audio.backend import JACK, AudioStream, Device, StreamRequest
 from rtsep.audio.jack_ports import JackServer
 from rtsep.errors import DeviceError
@@ -22,14 +22,20 @@ class JackBackend:
     def __init__(self) -> None:
         self.server: JackServer | None = None
         """The server as `look` has found it."""
+        self.missing = ""
+        """For the user: a library that would lead to a server that `look` has seen; "" if none is missing."""
 
     def look(self) -> JackServer | None:
         """Look for the server and return it; raises `HungServerError`."""
-        found: list[JackServer | None] = []
-        if not within(LOOK_PATIENCE_S, lambda: found.append(jack_ports.find_server())):
+        found: list[tuple[JackServer | None, str]] = []
+
+        def look() -> None:
+            found.append((jack_ports.find_server(), jack_library.missing()))
+
+        if not within(LOOK_PATIENCE_S, look):
             raise HungServerError("the JACK server has hung; stop it, or start it again")
-        self.server = found[0]
-        return found[0]
+        ((self.server, self.missing),) = found
+        return self.server
 
     def devices(self) -> list[Device]:
         """Return the server as the one device."""
@@ -40,18 +46,18 @@ class JackBackend:
         """Return `server` as the one device, where there is one."""
         if server is None:
             return []
-        return [Device(JACK, "JACK server", "JACK", server.captures, server.playbacks, server.rate)]
+        return [Device(JACK, server.name, "JACK", server.captures, server.playbacks, server.rate)]
 
     def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
         """Raise `DeviceError` where the server has another rate."""
         if rate != device.rate:
-            raise DeviceError(f"the JACK server runs at {device.rate} Hz, not at {rate}; leave --rate away")
+            raise DeviceError(f"{device.name} runs at {device.rate} Hz, not at {rate}; leave --rate away")
 
     def compile(self) -> None:
         """Compile what the server calls, or load it from the cache."""
-        from rtsep.audio import jack_stream  # needs libjack
+        from rtsep.audio import jack_calls  # needs libjack
 
-        jack_stream.compile_callbacks()
+        jack_calls.compile_callbacks()
 
     def open(self, request: StreamRequest) -> AudioStream:
         """Join the server; rate and block are its own."""
@@ -59,4 +65,4 @@ class JackBackend:
 
         form = request.form
         names = jack_ports.output_names(form.out_map, form.channels, form.bus) if request.output else []
-        return JackStream(request.mixer, request.inputs, names, request.latency, request.client)
+        return JackStream(request.mixer, request.inputs, names, request.latency, request.client, request.rate)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rtsep.audio import jack_library
 from rtsep.dsp.router import BUS, FEEDS
 from rtsep.realtime.foreign_calls import one_at_a_time
 
 SIDES = ("L", "R")
+
+PIPEWIRE = ("PipeWire", "no JACK server runs: playing in PipeWire's graph, by its JACK library")
+"""Name and note of PipeWire as a server."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,13 @@ class JackServer:
     period: int  # frames
     captures: int  # physical ports
     playbacks: int
+    name: str = "JACK server"
+    note: str = ""  # for the user, about the way to it
 
 
 def open_client(name: str) -> Any:
     """Open a client (a `jack.Client`); the server makes its name unique. Raises where there is none."""
-    import jack
-
+    jack = jack_library.load()
     jack.set_error_function(lambda _: None)
     jack.set_info_function(lambda _: None)
     with (
@@ -35,20 +40,24 @@ def open_client(name: str) -> Any:
 
 def library() -> str:
     """Return the name by which libjack is loaded."""
-    import jack
+    return str(jack_library.load()._libname)
 
-    return str(jack._libname)
+
+def is_pipewire() -> bool:
+    """Return whether libjack is PipeWire's."""
+    return "PipeWire" in str(jack_library.load().version_string())
 
 
 def address(of: Any) -> int:
     """Return the address of what a `jack.Client` or one of its ports stands for."""
-    import jack
-
+    jack = jack_library.load()
     return int(jack._ffi.cast("intptr_t", of._ptr))
 
 
 def find_server() -> JackServer | None:
     """Return the running server, or None where there is none (or no libjack)."""
+    if not jack_library.answers():
+        return None
     try:
         client = open_client("rtsep-query")
     except Exception:
@@ -59,6 +68,7 @@ def find_server() -> JackServer | None:
             int(client.blocksize),
             len(client.get_ports(is_audio=True, is_physical=True, is_output=True)),
             len(client.get_ports(is_audio=True, is_physical=True, is_input=True)),
+            *(PIPEWIRE if is_pipewire() else ()),
         )
     except Exception:  # it has gone meanwhile
         return None

@@ -260,6 +260,22 @@ class Stream:
         except Exception as error:
             raise DeviceError(f"the device does not start: {error}") from None
 
+    @property
+    def new_rate(self) -> None:
+        """None: it has one rate for life."""
+
+    @property
+    def waits_for_us(self) -> bool:
+        """False: it keeps time."""
+        return False
+
+    def go_on_at(self, rate: int) -> None:
+        """Do nothing: it never changes its rate."""
+
+    def tend(self) -> list[str]:
+        """Do nothing: all happens in the callbacks."""
+        return []
+
     def tell_latency(self, latency: int) -> None:
         """Nothing: PortAudio has nobody to tell."""
 

@@ -84,6 +84,22 @@ class PulseStream:
         told = int(acquire(self._slots, loop.TOLD_US))
         return told * 1e-6 if told else None
 
+    @property
+    def new_rate(self) -> None:
+        """None: the server resamples for us."""
+
+    @property
+    def waits_for_us(self) -> bool:
+        """False: it keeps time."""
+        return False
+
+    def go_on_at(self, rate: int) -> None:
+        """Do nothing: it never changes its rate."""
+
+    def tend(self) -> list[str]:
+        """Do nothing: all happens on the thread of the loop."""
+        return []
+
     def tell_latency(self, latency: int) -> None:
         """Do nothing: the server has no use for what we add."""
 

@@ -45,6 +45,10 @@ OUT_FRAMES = OUT_READ + 6  # size of the last call
 CALL_GAP_MAX_NS = OUT_READ + 7  # longest time between two calls
 OUT_LAST_NS = 2 * _line  # time of the last call
 OUT_SCRATCH = 2 * _line + 1  # [2]
+BLOCK = 2 * _line + 3  # frames a call that the output is laid out for; set up before anything runs
+# BLOCK + 1, + 2: see rtsep.audio.callback._count
+OUT_LAG = BLOCK + 3  # frames by which it is played later than laid out at the start; may be negative
+OUT_LAG_BEFORE = BLOCK + 4  # the one that fades out
 # Written by the hop loop.
 IN_READ = 3 * _line  # frames consumed
 NEXT_HOP_AT = IN_READ + 1  # IN_WRITE that completes the next hop
@@ -75,8 +79,18 @@ HOP_SIGNAL = _config + 7  # semaphore the hop loop waits on
 HAS_SOURCE = _config + 8  # input comes from a file: paced by the output
 RATE = _config + 9  # Hz, of the input's clock
 OUT_RATE = _config + 10  # Hz, of the output's clock
-BLOCK = _config + 11  # frames a call of the output
-SLOT_COUNT = 11 * _line
+PREFILL = _config + 11  # frames ready at the start; 0: at no fixed distance (two clocks)
+HOP = _config + 12  # frames of a hop, or 0 where they vary
+MOST = _config + 13  # frames of a hop, at most
+SLACK = _config + 14  # frames, or prefill.CHOSEN
+# Written by the callback that has the output, too.
+OUT_FADE = 10 * _line  # frames of the fade from one layout to the next; 0: none
+OUT_FADED = OUT_FADE + 1  # of these, played
+OUT_MIXED = OUT_FADE + 2  # 1: calls of late were of several sizes
+PATIENT = OUT_FADE + 3  # 1: the device waits for us, so that no mask need be late
+# Written by the callback that has the input, too.
+IN_BLOCK = 11 * _line  # frames a call; set up before anything runs, and by a device that changes it
+SLOT_COUNT = 12 * _line
 
 RING_SECONDS = 1.5
 """What a stalled hop loop may fall behind before input is lost; a played file is read this far ahead."""

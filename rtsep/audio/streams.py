@@ -35,14 +35,14 @@ class Streams:
         """
         self._streams: list[AudioStream] = []
         played = output or VIRTUAL_DEVICE
-        sides: list[tuple[Device | None, Device | None, int, int]]
+        self._sides: list[tuple[Device | None, Device | None, int, int]]
         if input and not form.two_clocks:
-            sides = [(input, played, form.rate, form.block)]
+            self._sides = [(input, played, form.rate, form.block)]
         else:
-            sides = [(input, None, form.rate, form.block)] if input else []
-            sides.append((None, played, form.out_rate, form.out_block))
+            self._sides = [(input, None, form.rate, form.block)] if input else []
+            self._sides.append((None, played, form.out_rate, form.out_block))
         try:
-            for heard, given, rate, block in sides:
+            for heard, given, rate, block in self._sides:
                 request = StreamRequest(mixer, form, heard, given, rate, block, latency, client)
                 self._streams.append(backend_of(heard or played).open(request))
         except BaseException:
@@ -59,6 +59,29 @@ class Streams:
         """Why one of them plays no more, where that is told; None while they play."""
         return next((reason for stream in self._streams if (reason := stream.lost)), None)
 
+    @property
+    def new_rates(self) -> tuple[int | None, int | None]:
+        """The new rates in Hz of input and output, where they have changed."""
+        rates: list[int | None] = [None, None]
+        for (heard, given, *_), stream in zip(self._sides, self._streams, strict=True):
+            new = stream.new_rate
+            rates = [new if heard and new else rates[0], new if given and new else rates[1]]
+        return rates[0], rates[1]
+
+    def go_on_at(self, rate: int, out_rate: int) -> None:
+        """Play on at these rates of input and output: the mixer has an engine for them."""
+        for (heard, *_), stream in zip(self._sides, self._streams, strict=True):
+            stream.go_on_at(rate if heard else out_rate)
+
+    @property
+    def waits_for_us(self) -> bool:
+        """Whether one of them does not keep time, but waits for us."""
+        return any(stream.waits_for_us for stream in self._streams)
+
+    def tend(self) -> list[str]:
+        """Do what is due outside of the callbacks; return lines for the user."""
+        return [line for stream in self._streams for line in stream.tend()]
+
     def tell_latency(self, latency: int) -> None:
         """Tell whoever makes up for it what we add from now on, in frames."""
         for stream in self._streams:
@@ -68,4 +91,4 @@ class Streams:
         """End the calls; a stream that does not close any more is left behind."""
         for stream in self._streams:
             stream.close()
-        self._streams = []
+        self._streams, self._sides = [], []

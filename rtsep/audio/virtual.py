@@ -86,6 +86,22 @@ class VirtualDevice:
         """Start the clock."""
         self._thread.start()
 
+    @property
+    def new_rate(self) -> None:
+        """None: it has one rate for life."""
+
+    @property
+    def waits_for_us(self) -> bool:
+        """False: it keeps time."""
+        return False
+
+    def go_on_at(self, rate: int) -> None:
+        """Do nothing: it never changes its rate."""
+
+    def tend(self) -> list[str]:
+        """Do nothing: all happens in the callbacks."""
+        return []
+
     def tell_latency(self, latency: int) -> None:
         """Do nothing: there is nobody to tell."""
 

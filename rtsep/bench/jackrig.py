@@ -77,7 +77,7 @@ def jack_rig(
 
             mixer = EngineMixer(probe, form.rate, form.block, len(outputs))
             client = ClientOptions(name, connect=False, cables=cables)
-            streams.append(JackStream(mixer, inputs, outputs, 0, client))
+            streams.append(JackStream(mixer, inputs, outputs, 0, client, form.rate))
             stack.callback(streams[-1].close)
 
         sends = Probe(form.rate, (), SIDES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rtsep.audio import devices
@@ -40,6 +40,26 @@ class Ends:
         """Input -> output, in words."""
         heard = self.source.path.name if self.source else self.input.name if self.input else "?"
         return f"{heard} -> {self.output.name if self.output else VirtualDevice.name}"
+
+    @property
+    def rates(self) -> str:
+        """The rates, in words."""
+        form = self.form
+        return f"{form.rate} Hz" if form.rate == form.out_rate else f"{form.rate} -> {form.out_rate} Hz"
+
+    def at_rates(self, rate: int | None, out_rate: int | None) -> Ends:
+        """Return these at other rates of input and output in Hz; None: as before."""
+        form = self.form
+        if not form.two_clocks:
+            rate = out_rate = rate or out_rate
+        rate, out_rate = rate or form.rate, out_rate or form.out_rate
+        hardware = round(form.hardware * rate / form.rate)
+        return replace(
+            self,
+            form=replace(form, rate=rate, out_rate=out_rate, hardware=hardware),
+            input=self.input and replace(self.input, rate=rate),
+            output=self.output and replace(self.output, rate=out_rate),
+        )
 
 
 class NotBackError(DeviceError):
@@ -109,8 +129,7 @@ def _find_named(
             wants_virtual = True
     input_device = None if source else _find_input(options.input, there)
     output = None if wants_virtual else _find_output(options.out_device, there)
-    if by_pulse := _way(options, there, input_device, output):
-        notes.append(by_pulse)
+    notes += _ways(options, there, input_device, output)
     if output is None and not wants_virtual:
         if source is None and options.out_device is None:
             raise DeviceError("there is no output device; --out-device virtual plays without one")
@@ -120,13 +139,18 @@ def _find_named(
     return input_device, output, there
 
 
-def _way(options: LiveOptions, there: DeviceList, *found: Device | None) -> str | None:
-    """Return a line that says which way defaults were taken, and why, where that is not plain."""
+def _ways(options: LiveOptions, there: DeviceList, *found: Device | None) -> list[str]:
+    """Return lines that say which way was taken, and why, where that is not plain."""
+    if there.jack and there.jack.note and any(device and device.is_jack for device in found):
+        return [there.jack.note]
+    if options.input != "mic" and options.out_device is not None:
+        return []
+    lines = [there.missing] if there.missing and not there.jack and any(found) else []
     chosen = [device for device in found if device and device.is_pulse]
-    if not chosen or there.pulse is None or (options.input != "mic" and options.out_device is not None):
-        return None
-    ends = " and ".join(device.name for device in chosen)
-    return f"by {there.pulse.name}, the sound server that answers here: {ends}"
+    if chosen and there.pulse:
+        ends = " and ".join(device.name for device in chosen)
+        lines.append(f"by {there.pulse.name}, the sound server that answers here: {ends}")
+    return lines
 
 
 def _find_lost(before: Ends) -> tuple[Device | None, Device | None, DeviceList]:

@@ -5,7 +5,9 @@ Nothing here waits for a command. `now` is the exception to the rule of the one 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from rtsep.audio.backend import Cables
 from rtsep.audio.engine import Engine
@@ -24,6 +26,11 @@ from rtsep.session.snapshot import Snapshot
 from rtsep.session.stages import Stages
 from rtsep.session.states import SessionState, transition
 
+FADE_PATIENCE_S = 0.2
+"""A fade that takes longer has no calls to happen in; the sound goes on without it."""
+
+FADE_LOOK_S = 0.002
+
 
 class Live:
     """Input, model, engine, output and recordings of one session."""
@@ -39,6 +46,7 @@ class Live:
         """Build the engine for `route`; no process runs and nothing sounds yet."""
         self.controls, self.say, self.stages = controls, say, stages
         self.playback: Playback | None = None  # while it plays
+        self._left: Engine | None = None  # by the last change of the rate
         self._cables: Cables = {}
         self._played_s = 0.0  # on devices that were lost or left since
         begin_balance(route.ends.form, controls)
@@ -128,6 +136,7 @@ class Live:
             self.playback.close()
             self.playback = None
         self.engine.stop()
+        self._end_left()
         self.route.rewind(_frames_through(self.engine))
         self.takes.detach()
 
@@ -148,13 +157,16 @@ class Live:
 
     # --- other parts -------------------------------------------------------------------------------------
 
-    def take_up(self, route: Route) -> None:
-        """Be ready to play with this route, on another engine; what the one before has counted is kept."""
+    def take_up(self, route: Route, hosted: HostedModel | None = None) -> None:
+        """Be ready to play with this route, on another engine; what the one before has counted is kept.
+
+        `hosted` is built for the route, if it is given.
+        """
         before, form = self.hosted, route.ends.form
         if route.source:
             route.source.play_as(form.rate, list(form.in_map))
         begin_balance(form, self.controls)
-        hosted = before.for_devices(form)
+        hosted = hosted or before.for_devices(form)
         self._played_s += _frames_through(before.engine) / before.engine.form.rate
         self.now = self.now._replace(route=route, hosted=hosted, tally=self.now.tally.plus(before.engine))
 
@@ -165,6 +177,58 @@ class Live:
         self._record_by(self.takes.change)
         if self.playback:
             self.playback.tell_latency(hosted.engine.latency.total)
+
+    def follow_blocks(self) -> None:
+        """Take the size of the devices' calls as it is now; the sound has followed already."""
+        ends, before = self.route.ends, self.engine.latency.total
+        form, latency = self.engine.follow_blocks(), self.engine.latency
+        if self.playback and latency.total != before:
+            self.playback.tell_latency(latency.total)
+        if form == ends.form:
+            return
+        self.now = self.now._replace(route=self.route._replace(ends=replace(ends, form=form)))
+        block = form.out_block if form.out_block != ends.form.out_block else form.block
+        self.say(f"{ends.name}: the block has changed to {block} frames; {latency.line()}")
+
+    def follow_rates(self) -> None:
+        """Go on at the rates that the devices have changed to, if any, on the same streams.
+
+        The sound fades out, another engine is built meanwhile, and it fades in. A file goes on where it was,
+        a recording in another take.
+        """
+        playback = self.playback
+        if not playback or playback.new_rates == (None, None):
+            return
+        before, began = self.hosted, time.monotonic()
+        route = self.route.at_rates(*playback.new_rates)
+        hosted = before.for_devices(route.ends.form)
+        while not playback.mixer.faded_out and time.monotonic() < began + FADE_PATIENCE_S:
+            time.sleep(FADE_LOOK_S)
+        self.move_to(SessionState.STOPPING)
+        before.engine.end_hops()  # the streams may still call it, and get silence
+        self.route.rewind(_frames_through(before.engine))
+        self.take_up(route, hosted)
+        self.move_to(SessionState.OPENING)
+        try:
+            self._record_by(self.takes.go_on)
+            if route.source:
+                self.engine.attach_source(route.source)
+            self.engine.start()
+            playback.go_on(self.engine, route, self._frames_left())
+        except BaseException:
+            self._halt()
+            raise
+        finally:
+            self._end_left()
+            self._left = before.engine  # a call may be at work with it
+        self.move_to(SessionState.PLAYING)
+        latency = self.engine.latency
+        self.say(f"{route.ends.name}: the rate has changed to {route.ends.rates}; {latency.line()}")
+
+    def _end_left(self) -> None:
+        if self._left:
+            self._left.stop()
+            self._left = None
 
     def end(self) -> None:
         """Stop playing, if it plays, for good."""

@@ -176,6 +176,13 @@ class SessionOwner:
             if lost.looking or not (self._jobs and self._jobs[0].asks_devices):
                 lost.advance()  # one at a time asks the sound systems
             return False
+        if live.playback.new_rates != (None, None):
+            if self._jobs:
+                self._jobs[0].stop_playing()
+            live.follow_rates()
+        live.follow_blocks()
+        for line in live.playback.tend():
+            live.say(line)
         watchdog = live.playback.watchdog
         if watchdog.over(live.engine):
             return True

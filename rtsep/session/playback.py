@@ -11,7 +11,7 @@ from rtsep.session.watchdog import Watchdog
 
 
 class Playback:
-    """The streams of one route. They stay while engines are switched."""
+    """The streams of one route. They stay while engines are switched, and mixers where rates change."""
 
     def __init__(
         self, engine: Engine, route: Route, frames: int | None, cables: Cables, fades_in: bool
@@ -23,8 +23,7 @@ class Playback:
         """
         ends, form, options = route.ends, route.ends.form, route.options
         latency = engine.latency.total
-        silent = -(-latency * form.out_rate // form.rate) if fades_in else None  # frames, rounded up
-        self.mixer = EngineMixer(engine, form.out_rate, form.out_block, len(form.out_map), silent)
+        self.mixer = self._first = self._mixer(engine, form, fades_in)
         self._streams = Streams(
             self.mixer, form, ends.input, ends.output, latency,
             ClientOptions(options.client_name, options.connect, cables),
@@ -35,6 +34,33 @@ class Playback:
             self._streams.close()
             raise
         self.watchdog = Watchdog(self._streams, ends, frames)
+
+    @staticmethod
+    def _mixer(engine: Engine, form: Format, fades_in: bool) -> EngineMixer:
+        latency = engine.latency.total
+        silent = -(-latency * form.out_rate // form.rate) if fades_in else None  # frames, rounded up
+        return EngineMixer(engine, form.out_rate, form.out_block, len(form.out_map), silent)
+
+    @property
+    def new_rates(self) -> tuple[int | None, int | None]:
+        """The rates of input and output in Hz, where the devices have changed them: the sound fades out."""
+        return self._streams.new_rates
+
+    def go_on(self, engine: Engine, route: Route, frames: int | None) -> None:
+        """Play on with `engine` at the devices' new rates, on the same streams; it fades in.
+
+        `frames` of input are played at most (None: no limit).
+        """
+        form = route.ends.form
+        self._streams.go_on_at(form.rate, form.out_rate)
+        self.mixer = self._mixer(engine, form, fades_in=True)
+        self._first.hand_over(self.mixer)
+        self.watchdog = Watchdog(self._streams, route.ends, frames)
+        self._streams.tell_latency(engine.latency.total)
+
+    def tend(self) -> list[str]:
+        """Do what is due for the streams; return lines for the user."""
+        return self._streams.tend()
 
     def tell_latency(self, frames: int) -> None:
         """Tell the devices' system what we add from now on."""

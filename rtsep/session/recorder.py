@@ -275,6 +275,16 @@ class Takes:
         """
         self._detach()
 
+    def go_on(self, tape: Tape) -> None:
+        """Take from another engine, which is about to start in the place of one that has ended.
+
+        A further take goes on. Does not wait for the disk. Raises `OutputError`.
+        """
+        recorder = self._finish()
+        if recorder and recorder.failure:
+            self._folder = None
+        self._attach(tape)
+
     def change(self, tape: Tape) -> None:
         """Take from another engine that hears the same: a further take begins with the frame where this ends.
 

@@ -30,6 +30,10 @@ class Route(NamedTuple):
             return cls(options, ends, None)
         return cls(options, ends, FileSource(ends.source, ends.form.rate, list(ends.form.in_map)))
 
+    def at_rates(self, rate: int | None, out_rate: int | None) -> Route:
+        """Return this route at other rates of input and output in Hz; None: as before."""
+        return self._replace(ends=self.ends.at_rates(rate, out_rate))
+
     def rewind(self, frame: int) -> None:
         """Let a file go on, on the next engine, with `frame` of what it gave the one that has ended."""
         if self.source:

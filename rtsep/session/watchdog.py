@@ -14,6 +14,9 @@ LOST_AFTER_S = 1.0
 STARTS_WITHIN_S = 6.0
 """A sound server may sleep, and need seconds before its first call: an idle PulseAudio looks up every 2 s."""
 
+LOST_IN_FREEWHEEL_S = 30.0
+"""The same while a server waits for all of its clients, however long one of them takes."""
+
 
 class Watchdog:
     """Looks at the engine that is heard, which may be another one each time."""
@@ -36,17 +39,15 @@ class Watchdog:
     def lost(self, engine: Engine) -> str | None:
         """Return why a device can be played on no more, None while it can."""
         at = engine.progress()
-        frames, block = at.output_block, engine.form.out_block
-        if frames not in (0, block):
-            return f"the device has changed its block from {block} to {frames} frames"
         if reason := self._streams.lost:
             return reason
         now = time.monotonic()
+        patience = LOST_IN_FREEWHEEL_S if self._streams.waits_for_us else LOST_AFTER_S
         calls = {"input": at.input_calls, "output": at.output_calls}
         for side, (before, since) in self._called.items():
             if calls[side] != before:
                 self._called[side] = (calls[side], now)
-            elif now - since > (LOST_AFTER_S if calls[side] > 0 else STARTS_WITHIN_S):
+            elif now - since > (patience if calls[side] > 0 else max(patience, STARTS_WITHIN_S)):
                 silent = self._ends.input if side == "input" else self._ends.output
                 return f"{silent.name if silent else 'the device'} has stopped answering"
         return None

@@ -27,6 +27,7 @@ AUDIO_PATH = ("rtsep.audio", "rtsep.dsp", "rtsep.pipeline", "rtsep.realtime")
 SYSTEM_CALLS = {
     "clock_gettime", "nanosleep", "sem_post", "sem_timedwait", "sem_trywait",
     "jack_port_get_buffer", "jack_port_get_latency_range", "jack_port_set_latency_range",
+    "jack_get_sample_rate",
 }  # fmt: skip
 """Functions of the system that the audio path may call: none of them allocates."""
 

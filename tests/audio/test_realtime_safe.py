@@ -59,7 +59,7 @@ def test_the_search_finds_what_the_devices_call(report, name):
 
 @pytest.mark.skipif(find_library("jack") is None, reason="needs libjack")
 def test_the_search_finds_what_a_jack_server_calls(report):
-    assert report["rtsep.audio.jack_stream._process"] == []
+    assert report["rtsep.audio.jack_calls.process"] == []
 
 
 @pytest.mark.skipif(find_library("pulse") is None, reason="needs libpulse")

@@ -142,7 +142,11 @@ class LiveProcess:
 
 def no_jack() -> dict[str, str]:
     """Return an environment in which no JACK server is found, not even the machine's own."""
-    return os.environ | {"JACK_DEFAULT_SERVER": "rtsep-test-none", "JACK_NO_START_SERVER": "1"}
+    return os.environ | {
+        "JACK_DEFAULT_SERVER": "rtsep-test-none",
+        "JACK_NO_START_SERVER": "1",
+        "PIPEWIRE_NOJACK": "1",
+    }
 
 
 def faults(line: Line) -> int:

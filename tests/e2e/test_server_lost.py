@@ -90,24 +90,24 @@ def test_a_server_of_another_period_is_taken_as_it_is(start_rig, open_studio, ha
     )
 
 
-def test_a_server_that_changes_its_period_is_followed(start_rig, half_model):
+@pytest.mark.parametrize("period", [512, 64, 1024])
+def test_a_server_that_changes_its_period_is_followed_in_place(start_rig, half_model, period):
+    """The client, its ports and their connections stay, and so does the sound, to the sample."""
     rig = start_rig("--out", "both", "--model", half_model)
     rig.patch()
+    lines = len(rig.live.lines)
     client = rig.server.client("bufsize")
-    client.blocksize = 512
+    client.blocksize = period
     client.close()
-    rig.line = rig.live.wait_line(
-        lambda line: line["state"] == "playing" and line["block"] == 512,
-        "the new period",
-        since=len(rig.live.lines),
-    )
-    rig.server.period = 512
-    rig.patch()
+    rig.line = rig.live.wait_line(lambda line: line["block"] == period, "the new period", since=lines)
+    rig.server.period = period
     played = noise(30_000)
     take = rig.play(played)
     assert_equal(
         take.sound[:, :2] + take.sound[:, 2:], rig.expected(played, take), SUM_TOLERANCE, "the stems' sum"
     )
+    assert {line["state"] for line in rig.live.lines[lines:]} == {"playing"}
+    assert len(said_of(rig.live, f"the block has changed to {period} frames")) == 1
 
 
 def test_a_frozen_server_is_no_hang(start_rig, half_model):

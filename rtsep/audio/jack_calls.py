@@ -1,0 +1,233 @@
+"""The functions that a JACK server calls for a stream of ours, compiled. Needs libjack when it is imported.
+
+All of them are compiled, also the rare ones: one in Python would need the GIL while whoever holds it may
+be waiting for the server, which waits for us. None of them closes anything. None waits, but in freewheel,
+where the server waits for its clients however long they take: there a call waits for the hops it plays.
+
+The server may change its period and its rate at any time. The engine follows the size of the calls by
+itself; at another rate the sound fades out, and the session goes on with another engine. No callback is set
+for either: PipeWire's libjack would leave out the cycles until the callback has returned.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import llvmlite.binding
+import numpy as np
+from numba import carray, cfunc, njit, types
+
+from rtsep.audio import jack_ports
+from rtsep.audio import rings as r
+from rtsep.audio.engine_mixer import (
+    FADE_OUT,
+    INCOMING,
+    current_engine,
+    mixer_at,
+    plays_a_file,
+    process_input,
+    process_output,
+    serving_mixer,
+)
+from rtsep.realtime import clock
+from rtsep.realtime.atomics import address_of, as_address, as_pointer, load_acquire, store_release
+
+libjack = ctypes.CDLL(jack_ports.library())  # not for all: PortAudio may have loaded another one
+for _name in (
+    "jack_port_get_buffer",
+    "jack_port_get_latency_range",
+    "jack_port_set_latency_range",
+    "jack_get_sample_rate",
+):
+    llvmlite.binding.add_symbol(_name, ctypes.cast(getattr(libjack, _name), ctypes.c_void_p).value)
+_port_buffer = types.ExternalFunction("jack_port_get_buffer", types.int64(types.int64, types.uint32))
+_LATENCY_RANGE = types.void(types.int64, types.int32, types.voidptr)
+_get_latency = types.ExternalFunction("jack_port_get_latency_range", _LATENCY_RANGE)
+_set_latency = types.ExternalFunction("jack_port_set_latency_range", _LATENCY_RANGE)
+_sample_rate = types.ExternalFunction("jack_get_sample_rate", types.uint32(types.int64))
+
+# Slots of a stream.
+MIXER = 0  # address of the mixer
+LONGEST = 1  # frames that the blocks hold
+LOST = 2  # SHUT_DOWN: it plays no more
+LATENCY = 3  # frames from our inputs to our outputs
+RANGE = 4  # a jack_latency_range_t: uint32 min, max
+IN_BLOCK = 5  # address of float32 [LONGEST, inputs]
+OUT_BLOCK = 6  # address of float32 [LONGEST, outputs]
+INPUTS = 7  # how many
+OUTPUTS = 8
+PLAYS = 9  # 1: from now on; before that, its ports are being connected one by one
+CLIENT = 10  # address of the jack_client_t
+RATE = 11  # Hz, of the engine
+NEW_RATE = 12  # Hz, where the server has another one; 0: it has not
+STEADY = 13  # frames since the period changed
+LAST = 14  # frames of the last call
+FREEWHEEL = 15  # 1: the server does not keep time
+STALE = 16  # [2] by CAPTURE and PLAYBACK: how often the latency of our ports was to be set anew
+SCRATCH = 18  # [2]
+PORTS = 20  # addresses of the inputs, then of the outputs
+MOST_PORTS = 128
+SLOTS = PORTS + MOST_PORTS
+
+SHUT_DOWN = 1
+
+CAPTURE, PLAYBACK = 0, 1
+"""JackCaptureLatency: how old a port's signal is; JackPlaybackLatency: how long until it is played."""
+
+AWAIT_NS = 4_000_000_000
+"""How long a call in freewheel waits for its hops, or for its frames of a played file."""
+
+_LOOK_EVERY_NS = 20_000
+
+HIGHEST_RATE = 1_000_000
+"""Hz; what a libjack says beyond that is no rate: it does not know yet."""
+
+
+@njit(inline="always")
+def _stream_at(address: int) -> np.ndarray:
+    """Return the slots of a stream, int64 [SLOTS], by their address."""
+    return carray(as_pointer(address), (SLOTS,), np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _samples(port: int, frames: int) -> np.ndarray:
+    """Return the samples of a port in this call, [frames]."""
+    return carray(as_pointer(_port_buffer(port, frames)), (frames,), np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _wait_for_us(mixer: np.ndarray, waits: int) -> None:
+    """Tell the engines whether the server waits for them."""
+    serving = serving_mixer(mixer)
+    current_engine(mixer)[r.PATIENT] = waits
+    coming = load_acquire(serving, INCOMING)
+    if coming != 0:
+        r.slots_at(coming)[r.PATIENT] = waits
+
+
+@njit(cache=True, nogil=True)
+def _await_source(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
+    """Wait until `frames` more frames of the played file are read, or it is over; AWAIT_NS at most."""
+    until = clock.now_ns(scratch) + AWAIT_NS
+    end = engine[r.IN_WRITE] + frames
+    while load_acquire(engine, r.SOURCE_WRITE) < min(end, load_acquire(engine, r.SOURCE_END)):
+        if clock.now_ns(scratch) > until:
+            return
+        clock.sleep_ns(_LOOK_EVERY_NS, scratch)
+
+
+@njit(cache=True, nogil=True)
+def _await_hops(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
+    """Wait until the next `frames` frames of the output are there, AWAIT_NS at most."""
+    until = clock.now_ns(scratch) + AWAIT_NS
+    while load_acquire(engine, r.OUT_WRITE) + engine[r.OUT_LAG] < engine[r.OUT_READ] + frames:
+        if clock.now_ns(scratch) > until:
+            return
+        clock.sleep_ns(_LOOK_EVERY_NS, scratch)
+
+
+@cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
+def process(frames, user):  # type: ignore[no-untyped-def]
+    """JackProcessCallback; `user` is the address of a stream's slots, here and below."""
+    slots = _stream_at(as_address(user))
+    mixer = mixer_at(slots[MIXER])
+    inputs, outputs, count = slots[INPUTS], slots[OUTPUTS], np.int64(frames)
+    slots[STEADY] = slots[STEADY] + count if count == slots[LAST] else 0
+    slots[LAST] = count
+    if load_acquire(slots, PLAYS) == 0 or count > slots[LONGEST]:
+        for k in range(outputs):
+            _samples(slots[PORTS + inputs + k], count)[:] = 0
+        return np.int32(0)
+    rate = np.int64(_sample_rate(slots[CLIENT]))
+    if rate != load_acquire(slots, RATE) and 0 < rate < HIGHEST_RATE:
+        store_release(slots, NEW_RATE, rate)
+        store_release(serving_mixer(mixer), FADE_OUT, 1)
+    waits = load_acquire(slots, FREEWHEEL)
+    from_file = inputs == 0 and plays_a_file(mixer)
+    _wait_for_us(mixer, waits)
+    if waits != 0 and from_file:
+        _await_source(current_engine(mixer), count, slots[SCRATCH : SCRATCH + 2])
+    if inputs > 0:
+        taken = r.frames_at(slots[IN_BLOCK], count, inputs)
+        for k in range(inputs):
+            captured = _samples(slots[PORTS + k], count)
+            for i in range(count):
+                taken[i, k] = captured[i]
+        process_input(mixer, slots[IN_BLOCK], count, 0)
+        store_release(current_engine(mixer), r.IN_BLOCK, count)
+    elif from_file:
+        process_input(mixer, 0, count, 0)
+    if outputs > 0:
+        if waits != 0:
+            _await_hops(current_engine(mixer), count, slots[SCRATCH : SCRATCH + 2])
+        process_output(mixer, slots[OUT_BLOCK], count, 0)
+        given = r.frames_at(slots[OUT_BLOCK], count, outputs)
+        for k in range(outputs):
+            played = _samples(slots[PORTS + inputs + k], count)
+            for i in range(count):
+                played[i] = given[i, k]
+    return np.int32(0)
+
+
+@cfunc(types.void(types.voidptr), nopython=True, cache=True)
+def shut_down(user):  # type: ignore[no-untyped-def]
+    """JackShutdownCallback."""
+    store_release(_stream_at(as_address(user)), LOST, SHUT_DOWN)
+
+
+@cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)
+def freewheel(starting, user):  # type: ignore[no-untyped-def]
+    """JackFreewheelCallback."""
+    store_release(_stream_at(as_address(user)), FREEWHEEL, 1 if starting != 0 else 0)
+
+
+@cfunc(types.int32(types.voidptr), nopython=True, cache=True)
+def xrun(user):  # type: ignore[no-untyped-def]
+    """JackXRunCallback."""
+    slots = _stream_at(as_address(user))
+    state = current_engine(mixer_at(slots[MIXER]))
+    state[r.IN_OVERFLOWS if slots[INPUTS] > 0 else r.OUT_UNDERFLOWS] += 1  # process leaves them alone
+    return np.int32(0)
+
+
+@njit(cache=True, nogil=True)
+def set_latency(slots: np.ndarray, mode: int) -> None:
+    """Set the latency of our ports, CAPTURE or PLAYBACK, from that of the ports connected to them."""
+    inputs, outputs = slots[INPUTS], slots[OUTPUTS]
+    forth = mode == CAPTURE
+    first_known, known = (0, inputs) if forth else (inputs, outputs)
+    first_told, told = (inputs, outputs) if forth else (0, inputs)
+    where = as_pointer(address_of(slots, RANGE))
+    low, high = np.int64(-1), np.int64(0)
+    for k in range(known):
+        _get_latency(slots[PORTS + first_known + k], np.int32(mode), where)
+        least, most = slots[RANGE] & 0xFFFFFFFF, slots[RANGE] >> 32
+        low = least if low < 0 else min(low, least)
+        high = max(high, most)
+    slots[RANGE] = (max(low, 0) + slots[LATENCY]) | (high + slots[LATENCY]) << 32
+    for k in range(told):
+        _set_latency(slots[PORTS + first_told + k], np.int32(mode), where)
+
+
+@cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)
+def latency_now(mode, user):  # type: ignore[no-untyped-def]
+    """JackLatencyCallback for jackd: tell the server what we add, so that a DAW can make up for it."""
+    set_latency(_stream_at(as_address(user)), np.int64(mode))
+
+
+@cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)
+def latency_later(mode, user):  # type: ignore[no-untyped-def]
+    """JackLatencyCallback for PipeWire: have the stream's owner tell it.
+
+    PipeWire's libjack calls this with a lock held. To set a latency makes it do what else is waiting, such as
+    a change of the period, which takes that lock: it would never return, nor would the cycles go on.
+    """
+    slots = _stream_at(as_address(user))
+    at = STALE + np.int64(mode)
+    store_release(slots, at, load_acquire(slots, at) + 1)
+
+
+def compile_callbacks() -> None:
+    """Compile what the server calls, or load it from the cache: mostly done once this module is imported."""
+    assert all(call.address for call in (process, xrun, latency_now, latency_later, freewheel, shut_down))
+    set_latency(np.zeros(SLOTS, np.int64), CAPTURE)

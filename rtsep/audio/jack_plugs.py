@@ -1,0 +1,127 @@
+"""Connections of our ports on a JACK server: made at the start, and again when other ports are back."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from rtsep.audio.backend import Cables
+from rtsep.realtime.foreign_calls import within
+
+LOOK_EVERY_S = 0.5
+
+CONNECT_PATIENCE_S = 2.0
+"""A server that takes longer to look at connections, and to make some, has hung."""
+
+
+class _Side:
+    """Our inputs, or our outputs."""
+
+    def __init__(self, word: str, ports: list[Any]) -> None:
+        self.word, self.ports = word, ports
+        self.wanted: Cables = {}  # by our port: where it is connected, or was when that went away
+        self.gone: set[str] = set()  # of these, ports that are not there now
+        self.found = False  # whether there has been anything to connect to
+        self.silent = False  # whether the user knows that nothing is connected
+
+
+class Plugs:
+    """The connections of one client, as they are wanted. Its methods ask the server."""
+
+    def __init__(
+        self, client: Any, inputs: list[Any], outputs: list[Any], connects: bool, cables: Cables
+    ) -> None:
+        """Connect `inputs` and `outputs` of `client` to what `cables` says; others to the sound card.
+
+        If `connects` is false, to nothing that is not in `cables`. The last connections are written there.
+        """
+        self._client, self._connects, self._cables = client, connects, cables
+        self._sides = [side for side in (_Side("inputs", inputs), _Side("outputs", outputs)) if side.ports]
+        self._look_at = 0.0  # monotonic time
+
+    def connect(self) -> None:
+        """Make the first connections, as far as there is something to connect to."""
+        for side in self._sides:
+            self._connect_side(side)
+
+    def _connect_side(self, side: _Side) -> None:
+        # Our inputs are connected to outputs of the card.
+        card = self._client.get_ports(
+            is_audio=True, is_physical=True, is_output=side.word == "inputs", is_input=side.word == "outputs"
+        )
+        for k, port in enumerate(side.ports):
+            there = [found.name for found in card[k : k + 1]] if self._connects else []
+            side.wanted[port.shortname] = list(self._cables.get(port.shortname, there))
+            self._plug(port, side.wanted[port.shortname])
+        side.found = any(self._connected(port) for port in side.ports)
+
+    def _plug(self, port: Any, others: list[str]) -> None:
+        for other in others:
+            with contextlib.suppress(Exception):  # gone meanwhile; or someone else is patching, too
+                self._client.connect(*((other, port) if port.is_input else (port, other)))
+
+    def _connected(self, port: Any) -> list[str]:
+        return [other.name for other in self._client.get_all_connections(port)]
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self._client.get_port_by_name(name)
+        except Exception:
+            return False
+        return True
+
+    def tend(self, now: float) -> list[str]:
+        """Look after the connections at times; `now` is the monotonic time. Return lines for the user."""
+        if now < self._look_at:
+            return []
+        self._look_at = now + LOOK_EVERY_S
+        said: list[str] = []
+
+        def look() -> None:
+            with contextlib.suppress(Exception):  # the server is about to go
+                for side in self._sides:
+                    self._restore(side)
+                    said.extend(self._news(side))
+
+        within(CONNECT_PATIENCE_S, look)
+        return said
+
+    def _restore(self, side: _Side) -> None:
+        """Connect to what was away and is back; forget what somebody has disconnected."""
+        away: set[str] = set()
+        for port in side.ports:
+            connected = self._connected(port)
+            missing = [name for name in side.wanted.get(port.shortname, []) if name not in connected]
+            away.update(name for name in missing if not self._is_there(name))
+            back = [name for name in missing if name in side.gone and name not in away]
+            self._plug(port, back)
+            side.wanted[port.shortname] = [
+                *connected, *(name for name in missing if name in away or name in back)
+            ]  # fmt: skip
+            side.found |= bool(connected)
+        side.gone = away
+        if self._connects and not side.found and not away:
+            self._connect_side(side)
+
+    def _news(self, side: _Side) -> list[str]:
+        connected = {name for port in side.ports for name in self._connected(port)}
+        if connected or not (self._connects or side.gone):
+            was_silent, side.silent = side.silent, False
+            return [f"{', '.join(sorted(connected))}: connected"] if was_silent and connected else []
+        if side.silent or (side.found and not side.gone):  # else the user has disconnected them
+            return []
+        side.silent = True
+        awaited = ", ".join(sorted(side.gone)) or "a sound device"
+        return [f"nothing is connected to our {side.word}; waiting for {awaited}"]
+
+    def note_cables(self, gone: bool) -> None:
+        """Keep the connections for the next client; `gone`: the server, and all other ports with it."""
+        for side in self._sides:
+            for port in side.ports:
+                self._cables.pop(port.shortname, None)
+                if not gone:
+                    with contextlib.suppress(Exception):
+                        connected = self._connected(port)
+                        wanted = side.wanted.get(port.shortname, [])
+                        away = [name for name in wanted if name in side.gone and name not in connected]
+                        self._cables[port.shortname] = connected + away

@@ -1,0 +1,120 @@
+"""Connections of our ports, on a server that is a stand-in: others leave and return, and the user patches."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from rtsep.audio.jack_plugs import LOOK_EVERY_S, Plugs
+
+
+class Server:
+    """As much of a `jack.Client` as connections need. Its ports are names."""
+
+    def __init__(self, *playbacks: str) -> None:
+        self.playbacks = list(playbacks)
+        self.cables: set[tuple[str, str]] = set()
+
+    def get_ports(self, is_audio, is_physical, is_output, is_input):
+        assert is_audio and is_physical
+        return [SimpleNamespace(name=name) for name in (self.playbacks if is_input else [])]
+
+    def get_port_by_name(self, name):
+        if name not in self.playbacks:
+            raise LookupError(name)
+
+    def get_all_connections(self, port):
+        return [SimpleNamespace(name=other) for own, other in sorted(self.cables) if own == port.shortname]
+
+    def connect(self, port, other):
+        self.get_port_by_name(other)
+        self.cables.add((port.shortname, other))
+
+    def remove(self, name: str) -> None:
+        self.playbacks.remove(name)
+        self.cables = {cable for cable in self.cables if cable[1] != name}
+
+
+class Desk:
+    """Our two outputs on a server, and a clock."""
+
+    def __init__(self, *playbacks: str, connects: bool = True, cables=None) -> None:
+        self.server, self.cables = Server(*playbacks), dict(cables or {})
+        outputs = [SimpleNamespace(shortname=name, is_input=False) for name in ("left", "right")]
+        self.plugs = Plugs(self.server, [], outputs, connects, self.cables)
+        self.plugs.connect()
+        self.now = 0.0
+
+    def look(self) -> list[str]:
+        self.now += LOOK_EVERY_S
+        return self.plugs.tend(self.now)
+
+
+CARD = ("card:1", "card:2")
+PLUGGED = {("left", "card:1"), ("right", "card:2")}
+
+
+def test_a_sink_that_leaves_is_told_of_once_and_connected_when_it_is_back():
+    desk = Desk(*CARD)
+    assert desk.server.cables == PLUGGED
+    assert desk.look() == []
+    for name in CARD:
+        desk.server.remove(name)
+    assert desk.look() == ["nothing is connected to our outputs; waiting for card:1, card:2"]
+    assert desk.look() == []
+    desk.server.playbacks += CARD
+    assert desk.look() == ["card:1, card:2: connected"]
+    assert desk.server.cables == PLUGGED
+    assert desk.look() == []
+
+
+def test_a_sound_card_that_comes_later_is_connected():
+    desk = Desk()
+    assert desk.look() == ["nothing is connected to our outputs; waiting for a sound device"]
+    desk.server.playbacks += CARD
+    desk.look()
+    assert desk.server.cables == PLUGGED
+
+
+def test_what_the_user_disconnects_stays_disconnected():
+    desk = Desk(*CARD)
+    desk.look()
+    desk.server.cables.clear()
+    assert [desk.look() for _ in range(3)] == [[], [], []]
+    assert desk.server.cables == set()
+
+
+def test_what_the_user_connects_comes_back_with_its_port():
+    desk = Desk(*CARD, "mixer:in")
+    desk.server.cables = {("left", "mixer:in")}
+    desk.look()
+    desk.server.remove("mixer:in")
+    desk.look()
+    desk.server.playbacks.append("mixer:in")
+    desk.look()
+    assert desk.server.cables == {("left", "mixer:in")}
+
+
+def test_without_connections_of_our_own_there_is_nothing_to_wait_for():
+    desk = Desk(*CARD, connects=False)
+    assert [desk.look() for _ in range(3)] == [[], [], []]
+    assert desk.server.cables == set()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_next_client_gets_the_cables_unless_all_ports_have_gone(gone):
+    desk = Desk(*CARD)
+    desk.look()
+    desk.server.remove("card:2")
+    desk.look()
+    desk.plugs.note_cables(gone)
+    assert desk.cables == ({} if gone else {"left": ["card:1"], "right": ["card:2"]})
+
+
+def test_it_looks_now_and_then_only():
+    desk = Desk()
+    assert desk.look()
+    desk.server.playbacks += CARD
+    assert desk.plugs.tend(desk.now + LOOK_EVERY_S / 2) == []
+    assert desk.server.cables == set()

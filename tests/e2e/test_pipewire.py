@@ -1,0 +1,100 @@
+"""PipeWire as a desktop has it, without `pw-jack`: found, followed through its changes, waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.e2e.liveprocess import LiveProcess
+from tests.e2e.pipewireserver import MICROPHONE, SPEAKERS, PipeWireServer, missing
+from tests.waiting import until
+
+pytestmark = [
+    pytest.mark.jack,
+    pytest.mark.skipif(bool(missing()), reason=f"needs {', '.join(missing())}"),
+]
+
+CHANGES = (("force-quantum", [128, 256, 512, 1024, 0]), ("force-rate", [44100, 48000]))
+LINKS = {
+    ("rtsep:vocals_L", f"{SPEAKERS}:playback_FL"),
+    ("rtsep:vocals_R", f"{SPEAKERS}:playback_FR"),
+}
+BY_HAND = {(f"{MICROPHONE}:capture_{side}", f"rtsep:in_{k}") for k, side in enumerate(("FL", "FR"))}
+"""A virtual microphone is no hardware: the user connects it."""
+
+
+@pytest.fixture
+def server() -> Iterator[PipeWireServer]:
+    with ExitStack() as stack:
+        server = PipeWireServer()
+        stack.callback(server.remove)
+        yield server
+
+
+@pytest.fixture
+def live(server: PipeWireServer, half_model: Path) -> Iterator[LiveProcess]:
+    """`rtsep live` from the microphone to the speakers, as it plays."""
+    with ExitStack() as stack:
+        process = LiveProcess(
+            "--in", "mic", "--out", "vocals", "--model", str(half_model), environment=server.environment
+        )
+        stack.callback(process.kill)
+        process.playing()
+        goes_on(process)
+        yield process
+
+
+def goes_on(live: LiveProcess) -> dict[str, Any]:
+    """Wait until hops go by, from now on; return the line that says so."""
+    first = live.fresh()
+    return live.wait_line(lambda line: line["hops"] > first["hops"] + 20, "hops should go by")
+
+
+def threads(live: LiveProcess) -> int:
+    return len(list(Path(f"/proc/{live.pid}/task").iterdir()))
+
+
+def test_it_is_found_without_pw_jack_and_said(server, live):
+    assert live.wait_said("PipeWire's graph")
+    until(lambda: server.links() >= LINKS, "it should be connected")
+    assert live.end()["state"] == "ended"
+
+
+def test_changes_of_quantum_and_rate_are_followed_in_place(server, live):
+    """The graph goes on, the client and its connections stay, and no thread is left behind."""
+    server.change("allowed-rates", "[ 44100 48000 ]")
+    for output, input in BY_HAND:
+        server.connect(output, input)
+    until(lambda: server.links() >= LINKS | BY_HAND, "it should be connected")
+    before, began = threads(live), len(live.lines)
+    random = np.random.default_rng(5)
+    for _ in range(12):
+        name, values = CHANGES[int(random.integers(len(CHANGES)))]
+        server.change(name, random.choice(values))
+        goes_on(live)
+    server.change("force-rate", 44100)
+    server.change("force-quantum", 512)
+    line = live.wait_line(
+        lambda line: (line["rate"], line["block"]) == (44100, 512), "the last change", since=began
+    )
+    assert line["state"] == "playing"
+    assert {line["state"] for line in live.lines[began:]} <= {"playing", "stopping", "opening"}
+    assert server.links() >= LINKS | BY_HAND
+    until(lambda: threads(live) <= before, "no thread should be left behind")
+    assert live.end()["model"]["restarts"] == 0
+
+
+def test_a_restart_is_waited_for(server, live):
+    until(lambda: server.links() >= LINKS, "it should be connected")
+    server.stop()
+    live.wait_said("waiting for it to come back")
+    server.start()
+    live.wait_said("is back")
+    goes_on(live)
+    until(lambda: server.links() >= LINKS, "it should be connected again")
+    assert live.end()["state"] == "ended"
