@@ -49,3 +49,7 @@ class RecordTap:
         """
         start = first & (len(self._ring) - 1)
         return self._ring[start : start + most].copy()
+
+    def without_ring(self) -> RecordTap:
+        """Return one that does not keep the engine's ring, for whoever reads no frames any more."""
+        return RecordTap(self._slots, self._ring[:0].copy(), self.rate, self.feed_delay)

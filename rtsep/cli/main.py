@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from rtsep.compiled import use_cache
 from rtsep.errors import RtsepError, UsageError
+from rtsep.realtime.foreign_calls import hangs
 
 INTERRUPTED = 130
 
@@ -78,6 +79,15 @@ def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
     `argv` are the words after the program's name (None: those of this process). With `prepare=False`, no
     model process is started before its model is known: `benchmarks.unprepared` measures the difference.
     """
+    code = _run(argv, prepare)
+    if argv is None and hangs():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # what hangs in a sound system's library would keep the process from ending
+    return code
+
+
+def _run(argv: Sequence[str] | None, prepare: bool) -> int:
     use_cache()
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if word in COMMANDS), None)

@@ -127,6 +127,15 @@ def one_at_a_time(patience: float = TURN_PATIENCE_S) -> contextlib.AbstractConte
 
 
 _left_behind: list[object] = []
+_hung: list[threading.Thread] = []
+
+
+def hangs() -> bool:
+    """Return whether a call that was given up on has not come back yet.
+
+    Then the end of the process may hang as well: libraries wait for their threads when they are unloaded.
+    """
+    return any(thread.is_alive() for thread in _hung)
 
 
 def close_or_leave(stream: object, close: Callable[[], None]) -> bool:
@@ -157,4 +166,5 @@ def within(seconds: float, action: Callable[[], None]) -> bool:
         return True
     _stderr.forget(thread)
     _turns.forget(thread)
+    _hung.append(thread)
     return False

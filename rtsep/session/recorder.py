@@ -132,6 +132,7 @@ class Recorder:
             self.failure = error
         finally:
             self._finish()
+            self._tap = self._tap.without_ring()  # the take is kept for its files; its engine need not be
 
     def _record(self) -> None:
         synced = time.monotonic()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from tests.e2e.liveprocess import LiveProcess
 from tests.e2e.pipewireserver import MICROPHONE, SPEAKERS, PipeWireServer, missing
@@ -98,3 +99,23 @@ def test_a_restart_is_waited_for(server, live):
     goes_on(live)
     until(lambda: server.links() >= LINKS, "it should be connected again")
     assert live.end()["state"] == "ended"
+
+
+def test_a_recording_goes_on_in_another_take_at_the_new_rate(server, half_model, tmp_path):
+    server.change("allowed-rates", "[ 44100 48000 ]")
+    server.change("force-rate", 48000)
+    process = LiveProcess(
+        *("--in", "mic", "--out", "vocals", "--model", str(half_model), "--record", str(tmp_path)),
+        environment=server.environment,
+    )
+    try:
+        process.playing()
+        goes_on(process)
+        server.change("force-rate", 44100)
+        process.wait_line(lambda line: line["rate"] == 44100, "the new rate")
+        goes_on(process)
+        process.end()
+    finally:
+        process.kill()
+    rates = [soundfile.info(folder / "vocals.wav").samplerate for folder in (tmp_path, tmp_path / "take-2")]
+    assert rates == [48000, 44100]

@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
-from rtsep.realtime.foreign_calls import aloud, one_at_a_time, quiet_stderr, within
+from rtsep.realtime.foreign_calls import aloud, hangs, one_at_a_time, quiet_stderr, within
 from tests.cli.program import ROOT
+from tests.waiting import until
 
 PATIENCE_S = 60.0
 
@@ -137,3 +138,32 @@ def test_standard_error_that_somebody_leads_elsewhere_meanwhile_stays_there(writ
     chatter("there")
     os.close(elsewhere)
     assert (tmp_path / "elsewhere").read_text() == "there" and written() == ""
+
+
+def test_a_call_that_was_given_up_on_is_known_until_it_comes_back():
+    released = threading.Event()
+    assert not within(0.01, lambda: released.wait(PATIENCE_S))
+    assert hangs()
+    released.set()
+    until(lambda: not hangs(), "the call has come back")
+
+
+HANGS_AT_THE_END = """
+import atexit, sys, threading
+from rtsep.cli.main import main
+from rtsep.realtime.foreign_calls import within
+
+for_ever = threading.Event()
+atexit.register(for_ever.wait)  # as a library whose threads never end
+assert not within(0.01, for_ever.wait)
+sys.argv = ["rtsep", "models", "nothing-of-this-name"]
+raise SystemExit(main())
+"""
+
+
+def test_what_hangs_in_a_library_does_not_keep_the_command_line_from_ending():
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS_AT_THE_END], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.returncode > 1
+    assert "nothing-of-this-name" in done.stderr
