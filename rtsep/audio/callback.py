@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from rtsep.audio import bursts
 from rtsep.audio import rings as r
 from rtsep.audio.prefill import CHOSEN, chosen_slack, prefill
 from rtsep.realtime import clock, wake
@@ -63,7 +64,10 @@ def take_source(slots: np.ndarray, frames: int) -> None:
 @njit(cache=True, nogil=True)
 def _input_arrived(slots: np.ndarray, written: int, now: int) -> None:
     slots[r.IN_CALLS] += 1
-    store_release(slots, r.IN_BASE_NS, now - written * 1_000_000_000 // slots[r.RATE])
+    frames = written - slots[r.IN_WRITE]
+    base = now - written * 1_000_000_000 // slots[r.RATE]
+    bursts.measure_call(slots, r.IN_BURSTS, base, frames, slots[r.RATE])
+    store_release(slots, r.IN_BASE_NS, base)
     store_release(slots, r.IN_WRITE, written)
     fence()  # the hop loop stores NEXT_HOP_AT, then looks at IN_WRITE; one of us must see the other
     if written >= load_acquire(slots, r.NEXT_HOP_AT):
@@ -103,7 +107,9 @@ def give_output(slots: np.ndarray, device_block: int, frames: int, ran_dry: int)
     slots[r.OUT_CALLS] += 1
     slots[r.OUT_FRAMES] = frames
     store_release(slots, r.OUT_LAST_NS, now)
-    store_release(slots, r.OUT_BASE_NS, now - start * 1_000_000_000 // slots[r.OUT_RATE])
+    base = now - start * 1_000_000_000 // slots[r.OUT_RATE]
+    bursts.measure_call(slots, r.OUT_BURSTS, base, frames, slots[r.OUT_RATE])
+    store_release(slots, r.OUT_BASE_NS, base)
     store_release(slots, r.OUT_READ, start + frames)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rtsep import pipeline as stage
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
+from rtsep.audio.bursts import read_spread
 from rtsep.audio.hoploop import CALLS_COMPARED, HopState, run_hops, wake_hops
 from rtsep.audio.prefill import CHOSEN, MIN_COMPUTE_SHARE, chosen_slack, prefill
 from rtsep.audio.record_tap import RecordTap
@@ -154,6 +155,41 @@ class Engine:
     def feed_delay(self) -> int:
         """Frames by which the feeds lag the input as they leave the pipeline: the recorder's offset."""
         return stage.stream_delay(self._pipeline)
+
+    def burst_frames(self, windows: int, share: float) -> int | None:
+        """Return how many frames too early devices call, see `rtsep.audio.bursts`; None: not known yet."""
+        form, slots = self.form, self._rings.slots
+        sides = [(r.OUT_BURSTS, form.out_block, form.out_rate)]
+        if form.two_clocks:
+            sides.append((r.IN_BURSTS, form.block, form.rate))
+        frames = 0
+        for at, block, rate in sides:
+            spread = read_spread(slots, at, windows, share)
+            if spread is None:
+                return None
+            if spread * rate > block:  # less is the jitter that every engine bears
+                frames += math.ceil(spread * form.rate)
+        return frames
+
+    def raise_slack(self, frames: int) -> Format:
+        """Have `frames` of slack from now on, more than so far; return the format with them.
+
+        The sound goes on from further back, over a short fade; with two clocks, after a gap.
+        """
+        more = frames - self._slack
+        if self.form.two_clocks:
+            ratio = self.form.out_rate / self.form.rate
+            release(self._rings.slots, r.ADDED, self.read(r.ADDED) + round(more * ratio))
+        else:
+            release(self._rings.slots, r.SLACK, frames)
+            self._ready += more
+        self.form = replace(self.form, slack=frames)
+        return self.form
+
+    @property
+    def slack(self) -> int:
+        """Frames that are added so that the model can finish."""
+        return self._slack
 
     def follow_blocks(self) -> Format:
         """Take the blocks that the device has now, as far as they have settled; return the format with them.

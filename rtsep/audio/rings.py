@@ -21,6 +21,7 @@ import numpy as np
 from numba import carray, njit
 from numpy.typing import NDArray
 
+from rtsep.audio import bursts
 from rtsep.audio.histogram import HISTOGRAM_BINS as HISTOGRAM_BINS
 from rtsep.audio.histogram import HISTOGRAM_STEP_NS as HISTOGRAM_STEP_NS
 from rtsep.realtime.atomics import CACHE_LINE, as_pointer
@@ -62,10 +63,12 @@ DRIFT_PPM_BITS = HOPS + 5  # two clocks: measured difference (float64 bits)
 RECORD_WRITE = HOPS + 6  # frames handed to the recorder
 HOP_MAX_NS = HOPS + 7  # longest time that a hop took
 HOP_SCRATCH = 6 * _line  # [2]
+ADDED_BEFORE = HOP_SCRATCH + 2  # two clocks: the ADDED that the output position was set by
 # Written by the front.
 RUN = 7 * _line
 SOURCE_WRITE = RUN + 1  # frames of a played file that lie ready in the input ring
 SOURCE_END = RUN + 2  # its length, once known; silence follows
+ADDED = RUN + 3  # two clocks: output frames kept ahead on top, for devices that call in bursts
 # Fixed while it runs.
 _config = 8 * _line
 IN_RING = _config  # address of float32 [ring frames, channels]
@@ -90,7 +93,10 @@ OUT_MIXED = OUT_FADE + 2  # 1: calls of late were of several sizes
 PATIENT = OUT_FADE + 3  # 1: the device waits for us, so that no mask need be late
 # Written by the callback that has the input, too.
 IN_BLOCK = 11 * _line  # frames a call; set up before anything runs, and by a device that changes it
-SLOT_COUNT = 12 * _line
+# How evenly devices call, see rtsep.audio.bursts; written by the callback that has the output, or the input.
+OUT_BURSTS = 12 * _line
+IN_BURSTS = OUT_BURSTS + bursts.SLOT_COUNT
+SLOT_COUNT = IN_BURSTS + bursts.SLOT_COUNT
 
 RING_SECONDS = 1.5
 """What a stalled hop loop may fall behind before input is lost; a played file is read this far ahead."""

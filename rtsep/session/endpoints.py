@@ -42,6 +42,11 @@ class Ends:
         return f"{heard} -> {self.output.name if self.output else VirtualDevice.name}"
 
     @property
+    def may_burst(self) -> bool:
+        """Whether a driver or server may lie between devices and their calls; JACK calls evenly."""
+        return any(device and not device.is_jack for device in (self.input, self.output))
+
+    @property
     def rates(self) -> str:
         """The rates, in words."""
         form = self.form

@@ -22,6 +22,7 @@ from rtsep.session.options import LiveOptions
 from rtsep.session.playback import Playback
 from rtsep.session.recorder import Takes, Tape
 from rtsep.session.route import Route
+from rtsep.session.slack import SlackLaw
 from rtsep.session.snapshot import Snapshot
 from rtsep.session.stages import Stages
 from rtsep.session.states import SessionState, transition
@@ -47,6 +48,7 @@ class Live:
         self.controls, self.say, self.stages = controls, say, stages
         self.playback: Playback | None = None  # while it plays
         self._left: Engine | None = None  # by the last change of the rate
+        self._slack_law = SlackLaw()
         self._cables: Cables = {}
         self._played_s = 0.0  # on devices that were lost or left since
         begin_balance(route.ends.form, controls)
@@ -189,6 +191,20 @@ class Live:
         self.now = self.now._replace(route=self.route._replace(ends=replace(ends, form=form)))
         block = form.out_block if form.out_block != ends.form.out_block else form.block
         self.say(f"{ends.name}: the block has changed to {block} frames; {latency.line()}")
+
+    def follow_bursts(self) -> None:
+        """Raise the slack where devices call in bursts, unless the user has chosen it."""
+        ends = self.route.ends
+        if self.options.slack is not None or not ends.may_burst:
+            return
+        wanted = self._slack_law.wanted(self.engine)
+        if wanted is None:
+            return
+        form, latency = self.engine.raise_slack(wanted), self.engine.latency
+        self.now = self.now._replace(route=self.route._replace(ends=replace(ends, form=form)))
+        if self.playback:
+            self.playback.tell_latency(latency.total)
+        self.say(f"{ends.name}: calls come in bursts, the slack is {wanted} frames now; {latency.line()}")
 
     def follow_rates(self) -> None:
         """Go on at the rates that the devices have changed to, if any, on the same streams.

@@ -181,6 +181,7 @@ class SessionOwner:
                 self._jobs[0].stop_playing()
             live.follow_rates()
         live.follow_blocks()
+        live.follow_bursts()
         for line in live.playback.tend():
             live.say(line)
         watchdog = live.playback.watchdog

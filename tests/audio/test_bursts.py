@@ -1,0 +1,87 @@
+"""Devices that call in bursts: measured as they call, and given the slack that they need, in place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtsep.audio import bursts
+from rtsep.audio import rings as r
+from rtsep.session.slack import FIRST_WINDOWS, SlackLaw
+from tests.audio.bench import Bench, noise, one_clock
+
+RATE, BLOCK = 44100, 256
+SECOND_NS = 1_000_000_000
+
+
+def measured(burst: int, calls: int, late_ns: dict[int, int] | None = None, block: int = BLOCK) -> np.ndarray:
+    """Return slots after `calls` calls that come `burst` at a time; some of them late."""
+    slots = np.zeros(bursts.SLOT_COUNT, np.int64)
+    for call in range(calls):
+        time_ns = call // burst * burst * block * SECOND_NS // RATE + (late_ns or {}).get(call, 0)
+        base = time_ns - call * block * SECOND_NS // RATE
+        bursts.measure_call(slots, 0, base, block, RATE)
+    return slots
+
+
+@pytest.mark.parametrize("burst", [1, 2, 4, 8])
+def test_the_spread_is_the_length_of_a_burst_less_a_call(burst):
+    spread = bursts.read_spread(measured(burst, 400), 0, 8, 0.5)
+    assert spread == pytest.approx((burst - 1) * BLOCK / RATE, abs=1e-6)
+
+
+def test_nothing_is_said_before_enough_is_known_and_one_late_call_says_nothing():
+    assert bursts.read_spread(measured(4, 20), 0, 8, 0.5) is None
+    late = measured(1, 400, {390: SECOND_NS // 20})
+    assert bursts.read_spread(late, 0, 8, 0.5) == pytest.approx(0, abs=1e-6)
+    assert bursts.read_spread(late, 0, 8, 1.0) == pytest.approx(0.05, abs=1e-3)
+
+
+def has_burst(bench: Bench, burst: int) -> None:
+    """Put into the engine what bursts of `burst` calls leave there."""
+    for at in (r.OUT_BURSTS, r.IN_BURSTS):
+        bench.engine.state[at : at + bursts.SLOT_COUNT] = measured(burst, 400)
+
+
+def test_slack_is_whole_blocks_and_only_raised():
+    with Bench(one_clock(BLOCK), lambda number, column: 0.5) as bench:
+        law, engine = SlackLaw(), bench.engine
+        before, budget = engine.slack, engine.latency
+        assert law.wanted(engine) is None  # nothing is known
+        has_burst(bench, 4)
+        wanted = law.wanted(engine)
+        assert wanted == before + 3 * BLOCK
+        engine.raise_slack(wanted)
+        assert (engine.slack, engine.latency.engine) == (wanted, budget.engine + 3 * BLOCK)
+        assert engine.latency.total == budget.total + 3 * BLOCK
+        has_burst(bench, 8)
+        assert law.wanted(engine) is None  # it plays well
+        engine.state[r.UNDERRUNS] += 1
+        assert law.wanted(engine) == before + 7 * BLOCK
+        engine.raise_slack(before + 7 * BLOCK)
+        has_burst(bench, 2)
+        engine.state[r.UNDERRUNS] += 1
+        assert law.wanted(engine) is None
+
+
+def test_even_calls_need_nothing():
+    with Bench(one_clock(BLOCK), lambda number, column: 0.5) as bench:
+        has_burst(bench, 1)
+        assert SlackLaw().wanted(bench.engine) is None
+        assert bench.engine.burst_frames(FIRST_WINDOWS, 0.5) == 0
+
+
+def test_the_sound_is_later_by_what_the_slack_was_raised_by_and_nothing_is_lost():
+    signal = noise(BLOCK * 200)
+    with Bench(one_clock(BLOCK), lambda number, column: 0.5) as bench:
+        before = bench.engine.latency.total
+        first = bench.play(signal[: BLOCK * 50])
+        bench.engine.raise_slack(bench.engine.slack + 2 * BLOCK)
+        after = bench.engine.latency.total
+        played = np.concatenate([first, bench.play(signal[BLOCK * 50 :])])
+        assert bench.engine.counters()["underruns"] == 0
+    mixed = played[:, :2] + played[:, 2:]
+    assert after == before + 2 * BLOCK
+    np.testing.assert_allclose(mixed[before : BLOCK * 50], signal[: BLOCK * 50 - before], rtol=0, atol=1.2e-7)
+    end = BLOCK * 150  # long after the change
+    np.testing.assert_allclose(mixed[end:], signal[end - after : len(signal) - after], rtol=0, atol=1.2e-7)
