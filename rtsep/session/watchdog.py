@@ -9,10 +9,11 @@ from rtsep.audio.streams import Streams
 from rtsep.session.endpoints import Ends
 
 LOST_AFTER_S = 1.0
-"""A device that has called, and has not for so long, is gone."""
+"""A device that plays, and has not called for so long, is gone."""
 
 STARTS_WITHIN_S = 6.0
-"""A sound server may sleep, and need seconds before its first call: an idle PulseAudio looks up every 2 s."""
+"""The same until it has played for a second. A sound server may sleep: an idle PulseAudio looks up every 2 s.
+A driver before it fills its own buffer by some calls, and waits then."""
 
 LOST_IN_FREEWHEEL_S = 30.0
 """The same while a server waits for all of its clients, however long one of them takes."""
@@ -44,10 +45,12 @@ class Watchdog:
         now = time.monotonic()
         patience = LOST_IN_FREEWHEEL_S if self._streams.waits_for_us else LOST_AFTER_S
         calls = {"input": at.input_calls, "output": at.output_calls}
+        form = engine.form
+        plays = {"input": at.captured >= form.rate, "output": at.played >= form.out_rate}
         for side, (before, since) in self._called.items():
             if calls[side] != before:
                 self._called[side] = (calls[side], now)
-            elif now - since > (patience if calls[side] > 0 else max(patience, STARTS_WITHIN_S)):
+            elif now - since > (patience if plays[side] else max(patience, STARTS_WITHIN_S)):
                 silent = self._ends.input if side == "input" else self._ends.output
                 return f"{silent.name if silent else 'the device'} has stopped answering"
         return None

@@ -1,0 +1,58 @@
+"""The watchdog: how long a device may be silent, at the start and once it plays."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from rtsep.audio.telemetry import UNKNOWN, Progress
+from rtsep.session import watchdog
+from rtsep.session.watchdog import LOST_AFTER_S, STARTS_WITHIN_S, Watchdog
+
+RATE = 44100
+
+
+class Devices:
+    """Input and output that have called as often, and given as many frames, as the test says."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now, self.calls, self.frames = 100.0, 0, 0
+        monkeypatch.setattr(watchdog.time, "monotonic", lambda: self.now)
+        box = SimpleNamespace(name="Box")
+        streams = SimpleNamespace(lost=None, waits_for_us=False)
+        self.watchdog = Watchdog(streams, SimpleNamespace(input=box, output=box), None)  # type: ignore[arg-type]
+        self.form = SimpleNamespace(rate=RATE, out_rate=RATE)
+
+    def progress(self) -> Progress:
+        n = self.frames
+        return Progress(n, n, n, n, n, 0, self.calls, self.calls, 256, UNKNOWN)
+
+    def after(self, seconds: float) -> str | None:
+        self.now += seconds
+        return self.watchdog.lost(self)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def devices(monkeypatch) -> Devices:
+    return Devices(monkeypatch)
+
+
+def test_a_server_that_sleeps_at_the_start_is_waited_for_but_not_for_ever(devices):
+    assert devices.after(0.0) is None  # the first look
+    assert devices.after(STARTS_WITHIN_S - 0.1) is None
+    assert devices.after(0.2) == "Box has stopped answering"
+
+
+def test_a_driver_that_fills_its_buffer_first_is_still_at_its_start(devices):
+    devices.calls, devices.frames = 8, 8 * 256
+    assert devices.after(0.1) is None  # these calls are new
+    assert devices.after(STARTS_WITHIN_S - 0.1) is None
+    assert devices.after(0.2) == "Box has stopped answering"
+
+
+def test_a_device_that_has_played_for_a_second_is_gone_a_second_after_its_last_call(devices):
+    devices.calls, devices.frames = 200, RATE
+    assert devices.after(0.1) is None
+    assert devices.after(LOST_AFTER_S - 0.1) is None
+    assert devices.after(0.2) == "Box has stopped answering"
