@@ -64,7 +64,7 @@ class OnlineRepetSim(ModelRunner):
     """Compare each column of mid and side with the likes of it in the last seconds."""
 
     def __init__(self) -> None:
-        framing = PROFILES["studio"]
+        framing = PROFILES["wide"]
         self.spec = ModelSpec(
             name="repet-online", system="repet", n_fft=framing.n_fft, synthesis=framing.synthesis,
             hop=framing.hop, state_size=0, rates=(RATE,),

@@ -21,20 +21,28 @@ from train.system import System, Training
 CAUSAL = Causal()
 OPEN = replace(CAUSAL.training.recipe, open_only=True)
 
+# A finer grid of bins, and so one halving more, to the same bands; and what a hop of twice the length carries.
+STUDIO = replace(
+    CAUSAL,
+    framing=PROFILES["studio"],
+    pool=((384, 1), (384, 2), (256, 4), (1024, 16)),
+    channels_down=(24, 32, 64, 96),
+    dim=128,
+    width=224,
+    spread=176,
+    layers=5,
+    lookahead=2,
+    training=replace(CAUSAL.training, hops=258),
+)
+
 PRESETS: dict[str, System] = {
     "causal": CAUSAL,  # rtsep's own, for the profile `live`
     "causal-open": replace(CAUSAL, training=replace(CAUSAL.training, recipe=OPEN)),
     "causal-stage": replace(
         CAUSAL, framing=PROFILES["stage"], training=replace(CAUSAL.training, batch=2, hops=774)
     ),
-    # A finer grid of bins, and so one halving more, to the same bands.
-    "causal-studio": replace(
-        CAUSAL,
-        framing=PROFILES["studio"],
-        pool=((384, 1), (384, 2), (256, 4), (1024, 16)),
-        channels_down=(12, *CAUSAL.channels_down),
-        training=replace(CAUSAL.training, hops=258),
-    ),
+    "causal-studio": STUDIO,
+    "causal-wide": replace(STUDIO, framing=PROFILES["wide"], lookahead=4),
     "unet": UNet(),
     "unet-instrumental": UNet(target="instrumental"),
     "unet-l11": UNet(loss_form="l11"),

@@ -68,7 +68,7 @@ def _latency_ms(package: ModelPackage) -> float:
     return round(1000 * package.spec.algorithmic_latency / package.spec.rates[0], 1)
 
 
-def _sdr(package: ModelPackage, of: str = "model", figure: str = "median") -> str:
+def _sdr(package: ModelPackage, of: str = "model", figure: str = "mean") -> str:
     """Return the SDR of vocals and accompaniment in dB; `of` is model, mixture or an oracle."""
     scores = [
         package.spec.metrics.get(f"{of}_{target}_sdr_{figure}") for target in ("vocals", "accompaniment")
@@ -106,7 +106,7 @@ def _list(as_json: bool) -> int:
             package.sha256[:8],
         )
     console.print(table)
-    console.print("SDR: vocals / accompaniment, median. The whole licence: 'rtsep models NAME'")
+    console.print("SDR: vocals / accompaniment, mean. The whole licence: 'rtsep models NAME'")
     for line in broken:
         console.print(f"broken: {line}", markup=False)
     return 0
@@ -136,7 +136,7 @@ def _rows(package: ModelPackage) -> Iterator[tuple[str, str]]:
     yield "rates", f"{', '.join(map(str, spec.rates))} Hz"
     yield "parameters", f"{spec.params:,}"
     yield "cost", f"{spec.macs_per_hop / 1e6:.2f} million multiply-accumulates (MMAC) a hop"
-    yield "SDR", f"{_sdr(package)} dB (vocals / accompaniment, median)"
+    yield "SDR", f"{_sdr(package)} dB (vocals / accompaniment, mean)"
     yield "", f"{_sdr(package, 'mixture')} dB for the unprocessed mixture"
     if "command" in spec.metrics:
         yield "", f"by: {spec.metrics['command']}"

@@ -79,7 +79,8 @@ class Framing:
 PROFILES: dict[str, Framing] = {
     "stage": Framing(2048, 256, 128),
     "live": Framing(2048, 512, 256),
-    "studio": Framing(4096, 2048, 512),
+    "studio": Framing(4096, 1024, 512),
+    "wide": Framing(4096, 2048, 512),
 }
 
 

@@ -176,5 +176,5 @@ def _what_it_has(device: Device, kind: str) -> str:
 def _in_brief(spec: ModelSpec) -> str:
     """Return what a player chooses a model by."""
     latency = f"{1000 * spec.algorithmic_latency / spec.rates[0]:.1f} ms"
-    quality = spec.metrics.get("model_vocals_sdr_median")
+    quality = spec.metrics.get("model_vocals_sdr_mean")
     return latency if quality is None else f"{latency}, vocals {quality:.1f} dB SDR"
