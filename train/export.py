@@ -17,6 +17,7 @@ from rtsep.model.package import Golden, read_package, write_package
 from train import checkpoint as checkpoints
 from train.gate import FILE_TOLERANCE, GateError, TrainingForm, check
 from train.licences import licence_of
+from train.record import without_paths
 
 
 def write_checked(
@@ -68,7 +69,7 @@ def export(
     if metrics is not None:
         try:
             stored = json.loads(metrics.read_text())
-            scores = {"command": stored["command"], **stored["summary"]}
+            scores = {"command": without_paths(stored["command"]), **stored["summary"]}
         except (OSError, ValueError, KeyError) as error:
             raise InputFileError(f"{metrics}: no figures of 'python -m train evaluate' ({error})") from None
     spent = state.spent

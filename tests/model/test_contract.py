@@ -164,8 +164,8 @@ def test_what_cannot_be_played_is_refused_by_name(changes, words):
 
 def test_latency_bins_and_framing_follow_from_the_sizes():
     spec = make_spec(profile="studio", lookahead=3)
-    assert spec.framing == Framing(4096, 2048, 512)
-    assert (spec.bins, spec.algorithmic_latency) == (2049, 2048 + 3 * 512)
+    assert spec.framing == Framing(4096, 1024, 512)
+    assert (spec.bins, spec.algorithmic_latency) == (2049, 1024 + 3 * 512)
     far = make_spec(**FRAMINGS["unet"])
     assert (far.bins, far.algorithmic_latency) == (513, 1024 + 127 * 768)
 
