@@ -21,7 +21,7 @@ from train.system import System, Training
 CAUSAL = Causal()
 OPEN = replace(CAUSAL.training.recipe, open_only=True)
 
-# A finer grid of bins, and so one halving more, to the same bands; and what a hop of twice the length carries.
+# A finer grid of bins, and so one halving more, to the same bands; a hop of twice the length carries more.
 STUDIO = replace(
     CAUSAL,
     framing=PROFILES["studio"],
