@@ -27,7 +27,7 @@ STREAM_READY, STREAM_FAILED = 2, 3
 
 _FLOAT32LE = 5
 _NOAUTOSPAWN = 0x1
-_START_CORKED, _INTERPOLATE_TIMING, _AUTO_TIMING_UPDATE = 0x1, 0x2, 0x8
+_START_CORKED = 0x1
 _NO_REMIX_CHANNELS, _ADJUST_LATENCY = 0x20, 0x2000
 _DEFAULT_MAP = 0  # AIFF, PA_CHANNEL_MAP_DEFAULT
 _UNSET = 0xFFFFFFFF
@@ -96,7 +96,7 @@ class Connection:
         if not self.stream:
             raise DeviceError(f"the sound server refuses {side.channels} channels at {side.rate} Hz")
         wanted = 4 * side.channels * side.latency
-        flags = _START_CORKED | _INTERPOLATE_TIMING | _AUTO_TIMING_UPDATE | _ADJUST_LATENCY
+        flags = _START_CORKED | _ADJUST_LATENCY
         if side.playback:
             # No wait for a full buffer: time runs on through an underrun, and `pulse_loop` makes up for it.
             request = 4 * side.channels * (side.latency // REQUEST)

@@ -36,8 +36,6 @@ _peek = types.ExternalFunction("pa_stream_peek", _i32(_i64, types.voidptr, types
 _drop = types.ExternalFunction("pa_stream_drop", _i32(_i64))
 _buffer_attributes = types.ExternalFunction("pa_stream_get_buffer_attr", _i64(_i64))
 _device_index = types.ExternalFunction("pa_stream_get_device_index", types.uint32(_i64))
-_is_suspended = types.ExternalFunction("pa_stream_is_suspended", _i32(_i64))
-_latency = types.ExternalFunction("pa_stream_get_latency", _i32(_i64, types.voidptr, types.voidptr))
 
 # Slots of a stream. The front writes RUN, and those before it at the start; the thread writes the rest.
 LOOP, CONTEXT, STREAM = 0, 1, 2  # addresses
@@ -46,11 +44,6 @@ CHANNELS = 4
 RUN = 8
 LOST = 16  # a key of `rtsep.audio.pulse_stream.REASONS`; 0 while it plays
 DEVICE = 17  # the server's number of the sink or source
-SUSPENDED = 18  # 1: the server has put the device to sleep
-TOLD_US = 19  # latency as the server tells it, its own buffers included; 0: not known yet
-FILL_MIN = 20  # frames that the server had ready at least, within the last second
-FILL_MAX = 21
-REFILLS = 22  # times the buffer ran dry and was filled with silence
 _SCRATCH = 24  # [2] for clock and libpulse
 _POINTER, _SIZE = 26, 27
 SLOT_COUNT = 32
@@ -86,15 +79,7 @@ def _turn(slots: np.ndarray, microseconds: int) -> bool:
         store_release(slots, LOST, STREAM_GONE)
         return False
     store_release(slots, DEVICE, np.int64(_device_index(slots[STREAM])))
-    store_release(slots, SUSPENDED, np.int64(_is_suspended(slots[STREAM])))
     return True
-
-
-@njit(cache=True, nogil=True)
-def _store_told(slots: np.ndarray) -> None:
-    told, negative = as_pointer(address_of(slots, _POINTER)), as_pointer(address_of(slots, _SIZE))
-    if _latency(slots[STREAM], told, negative) == 0 and slots[_SIZE] & 0xFFFFFFFF == 0:
-        store_release(slots, TOLD_US, slots[_POINTER])
 
 
 @njit(cache=True, nogil=True)
@@ -171,7 +156,6 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
             # It ran dry: silence was heard, and more of it lifts us back to where we should be.
             _give_silence(slots, silence, margin - fill)
             if not first:
-                slots[REFILLS] += 1
                 current_engine(mixer)[r.OUT_UNDERFLOWS] += 1
             low, high, until = np.int64(1) << 40, -(np.int64(1) << 40), now + WINDOW_S * 1e9
             continue
@@ -180,9 +164,6 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
         if now < until:
             continue
         buffer = _buffer_frames(slots)
-        _store_told(slots)
-        store_release(slots, FILL_MIN, low)
-        store_release(slots, FILL_MAX, high)
         target = min(margin, buffer - frames - (high - low))
         error = (low - target) / rate
         if first and abs(error) > _STEP_S:
@@ -202,7 +183,7 @@ def run_capture(slots: np.ndarray, silence: np.ndarray) -> None:
     """Give the mixer what the server sends, until RUN is cleared; where it has lost something, `silence`."""
     mixer = mixer_at(slots[MIXER])
     scratch = slots[_SCRATCH : _SCRATCH + 2]
-    until, steady_at = np.int64(0), np.int64(0)
+    steady_at = np.int64(0)
     pointer, size = as_pointer(address_of(slots, _POINTER)), as_pointer(address_of(slots, _SIZE))
     while load_acquire(slots, RUN) == 1 and _turn(slots, _REST_US):
         while _peek(slots[STREAM], pointer, size) == 0 and slots[_SIZE] > 0:
@@ -218,6 +199,3 @@ def run_capture(slots: np.ndarray, silence: np.ndarray) -> None:
                 process_input(mixer, np.int64(silence.ctypes.data), part, 1)
                 frames -= part
             _drop(slots[STREAM])
-        if clock.now_ns(scratch) > until:
-            _store_told(slots)
-            until = clock.now_ns(scratch) + int(WINDOW_S * 1e9)

@@ -40,6 +40,7 @@ class PulseStream:
         slots[loop.MIXER], slots[loop.CHANNELS] = mixer.slots.ctypes.data, side.channels
         slots[loop.RUN], slots[loop.DEVICE] = 1, -1
         self._first_device = -1
+        self._news: list[str] = []
         block_memory = np.zeros((max(1, block), side.channels), np.float32)
         silence = np.zeros((SILENCE_FRAMES, side.channels), np.float32)
 
@@ -66,23 +67,22 @@ class PulseStream:
         if self._first_device < 0:
             self._first_device = now
         elif now != self._first_device:
-            if not self._moved_by_choice():
+            if not self._follow(now):
                 return f"{self._title} has gone; the sound server has put us elsewhere"
             self._first_device = now
         return None
 
-    def _moved_by_choice(self) -> bool:
-        """Tell whether our device is still there, so that somebody has moved us on purpose."""
+    def _follow(self, index: int) -> bool:
+        """Note the move to the device `index`; False where ours has gone, so that it was nobody's choice."""
         server = pulse_server.find_server()
         if server is None:
             return True  # LOST tells, in a moment
-        return self._side.device in {end.name for end in (*server.sinks, *server.sources)}
-
-    @property
-    def told_latency_s(self) -> float | None:
-        """Latency as the server tells it, its buffers and its device's included; None before it does."""
-        told = int(acquire(self._slots, loop.TOLD_US))
-        return told * 1e-6 if told else None
+        ends = server.sinks if self._side.playback else server.sources
+        if self._side.device not in {end.name for end in ends}:
+            return False
+        where = next((end.title for end in ends if end.index == index), "another device")
+        self._news.append(f"somebody has moved us from {self._title} to {where}; playing on there")
+        return True
 
     @property
     def new_rate(self) -> None:
@@ -97,8 +97,9 @@ class PulseStream:
         """Do nothing: it never changes its rate."""
 
     def tend(self) -> list[str]:
-        """Do nothing: all happens on the thread of the loop."""
-        return []
+        """Return lines about moves to other devices, each once."""
+        news, self._news = self._news, []
+        return news
 
     def tell_latency(self, latency: int) -> None:
         """Do nothing: the server has no use for what we add."""

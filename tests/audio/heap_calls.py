@@ -33,8 +33,8 @@ SYSTEM_CALLS = {
 
 SERVER_CALLS = {
     "pa_context_get_state", "pa_mainloop_dispatch", "pa_mainloop_poll", "pa_mainloop_prepare",
-    "pa_stream_drop", "pa_stream_get_buffer_attr", "pa_stream_get_device_index", "pa_stream_get_latency",
-    "pa_stream_get_state", "pa_stream_is_suspended", "pa_stream_peek", "pa_stream_writable_size",
+    "pa_stream_drop", "pa_stream_get_buffer_attr", "pa_stream_get_device_index",
+    "pa_stream_get_state", "pa_stream_peek", "pa_stream_writable_size",
     "pa_stream_write",
 }  # fmt: skip
 """Functions of libpulse, which may allocate: on the thread of our stream, not of a driver, between blocks."""

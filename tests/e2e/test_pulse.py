@@ -138,5 +138,6 @@ def test_a_user_may_move_the_stream_and_it_plays_on(server, live):
     assert ours.isdigit()
     server.control("move-sink-input", ours, "second")
     until(lambda: np.abs(recorder.sound).max(initial=0) > 0.01, "the other sink should sound")
+    process.wait_said(f"moved us from {SPEAKERS} to second")
     process.end()
     assert not [line for line in process.said if "waiting" in line]
