@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rtsep.bench.result import Result
 from train.cache import whole_file
-from train.record import without_paths
+from train.commandline import without_paths
 
 LOG_WIDTH = 200
 

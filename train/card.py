@@ -30,10 +30,11 @@ from train.card_pieces import (
     robustness_of,
     scores_of,
 )
+from train.commandline import without_paths
 from train.markdown import table
 from train.readers.instrumentals import DEBIAN
 from train.readers.splits import HELD_OUT
-from train.record import MACHINE_PATH, Record, without_paths
+from train.record import MACHINE_PATH, Record
 from train.runs import curve_table, end_of, machine_of
 from train.scores import MODEL, TARGETS, Content, mean_first, shown
 

@@ -19,10 +19,11 @@ from rtsep.errors import ModelError
 from rtsep.model.package import has_entry, read_package
 from rtsep.model.torchscript import without_warnings
 from train.cache import whole_file
+from train.commandline import CHECKPOINT
 from train.presets import from_plain, to_plain
 from train.system import Net, System
 
-FILE = "checkpoint.pt"
+FILE = CHECKPOINT
 SONGS = "songs.json"
 """In a run's folder: what each validation song scored at the last validation."""
 

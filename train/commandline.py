@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
 from rtsep.errors import OutputError, RtsepError
+
+CHECKPOINT = "checkpoint.pt"
+"""The file of a run that holds its weights."""
 
 
 def parser_of(package: str, command: str) -> argparse.ArgumentParser:
@@ -47,3 +52,38 @@ def run_command(
         print(f"{package}: {when_stopped}", file=sys.stderr)
         return 130
     return 0
+
+
+def last_part(path: str) -> str:
+    """Return the last part of a path, the folder of a run for its checkpoint."""
+    parts = [part for part in re.split(r"[/\\]", path) if part not in ("", ".", "..", "~")]
+    if parts[-1:] == [CHECKPOINT]:
+        parts = parts[:-1]
+    return parts[-1] if parts else "."
+
+
+def without_paths(command: str, drop: Sequence[str] = ()) -> str:
+    """The command without where things lie: last parts of paths; options `drop` with their value left out.
+
+    A relative path from outside keeps two parts, which tells `musdb18-7/test` from another `test`.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    said: list[str] = []
+    option = ""
+    for word in words:
+        name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        option, of = (name, name if equals else "") if name else ("", option)
+        if (name or of) in drop:
+            continue
+        if name and not equals:
+            said.append(word)
+            continue
+        if of in ("--run", "--cache", "--init") or re.match(r"[/~]|[A-Za-z]:[/\\]", value):
+            value = last_part(value)
+        elif value.startswith(".."):
+            value = "/".join([part for part in value.split("/") if part != ".."][-2:])
+        said.append(name + equals + value)
+    return shlex.join(said)

@@ -15,9 +15,9 @@ from rtsep.model.contract import ModelSpec
 from rtsep.model.loader import load
 from rtsep.model.package import Golden, read_package, write_package
 from train import checkpoint as checkpoints
+from train.commandline import without_paths
 from train.gate import FILE_TOLERANCE, GateError, TrainingForm, check
 from train.licences import licence_of
-from train.record import without_paths
 
 
 def write_checked(

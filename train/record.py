@@ -10,7 +10,6 @@ import dataclasses
 import json
 import math
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from rtsep.errors import InputFileError, UsageError
 from rtsep.files.audiofile import make_folder
 from train import checkpoint as checkpoints
 from train.cache import whole_file
+from train.commandline import last_part, without_paths
 from train.presets import PRESETS, to_plain
 from train.scores import MODEL, TARGETS, read_scores
 
@@ -120,11 +120,11 @@ def describe(folder: Path, name: str, note: str, scores: Sequence[Path] = ()) ->
         differs=differs,
         unsaid=unsaid,
         options=options,
-        init=_last_part(config["init"]) if config.get("init") else None,
+        init=last_part(config["init"]) if config.get("init") else None,
         parameters=parameters,
         machine=about.get("machine") or state.get("machine") or None,
         replicas=about.get("replicas"),
-        cache=_last_part(config["cache"]) if config.get("cache") else None,
+        cache=last_part(config["cache"]) if config.get("cache") else None,
         data=_sets(about.get("data") or state.get("data") or card.get("data") or ()),
         schedule={key: config[key] for key in ("minutes", "steps", "seed") if config.get(key) is not None},
         steps=state.get("step", last.get("step")),
@@ -275,40 +275,6 @@ def _sets(lines: Iterable[str]) -> list[list[Any]]:
         if found := re.match(r"(.+): (\d+(?:\.\d+)?) min, ", line):
             minutes[found[1]] = minutes.get(found[1], 0.0) + float(found[2])
     return [[name, round(sum_, 1)] for name, sum_ in minutes.items()]
-
-
-def _last_part(path: str) -> str:
-    parts = [part for part in re.split(r"[/\\]", path) if part not in ("", ".", "..", "~")]
-    if parts[-1:] == [checkpoints.FILE]:
-        parts = parts[:-1]
-    return parts[-1] if parts else "."
-
-
-def without_paths(command: str, drop: Sequence[str] = ()) -> str:
-    """The command without where things lie: last parts of paths; options `drop` with their value left out.
-
-    A relative path from outside keeps two parts, which tells `musdb18-7/test` from another `test`.
-    """
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = command.split()
-    said: list[str] = []
-    option = ""
-    for word in words:
-        name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-        option, of = (name, name if equals else "") if name else ("", option)
-        if (name or of) in drop:
-            continue
-        if name and not equals:
-            said.append(word)
-            continue
-        if of in ("--run", "--cache", "--init") or re.match(r"[/~]|[A-Za-z]:[/\\]", value):
-            value = _last_part(value)
-        elif value.startswith(".."):
-            value = "/".join([part for part in value.split("/") if part != ".."][-2:])
-        said.append(name + equals + value)
-    return shlex.join(said)
 
 
 def _is_figure(value: Any) -> bool:

@@ -21,9 +21,10 @@ import numpy as np
 
 from rtsep.errors import InputFileError, UsageError
 from train.cache import whole_file
+from train.commandline import without_paths
 from train.markdown import table
 from train.readers.splits import YARDSTICK
-from train.record import Record, add, read_records, thinned, without_paths
+from train.record import Record, add, read_records, thinned
 from train.scores import DPI, TARGETS, Paired, mean_first
 
 RECORDS = Path("train/records")

@@ -50,7 +50,21 @@ def connected(client: str = "rtsep-query") -> Iterator[Any]:
     """Give a connected `pulsectl.Pulse`; raises `OSError` without libpulse, `PulseError` without a server."""
     import pulsectl
 
-    with pulsectl.Pulse(client, connect=False) as pulse:
+    class Pulse(pulsectl.Pulse):  # type: ignore[misc]
+        """A connection whose answers stay valid.
+
+        Pulsectl copies plain fields, but `sample_spec` goes on pointing at memory of libpulse,
+        which is used again for the next sink: all of them would have the rate of the last one.
+        """
+
+        def _pulse_info_cb(self, kind: Any, found: list[Any], *rest: Any) -> None:
+            count = len(found)
+            super()._pulse_info_cb(kind, found, *rest)
+            for answer in found[count:]:
+                if hasattr(answer, "sample_spec"):
+                    answer.sample_spec = type(answer.sample_spec).from_buffer_copy(answer.sample_spec)
+
+    with Pulse(client, connect=False) as pulse:
         pulse.connect(autospawn=False)
         yield pulse
 

@@ -68,8 +68,9 @@ class PulseServer:
         self.control("set-default-source", MICROPHONE)
 
     @staticmethod
-    def _sink(name: str) -> str:
-        return f"module-null-sink sink_name={name} {_SPEC} sink_properties=device.description={name}"
+    def _sink(name: str, rate: int = RATE) -> str:
+        spec = _SPEC.replace(f"rate={RATE}", f"rate={rate}")
+        return f"module-null-sink sink_name={name} {spec} sink_properties=device.description={name}"
 
     def stop(self) -> None:
         """Kill the daemon, as a crash does."""
@@ -86,9 +87,9 @@ class PulseServer:
         """Return what `pactl list short` says of "sinks", "sources", "sink-inputs" ..."""
         return self.control("list", "short", what)
 
-    def add_sink(self, name: str) -> str:
+    def add_sink(self, name: str, rate: int = RATE) -> str:
         """Add a null sink; return the number of its module."""
-        return self.control("load-module", *self._sink(name).split(" ")).strip()
+        return self.control("load-module", *self._sink(name, rate).split(" ")).strip()
 
     def remove_sink(self, name: str) -> None:
         """Take a sink away, as a plug that is pulled does."""

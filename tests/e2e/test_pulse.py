@@ -52,6 +52,7 @@ def plays(process: LiveProcess, since: int = 0) -> None:
 
 
 def test_sinks_sources_and_defaults_are_listed(server):
+    server.add_sink("low", 22050)  # the last one listed
     done = subprocess.run(
         [sys.executable, "-m", "rtsep", "devices", "--json"],
         cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=120,
@@ -62,6 +63,7 @@ def test_sinks_sources_and_defaults_are_listed(server):
     assert listing["out"] == by_name[SPEAKERS]["index"]
     assert listing["mic"] == by_name[MICROPHONE]["index"]
     assert (by_name[SPEAKERS]["outputs"], by_name[SPEAKERS]["inputs"]) == (2, 0)
+    assert (by_name[SPEAKERS]["rate"], by_name["low"]["rate"]) == (RATE, 22050)
 
 
 def test_the_demo_plays_on_the_default_sink_to_the_sample_and_ends(server, live, tmp_path):

@@ -14,9 +14,10 @@ from tests.train.conftest import SYSTEM
 from tests.train.run_folders import history, write_run
 from tests.train.test_compare import evaluation
 from train import runs
+from train.commandline import without_paths
 from train.fit import fit
 from train.presets import changed, preset, to_plain
-from train.record import add, describe, read_record, read_records, thinned, without_paths
+from train.record import add, describe, read_record, read_records, thinned
 from train.runs import fingerprint, make_page, page_of
 from train.scores import write_scores
 
