@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import re
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
@@ -80,10 +82,13 @@ def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
     model process is started before its model is known: `benchmarks.unprepared` measures the difference.
     """
     code = _run(argv, prepare)
-    if argv is None and hangs():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # what hangs in a sound system's library would keep the process from ending
+    if argv is None and (hangs() or threading.active_count() > 1):
+        # A thread that still compiles, or hangs in a library of a sound system, may keep the process from
+        # ending: libraries wait for such threads when they are unloaded.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
     return code
 
 

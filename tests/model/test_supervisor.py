@@ -281,6 +281,9 @@ def test_an_interrupted_start_leaves_nothing_that_the_end_of_the_program_would_w
     supervisor = ModelSupervisor(shared, Path("unused"), "cpu")
     supervisor._command = [sys.executable, "-c", "import time; time.sleep(600)"]  # it says nothing
     before = set(threading.enumerate())
+    earlier = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored where tests run in background
 
     def interrupt():
         wait_until(lambda: supervisor.pid and set(threading.enumerate()) - before - {us}, "the start")
@@ -291,6 +294,7 @@ def test_an_interrupted_start_leaves_nothing_that_the_end_of_the_program_would_w
     with pytest.raises(KeyboardInterrupt):
         supervisor.start()
     us.join()
+    signal.signal(signal.SIGINT, earlier)
     for thread in set(threading.enumerate()) - before:
         assert thread.daemon
         assert isinstance(thread, threading.Timer) and thread.finished.is_set(), "it waits for its time"
