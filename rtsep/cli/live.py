@@ -240,7 +240,7 @@ def _play(
     devices = DevicesKeeper(lambda: _devices_of(session), say)
     with reporting, StateKeeper(session.controls, say, also=devices):
         if not (arguments.json or arguments.headless) and can_show():
-            from rtsep.surfaces.view.session_player import SessionPlayer
+            from rtsep.surfaces.players.session_player import SessionPlayer
             from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
 
             show(SessionPlayer(session), say)

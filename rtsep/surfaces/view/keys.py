@@ -33,6 +33,21 @@ HINTS = (
     Hint("q", "quit", "quit"),
 )
 
+ACTIONS = {
+    "q": "quit",
+    "?": "help",
+    "h": "help",
+    "f1": "help",
+    "l": "lines",
+    "r": "record",
+    "p": "presets",
+    "s": "save",
+    "m": "models",
+    "d": "devices",
+    "c": "clips",
+}
+"""Keys that do something of the view's own, by name."""
+
 HELP: tuple[tuple[str, str], ...] = (
     ("up, down, Tab", "choose a control"),
     ("left, right, -, +", "turn it; with Shift and an arrow, finely"),

@@ -21,8 +21,8 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from rtsep.errors import RtsepError
+from rtsep.surfaces.players.player import Choice
 from rtsep.surfaces.view.palette import nearest_256
-from rtsep.surfaces.view.player import Choice
 
 _BOX = """
     align: center middle;
@@ -56,7 +56,7 @@ def _in_256(style: Style) -> Style:
     return style + Style(color=front, bgcolor=back)
 
 
-class Picker(ModalScreen[None]):
+class Picker(ModalScreen[bool]):
     """A list with a filter. Enter does it; what is refused is said, and the list stays."""
 
     CSS = f"Picker {{ {_BOX} }}"
@@ -87,8 +87,10 @@ class Picker(ModalScreen[None]):
         self._empty, self._remark = empty, remark
         self._choices: list[Choice] = []
         self._shown: list[Choice] = []
+        self._hint = ""  # what is said under a list that is there; "" until it is
+        self._unmatched = False  # whether it is said that nothing matches
         self._sure = ""  # the name that Enter has been pressed on once, and will replace
-        self._busy = False
+        self.busy = False
         self._typed = ""  # before there was a field to type into
         self._entered = False  # before there was anything to pick
 
@@ -141,8 +143,9 @@ class Picker(ModalScreen[None]):
         if refused:
             self.app.call_from_thread(self.say, refused, True)
             return
+        self._hint = "\n".join(lines)
+        self.app.call_from_thread(self.say, self._hint)
         self.app.call_from_thread(self._show)
-        self.app.call_from_thread(self.say, "\n".join(lines))
 
     def say(self, line: str, refused: bool = False) -> None:
         """Show a line under the list."""
@@ -165,8 +168,18 @@ class Picker(ModalScreen[None]):
         current = next((i for i, choice in enumerate(kept) if choice.current), 0)
         options.highlighted = current if kept else None
         self._sure = ""
+        self._say_whether_any(typed)
         if self._entered and kept:
             self._enter()
+
+    def _say_whether_any(self, typed: str) -> None:
+        """Say that nothing matches what was typed, and take it back."""
+        unmatched = bool(self._hint and self._choices and not self._shown)
+        if unmatched:
+            self.say(f"nothing here matches '{typed}': Backspace takes it back, Esc goes back")
+        elif self._unmatched:
+            self.say(self._hint)
+        self._unmatched = unmatched
 
     def action_move(self, steps: int) -> None:
         """Go up or down the list."""
@@ -179,15 +192,15 @@ class Picker(ModalScreen[None]):
     @on(OptionList.OptionSelected)
     def _enter(self) -> None:
         highlighted = self.query_one(OptionList).highlighted
-        self._entered = highlighted is None
-        if highlighted is None or self._busy:
+        self._entered = highlighted is None and not self._hint
+        if highlighted is None or self.busy:
             return
         choice = self._shown[highlighted]
         if self._new and choice in self._choices and self._sure != choice.name:
             self._sure = choice.name
             self.say(f"'{choice.name}' is there: Enter again replaces it")
             return
-        self._busy = True
+        self.busy = True
         self.say("one moment...")
         self._do(choice)
 
@@ -198,13 +211,13 @@ class Picker(ModalScreen[None]):
             self._pick(choice)
         except Exception as error:
             refused = in_words(error)
-        self._busy = False
+        self.busy = False
         if not self.is_attached:
             return
         if refused:
             self.app.call_from_thread(self.say, refused, True)
         else:
-            self.app.call_from_thread(self.dismiss, None)
+            self.app.call_from_thread(self.dismiss, True)
 
 
 def in_words(error: Exception) -> str:
@@ -220,7 +233,7 @@ def _row(choice: Choice) -> Text:
     return row.append(f"  {choice.note}" if choice.note else "", "dim")
 
 
-class Page(ModalScreen[None]):
+class Page(ModalScreen[bool]):
     """Lines to read; any key goes back, arrows scroll."""
 
     CSS = f"Page {{ {_BOX} }} Page VerticalScroll {{ height: auto; max-height: 100%; }}"

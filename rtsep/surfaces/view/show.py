@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TextIO, cast
 
+from rtsep.surfaces.players.player import Player
 from rtsep.surfaces.view.lines import Lines
-from rtsep.surfaces.view.player import Player
 from rtsep.surfaces.view.terminal import Terminal
 from rtsep.surfaces.view.view import LiveView
 

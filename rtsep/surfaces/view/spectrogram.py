@@ -18,10 +18,10 @@ from rich.segment import Segment
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
+from rtsep.surfaces.players.listening import SILENCE_DB, band_edges
+from rtsep.surfaces.players.player import BANDS, Heard
 from rtsep.surfaces.view.canvas import RESET, Canvas, Inked, Pen, at, inked
-from rtsep.surfaces.view.listening import SILENCE_DB, band_edges
 from rtsep.surfaces.view.palette import Depth, Ink, cell, dots
-from rtsep.surfaces.view.player import BANDS, Heard
 
 COLUMNS_PER_S = 15.0
 """80 columns are five seconds: a line of singing."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.text import Text
@@ -15,30 +14,29 @@ from textual import events, work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from rtsep.controls import TABLE
+from rtsep.surfaces.players.player import Choice, Player
 from rtsep.surfaces.view.canvas import Canvas, Pen
 from rtsep.surfaces.view.counters import Counters, Header
 from rtsep.surfaces.view.faders import Faders
 from rtsep.surfaces.view.hops import HopTimes
-from rtsep.surfaces.view.keys import KeyLine, help_lines
-from rtsep.surfaces.view.lines import LINES_KEPT
+from rtsep.surfaces.view.keys import ACTIONS, KeyLine, help_lines
 from rtsep.surfaces.view.meters import Meters
 from rtsep.surfaces.view.pace import QUESTION, Pace
 from rtsep.surfaces.view.palette import BACKGROUND, Depth, Ink
 from rtsep.surfaces.view.pickers import Nearest, Page, Picker, in_words, key_table
-from rtsep.surfaces.view.player import Choice, Player
+from rtsep.surfaces.view.said import Said
 from rtsep.surfaces.view.spectrogram import Spectrogram
 from rtsep.surfaces.view.turning import LETTERS, TURNS
+from rtsep.surfaces.view.typed import with_keyboard
 
 FRAMES_PER_S = 30
 FIGURES_EVERY = 6
 """Frames between two readings of the figures: nobody reads faster."""
-
-READ_S, TOLD_S = 1.5, 4.0
-"""A line that another one took the place of sooner cannot have been read; how long that is told."""
 
 ANSWER_S = 1.0
 """How long the view stays for the terminal's last answer."""
@@ -113,14 +111,14 @@ class LiveView(App[None]):
         self._clock = clock or time.monotonic
         self.ink = Ink(depth)
         self.pace = Pace()
-        self.said: deque[str] = deque(maxlen=LINES_KEPT)
-        self._said_at: deque[float] = deque(maxlen=LINES_KEPT)
+        self._said = Said()
         self._frames = 0
         self._last_frame = self._last_figures = 0.0
         self._over_since: float | None = None
         self._stats: dict[str, Any] | None = None
         self._busy_recording = False
         self.ending = self._laid_out = False
+        self._uncovered = True  # whether the player has seen the picture since a list lay over it
         self.pen: Pen | None = None  # for canvases, while a frame may be written to the terminal at once
 
     # --- parts ------------------------------------------------------------------------------------
@@ -131,6 +129,10 @@ class LiveView(App[None]):
             return [NoColor()]
         few = [Nearest()] if self.console.color_system == "256" else []
         return [*super().get_line_filters(), *few]
+
+    def get_driver_class(self) -> type[Driver]:
+        """Return Textual's driver for this terminal, with our way to read keys."""
+        return with_keyboard(super().get_driver_class())
 
     def get_default_screen(self) -> Screen[None]:
         """Return the screen with all parts on it."""
@@ -216,6 +218,7 @@ class LiveView(App[None]):
         seconds = min(now - self._last_frame, 1.0)
         self._last_frame = now
         stats = self._stats = self.player.stats()
+        self._uncovered = len(self.screen_stack) == 1
         self.meters.follow(stats["levels"], seconds)
         parted = bool(stats["model"]["ready"]) and not self.player.controls.bypass
         self.spectrogram.follow(self.player.newest(), seconds, parted)
@@ -239,37 +242,34 @@ class LiveView(App[None]):
 
     def say(self, line: str) -> None:
         """Show a line for the user, and keep it; from any thread."""
-        self.said.append(line)
-        self._said_at.append(self._clock())
+        self._said.add(line, self._clock())
 
     def log_line(self, line: str) -> None:
         """Show a line about what was just done here."""
         self.say(line)
 
     def _show_log(self, now: float) -> None:
-        """Show the newest lines, and how many more nobody can have read."""
-        rows, width = self.log_canvas.size.height, self.log_canvas.size.width
-        lines = list(self.said)[-rows:]
-        times = list(self._said_at)
-        replaced = [(said, by) for said, by in zip(times, times[rows:], strict=False) if rows]
-        missed = sum(by - said < READ_S and now - by < TOLD_S for said, by in replaced)
-        newest = lines[-1] if lines else ""
-        more = f" (+{missed}: l lists them)" if missed else ""
-        if len(newest) + len(more) > width:
-            more = f"… (l shows {'them' if missed else 'it'} whole)"
-        for y in range(rows):
-            last = y == len(lines) - 1
-            text = lines[y] if y < len(lines) else ""
-            if last:
-                text = text[: max(0, width - len(more))] + more
+        """Show the newest lines."""
+        height, width = self.log_canvas.size.height, self.log_canvas.size.width
+        rows = self._said.rows(height, width, now)
+        for y in range(height):
+            text, last = rows[y] if y < len(rows) else "", y == len(rows) - 1
             self.log_canvas.put_new(y, (text, last), [(text, self.ink.base if last else self.ink.dim)])
 
     # --- keys -------------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
         """Take keys as they come, one after the other: the next may be for the list that this one opens."""
-        new = isinstance(event, events.Key) and not event.is_forwarded and self._laid_out
-        if not (new and len(self.screen_stack) == 1 and await self._press(cast(events.Key, event))):
+        if not isinstance(event, events.Key) or event.is_forwarded or not self._laid_out:
+            await super().on_event(event)
+            return
+        # What is typed while a list closes goes nowhere: it was meant for the list.
+        screen = self.screen
+        covered = len(self.screen_stack) > 1
+        closing = screen.busy if isinstance(screen, Picker) else not (covered or self._uncovered)
+        if closing and event.key != "escape" and not event.key.startswith("ctrl+"):
+            return
+        if covered or not await self._press(event):
             await super().on_event(event)
 
     async def _press(self, event: events.Key) -> bool:
@@ -297,11 +297,21 @@ class LiveView(App[None]):
             name, steps = TURNS[character]
             faders.choose([control.name for control in TABLE].index(name))
             faders.turn(steps, fine=False)
-        elif (action := _ACTIONS.get(character or key)) is not None:
+        elif (action := ACTIONS.get(character or key)) is not None:
             await self.run_action(action)
         else:
             return False
         return True
+
+    def _open(self, over: Picker | Page) -> None:
+        """Lay a list over the picture."""
+        self._uncovered = False
+
+        def closed(picked: bool | None) -> None:
+            if not picked:  # by a key: behind those that were typed with it. Else a frame is waited for
+                self.call_later(setattr, self, "_uncovered", True)
+
+        self.push_screen(over, closed)
 
     async def action_quit(self) -> None:
         """Ask the session to end; the view closes when it has. A second time closes it at once."""
@@ -314,12 +324,12 @@ class LiveView(App[None]):
 
     def action_help(self) -> None:
         """Show keys and controls."""
-        self.push_screen(Page("Keys, controls, figures", key_table(help_lines())))
+        self._open(Page("Keys, controls, figures", key_table(help_lines())))
 
     def action_lines(self) -> None:
         """Show all that was said."""
-        text = Text("\n".join(self.said) or "nothing was said so far")
-        self.push_screen(Page("What was said", text, from_end=True))
+        text = Text("\n".join(self._said.lines) or "nothing was said so far")
+        self._open(Page("What was said", text, from_end=True))
 
     def action_clips(self) -> None:
         """Take the clip marks away."""
@@ -335,7 +345,7 @@ class LiveView(App[None]):
 
         empty = "there are no presets yet: s saves one"
         remark = player.presets_remark
-        self.push_screen(Picker("Recall a preset", player.presets, recall, empty=empty, remark=remark))
+        self._open(Picker("Recall a preset", player.presets, recall, empty=empty, remark=remark))
 
     def action_save(self) -> None:
         """Save the controls as a preset."""
@@ -345,14 +355,12 @@ class LiveView(App[None]):
             player.save_preset(choice.name)
             self.say(f"saved as preset '{choice.name}'")
 
-        self.push_screen(Picker("Save the controls as a preset", player.presets, save, lambda _: "a new one"))
+        self._open(Picker("Save the controls as a preset", player.presets, save, lambda _: "a new one"))
 
     def action_models(self) -> None:
         """Pick another model."""
         player = self.player
-        self.push_screen(
-            Picker("Play with another model", player.models, lambda c: player.switch_model(c.name))
-        )
+        self._open(Picker("Play with another model", player.models, lambda c: player.switch_model(c.name)))
 
     def action_devices(self) -> None:
         """Pick another input or output."""
@@ -365,7 +373,7 @@ class LiveView(App[None]):
                 player.switch_device(output=choice.name)
 
         title = "Play from or to another device"
-        self.push_screen(Picker(title, player.devices, switch, remark=player.devices_remark))
+        self._open(Picker(title, player.devices, switch, remark=player.devices_remark))
 
     @work(thread=True, exit_on_error=False)
     def action_record(self) -> None:
@@ -383,18 +391,3 @@ class LiveView(App[None]):
             self.say(in_words(error))
         finally:
             self._busy_recording = False
-
-
-_ACTIONS = {
-    "q": "quit",
-    "?": "help",
-    "h": "help",
-    "f1": "help",
-    "l": "lines",
-    "r": "record",
-    "p": "presets",
-    "s": "save",
-    "m": "models",
-    "d": "devices",
-    "c": "clips",
-}

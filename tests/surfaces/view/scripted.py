@@ -21,8 +21,8 @@ from rtsep.errors import DeviceError, ModelError
 from rtsep.realtime import slots
 from rtsep.realtime.slots import SLOTS, SharedSlots
 from rtsep.session.counters import percentiles
-from rtsep.surfaces.view.listening import Listening
-from rtsep.surfaces.view.player import Choice, Heard
+from rtsep.surfaces.players.listening import Listening
+from rtsep.surfaces.players.player import Choice, Heard
 from tests.models import make_spec
 
 RATE = 44100

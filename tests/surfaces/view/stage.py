@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from textual.pilot import Pilot
+from textual.worker import WorkerCancelled
 
 from rtsep.surfaces.view.palette import Depth
 from rtsep.surfaces.view.view import FRAMES_PER_S, LiveView
@@ -42,7 +44,8 @@ class Stage:
 
     async def settle(self) -> None:
         """Let workers finish and what they have changed be drawn."""
-        await self.view.workers.wait_for_complete()
+        with contextlib.suppress(WorkerCancelled):  # a list that closes ends the worker that closes it
+            await self.view.workers.wait_for_complete()
         await self.pilot.pause()
         self.view.frame()
         await self.pilot.pause()

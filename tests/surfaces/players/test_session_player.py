@@ -14,8 +14,8 @@ from rtsep.errors import ModelError, RtsepError, UsageError
 from rtsep.model.package import read_package
 from rtsep.session.api import Session
 from rtsep.session.options import LiveOptions
+from rtsep.surfaces.players.session_player import SessionPlayer
 from rtsep.surfaces.presets import Presets
-from rtsep.surfaces.view.session_player import SessionPlayer
 from tests import waiting
 from tests.models import make_model
 

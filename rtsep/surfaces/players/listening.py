@@ -16,7 +16,7 @@ from rtsep.dsp.policy import shape_mask, smoothing_factor
 from rtsep.model.contract import ModelSpec
 from rtsep.realtime.atomics import acquire
 from rtsep.realtime.slots import COLUMNS, SEQUENCE, SLOTS, Exchange
-from rtsep.surfaces.view.player import BANDS, HIGHEST_HZ, LOWEST_HZ, Heard
+from rtsep.surfaces.players.player import BANDS, HIGHEST_HZ, LOWEST_HZ, Heard
 
 SILENCE_DB = -120.0
 _SILENCE = 10.0 ** (SILENCE_DB / 10.0)

@@ -18,16 +18,16 @@ from rtsep.model.package import read_package
 from rtsep.session.api import Session
 from rtsep.session.options import VIRTUAL
 from rtsep.session.recorder import told
+from rtsep.surfaces.players.listening import Listening
+from rtsep.surfaces.players.player import Choice, Heard
 from rtsep.surfaces.presets import Preset, Presets, programs
-from rtsep.surfaces.view.listening import Listening
-from rtsep.surfaces.view.player import Choice, Heard
 
 TAKES = Path("takes")
 """Where the record key records to, where `--record` names no place."""
 
 
 class SessionPlayer:
-    """A `rtsep.surfaces.view.player.Player` that is a running `Session`."""
+    """A `rtsep.surfaces.players.player.Player` that is a running `Session`."""
 
     def __init__(self, session: Session, presets: Presets | None = None) -> None:
         self._session = session

@@ -9,8 +9,8 @@ from rtsep.controls import Controls
 from rtsep.dsp.stft import analyse, make_stft
 from rtsep.realtime import slots
 from rtsep.realtime.slots import SLOTS, SharedSlots
-from rtsep.surfaces.view.listening import SILENCE_DB, Listening, band_edges
-from rtsep.surfaces.view.player import BANDS
+from rtsep.surfaces.players.listening import SILENCE_DB, Listening, band_edges
+from rtsep.surfaces.players.player import BANDS
 from tests.models import make_spec
 
 RATE = 44100

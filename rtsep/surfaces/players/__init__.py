@@ -1,0 +1,1 @@
+"""A running session as its surfaces see it, in this process or elsewhere."""
