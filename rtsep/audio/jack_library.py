@@ -22,6 +22,7 @@ _PRIVATE = ("/usr/lib/*", "/usr/lib64", "/usr/lib", "/usr/local/lib/*", "/usr/lo
 """Folders that hold PipeWire's private one."""
 
 _NO_START_SERVER = 0x01  # JackNoStartServer
+_SERVER_ERROR = 0x20  # JackServerError: a server runs, but has not let us in
 _DAEMON_PATIENCE_S = 1.0
 
 HOW_TO_GET = "Debian, Ubuntu: apt-get install pipewire-jack; Fedora: pipewire-jack-audio-connection-kit"
@@ -143,7 +144,7 @@ _say_nothing = _Said(lambda _: None)
 
 
 def _server_answers(name: str) -> bool:
-    """Return whether a JACK server lets a client of the libjack `name` in."""
+    """Return whether a JACK server runs that the libjack `name` reaches."""
     library = ctypes.CDLL(name)
     library.jack_set_error_function(_say_nothing)
     library.jack_set_info_function(_say_nothing)
@@ -153,4 +154,4 @@ def _server_answers(name: str) -> bool:
         client = library.jack_client_open(b"rtsep-query", _NO_START_SERVER, ctypes.byref(status))
         if client:
             library.jack_client_close(ctypes.c_void_p(client))
-    return bool(client)
+    return bool(client) or bool(status.value & _SERVER_ERROR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,11 @@ from rtsep.dsp.router import BUS, FEEDS
 from rtsep.realtime.foreign_calls import one_at_a_time
 
 SIDES = ("L", "R")
+
+PATIENCE_S = 2.0
+"""How long a server that runs is asked again if it answers with an error, as it may on a crowded machine."""
+
+_PAUSE_S = 0.1
 
 PIPEWIRE = ("PipeWire", "no JACK server runs: playing in PipeWire's graph, by its JACK library")
 """Name and note of PipeWire as a server."""
@@ -28,14 +34,24 @@ class JackServer:
 
 
 def open_client(name: str) -> Any:
-    """Open a client (a `jack.Client`); the server makes its name unique. Raises where there is none."""
+    """Open a client (a `jack.Client`); the server makes its name unique.
+
+    Raises where there is no server, or where it answers with an error at each try.
+    """
     jack = jack_library.load()
     jack.set_error_function(lambda _: None)
     jack.set_info_function(lambda _: None)
-    with (
-        one_at_a_time()
-    ):  # to keep PortAudio away from the server, when it looks, keeps all of the program away
-        return jack.Client(name, no_start_server=True)
+    last_try_at = time.monotonic() + PATIENCE_S
+    while True:
+        began = time.monotonic()
+        try:
+            # To keep PortAudio away from the server, when it looks, keeps all of the program away.
+            with one_at_a_time():
+                return jack.Client(name, no_start_server=True)
+        except jack.JackOpenError as error:
+            if not error.status.server_error or began > last_try_at:
+                raise
+        time.sleep(_PAUSE_S)
 
 
 def library() -> str:
