@@ -98,6 +98,9 @@ OUT_BURSTS = 12 * _line
 IN_BURSTS = OUT_BURSTS + bursts.SLOT_COUNT
 SLOT_COUNT = IN_BURSTS + bursts.SLOT_COUNT
 
+NO_END = int(np.iinfo(np.int64).max)
+"""SOURCE_END of a played file whose end is not known."""
+
 RING_SECONDS = 1.5
 """What a stalled hop loop may fall behind before input is lost; a played file is read this far ahead."""
 
@@ -136,7 +139,7 @@ class Rings:
         slots[OUT_CHANNELS] = out_channels
         slots[RING_FRAMES] = frames
         slots[RATE] = slots[OUT_RATE] = rate
-        slots[SOURCE_END] = np.iinfo(np.int64).max
+        slots[SOURCE_END] = NO_END
         slots[RUN] = 1
 
 

@@ -1,55 +1,130 @@
-"""A file played into the engine: read ahead into the input ring, paced by the output's callback."""
+"""A file played into the engine: read ahead into the input ring, paced by the output's callback.
+
+A seek, a pause and another loop are splices: from a frame of the ring on that no callback has reached, other
+sound takes the place of what was read ahead. The audio path needs no code for them.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
 from rtsep.audio import rings as r
+from rtsep.audio.played_file import Loop, Opening, PlayedFile
+from rtsep.audio.splices import (
+    SEGMENTS_SECONDS,
+    Place,
+    Segment,
+    fade_out,
+    fade_over,
+    segment_at,
+    with_segment,
+    write,
+)
 from rtsep.errors import InputFileError
 from rtsep.files.audiofile import AudioReader
 from rtsep.realtime.atomics import acquire, release
 
 _BLOCK_SECONDS = 0.1
-_BACK_BLOCKS = round(3 * r.RING_SECONDS / _BLOCK_SECONDS)
-"""How many blocks are kept to go back to: more than the longest ring holds (less than twice RING_SECONDS)."""
+_KEPT_SECONDS = 3 * r.RING_SECONDS
+"""How much of the file is kept to go back to: more than the longest ring holds, which is less than twice
+RING_SECONDS."""
+
+_AHEAD_SECONDS, _CALLS_AHEAD, _TRIES = 0.04, 2, 5
+"""A splice lies so far ahead of the callback, and so many calls; each further try doubles that."""
+
+FADE_SECONDS = 0.01
+"""How long what gives way at a seek or a pause fades out."""
 
 
 class FileSource:
-    """Feeds `reader` to one engine after another (a device may go and come back, or another take over)."""
+    """Feeds a file to one engine after another (a device may go and come back, or another take over)."""
 
     def __init__(self, reader: AudioReader, rate: int, channels: list[int]) -> None:
         """Play `channels` (from 0) of `reader` at `rate` Hz, resampled where the file has another rate."""
-        self._reader = reader
+        self._file = PlayedFile(reader, round(_KEPT_SECONDS * reader.rate))
         self._engines: tuple[NDArray[np.int64], ...] = ()  # slots of those that hear it, of one ring
         self._lock = threading.Lock()
-        self._leaving = threading.Event()
+        self._wake = threading.Event()
+        self._leaving = False
         self._thread: threading.Thread | None = None
-        self._past: deque[NDArray[np.float32]] = deque(maxlen=_BACK_BLOCKS)  # blocks of the file, newest last
-        self._again: NDArray[np.float32] = np.zeros((0, reader.channels), np.float32)  # to be taken once more
-        self._taken = 0  # frames of the file
-        self._began = 0  # frame of the file that was the engine's first
-        self.failure: InputFileError | None = None
+        self._segments: tuple[Segment, ...] = (Segment(0.0, 0, 0, True),)  # oldest first, replaced as a whole
+        self._paused = self._pause = False  # as it is in the ring; as it is wanted
+        self._loop: Loop | None = None  # as it is wanted
+        self._seek: int | None = None  # a frame of the file; wanted
+        self._sought: tuple[float, int] = (0.0, 0)  # the last seek: frame of the ring, and of the file
+        self._opening: Opening | None = None
+        self._at_work = False  # at what is wanted
+        self._resampler: soxr.ResampleStream | None = None
+        self._kept: NDArray[np.float32] = np.zeros((0, len(channels)), np.float32)  # not written yet
+        self._ended = False
         self.play_as(rate, channels)
+
+    # --- what is wanted; on any thread --------------------------------------------------------------------
+
+    def place(self, heard: float) -> Place:
+        """Return the place of frame `heard` of the engine's input; pause and loop as asked for last."""
+        rate, length, loop = self._file.rate, self._file.length, self._loop
+        return Place(
+            position=self._frame_at(heard) / rate,
+            length=None if length is None else length / rate,
+            paused=self._pause,
+            loop=None if loop is None else (loop.start / rate, None if loop.end is None else loop.end / rate),
+        )
+
+    def target(self, heard: float) -> float:
+        """Return the place in s that a step begins at: the last seek's target until that is heard."""
+        seek, (start, frame) = self._seek, self._sought
+        to: float | None = frame if heard < start and seek is None else seek
+        return (self._frame_at(heard) if to is None else to) / self._file.rate
+
+    def seek(self, seconds: float) -> None:
+        """Play on from `seconds` of the file, to the sample; a file that is paused stays so."""
+        self._seek = max(0, round(seconds * self._file.rate))
+        self._wake.set()
+
+    def pause(self, pause: bool) -> None:
+        """Play silence and stand still, or go on."""
+        self._pause = pause
+        self._wake.set()
+
+    def set_loop(self, loop: tuple[float, float | None] | None) -> None:
+        """Play from start to end, in s, again and again, without a gap; None: on to the end of the file.
+
+        An end of None is the file's. What plays behind the end goes to the start at once.
+        """
+        rate = self._file.rate
+        if loop is not None:
+            start, end = loop
+            self._loop = Loop(round(start * rate), None if end is None else round(end * rate))
+        else:
+            self._loop = None
+        self._wake.set()
+
+    @property
+    def failure(self) -> InputFileError | None:
+        """Why the file ended before its time."""
+        return self._file.failure
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something that was asked for is not in the ring yet."""
+        wanted = self._seek is not None or self._pause != self._paused or self._loop != self._file.loop
+        return wanted or self._at_work  # in this order: work begins before what is wanted is so
+
+    # --- engines ------------------------------------------------------------------------------------------
 
     def play_as(self, rate: int, channels: list[int]) -> None:
         """Give the next engine this; right after `go_back`, when nothing is left of what the last one had."""
         self._rate, self._channels = rate, channels
-        self._resampler = (
-            soxr.ResampleStream(self._reader.rate, rate, len(channels), dtype="float32", quality="VHQ")
-            if self._reader.rate != rate
-            else None
-        )
-        self._kept: NDArray[np.float32] = np.zeros((0, len(channels)), np.float32)
-        self._ended = False
+        self._begin_reading()
 
     def start(self, state: NDArray[np.int64], ring: NDArray[np.float32]) -> None:
         """Fill `ring` of an engine that has not started, then keep it filled on a thread."""
-        self._leaving.clear()
+        self._leaving = False
         self._engines = (state,)
         self._fill(ring)
         self._thread = threading.Thread(target=self._run, args=(ring,), name="file-source", daemon=True)
@@ -70,7 +145,8 @@ class FileSource:
 
     def stop(self) -> None:
         """Stop filling."""
-        self._leaving.set()
+        self._leaving = True
+        self._wake.set()
         if self._thread:
             self._thread.join()
 
@@ -79,50 +155,67 @@ class FileSource:
 
         Goes back by what a ring holds, at most; `stop` comes first.
         """
-        wanted = self._began + round(frame * self._reader.rate / self._rate)
-        known = np.concatenate([*self._past, self._again])
-        first = self._taken - sum(map(len, self._past))  # frame of the file that is the first known
-        place = min(max(0, wanted - first), len(known))
-        self._past.clear()
-        self._past.append(known[:place])
-        self._again = known[place:]
-        self._taken = self._began = first + place
-        self.play_as(self._rate, self._channels)
+        self._file.return_to(self._taken_at(frame, self._segments))
+        self._segments = (Segment(0.0, self._file.position, self._file.taken, not self._paused),)
+        self._sought = (0.0, self._file.position)
+        self._begin_reading()
 
     def close(self) -> None:
         """Stop, and close the file."""
         self.stop()
-        self._reader.close()
+        if self._opening:
+            self._opening.cancel()
+        self._file.close()
+
+    # --- the thread ---------------------------------------------------------------------------------------
 
     def _run(self, ring: NDArray[np.float32]) -> None:
-        while not self._leaving.wait(_BLOCK_SECONDS):
-            self._fill(ring)
+        while not self._leaving:
+            self._wake.wait(_BLOCK_SECONDS)
+            self._wake.clear()
+            if not self._leaving:
+                self._fill(ring)
 
     def _fill(self, ring: NDArray[np.float32]) -> None:
         with self._lock:
             if self._engines:
-                self._fill_for(self._engines, ring)
+                self._at_work = True
+                self._obey(ring)
+                self._at_work = False
+                self._write_on(ring)
 
-    def _fill_for(self, engines: tuple[NDArray[np.int64], ...], ring: NDArray[np.float32]) -> None:
-        state = engines[0]
+    def _write_on(self, ring: NDArray[np.float32]) -> None:
+        state = self._engines[0]
         written = acquire(state, r.SOURCE_WRITE)
         # A quarter stays free: the hop loop reads behind the callback, and may be late.
         limit = acquire(state, r.IN_WRITE) + len(ring) * 3 // 4
         while written < limit:
             block = self._next_block(min(limit - written, int(self._rate * _BLOCK_SECONDS)))
             if len(block) == 0:
-                for engine in engines:
-                    release(engine, r.SOURCE_END, written)
+                self._release(r.SOURCE_END, written)
                 return
-            rows = (written + np.arange(len(block))) & (len(ring) - 1)
-            ring[rows] = block
+            write(ring, written, block)
             written += len(block)
-            for engine in engines:
-                release(engine, r.SOURCE_WRITE, written)
+            self._release(r.SOURCE_WRITE, written)
+
+    def _release(self, slot: int, value: int) -> None:
+        for engine in self._engines:
+            release(engine, slot, value)
+
+    def _head(self) -> NDArray[np.float32]:
+        """Return what comes next, [frames, channels]: enough for `_write_on` to go on; none are the end."""
+        blocks: list[NDArray[np.float32]] = [np.zeros((0, len(self._channels)), np.float32)]
+        wanted = int(self._rate * _BLOCK_SECONDS)
+        while wanted > 0 and len(block := self._next_block(wanted)):
+            blocks.append(block)
+            wanted -= len(block)
+        return np.concatenate(blocks)
 
     def _next_block(self, most: int) -> NDArray[np.float32]:
+        if self._paused:
+            return np.zeros((most, len(self._channels)), np.float32)
         while len(self._kept) == 0 and not self._ended:
-            raw = self._take(int(self._reader.rate * _BLOCK_SECONDS))
+            raw = self._take(int(self._file.rate * _BLOCK_SECONDS))
             self._ended = len(raw) == 0
             block = np.ascontiguousarray(raw[:, self._channels])
             self._kept = (
@@ -133,14 +226,121 @@ class FileSource:
 
     def _take(self, frames: int) -> NDArray[np.float32]:
         """Return the next frames of the file, [<= frames, its channels]; none is the end."""
-        if len(self._again) > 0:
-            raw, self._again = self._again[:frames], self._again[frames:]
-        else:
-            try:
-                raw = self._reader.read(frames)
-            except InputFileError as error:
-                self.failure = error
-                raw = self._again  # empty
-        self._past.append(raw)
-        self._taken += len(raw)
-        return raw
+        taken, expected = self._file.taken, self._file.position
+        piece = self._file.read(frames)
+        if piece.frame != expected and len(piece.sound):  # the loop begins again
+            last = self._segments[-1]
+            start = last.start + (taken - last.taken) * self._rate / self._file.rate
+            reach = start - SEGMENTS_SECONDS * self._rate
+            self._segments = with_segment(self._segments, Segment(start, piece.frame, taken, True), reach)
+        return piece.sound
+
+    def _begin_reading(self) -> None:
+        """Begin to resample: nothing of what was read before is left."""
+        rates, channels = (self._file.rate, self._rate), len(self._channels)
+        other = rates[0] != rates[1]
+        self._resampler = soxr.ResampleStream(*rates, channels, "float32", "VHQ") if other else None
+        self._kept = np.zeros((0, channels), np.float32)
+        self._ended = False
+
+    # --- the place in the file ----------------------------------------------------------------------------
+
+    def _frame_at(self, heard: float) -> float:
+        """Return the frame of the file that lies at frame `heard` of the ring's count."""
+        at = segment_at(self._segments, heard).frame_at(heard, self._file.rate / self._rate)
+        return at if self._file.length is None else min(at, self._file.length)
+
+    def _taken_at(self, frame: int, segments: tuple[Segment, ...]) -> int:
+        """Return what the file has given of itself before frame `frame` of the ring's count."""
+        return segment_at(segments, frame).taken_at(frame, self._file.rate / self._rate)
+
+    # --- splices ------------------------------------------------------------------------------------------
+
+    def _obey(self, ring: NDArray[np.float32]) -> None:
+        """Do what is asked for and can be done now."""
+        seek, loop, pause = self._seek, self._loop, self._pause
+        changes = loop != self._file.loop
+        to = seek
+        if loop and loop.end is not None:
+            at = self._frame_at(self._arrived()) if seek is None and changes else seek
+            if at is not None and at >= loop.end:
+                to = loop.start
+        reader = None
+        if to is not None and not self._file.reaches(to):
+            reader = self._opened(to)
+            if reader is None:  # what plays goes on meanwhile
+                if pause != self._paused:
+                    self._splice(ring, self._file.loop, pause, None, None)
+                return
+        if to is not None or changes or pause != self._paused:
+            self._splice(ring, loop, pause, to, reader)
+        if seek is not None and self._seek == seek:  # else another was asked for meanwhile
+            self._seek = None
+
+    def _opened(self, frame: int) -> AudioReader | None:
+        """Return a reader that was opened at `frame`; None: not yet."""
+        if self._opening and self._opening.frame != frame:
+            self._opening.cancel()
+            self._opening = None
+        if self._opening is None:
+            self._opening = self._file.open_at(frame, self._wake.set)
+        if not self._opening.done:
+            return None
+        opening, self._opening = self._opening, None
+        try:
+            return opening.result()
+        except InputFileError:  # it could be read before: what plays goes on
+            self._seek, self._loop = None, self._file.loop
+            return None
+
+    def _splice(
+        self,
+        ring: NDArray[np.float32],
+        loop: Loop | None,
+        pause: bool,
+        to: int | None,
+        reader: AudioReader | None,
+    ) -> None:
+        """Write what is asked for to the ring, from a frame on that no callback has reached.
+
+        `to` is the place of a seek, `reader` one that was opened there. A callback that arrives while this
+        writes may have taken some of the old; then it is written once more further on, so that what lies
+        behind a splice is exact always.
+        """
+        state, file, before = self._engines[0], self._file, self._segments
+        stood, rate = self._paused, self._rate
+        fade, written = round(FADE_SECONDS * rate), acquire(state, r.SOURCE_WRITE)
+        calls = _CALLS_AHEAD * max(acquire(state, r.OUT_FRAMES), acquire(state, r.BLOCK))
+        ahead = max(round(_AHEAD_SECONDS * rate), calls) + fade
+        begun: int | None = None
+        for attempt in range(_TRIES):
+            start = self._arrived() + min(ahead << attempt, len(ring) // 2)
+            file.return_to(self._taken_at(start, before) if to is None or begun is None else begun)
+            if loop != file.loop:
+                file.set_loop(loop)
+            if to is not None and begun is None:
+                file.go_to(to, reader)
+            begun, self._paused = file.taken, pause
+            self._segments = with_segment(before, Segment(float(start), file.position, begun, not pause))
+            self._begin_reading()
+            head = self._head()
+            self._release(r.SOURCE_END, r.NO_END)
+            if start > written:  # it was over, or late
+                silence = np.zeros((min(start - written, len(ring) // 2), ring.shape[1]), np.float32)
+                write(ring, start - len(silence), silence)
+            elif not stood and attempt == 0 and (pause or to is not None):
+                fade_out(ring, start, fade)
+            elif not stood and not pause and to is None:
+                fade_over(ring, start, head[:fade])  # the same sound, but for a resampler's beginning
+            write(ring, start, head)
+            self._release(r.SOURCE_WRITE, start + len(head))
+            if len(head) == 0:
+                self._release(r.SOURCE_END, start)
+            if to is not None:
+                self._sought = (float(start), to)
+            if self._arrived() <= start - fade:
+                return
+
+    def _arrived(self) -> int:
+        """Return the frame that callbacks have come to."""
+        return max(acquire(engine, r.IN_WRITE) for engine in self._engines)

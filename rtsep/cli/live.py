@@ -240,11 +240,18 @@ def _play(
     devices = DevicesKeeper(lambda: _devices_of(session), say)
     with reporting, StateKeeper(session.controls, say, also=devices):
         if not (arguments.json or arguments.headless) and can_show():
+            if plays_on(arguments):
+                session.loop()
             from rtsep.surfaces.players.session_player import SessionPlayer
             from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
 
             show(SessionPlayer(session), say)
         session.wait()
+
+
+def plays_on(arguments: argparse.Namespace) -> bool:
+    """Return whether the demo song is played again and again, for somebody who is there to end it."""
+    return arguments.input == "demo" and arguments.seconds is None and arguments.record is None
 
 
 def _devices_of(session: Session) -> tuple[LiveOptions, str, str, bool]:

@@ -89,6 +89,36 @@ class AudioReader:
         self.rate, self.channels = self._decoder.rate, self._decoder.channels
         self.frames, self._told = None, self._decoder.told
 
+    @property
+    def length(self) -> int | None:
+        """Frames of the file as far as it says so; None: not known before the end."""
+        return self.frames or self._told or None
+
+    @property
+    def seeks(self) -> bool:
+        """Whether `seek` is quick and goes both ways; else it decodes all before its place."""
+        return self._sound is not None and self._sound.seekable()
+
+    def seek(self, frame: int) -> None:
+        """Let the next `read` begin with `frame` (from 0), to the sample; behind the end, it reads nothing.
+
+        Raises `InputFileError` for a damaged file, and `ValueError` for the way back in one that only
+        goes on (`seeks` is false).
+        """
+        if self._sound is not None and self.seeks:
+            # Decoders of some formats need what lies before.
+            begin = min(max(0, frame - _DECODED), self._sound.frames)
+            try:
+                self._sound.seek(begin)
+            except soundfile.LibsndfileError as error:
+                raise InputFileError(f"{self.path}: damaged ({error})") from None
+            self._kept, self._decoded, self._failure = self._kept[:0], begin, None
+        elif frame < self._decoded - len(self._kept):
+            raise ValueError(f"{self.path} is at frame {self._decoded - len(self._kept)}, behind {frame}")
+        left = frame - (self._decoded - len(self._kept))
+        while left > 0 and len(skipped := self.read(min(left, _DECODED))):
+            left -= len(skipped)
+
     def read(self, frames: int) -> NDArray[np.float32]:
         """Return the next block [<= frames, channels]; an empty one is the end.
 

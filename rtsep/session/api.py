@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from rtsep.audio.devices import Device
+from rtsep.audio.source import FileSource
 from rtsep.controls import Controls
 from rtsep.errors import UsageError
 from rtsep.files.audiofile import make_folder
@@ -27,6 +29,8 @@ from rtsep.session.owner import SessionOwner
 from rtsep.session.readings import Readings
 from rtsep.session.snapshot import Snapshot
 from rtsep.session.stages import Stages
+
+SHORTEST_LOOP_S = 0.1
 
 _log = logging.getLogger("rtsep")
 
@@ -255,6 +259,71 @@ class Session(Readings):
             raise UsageError("nothing to switch to: name an input, an output device, or both")
         self._ask(command := commands.SwitchDevices(None if input is None else str(input), out_device))
         command.outcome.result()
+
+    # --- a played file -----------------------------------------------------------------------------------
+
+    def seek(self, seconds: float) -> None:
+        """Play on from `seconds` of the file, to the sample; a paused one stays paused, at that place.
+
+        Returns at once. It is audible after the latency. A file that ffmpeg decodes has to be decoded up to
+        there before; the sound goes on meanwhile. A recording keeps what is played. A place behind the end of
+        a loop is the loop's start. Raises `UsageError` where no file is played, or for a place not in it.
+        """
+
+        def change(source: FileSource, heard: int) -> None:
+            length = source.place(heard).length
+            if not (math.isfinite(seconds) and 0 <= seconds <= (math.inf if length is None else length)):
+                known = "from 0 on" if length is None else f"the file has 0 to {length:.3f} s"
+                raise UsageError(f"seek to {seconds:g} s: {known}")
+            source.seek(seconds)
+
+        self._change_file(change)
+
+    def skip(self, seconds: float) -> None:
+        """Go on by `seconds` in the file (less than 0: back), at most to one of its ends; as `seek`."""
+
+        def change(source: FileSource, heard: int) -> None:
+            length = source.place(heard).length
+            to = max(0.0, source.target(heard) + seconds)
+            source.seek(to if length is None else min(to, length))
+
+        self._change_file(change)
+
+    def pause(self) -> None:
+        """Let the file stand still: silence is played until `resume`, and recorded. No fault is counted."""
+        self._change_file(lambda source, _: source.pause(True))
+
+    def resume(self) -> None:
+        """Go on with the frame of the file behind the last one that was played before `pause`."""
+        self._change_file(lambda source, _: source.pause(False))
+
+    def loop(self, start: float = 0.0, end: float | None = None) -> None:
+        """Play from `start` to `end` of the file, in s, again and again; None: to the end of the file.
+
+        The end is joined to the start without a gap, to the sample. What plays behind the end goes to the
+        start at once. Raises `UsageError` where no file is played, or for less than SHORTEST_LOOP_S.
+        """
+
+        def change(source: FileSource, heard: int) -> None:
+            length = source.place(heard).length
+            last = end if end is not None else math.inf if length is None else length
+            most = math.inf if length is None else length
+            if not (start >= 0 and start + SHORTEST_LOOP_S <= last <= most):
+                known = "" if length is None else f", within the {length:.3f} s of the file"
+                raise UsageError(f"loop {start:g} to {last:g} s: {SHORTEST_LOOP_S:g} s at least{known}")
+            source.set_loop((start, end))
+
+        self._change_file(change)
+
+    def stop_loop(self) -> None:
+        """Play on to the end of the file."""
+        self._change_file(lambda source, _: source.set_loop(None))
+
+    def _change_file(self, change: Callable[[FileSource, int], None]) -> None:
+        self._ask(command := commands.ChangeFile(change))
+        command.outcome.result()
+
+    # --- devices -----------------------------------------------------------------------------------------
 
     def devices(self) -> list[Device]:
         """Return the devices there are now; as far as PortAudio plays, those that were there when it began.

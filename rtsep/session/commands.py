@@ -18,6 +18,7 @@ from rtsep.model.package import ModelPackage
 
 if TYPE_CHECKING:
     from rtsep.audio.devices import Device
+    from rtsep.audio.source import FileSource
     from rtsep.session.recorder import Recorder
 
 
@@ -89,6 +90,18 @@ class SwitchDevices(Command):
         self.outcome.set_exception(
             UsageError("devices can be switched only while it plays; try again when it does")
         )
+
+
+@dataclass(frozen=True, eq=False)
+class ChangeFile(Command):
+    """Change how the file is played: `change` gets its source, and the frame of the input that is heard."""
+
+    change: Callable[[FileSource, int], None]
+    outcome: Future[None] = field(default_factory=Future, init=False, repr=False)
+
+    def refuse(self) -> None:
+        """Answer for a session that does not play."""
+        self.outcome.set_exception(UsageError("the session has ended; no file is played any more"))
 
 
 @dataclass(frozen=True, eq=False)

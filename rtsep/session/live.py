@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from rtsep.audio.backend import Cables
 from rtsep.audio.engine import Engine
+from rtsep.audio.source import FileSource
 from rtsep.controls import Controls
-from rtsep.errors import OutputError
+from rtsep.errors import OutputError, UsageError
 from rtsep.model.package import ModelPackage
 from rtsep.realtime import priority
 from rtsep.session.bus import begin_balance
@@ -23,7 +24,7 @@ from rtsep.session.playback import Playback
 from rtsep.session.recorder import Takes, Tape
 from rtsep.session.route import Route
 from rtsep.session.slack import SlackLaw
-from rtsep.session.snapshot import Snapshot
+from rtsep.session.snapshot import Snapshot, heard_frame
 from rtsep.session.stages import Stages
 from rtsep.session.states import SessionState, transition
 
@@ -156,6 +157,12 @@ class Live:
         if self.options.seconds is None:
             return None
         return round((self.options.seconds - self._played_s) * self.route.ends.form.rate)
+
+    def change_file(self, change: Callable[[FileSource, int], None]) -> None:
+        """Do `change` with the file that is played; raises `UsageError` where none is."""
+        if self.route.source is None:
+            raise UsageError(f"{self.route.ends.name}: no file is played; --in names one")
+        change(self.route.source, heard_frame(self.engine))
 
     # --- other parts -------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from rtsep.controls import Controls
 from rtsep.model.package import ModelPackage
 from rtsep.session.commands import (
     Arrived,
+    ChangeFile,
     Command,
     End,
     Inbox,
@@ -185,7 +186,8 @@ class SessionOwner:
         for line in live.playback.tend():
             live.say(line)
         watchdog = live.playback.watchdog
-        if watchdog.over(live.engine):
+        source = live.route.source
+        if watchdog.over(live.engine) and not (source and source.unsettled):
             return True
         if reason := watchdog.lost(live.engine):
             if self._jobs:
@@ -231,6 +233,8 @@ class SessionOwner:
             case SwitchDevices():
                 steps = switch_devices(live, command, lost, helpers)
                 self._jobs.append(Job(command, steps, asks_devices=True))
+            case ChangeFile():
+                command.answer(lambda: live.change_file(command.change))
             case ListDevices():
                 self._jobs.append(Job(command, list_devices(live, helpers), asks_devices=True))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rtsep.audio.engine import Engine
+from rtsep.audio.splices import Place
 from rtsep.session.endpoints import Ends
 from rtsep.session.recorder import RecordingState
 from rtsep.session.snapshot import Snapshot
@@ -48,6 +49,14 @@ class Readings:
     def rate(self) -> int:
         """Sample rate of the input, Hz."""
         return self.engine.form.rate
+
+    @property
+    def place(self) -> Place | None:
+        """Where the played file stands: position, length, paused, loop, in s; None: no file is played.
+
+        The position is that of the sound that is heard now: what the file has given, less the latency.
+        """
+        return self.now.place
 
     @property
     def recording(self) -> RecordingState | None:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from rtsep.audio.engine import Engine
+from rtsep.audio.splices import Place
 from rtsep.session.bus import output_in_words
 from rtsep.session.counters import Tally
 from rtsep.session.hosted_model import HostedModel
 from rtsep.session.recorder import Takes
 from rtsep.session.route import Route
 from rtsep.session.states import SessionState
+
+
+def heard_frame(engine: Engine) -> int:
+    """Return the frame of the input that is heard now; below 0 before the first one is."""
+    form = engine.form
+    return engine.progress().played * form.rate // form.out_rate - engine.latency.total
 
 
 class Snapshot(NamedTuple):
@@ -30,10 +38,16 @@ class Snapshot(NamedTuple):
         ends = f"{self.route.ends.name}: {played}" if played else self.route.ends.name
         return f"{ends}, model {model}; {engine.latency.line()}"
 
+    @property
+    def place(self) -> Place | None:
+        """Where the file that is played stands; None: no file is played."""
+        source = self.route.source
+        return source.place(heard_frame(self.hosted.engine)) if source else None
+
     def stats(self) -> dict[str, Any]:
         """Return the counters of the whole session, latency, levels, the model's state; for JSON."""
         engine, process = self.hosted.engine, self.hosted.host.process
-        budget, recording = engine.latency, self.takes.state
+        budget, recording, place = engine.latency, self.takes.state, self.place
         return {
             "state": str(self.state),
             **self.tally.total(engine),
@@ -50,6 +64,7 @@ class Snapshot(NamedTuple):
                 "ready": process.ready,
                 "error": process.last_error,
             },
+            "file": place.as_json() if place else None,
             "recording": recording.as_json() if recording else None,
             "real_time": engine.real_time,
             "memory_locked": self.memory_locked,

@@ -40,6 +40,13 @@ class Choice:
     kind: str = ""  # "input" or "output" of a device
 
 
+def clock(seconds: float) -> str:
+    """Return a time as minutes and seconds, with hours where there are any."""
+    whole = int(seconds)
+    minutes = f"{whole // 60 % 60}:{whole % 60:02}"
+    return f"{whole // 3600}:{minutes:0>5}" if whole >= 3600 else minutes
+
+
 class Player(Protocol):
     """A running session, as the view sees it."""
 
@@ -75,6 +82,15 @@ class Player(Protocol):
 
     def stop_recording(self) -> str:
         """End the take; return what is there now, in words."""
+
+    def pause(self) -> str:
+        """Let the played file stand still, or go on; return a line for the user, "" for none."""
+
+    def skip(self, seconds: float) -> str:
+        """Go by so much in the played file; return a line for the user, "" for none."""
+
+    def loop_here(self) -> str:
+        """Begin a loop at what is heard, or end it there, or loop no more; return a line for the user."""
 
     def presets(self) -> list[Choice]:
         """Return the presets there are."""

@@ -7,10 +7,14 @@ from typing import Any
 from rich.cells import cell_len
 from textual.geometry import Size
 
+from rtsep.surfaces.players.player import clock
 from rtsep.surfaces.view.canvas import Canvas, Part
 from rtsep.surfaces.view.palette import BAD, GOOD, WARN, Ink
 
 Field = list[Part]
+
+TITLE_CELLS = 16
+"""What input and output have room for, at least, where the place in a file is shown beside them."""
 
 _TROUBLES = (
     ("late", "late_masks"),
@@ -113,12 +117,30 @@ class Header(Canvas):
         tape = [*recording(ink, stats["recording"]), (" ", ink.base)]
         if _cells(tape) + _cells(right) + len("rtsep ") <= width:
             right = tape + right
+        file = [*file_place(ink, stats.get("file")), ("  ", ink.base)]
+        if stats.get("file") and _cells(file) + _cells(right) + len("rtsep  ") + TITLE_CELLS <= width:
+            right = file + right
         room = max(0, width - _cells(right))
         left = f"rtsep  {title}"
         while cell_len(left) > room - 1 and len(left) > 8:
             left = left[:-2] + "…"
         pad = " " * max(0, room - cell_len(left))
         self.put(0, [(left[:5], ink.bold), (left[5:] + pad, ink.base), *right])
+
+
+def file_place(ink: Ink, file: dict[str, Any] | None) -> list[Part]:
+    """Return where a played file stands, in words."""
+    if file is None:
+        return []
+    parts: list[Part] = [("paused ", ink(WARN, bold=True))] if file["paused"] else []
+    parts.append((clock(file["position_s"]), ink.bold))
+    if file["length_s"] is not None:
+        parts.append((f"/{clock(file['length_s'])}", ink.dim))
+    if file["loop_s"]:
+        start, end = file["loop_s"]
+        whole = start == 0 and end is None
+        parts.append((" loop" if whole else f" loop {clock(start)}-{clock(end) if end else ''}", ink.base))
+    return parts
 
 
 def recording(ink: Ink, state: dict[str, Any] | None) -> list[Part]:

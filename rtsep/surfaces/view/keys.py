@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -9,6 +10,8 @@ from textual import events
 from textual.geometry import Size
 
 from rtsep.controls import TABLE
+from rtsep.errors import RtsepError
+from rtsep.surfaces.players.player import Player
 from rtsep.surfaces.view.canvas import Canvas, Part
 from rtsep.surfaces.view.palette import DIM, PANEL, TEXT, Ink
 
@@ -45,8 +48,31 @@ ACTIONS = {
     "m": "models",
     "d": "devices",
     "c": "clips",
+    "t": "file('t')",
+    "a": "file('a')",
+    "<": "file('<')",
+    ">": "file('>')",
 }
-"""Keys that do something of the view's own, by name."""
+"""Keys that begin an action of the view."""
+
+STEP_S = 5.0
+
+FILE_KEYS: dict[str, Callable[[Player], str]] = {
+    "t": lambda player: player.pause(),
+    "a": lambda player: player.loop_here(),
+    "<": lambda player: player.skip(-STEP_S),
+    ">": lambda player: player.skip(STEP_S),
+}
+"""What keys do to a played file; each returns a line for the user, "" for none."""
+
+
+def press_file_key(player: Player, key: str) -> str:
+    """Do what a key of `FILE_KEYS` does; return a line for the user, "" for none."""
+    try:
+        return FILE_KEYS[key](player)
+    except RtsepError as error:
+        return str(error)
+
 
 HELP: tuple[tuple[str, str], ...] = (
     ("up, down, Tab", "choose a control"),
@@ -58,11 +84,11 @@ HELP: tuple[tuple[str, str], ...] = (
     ("b, k", "bypass; masks soft or binary"),
     (", .", "balance towards the music, towards the voice"),
     ("mouse", "drag a bar, click a switch, turn the wheel"),
+    ("t, < >, a", f"played file: pause; {STEP_S:g} s back, on; loop from, to, off"),
     ("r", "record, and stop"),
     ("p, s", "recall a preset; save one"),
     ("m, d", "another model; another input or output"),
-    ("l", "all lines that were said"),
-    ("c", "forget the clip marks"),
+    ("l, c", "all lines that were said; forget the clip marks"),
     ("q, Ctrl-C", "end"),
 )
 

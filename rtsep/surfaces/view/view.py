@@ -24,7 +24,7 @@ from rtsep.surfaces.view.canvas import Canvas, Pen
 from rtsep.surfaces.view.counters import Counters, Header
 from rtsep.surfaces.view.faders import Faders
 from rtsep.surfaces.view.hops import HopTimes
-from rtsep.surfaces.view.keys import ACTIONS, KeyLine, help_lines
+from rtsep.surfaces.view.keys import ACTIONS, KeyLine, help_lines, press_file_key
 from rtsep.surfaces.view.meters import Meters
 from rtsep.surfaces.view.pace import QUESTION, Pace
 from rtsep.surfaces.view.palette import BACKGROUND, Depth, Ink
@@ -374,6 +374,12 @@ class LiveView(App[None]):
 
         title = "Play from or to another device"
         self._open(Picker(title, player.devices, switch, remark=player.devices_remark))
+
+    @work(thread=True, exit_on_error=False)
+    def action_file(self, key: str) -> None:
+        """Do what `key` does to the played file."""
+        if line := press_file_key(self.player, key):
+            self.say(line)
 
     @work(thread=True, exit_on_error=False)
     def action_record(self) -> None:

@@ -17,7 +17,7 @@ from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 from rtsep.audio.hoploop import _meter
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS
-from rtsep.errors import DeviceError, ModelError
+from rtsep.errors import DeviceError, ModelError, UsageError
 from rtsep.realtime import slots
 from rtsep.realtime.slots import SLOTS, SharedSlots
 from rtsep.session.counters import percentiles
@@ -170,6 +170,20 @@ class ScriptedPlayer:
         self.calls.append(("stop_recording",))
         self.recording = None
         return "recorded takes/vocals.wav"
+
+    def pause(self) -> str:
+        self.calls.append(("pause",))
+        return ""
+
+    def skip(self, seconds: float) -> str:
+        self.calls.append(("skip", f"{seconds:g}"))
+        if self.overrides.get("file") is None:
+            raise UsageError("no file is played; --in names one")
+        return ""
+
+    def loop_here(self) -> str:
+        self.calls.append(("loop",))
+        return "a loop from 0:12 on"
 
     def presets(self) -> list[Choice]:
         return [Choice("chorus", "program 1"), Choice("verse", "program 0"), Choice("quiet room")]

@@ -62,6 +62,24 @@ def test_letters_switch():
     on_stage(act)
 
 
+def test_keys_of_a_played_file():
+    async def act(stage):
+        await stage.press(">")
+        assert "no file is played; --in names one" in stage.text and "4:05" not in stage.text
+        place = {"position_s": 62.4, "length_s": 245.0, "paused": False, "loop_s": None}
+        stage.player.overrides["file"] = place
+        await stage.press("t", "<", ">", "a")
+        calls = [("pause",), ("skip", "-5"), ("skip", "5"), ("loop",)]
+        assert sorted(stage.player.calls[1:]) == sorted(calls)  # on threads: in any order
+        await stage.play(0.3)
+        assert "1:02/4:05" in stage.lines[0] and "a loop from 0:12 on" in stage.text
+        stage.player.overrides["file"] = place | {"paused": True, "loop_s": [10, None], "length_s": 3605.0}
+        await stage.play(0.3)
+        assert "paused 1:02/1:00:05 loop 0:10-" in stage.lines[0]
+
+    on_stage(act, (120, 40))
+
+
 def test_what_others_move_is_seen():
     async def act(stage):
         stage.controls.set("gate", 0.25, "MIDI")

@@ -1,0 +1,91 @@
+"""A file in a session: where it stands, and seek, pause and loop while it plays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+
+import rtsep
+from rtsep.errors import UsageError
+from tests.e2e.exact import noise
+from tests.session.playing import RATE, read, until
+
+pytestmark = pytest.mark.usefixtures("no_server")
+
+
+def found(haystack: np.ndarray, needle: np.ndarray) -> int:
+    """Return where `needle` [frames, channels] begins in `haystack`, -1 for nowhere."""
+    starts = np.flatnonzero(np.all(haystack[: len(haystack) - len(needle) + 1] == needle[0], axis=1))
+    return next((int(at) for at in starts if np.array_equal(haystack[at : at + len(needle)], needle)), -1)
+
+
+def test_seek_pause_and_loop_are_in_the_recording_to_the_sample(half, tmp_path):
+    path, sound = tmp_path / "song.wav", noise(20 * RATE)
+    soundfile.write(path, sound, RATE, subtype="FLOAT")
+    how = {"out_device": "virtual", "model": half, "subtype": "FLOAT", "record": tmp_path / "take"}
+    with rtsep.Session(path, **how) as session:
+        until(lambda: session.place.position > 0.2)
+        assert session.place.length == 20.0 and not session.place.paused and session.place.loop is None
+        session.seek(10.0)
+        until(lambda: session.place.position >= 10.2)
+        session.pause()
+        until(lambda: session.stats()["file"]["paused"])
+        stood = until(lambda: stands(session))
+        session.skip(-1.0)
+        session.skip(0.5)  # from where that leads to, though it is not heard yet
+        until(lambda: session.place.position == pytest.approx(stood - 0.5, abs=0.001))
+        session.resume()
+        session.loop(9.0, 9.4)
+        until(lambda: 9.0 <= session.place.position < 9.2)
+        until(lambda: session.place.position > 9.2)
+        until(lambda: session.place.position < 9.2)
+        assert session.stats()["file"]["loop_s"] == [9.0, 9.4]
+        session.stop_loop()
+        session.seek(19.5)
+        until(lambda: session.wait(0.1), "the file should end")
+        assert session.stats()["source_starved_frames"] == 0
+    mix = read(tmp_path / "take" / "mix.wav")
+    assert found(mix, sound[10 * RATE : 10 * RATE + RATE // 10]) > 0
+    seam = np.r_[round(9.4 * RATE) - 2_000 : round(9.4 * RATE), 9 * RATE : 9 * RATE + 2_000]
+    assert found(mix, sound[seam]) > 0
+    assert np.array_equal(mix[-RATE // 2 :], sound[-RATE // 2 :])
+    assert found(mix, np.zeros((RATE // 20, 2), np.float32)) > 0
+
+
+def stands(session: rtsep.Session) -> float:
+    """Return the position where it does not move; 0 while it does."""
+    before = session.place.position
+    blocks = session.stats()["hops"] + 400
+    until(lambda: session.stats()["hops"] > blocks)
+    return before if session.place.position == before else 0.0
+
+
+def test_what_cannot_be_is_refused(half, song):
+    with rtsep.Session(song, out_device="virtual", model=half) as session:
+        session.pause()
+        for what, words in (
+            (lambda: session.seek(1.5), "seek to 1.5 s: the file has 0 to 1.000 s"),
+            (lambda: session.seek(-1), "seek to -1 s"),
+            (lambda: session.seek(float("nan")), "seek to nan s"),
+            (lambda: session.loop(0.5, 0.55), "loop 0.5 to 0.55 s: 0.1 s at least, within the 1.000 s"),
+            (lambda: session.loop(0.5, 2), "loop 0.5 to 2 s"),
+            (lambda: session.loop(float("nan"), 1), "loop nan to 1 s"),
+        ):
+            with pytest.raises(UsageError) as error:
+                what()
+            assert words in str(error.value)
+        session.resume()
+        assert session.wait(60)
+    with pytest.raises(UsageError, match="no file is played any more"):
+        session.seek(0)
+
+
+def test_a_pause_counts_no_fault_and_the_file_ends_after_it(half, song):
+    with rtsep.Session(song, out_device="virtual", model=half) as session:
+        session.pause()
+        until(lambda: session.place.paused and stands(session))
+        session.resume()
+        assert session.wait(60)
+        stats = session.stats()
+        assert stats["source_starved_frames"] == 0 and stats["file"]["position_s"] == 1.0
