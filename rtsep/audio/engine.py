@@ -20,6 +20,7 @@ from rtsep.audio.record_tap import RecordTap
 from rtsep.audio.source import FileSource
 from rtsep.audio.telemetry import Progress, Telemetry, forget_longest, read_progress, read_telemetry
 from rtsep.controls import Controls
+from rtsep.dsp.limiter import make_limiter, reduction_db
 from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
 from rtsep.realtime import priority, wake
@@ -46,6 +47,7 @@ class Format:
     slack: int | None = None  # frames; None: chosen
     hardware: int = 0  # frames that the devices say they add; 0 where they cannot be trusted (JACK)
     bus: str = "mix"  # how the stereo bus begins, a feed; it names the bus's ports
+    limiter: bool = False  # no sample that is played is beyond full scale
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ class Engine:
             finish_ns=np.zeros(1, np.int64),
             bases_ns=np.zeros(CALLS_COMPARED, np.int64),
             drift=drift,
+            limiter=make_limiter(form.limiter, form.out_map, form.channels, form.out_rate),
             two_clocks=form.two_clocks,
             compute_fill=self._compute_fill(),
             late_hops=np.zeros(1, np.int64),
@@ -340,6 +343,10 @@ class Engine:
             for f, name in enumerate(FEEDS)
         }
 
+    def limiter_db(self) -> float:
+        """Return by how many decibels the limiter makes the output softer just now: 0 or less."""
+        return reduction_db(self._hop_state.limiter)
+
     def drift_ppm(self) -> float | None:
         """Return the measured difference of two clocks in ppm (positive: the input is faster)."""
         return float(self._hop_state.drift.integral[0]) * 1e6 if self.form.two_clocks else None
@@ -355,6 +362,7 @@ class Engine:
             "device_xruns": self.read(r.IN_OVERFLOWS) + self.read(r.OUT_UNDERFLOWS),
             "source_starved_frames": self.read(r.SOURCE_STARVED),
             "resyncs": max(0, self.read(r.RESYNCS) - 1),  # the first one is the start
+            "limited_frames": int(self._hop_state.limiter.limited[0]),
             "bad_samples": int(self._pipeline.bad_samples[0]),
         }
 

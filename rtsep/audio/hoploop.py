@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
 from rtsep.audio.drift import Drift
+from rtsep.dsp.limiter import Limiter, limit
 from rtsep.dsp.router import FEEDS
 from rtsep.dsp.shift import copy_row, copy_rows
 from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed
@@ -67,6 +68,7 @@ class HopState(NamedTuple):
     finish_ns: NDArray[np.int64]  # [1] what the part of a hop after its mask takes, by the median
     bases_ns: NDArray[np.int64]  # [CALLS_COMPARED] time of frame 0 of the output by its last calls; 0: none
     drift: Drift
+    limiter: Limiter  # at the output's rate, behind all else: recordings and meters are before it
     two_clocks: bool
     compute_fill: float  # two clocks: output frames to keep ahead, besides a block of each side
     late_hops: NDArray[np.int64]  # [1] two clocks: hops running that came too late, in part at least
@@ -207,7 +209,9 @@ def _write_frames(state: np.ndarray, start: int, block: np.ndarray, frames: int)
 @njit(cache=True, nogil=True)
 def _write_mapped(state: np.ndarray, hop_state: HopState, feeds: np.ndarray) -> None:
     start, frames = state[r.OUT_WRITE], feeds.shape[2]
-    _write_frames(state, start, _map_feeds(hop_state, feeds), frames)
+    mapped = _map_feeds(hop_state, feeds)
+    limit(hop_state.limiter, mapped, frames)
+    _write_frames(state, start, mapped, frames)
     store_release(state, r.OUT_WRITE, start + frames)
 
 
@@ -216,6 +220,7 @@ def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, n
     """Resample the hop to the output's clock and steer the distance between the two."""
     drift = hop_state.drift
     count = clocks.resample_block(drift, _map_feeds(hop_state, feeds), hop_state.resampled)
+    limit(hop_state.limiter, hop_state.resampled, count)  # here: a resampler may overshoot
     if load_acquire(state, r.OUT_CALLS) == 0:
         return  # nobody listens yet
     # Positions by the clock, between the calls: no saw-tooth of blocks in what is measured.

@@ -68,6 +68,7 @@ class Session(Readings):
         client_name: str = "rtsep",
         connect: bool = True,
         reconnect: bool = True,
+        limiter: bool = True,
     ) -> None:
         """Take what is to be played; nothing is opened yet. Raises `UsageError` for what makes no sense.
 
@@ -75,6 +76,7 @@ class Session(Readings):
         `out` "vocals", "instrumental", "mix" or "both" (None: both where the device has the channels),
         `out_device` a name, or "virtual" for none. Channels count from 1, `rate` is in Hz, `block` and
         `slack` are in frames, `record` is a folder. `device` is where the model runs, "cpu" or "cuda".
+        `limiter` keeps what is played within full scale; recordings are taken before it.
         """
         options = LiveOptions(
             input=str(input),
@@ -88,6 +90,7 @@ class Session(Readings):
             client_name=client_name,
             connect=connect,
             reconnect=reconnect,
+            limiter=limiter,
             record=Path(record) if record is not None else None,
             subtype=subtype,
             seconds=seconds,

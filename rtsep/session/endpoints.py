@@ -114,6 +114,7 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
         slack=_slack(options, output, rate),
         hardware=round(declared * rate),
         bus=bus if bus in BALANCES else "mix",
+        limiter=options.limiter,
     )
     known = frozenset(device.name for device in there.devices)
     return Ends(source=source, input=input_device, output=output, form=form, notes=notes, known=known)

@@ -33,6 +33,9 @@ FADE_PATIENCE_S = 0.2
 
 FADE_LOOK_S = 0.002
 
+LIMITER_TOLD_DB = 0.5
+"""A limiter that takes less away is not worth a line."""
+
 
 class Live:
     """Input, model, engine, output and recordings of one session."""
@@ -51,6 +54,7 @@ class Live:
         self._left: Engine | None = None  # by the last change of the rate
         self._slack_law = SlackLaw()
         self._cables: Cables = {}
+        self._told_of_limiter = False
         self._played_s = 0.0  # on devices that were lost or left since
         begin_balance(route.ends.form, controls)
         host = ModelHost(package, route.options.device)
@@ -212,6 +216,17 @@ class Live:
         if self.playback:
             self.playback.tell_latency(latency.total)
         self.say(f"{ends.name}: calls come in bursts, the slack is {wanted} frames now; {latency.line()}")
+
+    def follow_limiter(self) -> None:
+        """Tell once that the limiter acts."""
+        reduction = self.engine.limiter_db()
+        if self._told_of_limiter or reduction > -LIMITER_TOLD_DB:
+            return
+        self._told_of_limiter = True
+        self.say(
+            f"limiter: the output would be {-reduction:.1f} dB beyond full scale and is made softer; "
+            "while it acts the outputs do not add up to the input: turn the gains or the input down"
+        )
 
     def follow_rates(self) -> None:
         """Go on at the rates that the devices have changed to, if any, on the same streams.

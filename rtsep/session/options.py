@@ -64,6 +64,7 @@ class LiveOptions:
     client_name: str = "rtsep"
     connect: bool = True
     reconnect: bool = True
+    limiter: bool = True
     record: Path | None = None
     subtype: str = "PCM_24"
     seconds: float | None = None

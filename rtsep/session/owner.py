@@ -183,6 +183,7 @@ class SessionOwner:
             live.follow_rates()
         live.follow_blocks()
         live.follow_bursts()
+        live.follow_limiter()
         for line in live.playback.tend():
             live.say(line)
         watchdog = live.playback.watchdog

@@ -56,6 +56,7 @@ class Snapshot(NamedTuple):
             "rate": engine.form.rate,
             "block": engine.form.block,
             "levels": engine.meters(),
+            "limiter_db": round(engine.limiter_db(), 1),
             "drift_ppm": engine.drift_ppm(),
             "model": {
                 "name": self.hosted.package.spec.name,

@@ -102,6 +102,8 @@ FIGURES: tuple[tuple[str, str], ...] = (
     ("xruns", "times the sound system lost audio; larger blocks help"),
     ("underruns", "times the device was given silence because we were late"),
     ("overruns", "times that input was lost because we were late"),
+    ("limiter", "by how much the output is made softer, so that nothing goes beyond full scale: turn a gain "
+     "down"),
     ("latency", "from input to output: model + engine + device"),
     ("drift", "how much faster the input's clock is than the output's, in millionths (ppm); -: one clock"),
     ("model", "'down: dry' while its process is started again: the input is heard as it is; restarts so far"),
