@@ -1,6 +1,7 @@
 # make live   set everything up and hear the demo song separated (or, without a sound device, record it)
 # make test   set everything up and run all tests, the ones on a private JACK server included
-# make test-long   what takes longer: the tests on a JACK server ten times over, while other programs eat the cores
+# make test-long   what takes longer: the tests on a JACK server ten times over, while other programs eat the cores;
+#                  hosts such as Ardour
 # make lint   formatting, style, types, direction of imports, schemas
 # make man    make the man page man/rtsep.1 from the parser of the command line
 # make dist   build the wheel and the sdist into dist/, and check their metadata
@@ -16,6 +17,8 @@ APT_LIVE := libportaudio2 libpulse0
 APT_MIDI := g++ python3-dev pkg-config libasound2-dev libjack-jackd2-dev
 APT_PIPEWIRE := pipewire pipewire-bin pipewire-jack wireplumber dbus
 APT_TEST := libportaudio2 jackd2 ecasound ffmpeg pulseaudio pulseaudio-utils zsh fish $(APT_PIPEWIRE)
+
+APT_LONG := $(APT_TEST) ardour
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAN := man/rtsep.1
@@ -41,7 +44,7 @@ EXTRA := $(if $(MIDI),[midi])
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,10s/^# //p' Makefile
+	@sed -n '1,11s/^# //p' Makefile
 
 # System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
 define apt_install
@@ -82,8 +85,8 @@ live: $(VENV)/.live
 # have found, three at a time, each on a server of its own. They wait more than they work.
 test: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
-	$(BIN)/python -m pytest -m "not jack" -n auto --maxprocesses 8 --dist worksteal; code=$$?; \
-	$(BIN)/python -m pytest -m jack -n 3 --dist worksteal -rR && exit $$code
+	$(BIN)/python -m pytest -m "not jack and not long" -n auto --maxprocesses 8 --dist worksteal; code=$$?; \
+	$(BIN)/python -m pytest -m "jack and not long" -n 3 --dist worksteal -rR && exit $$code
 
 # Two runs side by side, each on servers of its own, beside a busy loop for each core. A failed test is repeated on
 # a new server, twice at most; the table tells of it.
@@ -92,7 +95,9 @@ test-jack-load: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
 	$(BIN)/python -m tests.e2e.repeat_under_load --runs $(JACK_RUNS)
 
-test-long: test-jack-load
+test-long: $(VENV)/.dev test-jack-load
+	$(call apt_install,$(APT_LONG))
+	$(BIN)/python -m pytest -m long -rs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

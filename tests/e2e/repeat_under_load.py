@@ -89,7 +89,17 @@ def busy(count: int) -> Iterator[None]:
 def run_once(number: int, folder: Path, arguments: Sequence[str]) -> Run:
     """Run the tests once, as run `number`, and print its line of the table."""
     log = folder / f"run-{number}.log"
-    words = [sys.executable, "-m", "pytest", "-m", "jack", "-rRfEs", "-p", "no:cacheprovider", *arguments]
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "jack and not long",
+        "-rRfEs",
+        "-p",
+        "no:cacheprovider",
+        *arguments,
+    ]
     began = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(words, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
