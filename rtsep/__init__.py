@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from rtsep.errors import RtsepError
     from rtsep.offline.separator import Separator, Stems
     from rtsep.session.api import Session
+    from rtsep.surfaces.remote.server import serve
+    from rtsep.surfaces.remote.session import attach
 
     __version__: str
 
-__all__ = ["Controls", "RtsepError", "Separator", "Session", "Stems", "__version__"]
+__all__ = ["Controls", "RtsepError", "Separator", "Session", "Stems", "__version__", "attach", "serve"]
 
 _HOMES = {
     "Controls": "rtsep.controls",
@@ -34,6 +36,8 @@ _HOMES = {
     "Separator": "rtsep.offline.separator",
     "Session": "rtsep.session.api",
     "Stems": "rtsep.offline.separator",
+    "attach": "rtsep.surfaces.remote.session",
+    "serve": "rtsep.surfaces.remote.server",
 }
 
 

@@ -51,6 +51,12 @@ class ModelProcessError(RtsepError):
     exit_code = 7
 
 
+class SessionError(RtsepError):
+    """There is no session to attach to, or it has gone meanwhile."""
+
+    exit_code = 8
+
+
 def suggest(given: str, known: Iterable[str], limit: int = 3) -> str:
     """Return `"; did you mean 'a' or 'b'?"` for the nearest known words, or an empty string."""
     by_lower = {word.lower(): word for word in known}

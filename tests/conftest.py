@@ -20,6 +20,7 @@ use_cache(ROOT / ".pytest_cache" / "numba")
 _HOME = tempfile.TemporaryDirectory(prefix="rtsep-tests-")
 for _name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
     os.environ[_name] = str(Path(_HOME.name) / _name.lower())
+os.environ["RTSEP_SOCKETS"] = str(Path(_HOME.name) / "sockets")
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402

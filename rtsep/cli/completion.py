@@ -7,6 +7,8 @@ import argparse
 import shtab
 
 from rtsep.cli.main import EVERY, build_parser
+from rtsep.cli.set import OTHERS
+from rtsep.controls import BY_NAME
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -41,6 +43,8 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
             for command in action.choices.values():
                 _prepare(command)
             continue
+        if action.metavar == "CONTROL":
+            action.choices = [*BY_NAME, *OTHERS]
         words = str(action.metavar or "").replace("|", " ").split()
         completes = next((_FILES[word] for word in words if word in _FILES), None)
         if completes and not action.choices:

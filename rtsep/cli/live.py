@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from rtsep.cli.options import (
     read_midi,
 )
 from rtsep.controls import Controls
-from rtsep.errors import DeviceError, InputFileError, RtsepError, UsageError
+from rtsep.errors import DeviceError, InputFileError, OutputError, RtsepError, UsageError
 from rtsep.files.audiofile import SUBTYPES, make_folder
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
@@ -38,8 +38,10 @@ from rtsep.session.recorder import told
 from rtsep.session.stages import Stages
 from rtsep.surfaces.last_devices import LAST, DevicesKeeper
 from rtsep.surfaces.last_state import StateKeeper
-from rtsep.surfaces.midi.surface import MidiSurface
+from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
 from rtsep.surfaces.presets import Presets
+from rtsep.surfaces.remote.place import DEFAULT, Claim, claim, supported
+from rtsep.surfaces.remote.server import Server
 from rtsep.surfaces.view.lines import Lines, can_show
 
 REPORT_EVERY_S = 1.0
@@ -100,6 +102,10 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     run_group.add_argument("--seconds", type=number, metavar="S", help="end after so much audio")
     add_switch(run_group, "--headless", False, "no view on the terminal")
     add_switch(run_group, "--json", False, "one JSON line a second, and one at the end")
+    run_group.add_argument(
+        "--session", metavar="NAME", help=f"what 'rtsep attach', 'get' and 'set' call it ({DEFAULT})"
+    )
+    add_switch(run_group, "--remote", True, "let them reach it")
     add_controls(parser)
     where_from = parser.add_argument_group("where the controls begin; those given here win")
     where_from.add_argument(
@@ -126,6 +132,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.record:
         make_folder(arguments.record)
 
+    claimed = _claim(arguments, say)
+    try:
+        return _run(arguments, layers, package, controls, midi, claimed, say, stages, ending)
+    finally:
+        if claimed:
+            claimed.close()
+
+
+def _run(
+    arguments: argparse.Namespace,
+    layers: Layers,
+    package: ModelPackage,
+    controls: Controls,
+    midi: MidiOptions | None,
+    claimed: Claim | None,
+    say: Lines,
+    stages: Stages,
+    ending: _Ending,
+) -> int:
     session = _open(arguments, layers, package, controls, say, stages)
     surface: MidiSurface | None = None
     try:
@@ -134,7 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
             surface = MidiSurface(controls, midi, say, Presets().on_program(controls, say))
             surface.start()
         with ending.in_order(session):
-            _play(session, surface, say, ending, arguments)
+            _play(session, surface, claimed, say, ending, arguments)
     finally:
         if surface:
             surface.close()
@@ -153,6 +178,30 @@ def live_parser() -> Parser:
     parser = Parser(prog="rtsep live")
     fill_parser(parser)
     return parser
+
+
+def check_options(words: Sequence[str]) -> None:
+    """Refuse words of the command line that `live` would refuse at its start. Raises `UsageError`."""
+    parser = live_parser()
+    layers = gather(parser, words, lambda _: None)
+    arguments = argparse.Namespace()
+    layers.fill(arguments)
+    with named_as_options():
+        _options(arguments)
+
+
+def _claim(arguments: argparse.Namespace, say: Callable[[str], None]) -> Claim | None:
+    """Return the name and socket of the session; None where it can have none, which is said."""
+    if not (arguments.remote and supported()):
+        return None
+    try:
+        claimed = claim(arguments.session)
+    except OutputError as error:
+        say(str(error))
+        return None
+    if claimed.name != (arguments.session or DEFAULT):
+        say(f"a session '{DEFAULT}' plays already: this one is called '{claimed.name}' (--session names it)")
+    return claimed
 
 
 def _options(arguments: argparse.Namespace) -> LiveOptions:
@@ -228,6 +277,7 @@ def _print_passing(line: str) -> None:
 def _play(
     session: Session,
     surface: MidiSurface | None,
+    claimed: Claim | None,
     say: Lines,
     ending: _Ending,
     arguments: argparse.Namespace,
@@ -239,7 +289,10 @@ def _play(
     _announce(session, arguments.json)
     reporting = _Reporter(session, surface) if arguments.json else contextlib.nullcontext()
     devices = DevicesKeeper(lambda: _devices_of(session), say)
-    with reporting, StateKeeper(session.controls, say, also=devices):
+    remote = Server(session, claimed) if claimed else None
+    if remote:
+        say.also(remote.say)
+    with reporting, StateKeeper(session.controls, say, also=devices), remote or contextlib.nullcontext():
         if not (arguments.json or arguments.headless) and can_show():
             if plays_on(arguments):
                 session.loop()

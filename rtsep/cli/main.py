@@ -36,6 +36,11 @@ class Parser(argparse.ArgumentParser):
 
 COMMANDS = {
     "live": "separate live: a microphone, a DAW bus, a file, the demo song",
+    "attach": "show and turn a session that plays elsewhere, such as the service",
+    "get": "print what a session that plays is doing, or some of its values",
+    "set": "turn controls of a session that plays, or switch its model or devices",
+    "stop": "end a session that plays",
+    "service": "let 'live' play in the background from login on (systemd)",
     "file": "separate audio files, as live would play them",
     "devices": "list audio devices, MIDI ports, and what 'mic' and 'out' are now",
     "midi": "print what controllers send, teach a knob what it turns, show the map",

@@ -19,7 +19,7 @@ from tests.cli.program import rtsep as program
 from tests.dsp.twins import noise
 from tests.models import PlainModel, make_model
 
-PUBLIC = ["Controls", "RtsepError", "Separator", "Session", "Stems", "__version__"]
+PUBLIC = ["Controls", "RtsepError", "Separator", "Session", "Stems", "__version__", "attach", "serve"]
 HEAVY = ("torch", "numba", "scipy", "sounddevice", "soundfile", "rtmidi", "numpy")
 
 # In a process of its own: here, everything is loaded already.

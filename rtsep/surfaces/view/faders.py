@@ -7,7 +7,7 @@ from textual import events
 from textual.geometry import Size
 
 from rtsep.controls import TABLE, Control, Controls, Travel
-from rtsep.errors import UsageError
+from rtsep.errors import RtsepError
 from rtsep.surfaces.view.bars import fill
 from rtsep.surfaces.view.canvas import Canvas, Part
 from rtsep.surfaces.view.palette import (
@@ -78,7 +78,7 @@ class Faders(Canvas):
         """Set a control; what is out of range is brought within it."""
         try:
             self.controls.set(control.name, min(max(value, control.minimum), control.maximum), by)
-        except UsageError as error:
+        except RtsepError as error:
             self.app.call_later(self.app.log_line, str(error))  # type: ignore[attr-defined]
         self.follow()
 

@@ -32,9 +32,12 @@ class Lines:
         self._say_there: Callable[[str], None] | None = None
         self._before: deque[str] = deque(maxlen=LINES_KEPT)
         self._kept: deque[str] = deque(maxlen=LINES_KEPT)
+        self._listeners: list[Callable[[str], None]] = []
 
     def __call__(self, line: str) -> None:
         """Say `line`; from any thread."""
+        for listener in self._listeners:
+            listener(line)
         there = self._say_there
         if there is None:
             self._before.append(line)
@@ -42,6 +45,12 @@ class Lines:
         else:
             self._kept.append(line)
             there(line)
+
+    def also(self, listener: Callable[[str], None]) -> None:
+        """Tell `listener` each line as well, from now on and what was said before."""
+        for line in self._before:
+            listener(line)
+        self._listeners.append(listener)
 
     def _print(self, line: str) -> None:
         # Nobody there: the sound is not to end for that.

@@ -1,0 +1,41 @@
+"""`rtsep attach`: the terminal view of a session that plays in another program."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from rtsep.cli.get import add_session
+from rtsep.errors import UsageError
+from rtsep.session.states import SessionState
+from rtsep.surfaces.view.lines import Lines, can_show
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    add_session(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the session until it is over, or the user has seen enough; raises `SessionError`."""
+    from rtsep.surfaces.remote.player import RemotePlayer
+
+    say = Lines()
+    if not can_show():
+        raise UsageError("there is no terminal to show it on; 'rtsep get' and 'rtsep set' need none")
+    player = RemotePlayer(arguments.session, say)
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else ():
+            signal.signal(number, lambda *_: player.end())
+        from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
+
+        show(player, say)
+        name = player.session.name
+        if player.session.wait(0.0) and player.session.state == SessionState.ENDED:
+            print(f"session '{name}' has ended")
+        else:
+            print(f"session '{name}' plays on ('rtsep stop' ends it)")
+    finally:
+        player.end()
+    return 0

@@ -1,0 +1,140 @@
+"""`rtsep service`: a systemd user unit that plays from login on, to which others attach."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rtsep.cli.systemd import manager, systemctl, unit_name, unit_path, unit_text
+from rtsep.errors import OutputError, SessionError, UsageError
+from rtsep.surfaces.remote.link import Link
+from rtsep.surfaces.remote.messages import Get, State
+from rtsep.surfaces.remote.place import DEFAULT, check_name
+from rtsep.surfaces.toml import write_whole
+
+NOT_FOR_A_SERVICE = {
+    "--json": "nobody reads its lines; 'rtsep get --json' does the same",
+    "--session": "it stands before '--'",
+    "--no-remote": "a service is reached through its socket alone",
+    "--seconds": "a service plays until it is stopped",
+}
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Add the commands under this command."""
+    what = parser.add_subparsers(dest="what", metavar="install|remove|status", required=True)
+    install = what.add_parser("install", help="write the unit, start it, and let it start at each login")
+    install.add_argument(
+        "options",
+        nargs="*",
+        metavar="OPTION",
+        help="options of 'live', behind --: rtsep service install -- --in mic --out vocals",
+    )
+    remove = what.add_parser("remove", help="stop it and remove the unit")
+    status = what.add_parser("status", help="say whether it is installed, runs, and what it plays")
+    status.add_argument("--json", action="store_true", help="one JSON line")
+    for command in (install, remove, status):
+        command.add_argument("--session", default=DEFAULT, metavar="NAME", help=f"its session ({DEFAULT})")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    session = check_name(arguments.session)
+    if arguments.what == "install":
+        return _install(session, arguments.options)
+    if arguments.what == "remove":
+        return _remove(session)
+    return _status(session, arguments.json)
+
+
+def _install(session: str, options: Sequence[str]) -> int:
+    _check(options)
+    path, unit = unit_path(session), unit_name(session)
+    text = unit_text(session, options, Path.cwd())
+    before = path.read_text() if path.exists() else None
+    if before != text:
+        write_whole(path, text, "unit")
+    print(f"{path}: {'as it was' if before == text else 'written'}")
+    if missing := manager():
+        print(f"no user manager of systemd answers here ({missing}); nothing was started")
+        print(f"where one runs: systemctl --user daemon-reload && systemctl --user enable --now {unit}")
+        return 0
+    _done(systemctl("daemon-reload"), "daemon-reload")
+    _done(systemctl("enable", unit), f"enable {unit}")
+    # A service that plays on with the same unit is left alone.
+    verb = "start" if before == text else "restart"
+    _done(systemctl(verb, unit), f"{verb} {unit}")
+    print(f"{unit}: {verb}ed, and starts at each login ('loginctl enable-linger' starts it with the machine)")
+    print(
+        "'rtsep attach' shows it; its real-time priority is bounded by the user manager: see 'rtsep doctor'"
+    )
+    return 0
+
+
+def _remove(session: str) -> int:
+    path, unit = unit_path(session), unit_name(session)
+    if not path.exists():
+        print(f"{path}: there is none")
+        return 0
+    missing = manager()
+    if not missing:
+        _done(systemctl("disable", "--now", unit), f"disable --now {unit}")
+    try:
+        path.unlink(missing_ok=True)
+        for link in path.parent.glob(f"*.wants/{unit}"):  # of 'enable', where systemctl is not there to do it
+            link.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be removed: {error.strerror}") from None
+    print(f"{path}: removed")
+    if missing:
+        print(f"no user manager of systemd answers here ({missing}); nothing was stopped")
+        print(f"where one runs: systemctl --user stop {unit}; systemctl --user daemon-reload")
+        return 0
+    _done(systemctl("daemon-reload"), "daemon-reload")
+    print(f"{unit}: stopped")
+    return 0
+
+
+def _status(session: str, as_json: bool) -> int:
+    path, unit = unit_path(session), unit_name(session)
+    missing = manager()
+    active = "" if missing else systemctl("is-active", unit)[1]
+    enabled = "" if missing else systemctl("is-enabled", unit)[1]
+    try:
+        with Link(session) as link:
+            state = link.ask(Get(id=link.new_id()), State)
+            plays, line = state.state, f"session '{session}': {state.state}; {state.title}"
+    except SessionError as error:
+        plays, line = None, str(error)
+    if as_json:
+        found = {"unit": str(path), "installed": path.exists(), "manager": missing or "running",
+                 "active": active, "enabled": enabled, "plays": plays}  # fmt: skip
+        print(json.dumps(found))
+        return 0
+    print(f"{path}: {'installed' if path.exists() else 'not installed'}")
+    print(
+        f"no user manager of systemd answers here ({missing})" if missing else f"{unit}: {active}, {enabled}"
+    )
+    print(line)
+    return 0
+
+
+def _check(options: Sequence[str]) -> None:
+    """Refuse options that `live` would refuse at its start, or that make no sense for a service."""
+    from rtsep.cli.live import check_options  # with all that 'live' needs; status needs none of it
+
+    for word in options:
+        name = word.partition("=")[0]
+        if name in NOT_FOR_A_SERVICE:
+            raise UsageError(f"{name}: {NOT_FOR_A_SERVICE[name]}")
+    check_options(options)
+
+
+def _done(answer: tuple[int, str], what: str) -> None:
+    code, line = answer
+    if code != 0:
+        raise OutputError(
+            f"'systemctl --user {what}' has failed: {line or f'code {code}'}; see 'journalctl --user'"
+        )

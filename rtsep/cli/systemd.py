@@ -1,0 +1,116 @@
+"""The user unit of systemd that `rtsep service` writes, and systemd's answers about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rtsep.errors import OutputError
+from rtsep.surfaces.remote.place import DEFAULT
+
+PATIENCE_S = 30.0
+
+NOT_AGAIN = (2, 4, 5, 6)
+"""Exit codes that another start would end with as well: options, model, input file, output folder."""
+
+_UNIT = """\
+# Written by 'rtsep service install', which writes it anew; 'systemctl --user edit {unit}' adds to it.
+[Unit]
+Description=rtsep, live vocal separation (session '{session}')
+Documentation=man:rtsep(1)
+After=pipewire.service pipewire-pulse.service wireplumber.service pulseaudio.service jack.service
+StartLimitIntervalSec=60
+StartLimitBurst=5
+
+[Service]
+ExecStart={command}
+WorkingDirectory=-{folder}
+Restart=on-failure
+RestartSec=2
+RestartPreventExitStatus={not_again}
+# Ended before it played:
+SuccessExitStatus=130
+# Only rtsep itself is asked to end; its model process follows it.
+KillMode=mixed
+TimeoutStopSec=15
+# As far as the user manager has them: it cannot give more than its own limits.
+LimitRTPRIO=95
+LimitMEMLOCK=infinity
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def unit_name(session: str) -> str:
+    """Return the name of the unit that plays `session`."""
+    return "rtsep.service" if session == DEFAULT else f"rtsep-{session}.service"
+
+
+def unit_path(session: str) -> Path:
+    """Return where the unit lies: systemd's folder for what a user has written."""
+    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(config) / "systemd" / "user" / unit_name(session)
+
+
+def program() -> list[str]:
+    """Return the words that start this program, whatever the folder and PATH: as it was started now."""
+    called = Path(sys.argv[0])
+    if called.name != "__main__.py" and (found := shutil.which(sys.argv[0])):
+        return [str(Path(found).absolute())]
+    return [sys.executable, "-m", "rtsep"]
+
+
+def unit_text(session: str, options: Sequence[str], folder: Path) -> str:
+    """Return the unit that plays `session` with `options` of `live`; their paths count from `folder`."""
+    words = [*program(), "live", "--headless", "--resume", "--session", session, *options]
+    return _UNIT.format(
+        unit=unit_name(session),
+        session=session,
+        command=" ".join(map(quoted, words)),
+        folder=str(folder).replace("%", "%%"),
+        not_again=" ".join(map(str, NOT_AGAIN)),
+    )
+
+
+def quoted(word: str) -> str:
+    """Return one word as systemd reads it in ExecStart. Raises `OutputError` for a control character."""
+    if not word.isprintable():
+        raise OutputError(f"{word!r}: a unit of systemd holds printable characters only")
+    word = word.replace("%", "%%").replace("$", "$$")
+    if re.fullmatch(r"[\w@%+=:,./$-]+", word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def systemctl(*words: str) -> tuple[int, str]:
+    """Run `systemctl --user WORDS`; return its exit code and the first line that it printed.
+
+    Where there is none, or it does not answer, the code is -1 and the line says so.
+    """
+    try:
+        run = subprocess.run(
+            ["systemctl", "--user", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE_S,
+        )
+    except FileNotFoundError:
+        return -1, "there is no systemctl here"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return -1, f"systemctl does not answer: {getattr(error, 'strerror', None) or 'it hangs'}"
+    lines = [line.strip() for line in (run.stdout + run.stderr).splitlines() if line.strip()]
+    return run.returncode, lines[0] if lines else ""
+
+
+def manager() -> str:
+    """Return why no user manager answers, "" where one does."""
+    code, line = systemctl("show-environment")
+    return "" if code == 0 else line or f"systemctl --user ended with code {code}"

@@ -1,0 +1,116 @@
+"""One of those that are attached, as the server sees it: lines in, lines out, and never a wait for either."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+
+from rtsep.errors import UsageError
+from rtsep.realtime.wire import Message, WireError, encode
+from rtsep.surfaces.remote.desk import Pictures
+from rtsep.surfaces.remote.messages import LONGEST_LINE, REQUESTS, AnyRequest, Refused
+
+MOST_UNSENT = 1 << 18
+"""Bytes; of a reader that leaves more unread, no request is read until it has caught up."""
+
+MOST_WORKING = 8
+"""Requests of one connection that may be at work at a time."""
+
+_READ_AT_ONCE = 1 << 15
+
+
+class Connection:
+    """A socket that does not block, with what has come and what is still to go."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.over = False  # nothing more can be read or sent
+        self._leaving = False  # nothing more is read; over once all is sent
+        self._unsent = bytearray()
+        self._come = bytearray()
+        self.working = 0  # requests that are not answered yet
+        self.period_s: float | None = None  # between two states; None: it has not subscribed
+        self.due = 0.0  # monotonic time of the next state
+        self.pictures: Pictures | None = None
+        self.said = 0  # lines for the user that it has had
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that it was sent has gone."""
+        return not self._unsent
+
+    @property
+    def reads(self) -> bool:
+        """Whether its requests are to be read now."""
+        return self._may_ask and len(self._come) < 2 * LONGEST_LINE
+
+    @property
+    def _may_ask(self) -> bool:
+        return not (self.over or self._leaving) and len(self._unsent) < MOST_UNSENT
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.over = True
+        self.sock.close()
+
+    def send(self, message: Message) -> None:
+        """Send `message`, now or as soon as there is room."""
+        self.send_line(encode(message).encode())
+
+    def send_line(self, line: bytes) -> None:
+        """Send an encoded message."""
+        self._unsent += line
+        self.flush()
+
+    def flush(self) -> None:
+        """Send as much as there is room for."""
+        try:
+            while self._unsent and not self.over:
+                del self._unsent[: self.sock.send(self._unsent)]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.over = True
+        self.over |= self._leaving and not self._unsent
+
+    def receive(self) -> None:
+        """Take what has come."""
+        try:
+            data = self.sock.recv(_READ_AT_ONCE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.over |= not data
+        self._come += data
+
+    def requests(self) -> Iterator[AnyRequest]:
+        """Yield the requests that have come, as long as their answers are read; what is none is refused."""
+        while self._may_ask:
+            line, end, rest = self._come.partition(b"\n")
+            if len(line) >= LONGEST_LINE:
+                self._leaving = True
+                self._refuse(b"", f"a request of more than {LONGEST_LINE} bytes; this connection ends")
+                return
+            if not end:
+                return
+            self._come = rest
+            if not line.strip():
+                continue
+            try:
+                request = REQUESTS.decode(bytes(line))
+            except WireError as error:
+                self._refuse(bytes(line), str(error))
+            else:
+                yield request
+
+    def _refuse(self, line: bytes, why: str) -> None:
+        id = 0
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(line)
+            if isinstance(found, dict) and type(found.get("id")) is int:
+                id = found["id"]
+        self.send(Refused(id, why.replace("\n", " "), UsageError.exit_code))

@@ -1,0 +1,196 @@
+"""Does what the messages ask of a session, by its public commands; what carries the messages is elsewhere."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rtsep.controls import BY_NAME
+from rtsep.errors import RtsepError, UsageError, suggest
+from rtsep.session.api import Session
+from rtsep.session.options import VIRTUAL
+from rtsep.surfaces.players.session_player import SessionPlayer
+from rtsep.surfaces.presets import Presets
+from rtsep.surfaces.remote.messages import (
+    VERSION,
+    AnyAnswer,
+    Choice,
+    Choices,
+    Done,
+    End,
+    Get,
+    ListDevices,
+    ListModels,
+    ListPresets,
+    LoadPreset,
+    Loop,
+    Pause,
+    Picture,
+    Record,
+    Refused,
+    Request,
+    SavePreset,
+    Seek,
+    Set,
+    State,
+    StopRecording,
+    SwitchDevice,
+    SwitchModel,
+    Value,
+)
+from rtsep.surfaces.toml import control_of
+
+QUICK = (Get, Set, End)
+"""The requests that are answered at once; the others may take seconds."""
+
+
+class Desk:
+    """Answers requests to one session; any thread may ask."""
+
+    def __init__(self, session: Session, name: str, presets: Presets | None = None) -> None:
+        """`session` has been opened; `name` is what others call it."""
+        self.session, self.name = session, name
+        self._presets = presets or Presets()
+        self._player = SessionPlayer(session, self._presets)
+
+    def answer(self, request: Request) -> AnyAnswer:
+        """Do what is asked, and return the answer. Raises nothing."""
+        try:
+            if request.version != VERSION:
+                raise UsageError(f"version {request.version}: this session speaks version {VERSION}")
+            return self._answer(request)
+        except RtsepError as error:
+            return Refused(request.id, str(error), error.exit_code)
+        except Exception as error:  # the session plays on, whatever was asked
+            return Refused(request.id, f"{type(error).__name__}: {error}", RtsepError.exit_code)
+
+    def state(self, id: int = 0) -> State:
+        """Return the session as it is now."""
+        session = self.session
+        now, controls = session.now, session.controls
+        ends = now.route.ends
+        engine = now.hosted.engine
+        values = {}
+        for name, control in BY_NAME.items():
+            value = float(getattr(controls, name))
+            values[name] = Value(value, control.shown(value), controls.moved_by(name))
+        return State(
+            session=self.name,
+            state=str(now.state),
+            title=now.title,
+            ends=ends.name,
+            input=_name_of(ends.input, ends.source.path if ends.source else None),
+            output=_name_of(ends.output),
+            model=now.hosted.package.spec.name,
+            controls=values,
+            recordings=[{stem: str(path) for stem, path in take.items()} for take in now.takes.finished],
+            hop_budget_us=1e6 * engine.spec.hop / engine.model_rate,
+            stats=_finite(now.stats()),
+            id=id,
+        )
+
+    def pictures(self) -> Pictures:
+        """Return a maker of pictures of the session for one reader; compiles the first time."""
+        pictures = Pictures(SessionPlayer(self.session, self._presets))
+        pictures.next()
+        return pictures
+
+    def _answer(self, request: Request) -> AnyAnswer:
+        player, words = self._player, ""
+        match request:
+            case Get():
+                return self.state(request.id)
+            case Set():
+                self._set(request)
+            case SwitchModel():
+                player.switch_model(request.name)
+            case SwitchDevice():
+                player.switch_device(input=request.input, output=request.output)
+            case Record():
+                words = self._record(request.folder)
+            case StopRecording():
+                words = player.stop_recording()
+            case Pause():
+                (self.session.pause if request.on else self.session.resume)()
+            case Seek() if not math.isfinite(request.seconds):
+                raise UsageError(f"seek {request.seconds:g}: a number of seconds")
+            case Seek():
+                (self.session.skip if request.relative else self.session.seek)(request.seconds)
+            case Loop() if request.on:
+                self.session.loop(request.start, request.end)
+            case Loop():
+                self.session.stop_loop()
+            case LoadPreset():
+                player.recall_preset(request.name)
+            case SavePreset():
+                player.save_preset(request.name)
+            case ListPresets():
+                return _choices(request.id, player.presets(), player.presets_remark())
+            case ListModels():
+                return _choices(request.id, player.models())
+            case ListDevices():
+                return _choices(request.id, player.devices(), player.devices_remark())
+            case End():
+                player.end()
+            case _:
+                raise UsageError(f"{type(request).__name__.lower()}: not to be asked here")
+        return Done(request.id, words)
+
+    def _set(self, request: Set) -> None:
+        values = {}
+        for name, value in request.controls.items():
+            control = BY_NAME.get(name)
+            if control is None:
+                raise UsageError(
+                    f"unknown control '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}"
+                )
+            values[name] = control_of(value, control)
+        if not request.by.isprintable():
+            raise UsageError(f"by {request.by!r}: printable characters")
+        for name, value in values.items():
+            self.session.controls.set(name, value, request.by)
+
+    def _record(self, folder: str | None) -> str:
+        if folder is None:
+            return self._player.start_recording()
+        self.session.start_recording(Path(folder))
+        return folder
+
+
+class Pictures:
+    """Pictures of what was heard, each since the last one."""
+
+    def __init__(self, player: SessionPlayer) -> None:
+        self._player = player
+
+    def next(self) -> Picture:
+        """Return what was heard since the last call."""
+        heard = self._player.newest()
+        histogram = self._player.hop_histogram()
+        filled = histogram.nonzero()[0].tolist()
+        return Picture(
+            level_db=[] if heard is None else [round(level, 1) for level in heard.level_db.tolist()],
+            share=[] if heard is None else [round(share, 3) for share in heard.share.tolist()],
+            hops=heard.hops if heard else 0,
+            histogram=list(zip(filled, histogram[filled].tolist(), strict=True)),
+        )
+
+
+def _choices(id: int, found: list[Any], remark: str = "") -> Choices:
+    return Choices(id, [Choice(each.name, each.note, each.current, each.kind) for each in found], remark)
+
+
+def _name_of(device: Any, file: Path | None = None) -> str:
+    if file is not None:
+        return str(file)
+    return str(device.name) if device else VIRTUAL
+
+
+def _finite(value: Any) -> Any:
+    """Return a value of `stats` as strict JSON has it: what is no number is None."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,235 @@
+"""Where the sockets of sessions lie: a private folder of their user, whose permissions are the lock.
+
+A session owns its name by a lock on NAME.lock, which the system takes back when it dies; only who holds it
+removes or makes NAME.sock. Therefore two that start at once never share a name, and a dead one blocks none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import socket
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from rtsep.errors import OutputError, UsageError
+
+if sys.platform != "win32":
+    import fcntl
+
+DEFAULT = "default"
+ELSEWHERE = "RTSEP_SOCKETS"
+"""The environment variable that names another folder."""
+
+SUFFIX = ".sock"
+MOST_OF_A_NAME = 99
+_LONGEST_ADDRESS = 100  # bytes; Linux takes 108, macOS 104
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+_CONNECT_PATIENCE_S = 2.0
+
+
+class TakenError(UsageError):
+    """A name that another session has."""
+
+
+def supported() -> bool:
+    """Return whether this system has such sockets: Windows has none in Python."""
+    return sys.platform != "win32" and hasattr(socket, "AF_UNIX")
+
+
+def check_name(name: str) -> str:
+    """Return `name` if a session can have it; raises `UsageError`."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"session '{name}': a name is 1 to 32 of letters, digits and '-_.', with a letter or digit first"
+        )
+    return name
+
+
+def folders() -> list[Path]:
+    """Return the folders where sockets may lie; a session takes the first that it can have."""
+    if named := os.environ.get(ELSEWHERE):
+        return [Path(named)]
+    user = os.geteuid()
+    runtime = [Path(folder) for folder in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{user}") if folder]
+    found = [folder / "rtsep" for folder in runtime if folder.is_dir()]
+    return list(dict.fromkeys([*found, Path(tempfile.gettempdir()) / f"rtsep-{user}"]))
+
+
+class Folder:
+    """An open folder that belongs to us alone. A context manager."""
+
+    def __init__(self, path: Path, make: bool = False) -> None:
+        """Open `path`, which is made where it is missing and `make`. Raises `OSError` and `OutputError`."""
+        self.path = path
+        if make:
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        found = os.fstat(self.fd)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            os.close(self.fd)
+            raise OutputError(f"{path}: not a folder of this user alone; remove it, or 'chmod 700' it")
+
+    def __enter__(self) -> Folder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.fd)
+
+    def address(self, name: str) -> str:
+        """Return what to bind or connect to for the session `name`. Raises `OutputError`."""
+        path = str(self.path / f"{name}{SUFFIX}")
+        if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
+            return path
+        short = f"/proc/self/fd/{self.fd}/{name}{SUFFIX}"  # the system's own name for the open folder
+        if Path(short).parent.is_dir():
+            return short
+        raise OutputError(f"{path}: too long for a socket; set {ELSEWHERE} to a folder with a shorter path")
+
+    def remove(self, file: str) -> None:
+        """Remove a file, if it is there."""
+        with contextlib.suppress(OSError):
+            os.unlink(file, dir_fd=self.fd)
+
+
+class Claim:
+    """A name that is ours, and its socket, to which others can connect already."""
+
+    def __init__(self, folder: Folder, name: str) -> None:
+        """Take `name`, and the `folder` as ours. Raises `TakenError`, `OSError` or `OutputError`."""
+        self.name, self._folder, self._closed = name, folder, False
+        self._lock = self._take_lock()
+        try:
+            folder.remove(f"{name}{SUFFIX}")  # of a session that died
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                self.socket.bind(folder.address(name))
+                os.chmod(f"{name}{SUFFIX}", 0o600, dir_fd=folder.fd)
+                self.socket.listen(16)
+            except BaseException:
+                self.socket.close()
+                raise
+        except BaseException:
+            self._let_go()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """Where the socket lies."""
+        return self._folder.path / f"{self.name}{SUFFIX}"
+
+    def close(self) -> None:
+        """Give the name back; a second time nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._folder.remove(f"{self.name}{SUFFIX}")
+        self.socket.close()
+        self._let_go()
+        self._folder.close()
+
+    def _take_lock(self) -> int:
+        file = f"{self.name}.lock"
+        while True:
+            lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self._folder.fd)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                there = os.stat(file, dir_fd=self._folder.fd, follow_symlinks=False)
+                if os.path.samestat(there, os.fstat(lock)):
+                    return lock
+            except FileNotFoundError:
+                pass  # its last holder has removed it between our two calls
+            except BlockingIOError:
+                os.close(lock)
+                raise TakenError(
+                    f"a session called '{self.name}' plays already; choose another name with --session"
+                ) from None
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
+
+    def _let_go(self) -> None:
+        self._folder.remove(f"{self.name}.lock")
+        os.close(self._lock)
+
+
+def claim(name: str | None = None) -> Claim:
+    """Take the name of a session (None: `DEFAULT`, or where that is taken, with a number).
+
+    Raises `TakenError` where a given name is taken, `OutputError` where there is no place for a socket.
+    """
+    names = [check_name(name)] if name else [DEFAULT, *(f"{DEFAULT}-{n}" for n in range(2, MOST_OF_A_NAME))]
+    reason = "this system has no Unix sockets for Python"
+    for path in folders() if supported() else ():
+        try:
+            return _claim_in(path, names)
+        except OutputError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"{path}: {error.strerror}"
+    raise OutputError(f"'rtsep attach', 'get' and 'set' will not find this session: {reason}")
+
+
+def _claim_in(path: Path, names: list[str]) -> Claim:
+    for name in names:
+        folder = Folder(path, make=True)
+        try:
+            return Claim(folder, name)
+        except TakenError:
+            folder.close()
+            if name == names[-1]:
+                raise
+        except BaseException:
+            folder.close()
+            raise
+    raise AssertionError("there is a name at least")
+
+
+def playing() -> list[str]:
+    """Return the names of the sessions that can be reached now."""
+    names: set[str] = set()
+    for path in folders() if supported() else ():
+        with contextlib.suppress(OSError, OutputError), Folder(path) as folder:
+            for file in os.listdir(folder.fd):  # noqa: PTH208 - the folder that was checked
+                name = file.removesuffix(SUFFIX)
+                if name != file and (found := _connect_in(folder, name)):
+                    found.close()
+                    names.add(name)
+    return sorted(names)
+
+
+def connect(name: str) -> socket.socket | None:
+    """Return a connection to the session `name`, None where there is none."""
+    for path in folders() if supported() else ():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, OutputError), Folder(path) as folder:
+            if found := _connect_in(folder, check_name(name)):
+                return found
+    return None
+
+
+def _connect_in(folder: Folder, name: str) -> socket.socket | None:
+    try:
+        if not stat.S_ISSOCK(os.stat(f"{name}{SUFFIX}", dir_fd=folder.fd, follow_symlinks=False).st_mode):
+            return None
+    except OSError:
+        return None
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    found.settimeout(_CONNECT_PATIENCE_S)
+    try:
+        found.connect(folder.address(name))
+    except OSError as error:
+        found.close()
+        if error.errno in (errno.ECONNREFUSED, errno.ENOENT, errno.EAGAIN) or isinstance(error, TimeoutError):
+            return None
+        raise
+    return found

@@ -1,0 +1,361 @@
+"""A session elsewhere, with the names of `rtsep.Session`.
+
+with rtsep.attach() as session:
+    session.controls.threshold = 0.4
+    print(session.stats()["late_masks"])
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rtsep.controls import BY_NAME, Controls
+from rtsep.errors import RtsepError, SessionError, UsageError
+from rtsep.realtime.waiting import wait_for
+from rtsep.session.states import SessionState
+from rtsep.surfaces.players.player import Choice
+from rtsep.surfaces.remote.link import PATIENCE_S, Link, error_of
+from rtsep.surfaces.remote.messages import (
+    AnyAnswer,
+    Choices,
+    Done,
+    End,
+    Get,
+    ListDevices,
+    ListModels,
+    ListPresets,
+    LoadPreset,
+    Loop,
+    Pause,
+    Picture,
+    Record,
+    Refused,
+    Request,
+    Said,
+    SavePreset,
+    Seek,
+    Set,
+    State,
+    StopRecording,
+    Subscribe,
+    SwitchDevice,
+    SwitchModel,
+)
+
+RATE_HZ = 10.0
+
+A = TypeVar("A", bound=AnyAnswer)
+
+
+class RemoteControls(Controls):
+    """The controls of a session elsewhere, as they were when it last told them; setting one sets it there."""
+
+    _send: Callable[[str, float, str], Future[Done]]
+    _unanswered: Counter[str]
+
+    def __init__(self, send: Callable[[str, float, str], Future[Done]]) -> None:
+        """`send` sends one value, with what has moved it."""
+        object.__setattr__(self, "_send", send)
+        object.__setattr__(self, "_unanswered", Counter())
+        super().__init__()
+
+    def set(self, name: str, value: float, by: str = "API") -> None:
+        """Set a control, here and there. Raises `UsageError`; `SessionError` where the session has gone."""
+        super().set(name, value, by)
+        self._unanswered[name] += 1
+        try:
+            outcome = self._send(name, float(getattr(self, name)), by)
+        except BaseException:
+            self._unanswered[name] -= 1
+            raise
+        outcome.add_done_callback(lambda _: self._unanswered.subtract([name]))
+
+    def follow(self, state: State) -> None:
+        """Take the values of `state`, but for those that were set here and are still on their way."""
+        for name, value in state.controls.items():
+            if name in BY_NAME and self._unanswered[name] <= 0:
+                super().set(name, value.value, value.by)
+                if not value.by:
+                    self.movers.pop(name, None)
+
+
+class RemoteSession:
+    """A session that plays in another program, by the methods of `rtsep.Session`.
+
+    Leaving the `with`, or `close`, lets go of it: it plays on. Where it has gone, methods raise
+    `SessionError`.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        rate: float = RATE_HZ,
+        picture: bool = False,
+        on_line: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Attach to the session `name` (None: the one that plays).
+
+        `rate` is how many times a second `controls` follow those of the session; with `picture` it sends what
+        is heard, too. `on_line` gets the session's lines for the user, on another thread. Raises
+        `SessionError` where there is none, or several.
+        """
+        self._link = Link(name)
+        self._over = threading.Event()
+        self._closed = False
+        self._failure: RtsepError | None = None  # why nothing comes any more
+        self._sending = threading.Lock()
+        self._waiting: dict[int, Future[Any]] = {}
+        self.controls = RemoteControls(self._send_control)
+        self.pictures: deque[Picture] = deque(maxlen=4)  # those that nobody has taken yet
+        self._on_line = on_line
+        try:
+            self._take(self._link.ask(Get(id=self._link.new_id()), State))
+        except BaseException:
+            self._link.close()
+            raise
+        self._thread = threading.Thread(target=self._receive, name="remote-session", daemon=True)
+        self._thread.start()
+        self._ask(Subscribe(id=self._new_id(), rate=rate, picture=picture), Done, None)
+
+    # --- life ------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name of the session."""
+        return self._link.name
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the session is over, at most `timeout` seconds; return whether it is.
+
+        Raises `SessionError` where it has gone without an end.
+        """
+        over = self.is_over(timeout)
+        if over and self.state != SessionState.ENDED and not self._closed:
+            raise self._gone()
+        return over
+
+    def is_over(self, timeout: float | None = 0.0) -> bool:
+        """Return whether the session is over, or was let go of, after at most `timeout` seconds."""
+        return wait_for(self._over, timeout)
+
+    def end(self) -> None:
+        """Ask the session to end."""
+        self._ask(End(id=self._new_id()), Done)
+
+    def close(self) -> None:
+        """Let go of the session, which plays on."""
+        self._closed = True
+        self._link.shut()
+        if self._thread is not threading.current_thread():
+            self._thread.join(PATIENCE_S)
+        self._link.close()
+
+    def __enter__(self) -> RemoteSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- what it tells ---------------------------------------------------------------------------------
+
+    @property
+    def latest(self) -> State:
+        """The session as it was when it last told."""
+        return self._latest
+
+    def read(self) -> State:
+        """Ask how the session is now."""
+        return self._ask(Get(id=self._new_id()), State)
+
+    def stats(self) -> dict[str, Any]:
+        """Ask for what `rtsep live --json` prints: state, counters, latency, levels, the model's state."""
+        return self.read().stats
+
+    @property
+    def state(self) -> SessionState:
+        """The state, a word of `stats()["state"]`."""
+        return SessionState(self._latest.state)
+
+    @property
+    def latency(self) -> int:
+        """Frames from input to output, at `rate`."""
+        return int(self.read().stats["latency_samples"])
+
+    @property
+    def rate(self) -> int:
+        """Sample rate of the input, Hz."""
+        return int(self.read().stats["rate"])
+
+    @property
+    def recording(self) -> dict[str, Any] | None:
+        """How the recording goes, as in `stats()["recording"]`; None: there is none."""
+        found: dict[str, Any] | None = self.read().stats["recording"]
+        return found
+
+    @property
+    def recordings(self) -> list[dict[str, Path]]:
+        """The files of the finished takes, by stem."""
+        return [{stem: Path(path) for stem, path in take.items()} for take in self.read().recordings]
+
+    # --- what it can be asked --------------------------------------------------------------------------
+
+    def start_recording(self, folder: str | Path | None = None) -> str:
+        """Record to `folder` (None: where the session keeps its takes); return it."""
+        where = None if folder is None else str(Path(folder).absolute())
+        return self._ask(Record(id=self._new_id(), folder=where), Done).words
+
+    def stop_recording(self) -> str:
+        """End the take; return its files in words. Waits for the disk."""
+        return self._ask(StopRecording(id=self._new_id()), Done, None).words
+
+    def switch_model(self, model: str | Path) -> None:
+        """Play with another model, by name or path; returns once it is heard."""
+        path = Path(model)
+        name = str(path.absolute()) if path.suffix and path.is_file() else str(model)
+        self._ask(SwitchModel(id=self._new_id(), name=name), Done, None)
+
+    def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
+        """Play from or to something else, named as at the start; returns once that plays."""
+        if input is not None and Path(input).is_file():
+            input = Path(input).absolute()
+        where = None if input is None else str(input)
+        self._ask(SwitchDevice(id=self._new_id(), input=where, output=out_device), Done, None)
+
+    def pause(self) -> None:
+        """Let the played file stand still."""
+        self._ask(Pause(id=self._new_id()), Done)
+
+    def resume(self) -> None:
+        """Go on behind `pause`."""
+        self._ask(Pause(id=self._new_id(), on=False), Done)
+
+    def seek(self, seconds: float) -> None:
+        """Play on from `seconds` of the played file."""
+        self._ask(Seek(id=self._new_id(), seconds=seconds), Done)
+
+    def skip(self, seconds: float) -> None:
+        """Go on by `seconds` in the played file (less than 0: back), at most to one of its ends."""
+        self._ask(Seek(id=self._new_id(), seconds=seconds, relative=True), Done)
+
+    def loop(self, start: float = 0.0, end: float | None = None) -> None:
+        """Play from `start` to `end` of the file, in s, again and again."""
+        self._ask(Loop(id=self._new_id(), start=start, end=end), Done)
+
+    def stop_loop(self) -> None:
+        """Play on to the end of the file."""
+        self._ask(Loop(id=self._new_id(), on=False), Done)
+
+    def load_preset(self, name: str) -> None:
+        """Set the controls as a preset has them."""
+        self._ask(LoadPreset(id=self._new_id(), name=name), Done, None)
+
+    def save_preset(self, name: str) -> None:
+        """Keep the controls as a preset, in place of one of that name."""
+        self._ask(SavePreset(id=self._new_id(), name=name), Done, None)
+
+    def devices(self) -> list[Choice]:
+        """Return the inputs and outputs there are."""
+        return as_list(self.choices(ListDevices))
+
+    def models(self) -> list[Choice]:
+        """Return the models there are."""
+        return as_list(self.choices(ListModels))
+
+    def presets(self) -> list[Choice]:
+        """Return the presets there are."""
+        return as_list(self.choices(ListPresets))
+
+    def choices(self, kind: type[ListDevices | ListModels | ListPresets]) -> Choices:
+        """Return the answer to a request of this kind, with its remark."""
+        return self._ask(kind(id=self._new_id()), Choices, None)
+
+    # --- within ----------------------------------------------------------------------------------------
+
+    def _new_id(self) -> int:
+        return self._link.new_id()
+
+    def _gone(self) -> RtsepError:
+        if self._failure and not self._closed and self._latest.state != SessionState.ENDED:
+            return self._failure
+        what = "was let go of" if self._closed else "has gone"
+        if self._latest.state == SessionState.ENDED:
+            what = "has ended"
+        return SessionError(f"session '{self.name}' {what}")
+
+    def _post(self, request: Request) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self._sending:
+            if self._over.is_set():
+                raise self._gone()
+            self._waiting[request.id] = future
+            try:
+                self._link.send(request)
+            except BaseException:
+                self._waiting.pop(request.id, None)
+                raise
+        return future
+
+    def _send_control(self, name: str, value: float, by: str) -> Future[Done]:
+        return self._post(Set(id=self._new_id(), controls={name: value}, by=by[:16] or "API"))
+
+    def _ask(self, request: Request, kind: type[A], patience_s: float | None = PATIENCE_S) -> A:
+        try:
+            answer = self._post(request).result(patience_s)
+        except TimeoutError:
+            raise SessionError(f"session '{self.name}' does not answer; try again in a moment") from None
+        if not isinstance(answer, kind):
+            raise UsageError(
+                f"session '{self.name}' has answered something else; use the same rtsep for both"
+            )
+        return answer
+
+    def _receive(self) -> None:
+        """Take what comes until nothing does any more."""
+        try:
+            while True:
+                self._take(self._link.receive())
+        except RtsepError as error:
+            self._failure = error
+        finally:
+            with self._sending:
+                self._over.set()
+                waiting, self._waiting = self._waiting, {}
+            for future in waiting.values():
+                future.set_exception(self._gone())
+
+    def _take(self, message: AnyAnswer) -> None:
+        match message:
+            case State():
+                self._latest = message
+                self.controls.follow(message)
+                if message.state == SessionState.ENDED:
+                    self._over.set()
+            case Picture():
+                self.pictures.append(message)
+            case Said():
+                for line in message.lines:
+                    self._on_line(line)
+        future = self._waiting.pop(getattr(message, "id", 0), None)
+        if isinstance(message, Refused) and future:
+            future.set_exception(error_of(message))
+        elif future:
+            future.set_result(message)
+
+
+def as_list(choices: Choices) -> list[Choice]:
+    """Return a list that was asked for."""
+    return [Choice(each.name, each.note, each.current, each.kind) for each in choices.choices]
+
+
+def attach(name: str | None = None, rate: float = RATE_HZ) -> RemoteSession:
+    """Attach to a session of this user that plays in another program; it is a context manager.
+
+    `name` is that of `rtsep live --session` (None: the one that plays); its `controls` follow `rate` times a
+    second. Raises `SessionError` where there is none, or several and no name.
+    """
+    return RemoteSession(name, rate)

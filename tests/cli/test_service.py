@@ -1,0 +1,173 @@
+"""`rtsep service`: the unit it writes, with and without a user manager, and its command as it is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from rtsep.cli.main import main
+from rtsep.cli.systemd import quoted
+from tests import waiting
+from tests.cli.program import PATIENCE_S, ROOT, rtsep
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+
+
+@pytest.fixture
+def user(tmp_path):
+    """Folders of a user for whom no user manager runs."""
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    return {
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={runtime}/bus",
+        "RTSEP_SOCKETS": "",
+    }
+
+
+def unit(user, name="rtsep.service") -> Path:
+    return Path(user["XDG_CONFIG_HOME"]) / "systemd" / "user" / name
+
+
+def command(path: Path) -> list[str]:
+    """Return ExecStart of a unit, which here needs no more than a shell's reading."""
+    parser = RawConfigParser(strict=False)
+    parser.optionxform = str
+    parser.read_string(path.read_text())
+    return shlex.split(parser["Service"]["ExecStart"].replace("%%", "%").replace("$$", "$"))
+
+
+def test_a_unit_is_written_once_and_removed(user):
+    options = ("--", "--in", "demo", "--out", "vocals", "--record", "my 100% $takes")
+    first = rtsep("service", "install", *options, **user)
+    assert first.code == 0
+    assert first.out[0] == f"{unit(user)}: written"
+    assert "no user manager of systemd answers here" in first.out[1]
+    assert first.out[2].endswith(
+        "systemctl --user daemon-reload && systemctl --user enable --now rtsep.service"
+    )
+    text = unit(user).read_text()
+    again = rtsep("service", "install", *options, **user)
+    assert again.out[0] == f"{unit(user)}: as it was"
+    assert unit(user).read_text() == text
+    words = command(unit(user))
+    assert Path(words[0]).is_absolute()
+    assert words[-8:] == ["--session", "default", *options[1:]]
+    assert {"--headless", "--resume"} <= set(words)
+    if shutil.which("systemd-analyze"):
+        verified = subprocess.run(
+            ["systemd-analyze", "verify", "--user", "--man=no", unit(user)],
+            env=os.environ | user, capture_output=True, text=True,
+        )  # fmt: skip
+        assert (verified.returncode, verified.stderr) == (0, "")
+
+    assert rtsep("service", "status", "--json", **user).json[0]["installed"] is True
+    assert rtsep("service", "remove", **user).out[0] == f"{unit(user)}: removed"
+    assert not unit(user).exists()
+    assert rtsep("service", "remove", **user).out == [f"{unit(user)}: there is none"]
+    assert rtsep("service", "status", "--json", **user).json[0]["installed"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--block", "3"), "--block 3: a whole number from 16"),
+        (("--inn", "mic"), "--inn"),
+        (("--threshold", "7"), "--threshold 7: out of range"),
+        (("--json",), "rtsep get --json"),
+        (("--session=x",), "before '--'"),
+    ],
+    ids=lambda value: "-".join(value).strip("-") if isinstance(value, tuple) else "",
+)
+def test_options_that_live_would_refuse_are_refused_now(user, options, why, monkeypatch, capsys):
+    for name, value in user.items():
+        monkeypatch.setenv(name, value)
+    try:
+        code = main(["service", "install", "--", *options])
+    except SystemExit as leave:  # argparse's way
+        code = leave.code
+    assert code == 2
+    assert why in capsys.readouterr().err
+    assert not unit(user).exists()
+
+
+def test_a_user_manager_is_told(user, tmp_path):
+    log, systemctl = tmp_path / "log", tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >> {log}\n[ "$2" != is-active ] || echo active\n')
+    systemctl.chmod(0o755)
+    path = f"{systemctl.parent}:{os.environ['PATH']}"
+    install = ("service", "install", "--session", "stage")
+    assert rtsep(*install, PATH=path, **user).code == 0
+    assert unit(user, "rtsep-stage.service").exists()
+    verbs = [line for line in log.read_text().splitlines() if "show-environment" not in line]
+    its = "rtsep-stage.service"
+    assert verbs == [f"--user {verb}" for verb in ("daemon-reload", f"enable {its}", f"restart {its}")]
+    log.unlink()
+    assert rtsep(*install, PATH=path, **user).code == 0
+    assert f"--user start {its}" in log.read_text()  # what plays with the same unit plays on
+    (status,) = rtsep("service", "status", "--session", "stage", "--json", PATH=path, **user).json
+    assert (status["active"], status["plays"]) == ("active", None)
+    log.unlink()
+    assert rtsep("service", "remove", "--session", "stage", PATH=path, **user).code == 0
+    assert f"--user disable --now {its}" in log.read_text()
+    systemctl.write_text(
+        '#!/bin/sh\n[ "$2" = show-environment ] || { echo "Unit is masked." >&2; exit 1; }\n'
+    )
+    assert (
+        rtsep(*install, PATH=path, **user)
+        .said[-1]
+        .startswith("rtsep: 'systemctl --user daemon-reload' has failed: Unit is masked.")
+    )
+
+
+def test_words_are_quoted_as_systemd_reads_them():
+    assert quoted("--in") == "--in"
+    assert quoted("a b") == '"a b"'
+    assert quoted('say "hi"') == '"say \\"hi\\""'
+    assert quoted("100%") == "100%%"
+    assert quoted("$HOME") == "$$HOME"
+    assert quoted("a;b") == '"a;b"'
+    assert quoted("") == '""'
+
+
+def test_the_command_of_the_unit_plays_in_a_bare_environment_and_is_turned(user, tmp_path):
+    """As the user manager starts it: with HOME and XDG_RUNTIME_DIR, and no more."""
+    assert rtsep("service", "install", "--", "--in", "demo", "--out-device", "virtual", **user).code == 0
+    home = tmp_path / "home"
+    home.mkdir()
+    # The compile cache of the tests stands in for one of a service that has been started before.
+    cache = {name: os.environ[name] for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME") if name in os.environ}
+    bare = {"HOME": str(home), "XDG_RUNTIME_DIR": user["XDG_RUNTIME_DIR"], **cache}
+    process = subprocess.Popen(
+        command(unit(user)), env=bare, cwd=ROOT, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+
+        def get(*words: str) -> str:
+            outcome = rtsep("get", *words, **user)
+            return outcome.out[0] if outcome.code == 0 else ""
+
+        waiting.until(lambda: get("state") == "playing", "it should play", PATIENCE_S, every_s=0.5)
+        assert rtsep("set", "vocals-gain", "-6dB", **user).code == 0
+        assert get("vocals_gain") == "-6 dB"
+        assert json.loads(get("--json"))["output"] == "virtual"
+        assert rtsep("service", "status", "--json", **user).json[0]["plays"] == "playing"
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 0, said
+        assert rtsep("get", **user).code == 8
+    finally:
+        process.kill()
+        process.wait()
