@@ -80,6 +80,7 @@ setup: $(VENV)/.dev
 live: $(VENV)/.live
 	$(call apt_install,$(APT_LIVE))
 	$(BIN)/rtsep live --in demo --record out/live
+	@echo "To use rtsep in this shell: . $(BIN)/activate"
 
 # Most tests share the cores. Those on a JACK server lose frames to a crowd: they come after, whatever the others
 # have found, three at a time, each on a server of its own. They wait more than they work.

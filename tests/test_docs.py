@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
+import venv
 from itertools import takewhile
 from pathlib import Path
 
@@ -75,6 +78,22 @@ def test_the_pages_show_every_training_command():
 
 def test_the_pages_show_every_command():
     assert {words[0] for words in commands("rtsep")} == set(MAIN_COMMANDS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_the_readme_runs_as_printed_in_a_new_shell(tmp_path):
+    """With the environment that `make live` makes, and nothing of ours on the path before it."""
+    venv.create(tmp_path / ".venv", with_pip=False)
+    program = tmp_path / ".venv" / "bin" / "rtsep"
+    program.write_text('#!/bin/sh\necho "rtsep $*" >> ran\n')
+    program.chmod(0o755)
+    script = "make() { :; }\n" + "\n".join(blocks(PAGES["README.md"], "sh"))
+    run = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    printed = [line for text in blocks(PAGES["README.md"], "sh") for line in text.splitlines()]
+    assert len((tmp_path / "ran").read_text().splitlines()) == sum(x.startswith("rtsep ") for x in printed)
 
 
 def test_the_readme_is_short():

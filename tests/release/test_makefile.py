@@ -32,6 +32,10 @@ def test_live_installs_rtsep_with_the_torch_that_is_tested():
     assert INDEX not in line
 
 
+def test_live_ends_with_the_line_that_puts_rtsep_on_the_path():
+    assert lines("live")[-1] == 'echo "To use rtsep in this shell: . nowhere/bin/activate"'
+
+
 @pytest.mark.parametrize("target", ["live", "setup"])
 def test_torch_for_processors_comes_first_and_from_its_own_index(target):
     torch, own = installs(target, "TORCH=cpu")
