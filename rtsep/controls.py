@@ -29,7 +29,8 @@ class Control:
     minimum: float
     maximum: float
     unit: str  # "", "dB", "ms", "switch", or "choice"
-    meaning: str
+    meaning: str  # for an engineer
+    effect: str  # what it does to the sound, for a musician
     choices: tuple[str, ...] = ()
 
     def parse(self, text: str) -> float:
@@ -82,21 +83,80 @@ class Control:
 _SILENT = MINUS_INFINITY_DB
 
 TABLE: tuple[Control, ...] = (
-    Control("threshold", 0, 0, 1, "", "where the mask decides 'voice': bins under it fade out or are cut"),
     Control(
-        "mask", 0, 0, 1, "choice", "as it comes, or 0/1 at the threshold (0: at 0.5)", ("soft", "binary")
+        "threshold",
+        0,
+        0,
+        1,
+        "",
+        "where the mask decides 'voice': bins under it fade out or are cut",
+        "higher: less music in the voice, but soft singing goes too",
     ),
-    Control("gate", 0, 0, 1, "", "mask values below it become 0"),
-    Control("smoothing", 0, 0, 100, "ms", "time constant of the mask"),
-    Control("vocals_gain", 0, _SILENT, 12, "dB", "level of the vocals"),
-    Control("instrumental_gain", 0, _SILENT, 12, "dB", "level of the instrumental"),
-    Control("vocals_mute", 0, 0, 1, "switch", "silence the vocals"),
-    Control("vocals_solo", 0, 0, 1, "switch", "only the vocals"),
-    Control("instrumental_mute", 0, 0, 1, "switch", "silence the instrumental"),
-    Control("instrumental_solo", 0, 0, 1, "switch", "only the instrumental"),
-    Control("blend", 1, 0, 1, "", "dry to separated, aligned in time; the feeds always add up"),
-    Control("bypass", 0, 0, 1, "switch", "the aligned dry signal, cross-faded, past mute, solo and gains"),
-    Control("balance", 0.5, 0, 1, "", "on one stereo output: 0 music alone, 0.5 both, 1 voice alone"),
+    Control(
+        "mask",
+        0,
+        0,
+        1,
+        "choice",
+        "as it comes, or 0/1 at the threshold (0: at 0.5)",
+        "binary: a harder cut, with a watery sound",
+        ("soft", "binary"),
+    ),
+    Control(
+        "gate",
+        0,
+        0,
+        1,
+        "",
+        "mask values below it become 0",
+        "higher: what is left of the music in the voice falls silent",
+    ),
+    Control(
+        "smoothing",
+        0,
+        0,
+        100,
+        "ms",
+        "time constant of the mask",
+        "higher: less chirping, but attacks get softer",
+    ),
+    Control("vocals_gain", 0, _SILENT, 12, "dB", "level of the vocals", "the voice louder or softer"),
+    Control(
+        "instrumental_gain", 0, _SILENT, 12, "dB", "level of the instrumental", "the music louder or softer"
+    ),
+    Control("vocals_mute", 0, 0, 1, "switch", "silence the vocals", "karaoke: the music alone"),
+    Control("vocals_solo", 0, 0, 1, "switch", "only the vocals", "a cappella: the voice alone"),
+    Control(
+        "instrumental_mute", 0, 0, 1, "switch", "silence the instrumental", "a cappella: the voice alone"
+    ),
+    Control("instrumental_solo", 0, 0, 1, "switch", "only the instrumental", "karaoke: the music alone"),
+    Control(
+        "blend",
+        1,
+        0,
+        1,
+        "",
+        "dry to separated, aligned in time; the feeds always add up",
+        "lower: closer to the original, with fewer artefacts",
+    ),
+    Control(
+        "bypass",
+        0,
+        0,
+        1,
+        "switch",
+        "the aligned dry signal, cross-faded, past mute, solo and gains",
+        "the original, to compare with",
+    ),
+    Control(
+        "balance",
+        0.5,
+        0,
+        1,
+        "",
+        "on one stereo output: 0 music alone, 0.5 both, 1 voice alone",
+        "one fader from karaoke to a cappella",
+    ),
 )
 
 BY_NAME: dict[str, Control] = {control.name: control for control in TABLE}
@@ -234,11 +294,11 @@ class Controls:
 
 def markdown_table() -> str:
     """Return the table as Markdown: as docs/controls.md shows it."""
-    rows = [("control", "range", "at first", "meaning"), ("---",) * 4]
+    rows = [("control", "range", "at first", "what you hear", "meaning"), ("---",) * 5]
     for control in TABLE:
         flag = f"`--{control.name.replace('_', '-')}`"
         accepted = ", ".join(control.choices) or control.accepted
-        rows.append((flag, accepted, control.shown(control.default), control.meaning))
+        rows.append((flag, accepted, control.shown(control.default), control.effect, control.meaning))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

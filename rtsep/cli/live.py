@@ -339,6 +339,8 @@ def _summarise(session: Session, stages: Stages, as_json: bool, midi: dict[str, 
         f"{stats['model']['restarts']} model restarts; "
         f"hop p50 {hop['p50']:.0f} us, p99 {hop['p99']:.0f} us, max {hop['max']:.0f} us"
     )
+    for line in session.now.advice():
+        print(line)
     for take in session.recordings:
         print(told(take))
 

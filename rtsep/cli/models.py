@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rtsep.errors import ModelError, UsageError
-from rtsep.model.catalog import DEFAULT_MODEL, find_model, model_files, shipped_folder
+from rtsep.model.catalog import find_model, model_files, purpose_of, shipped_files
 from rtsep.model.licences import TERMS, sets_by_licence, sets_not_checked, sets_without_licence, terms_of
 from rtsep.model.loader import load
 from rtsep.model.package import ModelPackage, read_package
@@ -47,6 +47,7 @@ def _summary(package: ModelPackage) -> dict[str, Any]:
     spec = package.spec
     return {
         "name": spec.name,
+        "purpose": purpose_of(package.path),
         "file": str(package.path),
         "system": spec.system,
         "latency_samples": spec.algorithmic_latency,
@@ -107,6 +108,9 @@ def _list(as_json: bool) -> int:
         )
     console.print(table)
     console.print("SDR: vocals / accompaniment, mean. The whole licence: 'rtsep models NAME'")
+    for package in packages:
+        if purpose := purpose_of(package.path):
+            console.print(f"{package.spec.name:<7}{purpose}", markup=False, highlight=False)
     for line in broken:
         console.print(f"broken: {line}", markup=False)
     return 0
@@ -129,6 +133,8 @@ def _rows(package: ModelPackage) -> Iterator[tuple[str, str]]:
     spec, data = package.spec, package.spec.data
     yield "name", spec.name
     yield "file", str(package.path)
+    if purpose := purpose_of(package.path):
+        yield "for", purpose
     yield "system", spec.system
     if spec.description:
         yield "training", spec.description
@@ -155,8 +161,7 @@ def _rows(package: ModelPackage) -> Iterator[tuple[str, str]]:
 
 def markdown_table() -> str:
     """Return the shipped models as a Markdown table, as the README shows it."""
-    packages = [read_package(path) for path in sorted(shipped_folder().glob("*.pt"))]
-    packages.sort(key=lambda package: package.spec.name != DEFAULT_MODEL)
+    packages = [read_package(path) for path in shipped_files()]
     rows = [("model", "latency", "vocals / accompaniment SDR", "parameters", "licence"), ("---",) * 5]
     for package in packages:
         spec = package.spec

@@ -86,7 +86,11 @@ def add_controls(parser: argparse.ArgumentParser, without: Container[str] = ()) 
         flag = "--" + control.name.replace("_", "-")
         if control.unit == "switch":
             group.add_argument(
-                flag, dest=control.name, action="store_const", const="on", help=control.meaning
+                flag,
+                dest=control.name,
+                action="store_const",
+                const="on",
+                help=f"{control.effect}; {control.meaning}",
             )
             # What a preset or the last state has on.
             group.add_argument(
@@ -99,7 +103,10 @@ def add_controls(parser: argparse.ArgumentParser, without: Container[str] = ()) 
         else:
             metavar = "|".join(control.choices) or control.unit.upper() or "X"
             group.add_argument(
-                flag, dest=control.name, metavar=metavar, help=f"{control.meaning} ({control.accepted})"
+                flag,
+                dest=control.name,
+                metavar=metavar,
+                help=f"{control.effect}; {control.meaning} ({control.accepted})",
             )
 
 

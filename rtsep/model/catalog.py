@@ -19,6 +19,26 @@ def shipped_folder() -> Path:
     return Path(str(resources.files("rtsep"))) / "assets" / "models"
 
 
+def shipped_files() -> list[Path]:
+    """Return the files of the shipped models, the default one first."""
+    return sorted(shipped_folder().glob(f"*{SUFFIX}"), key=lambda path: (path.stem != DEFAULT_MODEL, path))
+
+
+PURPOSES = {
+    "live": "to sing and play along: hardly any delay, on any machine",
+    "stage": "monitors on a stage: the shortest delay",
+    "studio": "mixing and practice: cleaner; you hear the delay if you play along",
+    "wide": "listening and karaoke: the cleanest, where a delay does no harm",
+    "open": "like 'live', and free for any use, paid work included",
+}
+"""What each shipped model is for, in a musician's words."""
+
+
+def purpose_of(path: Path) -> str:
+    """Return what the model of this file is for, "" for one that is not shipped."""
+    return PURPOSES.get(path.stem, "") if path.parent == shipped_folder() else ""
+
+
 def user_folder() -> Path:
     """Where a user's own models are found by name."""
     return platformdirs.user_data_path("rtsep") / "models"

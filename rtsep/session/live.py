@@ -16,6 +16,7 @@ from rtsep.controls import Controls
 from rtsep.errors import OutputError, UsageError
 from rtsep.model.package import ModelPackage
 from rtsep.realtime import priority
+from rtsep.session.advice import Adviser
 from rtsep.session.bus import begin_balance
 from rtsep.session.counters import Tally
 from rtsep.session.hosted_model import HostedModel, ModelHost
@@ -55,6 +56,7 @@ class Live:
         self._slack_law = SlackLaw()
         self._cables: Cables = {}
         self._told_of_limiter = False
+        self._adviser = Adviser()
         self._played_s = 0.0  # on devices that were lost or left since
         begin_balance(route.ends.form, controls)
         host = ModelHost(package, route.options.device)
@@ -216,6 +218,13 @@ class Live:
         if self.playback:
             self.playback.tell_latency(latency.total)
         self.say(f"{ends.name}: calls come in bursts, the slack is {wanted} frames now; {latency.line()}")
+
+    def follow_faults(self) -> None:
+        """Tell what to do about what goes wrong."""
+        if self._adviser.due():
+            counted = self.now.tally.total(self.engine)
+            for line in self._adviser.look(counted, self.now.setting):
+                self.say(line)
 
     def follow_limiter(self) -> None:
         """Tell once that the limiter acts."""

@@ -184,6 +184,7 @@ class SessionOwner:
         live.follow_blocks()
         live.follow_bursts()
         live.follow_limiter()
+        live.follow_faults()
         for line in live.playback.tend():
             live.say(line)
         watchdog = live.playback.watchdog

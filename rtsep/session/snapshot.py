@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from rtsep.audio.engine import Engine
 from rtsep.audio.splices import Place
+from rtsep.session.advice import Setting, advice
 from rtsep.session.bus import output_in_words
 from rtsep.session.counters import Tally
 from rtsep.session.hosted_model import HostedModel
@@ -43,6 +44,17 @@ class Snapshot(NamedTuple):
         """Where the file that is played stands; None: no file is played."""
         source = self.route.source
         return source.place(heard_frame(self.hosted.engine)) if source else None
+
+    @property
+    def setting(self) -> Setting:
+        """What advice depends on."""
+        engine, ends = self.hosted.engine, self.route.ends
+        decides = any(device and device.is_jack for device in (ends.input, ends.output))
+        return Setting(engine.spec, engine.form.block, engine.slack, decides, engine.real_time)
+
+    def advice(self) -> list[str]:
+        """Return what to do about what went wrong so far: a line for each cause."""
+        return list(advice(self.tally.total(self.hosted.engine), self.setting))
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of the whole session, latency, levels, the model's state; for JSON."""

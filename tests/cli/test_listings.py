@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from pathlib import Path
 
-from rtsep.model.catalog import find_model
+from rtsep.cli import models
+from rtsep.cli.main import build_parser
+from rtsep.model.catalog import DEFAULT_MODEL, PURPOSES, find_model, purpose_of, shipped_files
 from tests.cli.program import rtsep
 from tests.models import make_model
 
@@ -40,6 +44,18 @@ def test_the_shipped_model_is_listed(tmp_path):
     assert model["licence"]
     assert model["sha256"] == hashlib.sha256(find_model("live").read_bytes()).hexdigest()
     assert "live" in "\n".join(rtsep("models").out)
+
+
+def test_every_shipped_model_says_what_it_is_for(capsys):
+    assert next(path.stem for path in shipped_files()) == DEFAULT_MODEL
+    assert {path.stem for path in shipped_files()} == set(PURPOSES)
+    assert models.run(build_parser("models").parse_args(["models"])) == 0
+    listed = capsys.readouterr().out
+    for name, purpose in PURPOSES.items():
+        assert re.search(rf"^{name} +{re.escape(purpose)}$", listed, re.MULTILINE)
+    assert models.run(build_parser("models").parse_args(["models", "stage"])) == 0
+    assert PURPOSES["stage"] in capsys.readouterr().out
+    assert purpose_of(Path("mine") / "live.pt") == ""
 
 
 def test_one_model_is_shown_by_name():

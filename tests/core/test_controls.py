@@ -17,6 +17,13 @@ def test_slots_for_compiled_code_are_the_tables_rows():
     assert len({control.name for control in TABLE}) == len(TABLE)
 
 
+@pytest.mark.parametrize("control", TABLE, ids=BY_NAME)
+def test_every_control_says_what_a_musician_hears(control):
+    assert control.effect and control.effect != control.meaning
+    for term in ("mask", "bin", "coefficient", "time constant", "dry"):
+        assert term not in control.effect.split()
+
+
 def test_defaults_are_legal_and_what_a_new_set_holds():
     for control in TABLE:
         assert control.check(control.default) == control.default

@@ -146,9 +146,17 @@ def _cells(hint: Hint) -> int:
     return cell_len(hint.keys) + cell_len(hint.what) + 2
 
 
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
 def help_lines() -> list[tuple[str, str]]:
     """Return keys and what they do, then controls and figures and what they mean."""
     controls = [
-        (control.name.replace("_", " "), f"{control.meaning} ({control.accepted})") for control in TABLE
+        (
+            control.name.replace("_", " "),
+            f"{control.meaning} ({control.accepted}). {_sentence(control.effect)}",
+        )
+        for control in TABLE
     ]
     return [*HELP, ("", ""), *controls, ("", ""), *FIGURES]

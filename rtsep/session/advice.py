@@ -1,0 +1,129 @@
+"""Advice on what went wrong while it played: a line for each cause, with what to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from rtsep.errors import ModelError
+from rtsep.limits import LARGEST_BLOCK
+from rtsep.model.catalog import shipped_files
+from rtsep.model.contract import ModelSpec
+from rtsep.model.package import read_package
+
+WINDOW_S = 10.0
+"""While it plays, faults are counted over so long."""
+
+LEAST = {
+    "late_masks": 20,
+    "underruns": 5,
+    "overruns": 3,
+    "device_xruns": 5,
+    "source_starved_frames": 4096,
+    "bad_samples": 1,
+}
+"""So many in a window are worth a line while it plays, once for each cause."""
+
+_LIGHTER = 0.75
+"""A model is lighter whose arithmetic takes this share at most."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What played, as far as advice depends on it."""
+
+    spec: ModelSpec
+    block: int  # frames
+    slack: int  # frames
+    server_decides: bool  # on the block: a JACK server or PipeWire
+    real_time: bool  # the hop loop has its priority
+
+
+def advice(counted: Mapping[str, int], setting: Setting) -> Iterator[str]:
+    """Yield a line for each fault that `counted` (as `Engine.counters`) has, with what to do."""
+    if late := counted["late_masks"]:
+        remedies = [_larger_block(setting), _lighter_model(setting.spec)]
+        yield f"{_many(late, 'mask')} came late: {_tried(remedies, _more_slack(setting))}"
+    if underruns := counted["underruns"]:
+        remedies = [_more_slack(setting), _larger_block(setting)]
+        yield f"the output had gaps ({_many(underruns, 'underrun')}): {_tried(remedies)}{_priority(setting)}"
+    if overruns := counted["overruns"]:
+        yield (
+            f"input was lost ({_many(overruns, 'overrun')}): other programs take the processor; close some, "
+            "'rtsep doctor' says more"
+        )
+    if xruns := counted["device_xruns"]:
+        yield f"the sound system lost audio ({_many(xruns, 'time')}): {_tried([_larger_block(setting)])}"
+    if starved := counted["source_starved_frames"]:
+        yield f"{_many(starved, 'frame')} of the file came too late: play it from a faster disk"
+    if bad := counted["bad_samples"]:
+        yield f"the input had {_many(bad, 'sample')} that are no sound: look at the program that sends them"
+
+
+class Adviser:
+    """Gives advice while it plays."""
+
+    def __init__(self) -> None:
+        self._before: Mapping[str, int] | None = None
+        self._since = time.monotonic()
+        self._told: set[str] = set()
+
+    def due(self) -> bool:
+        """Return whether a window is over."""
+        return time.monotonic() - self._since >= WINDOW_S
+
+    def look(self, counted: Mapping[str, int], setting: Setting) -> list[str]:
+        """Take what was `counted` from the start on, at the end of a window; return lines for the user."""
+        before, self._before, self._since = self._before, dict(counted), time.monotonic()
+        if before is None:  # the start is over with the first window
+            return []
+        new = {name: counted[name] - before[name] for name in LEAST}
+        many = {name: n if n >= LEAST[name] and name not in self._told else 0 for name, n in new.items()}
+        self._told |= {name for name, n in many.items() if n}
+        return list(advice(many, setting))
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _tried(remedies: list[str], otherwise: str = "") -> str:
+    named = [remedy for remedy in remedies if remedy] or [otherwise]
+    words = " or ".join(remedy for remedy in named if remedy)
+    return f"try {words}" if words else "'rtsep doctor' looks for what holds this machine up"
+
+
+def _larger_block(setting: Setting) -> str:
+    if 2 * setting.block > LARGEST_BLOCK:
+        return ""
+    if setting.server_decides:
+        return f"a period (quantum) of {2 * setting.block} on the sound server"
+    return f"--block {2 * setting.block}"
+
+
+def _more_slack(setting: Setting) -> str:
+    return f"--slack {setting.slack + setting.block}"
+
+
+def _priority(setting: Setting) -> str:
+    return (
+        "" if setting.real_time else "; rtsep has no real-time priority: 'rtsep doctor' says how it gets it"
+    )
+
+
+def _lighter_model(spec: ModelSpec) -> str:
+    """Return the lightest shipped model, in words, "" where none is lighter."""
+
+    def cost(of: ModelSpec) -> float:
+        return of.macs_per_hop * of.rates[0] / of.hop
+
+    lighter: dict[str, float] = {}
+    for path in shipped_files():
+        try:
+            other = read_package(path).spec
+        except ModelError:
+            continue
+        if cost(other) <= _LIGHTER * cost(spec):
+            lighter.setdefault(path.stem, cost(other))
+    return f"the model '{min(lighter, key=lambda name: lighter[name])}'" if lighter else ""
