@@ -36,6 +36,9 @@ RING_SECONDS."""
 _AHEAD_SECONDS, _CALLS_AHEAD, _TRIES = 0.04, 2, 5
 """A splice lies so far ahead of the callback, and so many calls; each further try doubles that."""
 
+_HEAD_SECONDS = 0.5
+"""How much is written at once at a splice: this thread may be held up behind it."""
+
 FADE_SECONDS = 0.01
 """How long what gives way at a seek or a pause fades out."""
 
@@ -205,7 +208,7 @@ class FileSource:
     def _head(self) -> NDArray[np.float32]:
         """Return what comes next, [frames, channels]: enough for `_write_on` to go on; none are the end."""
         blocks: list[NDArray[np.float32]] = [np.zeros((0, len(self._channels)), np.float32)]
-        wanted = int(self._rate * _BLOCK_SECONDS)
+        wanted = int(self._rate * _HEAD_SECONDS)
         while wanted > 0 and len(block := self._next_block(wanted)):
             blocks.append(block)
             wanted -= len(block)

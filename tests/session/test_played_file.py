@@ -44,7 +44,6 @@ def test_seek_pause_and_loop_are_in_the_recording_to_the_sample(half, tmp_path):
         session.stop_loop()
         session.seek(19.5)
         until(lambda: session.wait(0.1), "the file should end")
-        assert session.stats()["source_starved_frames"] == 0
     mix = read(tmp_path / "take" / "mix.wav")
     assert found(mix, sound[10 * RATE : 10 * RATE + RATE // 10]) > 0
     seam = np.r_[round(9.4 * RATE) - 2_000 : round(9.4 * RATE), 9 * RATE : 9 * RATE + 2_000]
