@@ -25,9 +25,9 @@ def command_line() -> str:
 
 def tell(result: Result, path: Path | None) -> None:
     """Print the table; write the JSON to `path`, if any."""
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:  # a log may be wide
-        console = Console(width=LOG_WIDTH)
+        console = Console(width=LOG_WIDTH, markup=False, emoji=False)
     result.show(console)
     if path is not None:
         with whole_file(path) as file:

@@ -39,6 +39,10 @@ class InputFileError(RtsepError):
     exit_code = 5
 
 
+class NoSoundError(InputFileError):
+    """An audio file is whole, but there is no sound in it."""
+
+
 class OutputError(RtsepError):
     """A result cannot be written: no permission, no space, not a folder."""
 

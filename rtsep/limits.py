@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 LOWEST_RATE, HIGHEST_RATE = 8000, 384000  # Hz
+LOWEST_FILE_RATE, HIGHEST_FILE_RATE = 1000, 1536000  # Hz, of files, which are resampled
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 8192  # frames a call
 MOST_SLACK = 65536  # frames
 MOST_CHANNELS = 64
+MAX_TRACKS = 99  # of a file
 LONGEST_CLIENT_NAME = 32  # characters
 DEVICES = ("cpu", "cuda")
 

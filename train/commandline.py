@@ -8,8 +8,10 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rtsep.errors import OutputError, RtsepError
+from rtsep.files.names import one_line, print_any_name, user_path
 
 CHECKPOINT = "checkpoint.pt"
 """The file of a run that holds its weights."""
@@ -19,6 +21,7 @@ def parser_of(package: str, command: str) -> argparse.ArgumentParser:
     """Return the parser of the options of one command of `package`."""
     module = importlib.import_module(f"{package}.{command}")
     parser = argparse.ArgumentParser(prog=f"python -m {package} {command}", description=module.__doc__)
+    parser.register("type", Path, user_path)  # ~ in every path
     module.add_arguments(parser)
     return parser
 
@@ -31,6 +34,7 @@ def run_command(
     when_stopped: str = "stopped",
 ) -> int:
     """Run the one of `commands` (name to what it does) that `arguments` begin with; returns the exit code."""
+    print_any_name()
     width = max(map(len, commands))
     parser = argparse.ArgumentParser(
         prog=f"python -m {package}",
@@ -43,10 +47,10 @@ def run_command(
     try:
         importlib.import_module(f"{package}.{name}").run(parser_of(package, name).parse_args(arguments[1:]))
     except RtsepError as error:
-        print(f"{package}: {error}", file=sys.stderr)
+        print(f"{package}: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except OSError as error:  # of the system: a disk that is full, a folder that is none
-        print(f"{package}: {error}", file=sys.stderr)
+        print(f"{package}: {one_line(str(error))}", file=sys.stderr)
         return OutputError.exit_code
     except KeyboardInterrupt:
         print(f"{package}: {when_stopped}", file=sys.stderr)

@@ -7,7 +7,6 @@ copyright file are kept, as `OUT/PACKAGE/...`; the package itself is deleted. Th
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import shutil
 import subprocess
@@ -15,10 +14,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import soundfile
 from tqdm import tqdm
 
 from rtsep.errors import InputFileError, OutputError, UsageError, suggest
+from rtsep.files.sndfile import brief_look
 from train.prepare import LISTED
 from train.readers.base import audio_files
 from train.readers.table import listed_instrumentals
@@ -200,8 +199,8 @@ def _keep_copyright(unpacked: Path, name: str, kept: Path) -> None:
 def _minutes(package: Path) -> float:
     seconds = 0.0
     for path in audio_files(package):
-        with contextlib.suppress(soundfile.LibsndfileError):  # `prepare` names what is broken
-            seconds += soundfile.info(path).duration
+        if about := brief_look(path):  # `prepare` names what is broken
+            seconds += about[2] / about[0]
     return seconds / 60
 
 

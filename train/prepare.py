@@ -11,11 +11,13 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from rtsep.errors import InputFileError, UsageError
+from rtsep.files.names import printable
 from train.cache import AUDIO, INDEX, INDEX_VERSION, RATE, Song, Stem, default_cache, song_to_json, whole_file
 from train.readers import FORMS, Choice, Found, Plan, reader_for
 from train.readers.decode import Decoded, decode_song
@@ -23,7 +25,7 @@ from train.readers.splits import VALIDATION_MIN, reconcile
 from train.readers.table import listed_instrumentals
 
 SKIPPED = "skipped.txt"
-"""In the cache: one line for each recording that was left out or trimmed, with the reason."""
+"""In the cache: one line for each recording that was left out or padded, with the reason."""
 
 LISTED = Path("instrumentals") / "tracks.tsv"
 """In a data folder: the files of packages that were listened to and hold no voice."""
@@ -51,6 +53,12 @@ def find(
         total.skipped += found.skipped
         total.test += found.test
         total.test_tracks += found.test_tracks
+    # Names go into tables, pages and JSON, which are UTF-8; files keep the names that they have on disk.
+    named = [
+        replace(p, name=printable(p.name), source=printable(p.source), group=printable(p.group))
+        for p in total.plans
+    ]
+    total.plans, total.test = named, [printable(name) for name in total.test]
     plans, left_out = reconcile(total.plans, total.test)
     if left_out:
         names = ", ".join(sorted(set(left_out)))
@@ -115,15 +123,15 @@ def prepare(
         print(f"instrumentals are listed in {lists[0]}: 'python -m train fetch' gets them")
 
     songs: list[Song] = []
-    skipped, trimmed = list(found.skipped), []
+    skipped, padded = list(found.skipped), []
     position = 0
     with whole_file(cache / AUDIO) as file:
         for what, result in tqdm(_decoded(plans, workers), total=len(plans), unit="song", desc="decode"):
             if isinstance(result, InputFileError):
                 skipped.append(str(result))
                 continue
-            if result.trimmed:
-                trimmed.append(result.trimmed)
+            if result.padded:
+                padded.append(result.padded)
             stems = {}
             for stem, samples in result.stems.items():
                 file.write(samples.data)
@@ -137,19 +145,19 @@ def prepare(
         # The old index would point into the new audio, were this to end between the two.
         (cache / INDEX).unlink(missing_ok=True)
     with whole_file(cache / SKIPPED) as file:
-        lines = [*(f"skipped: {line}" for line in skipped), *(f"trimmed: {line}" for line in trimmed)]
-        file.write("".join(line + "\n" for line in lines).encode())
+        lines = [*(f"skipped: {line}" for line in skipped), *(f"padded: {line}" for line in padded)]
+        file.write("".join(printable(line) + "\n" for line in lines).encode())
     with whole_file(cache / INDEX) as file:
         entries = [song_to_json(song) for song in songs]
         index = {"version": INDEX_VERSION, "values": position, "songs": entries}
         file.write(json.dumps(index, indent=1).encode())
 
     for line in lines:
-        print(line)
+        print(printable(line))
     hours = {s: sum(x.frames for x in songs if x.split == s) / RATE / 3600 for s in ("train", "valid")}
     print(
         f"{len(songs)} songs ({hours['train']:.2f} h to train, {hours['valid']:.2f} h to validate), "
-        f"{len(skipped)} skipped, {len(trimmed)} trimmed, {position * 2 / 1e9:.2f} GB in {cache}"
+        f"{len(skipped)} skipped, {len(padded)} padded, {position * 2 / 1e9:.2f} GB in {cache}"
     )
     return len(skipped)
 

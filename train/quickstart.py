@@ -25,6 +25,7 @@ from rich.table import Table
 
 from rtsep.errors import InputFileError, UsageError
 from rtsep.files.audiofile import make_folder
+from rtsep.files.sndfile import brief_look
 from train import checkpoint as checkpoints
 from train.cache import INDEX, RATE, AudioCache, Song, whole_file
 from train.evaluate import evaluate
@@ -280,7 +281,7 @@ def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
     table = Table("step", "about", "what", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False, emoji=False)
     console.print(table)
     console.print("Ctrl-C stops it at any moment; the same command goes on.")
 
@@ -288,10 +289,9 @@ def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
 def _length(plan: Plan) -> float:
     """Seconds of a song as its first file tells them without being decoded; 4 minutes where it does not."""
     for source in next(iter(plan.files.values())):
-        try:
-            return float(soundfile.info(str(source.path)).duration)
-        except (RuntimeError, OSError):
-            continue
+        about = brief_look(source.path)
+        if about and about[0] > 0:
+            return about[2] / about[0]
     return 240.0
 
 

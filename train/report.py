@@ -241,8 +241,8 @@ def _left_out(cache: Path) -> str:
         return "<p>This cache does not say: prepare it again.</p>"
     if not lines:
         return "<p>Nothing: every recording found was decoded, whole.</p>"
-    trimmed = sum(line.startswith("trimmed:") for line in lines)
-    return folded(f"{len(lines) - trimmed} skipped, {trimmed} trimmed", lines, unfolded=True)
+    padded = sum(line.startswith(("padded:", "trimmed:")) for line in lines)  # the latter in caches of old
+    return folded(f"{len(lines) - padded} skipped, {padded} padded", lines, unfolded=True)
 
 
 def report(

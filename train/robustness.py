@@ -87,9 +87,9 @@ def robustness(
 
 def print_measures(measures: Sequence[Measure], content: Content) -> None:
     """Print every measure against its bar, what lies behind it, and the clips that were used and skipped."""
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:  # a log may be wide
-        console = Console(width=120)
+        console = Console(width=120, markup=False, emoji=False)
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -96,9 +96,9 @@ def shown(value: float | None) -> str:
 
 def print_scores(content: Content) -> None:
     """Print the model's figures track by track, all systems' means and medians, cost and what was skipped."""
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:  # a log may be wide
-        console = Console(width=120)
+        console = Console(width=120, markup=False, emoji=False)
     columns = [("vocals", metric) for metric in METRICS]
     columns += [("accompaniment", "sdr"), ("accompaniment", "si_sdr")]
     heads = [f"{'voc.' if target == 'vocals' else 'acc.'} {TITLES[metric]}" for target, metric in columns]

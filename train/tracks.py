@@ -6,14 +6,15 @@ names what they hold. Of a data set with a test part only that part is scored.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rtsep.errors import InputFileError, UsageError, suggest
+from rtsep.errors import InputFileError, NoSoundError, UsageError, suggest
+from rtsep.files.folders import walk
+from rtsep.files.names import printable
 from train.cache import RATE
 from train.effects import Wave
 from train.readers.base import Source, is_audio
@@ -25,7 +26,7 @@ Stems = tuple[Wave, Wave]
 """Vocals and accompaniment, [2 (left, right), n] at RATE each, as long as each other."""
 
 LENGTHS_DIFFER_S = 1.0
-"""Stems of one track that differ by more are not of one track, or one is cut off."""
+"""A mixture whose length differs more from that of the stems is of another track, or cut off."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,22 @@ def track_name(path: Path) -> str:
     """Name of the track at `path`."""
     if path.is_dir():
         whole = path.resolve()
-        return song_parts(Path(whole.anchor), whole)[-1]
-    return path.name.removesuffix(STEM_FILE) if path.name.endswith(STEM_FILE) else path.stem
+        return printable(song_parts(Path(whole.anchor), whole)[-1])
+    return printable(path.name.removesuffix(STEM_FILE) if path.name.endswith(STEM_FILE) else path.stem)
 
 
 def read_wave(source: Source) -> Wave:
     """Read `source` as stereo at RATE; mono is doubled."""
     samples, _ = source.read()
     return np.ascontiguousarray(np.broadcast_to(samples.T, (2, len(samples))), np.float32)
+
+
+def _read_stem(source: Source) -> Wave:
+    """Read one stem of several: one without any sound is silent."""
+    try:
+        return read_wave(source)
+    except NoSoundError:
+        return np.zeros((2, 0), np.float32)
 
 
 def is_stems(path: Path) -> bool:
@@ -82,7 +91,7 @@ def read_track(path: Path) -> Track:
     mixture = roles.get("mixture", [])[:1]
     files = [*roles["vocals"], *others, *mixture]
     return _track(
-        path, {name: read_wave(AudioFile(path / name)) for name in files}, roles["vocals"], others, mixture
+        path, {name: _read_stem(AudioFile(path / name)) for name in files}, roles["vocals"], others, mixture
     )
 
 
@@ -141,27 +150,32 @@ def _test_part(folder: Path) -> Path:
 
 def _tracks_in(folder: Path) -> list[Path]:
     found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        stem_files = [name for name in sorted(names) if name.endswith(STEM_FILE) and not name.startswith(".")]
-        found += [Path(place) / name for name in stem_files]
-        if Path(place) != folder and any(is_audio(name) for name in names):
-            found.append(Path(place))
+    for place, names in walk(folder):
+        found += [place / name for name in names if name.endswith(STEM_FILE) and not name.startswith(".")]
+        if place != folder and any(is_audio(name) for name in names):
+            found.append(place)
     return found
 
 
 def _track(path: Path, waves: dict[str, Wave], voices: list[str], others: list[str], mix: list[str]) -> Track:
-    lengths = {name: wave.shape[1] for name, wave in waves.items()}
-    shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-    frames = lengths[shortest]
-    if lengths[longest] - frames > LENGTHS_DIFFER_S * RATE:
-        raise InputFileError(
-            f"{path}: stems of unequal length ({shortest} {frames / RATE:.1f} s, "
-            f"{longest} {lengths[longest] / RATE:.1f} s); is {shortest} cut off?"
-        )
+    frames = max(waves[name].shape[1] for name in [*voices, *others])
+    if not frames:
+        raise NoSoundError(f"{path}: no sound in any of its stems")
+    for name in mix:  # a stem may end early, what it is a part of may not
+        mixed = waves[name].shape[1]
+        if abs(mixed - frames) > LENGTHS_DIFFER_S * RATE:
+            short = name if mixed < frames else "the longest stem"
+            raise InputFileError(
+                f"{path}: {name} of {mixed / RATE:.1f} s, stems of {frames / RATE:.1f} s; is {short} cut off?"
+            )
+        frames = min(frames, mixed)
 
     def summed(names: list[str]) -> Wave:
-        return np.ascontiguousarray(np.sum([waves[name][:, :frames] for name in names], 0), np.float32)
+        out = np.zeros((2, frames), np.float32)
+        for name in names:
+            wave = waves[name][:, :frames]
+            out[:, : wave.shape[1]] += wave  # what ends early is silent from there on
+        return out
 
     stems = summed(voices), summed(others)
     return Track(track_name(path), summed(mix) if mix else stems[0] + stems[1], stems)

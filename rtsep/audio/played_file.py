@@ -55,7 +55,12 @@ class Opening:
         self._ready, self._leaving = ready, threading.Event()
         self._reader: AudioReader | None = None
         self._failure: InputFileError | None = None
-        self._thread = threading.Thread(target=self._run, args=(reader,), name="file-seeker", daemon=True)
+        again: Callable[[], AudioReader] | None = None
+        try:
+            again = reader.again()  # which may be closed before the thread runs
+        except InputFileError as error:
+            self._failure = error
+        self._thread = threading.Thread(target=self._run, args=(again,), name="file-seeker", daemon=True)
         self._thread.start()
 
     @property
@@ -78,14 +83,15 @@ class Opening:
         if self._reader:
             self._reader.close()
 
-    def _run(self, reader: AudioReader) -> None:
+    def _run(self, again: Callable[[], AudioReader] | None) -> None:
         try:
-            self._reader = AudioReader(reader.path)
-            for frame in range(0, self.frame, _OPENING_FRAMES):
-                if self._leaving.is_set():
-                    return
-                self._reader.seek(frame)
-            self._reader.seek(self.frame)
+            if again is not None:
+                self._reader = again()
+                for frame in range(0, self.frame, _OPENING_FRAMES):
+                    if self._leaving.is_set():
+                        return
+                    self._reader.seek(frame)
+                self._reader.seek(self.frame)
         except InputFileError as error:
             self._failure = error
         self._ready()

@@ -58,5 +58,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result.to_json()))
     else:
-        result.show(Console())
+        result.show(Console(markup=False, emoji=False))
     return 0

@@ -110,7 +110,7 @@ def _list(as_json: bool) -> int:
     if as_json:
         print(json.dumps({"path": str(layers.config.path), "settings": _rows(layers)}))
         return 0
-    console = Console()
+    console = Console(markup=False, emoji=False)
     table = Table(title="defaults of 'rtsep live'")
     for title in ("option", "value", "from"):
         table.add_column(title)

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         )
         return 0
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if found:
         table = Table(title="audio devices")
         for title in ("", "device", "system", "in", "out", "Hz", ""):

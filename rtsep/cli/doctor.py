@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(found: list[Finding], problems: int) -> None:
-    console = Console()
+    console = Console(markup=False, emoji=False)
     table = Table(show_header=False, box=None, pad_edge=False)
     for _ in range(3):
         table.add_column(overflow="fold")

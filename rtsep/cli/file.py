@@ -15,19 +15,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from rtsep.cli.options import add_controls, block_size, read_controls, whole_number
+from rtsep.cli.options import add_controls, audio_track, block_size, read_controls, whole_number
 from rtsep.controls import BY_NAME
 from rtsep.errors import InputFileError, ModelError, UsageError
 from rtsep.files.audiofile import SUBTYPES, AudioReader, make_folder
 from rtsep.files.demo import demo_song
 from rtsep.files.encode import FORMATS, WAV, check_format
 from rtsep.files.folders import audio_files, listed_files
+from rtsep.files.names import STDIN, folder_name, input_path, is_folder, one_line, printable
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.offline.batch import Done, How, Job, separate_beside, separate_here
 from rtsep.offline.batch import Progress as FileProgress
-from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult
+from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, identity
 
 MOST_PROCESSES = 256
 
@@ -39,8 +40,8 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=_input_path,
         metavar="INPUT",
-        help="wav, flac, ogg, opus, mp3; with ffmpeg, any; a folder of them; 'demo' is the song that comes "
-        "with rtsep",
+        help="wav, flac, ogg, opus, mp3; with ffmpeg, any; a folder of them; '-' is standard input; "
+        "'demo' is the song that comes with rtsep",
     )
     parser.add_argument(
         "-r", "--recursive", action="store_true", help="look into the folders below a folder, too"
@@ -78,6 +79,12 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--subtype", choices=SUBTYPES, default="PCM_24", help="sample format of the stems (PCM_24)"
     )
     parser.add_argument(
+        "--track",
+        type=audio_track,
+        metavar="N",
+        help="of a file with several audio tracks, from 1 (the default one)",
+    )
+    parser.add_argument(
         "--block",
         type=block_size,
         default=DEFAULT_BLOCK,
@@ -93,10 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
     controls = read_controls(arguments)
     check_format(arguments.format, arguments.subtype)
     jobs = list(_jobs(arguments))
+    opened = None
     if len(jobs) == 1:  # what is wrong with it is said before a model is loaded
         if jobs[0].refusal:
             raise InputFileError(jobs[0].refusal)
-        AudioReader(jobs[0].source).close()
+        opened = AudioReader(jobs[0].source, arguments.track)
     package = read_package(find_model(arguments.model))
     make_folder(arguments.output)
     how = How(
@@ -109,13 +117,15 @@ def run(arguments: argparse.Namespace) -> int:
         subtype=arguments.subtype,
         block=arguments.block,
         overwrite=arguments.overwrite,
+        track=arguments.track,
+        inputs=frozenset(known for job in jobs if (known := identity(job.source))),
     )
     with _Report(jobs, arguments.json, package.spec.name) as report:
         processes = min(arguments.jobs or _processors(), len(jobs))
-        if processes > 1:
+        if processes > 1 and not any(_is_ours(job.source) for job in jobs):
             running = separate_beside(jobs, how, processes, report.progress)
         else:
-            running = separate_here(jobs, how, report.progress)
+            running = separate_here(jobs, how, report.progress, opened)
         with contextlib.closing(running):
             for done in running:
                 if done.exit_code == ModelError.exit_code:  # it fails all of them
@@ -134,7 +144,7 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
     seen: set[Path] = set()
     for path in [*arguments.inputs, *listed]:
         sources = [path]
-        if path.is_dir():
+        if is_folder(path):
             try:
                 sources = audio_files(path, arguments.recursive, arguments.output)
             except InputFileError as error:
@@ -143,13 +153,18 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
         for source in sources:
             if source.absolute() not in seen:
                 seen.add(source.absolute())
-                below = source.parent.relative_to(path) if path.is_dir() else Path()
-                yield Job(source, arguments.output / below / source.stem)
+                below = source.parent.relative_to(path) if source != path else Path()
+                yield Job(source, arguments.output / below / folder_name(source))
 
 
 def _input_path(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = input_path(text)
     return demo_song() if text == "demo" and not path.exists() else path
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a path names an open file of this process, which no other process has."""
+    return path == STDIN or path.parts[:3] in (("/", "dev", "fd"), ("/", "proc", "self"))
 
 
 def _processes(text: str) -> int:
@@ -172,12 +187,12 @@ class _Report:
         self._bytes = {job: _size(job.source) for job in jobs}
         self._all_bytes, self._done_bytes = float(sum(self._bytes.values())), 0.0
         self._shares: dict[Job, float] = {}  # of the files that are being separated
-        self._count, self._separated, self._skipped = 0, 0, 0
+        self._count, self._separated, self._skipped, self._refused, self._damaged = 0, 0, 0, 0, 0
         self._began = time.monotonic()
         self._codes: list[int] = []
         self._name = ""  # of the file that was begun last
         self._total = len(jobs)
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, markup=False, emoji=False)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
             TimeRemainingColumn(), console=self._console,
@@ -194,7 +209,7 @@ class _Report:
         self._bar.stop()
         if kind is None and self._total > 1 and not self._json:
             counts = [(self._separated, "separated"), (self._skipped, "finished before")]
-            counts.append((len(self._codes), "refused"))
+            counts += [(self._refused, "refused"), (self._damaged, "damaged")]
             print(", ".join(f"{count} {word}" for count, word in counts if count))
 
     @property
@@ -205,7 +220,7 @@ class _Report:
 
     def progress(self, job: Job) -> FileProgress:
         """Return what is told of the progress of one file, on any thread."""
-        self._name = job.source.name
+        self._name = _shown(job.source)
         self._describe()
 
         def advance(done: int, total: int | None) -> None:
@@ -233,13 +248,18 @@ class _Report:
     def _tell(self, done: Done) -> None:
         if done.error:
             self._codes.append(done.exit_code)
-            print(f"rtsep: {done.error}", file=sys.stderr, flush=True)
+            self._refused += 1
+            _say(done.error)
         elif done.skipped is not None:
             self._skipped += 1
             self._print_skipped(done)
         elif done.result:
             self._separated += 1
             self._print(done.result)
+        if done.damage:
+            self._codes.append(InputFileError.exit_code)
+            self._damaged += 1
+            _say(f"{done.damage}; the stems hold what can be read")
 
     def _describe(self) -> None:
         place = f"{min(self._count + 1, self._total)} of {self._total} " if self._total > 1 else ""
@@ -262,13 +282,16 @@ class _Report:
         stems = done.skipped or {}
         if self._json:
             line = {"input": str(done.job.source), "stems": _texts(stems), "skipped": True}
+            line |= {"damage": done.damage} if done.damage else {}
             print(json.dumps(line), flush=True)
         else:
-            places = " and ".join(_texts(stems).values())
-            print(f"{self._prefix()}{done.job.source.name}: finished before ({places}; --overwrite: again)",
-                  flush=True)  # fmt: skip
+            places = one_line(" and ".join(_texts(stems).values()))
+            name = one_line(done.job.source.name)
+            print(f"{self._prefix()}{name}: finished before ({places}; --overwrite: again)", flush=True)
 
     def _print(self, result: FileResult) -> None:
+        for note in result.notes:
+            _say(f"{result.input}: {note}")
         if self._json:
             line = {
                 "input": str(result.input),
@@ -282,17 +305,27 @@ class _Report:
                 "latency_samples": result.latency_samples,
                 "clipped_samples": result.clipped_samples,
             }
+            line |= {"damage": result.damage} if result.damage else {}
             print(json.dumps(line), flush=True)
         else:
-            places = " and ".join(_texts(result.stems).values())
+            places = one_line(" and ".join(_texts(result.stems).values()))
             speed = f"{1 / result.realtime_factor:.1f} times as fast as it plays"
-            print(f"{self._prefix()}{result.input.name}: {places} ({speed})", flush=True)
+            print(f"{self._prefix()}{one_line(result.input.name)}: {places} ({speed})", flush=True)
         if result.clipped_samples:
             print(
                 f"rtsep: {result.clipped_samples} samples of the stems were beyond full scale and clipped; "
                 "--subtype FLOAT keeps them",
                 file=sys.stderr,
             )
+
+
+def _say(line: str) -> None:
+    print(f"rtsep: {one_line(line)}", file=sys.stderr, flush=True)
+
+
+def _shown(path: Path) -> str:
+    """Return the name of a file for a terminal, in one line of UTF-8."""
+    return one_line(printable(path.name))
 
 
 def _texts(stems: Mapping[str, Path]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from rtsep.cli.options import (
     add_controls,
     add_midi,
     add_switch,
+    audio_track,
     channel_list,
     integer,
     number,
@@ -65,6 +66,9 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     )
     ends.add_argument(
         "--out-device", metavar=f"DEVICE|{LAST}|{VIRTUAL}", help="where to play it (the default output)"
+    )
+    ends.add_argument(
+        "--track", type=audio_track, metavar="N", help="of a file with several audio tracks (the default one)"
     )
     ends.add_argument("--in-channels", type=channel_list, metavar="1,2", help="channels of the input")
     ends.add_argument(

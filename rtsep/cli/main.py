@@ -11,21 +11,24 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from rtsep.compiled import use_cache
 from rtsep.errors import RtsepError, UsageError
+from rtsep.files.names import one_line, print_any_name, user_path
 from rtsep.realtime.foreign_calls import hangs
 
 INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with one clear line instead of a page of usage, and with -inf and -6dB as numbers."""
+    """argparse, with one clear line instead of a page of usage, -inf and -6dB as numbers, ~ in every path."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self.register("type", Path, user_path)
         # Else -inf and -6dB were options.
         self._negative_number_matcher = re.compile(r"^-(\d+|\d*\.\d+|inf)( ?dB)?$", re.IGNORECASE)
 
@@ -86,6 +89,7 @@ def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
     `argv` are the words after the program's name (None: those of this process). With `prepare=False`, no
     model process is started before its model is known: `benchmarks.unprepared` measures the difference.
     """
+    print_any_name()
     code = _run(argv, prepare)
     if argv is None and (hangs() or threading.active_count() > 1):
         # A thread that still compiles, or hangs in a library of a sound system, may keep the process from
@@ -110,7 +114,7 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
         arguments.command_line = words[words.index(arguments.command) + 1 :]
         return int(arguments.run(arguments))
     except RtsepError as error:
-        print(f"rtsep: {error}", file=sys.stderr)
+        print(f"rtsep: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("rtsep: interrupted", file=sys.stderr)

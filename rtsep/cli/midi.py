@@ -56,7 +56,7 @@ def _say(line: str) -> None:
 
 
 def _show(midi_map: MidiMap) -> int:
-    console = Console()
+    console = Console(markup=False, emoji=False)
     table = Table(title=f"MIDI map: {midi_map.path or f'the default ({user_file()} is not there)'}")
     for title in ("control", "knob or pad", "how", ""):
         table.add_column(title)

@@ -87,7 +87,7 @@ def _list(as_json: bool) -> int:
     if as_json:
         print(json.dumps({"models": [_summary(package) for package in packages], "broken": broken}))
         return 0
-    console = Console()
+    console = Console(markup=False, emoji=False)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("name", overflow="fold")
     table.add_column("latency", justify="right", no_wrap=True)
@@ -120,7 +120,7 @@ def _show(package: ModelPackage, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_summary(package)))
         return 0
-    console = Console()
+    console = Console(markup=False, emoji=False)
     table = Table.grid(padding=(0, 2, 0, 0))
     for label, text in _rows(package):
         table.add_row(label, Text(text))

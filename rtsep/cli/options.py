@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtsep.controls import BY_NAME, TABLE, Controls
 from rtsep.errors import UsageError
-from rtsep.limits import LARGEST_BLOCK, MOST_CHANNELS, SMALLEST_BLOCK
+from rtsep.limits import LARGEST_BLOCK, MAX_TRACKS, MOST_CHANNELS, SMALLEST_BLOCK
 from rtsep.surfaces.midi.map import load_map, user_file
 from rtsep.surfaces.midi.names import VIRTUAL
 from rtsep.surfaces.midi.surface import MidiOptions
@@ -47,6 +47,11 @@ def number(text: str) -> float:
 def block_size(text: str) -> int:
     """Read a block size in frames."""
     return whole_number(text, "a block in frames", SMALLEST_BLOCK, LARGEST_BLOCK)
+
+
+def audio_track(text: str) -> int:
+    """Read the number of an audio track."""
+    return whole_number(text, "an audio track", 1, MAX_TRACKS)
 
 
 def seconds(text: str) -> float:

@@ -82,7 +82,7 @@ def _list(presets: Presets, as_json: bool) -> int:
         rows = [{"name": p.name, "program": p.program, "controls": dict(p.values)} for p in found]
         print(json.dumps({"folder": str(presets.folder), "presets": rows, "broken": broken}))
         return 0
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if found:
         table = Table(title="presets")
         table.add_column("program", justify="right")

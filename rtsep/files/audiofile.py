@@ -1,123 +1,222 @@
-"""Audio files in and out, in blocks: in, whatever libsndfile or ffmpeg reads; out, stems as WAV files."""
+"""Audio files in, in blocks: whatever libsndfile or ffmpeg reads, all that a player would play."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
-import re
-import shutil
-import subprocess
-import threading
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from rtsep.errors import InputFileError, OutputError
-from rtsep.files.wavfile import BITS, WavFile
+from rtsep.errors import InputFileError, NoSoundError
+from rtsep.files.ffmpeg import FfmpegDecoder, Place, Track, Tracks, has_ffmpeg, probe, seconds_of, widest
+from rtsep.files.pieces import Mpeg, Pieces, count_mpeg, pieces_of
+from rtsep.files.sndfile import BLOCK, SndfileDecoder
+from rtsep.files.spool import Opened, Say, open_again, open_input, say_on_stderr
+from rtsep.files.stem_writer import SUBTYPES, StemWriter, make_folder
+from rtsep.limits import HIGHEST_FILE_RATE, LOWEST_FILE_RATE, MOST_CHANNELS
 
-_DECODED = 8192  # frames at a time
-_PROBE_BYTES = 4096
-_NOT_KNOWN = 2**63 - 1  # frames, as libsndfile says it (SF_COUNT_MAX)
+__all__ = ["MISSING_S", "SUBTYPES", "AudioReader", "StemWriter", "make_folder"]
 
 MISSING_S = 0.2
 """A file that ends so much before its time is damaged; what encoders and decoders add or cut is less."""
 
-SUBTYPES = tuple(BITS)
+_MORE = ("OGG", "FLAC", "MP3", "MPEG")
+"""Formats, by libsndfile's names, of which there may be more than that library finds."""
+
+_INSTALL = "install ffmpeg, which may read more of it"
+_UNFINISHED = "its header was never finished (a recorder that was stopped?)"
+_HEADER = 4096  # bytes: no header of a WAV without sound is longer
 
 
 class AudioReader:
-    """Streaming reader: `rate`, `channels`, `frames` (None: not known before the end), `read`."""
+    """Streaming reader: `rate`, `channels`, `frames` (None: not known before the end), `read`, `seek`.
+
+    `notes` are lines about the file for the user: which of its tracks is read, for example.
+    """
 
     rate: int
     channels: int
     frames: int | None
 
-    def __init__(self, path: Path) -> None:
-        """Open `path`; raises `InputFileError` that says what is wrong with it."""
+    def __init__(
+        self,
+        path: Path,
+        track: int | None = None,
+        say: Say = say_on_stderr,
+        opened: Opened | None = None,
+    ) -> None:
+        """Open `path`, of whose audio tracks number `track` (from 1; None: the default one) is read.
+
+        What comes out of a pipe is read to its end first. `say` gets a line where that takes its time.
+        `opened` is the file where it is open already; it is closed with this.
+        Raises `InputFileError` that says what is wrong with it.
+        """
         self.path = path
-        if not path.exists():
-            raise InputFileError(f"{path}: no such file")
-        if path.is_dir():
-            raise InputFileError(f"{path}: a folder; name the audio files in it")
-        try:
-            empty = path.stat().st_size == 0
-            with path.open("rb"):
-                pass
-        except OSError as error:
-            raise InputFileError(f"{path}: cannot be read ({error.strerror})") from None
-        if empty:
-            raise InputFileError(f"{path}: the file is empty")
-        self._sound: soundfile.SoundFile | None = None
+        self.notes: list[str] = []
         self._kept: NDArray[np.float32] = np.zeros((0, 0), np.float32)  # decoded, not yet asked for
-        self._decoder: _Ffmpeg | None = None
-        self._decoded = 0  # frames
+        self._decoded = 0  # frames, up to what was decoded last
         self._told = 0  # frames that the file says it has; 0: it does not, or who reads it guesses
         self._failure: InputFileError | None = None
+        self._damage: list[str] = []
+        self._decoder: SndfileDecoder | FfmpegDecoder | None = None
+        self._taken: tuple[Tracks, Track, int, bool] | None = None  # what ffmpeg was asked for
+        self._found = 0  # frames that ffmpeg's demuxer finds; 0: it was not asked
+        self._passed = 0  # frames that a decoder has still to pass over
+        self._pieces = Pieces()
+        self._track_asked = track
+        self._opened = opened or open_input(path, say)
+        self._place = Place(self._opened.place, self._opened.handles)
         try:
-            self._sound = soundfile.SoundFile(path)
-        except soundfile.LibsndfileError as error:
-            if not _ffmpeg():
-                raise InputFileError(
-                    f"{path}: not a format that libsndfile reads ({error}); "
-                    "install ffmpeg, or convert it to wav or flac"
-                ) from None
-            self._open_ffmpeg()
-            return
-        self.rate, self.channels = self._sound.samplerate, self._sound.channels
-        known = self._sound.seekable() and self._sound.frames < _NOT_KNOWN
-        self.frames = self._sound.frames if known else None
-        if self.frames == 0:
-            raise InputFileError(f"{path}: holds no audio (0 frames)")
-        if self._sound.subtype == "OPUS" and _ffmpeg():
-            # libsndfile 1.2.2 gives up within some whole Opus files, wrong samples before that.
-            self._sound.close()
-            self._sound, frames = None, self.frames
-            self._open_ffmpeg()
-            self.frames, self._told = frames, frames or 0
-        elif self._sound.format != "MP3":
-            self._told = self.frames or 0
+            self._choose(track)
+            self._check()
+        except BaseException:
+            self.close()
+            raise
 
-    def _open_ffmpeg(self) -> None:
-        self._decoder = _Ffmpeg(self.path)
-        self.rate, self.channels = self._decoder.rate, self._decoder.channels
-        self.frames, self._told = None, self._decoder.told
+    # --- choosing ----------------------------------------------------------------------------------------
 
-    @property
-    def length(self) -> int | None:
-        """Frames of the file as far as it says so; None: not known before the end."""
-        return self.frames or self._told or None
-
-    @property
-    def seeks(self) -> bool:
-        """Whether `seek` is quick and goes both ways; else it decodes all before its place."""
-        return self._sound is not None and self._sound.seekable()
-
-    def seek(self, frame: int) -> None:
-        """Let the next `read` begin with `frame` (from 0), to the sample; behind the end, it reads nothing.
-
-        Raises `InputFileError` for a damaged file, and `ValueError` for the way back in one that only
-        goes on (`seeks` is false).
-        """
-        if self._sound is not None and self.seeks:
-            # Decoders of some formats need what lies before.
-            begin = min(max(0, frame - _DECODED), self._sound.frames)
+    def _choose(self, number: int | None) -> None:
+        """Take libsndfile where it reads all of the file, else ffmpeg where that is here."""
+        self._pieces = pieces_of(self._opened.file, self._opened.size)
+        counted = count_mpeg(self._opened.file, self._opened.size)
+        if self._pieces.damage:
+            self._damage.append(self._pieces.damage)
+        refusal = ""
+        sound: SndfileDecoder | None = None
+        if not (counted and (counted.is_short or counted.is_long) and has_ffmpeg()):
             try:
-                self._sound.seek(begin)
-            except soundfile.LibsndfileError as error:
-                raise InputFileError(f"{self.path}: damaged ({error})") from None
-            self._kept, self._decoded, self._failure = self._kept[:0], begin, None
-        elif frame < self._decoded - len(self._kept):
-            raise ValueError(f"{self.path} is at frame {self._decoded - len(self._kept)}, behind {frame}")
-        left = frame - (self._decoded - len(self._kept))
-        while left > 0 and len(skipped := self.read(min(left, _DECODED))):
-            left -= len(skipped)
+                sound = self._by_sndfile()
+            except (soundfile.LibsndfileError, OSError, ValueError) as error:
+                refusal = str(error)
+        self._decoder = sound
+        if has_ffmpeg():
+            if self._has_more(sound, counted, number) and self._take_ffmpeg(sound, counted, number):
+                return
+        elif sound:
+            self._note_without_ffmpeg(sound, counted)
+        if sound is None:
+            raise InputFileError(
+                f"{self.path}: not a format that libsndfile reads ({refusal}); "
+                "install ffmpeg, or convert it to wav or flac"
+            )
+        if number not in (None, 1):
+            self._refuse_track(number, 1)
+        self.rate, self.channels, self.frames = sound.rate, sound.channels, sound.frames
+        if self._found and self.frames:
+            self.frames = min(self.frames, self._found)
+        self._told = counted.frames if counted else sound.told
+        if self.frames == 0:
+            raise NoSoundError(f"{self.path}: holds no audio (0 frames)")
+
+    def _by_sndfile(self) -> SndfileDecoder:
+        return SndfileDecoder(self._opened.file, self._opened.place, self._pieces.pieces)
+
+    def _has_more(self, sound: SndfileDecoder | None, counted: Mpeg | None, number: int | None) -> bool:
+        """Whether ffmpeg is to look at the file, too."""
+        if sound is None or self._pieces.many or sound.subtype == "OPUS":
+            return True  # libsndfile 1.2.2 gives up within some whole Opus files, wrong samples before that
+        if sound.frames == 0:
+            return not self._is_finished()
+        if sound.in_pieces or (counted and number is None):
+            return False
+        return sound.format in _MORE or number not in (None, 1)
+
+    def _is_finished(self) -> bool:
+        """Whether a WAV without sound is one: its header tells so, or there is no room for any."""
+        self._opened.file.seek(4)
+        told = int.from_bytes(self._opened.file.read(4), "little")
+        return self._opened.size <= _HEADER and told + 8 >= self._opened.size - 64
+
+    def _take_ffmpeg(self, sound: SndfileDecoder | None, counted: Mpeg | None, number: int | None) -> bool:
+        """Have ffmpeg read the file, unless it finds no more than libsndfile does; return whether."""
+        found: Tracks | None = None
+        with contextlib.suppress(InputFileError) if sound else contextlib.nullcontext():
+            found = probe(self._place, self.path)
+        if found is None:
+            return False
+        track = self._track(found, number)
+        told = 0 if sound is None else sound.told
+        frames = track.told or told or None
+        if sound and sound.frames != 0 and len(found.tracks) == 1 and sound.subtype != "OPUS":
+            more = round(seconds_of(self._place, track) * track.rate)
+            if sound.frames is not None and more <= sound.frames + MISSING_S * track.rate:
+                self._found = more
+                return False
+            # A page of Ogg says where it ends, so what pages tell was there.
+            told = more if sound.format == "OGG" else 0
+            frames, track = more, widest(self._place, track)
+        elif sound and sound.frames == 0:
+            self.notes.append(f"{_UNFINISHED}: it is read to its end")
+        elif counted:
+            told = counted.frames
+            if counted.is_long:
+                frames = told = 0
+                track = widest(self._place, track)
+        if sound and sound.in_pieces:
+            frames = told = 0
+            track = widest(self._place, track)
+        if sound:
+            sound.close()
+        never_finished = sound is not None and sound.frames == 0
+        self._taken = (found, track, counted.tags if counted else 0, never_finished)
+        self._decoder = FfmpegDecoder(self._place, *self._taken)
+        self.rate, self.channels = track.rate, track.channels
+        self.frames, self._told = frames or None, track.told or told
+        return True
+
+    def _note_without_ffmpeg(self, sound: SndfileDecoder, counted: Mpeg | None) -> None:
+        """Note what libsndfile leaves out, where ffmpeg is not here."""
+        if counted and counted.is_long:
+            self._damage.append(f"more is behind the end that its header counts; {_INSTALL}")
+        if self._pieces.many:
+            self.notes.append("several streams at one time: one is taken; with ffmpeg, --track N chooses")
+        if sound.frames == 0 and not self._is_finished():
+            raise InputFileError(
+                f"{self.path}: {_UNFINISHED}; install ffmpeg, which reads it to its end all the same"
+            )
+
+    def _track(self, found: Tracks, number: int | None) -> Track:
+        there = len(found.tracks)
+        if number is not None:
+            if number > there:
+                self._refuse_track(number, there)
+            track = found.tracks[number - 1]
+            if not track.readable:
+                raise InputFileError(f"{self.path}: --track {number}: ffmpeg cannot decode it")
+            return track
+        track = found.default
+        if there > 1:
+            name = f" ({track.name})" if track.name else ""
+            self.notes.append(
+                f"{there} audio tracks: track {track.number}{name}, its default one, is taken; "
+                "--track N takes another"
+            )
+        return track
+
+    def _refuse_track(self, number: int | None, there: int) -> None:
+        tracks = "1 audio track" if there == 1 else f"{there} audio tracks"
+        raise InputFileError(f"{self.path}: --track {number}: it has {tracks}")
+
+    def _check(self) -> None:
+        """Refuse what no audio file has: headers are made of any bytes."""
+        if not LOWEST_FILE_RATE <= self.rate <= HIGHEST_FILE_RATE:
+            raise InputFileError(
+                f"{self.path}: a sample rate of {self.rate} Hz; {LOWEST_FILE_RATE} to {HIGHEST_FILE_RATE} Hz "
+                "are accepted (is its header damaged?)"
+            )
+        if not 1 <= self.channels <= MOST_CHANNELS:
+            raise InputFileError(
+                f"{self.path}: {self.channels} channels; 1 to {MOST_CHANNELS} are accepted "
+                "(is its header damaged?)"
+            )
+        if isinstance(self._decoder, SndfileDecoder) and self._decoder.is_lost:
+            self.notes.append("what follows the end that its header tells is left out, as players do")
+
+    # --- reading -----------------------------------------------------------------------------------------
 
     def read(self, frames: int) -> NDArray[np.float32]:
         """Return the next block [<= frames, channels]; an empty one is the end.
@@ -138,34 +237,97 @@ class AudioReader:
             raise self._failure
         return np.concatenate(parts) if parts else np.zeros((0, self.channels), np.float32)
 
+    @property
+    def length(self) -> int | None:
+        """Frames of the file as far as it says so; None: not known before the end."""
+        return self.frames or self._told or None
+
+    @property
+    def seeks(self) -> bool:
+        """Whether `seek` is quick and goes both ways; else it decodes all before its place."""
+        return isinstance(self._decoder, SndfileDecoder) and self._decoder.seeks
+
+    def seek(self, frame: int) -> None:
+        """Let the next `read` begin with `frame` (from 0), to the sample; behind the end, it reads nothing.
+
+        Raises `InputFileError` for a damaged file.
+        """
+        frame = max(0, frame)
+        begin = self._decoder.seek(frame) if isinstance(self._decoder, SndfileDecoder) else None
+        if begin is None and frame < self._decoded - len(self._kept):
+            if self._decoder is not None:
+                self._decoder.close()
+            self._decoder = FfmpegDecoder(self._place, *self._taken) if self._taken else self._by_sndfile()
+            begin = 0
+        if begin is not None:
+            self._kept, self._decoded, self._passed, self._failure = self._kept[:0], begin, 0, None
+        left = frame - (self._decoded - len(self._kept))
+        while left > 0 and len(skipped := self.read(min(left, BLOCK))):
+            left -= len(skipped)
+
+    def again(self) -> Callable[[], AudioReader]:
+        """Return what opens the same file once more, as this one was; a pipe's content is there still.
+
+        The file itself is opened now, so this one may be closed meanwhile. Raises `InputFileError`.
+        """
+        opened = open_again(self._opened, self.path)
+        return lambda: AudioReader(self.path, self._track_asked, opened=opened)
+
     def _decode(self) -> NDArray[np.float32]:
         """Return what comes next; nothing at the end, where it is found whether the file is whole."""
-        if self._failure:
-            return self._kept  # empty
-        block, damage = self._decode_block()
-        self._decoded += len(block)
-        if len(block) == 0:
-            if self._decoded < self._told - MISSING_S * self.rate:
-                read = f"{self._decoded / self.rate:.2f} s of {self._told / self.rate:.2f} s can be read"
-                damage = f"{read}: {damage}" if damage else read
-            if damage:
-                self._failure = InputFileError(f"{self.path}: damaged ({damage})")
-        return block
+        assert self._decoder
+        while not self._failure:
+            block = self._decoder.decode()
+            self._decoded += len(block)
+            passed = min(self._passed, len(block))
+            block, self._passed = block[passed:], self._passed - passed
+            if passed and len(block) == 0:
+                continue
+            if len(block) or not self._go_on_with_ffmpeg():
+                if len(block) == 0:
+                    self._judge()
+                return block
+        return self._kept[:0]
 
-    def _decode_block(self) -> tuple[NDArray[np.float32], str]:
-        """Return a block and, where it is empty, what the decoder says of the file, "" for nothing."""
-        # Always in one size: libsndfile's Opus gives other last samples for other sizes.
-        if self._sound is None:
-            assert self._decoder
-            raw = self._decoder.read(_DECODED * self.channels * 4)
-            whole = len(raw) // (4 * self.channels) * self.channels
-            block = np.frombuffer(raw, np.float32, whole).reshape(-1, self.channels)
-            return block, "" if whole else self._decoder.verdict()
+    def _go_on_with_ffmpeg(self) -> bool:
+        """Let ffmpeg read on where libsndfile gave up; return whether it does."""
+        assert self._decoder
+        if not isinstance(self._decoder, SndfileDecoder) or not self._decoder.damage:
+            return False
+        self._damage = list(dict.fromkeys([*self._damage, self._decoder.damage]))
+        if self._decoder.in_pieces:
+            return False  # where ffmpeg would be in these is not known
+        if not has_ffmpeg():
+            if _INSTALL not in self._damage[-1]:
+                self._damage[-1] += f"; {_INSTALL}"
+            return False
         try:
-            return self._sound.read(_DECODED, dtype="float32", always_2d=True), ""
-        except soundfile.LibsndfileError as error:
-            todo = "; install ffmpeg, which may read it" if self._sound.subtype == "OPUS" else ""
-            return np.zeros((0, self.channels), np.float32), f"{error}{todo}"
+            found = probe(self._place, self.path)
+        except InputFileError:
+            return False
+        track = found.default
+        if (track.rate, track.channels) != (self.rate, self.channels):
+            return False
+        self._decoder.close()
+        self._taken = (found, track, 0, False)
+        self._decoder = FfmpegDecoder(self._place, *self._taken)
+        self._passed, self._decoded = self._decoded + self._passed, 0
+        return True
+
+    def _judge(self) -> None:
+        """Find at the end what is missing of the file."""
+        assert self._decoder
+        said = self._decoder.damage
+        damage = list(dict.fromkeys([said, *self._damage] if said else self._damage))
+        if self._decoded < self._told - MISSING_S * self.rate:
+            read = f"{self._decoded / self.rate:.2f} s of {self._told / self.rate:.2f} s can be read"
+            damage = [f"{read}: {damage[0]}" if damage else read, *damage[1:]]
+        if self._decoded == 0 and not damage:
+            self._failure = NoSoundError(f"{self.path}: holds no audio (0 frames)")
+        elif damage:
+            self._failure = InputFileError(f"{self.path}: damaged ({'; '.join(damage)})")
+
+    # --- the end -----------------------------------------------------------------------------------------
 
     def __enter__(self) -> AudioReader:
         return self
@@ -177,221 +339,6 @@ class AudioReader:
 
     def close(self) -> None:
         """Close the file or end the decoder."""
-        if self._sound is not None:
-            self._sound.close()
         if self._decoder is not None:
             self._decoder.close()
-
-
-class _Ffmpeg:
-    """First audio stream of a file as ffmpeg decodes it: `rate`, `channels`, `told` (frames; 0: not known).
-
-    What ffmpeg says is listened to: it ends in peace whatever was missing or wrong on its way.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Start decoding; raises `InputFileError` where there is no audio."""
-        place = f"file:{path.absolute()}"  # else 'Suite: one.m4a' is a protocol, and '-1.m4a' an option
-        probe = subprocess.run(
-            ["ffprobe", "-v", "repeat+error", "-select_streams", "a:0", "-of", "json",
-             "-show_entries", "stream=sample_rate,channels,duration:format=format_name", place],
-            capture_output=True,
-        )  # fmt: skip
-        try:
-            found = json.loads(probe.stdout)
-            stream = found["streams"][0]
-            self.rate, self.channels = int(stream["sample_rate"]), int(stream["channels"])
-            if self.rate <= 0 or self.channels <= 0:  # what ffprobe says of some broken files
-                raise ValueError
-            # Other formats guess, or tell how long the picture is.
-            formats = found["format"]["format_name"].split(",")
-            self.told = round(float(stream.get("duration", 0)) * self.rate) if "mp4" in formats else 0
-        except (ValueError, KeyError, IndexError):
-            raise InputFileError(f"{path}: no audio that libsndfile or ffmpeg can read") from None
-        # Times are counted anew, else gaps in the file's own would be complained about as an output's.
-        self._process = subprocess.Popen(
-            ["ffmpeg", "-v", "repeat+error", "-nostdin", "-i", place, "-map", "a:0",
-             "-af", "asetpts=N/SR/TB", "-f", "f32le", "-"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        self._said = ""  # last
-        # Pages of Ogg have checksums: what a decoder refuses of a whole one is the head of a chained stream.
-        self._heeded = b"[ogg @ " if formats == ["ogg"] else b""
-        # What is said at opening, of tags and pictures, is no word about the sound.
-        expected = Counter(_plain(line) for line in probe.stderr.splitlines())
-        self._listener = threading.Thread(
-            target=self._listen, args=(self._process.stderr, expected), name="ffmpeg-says", daemon=True
-        )
-        self._listener.start()
-
-    def read(self, count: int) -> bytes:
-        """Return the next `count` bytes, float32 frames; fewer, or none, at the end."""
-        assert self._process.stdout
-        return _read_fully(self._process.stdout, count)
-
-    def verdict(self) -> str:
-        """Return what was wrong, "" for nothing; call at the end."""
-        code = self._process.wait()
-        self._listener.join()
-        return self._said or (f"ffmpeg ended with code {code}" if code else "")
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.wait()
-        self._listener.join()
-        for pipe in (self._process.stdout, self._process.stderr):
-            assert pipe
-            pipe.close()
-
-    def _listen(self, pipe: Iterable[bytes], expected: Counter[str]) -> None:
-        for line in pipe:
-            words = _plain(line)
-            if expected[words] > 0:
-                expected[words] -= 1
-            elif words and line.startswith(self._heeded):
-                self._said = words
-
-
-def _plain(line: bytes) -> str:
-    """Return a line of ffmpeg without its sources, such as `[aac @ 0x55d4017d980] ` (two since ffmpeg 7)."""
-    return re.sub(r"^(\[[^]]* @ 0x[0-9a-f]+\] )+", "", line.decode(errors="replace").strip())
-
-
-def _ffmpeg() -> bool:
-    return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
-
-
-def _read_fully(pipe: IO[bytes], count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        part = pipe.read(count - len(parts))
-        if not part:
-            break
-        parts += part
-    return bytes(parts)
-
-
-def make_folder(folder: Path) -> None:
-    """Create `folder` and check that files can be made and filled there; raises `OutputError`."""
-    probe = folder / ".rtsep-probe"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            probe.write_bytes(bytes(_PROBE_BYTES))  # an empty file has room on a full disk
-        finally:
-            probe.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write there ({error.strerror}); choose another folder") from None
-
-
-class StemWriter:
-    """Stems of one take, one WAV file each, of one length whatever happens.
-
-    Counts the samples that an integer format had to clip.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        stems: tuple[str, ...],
-        rate: int,
-        channels: int,
-        subtype: str,
-        replace: bool = True,
-    ) -> None:
-        """Create the files in `folder`; raises `OutputError`.
-
-        With `replace` they stand beside their final names until `close`, where they take the place of
-        earlier ones. Without it they have their names from the first sample on, and no file may be there.
-        """
-        make_folder(folder)
-        self.folder = folder
-        self.paths = {stem: folder / f"{stem}.wav" for stem in stems}
-        self._clips = subtype != "FLOAT"
-        self.clipped_samples = 0
-        self.frames = 0
-        self._replace = replace
-        self._files: dict[str, WavFile] = {}
-        try:
-            for stem, path in self.paths.items():
-                part = path.with_suffix(".part.wav") if replace else path
-                self._files[stem] = WavFile(part, rate, channels, subtype, replace)
-        except FileExistsError as error:
-            self.discard()
-            raise OutputError(f"{error.filename}: is there already; choose another folder") from None
-        except OSError as error:
-            self.discard()
-            raise OutputError(
-                f"{folder}: cannot write there ({error.strerror}); choose another folder"
-            ) from None
-        self.frame_bytes = sum(file.frame_bytes for file in self._files.values())
-
-    def write(self, blocks: dict[str, NDArray[np.float32]]) -> None:
-        """Append blocks [frames, channels], all of one length; raises `OutputError` when the disk refuses.
-
-        What was written before stays as it was, in files of one length.
-        """
-        try:
-            for stem, block in blocks.items():
-                self._files[stem].append(block)
-            for file in self._files.values():
-                file.update_header()
-        except OSError as error:
-            for file in self._files.values():
-                with contextlib.suppress(OSError):
-                    file.cut(self.frames)
-            raise _refused(self.folder, error) from None
-        self.frames += len(next(iter(blocks.values())))
-        if self._clips:
-            for block in blocks.values():
-                self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1.0))
-
-    def sync(self) -> None:
-        """Bring what was written to the disk; may take as long as that is busy. Raises `OutputError`."""
-        try:
-            for file in self._files.values():
-                file.sync()
-        except OSError as error:
-            raise _refused(self.folder, error) from None
-
-    def close(self) -> dict[str, Path]:
-        """Finish the files and give them their names; returns the paths.
-
-        Raises `OutputError` where the disk refuses, with every file closed and named nevertheless.
-        """
-        refusal: OSError | None = None
-        for stem, file in self._files.items():
-            try:
-                file.close()
-            except OSError as error:
-                refusal = refusal or error
-            try:
-                if self._replace:
-                    file.path.replace(self.paths[stem])
-            except OSError as error:
-                refusal = refusal or error
-        self._files = {}
-        if refusal:
-            raise _refused(self.folder, refusal)
-        return self.paths
-
-    def discard(self) -> None:
-        """Close and remove what was begun."""
-        for file in self._files.values():
-            file.abandon()
-            with contextlib.suppress(OSError):
-                file.path.unlink(missing_ok=True)
-        self._files = {}
-
-
-_REMEDIES = {
-    errno.ENOSPC: "make room, or choose another folder",
-    errno.EDQUOT: "make room, or choose another folder",
-    errno.EFBIG: "its file system or a limit takes no larger file; choose another folder",
-}
-
-
-def _refused(folder: Path, error: OSError) -> OutputError:
-    remedy = _REMEDIES.get(error.errno or 0, "is the disk still there?")
-    return OutputError(f"{folder}: writing failed ({error.strerror}); {remedy}")
+        self._opened.file.close()

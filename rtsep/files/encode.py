@@ -13,6 +13,7 @@ from pathlib import Path
 import soundfile
 
 from rtsep.errors import OutputError, UsageError
+from rtsep.files.sndfile import encoded
 
 WAV = "wav"
 FORMATS = (WAV, "flac", "mp3", "opus")
@@ -64,8 +65,11 @@ def encode(wav: Path, target: Path, song: Path, subtype: str) -> None:
 
 
 def tags_of(song: Path) -> dict[str, str]:
-    """Return the tags of an audio file, as ffprobe names them; none where it has or shows none."""
-    if not shutil.which("ffprobe"):
+    """Return the tags of an audio file, as ffprobe names them; none where it has or shows none.
+
+    A pipe has given its tags away when its sound was read.
+    """
+    if not shutil.which("ffprobe") or not song.is_file():
         return {}
     probe = subprocess.run(
         ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json",
@@ -73,7 +77,7 @@ def tags_of(song: Path) -> dict[str, str]:
         capture_output=True,
     )  # fmt: skip
     try:
-        found = json.loads(probe.stdout)
+        found = json.loads(probe.stdout.decode(errors="replace"))
     except ValueError:
         return {}
     tags: dict[str, str] = {}
@@ -85,7 +89,7 @@ def tags_of(song: Path) -> dict[str, str]:
 
 
 def _by_ffmpeg(wav: Path, target: Path, song: Path, form: str, subtype: str) -> None:
-    channels = soundfile.info(wav).channels
+    channels = soundfile.info(encoded(wav)).channels
     if form == "flac":
         samples, bits = _SAMPLES[subtype]
         options = ["-c:a", "flac", "-sample_fmt", samples, "-bits_per_raw_sample", bits]
@@ -107,8 +111,8 @@ def _by_ffmpeg(wav: Path, target: Path, song: Path, form: str, subtype: str) -> 
 def _by_libsndfile(wav: Path, target: Path, song: Path, subtype: str) -> None:
     try:
         with (
-            soundfile.SoundFile(wav) as source,
-            soundfile.SoundFile(target, "w", source.samplerate, source.channels, subtype) as file,
+            soundfile.SoundFile(encoded(wav)) as source,
+            soundfile.SoundFile(encoded(target), "w", source.samplerate, source.channels, subtype) as file,
         ):
             for name, text in _tags_by_libsndfile(song).items():
                 setattr(file, name, text)
@@ -119,8 +123,10 @@ def _by_libsndfile(wav: Path, target: Path, song: Path, subtype: str) -> None:
 
 
 def _tags_by_libsndfile(song: Path) -> dict[str, str]:
+    if not song.is_file():
+        return {}
     try:
-        with soundfile.SoundFile(song) as file:
+        with soundfile.SoundFile(encoded(song)) as file:
             found: dict[str, str] = file.copy_metadata()
     except soundfile.LibsndfileError:
         return {}

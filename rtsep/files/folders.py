@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rtsep.errors import InputFileError
+from rtsep.files.names import user_path
 
 AUDIO_SUFFIXES = frozenset(
     [
@@ -43,33 +46,73 @@ AUDIO_SUFFIXES = frozenset(
 """What is taken for audio in a folder; a file that is named is read whatever its suffix."""
 
 
+def walk(
+    folder: Path, onerror: Callable[[OSError], object] | None = None, without: Path | None = None
+) -> list[tuple[Path, list[str]]]:
+    """Return `folder` and all folders below it with the names of their files, in order; nothing hidden.
+
+    Links to folders are followed, but no folder is there twice: a song that is linked into its own data set
+    would be trained on and validated with. `without` and what lies below it are left out. `onerror` is told
+    of folders that cannot be read.
+    """
+    found: list[tuple[Path, list[str]]] = []
+    seen: set[Path] = {without.resolve()} if without else set()
+    places = deque([folder])
+    root = folder.resolve()
+    while places:
+        for place, inside, names in os.walk(places.popleft(), onerror=onerror):
+            here = Path(place)
+            real = here.resolve()
+            if real in seen:
+                inside.clear()
+                continue
+            seen.add(real)
+            inside[:] = sorted(name for name in inside if not name.startswith("."))
+            # Links last: a folder's own name is better than that of a link to it.
+            links = [name for name in inside if (here / name).is_symlink()]
+            inside[:] = [name for name in inside if name not in links]
+            places += [here / name for name in links if not root.is_relative_to((here / name).resolve())]
+            found.append((here, sorted(names)))
+    return sorted(found, key=lambda entry: entry[0].parts)
+
+
 def audio_files(folder: Path, below: bool, without: Path) -> list[Path]:
     """Return the audio files in `folder`, in order; with `below`, those in the folders below, too.
 
-    Hidden ones and all in the folder `without` are left out. Raises `InputFileError` where a folder cannot
-    be read, or holds none.
+    Links to folders are followed. Pipes, hidden files and all in the folder `without` are left out. Raises
+    `InputFileError` where a folder cannot be read, or holds none.
     """
-    left_out = without.absolute()
 
     def refuse(error: OSError) -> None:
         raise InputFileError(f"{error.filename}: cannot be read ({error.strerror})") from None
 
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=False):
-        here = Path(place)
-        seen = [name for name in sorted(folders) if not name.startswith(".")]
-        folders[:] = [name for name in seen if (here / name).absolute() != left_out]
-        found += [
-            here / name
-            for name in sorted(names)
-            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
-        ]
-        if not below:
-            break
+    if below:
+        places = walk(folder, refuse, without)
+    else:
+        try:
+            places = [(folder, sorted(path.name for path in folder.iterdir()))]
+        except OSError as error:
+            refuse(error)
+    found = [
+        place / name
+        for place, names in places
+        for name in names
+        if not name.startswith(".")
+        and Path(name).suffix.lower() in AUDIO_SUFFIXES
+        and not _is_no_file(place / name)
+    ]
     if not found:
         hint = "" if below else "; -r looks into the folders below"
         raise InputFileError(f"{folder}: a folder without audio files{hint}")
     return found
+
+
+def _is_no_file(path: Path) -> bool:
+    """Whether a path leads to a folder, a pipe or a device; what cannot be reached is refused later."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def listed_files(path: Path) -> Iterator[Path]:
@@ -83,4 +126,4 @@ def listed_files(path: Path) -> Iterator[Path]:
         raise InputFileError(f"{path}: cannot read this list ({error.strerror})") from None
     for name in content.split(b"\0") if b"\0" in content else content.splitlines():
         if name.strip():
-            yield Path(os.fsdecode(name)).expanduser()
+            yield user_path(os.fsdecode(name))

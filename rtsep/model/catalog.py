@@ -57,7 +57,12 @@ def find_model(name: str) -> Path:
     files = dict(reversed(list(model_files())))  # a shipped model keeps its name
     if name in files:
         return files[name]
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # "~nobody/x.pt", where no such home is known
+        path = Path(name)
+    if path.is_fifo():  # it would wait for what writes to it
+        raise ModelError(f"{name}: a pipe, no model file; save the model in a file first")
     if path.exists():
         return path
     if path.suffix == SUFFIX or "/" in name or "\\" in name:

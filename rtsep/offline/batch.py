@@ -6,6 +6,7 @@ A file that is refused, or whose process dies, does not stop the others.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import signal
 import sys
@@ -19,11 +20,13 @@ from typing import Any, NamedTuple
 
 from rtsep.controls import Controls
 from rtsep.errors import InputFileError, ModelProcessError, RtsepError
+from rtsep.files.audiofile import AudioReader
 from rtsep.files.encode import WAV
+from rtsep.files.names import is_there
 from rtsep.model.loader import load
 from rtsep.model.package import read_package
 from rtsep.model.runner import ModelRunner
-from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, separate_file
+from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, check_outputs, separate_file
 from rtsep.offline.finished import Finished
 
 Progress = Callable[[int, int | None], None]
@@ -53,15 +56,18 @@ class How:
     subtype: str = "PCM_24"
     block: int = DEFAULT_BLOCK
     overwrite: bool = False
+    track: int | None = None  # of the audio tracks of each file, from 1; None: the default one
+    inputs: frozenset[tuple[int, int]] = frozenset()  # what is never replaced, by `file_mode.identity`
 
     def settings(self) -> dict[str, Any]:
         """Return what the stems depend on, as JSON has it."""
-        return {
+        settings = {
             "model": self.sha256,
             "controls": dict(self.controls),
             "format": self.format,
             "subtype": self.subtype,
         }
+        return settings if self.track is None else {**settings, "track": self.track}
 
 
 @dataclass(frozen=True)
@@ -73,41 +79,75 @@ class Done:
     skipped: Mapping[str, Path] | None = None
     error: str = ""
     exit_code: int = 0
+    damage: str = ""  # what could not be read of the input; the stems hold the rest
 
 
-def separate_one(job: Job, how: How, model: Callable[[], ModelRunner], progress: Progress) -> Done:
-    """Separate one file, unless its stems are finished; the model is loaded where it is needed."""
+def separate_one(
+    job: Job,
+    how: How,
+    model: Callable[[], ModelRunner],
+    progress: Progress,
+    reader: AudioReader | None = None,
+) -> Done:
+    """Separate one file, unless its stems are finished; the model is loaded where it is needed.
+
+    `reader` is the file where it is open already. Whatever goes wrong, it is the trouble of this file only.
+    """
     try:
         if job.refusal:
             raise InputFileError(job.refusal)
-        if not job.source.exists():
-            raise InputFileError(f"{job.source}: no such file")
-        mine = Finished(job.place, job.source)
-        try:
-            if not how.overwrite and (stems := _finished(mine, how)) is not None:
-                return Done(job, skipped=stems)
-            result = separate_file(
-                job.source, mine.folder, model(), Controls(**how.controls), how.subtype, how.block,
-                progress, how.stems, how.format,
-            )  # fmt: skip
-            for name, path in result.stems.items():
-                mine.note({**how.settings(), "stem": name}, {name: path})
-            return Done(job, result)
-        except BaseException:
-            mine.give_back()
-            raise
+        with contextlib.ExitStack() as stack:
+            if reader:
+                stack.enter_context(reader)
+            elif not is_there(job.source):
+                raise InputFileError(f"{job.source}: no such file")
+            mine = Finished(job.place, job.source)
+            try:
+                return _separate(job, how, mine, model, progress, reader)
+            except BaseException:
+                mine.give_back()
+                raise
     except RtsepError as error:
         return Done(job, error=str(error), exit_code=error.exit_code)
+    except Exception as error:
+        logging.getLogger(__name__).debug("%s", job.source, exc_info=True)
+        return Done(
+            job, error=f"{job.source}: {type(error).__name__}: {error}", exit_code=RtsepError.exit_code
+        )
 
 
-def _finished(mine: Finished, how: How) -> dict[str, Path] | None:
+def _separate(
+    job: Job,
+    how: How,
+    mine: Finished,
+    model: Callable[[], ModelRunner],
+    progress: Progress,
+    reader: AudioReader | None,
+) -> Done:
+    if not how.overwrite and (finished := _finished(mine, how)) is not None:
+        stems, damage = finished
+        return Done(job, skipped=stems, damage=damage)
+    check_outputs(mine.folder, how.inputs, how.stems, how.format)
+    result = separate_file(
+        reader or AudioReader(job.source, how.track), mine.folder, model(), Controls(**how.controls),
+        how.subtype, how.block, progress, how.stems, how.format,
+    )  # fmt: skip
+    for name, path in result.stems.items():
+        mine.note({**how.settings(), "stem": name}, {name: path}, result.damage)
+    return Done(job, result, damage=result.damage)
+
+
+def _finished(mine: Finished, how: How) -> tuple[dict[str, Path], str] | None:
+    """Return the stems that are finished, and what could not be read for them; None if one is missing."""
     found: dict[str, Path] = {}
+    damage = ""
     for name in how.stems:
-        stems = mine.stems({**how.settings(), "stem": name})
-        if stems is None:
+        finished = mine.stems({**how.settings(), "stem": name})
+        if finished is None:
             return None
-        found |= stems
-    return found
+        found |= finished.stems
+        damage = damage or finished.damage
+    return found, damage
 
 
 class _Loaded:
@@ -124,12 +164,16 @@ class _Loaded:
 
 
 def separate_here(
-    jobs: Iterable[Job], how: How, progress: Callable[[Job], Progress]
+    jobs: Iterable[Job],
+    how: How,
+    progress: Callable[[Job], Progress],
+    opened: AudioReader | None = None,
 ) -> Generator[Done, None, None]:
-    """Separate in this process, one after the other."""
+    """Separate in this process, one after the other; the first one may be `opened` already."""
     model = _Loaded(how)
     for job in jobs:
-        yield separate_one(job, how, model, progress(job))
+        yield separate_one(job, how, model, progress(job), opened)
+        opened = None
 
 
 def separate_beside(

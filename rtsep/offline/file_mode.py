@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from rtsep.controls import Controls
 from rtsep.errors import InputFileError, OutputError
 from rtsep.files.audiofile import AudioReader, StemWriter, make_folder
 from rtsep.files.encode import WAV, check_channels, encode
+from rtsep.files.stem_writer import written_by
+from rtsep.files.wavfile import BITS
 from rtsep.model.runner import ModelRunner
 from rtsep.offline.separator import Separator
 
@@ -36,6 +38,8 @@ class FileResult:
     wall_seconds: float
     latency_samples: int  # of the algorithm: what live playing would add; the files are aligned
     clipped_samples: int
+    damage: str = ""  # what could not be read of the input, one line; the stems hold the rest
+    notes: tuple[str, ...] = ()  # lines about the input: which of its tracks was read, for example
 
     @property
     def realtime_factor(self) -> float:
@@ -44,7 +48,7 @@ class FileResult:
 
 
 def separate_file(
-    path: Path,
+    source: Path | AudioReader,
     folder: Path,
     model: ModelRunner,
     controls: Controls,
@@ -54,36 +58,36 @@ def separate_file(
     stems: Sequence[str] = STEMS,
     form: str = WAV,
 ) -> FileResult:
-    """Write `stems` of `path` to `folder`: `vocals.wav`, `instrumental.wav`, aligned with it and as long.
+    """Write `stems` of `source` to `folder`: `vocals.wav`, `instrumental.wav`, aligned with it and as long.
 
     `form`, one of `FORMATS`, may be another one than WAV; then tags come along, and the samples may not.
 
-    `block` is how many frames are read at a time; the result does not depend on it. `progress` gets
-    frames done and frames in all (None: not known). An interrupted run leaves earlier results alone.
+    `source` is a file or an open reader, which is closed. `block` is how many frames are read at a time; the
+    result does not depend on it. `progress` gets frames done and frames in all (None: not known). An
+    interrupted run leaves earlier results alone. Of a damaged file, stems are made of all that can be read,
+    and `FileResult.damage` says what is missing.
     """
     started = time.perf_counter()
-    with AudioReader(path) as reader:
-        check_channels(form, path, reader.channels)
+    with source if isinstance(source, AudioReader) else AudioReader(source) as reader:
+        check_channels(form, reader.path, reader.channels)
         separator = Separator(model, reader.rate, reader.channels, controls)
-        if form != WAV:
-            make_folder(folder)
+        blocks = _Blocks(reader, block, separator.latency)
+        make_folder(folder)
         beside = folder if form == WAV else folder / UNFINISHED
+        _check_room(folder, reader, len(stems) * reader.channels * BITS[subtype] // 8)
         writer = StemWriter(beside, tuple(stems), reader.rate, reader.channels, subtype)
         try:
-            taken, skip = 0, separator.latency
-            for samples, of_file in _blocks(reader, block, separator.latency):
-                taken += of_file
+            skip = separator.latency
+            for samples in blocks:
                 sound = separator.process(np.ascontiguousarray(samples.T))
                 dropped = min(skip, sound.shape[2])
                 skip -= dropped
                 writer.write({name: sound[STEMS.index(name), :, dropped:].T for name in stems})
                 if progress:
-                    progress(taken, reader.frames)
-            if taken == 0:
-                raise InputFileError(f"{path}: holds no audio (0 frames)")
+                    progress(blocks.taken, reader.frames)
             paths = writer.close()
             if form != WAV:
-                paths = _encode(paths, folder, path, form, subtype)
+                paths = _encode(paths, folder, reader.path, form, subtype)
         except BaseException:
             writer.discard()
             raise
@@ -91,14 +95,16 @@ def separate_file(
             if form != WAV:
                 shutil.rmtree(beside, ignore_errors=True)
         return FileResult(
-            path,
+            reader.path,
             paths,
             reader.rate,
             reader.channels,
-            taken / reader.rate,
+            blocks.taken / reader.rate,
             time.perf_counter() - started,
             separator.latency,
             writer.clipped_samples,
+            blocks.damage,
+            tuple(reader.notes),
         )
 
 
@@ -113,12 +119,60 @@ def _encode(wavs: dict[str, Path], folder: Path, song: Path, form: str, subtype:
         raise OutputError(f"{folder}: writing failed ({error.strerror})") from None
 
 
-def _blocks(reader: AudioReader, block: int, latency: int) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Yield the blocks [frames, channels] of a file, then `latency` frames of silence that push its end out.
+def _check_room(folder: Path, reader: AudioReader, bytes_a_frame: int) -> None:
+    """Raise `OutputError` where stems as long as the file have no room in `folder`."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return
+    needed = (reader.frames or 0) * bytes_a_frame
+    if needed > free:
+        raise OutputError(
+            f"{folder}: stems of {reader.path.name} take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
+            "free; make room, or choose another folder"
+        )
 
-    With each block comes how many of its frames are the file's.
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others of this machine, whatever it is called; None where unknown."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None  # some file systems number nothing
+
+
+def check_outputs(
+    folder: Path, inputs: Collection[tuple[int, int]], stems: Sequence[str] = STEMS, form: str = WAV
+) -> None:
+    """Refuse to write stems to `folder` where they would replace one of `inputs`, by their `identity`.
+
+    Links are followed. Raises `OutputError`.
     """
-    while len(samples := reader.read(block)) > 0:
-        yield samples, len(samples)
-    for start in range(0, latency, block):
-        yield np.zeros((min(block, latency - start), reader.channels), np.float32), 0
+    for place in [*written_by(folder, tuple(stems)), *(folder / f"{stem}.{form}" for stem in stems)]:
+        if identity(place) in inputs:
+            raise OutputError(f"{place}: is an input, which is not replaced; choose another folder")
+
+
+class _Blocks:
+    """The blocks [frames, channels] of a file, then `latency` frames of silence that push its end out."""
+
+    def __init__(self, reader: AudioReader, block: int, latency: int) -> None:
+        self._reader, self._block, self._latency = reader, block, latency
+        self.taken = 0  # frames of the file
+        self.damage = ""  # what could not be read
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Raise `InputFileError` where nothing at all can be read."""
+        try:
+            while len(samples := self._reader.read(self._block)) > 0:
+                self.taken += len(samples)
+                yield samples
+        except InputFileError as error:
+            if self.taken == 0:
+                raise
+            self.damage = str(error)
+        if self.taken == 0:
+            raise InputFileError(f"{self._reader.path}: holds no audio (0 frames)")
+        for start in range(0, self._latency, self._block):
+            yield np.zeros((min(self._block, self._latency - start), self._reader.channels), np.float32)

@@ -6,17 +6,26 @@ processes, on several machines, may share a folder of results.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rtsep.errors import OutputError
 
 LEDGER = ".rtsep.json"
 MOST_OF_ONE_NAME = 10_000
+
+
+class Stems(NamedTuple):
+    """Finished stems by name, and what could not be read of their input."""
+
+    stems: dict[str, Path]
+    damage: str
 
 
 class Finished:
@@ -66,17 +75,22 @@ class Finished:
         finally:
             beside.unlink()
 
-    def stems(self, settings: Mapping[str, Any]) -> dict[str, Path] | None:
-        """Return the stems that were made with these settings from the input as it is, None if missing."""
+    def stems(self, settings: Mapping[str, Any]) -> Stems | None:
+        """Return the stems that were made with these settings from the input as it is, None if missing.
+
+        What came out of a pipe is never the same again.
+        """
+        if self._stamp() is None:
+            return None
         for each in self._read().get("done", ()):
             if each.get("settings") != settings or each.get("of") != self._stamp():
                 continue
             stems = {name: self.folder / file for name, file in each["stems"].items()}
             if all(path.exists() for path in stems.values()):
-                return stems
+                return Stems(stems, str(each.get("damage", "")))
         return None
 
-    def note(self, settings: Mapping[str, Any], stems: Mapping[str, Path]) -> None:
+    def note(self, settings: Mapping[str, Any], stems: Mapping[str, Path], damage: str = "") -> None:
         """Write that these stems are finished. Raises `OutputError`."""
         files = {name: path.name for name, path in stems.items()}
         kept = [
@@ -84,7 +98,7 @@ class Finished:
             for each in self._read().get("done", ())
             if not set(each.get("stems", {}).values()) & set(files.values())
         ]
-        kept.append({"settings": dict(settings), "of": self._stamp(), "stems": files})
+        kept.append({"settings": dict(settings), "of": self._stamp(), "stems": files, "damage": damage})
         beside = self.folder / f"{LEDGER}.{socket.gethostname()}.{os.getpid()}"
         try:
             beside.write_text(json.dumps({"input": str(self.source), "done": kept}), encoding="utf-8")
@@ -94,16 +108,19 @@ class Finished:
             raise OutputError(f"{self.folder}: writing failed ({error.strerror})") from None
 
     def give_back(self) -> None:
-        """Remove the folder if we have made it and nothing was written there."""
-        if self.is_new and [path.name for path in self.folder.iterdir()] == [LEDGER]:
-            (self.folder / LEDGER).unlink()
-            self.folder.rmdir()
+        """Leave the folder as it was before, if nothing was finished there."""
+        if self.is_new and not self._read().get("done"):
+            with contextlib.suppress(OSError):
+                (self.folder / LEDGER).unlink()
+                self.folder.rmdir()  # refused where anything is in it
 
     def _stamp(self) -> list[int] | None:
         """Return what tells one version of the input from another."""
         try:
             found = self.source.stat()
         except OSError:
+            return None
+        if not stat.S_ISREG(found.st_mode):
             return None
         return [found.st_size, found.st_mtime_ns]
 

@@ -19,6 +19,7 @@ from rtsep.audio.source import FileSource
 from rtsep.controls import Controls
 from rtsep.errors import UsageError
 from rtsep.files.audiofile import make_folder
+from rtsep.files.names import user_path
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.realtime.foreign_calls import aloud
@@ -69,6 +70,7 @@ class Session(Readings):
         connect: bool = True,
         reconnect: bool = True,
         limiter: bool = True,
+        track: int | None = None,
     ) -> None:
         """Take what is to be played; nothing is opened yet. Raises `UsageError` for what makes no sense.
 
@@ -76,7 +78,8 @@ class Session(Readings):
         `out` "vocals", "instrumental", "mix" or "both" (None: both where the device has the channels),
         `out_device` a name, or "virtual" for none. Channels count from 1, `rate` is in Hz, `block` and
         `slack` are in frames, `record` is a folder. `device` is where the model runs, "cpu" or "cuda".
-        `limiter` keeps what is played within full scale; recordings are taken before it.
+        `limiter` keeps what is played within full scale; recordings are taken before it. Of a file with
+        several audio tracks, `track` is read (from 1; None: the default one).
         """
         options = LiveOptions(
             input=str(input),
@@ -95,6 +98,7 @@ class Session(Readings):
             subtype=subtype,
             seconds=seconds,
             device=device,
+            track=track,
         )
         self._set_up(options, str(model), controls, _say, None)
 
@@ -228,7 +232,7 @@ class Session(Readings):
 
         Raises `OutputError` where nothing can be written, `UsageError` while it records already.
         """
-        self._ask(command := commands.StartRecording(Path(folder)))
+        self._ask(command := commands.StartRecording(user_path(folder)))
         command.outcome.result()
 
     def stop_recording(self) -> dict[str, Path] | None:

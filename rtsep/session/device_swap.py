@@ -114,7 +114,7 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
     """
     changed: dict[str, Any] = {}
     if command.input is not None:
-        changed |= {"input": command.input, "in_channels": None}
+        changed |= {"input": command.input, "in_channels": None, "track": None}
     if command.out_device is not None:
         changed |= {"out_device": command.out_device, "out_channels": None}
     options = dataclasses.replace(live.options, **changed)

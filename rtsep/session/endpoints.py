@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from rtsep.audio import devices
 from rtsep.audio.devices import Device, DeviceList, check_format
@@ -13,6 +12,8 @@ from rtsep.audio.virtual import VirtualDevice
 from rtsep.errors import DeviceError, InputFileError, UsageError
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.demo import demo_song
+from rtsep.files.names import STDIN, input_path, is_there, printable
+from rtsep.limits import HIGHEST_RATE, LOWEST_RATE
 from rtsep.session.options import BALANCES, ROUTES, VIRTUAL, LiveOptions
 
 NO_DEVICES = DeviceList(devices=(), jack=None, defaults={"input": -1, "output": -1})
@@ -38,7 +39,7 @@ class Ends:
     @property
     def name(self) -> str:
         """Input -> output, in words."""
-        heard = self.source.path.name if self.source else self.input.name if self.input else "?"
+        heard = printable(self.source.path.name) if self.source else self.input.name if self.input else "?"
         return f"{heard} -> {self.output.name if self.output else VirtualDevice.name}"
 
     @property
@@ -78,7 +79,9 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
     these are looked for and no others, whatever is the default now; `NotBackError` where they are not there.
     """
     notes: list[str] = []
-    source = before.source if before else _open_source(options.input)
+    source = before.source if before else _open_source(options.input, options.track)
+    if source and not before:
+        notes += [f"{source.path.name}: {note}" for note in source.notes]
     if before and lost:
         input_device, output, there = _find_lost(before)
     else:
@@ -177,13 +180,13 @@ def _find_lost(before: Ends) -> tuple[Device | None, Device | None, DeviceList]:
     return found[0], found[1], there
 
 
-def _open_source(text: str) -> AudioReader | None:
-    """Return a reader where the input is the demo song or a file, None where it is a device."""
+def _open_source(text: str, track: int | None) -> AudioReader | None:
+    """Return a reader where the input is the demo song, a file or a pipe, None where it is a device."""
     if text == "demo":
-        return AudioReader(demo_song())
-    path = Path(text).expanduser()
-    if path.is_file():
-        return AudioReader(path)
+        return AudioReader(demo_song(), track)
+    path = input_path(text)
+    if path == STDIN or is_there(path):
+        return AudioReader(path, track)
     looks_like_file = path.suffix.lower() in AUDIO_SUFFIXES
     if looks_like_file or path.is_dir():
         raise InputFileError(
@@ -271,7 +274,7 @@ def _choose_rate(
     if output:
         return output.rate
     assert source
-    return source.rate
+    return min(max(source.rate, LOWEST_RATE), HIGHEST_RATE)  # beyond these, the file is resampled
 
 
 def _slack(options: LiveOptions, output: Device | None, rate: int) -> int | None:

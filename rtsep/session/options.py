@@ -11,11 +11,13 @@ from pathlib import Path
 from rtsep.dsp.router import BUS, INSTRUMENTAL, VOCALS
 from rtsep.errors import UsageError, suggest
 from rtsep.files.audiofile import SUBTYPES
+from rtsep.files.names import user_path
 from rtsep.limits import (
     DEVICES,
     HIGHEST_RATE,
     LARGEST_BLOCK,
     LOWEST_RATE,
+    MAX_TRACKS,
     MOST_CHANNELS,
     MOST_SLACK,
     SMALLEST_BLOCK,
@@ -69,8 +71,11 @@ class LiveOptions:
     subtype: str = "PCM_24"
     seconds: float | None = None
     device: str = "cpu"  # of the model
+    track: int | None = None  # of a file with several audio tracks, from 1; None: the default one
 
     def __post_init__(self) -> None:
+        if self.record is not None:
+            object.__setattr__(self, "record", user_path(self.record))
         if self.out is not None:
             _one_of("out", self.out, tuple(ROUTES))
         _one_of("subtype", self.subtype, SUBTYPES)
@@ -78,6 +83,7 @@ class LiveOptions:
         _between("rate", self.rate, LOWEST_RATE, HIGHEST_RATE, "Hz")
         _between("block", self.block, SMALLEST_BLOCK, LARGEST_BLOCK, "frames")
         _between("slack", self.slack, 0, MOST_SLACK, "frames")
+        _between("track", self.track, 1, MAX_TRACKS, "")
         _distinct("in_channels", self.in_channels)
         _distinct("out_channels", self.out_channels)
         if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds > 0):
@@ -108,7 +114,7 @@ def _is_whole(value: object, low: int, high: int) -> bool:
 
 def _between(name: str, value: int | None, low: int, high: int, unit: str) -> None:
     if value is not None and not _is_whole(value, low, high):
-        raise OptionError(name, f" {value!r}: a whole number from {low} to {high} {unit}")
+        raise OptionError(name, f" {value!r}: a whole number from {low} to {high} {unit}".rstrip())
 
 
 def _distinct(name: str, channels: tuple[int, ...] | None) -> None:

@@ -36,6 +36,7 @@ def rtsep(*arguments: object, cwd: Path = ROOT, **environment: str) -> Outcome:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="surrogateescape",  # names may be no UTF-8
         timeout=PATIENCE_S,
         cwd=cwd,
         env=os.environ | nowhere | environment,

@@ -25,13 +25,13 @@ def test_broken_missing_and_unequal_files_are_named_and_counted(tmp_path, capsys
     lines = (tmp_path / "cache" / SKIPPED).read_text().splitlines()
     for line, words in zip(
         lines, (("B0 - S/drums.wav", "no such file"), ("B1 - S/bass.wav",), ("B3 - S/vocals.wav", "damaged"),
-                ("trimmed:", "B2 - S", "other 0.250 s", "vocals 0.300 s")), strict=True,
+                ("padded:", "B2 - S", "other 0.250 s", "vocals 0.300 s")), strict=True,
     ):  # fmt: skip
         assert all(word in line for word in words), line
     assert "2 songs" in capsys.readouterr().out.splitlines()[-1]
     cache = AudioCache(tmp_path / "cache")
-    assert {song.name: song.frames for song in cache.songs} == {"B2 - S": 11025, "B4 - S": 13230}
-    assert {stem.frames for song in cache.songs for stem in song.stems.values()} == {11025, 13230}
+    assert {song.name: song.frames for song in cache.songs} == {"B2 - S": 13230, "B4 - S": 13230}
+    assert {stem.frames for song in cache.songs for stem in song.stems.values()} == {13230}
     assert {song.group for song in cache.songs} == {"b2 - s", "b4 - s"}
 
 

@@ -19,7 +19,7 @@ def test_page_holds_tables_pictures_and_players(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(reporting, "COUNTED_S", 0.2)
     monkeypatch.setattr(reporting, "SECONDS", 1.0)
     page = report(cache, tmp_path, mixtures=2, counted=4).read_text()
-    assert "broken.opus" in page and "1 skipped, 0 trimmed" in page, "what was skipped is named"
+    assert "broken.opus" in page and "1 skipped, 0 padded" in page, "what was skipped is named"
     assert "No singer, artist or package is in both splits" in page
     for source in {song.source for song in AudioCache(cache).songs}:
         assert f"<td>{source}</td>" in page

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import functools
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rtsep.files.folders import walk
 
 Samples = NDArray[np.float32]
 
@@ -103,11 +104,7 @@ class Reader(abc.ABC):
 
 def audio_files(folder: Path) -> list[Path]:
     """All audio files below `folder`, in order; nothing hidden."""
-    found = []
-    for path, inside, names in os.walk(folder):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))
-        found += [Path(path) / name for name in sorted(names) if is_audio(name)]
-    return found
+    return [path / name for path, names in walk(folder) for name in names if is_audio(name)]
 
 
 def subfolders(folder: Path) -> list[Path]:

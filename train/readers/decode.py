@@ -10,8 +10,10 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from rtsep.errors import InputFileError
+from rtsep.errors import InputFileError, NoSoundError
 from rtsep.files.audiofile import AudioReader
+from rtsep.files.names import printable
+from rtsep.files.sndfile import encoded
 from train.cache import RATE
 from train.readers.base import Plan, Samples
 
@@ -31,6 +33,8 @@ class AudioFile:
 
     def read(self) -> tuple[Samples, int]:
         """As `Source.read`."""
+        if self.path.exists() and not self.path.is_file():
+            raise InputFileError(f"{self.path}: a pipe or a folder, no audio file")
         if (part := _part(self.path, self.middle_s)) is not None:
             samples, rate = part
             return to_cache_rate(samples, rate, self.path), rate
@@ -50,7 +54,7 @@ class AudioFile:
 def to_cache_rate(samples: Samples, rate: int, path: Path) -> Samples:
     """Check what came out of `path` and resample it [n, channels] to the cache's rate."""
     if not samples.size:
-        raise InputFileError(f"{path}: no audio in it")
+        raise NoSoundError(f"{path}: no audio in it")
     if samples.shape[1] > 2:
         raise InputFileError(f"{path}: {samples.shape[1]} channels; mono or stereo is accepted, mix it down")
     if not np.isfinite(samples).all():
@@ -65,7 +69,7 @@ def _part(path: Path, middle_s: float | None) -> tuple[Samples, int] | None:
     if middle_s is None:
         return None
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(encoded(path)) as file:
             wanted = int(middle_s * file.samplerate)
             if not file.seekable() or file.frames <= wanted:
                 return None
@@ -87,7 +91,7 @@ class Decoded:
 
     stems: dict[str, NDArray[np.int16]]
     band_hz: float
-    trimmed: str  # what was cut to make them so, or nothing
+    padded: str  # what ended early and is silent from there on, or nothing
 
 
 def band_of(rate: int) -> float:
@@ -96,39 +100,52 @@ def band_of(rate: int) -> float:
 
 
 def decode_song(plan: Plan) -> Decoded:
-    """Decode all stems of a song; a song with one broken stem is broken."""
-    stems: dict[str, Samples] = {}
+    """Decode all stems of a song; a song with one broken stem is broken.
+
+    What ends early is silent from there on, as in the program that exported it; a file without any sound is
+    silent as a whole. Raises `InputFileError`.
+    """
+    parts: dict[str, list[Samples]] = {}
     lengths: dict[str, int] = {}  # of files, by name
-    rates = []
+    rates: list[int] = []
+    empty = None
     for stem, sources in plan.files.items():
-        parts = []
+        parts[stem] = []
         for source in sources:
-            samples, rate = source.read()
-            parts.append(samples)
-            rates.append(rate)
-            lengths[stem if len(sources) == 1 else source.path.name] = len(samples)
-        stems[stem] = _summed(parts)
+            try:
+                samples, rate = source.read()
+                rates.append(rate)
+            except NoSoundError as error:
+                samples, empty = np.zeros((0, 1), np.float32), error
+            parts[stem].append(samples)
+            lengths[stem if len(sources) == 1 else printable(source.path.name)] = len(samples)
     shortest, longest = min(lengths.values()), max(lengths.values())
-    trimmed = ""
+    if empty and not longest:
+        raise empty
+    padded = ""
     if longest - shortest > SAME_LENGTH:
         of = ", ".join(f"{name} {length / RATE:.3f} s" for name, length in lengths.items())
-        trimmed = f"{plan.source}: {plan.name}: stems of different lengths ({of}); trimmed to the shortest"
+        padded = (
+            f"{plan.source}: {plan.name}: files of different lengths ({of}); silence follows the shorter ones"
+        )
+    frames = longest if padded else shortest
+    stems = {stem: _summed(parts.pop(stem), frames) for stem in list(parts)}
     peak = max(max(float(samples.max()), -float(samples.min())) for samples in stems.values())
     # Sums and files of floats may be louder than 16 bits hold: one factor for all, so that they still
     # belong together.
     gain = 1.0 / max(peak, 1.0)
-    out = {stem: to_int16(stems.pop(stem)[:shortest], gain) for stem in list(stems)}
+    out = {stem: to_int16(stems.pop(stem), gain) for stem in list(stems)}
     band_hz = plan.band_hz if plan.band_hz is not None else min(band_of(rate) for rate in rates)
-    return Decoded(out, band_hz, trimmed)
+    return Decoded(out, band_hz, padded)
 
 
-def _summed(parts: list[Samples]) -> Samples:
-    if len(parts) == 1:
-        return parts[0]
-    frames, channels = min(len(part) for part in parts), max(part.shape[1] for part in parts)
-    out = np.zeros((frames, channels), np.float32)
+def _summed(parts: list[Samples], frames: int) -> Samples:
+    """Return the sum of `parts`, each [n, 1 or 2], as [frames, 1 or 2]."""
+    if len(parts) == 1 and len(parts[0]) >= frames:
+        return parts[0][:frames]
+    out = np.zeros((frames, max(part.shape[1] for part in parts)), np.float32)
     for part in parts:
-        out += part[:frames]  # mono goes to both sides
+        out[: len(part)] += part[:frames]  # mono goes to both sides
     return out
 
 

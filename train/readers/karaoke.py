@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import soundfile
-
 from rtsep.errors import InputFileError
+from rtsep.files.sndfile import brief_look
 from train.readers.base import Choice, Found, Plan, Reader, audio_files, licence_in
 from train.readers.decode import AudioFile
 from train.readers.splits import assign, given_split
@@ -56,7 +55,5 @@ def _place(folder: Path) -> Path:
 
 
 def _channels(path: Path) -> int:
-    try:
-        return int(soundfile.info(path).channels)
-    except soundfile.LibsndfileError:
-        return 0
+    about = brief_look(path)
+    return about[1] if about else 0

@@ -92,7 +92,7 @@ def identity(name: str) -> str:
 
 def fraction(name: str) -> float:
     """A stable number in 0..1 for a name."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2.0**64
+    return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8], "big") / 2.0**64
 
 
 def share_out(groups: Iterable[str], share: float) -> set[str]:
@@ -157,7 +157,7 @@ def musdb_validation(names: list[str], minimum: int = VALIDATION_MIN) -> set[str
     """Choose validation clips among `names`: the yardstick, then others in a fixed order."""
     chosen = set(YARDSTICK) & set(names)
     others = set(names) - chosen - set(HELD_OUT)
-    rest = sorted(others, key=lambda name: hashlib.sha256(name.encode()).digest())
+    rest = sorted(others, key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
     return {*chosen, *rest[: max(0, minimum - len(chosen))]}
 
 

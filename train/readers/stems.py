@@ -6,11 +6,11 @@ them, into drums, bass and other. Where one file is the whole accompaniment, the
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from rtsep.errors import InputFileError
+from rtsep.files.folders import walk
 from train.readers.base import Choice, Found, Plan, Reader, Source, is_audio, licence_in
 from train.readers.decode import AudioFile
 from train.readers.splits import artist, assign_songs, given_split, without_splits
@@ -54,10 +54,9 @@ def roles_in(names: list[str]) -> dict[str, list[str]]:
 
 def _songs(folder: Path) -> list[tuple[Path, dict[str, list[str]]]]:
     found = []
-    for path, inside, names in os.walk(folder):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))
+    for path, names in walk(folder):
         if roles := roles_in(names):
-            found.append((Path(path), roles))
+            found.append((path, roles))
     return found
 
 

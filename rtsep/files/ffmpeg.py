@@ -1,0 +1,245 @@
+"""Reading by ffmpeg: formats that libsndfile lacks, files that it gives up on, tracks of a video."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import InputFileError
+
+_BLOCK = 8192  # frames
+_PROBE_S = 60.0  # for the longest look at a file
+_LAST_WORDS = re.compile(r"Invalid data found when processing input$")
+_NO_FRAME = re.compile(rf"^Header missing$|{_LAST_WORDS.pattern}")
+_CHANNELS = re.compile(rb'"channels": (\d+)')
+_LAYOUT = re.compile(rb'"channel_layout": "([^"]+)"')
+
+
+def has_ffmpeg() -> bool:
+    """Whether ffmpeg and ffprobe are on this machine."""
+    return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the programs find a file."""
+
+    path: Path
+    handles: tuple[int, ...] = ()  # open files that they inherit
+
+    @property
+    def argument(self) -> str:
+        """The file for their command line: else 'Suite: one.m4a' is a protocol, and '-1.m4a' an option."""
+        return f"file:{self.path.absolute()}"
+
+
+@dataclass(frozen=True)
+class Track:
+    """One audio stream of a file."""
+
+    stream: int  # among all streams of the file
+    number: int  # among its audio streams, from 1
+    rate: int  # Hz
+    channels: int
+    layout: str  # of channels, by ffmpeg's names; "" where there is none
+    told: int  # frames; 0: not known
+    default: bool
+    name: str  # language and title
+
+    @property
+    def readable(self) -> bool:
+        """Whether ffmpeg can decode it."""
+        return self.rate > 0 and self.channels > 0
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """What ffprobe finds in a file."""
+
+    tracks: tuple[Track, ...]
+    formats: tuple[str, ...]
+    complaints: bytes  # of opening, on standard error
+
+    @property
+    def default(self) -> Track:
+        """The track that players take; of `tracks` at least one is readable."""
+        readable = [track for track in self.tracks if track.readable]
+        return next((track for track in readable if track.default), readable[0])
+
+
+def probe(place: Place, name: Path) -> Tracks:
+    """Return the audio tracks of a file; raises `InputFileError` about `name` where there are none."""
+    command = [
+        "ffprobe", "-v", "repeat+error", "-select_streams", "a", "-of", "json", "-show_entries",
+        "stream=index,sample_rate,channels,channel_layout,duration:stream_disposition=default"
+        ":stream_tags=language,title:format=format_name", place.argument,
+    ]  # fmt: skip
+    try:
+        run = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=place.handles, timeout=_PROBE_S
+        )
+        found = json.loads(run.stdout.decode(errors="replace"))
+        formats = tuple(found["format"]["format_name"].split(","))
+        streams = found["streams"]
+    except subprocess.TimeoutExpired:
+        raise InputFileError(f"{name}: ffprobe finds no end in it; convert it to wav or flac") from None
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise InputFileError(f"{name}: no audio that libsndfile or ffmpeg can read") from None
+    tracks = [_track(stream, number, formats) for number, stream in enumerate(streams, 1)]
+    if not any(track.readable for track in tracks):
+        raise InputFileError(f"{name}: no audio that libsndfile or ffmpeg can read")
+    return Tracks(tuple(tracks), formats, run.stderr)
+
+
+def seconds_of(place: Place, track: Track) -> float:
+    """Return the length in s of what ffmpeg's demuxer finds for a track; nothing is decoded. 0.0: unknown.
+
+    Takes about a second for an hour of sound.
+    """
+    command = [
+        "ffprobe", "-v", "quiet", "-select_streams", str(track.stream), "-show_entries",
+        "packet=duration_time", "-of", "csv=p=0", place.argument,
+    ]  # fmt: skip
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=place.handles)
+    seconds = 0.0
+    for line in run.stdout.split():
+        with contextlib.suppress(ValueError):
+            seconds += float(line.strip(b","))
+    return seconds
+
+
+def widest(place: Place, track: Track) -> Track:
+    """Return `track` with the channels of its widest part: a joined file may begin in mono.
+
+    Everything is decoded for that, some hundred times as fast as it plays.
+    """
+    command = [
+        "ffprobe", "-v", "quiet", "-select_streams", str(track.stream), "-show_entries",
+        "frame=channels,channel_layout", "-of", "json=compact=1", place.argument,
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=place.handles
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            found = _CHANNELS.search(line)
+            if found and int(found[1]) > track.channels:
+                layout = _LAYOUT.search(line)
+                track = replace(track, channels=int(found[1]), layout=layout[1].decode() if layout else "")
+    return track
+
+
+def _track(stream: dict[str, Any], number: int, formats: Sequence[str]) -> Track:
+    def count(key: str) -> float:
+        try:
+            return float(stream.get(key) or 0)
+        except ValueError:
+            return 0.0
+
+    rate = int(count("sample_rate"))
+    # Other formats guess, or tell how long the picture is.
+    told = round(count("duration") * rate) if "mp4" in formats else 0
+    tags = stream.get("tags", {})
+    name = " ".join(str(tags[key]) for key in ("language", "title") if tags.get(key) not in (None, "", "und"))
+    default = bool(stream.get("disposition", {}).get("default"))
+    layout = str(stream.get("channel_layout") or "")
+    channels = int(count("channels"))
+    return Track(int(stream["index"]), number, rate, channels, layout, told, default, name)
+
+
+class FfmpegDecoder:
+    """One track of a file as ffmpeg decodes it: `rate`, `channels`, `told` (frames; 0: not known).
+
+    What ffmpeg says is listened to: it ends in peace whatever was missing or wrong on its way.
+    """
+
+    def __init__(
+        self, place: Place, found: Tracks, track: Track, tags: int = 0, to_end: bool = False
+    ) -> None:
+        """Start decoding; up to `tags` damaged frames are known to be none.
+
+        A WAV file is read `to_end` whatever its header tells.
+        """
+        self._forgiven = tags
+        unfinished = ["-ignore_length", "1"] if to_end and "wav" in found.formats else []
+        self.rate, self.channels, self.told = track.rate, track.channels, track.told
+        # Times are counted anew, else gaps in the file's own would be complained about as an output's. A
+        # format that changes on the way becomes that of the beginning.
+        shape = f",aformat=sample_rates={self.rate}"
+        if re.fullmatch(r"[A-Za-z0-9.()-]+", track.layout):
+            shape += f":channel_layouts={track.layout}"
+        self._process = subprocess.Popen(
+            ["ffmpeg", "-v", "repeat+error", "-nostdin", *unfinished, "-i", place.argument,
+             "-map", f"0:{track.stream}", "-af", f"asetpts=N/SR/TB{shape}", "-f", "f32le", "-"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=place.handles,
+        )  # fmt: skip
+        self._said = ""  # last
+        # Pages of Ogg have checksums: what a decoder refuses of a whole one is the head of a chained stream.
+        self._heeded = b"[ogg @ " if found.formats == ("ogg",) else b""
+        # What is said at opening, of tags and pictures, is no word about the sound.
+        expected = Counter(_plain(line) for line in found.complaints.splitlines())
+        self._listener = threading.Thread(
+            target=self._listen, args=(self._process.stderr, expected), name="ffmpeg-says", daemon=True
+        )
+        self._listener.start()
+
+    def decode(self) -> NDArray[np.float32]:
+        """Return the next block [frames, channels]; an empty one is the end."""
+        assert self._process.stdout
+        raw = _read_fully(self._process.stdout, _BLOCK * self.channels * 4)
+        whole = len(raw) // (4 * self.channels) * self.channels
+        return np.frombuffer(raw, np.float32, whole).reshape(-1, self.channels)
+
+    @property
+    def damage(self) -> str:
+        """What was wrong, "" for nothing; ask at the end."""
+        code = self._process.wait()
+        self._listener.join()
+        return self._said or (f"ffmpeg ended with code {code}" if code else "")
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._listener.join()
+        for pipe in (self._process.stdout, self._process.stderr):
+            assert pipe
+            pipe.close()
+
+    def _listen(self, pipe: Iterable[bytes], expected: Counter[str]) -> None:
+        """Keep the last complaint about the sound; the output's are about times, which it does without."""
+        for line in pipe:
+            words = _plain(line)
+            if expected[words] > 0:
+                expected[words] -= 1
+            elif _NO_FRAME.search(words) and self._forgiven > 0:
+                self._forgiven -= _LAST_WORDS.search(words) is not None
+            elif words and line.startswith(self._heeded) and b"increasing dts" not in line:
+                self._said = words
+
+
+def _plain(line: bytes) -> str:
+    """Return a line of ffmpeg without its sources, such as `[aac @ 0x55d4017d980] ` (two since ffmpeg 7)."""
+    return re.sub(r"^(\[[^]]* @ 0x[0-9a-f]+\] )+", "", line.decode(errors="replace").strip())
+
+
+def _read_fully(pipe: IO[bytes], count: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < count:
+        part = pipe.read(count - len(parts))
+        if not part:
+            break
+        parts += part
+    return bytes(parts)

@@ -1,0 +1,94 @@
+"""Names of files as users give them: `~`, bytes that are no UTF-8, names that a folder cannot have."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import sys
+from pathlib import Path
+
+STDIN = Path("/dev/stdin")
+"""Standard input as a path, on every system; `-` on a command line means it."""
+
+_HANDLER = "rtsep-names"
+_ESCAPED_BYTES = frozenset(map(chr, range(0xDC80, 0xDD00)))  # as which Python reads bytes that are no UTF-8
+
+
+def user_path(text: str | Path) -> Path:
+    """Return the path that a user means: a leading `~` is the home folder.
+
+    A shell expands it only at the beginning of a word, thus not in `--output=~/stems`. Where no such home
+    is known, the path stays as it is.
+    """
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # "~nobody/x": an ordinary folder with an odd name, as in a shell
+        return path
+
+
+def input_path(text: str) -> Path:
+    """Return the path of an input as given on a command line: `-` is standard input, `./-` is a file."""
+    return STDIN if text == "-" else user_path(text)
+
+
+def folder_name(path: Path) -> str:
+    """Return the name of the folder that the stems of `path` go to: its name without the suffix.
+
+    It is always the name of a folder below, never "." or "..": "...wav" keeps its whole name.
+    """
+    name = path.stem
+    if sys.platform == "win32":  # that system drops dots and spaces at the end of a name
+        name = name.rstrip(" .")
+    return name if name.strip(".") else path.name
+
+
+def printable(text: str | Path) -> str:
+    r"""Return `text` for pages and tables in UTF-8: a byte that is no UTF-8 is written like \xe9."""
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def one_line(text: str) -> str:
+    r"""Return `text` with control characters, which names may have, written like \n and \x1b."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _ESCAPED_BYTES else repr(c)[1:-1] for c in text)
+
+
+def print_any_name() -> None:
+    """Let standard output and error take every file name, as the bytes that the file system has.
+
+    Python refuses to print them otherwise, and one such name would end a batch. Other characters that the
+    output's encoding lacks are written as escapes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or replaced by a program
+            stream.reconfigure(errors=_HANDLER)  # type: ignore[union-attr]
+
+
+def _encode_name(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeEncodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
+codecs.register_error(_HANDLER, _encode_name)
+
+
+def is_there(path: Path) -> bool:
+    """Whether `path` is something that is no folder: a file, a pipe, a device."""
+    try:
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder that can be reached."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,169 @@
+"""Files that hold several files: chained Ogg streams, joined FLAC, WAV and AIFF files; counts of an MP3.
+
+libsndfile reads the first one and ends there, or refuses all. Here the places where the next ones begin are
+found by their signatures, in some ms and without another program. Nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import re
+from typing import BinaryIO, NamedTuple
+
+_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_OGG = re.compile(rb"OggS\x00[\x02\x06]\x00{8}.{4}\x00{4}", re.DOTALL)  # the first page of a stream
+_TOGETHER = 512  # bytes: first pages that are so near begin together
+_ID3_HEAD = 10
+_TAG = re.compile(rb"ID3[\x02-\x04]\x00|APETAGEX|TAG[\x00\x20-\x7f]{3}")
+_XING = re.compile(rb"(?:Xing|Info)\x00\x00\x00([\x00-\x0f])")
+_XING_WITHIN = 2048  # bytes behind the tag
+_SIDES = (32, 17, 9)  # bytes between a frame's head and that header, by version and channels
+_PADDING = 2304  # frames of sound that encoders put around it, at most
+_SLACK_BYTES = 2048  # more or less than an MP3 counts: rounding, a tag at its end
+
+BEGINS_LATER = "it begins in the middle of a stream, whose beginning cannot be read without its first page"
+
+
+class Piece(NamedTuple):
+    """The bytes of one file among others: the first, and the first behind it."""
+
+    start: int
+    end: int
+
+
+class Pieces(NamedTuple):
+    """All pieces of a file in their order; none where the file is one piece. `damage` is for the user."""
+
+    pieces: tuple[Piece, ...] = ()
+    damage: str = ""
+    many: bool = False  # whether several streams run at one time
+
+
+def pieces_of(file: BinaryIO, size: int) -> Pieces:
+    """Return the pieces of an open file of `size` bytes."""
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] == b"OggS":
+        return _by_signature(file, size, _OGG)
+    if head[:4] == b"fLaC":
+        return _by_signature(file, size, _FLAC)
+    starts = [0]
+    while (end := _chunk_end(head)) and starts[-1] + end + len(head) <= size:
+        file.seek(starts[-1] + end)
+        head = file.read(12)
+        if not _chunk_end(head):
+            break
+        starts.append(starts[-1] + end)
+    return Pieces(_between(starts, size))
+
+
+def _chunk_end(head: bytes) -> int:
+    """Return the length of the WAV or AIFF file that begins so; 0: another one, or it does not say."""
+    wav = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
+    if not wav and not (head[:4] == b"FORM" and head[8:11] == b"AIF"):
+        return 0
+    length = int.from_bytes(head[4:8], "little" if wav else "big")
+    return 8 + length + length % 2 if length > 4 else 0
+
+
+def _by_signature(file: BinaryIO, size: int, signature: re.Pattern[bytes]) -> Pieces:
+    places = _places(file, signature)
+    if not places:
+        return Pieces()
+    starts = [place for before, place in zip([-_TOGETHER, *places], places, strict=False)
+              if place - before >= _TOGETHER]  # fmt: skip
+    damage = BEGINS_LATER if places[0] > 0 else ""
+    return Pieces(_between(starts, size), damage, many=len(starts) < len(places))
+
+
+def _places(file: BinaryIO, signature: re.Pattern[bytes]) -> list[int]:
+    try:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return [found.start() for found in signature.finditer(content)]
+    except (OSError, ValueError):  # of a file that cannot be mapped: it is read as it stands
+        return []
+
+
+def _between(starts: list[int], size: int) -> tuple[Piece, ...]:
+    if starts == [0]:
+        return ()
+    return tuple(Piece(start, end) for start, end in zip(starts, [*starts[1:], size], strict=True))
+
+
+class Mpeg(NamedTuple):
+    """What an MP3 counts of itself: frames of sound, and whether its bytes are as many as counted."""
+
+    frames: int  # 0: not counted
+    is_short: bool
+    is_long: bool
+    tags: int = 0  # between joined files, at most: decoders take them for damaged frames
+
+
+def count_mpeg(file: BinaryIO, size: int) -> Mpeg | None:
+    """Return what the header of an MP3 counts; None where there is no such header."""
+    file.seek(0)
+    head = file.read(_ID3_HEAD)
+    begin = 0
+    if head[:3] == b"ID3" and len(head) == _ID3_HEAD:
+        begin = _ID3_HEAD + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    file.seek(begin)
+    content = file.read(_XING_WITHIN)
+    found = _XING.search(content)
+    if not found:
+        return None
+    starts = [found.start() - 4 - side for side in _SIDES if found.start() >= 4 + side]
+    # 0xE2: layer III
+    sync = next((at for at in starts if content[at] == 0xFF and content[at + 1] & 0xE6 == 0xE2), None)
+    if sync is None:
+        return None
+    of_one = 1152 if content[sync + 1] & 0x18 == 0x18 else 576
+    flags, place = found[1][0], found.end()
+    frames = int.from_bytes(content[place : place + 4], "big") if flags & 1 else 0
+    place += 4 * (flags & 1)
+    counted = int.from_bytes(content[place : place + 4], "big") if flags & 2 else 0
+    there = size - begin - sync
+    is_long = bool(counted) and there > counted + _SLACK_BYTES
+    return Mpeg(
+        max(0, frames * of_one - _PADDING),
+        is_short=bool(counted) and there < counted - _SLACK_BYTES,
+        is_long=is_long,
+        tags=len(_places(file, _TAG)) if is_long else 0,
+    )
+
+
+class PieceFile(io.RawIOBase):
+    """A `Piece` as a file, for libsndfile."""
+
+    def __init__(self, file: BinaryIO, piece: Piece) -> None:
+        """Read `piece` of `file`, which stays open as long as this."""
+        super().__init__()
+        self._file, self._piece, self._place = file, piece, 0
+
+    def readable(self) -> bool:
+        """As for every file."""
+        return True
+
+    def seekable(self) -> bool:
+        """As for every file."""
+        return True
+
+    def tell(self) -> int:
+        """As for every file."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As for every file."""
+        whole = self._piece.end - self._piece.start
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: whole}[whence]
+        self._place = max(0, base + offset)
+        return self._place
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """As for every file."""
+        begin = self._piece.start + self._place
+        self._file.seek(begin)
+        content = self._file.read(max(0, min(len(buffer), self._piece.end - begin)))
+        buffer[: len(content)] = content
+        self._place += len(content)
+        return len(content)

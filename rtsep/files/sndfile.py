@@ -1,0 +1,236 @@
+"""Reading by libsndfile: a file, or the pieces of one after another, in the format of the first."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from rtsep.files.pieces import Piece, PieceFile
+
+Block = NDArray[np.float32]
+
+BLOCK = 8192  # frames; always the same: libsndfile's Opus gives other last samples for other sizes
+_RUN_UP = 32768  # frames
+_NOT_KNOWN = 2**63 - 1  # frames, as libsndfile says it (SF_COUNT_MAX)
+_STREAMED = 0x7FFFF000  # and more: a size that was not known when the header was written
+
+_TOLD = re.compile(r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_TOLD_FRAMES = re.compile(r"does not match value from 'ds64' chunk of (\d+)")
+_LOST = re.compile(r"Unknown chunk marker")
+
+
+class _Stream(soundfile.SoundFile):
+    """A file that is read from its beginning to its end.
+
+    `soundfile` seeks behind every block that it reads, to where the file stands in any case. In an MP3 this
+    resets the decoder, which then lacks the bits that earlier frames have left for the next ones: the sound
+    after every block is wrong. In other formats it takes time.
+    """
+
+    def seekable(self) -> bool:
+        """Deny it, so that reading does not seek."""
+        return False
+
+
+class SndfileDecoder:
+    """Decodes a file: `rate`, `channels`, `frames` (None: not known), `told`, `damage`.
+
+    Pieces with other rates are resampled, a mono piece among stereo ones goes to both sides.
+    """
+
+    def __init__(self, file: BinaryIO, place: Path, pieces: tuple[Piece, ...] = ()) -> None:
+        """Open `place`, or the first of `pieces` of `file`; raises `soundfile.LibsndfileError`."""
+        self._file, self._place = file, place
+        self._pieces = list(pieces)
+        self._damage: list[str] = []
+        self._left: int | None = None  # frames of the piece in hand; None: not known
+        self._ended = False  # the piece in hand
+        self._resampler: soxr.ResampleStream | None = None
+        self.in_pieces = bool(pieces)
+        self._sound = self._open_next() if pieces else self._begun(_Stream(encoded(place)))
+        self.rate, self.channels = self._sound.samplerate, self._sound.channels
+        self.format, self.subtype = self._sound.format, self._sound.subtype
+        self.frames = None if self.in_pieces else _frames(self._sound)
+        self.told = 0  # frames that the file says it has; 0: it does not, or the library guesses
+        self.log = str(self._sound.extra_info)
+        if self.in_pieces:
+            self._look_ahead()
+        elif self.format != "MP3":
+            self.told = _told(self.log, self.frames or 0)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether bytes follow that are no part of the file, as far as its header tells."""
+        return bool(_LOST.search(self.log))
+
+    @property
+    def damage(self) -> str:
+        """What could not be decoded; "" for nothing."""
+        return "; ".join(dict.fromkeys(self._damage))
+
+    def decode(self) -> Block:
+        """Return the next block [frames, channels]; an empty one is the end."""
+        while self._sound is not None:
+            block = self._decode_piece()
+            if (self._ended and not self._next_piece()) or len(block):
+                return block
+        return np.zeros((0, self.channels), np.float32)
+
+    @property
+    def seeks(self) -> bool:
+        """Whether `seek` can be done."""
+        return not self.in_pieces and self._sound is not None and self.frames is not None and not self._damage
+
+    def seek(self, frame: int) -> int | None:
+        """Go to `frame` or before it; return where the next block begins, None where that cannot be done."""
+        if not self.seeks:
+            return None
+        assert self._sound and self.frames is not None
+        # Some way behind a seek, decoders of such formats lack what came before.
+        begin = min(frame, self.frames) - (_RUN_UP if self.format in ("MP3", "OGG") else 0)
+        begin = max(0, begin)
+        try:
+            self._sound.seek(begin)
+        except (soundfile.LibsndfileError, OSError):
+            return None
+        if self._left is not None:
+            self._left = self.frames - begin
+        self._ended = False
+        return begin
+
+    def close(self) -> None:
+        """Close what is open, except the file itself."""
+        if self._sound is not None:
+            self._sound.close()
+            self._sound = None
+
+    # --- within ------------------------------------------------------------------------------------------
+
+    def _begun(self, sound: soundfile.SoundFile) -> soundfile.SoundFile:
+        # Beyond its count, libsndfile may decode what is no part of a file.
+        self._left = None if sound.format == "MP3" else _frames(sound)
+        self._ended = False
+        return sound
+
+    def _open_next(self) -> soundfile.SoundFile:
+        """Open the next piece that can be; raises what is wrong with the last one."""
+        while True:
+            piece = self._pieces.pop(0)
+            try:
+                return self._begun(_Stream(PieceFile(self._file, piece)))
+            except (soundfile.LibsndfileError, OSError) as error:
+                self._damage.append(f"a part of it cannot be read: {_reason(error)}")
+                if not self._pieces:
+                    raise
+
+    def _look_ahead(self) -> None:
+        """Take as many channels as the widest piece has, and add up the lengths."""
+        seconds, known = self._left_seconds(self._sound), True
+        for piece in self._pieces:
+            try:
+                with soundfile.SoundFile(PieceFile(self._file, piece)) as sound:
+                    self.channels = max(self.channels, sound.channels)
+                    known = known and _frames(sound) is not None
+                    seconds += self._left_seconds(sound)
+            except (soundfile.LibsndfileError, OSError):
+                continue  # it is noted when its turn comes
+        self.frames = round(seconds * self.rate) if known else None
+
+    @staticmethod
+    def _left_seconds(sound: soundfile.SoundFile) -> float:
+        return (_frames(sound) or 0) / max(1, sound.samplerate)
+
+    def _decode_piece(self) -> Block:
+        """Return a block of the piece in hand, in the format of the first, and note whether that was all."""
+        assert self._sound
+        wanted = BLOCK if self._left is None else min(BLOCK, self._left)
+        try:
+            block = self._sound.read(wanted, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            self._damage.append(_reason(error))
+            block = np.zeros((0, self._sound.channels), np.float32)
+        self._ended = len(block) == 0
+        if self._left is not None:
+            self._left -= len(block)
+        block = with_channels(block, self.channels)
+        if self._sound.samplerate != self.rate:
+            if self._resampler is None:
+                self._resampler = soxr.ResampleStream(
+                    self._sound.samplerate, self.rate, self.channels, dtype="float32", quality="VHQ"
+                )
+            block = self._resampler.resample_chunk(np.ascontiguousarray(block), self._ended)
+        return block
+
+    def _next_piece(self) -> bool:
+        """Open the next piece, if any; a file that is one piece stays open, so that it can be sought in."""
+        if not self.in_pieces:
+            return False
+        assert self._sound
+        self._sound.close()
+        self._sound, self._resampler = None, None
+        if self._pieces:
+            try:
+                self._sound = self._open_next()
+            except (soundfile.LibsndfileError, OSError):
+                return False  # it is noted
+        return self._sound is not None
+
+
+def _frames(sound: soundfile.SoundFile) -> int | None:
+    return sound.frames if 0 <= sound.frames < _NOT_KNOWN else None
+
+
+def _told(log: str, frames: int) -> int:
+    """Return how many frames a header tells, by the log of libsndfile, which gives `frames` of them."""
+    told = frames
+    for _, said, there in _TOLD.findall(log):
+        streamed = int(said) >= _STREAMED and int(there) < _STREAMED // 2
+        if int(said) > int(there) > 0 and not streamed:
+            told = max(told, round(frames * int(said) / int(there)))
+    return max([told, *map(int, _TOLD_FRAMES.findall(log))])
+
+
+def encoded(path: Path) -> str | bytes:
+    """Return the name of a file as `soundfile` takes it: bytes, since it may be no UTF-8.
+
+    On Windows every name has letters.
+    """
+    return str(path) if sys.platform == "win32" else os.fsencode(path)
+
+
+def brief_look(path: Path) -> tuple[int, int, int] | None:
+    """Return rate, channels and frames by the header of a file, None where libsndfile does not open it."""
+    try:
+        if not path.is_file():  # a pipe would wait for what writes to it
+            return None
+        about = soundfile.info(encoded(path))
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return about.samplerate, about.channels, about.frames
+
+
+def with_channels(block: Block, channels: int) -> Block:
+    """Return `block` [frames, any] with so many channels: mono goes to two, further ones are silent."""
+    has = block.shape[1]
+    if has == channels:
+        return block
+    out = np.zeros((len(block), channels), np.float32)
+    if has == 1:
+        out[:, :2] = block
+    else:
+        out[:, : min(has, channels)] = block[:, : min(has, channels)]
+    return out
+
+
+def _reason(error: Exception) -> str:
+    """Return what libsndfile says, without the name of what it has opened."""
+    text = str(getattr(error, "error_string", "") or error)
+    return text.removeprefix("Error : ").strip().rstrip(".")

@@ -1,0 +1,186 @@
+"""Opening an input: a file as it lies, a pipe by way of a temporary file, since readers go back and forth."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from rtsep.errors import InputFileError, NoSoundError
+from rtsep.files.names import STDIN, one_line
+
+WAIT_FOR_WRITER_S = 10.0
+"""How long a FIFO may stand without a program that writes to it."""
+
+_SAY_AFTER_S = 1.0
+_LOOK_EVERY_S = 0.05
+_PIECE = 1 << 20
+_FREE_BYTES = 256 << 20  # of a disk that a pipe may not fill
+_CHECK_EVERY = 64 << 20
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An input that can be read from any place."""
+
+    file: BinaryIO
+    place: Path  # for libraries and programs
+    size: int  # bytes
+    handles: tuple[int, ...] = ()  # what a program inherits, to find `place`
+
+
+def say_on_stderr(line: str) -> None:
+    """Print a line for the user."""
+    print(f"rtsep: {one_line(line)}", file=sys.stderr, flush=True)
+
+
+def open_input(path: Path, say: Say = say_on_stderr) -> Opened:
+    """Open `path`; raises `InputFileError` that says what is wrong with it.
+
+    What comes out of a pipe is read to its end. `say` gets a line where that takes its time.
+    """
+    try:
+        mode = _mode(path)
+        if stat.S_ISDIR(mode):
+            raise InputFileError(f"{path}: a folder; name the audio files in it")
+        if stat.S_ISREG(mode):
+            opened = _regular(path)
+        elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            opened = _spooled(path, say)
+        elif path == STDIN and os.isatty(0):
+            raise InputFileError(
+                f"{path}: standard input is a terminal; send audio into it: 'cat song.wav | rtsep file -'"
+            )
+        elif str(path) == os.devnull or (path == STDIN and _is_null(0)):
+            raise NoSoundError(f"{path}: the file is empty")
+        else:
+            raise InputFileError(f"{path}: a device, no audio file; save its sound in a file first")
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        reason = "no such file" if missing else f"cannot be read ({error.strerror})"
+        raise InputFileError(f"{path}: {reason}") from None
+    except ValueError:  # a name with a zero byte
+        raise InputFileError(f"{str(path)!r}: no such file") from None
+    if opened.size == 0:
+        opened.file.close()
+        raise NoSoundError(f"{path}: the file is empty")
+    return opened
+
+
+def open_again(opened: Opened, name: Path) -> Opened:
+    """Open the same file once more, of which `opened` is open still; raises `InputFileError` about `name`."""
+    try:
+        file = opened.place.open("rb")
+    except OSError as error:
+        raise InputFileError(f"{name}: cannot be read ({error.strerror})") from None
+    if not opened.handles:
+        return Opened(file, opened.place, opened.size)
+    return Opened(file, Path(f"/dev/fd/{file.fileno()}"), opened.size, (file.fileno(),))
+
+
+def _mode(path: Path) -> int:
+    if path == STDIN:
+        try:
+            return os.fstat(0).st_mode
+        except OSError:
+            raise InputFileError(f"{path}: standard input is closed; name a file") from None
+    return path.stat().st_mode
+
+
+def _is_null(handle: int) -> bool:
+    return os.fstat(handle).st_rdev == Path(os.devnull).stat().st_rdev
+
+
+def _regular(path: Path) -> Opened:
+    if path == STDIN:
+        place = path.resolve()
+        if not place.is_file():  # of a system on which the name leads nowhere
+            return _spooled(path, say_on_stderr)
+        path = place
+    file = path.open("rb")
+    return Opened(file, path, os.fstat(file.fileno()).st_size)
+
+
+def _spooled(path: Path, say: Say) -> Opened:
+    """Read a pipe to its end into a file without a name, which is gone with whoever has it open."""
+    file = tempfile.TemporaryFile(prefix="rtsep-") if os.name == "posix" else tempfile.NamedTemporaryFile()  # noqa: SIM115
+    try:
+        size, checked = 0, 0
+        for piece in _pieces(path, say):
+            size += len(piece)
+            if size - checked >= _CHECK_EVERY:
+                checked = size
+                if shutil.disk_usage(tempfile.gettempdir()).free < _FREE_BYTES:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            try:
+                file.write(piece)
+            except OSError as error:
+                raise OSError(errno.ENOSPC, error.strerror) from None
+        file.flush()
+    except OSError as error:
+        file.close()
+        if error.errno == errno.ENOSPC:
+            where = tempfile.gettempdir()
+            raise InputFileError(
+                f"{path}: no room in {where} for what comes through this pipe; save it to disk, or set TMPDIR"
+            ) from None
+        raise
+    except BaseException:
+        file.close()
+        raise
+    if os.name != "posix":
+        return Opened(file, Path(file.name), size)  # type: ignore[arg-type]
+    return Opened(file, Path(f"/dev/fd/{file.fileno()}"), size, (file.fileno(),))  # type: ignore[arg-type]
+
+
+def _pieces(path: Path, say: Say) -> Iterator[bytes]:
+    """Yield what comes through a pipe, up to its end; raises `InputFileError` where nobody writes to it."""
+    began, told = time.monotonic(), False
+    own = path != STDIN
+    # Standard input belongs to others too, so it stays as it is.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)) if own else 0
+    has_writer = not own
+    try:
+        while True:
+            waited = time.monotonic() - began
+            if not told and waited > _SAY_AFTER_S:
+                told = True
+                doing = (
+                    "reading this pipe to its end"
+                    if has_writer
+                    else "waiting for a program that writes to this pipe"
+                )
+                say(f"{path}: {doing}")
+            if not own and os.name == "posix" and not select.select([handle], [], [], _SAY_AFTER_S)[0]:
+                continue
+            try:
+                piece = os.read(handle, _PIECE)
+            except BlockingIOError:
+                has_writer = True
+                select.select([handle], [], [], _SAY_AFTER_S)
+                continue
+            if piece:
+                has_writer = True
+                yield piece
+            elif has_writer:
+                return
+            elif waited > WAIT_FOR_WRITER_S:
+                raise InputFileError(
+                    f"{path}: a pipe to which nothing writes; start the program that writes to it first"
+                )
+            else:
+                time.sleep(_LOOK_EVERY_S)
+    finally:
+        if own:
+            os.close(handle)

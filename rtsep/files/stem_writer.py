@@ -1,0 +1,151 @@
+"""Stems of one take, written as WAV files that are whole at every moment."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import OutputError
+from rtsep.files.wavfile import BITS, WavFile
+
+_PROBE_BYTES = 4096
+_UNFINISHED = ".part.wav"
+
+SUBTYPES = tuple(BITS)
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and check that files can be made and filled there; raises `OutputError`."""
+    probe = folder / ".rtsep-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(bytes(_PROBE_BYTES))  # an empty file has room on a full disk
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot write there ({error.strerror}); choose another folder") from None
+
+
+def written_by(folder: Path, stems: tuple[str, ...]) -> list[Path]:
+    """Return the paths that a `StemWriter` with `replace` writes to: final names, and those until then."""
+    paths = [folder / f"{stem}.wav" for stem in stems]
+    return [*paths, *(path.with_suffix(_UNFINISHED) for path in paths)]
+
+
+class StemWriter:
+    """Stems of one take, one WAV file each, of one length whatever happens.
+
+    Counts the samples that an integer format had to clip.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stems: tuple[str, ...],
+        rate: int,
+        channels: int,
+        subtype: str,
+        replace: bool = True,
+    ) -> None:
+        """Create the files in `folder`; raises `OutputError`.
+
+        With `replace` they stand beside their final names until `close`, where they take the place of
+        earlier ones. Without it they have their names from the first sample on, and no file may be there.
+        """
+        make_folder(folder)
+        self.folder = folder
+        self.paths = {stem: folder / f"{stem}.wav" for stem in stems}
+        self._clips = subtype != "FLOAT"
+        self.clipped_samples = 0
+        self.frames = 0
+        self._replace = replace
+        self._files: dict[str, WavFile] = {}
+        try:
+            for stem, path in self.paths.items():
+                part = path.with_suffix(_UNFINISHED) if replace else path
+                if replace:
+                    part.unlink(missing_ok=True)  # a link would lead elsewhere
+                self._files[stem] = WavFile(part, rate, channels, subtype, replace)
+        except FileExistsError as error:
+            self.discard()
+            raise OutputError(f"{error.filename}: is there already; choose another folder") from None
+        except OSError as error:
+            self.discard()
+            raise OutputError(
+                f"{folder}: cannot write there ({error.strerror}); choose another folder"
+            ) from None
+        self.frame_bytes = sum(file.frame_bytes for file in self._files.values())
+
+    def write(self, blocks: dict[str, NDArray[np.float32]]) -> None:
+        """Append blocks [frames, channels], all of one length; raises `OutputError` when the disk refuses.
+
+        What was written before stays as it was, in files of one length.
+        """
+        try:
+            for stem, block in blocks.items():
+                self._files[stem].append(block)
+            for file in self._files.values():
+                file.update_header()
+        except OSError as error:
+            for file in self._files.values():
+                with contextlib.suppress(OSError):
+                    file.cut(self.frames)
+            raise _refused(self.folder, error) from None
+        self.frames += len(next(iter(blocks.values())))
+        if self._clips:
+            for block in blocks.values():
+                self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1.0))
+
+    def sync(self) -> None:
+        """Bring what was written to the disk; may take as long as that is busy. Raises `OutputError`."""
+        try:
+            for file in self._files.values():
+                file.sync()
+        except OSError as error:
+            raise _refused(self.folder, error) from None
+
+    def close(self) -> dict[str, Path]:
+        """Finish the files and give them their names; returns the paths.
+
+        Raises `OutputError` where the disk refuses, with every file closed and named nevertheless.
+        """
+        refusal: OSError | None = None
+        for stem, file in self._files.items():
+            try:
+                file.close()
+            except OSError as error:
+                refusal = refusal or error
+            try:
+                if self._replace:
+                    file.path.replace(self.paths[stem])
+            except OSError as error:
+                refusal = refusal or error
+        self._files = {}
+        if refusal:
+            raise _refused(self.folder, refusal)
+        return self.paths
+
+    def discard(self) -> None:
+        """Close and remove what was begun."""
+        for file in self._files.values():
+            file.abandon()
+            with contextlib.suppress(OSError):
+                file.path.unlink(missing_ok=True)
+        self._files = {}
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room, or choose another folder",
+    errno.EDQUOT: "make room, or choose another folder",
+    errno.EFBIG: "its file system or a limit takes no larger file; choose another folder",
+}
+
+
+def _refused(folder: Path, error: OSError) -> OutputError:
+    remedy = _REMEDIES.get(error.errno or 0, "is the disk still there?")
+    return OutputError(f"{folder}: writing failed ({error.strerror}); {remedy}")
