@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from rtsep.errors import InputFileError
 
 _BLOCK = 8192  # frames
+_MAX_PACKET_S = 60.0
+"""No packet is longer; ffmpeg 5 tells 2**32 frames of the last one of some short Ogg files."""
+
 _PROBE_S = 60.0  # for the longest look at a file
 _LAST_WORDS = re.compile(r"Invalid data found when processing input$")
 _NO_FRAME = re.compile(rf"^Header missing$|{_LAST_WORDS.pattern}")
@@ -116,7 +119,9 @@ def seconds_of(place: Place, track: Track) -> float:
     seconds = 0.0
     for line in run.stdout.split():
         with contextlib.suppress(ValueError):
-            seconds += float(line.strip(b","))
+            length = float(line.strip(b","))
+            if 0 < length < _MAX_PACKET_S:
+                seconds += length
     return seconds
 
 

@@ -179,6 +179,19 @@ def test_a_radio_recording_that_begins_before_its_first_header_keeps_the_rest(tm
     assert "begins in the middle" in said
 
 
+@needs_ffmpeg
+@pytest.mark.parametrize("seconds", [0.05, 0.5, 1.1])
+def test_a_short_ogg_of_any_encoder_is_whole(tmp_path, seconds):
+    path = tmp_path / "short.ogg"
+    rng = np.random.default_rng(1)
+    soundfile.write(tmp_path / "a.wav", rng.uniform(-0.5, 0.5, (round(seconds * RATE), 2)), RATE)
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-nostdin", "-i", tmp_path / "a.wav", "-c:a", "libvorbis", path], check=True
+    )
+    sound, _, said = read(path)
+    assert (len(sound), said) == (round(seconds * RATE), "")
+
+
 def test_an_ordinary_file_is_one_piece_and_opened_by_its_name(tmp_path):
     for suffix in (*JOINED, ".rf64", ".w64", ".caf"):
         path = tmp_path / f"plain{suffix}"
