@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 REPEATS = 2
-MAX_REASON = 300  # characters of what was wrong, in the summary
+MAX_REASON = 600  # characters of what was wrong, in the summary
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

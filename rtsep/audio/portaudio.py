@@ -6,7 +6,6 @@ PortAudio is kept away from a JACK server, which `jack_stream` speaks to itself.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +17,7 @@ from rtsep.audio.backend import AudioStream, Device, StreamRequest
 from rtsep.audio.engine_mixer import mixer_at, plays_a_file, process_input, process_output
 from rtsep.errors import DeviceError
 from rtsep.realtime.atomics import as_address
+from rtsep.realtime.child_process import for_libraries
 from rtsep.realtime.foreign_calls import close_or_leave, one_at_a_time, quiet_stderr
 
 _INPUT_OVERFLOW = 0x2  # paInputOverflow
@@ -114,22 +114,12 @@ _AWAY_FROM_JACK = {
 }
 
 
-@contextlib.contextmanager
-def _away_from_jack() -> Iterator[None]:
+def _away_from_jack() -> contextlib.AbstractContextManager[None]:
     """Keep PortAudio from joining a JACK server: it aborts the program when a server ends (jack_stream).
 
     Every libjack reads the environment when a client is opened, and PortAudio opens its client only here.
     """
-    before = {name: os.environ.get(name) for name in _AWAY_FROM_JACK}
-    os.environ.update(_AWAY_FROM_JACK)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return for_libraries(_AWAY_FROM_JACK)
 
 
 def query_devices() -> list[tuple[str, dict[str, Any]]]:

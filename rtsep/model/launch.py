@@ -12,14 +12,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
-from rtsep.realtime.child_process import command_of
+from rtsep.realtime.child_process import command_of, environment
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """3 MB of weights in a few pages instead of 750: some 10 % of a step with cold caches (glibc 2.35 on)."""
@@ -61,7 +60,7 @@ def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subproces
         stdin=stdin,
         stdout=subprocess.PIPE,
         text=True,
-        env={"GLIBC_TUNABLES": HUGE_PAGES, **os.environ},
+        env={"GLIBC_TUNABLES": HUGE_PAGES, **environment()},
     )
 
 

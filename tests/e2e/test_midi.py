@@ -178,7 +178,7 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
     played = noise(40_000)
     for come in (1, 2):
         peer = plug_in(rig)
-        until(lambda come=come: said(rig, "playing with pad:out") == come, "it should open")
+        until_said(rig, "playing with pad:out", come)
         # Lights and faders are told where everything stands: 3 knobs, 5 pads.
         until(lambda peer=peer: len(peer.heard) >= 8, "it should be told where everything stands")
         muted = come == 2  # as it was left
@@ -193,7 +193,7 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
         expected = 0.5 * rig.expected(played, take)
         assert_equal(take.sound[:, 2:], expected, 1e-6, "the instrumental, whatever comes and goes")
         peer.close()
-        until(lambda come=come: said(rig, "pad:out has left") == come, "it should be missed")
+        until_said(rig, "pad:out has left", come)
     assert rig.live.fresh()["midi"]["restarts"] == 0
 
     rig.server.stop(signal.SIGKILL)
@@ -203,7 +203,7 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
     rig.live.wait_said("is back")
     rig.studio = open_studio(rig.server)
     peer = plug_in(rig)
-    until(lambda: said(rig, "playing with pad:out") == 3, "it should open on the new server")
+    until_said(rig, "playing with pad:out", 3)
     until(lambda: len(peer.heard) >= 8, "and be told where everything stands")
     peer.send((NOTE, BYPASS, 100))
     rig.live.wait_line(lambda line: line["midi"]["moves"] == 3, "a third press", since=len(rig.live.lines))
@@ -217,5 +217,10 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
         rig.server.send(signal.SIGCONT)
 
 
-def said(rig: Any, part: str) -> int:
-    return sum(part in line for line in rig.live.said)
+def until_said(rig: Any, part: str, times: int) -> None:
+    """Wait until `part` stands in so many lines on standard error. Raises `AssertionError` with all lines."""
+    try:
+        until(lambda: sum(part in line for line in rig.live.said) >= times)
+    except AssertionError:
+        midi = rig.live.lines[-1]["midi"]
+        raise AssertionError(f"{part!r} should be said {times} times: {midi}\n{rig.live.said}") from None

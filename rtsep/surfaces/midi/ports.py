@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rtsep.realtime import priority
-from rtsep.realtime.child_process import command_of
+from rtsep.realtime.child_process import command_of, environment
 from rtsep.realtime.wire import WireError, encode
 from rtsep.surfaces.midi import protocol
 from rtsep.surfaces.midi.messages import Message
@@ -60,6 +60,7 @@ def input_ports() -> list[MidiPort]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=environment(),
             timeout=LIST_PATIENCE_S,
         ).stdout
         there = protocol.EVENTS.decode(answer)
@@ -134,7 +135,11 @@ class MidiPorts:
     def _spawn(self) -> None:
         self._hangs_at = time.monotonic() + FIRST_PATIENCE_S
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(),  # it may start while a look at the devices has led us away from JACK
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), name="midi", daemon=True)
         self._reader.start()
