@@ -32,7 +32,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         return
     failed = {report.nodeid for report in terminalreporter.stats.get("failed", [])}
     failed |= {report.nodeid for report in terminalreporter.stats.get("error", [])}
-    terminalreporter.section("repeated on a new JACK server")
+    terminalreporter.section("repeated on a new server")
     for name, reasons in repeated.items():
         outcome = "failed in the end" if name in failed else "passed in the end"
         terminalreporter.write_line(f"{name}: {len(reasons)} of {REPEATS} repeats, {outcome}")

@@ -162,7 +162,7 @@ def test_the_lines_of_python_in_the_pages_run(song, stems, tmp_path):
     soundfile.write(tmp_path / "song.wav", sound.T, rate, subtype="FLOAT")
     soundfile.write(tmp_path / "concert.flac", np.zeros(LONG_S * rate, np.int16), rate)
     snippets = blocks(PAGES["docs/python.md"], "python")
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     (first_seen,) = blocks(PAGES["README.md"], "python")
     assert first_seen in snippets
     check = "\nimport numpy\nnumpy.save('vocals.npy', vocals)\n"

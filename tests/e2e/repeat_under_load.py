@@ -68,7 +68,7 @@ class Run:
     def told(self) -> list[str]:
         """What its output says of tests that were repeated, failed or skipped."""
         text = self.log.read_text()
-        _, _, summary = text.partition("repeated on a new JACK server")
+        _, _, summary = text.partition("repeated on a new server")
         repeated = [line for line in summary.splitlines() if line.startswith(("tests/", "    "))]
         return repeated + re.findall(r"^(?:FAILED|ERROR|SKIPPED).*", text, re.MULTILINE)
 

@@ -82,7 +82,7 @@ def test_what_fails_is_repeated_on_new_servers_and_a_real_fault_fails(tmp_path):
     assert len(set(servers["test_once"])) == len(servers["test_once"]) == 2
     assert len((tmp_path / "test_without_the_mark").read_text().split()) == 1
     assert "2 failed, 1 passed, 3 rerun" in run.stdout
-    _, _, summary = run.stdout.partition("repeated on a new JACK server")
+    _, _, summary = run.stdout.partition("repeated on a new server")
     assert "test_planted.py::test_always: 2 of 2 repeats, failed in the end" in summary
     assert summary.count("    AssertionError: a real fault") == REPEATS
     assert "test_planted.py::test_once: 1 of 2 repeats, passed in the end" in summary

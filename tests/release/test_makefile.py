@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make he
 
 def lines(*words: str, code: int = 0) -> list[str]:
     """Return what `make WORDS` would run in a clone where nothing is installed."""
-    run = subprocess.run(["make", "-n", *words, "VENV=nowhere"], cwd=ROOT, capture_output=True, text=True)
+    command = ["make", "--no-print-directory", "-n", *words, "VENV=nowhere"]  # `make test` may have called us
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (run.returncode == 0) == (code == 0), run.stderr
     return (run.stdout if code == 0 else run.stderr).splitlines()
 
