@@ -29,6 +29,12 @@ class Place(NamedTuple):
             "loop_s": list(self.loop) if self.loop else None,
         }
 
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Place:
+        """Return what `as_json` has told, to the millisecond."""
+        loop = tuple(found["loop_s"]) if found["loop_s"] else None
+        return cls(found["position_s"], found["length_s"], found["paused"], loop)
+
 
 class Segment(NamedTuple):
     """What lies in the ring from a frame on."""

@@ -18,23 +18,23 @@ from rtsep.model.package import read_package
 from rtsep.session.api import Session
 from rtsep.session.options import VIRTUAL
 from rtsep.session.recorder import told
+from rtsep.surfaces.players.file_keys import FileKeys
 from rtsep.surfaces.players.listening import Listening
-from rtsep.surfaces.players.player import Choice, Heard, clock
+from rtsep.surfaces.players.player import Choice, Heard
 from rtsep.surfaces.presets import Preset, Presets, programs
 
 TAKES = Path("takes")
 """Where the record key records to, where `--record` names no place."""
 
 
-class SessionPlayer:
+class SessionPlayer(FileKeys):
     """A `rtsep.surfaces.players.player.Player` that is a running `Session`."""
 
     def __init__(self, session: Session, presets: Presets | None = None) -> None:
-        self._session = session
+        self._session: Session = session
         self._presets = presets or Presets()
         self._folder = session.now.route.options.record or TAKES
         self._listening: Listening | None = None
-        self._loop_from: float | None = None  # s in the file
         self.controls = session.controls
 
     @property
@@ -88,35 +88,6 @@ class SessionPlayer:
         """End the take; return what is there now, in words."""
         files = self._session.stop_recording()
         return told(files) if files else "nothing was recorded"
-
-    # --- a played file ----------------------------------------------------------------------------
-
-    def pause(self) -> str:
-        """Let the played file stand still, or go on. Raises `UsageError` where none is played."""
-        place = self._session.place
-        if place and place.paused:
-            self._session.resume()
-        else:
-            self._session.pause()
-        return ""
-
-    def skip(self, seconds: float) -> str:
-        """Go by so much in the played file. Raises `UsageError`."""
-        self._session.skip(seconds)
-        return ""
-
-    def loop_here(self) -> str:
-        """Begin a loop at what is heard, or end it there, or loop no more. Raises `UsageError`."""
-        place, begun = self._session.place, self._loop_from
-        self._loop_from = None
-        if place is None or place.loop:
-            self._session.stop_loop()
-            return "no loop any more"
-        if begun is None:
-            self._loop_from = place.position
-            return f"a loop from {clock(place.position)} on; a again sets its end"
-        self._session.loop(*sorted((begun, place.position)))
-        return ""
 
     # --- presets ----------------------------------------------------------------------------------
 

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from rtsep.audio.histogram import HISTOGRAM_BINS
 from rtsep.controls import Controls
-from rtsep.surfaces.players.player import Choice, Heard, clock
+from rtsep.surfaces.players.file_keys import FileKeys
+from rtsep.surfaces.players.player import Choice, Heard
 from rtsep.surfaces.remote.messages import ListDevices, ListPresets, Picture
 from rtsep.surfaces.remote.session import RemoteSession, as_list
 
 FRAMES_PER_S = 30.0
 
 
-class RemotePlayer:
+class RemotePlayer(FileKeys):
     """A `rtsep.surfaces.players.player.Player` that is a session in another program.
 
     To `end` it is to let go: the session plays on.
@@ -25,10 +26,9 @@ class RemotePlayer:
 
     def __init__(self, name: str | None, say: Callable[[str], None]) -> None:
         """Attach to the session `name`; `say` gets its lines for the user. Raises `SessionError`."""
-        self._session = RemoteSession(name, FRAMES_PER_S, picture=True, on_line=say)
+        self._session: RemoteSession = RemoteSession(name, FRAMES_PER_S, picture=True, on_line=say)
         self.controls: Controls = self._session.controls
         self._histogram = np.zeros(HISTOGRAM_BINS, np.int64)
-        self._loop_from: float | None = None  # s in the file
         self._remarks: dict[type, str] = {}
 
     @property
@@ -89,33 +89,6 @@ class RemotePlayer:
     def stop_recording(self) -> str:
         """End the take; return what is there now, in words."""
         return self._session.stop_recording()
-
-    def pause(self) -> str:
-        """Let the played file stand still, or go on."""
-        file = self._session.stats()["file"]
-        if file and file["paused"]:
-            self._session.resume()
-        else:
-            self._session.pause()
-        return ""
-
-    def skip(self, seconds: float) -> str:
-        """Go by so much in the played file."""
-        self._session.skip(seconds)
-        return ""
-
-    def loop_here(self) -> str:
-        """Begin a loop at what is heard, or end it there, or loop no more."""
-        file, begun = self._session.stats()["file"], self._loop_from
-        self._loop_from = None
-        if file is None or file["loop_s"]:
-            self._session.stop_loop()
-            return "no loop any more"
-        if begun is None:
-            self._loop_from = file["position_s"]
-            return f"a loop from {clock(file['position_s'])} on; a again sets its end"
-        self._session.loop(*sorted((begun, file["position_s"])))
-        return ""
 
     def presets(self) -> list[Choice]:
         """Return the presets that the session can recall."""

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rtsep.audio.splices import Place
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import RtsepError, SessionError, UsageError
 from rtsep.realtime.waiting import wait_for
@@ -175,6 +176,12 @@ class RemoteSession:
     def stats(self) -> dict[str, Any]:
         """Ask for what `rtsep live --json` prints: state, counters, latency, levels, the model's state."""
         return self.read().stats
+
+    @property
+    def place(self) -> Place | None:
+        """Where the played file stands; None where the input is a device."""
+        file = self.stats()["file"]
+        return Place.from_json(file) if file else None
 
     @property
     def state(self) -> SessionState:
