@@ -8,8 +8,6 @@ the one of an undisturbed run.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from rtsep.realtime import wake
 from rtsep.realtime.atomics import CACHE_LINE, load_acquire, store_release
+from rtsep.realtime.shared_file import SharedFile
 
 SLOTS = 64
 
@@ -65,9 +64,10 @@ def _layout(channels: int, bins: int) -> _Layout:
 class SharedSlots:
     """Owner (`create`) or guest (`attach`) of the mapped file."""
 
-    def __init__(self, path: Path, channels: int, bins: int, create: bool) -> None:
-        self.path = path
-        self._owner = create
+    def __init__(self, path: Path, channels: int, bins: int, file: SharedFile | None = None) -> None:
+        """Map the file at `path`; `file` is that file, if it is ours."""
+        self.path, self._file = path, file
+        create = file is not None
         layout = _layout(channels, bins)
         self._memory = np.memmap(path, np.uint8, "r+", shape=(layout.total,))
         header = self._memory[: layout.semaphores].view(np.int64)
@@ -87,39 +87,30 @@ class SharedSlots:
 
     @classmethod
     def create(cls, channels: int, bins: int) -> SharedSlots:
-        """Make and map a fresh file."""
-        in_memory = Path("/dev/shm")
-        folder = in_memory if os.access(in_memory, os.W_OK) else Path(tempfile.gettempdir())
-        _remove_orphans(folder)
-        handle, name = tempfile.mkstemp(prefix=f"rtsep-{os.getpid()}-", suffix=".slots", dir=folder)
-        os.truncate(handle, _layout(channels, bins).total)
-        os.close(handle)
-        return cls(Path(name), channels, bins, create=True)
+        """Make and map a fresh file; raises `OutputError` where there is no room for it."""
+        file = SharedFile(_layout(channels, bins).total)
+        try:
+            return cls(file.path, channels, bins, file)
+        except BaseException:
+            file.close()
+            raise
 
     @classmethod
     def attach(cls, path: Path, channels: int, bins: int) -> SharedSlots:
         """Map the file that another process made."""
-        return cls(path, channels, bins, create=False)
+        return cls(path, channels, bins)
+
+    @property
+    def note(self) -> str:
+        """For the user: why the file of the owner does not lie in memory, "" if it does."""
+        return self._file.note if self._file else ""
 
     def close(self) -> None:
         """Close the semaphores; the owner removes the file."""
         for semaphore in self._semaphores:
             semaphore.close()
-        if self._owner:
-            self.path.unlink(missing_ok=True)
-
-
-def _remove_orphans(folder: Path) -> None:
-    """Remove the files of owners that were killed and could not do it themselves."""
-    if os.name != "posix":
-        return
-    for path in folder.glob("rtsep-*-*.slots"):
-        try:
-            os.kill(int(path.name.split("-")[1]), 0)
-        except ProcessLookupError:
-            path.unlink(missing_ok=True)
-        except (OSError, ValueError):
-            continue  # alive, but another user's; or not ours
+        if self._file:
+            self._file.close()
 
 
 @njit(cache=True, nogil=True)

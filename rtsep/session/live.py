@@ -61,6 +61,8 @@ class Live:
         begin_balance(route.ends.form, controls)
         host = ModelHost(package, route.options.device)
         try:
+            if host.slots.note:
+                say(host.slots.note)
             hosted = HostedModel(host, route.ends.form, controls)
         except BaseException:
             host.close()

@@ -32,6 +32,8 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
     `UsageError`; then the model before plays on.
     """
     host = ModelHost(package, live.options.device)
+    if host.slots.note:
+        live.say(host.slots.note)
     loading = helpers.run("model-loader", host.start, ends_soon=True)
     try:
         yield Wait(loading.done)
