@@ -14,7 +14,7 @@ What is named here is loaded when it is first used: `import rtsep` alone brings 
 
 from __future__ import annotations
 
-import sys
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -48,10 +48,10 @@ def __getattr__(name: str) -> object:
 
         found: object = version("rtsep")
     elif name in _HOMES:
-        if "numba" not in sys.modules:
-            from rtsep.compiled import use_cache
+        from rtsep.compiled import use_cache
 
-            use_cache()
+        if note := use_cache():
+            logging.getLogger("rtsep").info(note)
         found = getattr(import_module(_HOMES[name]), name)
     else:
         raise AttributeError(f"module 'rtsep' has no attribute '{name}'")

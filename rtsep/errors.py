@@ -61,6 +61,18 @@ class SessionError(RtsepError):
     exit_code = 8
 
 
+class CompileError(RtsepError):
+    """The code of the audio path cannot be compiled on this machine."""
+
+    exit_code = 9
+
+
+def in_a_line(error: BaseException) -> str:
+    """Return an error that is no `RtsepError` as one line: its class, and what it says first."""
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+
+
 def suggest(given: str, known: Iterable[str], limit: int = 3) -> str:
     """Return `"; did you mean 'a' or 'b'?"` for the nearest known words, or an empty string."""
     by_lower = {word.lower(): word for word in known}

@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep import folders
 from rtsep.errors import InputFileError, OutputError
 
 RATE = 44100  # Hz of everything in the cache
@@ -30,8 +31,8 @@ INDEX_VERSION = 1
 
 def default_cache() -> Path:
     """Where the cache lies unless told otherwise: the platform's cache folder, never the repository."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(base) / "rtsep-train"
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else folders.cache().parent) / "rtsep-train"
 
 
 @dataclass(frozen=True)

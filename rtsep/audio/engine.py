@@ -123,6 +123,8 @@ class Engine:
         self._ready = int(state[r.PREFILL])  # output frames that lie ready before the first input
         self._thread: threading.Thread | None = None
         self.real_time = False
+        self.failure: Exception | None = None
+        """Why the hop loop has ended by itself; None while it runs as it should."""
 
     # --- latency ---------------------------------------------------------------------------------
 
@@ -263,7 +265,12 @@ class Engine:
 
         def run() -> None:
             self.real_time = priority.raise_thread_priority(PRIORITY)
-            run_hops(self._rings.slots, self._pipeline, self.controls.slots, self._exchange, self._hop_state)
+            try:
+                run_hops(
+                    self._rings.slots, self._pipeline, self.controls.slots, self._exchange, self._hop_state
+                )
+            except Exception as error:
+                self.failure = error
 
         self._thread = threading.Thread(target=run, name="hop-loop", daemon=True)
         self._thread.start()

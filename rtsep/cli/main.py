@@ -55,6 +55,9 @@ COMMANDS = {
     "bench": "measure whether this machine can do it",
 }
 
+_COMPILING = ("live", "file", "bench")
+"""Commands that compile, and say so where the compiled code cannot be kept as usual."""
+
 
 def _load(command: str) -> ModuleType:
     """Import one command only: a list of models need not wait for PortAudio, nor live for torch."""
@@ -102,9 +105,11 @@ def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
 
 
 def _run(argv: Sequence[str] | None, prepare: bool) -> int:
-    use_cache()
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if word in COMMANDS), None)
+    note = use_cache()
+    if note and command in _COMPILING:
+        print(f"rtsep: {one_line(note)}", file=sys.stderr)
     if prepare and command == "live" and not {"-h", "--help"} & set(words):
         from rtsep.model import launch
 

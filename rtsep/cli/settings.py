@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from rtsep import folders
 from rtsep.controls import BY_NAME, Control
 from rtsep.errors import UsageError, suggest
 from rtsep.session.options import LiveOptions, OptionError
@@ -40,7 +40,7 @@ def config_file() -> Path:
     named = os.environ.get(ELSEWHERE)
     if named is not None:
         return Path(named or os.devnull)
-    return platformdirs.user_config_path("rtsep") / "rtsep.toml"
+    return folders.config() / "rtsep.toml"
 
 
 @dataclass(frozen=True)

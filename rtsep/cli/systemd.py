@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rtsep import folders
 from rtsep.errors import OutputError
 from rtsep.surfaces.remote.place import DEFAULT
 
@@ -54,8 +54,7 @@ def unit_name(session: str) -> str:
 
 def unit_path(session: str) -> Path:
     """Return where the unit lies: systemd's folder for what a user has written."""
-    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(config) / "systemd" / "user" / unit_name(session)
+    return folders.config().parent / "systemd" / "user" / unit_name(session)
 
 
 def program() -> list[str]:

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import platformdirs
-
+from rtsep import folders
 from rtsep.doctor.finding import Finding, note, ok, problem
 
 SHARED_MB = 32
@@ -65,12 +64,12 @@ def shared_memory(
 def user_places() -> list[Place]:
     """Return the folders that rtsep writes for this user."""
     compiled = os.environ.get("NUMBA_CACHE_DIR")
-    cache = Path(compiled) if compiled else platformdirs.user_cache_path("rtsep")
+    cache = Path(compiled) if compiled else folders.cache()
     return [
         Place("cache folder", cache, CACHE_MB, "every start compiles for half a minute", "NUMBA_CACHE_DIR"),
-        Place("config folder", platformdirs.user_config_path("rtsep"), 1, "presets and defaults are not kept",
+        Place("config folder", folders.config(), 1, "presets and defaults are not kept",
               "XDG_CONFIG_HOME"),
-        Place("state folder", platformdirs.user_state_path("rtsep"), 1, "--resume knows no session",
+        Place("state folder", folders.state(), 1, "--resume knows no session",
               "XDG_STATE_HOME"),
     ]  # fmt: skip
 
@@ -78,6 +77,9 @@ def user_places() -> list[Place]:
 def writable(place: Place, usage: Callable[[Path], Usage] = shutil.disk_usage) -> list[Finding]:
     """Check one folder, or where it will be made."""
     there = next(folder for folder in (place.path, *place.path.parents) if folder.exists())
+    if folders.NOWHERE in (place.path, *place.path.parents):
+        seen = f"there is no home folder that this user can reach: {place.loss}"
+        return [problem(place.name, seen, f"set HOME to one, or {place.remedy} to another folder")]
     if reason := write_error(there):
         seen = f"{there} cannot be written ({reason}): {place.loss}"
         remedy = f"give yourself the right to write there, or name another folder with {place.remedy}"

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-import platformdirs
-
+from rtsep import folders
 from rtsep.errors import ModelError, suggest
 
 DEFAULT_MODEL = "live"
@@ -41,7 +40,7 @@ def purpose_of(path: Path) -> str:
 
 def user_folder() -> Path:
     """Where a user's own models are found by name."""
-    return platformdirs.user_data_path("rtsep") / "models"
+    return folders.data() / "models"
 
 
 def model_files() -> Iterator[tuple[str, Path]]:

@@ -18,7 +18,10 @@ def command_of(module: str) -> list[str]:
     With `python -m` a `json.py` or `queue.py` of the user's would take the place of the real one: it looks
     into the present folder first. -P does not look there at all; `rtsep` is found by its place.
     """
-    program = f"import sys; sys.path.append({_HOME!r}); from {module} import main; sys.exit(main())"
+    program = (
+        f"import sys; sys.path.append({_HOME!r}); from rtsep.compiled import use_cache; use_cache(); "
+        f"from {module} import main; sys.exit(main())"
+    )
     return [sys.executable, "-P", "-c", program]
 
 

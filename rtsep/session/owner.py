@@ -14,7 +14,9 @@ from contextlib import ExitStack, nullcontext
 from typing import TypeVar
 
 from rtsep.audio.streams import compile_streams
+from rtsep.compiled import compiled_folder
 from rtsep.controls import Controls
+from rtsep.errors import CompileError, RtsepError, in_a_line
 from rtsep.model.package import ModelPackage
 from rtsep.session.commands import (
     Arrived,
@@ -132,8 +134,16 @@ class SessionOwner:
         return live, self._lost
 
     def _compile(self, live: Live) -> None:
-        live.engine.compile()
-        compile_streams(live.route.ends.input, live.route.ends.output)
+        try:
+            live.engine.compile()
+            compile_streams(live.route.ends.input, live.route.ends.output)
+        except RtsepError:
+            raise
+        except Exception as error:  # whatever numba and LLVM raise
+            raise CompileError(
+                f"the audio code cannot be compiled here ({in_a_line(error)}); remove the folder "
+                f"{compiled_folder()} and try again"
+            ) from error
         self._stages.reached("compiled")
 
     def _result(self, work: Future[T]) -> T:
@@ -173,6 +183,8 @@ class SessionOwner:
 
     def _is_over(self, live: Live, lost: LostDevices) -> bool:
         """Return whether all of the input has been played; wait for a device that was lost."""
+        if failure := live.engine.failure:
+            raise CompileError(f"the audio code has failed ({in_a_line(failure)})") from failure
         if live.playback is None:
             if lost.looking or not (self._jobs and self._jobs[0].asks_devices):
                 lost.advance()  # one at a time asks the sound systems

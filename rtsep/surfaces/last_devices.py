@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import tomlkit
 
-from rtsep.errors import RtsepError
+from rtsep import folders
+from rtsep.errors import OutputError, RtsepError
 from rtsep.session.options import LiveOptions
 from rtsep.surfaces.toml import TomlFile, known, read_text, write_whole
 
@@ -24,7 +24,7 @@ WHAT = "last devices"
 
 def devices_file() -> Path:
     """Return the path of the file of the last devices."""
-    return platformdirs.user_state_path("rtsep") / "devices.toml"
+    return folders.state() / "devices.toml"
 
 
 def load_last_devices(path: Path | None = None) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class DevicesKeeper:
         say: Callable[[str], None],
         path: Path | None = None,
     ) -> None:
-        """`read` returns the arguments of `named_devices`; `say` gets a line if they cannot be written."""
+        """`read` returns the arguments of `named_devices`; `say` gets a line if those before are broken."""
         self._read, self._say, self._path = read, say, path or devices_file()
         self._written: tuple[LiveOptions, str, str, bool] | None = None
         self._refused = False
@@ -88,6 +88,8 @@ class DevicesKeeper:
                 found |= {name: before[name] for name in ("in", "in_channels") if name in before}
             write_whole(self._path, tomlkit.dumps(found), WHAT)
             self._written = now
+        except OutputError:  # said of the last state, which lies in the same folder
+            self._refused = True
         except RtsepError as error:
             self._refused = True
             self._say(f"{error}; --resume will not know these devices")

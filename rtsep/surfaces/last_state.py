@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-import platformdirs
-
+from rtsep import folders
 from rtsep.controls import Controls
 from rtsep.errors import RtsepError
 from rtsep.surfaces.presets import Preset, parse_preset
@@ -23,7 +22,7 @@ BY = "last state"
 
 def state_file() -> Path:
     """Where the last state lies."""
-    return platformdirs.user_state_path("rtsep") / "last.toml"
+    return folders.state() / "last.toml"
 
 
 def load_last_state(path: Path | None = None) -> Preset:
@@ -96,4 +95,4 @@ class StateKeeper:
             self._written = values
         except RtsepError as error:
             self._refused = True
-            self._say(f"{error}; --resume will not know this session")
+            self._say(f"{error}; --resume will not know this session and its devices")

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
+from rtsep import folders
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import OutputError, RtsepError, UsageError, suggest
 from rtsep.surfaces.toml import TomlFile, control_text, known, read_text, write_whole
@@ -59,7 +58,7 @@ class Preset:
 
 def user_folder() -> Path:
     """Where a user's presets lie."""
-    return platformdirs.user_config_path("rtsep") / "presets"
+    return folders.config() / "presets"
 
 
 def check_name(name: str) -> str:
@@ -231,7 +230,7 @@ class Presets:
         stamps: dict[str, _Stamp] = {}
         try:
             entries: list[os.DirEntry[Any]] = list(os.scandir(self.folder))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return stamps
         except OSError as error:
             raise UsageError(f"{self.folder}: cannot read the presets: {error.strerror}") from None

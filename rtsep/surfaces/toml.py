@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rtsep import folders
 from rtsep.controls import Control
 from rtsep.errors import OutputError, UsageError, suggest
 
@@ -109,6 +110,10 @@ def read_text(path: Path, what: str) -> str:
         return path.read_text(encoding="utf-8-sig")  # some editors on Windows begin a file with a mark
     except FileNotFoundError:
         raise
+    except (
+        NotADirectoryError
+    ) as error:  # a folder that is not known; or HOME is a device, as services have it
+        raise FileNotFoundError(*error.args) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
         raise UsageError(f"{path}: cannot read the {what}: {reason}") from None
@@ -136,7 +141,7 @@ def write_whole(path: Path, text: str, what: str) -> None:
         if beside:
             with suppress(OSError):
                 Path(beside).unlink()
-        raise OutputError(f"{path}: cannot write the {what}: {error.strerror}") from None
+        raise OutputError(f"{path}: cannot write the {what}: {folders.reason(path, error)}") from None
 
 
 def control_text(value: float, control: Control) -> str:

@@ -21,8 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
+from rtsep import folders
 from rtsep.controls import BY_NAME, CURVES, Control, Travel
 from rtsep.errors import UsageError, suggest
 from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MOST_7, MOST_14, NOTE, NRPN, note_name
@@ -131,7 +130,7 @@ DEFAULT_ENTRIES = (
 
 def user_file() -> Path:
     """Where a user's map lies."""
-    return platformdirs.user_config_path("rtsep") / "midi.toml"
+    return folders.config() / "midi.toml"
 
 
 def load_map(path: Path | None = None) -> MidiMap:
