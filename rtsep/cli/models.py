@@ -14,6 +14,7 @@ from rich.text import Text
 
 from rtsep.errors import ModelError, UsageError
 from rtsep.model.catalog import find_model, model_files, purpose_of, shipped_files
+from rtsep.model.known import is_shipped
 from rtsep.model.licences import TERMS, sets_by_licence, sets_not_checked, sets_without_licence, terms_of
 from rtsep.model.loader import load
 from rtsep.model.package import ModelPackage, read_package
@@ -62,7 +63,15 @@ def _summary(package: ModelPackage) -> dict[str, Any]:
         "sets_without_licence": sets_without_licence(spec.data),
         "description": spec.description,
         "sha256": package.sha256,
+        "shipped": is_shipped(package.sha256),
     }
+
+
+def _origin(package: ModelPackage) -> str:
+    """Return whose file it is, by its checksum."""
+    if is_shipped(package.sha256):
+        return "shipped with rtsep (known by its checksum)"
+    return "not shipped with rtsep; its program is checked whenever it loads"
 
 
 def _latency_ms(package: ModelPackage) -> float:
@@ -111,6 +120,8 @@ def _list(as_json: bool) -> int:
     for package in packages:
         if purpose := purpose_of(package.path):
             console.print(f"{package.spec.name:<7}{purpose}", markup=False, highlight=False)
+    if others := [package.spec.name for package in packages if not is_shipped(package.sha256)]:
+        console.print(f"not shipped with rtsep: {', '.join(others)}", highlight=False)
     for line in broken:
         console.print(f"broken: {line}", markup=False)
     return 0
@@ -147,6 +158,7 @@ def _rows(package: ModelPackage) -> Iterator[tuple[str, str]]:
     if "command" in spec.metrics:
         yield "", f"by: {spec.metrics['command']}"
     yield "sha256", package.sha256
+    yield "origin", _origin(package)
     yield "licence", terms_of(spec)
     yield "", TERMS[terms_of(spec)]
     if spec.licence:
@@ -190,13 +202,15 @@ def _check(path: Path, as_json: bool) -> int:
                     "ok": True,
                     "golden_error": model.golden_error,
                     "sha256": package.sha256,
+                    "shipped": is_shipped(package.sha256),
                 }
             )
         )
     else:
         print(
             f"{path}: a {package.spec.system} model '{package.spec.name}', schema {package.spec.schema}; "
-            f"{len(package.golden.masks)} golden frames replay to {model.golden_error:.1e}"
+            f"{len(package.golden.masks)} golden frames replay to {model.golden_error:.1e}; "
+            f"{_origin(package)}"
         )
     return 0
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,12 @@ SCHEMA = 1
 
 TORCHSCRIPT = "torchscript"
 """The form of a program whose spec names none. It is not written either: older versions know no other."""
+
+MAX_N_FFT, MAX_STATE, MAX_RATES = 1 << 16, 1 << 26, 64
+MAX_RATE = 1_000_000  # Hz
+MAX_LATENCY = 1 << 22  # samples
+MAX_TEXT = 20_000  # characters
+MAX_NUMBER = 1 << 53
 
 STEREO_FORMS = ("left-right", "mid-side")
 """`mid-side` columns are ((l + r) / 2, (l - r) / 2)."""
@@ -92,6 +99,25 @@ class ModelSpec:
             raise ModelError("model spec: state_size and lookahead_hops cannot be negative")
         if not self.rates or min(self.rates) <= 0:
             raise ModelError(f"model spec: rates {list(self.rates)} are no sample rates")
+        self._check_bounds()
+
+    def _check_bounds(self) -> None:
+        """Raise `ModelError` for sizes that no separator has: a session makes room for what a spec claims."""
+        for what, value, most in (
+            ("n_fft", self.n_fft, MAX_N_FFT),
+            ("state_size", self.state_size, MAX_STATE),
+            ("algorithmic latency", self.algorithmic_latency, MAX_LATENCY),
+            ("rate", max(self.rates), MAX_RATE),
+            ("number of rates", len(self.rates), MAX_RATES),
+        ):
+            if value > most:
+                raise ModelError(f"model spec: {what} {_short(value)}; {most} is the most that is played")
+        for name, value in dataclasses.asdict(self).items():
+            if fault := _fault_of(value):
+                raise ModelError(f"model spec: entry '{name}' {fault}")
+        for name, value in self.metrics.items():
+            if name.endswith(("_mean", "_median")) and not isinstance(value, int | float | None):
+                raise ModelError(f"model spec: entry 'metrics': '{name}' is no number")
 
     @property
     def framing(self) -> Framing:
@@ -120,7 +146,7 @@ class ModelSpec:
         """Parse `spec.json` strictly: unknown, missing and mistyped entries raise `ModelError`."""
         try:
             raw = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"model spec is not JSON: {error}") from None
         if not isinstance(raw, dict):
             raise ModelError("model spec is not a JSON object")
@@ -144,6 +170,29 @@ class ModelSpec:
             _check_type(name, value, str(known[name].type))
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         return cls(**fields)
+
+
+def _fault_of(value: object) -> str:
+    """Return what is wrong with a value of a spec, however deep it lies; "" if nothing is."""
+    rest = [value]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            rest += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            rest += value
+        elif isinstance(value, str):
+            if len(value) > MAX_TEXT:
+                return f"has {len(value):,} characters; {MAX_TEXT:,} are accepted"
+            if any(unicodedata.category(c) == "Cc" and c != "\n" for c in value):
+                return "has characters that control a terminal"
+        elif isinstance(value, int) and abs(value) > MAX_NUMBER:
+            return f"has the number {_short(value)}; {MAX_NUMBER} is the largest that is accepted"
+    return ""
+
+
+def _short(number: int) -> str:
+    return str(number) if abs(number) <= MAX_NUMBER else f"of {number.bit_length()} bits"
 
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {

@@ -21,8 +21,7 @@ from rtsep.model.runner import ModelRunner
 from rtsep.model.torchscript import (
     TorchScript,
     TorchScriptRunner,
-    check_step,
-    from_bytes,
+    load_checked,
     speaks_of_gpu,
     telling_line,
     unloadable,
@@ -156,12 +155,11 @@ class TorchScriptOnCuda(TorchScript):
         if not torch.cuda.is_available():
             raise ModelError("--device cuda: torch finds no CUDA device here; use --device cpu")
         try:
-            module = from_bytes(package.content, "cuda")
+            module = load_checked(package, "cuda")
         except RuntimeError as error:
             if speaks_of_gpu(error):
                 raise _gpu_refuses(package.path, error) from None
             raise unloadable(package.path, error) from None
-        check_step(package.path, module)
         try:
             return CudaRunner(package.spec, module, graph)
         except RuntimeError as error:

@@ -12,17 +12,36 @@ import hashlib
 import io
 import json
 import lzma
+import math
+import os
+import re
+import stat
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import ModelError
+from rtsep.model.archive import MAX_BYTES, read_entries
 from rtsep.model.contract import ModelSpec
+
+MAX_SPEC = 1 << 20
+"""Bytes of a spec. The longest that rtsep ships has 9 kB."""
+
+MAX_GOLDEN = 64 << 20
+"""Bytes of golden frames as they are unpacked."""
+
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '<f4', 'fortran_order': (?P<columns_first>True|False), "
+    rb"'shape': \((?P<shape>[0-9, ]{0,100})\), \} *\n",
+    re.DOTALL,
+)
+"""How a .npy file of float32 begins (format version 1.0)."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +64,16 @@ class ModelPackage:
 
     def entry(self, name: str) -> bytes | None:
         """Return the further entry `name`; None if the file has none of that name."""
-        with zipfile.ZipFile(io.BytesIO(self.content)) as archive:
-            found = _entry_name(archive, name)
-            return archive.read(found) if found else None
+        entries = read_entries(self.content)
+        found = _entry_name(entries, name)
+        return entries[found] if found else None
 
 
-def _digest(archive: zipfile.ZipFile, spec_entry: str) -> str:
+def _digest(entries: Mapping[str, bytes], spec_entry: str) -> str:
     digest = hashlib.sha256()
-    for name in sorted(archive.namelist()):
+    for name in sorted(entries):
         if name != spec_entry:
-            digest.update(name.encode() + b"\0" + archive.read(name))
+            digest.update(name.encode() + b"\0" + entries[name])
     return digest.hexdigest()
 
 
@@ -76,7 +95,8 @@ def write_package(
             archive.writestr(f"{root}/extra/{name}", content)
     spec_entry = f"{root}/extra/spec.json"
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
-        sealed = {"spec": json.loads(spec.to_json()), "content_sha256": _digest(archive, spec_entry)}
+        entries = {name: archive.read(name) for name in archive.namelist()}
+        sealed = {"spec": json.loads(spec.to_json()), "content_sha256": _digest(entries, spec_entry)}
         archive.writestr(spec_entry, json.dumps(sealed, indent=2, sort_keys=True))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
@@ -90,12 +110,7 @@ def read_package(path: Path, sha256: str | None = None) -> ModelPackage:
     `sha256` is that of the file as another process has verified it: only the same bytes are accepted, and
     their seal is not computed again. Raises `ModelError` naming the file and the reason.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such model file; 'rtsep models' lists those that are here") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    content = _read_file(path)
     found = hashlib.sha256(content).hexdigest()
     try:
         spec, golden = _open(content, sealed=found == sha256)
@@ -109,9 +124,10 @@ def read_package(path: Path, sha256: str | None = None) -> ModelPackage:
         KeyError,
         ValueError,
         OSError,
-        RuntimeError,  # "encrypted", by a flipped bit; NotImplementedError is one
+        MemoryError,
+        RuntimeError,  # "encrypted", by a flipped bit; NotImplementedError is one, RecursionError another
     ) as error:
-        reason = str(error) or type(error).__name__
+        reason = "".join(c if c.isprintable() else "?" for c in str(error)[:200]) or type(error).__name__
         raise ModelError(
             f"{path}: not a model file, or a truncated one ({reason}); fetch or export it again"
         ) from None
@@ -124,35 +140,74 @@ def has_entry(path: Path, name: str) -> bool:
     """Tell whether the file at `path` is an archive with the further entry `name`; verifies nothing."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _entry_name(archive, name) is not None
+            return _entry_name(archive.namelist(), name) is not None
     except (OSError, zipfile.BadZipFile):
         return False
 
 
-def _entry_name(archive: zipfile.ZipFile, name: str) -> str | None:
-    return next((entry for entry in archive.namelist() if entry.endswith(f"/extra/{name}")), None)
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device may never end
+                raise ModelError(f"{path}: is no file; save the model in one first")
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such model file; 'rtsep models' lists those that are here") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(content) > MAX_BYTES:
+        raise ModelError(f"{path}: has more than the {MAX_BYTES >> 20} MB that a model file may have")
+    return content
+
+
+def _entry_name(names: Iterable[str], name: str) -> str | None:
+    return next((entry for entry in names if entry.endswith(f"/extra/{name}")), None)
 
 
 def _open(content: bytes, sealed: bool) -> tuple[ModelSpec, Golden]:
     """Return what the archive `content` holds; `sealed`: its seal is known to hold."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        specs = [name for name in archive.namelist() if name.endswith("/extra/spec.json")]
-        if not specs:
-            raise ModelError(
-                "an archive without a model spec, or a truncated one; export it with 'python -m train export'"
-            )
-        seal = json.loads(archive.read(specs[0]))
-        if not isinstance(seal, dict) or not isinstance(seal.get("spec"), dict):
-            raise ModelError("its spec is of an unknown form; export the model again")
-        spec = ModelSpec.from_json(json.dumps(seal["spec"]))
-        if not sealed and seal.get("content_sha256") != _digest(archive, specs[0]):
-            raise ModelError("its content does not match its checksum; fetch or export it again")
-        root = specs[0].split("/")[0]
-        with np.load(io.BytesIO(archive.read(f"{root}/extra/golden.npz"))) as frames:
-            golden = Golden(frames["columns"], frames["masks"])
+        spec_entry = _entry_name(archive.namelist(), "spec.json")
+    if spec_entry is None:  # a file cut behind the golden frames is still an archive: theirs
+        raise ModelError(
+            "an archive without a model spec, or a truncated one; export it with 'python -m train export'"
+        )
+    entries = read_entries(content)
+    if len(entries[spec_entry]) > MAX_SPEC:
+        raise ModelError(f"its spec has more than {MAX_SPEC:,} bytes; export the model again")
+    seal = json.loads(entries[spec_entry])
+    if not isinstance(seal, dict) or not isinstance(seal.get("spec"), dict):
+        raise ModelError("its spec is of an unknown form; export the model again")
+    spec = ModelSpec.from_json(json.dumps(seal["spec"]))
+    if not sealed and seal.get("content_sha256") != _digest(entries, spec_entry):
+        raise ModelError("its content does not match its checksum; fetch or export it again")
+    root = spec_entry.split("/")[0]
+    golden = _read_golden(entries[f"{root}/extra/golden.npz"])
     steps = golden.columns.shape[0] if golden.columns.ndim else 0
     if steps == 0 or golden.columns.shape != (steps, spec.channels, spec.bins, 2):
         raise ModelError(f"golden columns have shape {golden.columns.shape}, which its spec does not allow")
     if golden.masks.shape != (steps, spec.channels, spec.bins):
         raise ModelError(f"golden masks have shape {golden.masks.shape}, which its spec does not allow")
     return spec, golden
+
+
+def _read_golden(content: bytes) -> Golden:
+    """Return golden frames from the bytes of their .npz file, without a look at what else is in there."""
+    arrays = read_entries(content, MAX_GOLDEN, max_ratio=2000)  # masks of zeros pack as well as zip packs
+    return Golden(_read_array(arrays["columns.npy"]), _read_array(arrays["masks.npy"]))
+
+
+def _read_array(content: bytes) -> NDArray[np.float32]:
+    """Return an array from the bytes of its .npy file, as `numpy.savez` writes float32.
+
+    numpy itself evaluates the header and makes room for whatever size it claims.
+    """
+    header = _HEADER.match(content)
+    if header is None:
+        raise ValueError("golden frames that are no arrays of float32")
+    shape = tuple(int(size) for size in header["shape"].split(b",") if size.strip())
+    data = content[header.end() :]
+    if 4 * math.prod(shape) != len(data):
+        raise ValueError("golden frames of another size than they claim")
+    order: Literal["C", "F"] = "F" if header["columns_first"] == b"True" else "C"
+    return np.array(np.frombuffer(data, np.float32).reshape(shape, order=order), order="C")

@@ -20,11 +20,20 @@ from numpy.typing import NDArray
 
 from rtsep.errors import ModelError
 from rtsep.model.contract import ModelSpec
+from rtsep.model.inspection import inspected
+from rtsep.model.known import is_shipped
+from rtsep.model.operators import refuse, refused_operator
 from rtsep.model.package import ModelPackage
 from rtsep.model.runner import Form, ModelRunner
 
 WARM_UP_STEPS = 12
 """Steps before the first real one: TorchScript profiles and compiles during its first calls."""
+
+MAX_TIMES = 1 << 20
+"""How often a loop in `step` may run where the number stands in the program."""
+
+MAX_SAID = 200
+"""Characters of a program's own message that are shown."""
 
 _SMALLEST = np.float32(1e-45)
 """A denormal number."""
@@ -92,8 +101,8 @@ def telling_line(error: Exception) -> str:
     if not lines:
         return type(error).__name__
     of_gpu = next(filter(_OF_THE_GPU.search, lines), None)
-    if of_gpu is None:
-        return lines[-1]
+    if of_gpu is None:  # a stranger's words: nothing in them may move the cursor
+        return "".join(c if c.isprintable() else "?" for c in lines[-1][:MAX_SAID])
     return ". ".join(of_gpu.removeprefix("RuntimeError: ").split(". ")[:2]).rstrip(".")  # advice again
 
 
@@ -153,10 +162,9 @@ class TorchScript(Form):
         """As `Form.load`; a processor has no graphs."""
         del graph
         try:
-            module = from_bytes(package.content)
+            module = load_checked(package)
         except RuntimeError as error:
             raise unloadable(package.path, error) from None
-        check_step(package.path, module)
         return TorchScriptRunner(package.spec, module)
 
     def refusal(self, package: ModelPackage, error: Exception) -> ModelError | None:
@@ -166,10 +174,60 @@ class TorchScript(Form):
         return ModelError(f"{package.path}: its program fails ({telling_line(error)}); export it again")
 
 
+def load_checked(package: ModelPackage, device: str = "cpu") -> Any:
+    """Load the program of `package`, after a look at all that it may do; a shipped one is known already.
+
+    Raises `ModelError` for a program that may do more than compute, `RuntimeError` if torch cannot load it.
+    """
+    if is_shipped(package.sha256):
+        module = from_bytes(package.content, device)
+        check_step(package.path, module)
+        return module
+    try:
+        module = from_bytes(inspected(package.content), device)
+        check_step(package.path, module)
+        check_graphs(module)
+    except ModelError as error:
+        text = str(error).removeprefix(f"{package.path}: ")
+        raise ModelError(f"{package.path}: {text}") from None
+    return module
+
+
+def check_graphs(module: Any) -> None:
+    """Raise `ModelError` for a loaded program whose graphs have what a separator does not need.
+
+    No method has run then, but what torch itself runs while it loads; `rtsep.model.operators` looks for that.
+    """
+    program = module._c
+    for name in program._method_names():
+        graph = program._get_method(name).graph.copy()
+        torch._C._jit_pass_inline(graph)
+        _check_block(graph, played=name == "step")
+
+
+def _check_block(block: Any, played: bool) -> None:
+    for node in block.nodes():
+        if refused_operator(kind := node.kind()):
+            raise refuse(kind)
+        if kind == "prim::Loop" and played and _is_unbounded(node):
+            raise ModelError(
+                "its program has a 'while' loop in 'step', which may never end; export it with 'for' loops"
+            )
+        for inner in node.blocks():
+            _check_block(inner, played)
+
+
+def _is_unbounded(loop: Any) -> bool:
+    """Whether nothing but its condition ends a loop: a `while`, or a `for` over too much."""
+    times = next(loop.inputs()).node()
+    return bool(times.kind() == "prim::Constant" and times.output().toIValue() > MAX_TIMES)
+
+
 def unloadable(path: Path, error: RuntimeError) -> ModelError:
     """Return the error of a file whose program torch does not load."""
-    reason = str(error).strip().splitlines()[0]
-    return ModelError(f"{path}: torch cannot load it ({reason}); fetch or export it again")
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:MAX_SAID]
+    shown = "".join(c if c.isprintable() else "?" for c in reason)
+    return ModelError(f"{path}: torch cannot load it ({shown}); fetch or export it again")
 
 
 def check_step(path: Path, module: Any) -> None:

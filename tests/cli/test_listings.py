@@ -87,3 +87,11 @@ def test_the_shipped_model_checks_out():
     assert line["ok"] is True
     assert line["golden_error"] < 1e-3
     assert "golden frames replay" in "\n".join(rtsep("models", "check", find_model("live")).out)
+
+
+def test_a_strangers_model_is_told_from_a_shipped_one(tmp_path):
+    stranger = make_model(tmp_path / "mine.pt", "half", profile="stage")
+    assert re.search(r"origin +not shipped with rtsep; its", "\n".join(rtsep("models", stranger).out))
+    assert rtsep("models", stranger, "--json").json[0]["shipped"] is False
+    assert rtsep("models", "live", "--json").json[0]["shipped"] is True
+    assert re.search(r"origin +shipped with rtsep \(known by", "\n".join(rtsep("models", "live").out))

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ FULL = {
     st.integers(0, 9),
     st.lists(st.integers(1, 10**6), min_size=1, max_size=4).map(tuple),
     st.one_of(st.none(), st.integers(0, 100)),
-    st.text(max_size=30),
+    st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=30),
 )
 def test_json_round_trip_keeps_everything(profile, channels, lookahead, rates, context, description):
     spec = make_spec(
@@ -173,3 +174,29 @@ def test_latency_bins_and_framing_follow_from_the_sizes():
 def test_a_spec_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         make_spec().hop = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"state_size": 10**15}, "state_size 1000000000000000; 67108864 is the most"),
+        ({"lookahead_hops": 10**9}, "algorithmic latency"),
+        ({"rates": [10**9]}, "rate 1000000000; 1000000 is the most"),
+        ({"rates": [44100] * 1000}, "number of rates 1000"),
+        ({"params": 10**400}, "entry 'params' has the number of 1329 bits"),
+        ({"n_fft": 1 << 40, "synthesis": 1 << 40, "hop": 1 << 39}, "n_fft 1099511627776; 65536 is the most"),
+        ({"description": "x" * 10**6}, "entry 'description' has 1,000,000 characters"),
+        ({"name": "a\x1b[2J"}, "entry 'name' has characters that control a terminal"),
+        ({"metrics": {"deep": [{"\x07": 1}]}}, "entry 'metrics' has characters that control"),
+        ({"metrics": {"model_vocals_sdr_mean": "five"}}, "'model_vocals_sdr_mean' is no number"),
+    ],
+    ids=range(10),
+)
+def test_a_spec_beyond_what_is_played_is_refused(change, words):
+    with pytest.raises(ModelError, match=re.escape(words)):
+        ModelSpec.from_json(json.dumps(raw() | change))
+
+
+def test_a_spec_that_is_nested_without_end_is_refused():
+    with pytest.raises(ModelError, match="is not JSON"):
+        ModelSpec.from_json("[" * 500_000)

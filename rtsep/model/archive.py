@@ -1,0 +1,97 @@
+"""A zip archive from a stranger: read whole, within bounds, or refused.
+
+Nothing is taken from the archive's directory on trust. What it claims is compared with the bounds first, and
+what is then read is counted: a claim that is too small ends the reading, too.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+from rtsep.errors import ModelError
+
+MAX_BYTES = 256 << 20
+"""Bytes of a model file, and of all its entries as they are unpacked."""
+
+MAX_ENTRIES = 4096
+
+MAX_NAME = 240  # characters
+
+MAX_RATIO = 100
+"""How many times its packed size an entry may have. The code of a program packs some 5 times."""
+
+_SMALL = 1 << 16  # bytes that an entry may have whatever its packed size
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+_ENCRYPTED = 0x1
+
+
+def read_entries(content: bytes, max_bytes: int = MAX_BYTES, max_ratio: int = MAX_RATIO) -> dict[str, bytes]:
+    """Return the content of each entry of an archive by its name, in the archive's order.
+
+    Raises `ModelError` for names, numbers and sizes out of bounds, and what `zipfile` raises for damage.
+    """
+    entries: dict[str, bytes] = {}
+    total = 0
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        listed = archive.infolist()
+        if len(listed) > MAX_ENTRIES:
+            raise ModelError(f"{len(listed)} entries; {MAX_ENTRIES} are accepted; fetch or export it again")
+        claimed = sum(entry.file_size for entry in listed)
+        if claimed > max_bytes:
+            raise ModelError(_too_large(claimed, max_bytes))
+        seen: set[str] = set()
+        for entry in listed:
+            _check_entry(entry, seen, max_ratio)
+        for entry in listed:
+            with archive.open(entry) as stream:
+                data = stream.read(max_bytes - total + 1)
+            total += len(data)
+            if total > max_bytes:
+                raise ModelError(_too_large(total, max_bytes))
+            if len(data) != entry.file_size:
+                raise ModelError(
+                    f"its entry {_shown(entry.filename)} has another size than its directory states; "
+                    "fetch or export it again"
+                )
+            entries[entry.filename] = data
+    return entries
+
+
+def write_entries(entries: Mapping[str, bytes]) -> bytes:
+    """Return an archive of these entries, none of them packed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return buffer.getvalue()
+
+
+def _check_entry(entry: zipfile.ZipInfo, seen: set[str], max_ratio: int) -> None:
+    name = entry.orig_filename  # zipfile cuts `filename` at a zero byte
+    parts = name.split("/")
+    plain = name.isascii() and name.isprintable() and "\\" not in name and ":" not in name
+    if not plain or len(name) > MAX_NAME or any(part in ("", ".", "..") for part in parts):
+        raise ModelError(f"its entry {_shown(name)} has a name that no model has; fetch or export it again")
+    if name.lower() in seen:
+        raise ModelError(f"its entry {_shown(name)} is there twice; fetch or export it again")
+    seen.add(name.lower())
+    if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
+        raise ModelError(f"its entry {_shown(name)} is encrypted or packed in a way that no model is; "
+                         "fetch or export it again")  # fmt: skip
+    if entry.file_size > _SMALL and entry.file_size > max_ratio * entry.compress_size:
+        raise ModelError(
+            f"its entry {_shown(name)} unpacks to more than {max_ratio} times its size (a zip bomb); "
+            "delete the file"
+        )
+
+
+def _too_large(size: int, limit: int) -> str:
+    return f"unpacks to {size / 2**20:,.0f} MB or more; {limit / 2**20:.0f} MB are accepted"
+
+
+def _shown(name: str) -> str:
+    return repr(name[:60])

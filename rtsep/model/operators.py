@@ -1,0 +1,133 @@
+"""What a program may call: the operators of nets that turn columns into masks, and nothing with an effect.
+
+A program that needs more is refused by the operator's name. An operator that only computes may be added here;
+one that reads or writes files, prints, waits, starts threads, or reaches memory of others, may not.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+
+from rtsep.errors import ModelError
+
+MAX_CODE = 1 << 20
+"""Bytes of a program's text. The longest that rtsep ships has 28 kB."""
+
+_SUMS_AND_PRODUCTS = """
+    add add_ sub sub_ rsub mul mul_ div div_ floordiv floor_divide remainder fmod neg neg_ pow pow_
+    square square_ sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ abs abs_ exp exp_ expm1 log log_ log2
+    log10 log1p sin cos tan atan2 floor ceil round trunc sign clamp clamp_ clamp_min clamp_min_
+    clamp_max clamp_max_ maximum minimum max min amax amin argmax argmin sum mean std var prod cumsum
+    norm lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ hypot addmm addmm_ addmv addbmm baddbmm bmm mm mv
+    matmul dot outer einsum linear real imag complex conj view_as_real view_as_complex angle polar
+"""
+_NETS = """
+    relu relu_ relu6 leaky_relu leaky_relu_ prelu elu gelu silu silu_ mish hardtanh hardtanh_
+    hardsigmoid hardswish sigmoid sigmoid_ tanh tanh_ softplus softmax log_softmax glu dropout conv1d
+    conv2d conv_transpose1d conv_transpose2d convolution _convolution max_pool1d max_pool2d avg_pool1d
+    avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d batch_norm instance_norm layer_norm group_norm
+    rms_norm gru lstm gru_cell lstm_cell scaled_dot_product_attention pad constant_pad_nd
+    reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d upsample_nearest1d
+    upsample_nearest2d upsample_linear1d upsample_bilinear2d pixel_shuffle
+"""
+_SHAPES = """
+    size numel dim len stride view view_as reshape reshape_as flatten unflatten squeeze squeeze_
+    unsqueeze unsqueeze_ transpose transpose_ t permute movedim expand expand_as repeat
+    repeat_interleave tile roll flip cat concat stack split split_with_sizes chunk unbind narrow select
+    slice index index_select index_put_ index_add_ gather scatter_ scatter_add_ take_along_dim unfold
+    as_strided contiguous clone detach alias copy_ fill_ zero_ resize_ masked_fill masked_fill_ where
+    tril triu diag empty empty_like new_empty zeros zeros_like new_zeros ones ones_like new_ones full
+    full_like new_full arange linspace tensor scalar_tensor to type_as float double half bfloat16 long
+    int bool
+"""
+_PLAIN_VALUES = """
+    eq ne lt le gt ge eq_ __and__ __or__ __xor__ __not__ __is__ __isnot__ __contains__ __getitem__
+    _set_item __derive_index __range_length logical_and logical_or logical_not isnan isfinite isinf any
+    all item Int Float Bool IntImplicit FloatImplicit ScalarImplicit append pop insert extend list copy
+    is_floating_point is_complex format
+"""
+
+ATEN = frozenset(f"{_SUMS_AND_PRODUCTS} {_NETS} {_SHAPES} {_PLAIN_VALUES}".split())
+"""Operators of torch, without `aten::`."""
+
+PRIM = frozenset(
+    """
+    Constant GetAttr SetAttr If Loop ListConstruct ListUnpack TupleConstruct TupleIndex TupleSlice
+    TupleUnpack DictConstruct unchecked_cast Uninitialized RaiseException NumToTensor device dtype
+    layout shape min max abs data requires_grad is_cpu is_cuda unchecked_unwrap_optional unwrap_optional
+    isinstance tolist
+    """.split()  # noqa: SIM905
+)
+"""Operators of the language, without `prim::`."""
+
+_FUNCTIONS = frozenset(
+    """
+    annotate unchecked_cast uninitialized unwrap_optional int float bool str len range min max abs
+    isinstance getattr complex list tuple round
+    """.split()  # noqa: SIM905
+)
+"""What a program's text may call by its bare name. torch writes everything else as `torch.x` or `ops.x.y`."""
+
+_WORDS = ATEN | PRIM | {"device", "strided", "float32", "float64", "int64", "Tensor", "inf", "nan"}
+
+_STATEMENTS = (
+    ast.Module, ast.ClassDef, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.If,
+    ast.For, ast.While, ast.Pass, ast.Expr, ast.Break, ast.Continue, ast.Assert, ast.Raise,
+)  # fmt: skip
+
+
+def refused_operator(kind: str) -> bool:
+    """Whether a node of a graph of this kind ("aten::add") is none that a program may have."""
+    space, _, name = kind.partition("::")
+    return name not in {"aten": ATEN, "prim": PRIM}.get(space, ())
+
+
+def refuse(operator: str) -> ModelError:
+    """Return the error of a program that has this operator."""
+    return ModelError(
+        f"its program uses '{operator[:60]}', which a separator does not need; do not trust the file, or "
+        "export it without that operator"
+    )
+
+
+def check_code(text: bytes) -> None:
+    """Raise `ModelError` for the text of a program, as torch stores it, that calls what it may not.
+
+    torch reads the text with a parser of its own: the graph, checked after loading, decides. This check comes
+    first, because torch runs some methods (`__setstate__`) while it loads.
+    """
+    try:
+        with warnings.catch_warnings():  # Python's, of a style that torch writes
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ModelError(f"its program cannot be read ({type(error).__name__}); export it again") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and not isinstance(node, _STATEMENTS):
+            raise refuse(type(node).__name__.lower())
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("__") and node.name != "__init__":
+            raise refuse(node.name)
+        if isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and node.test.value:
+            raise ModelError("its program has a loop without an end; do not trust the file")
+        if isinstance(node, ast.Attribute):
+            _check_attribute(node)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in _FUNCTIONS:
+            raise refuse(node.func.id)
+
+
+def _check_attribute(node: ast.Attribute) -> None:
+    names = [node.attr]
+    value: ast.expr = node.value
+    while isinstance(value, ast.Attribute):
+        names.append(value.attr)
+        value = value.value
+    if not isinstance(value, ast.Name):
+        return
+    names.reverse()
+    if value.id == "torch" and names[0] not in _WORDS:
+        raise refuse(f"torch.{'.'.join(names)}")
+    if value.id == "ops" and len(names) >= 2 and refused_operator("::".join(names[:2])):
+        raise refuse("::".join(names[:2]))
+    if value.id == "__torch__" and names[:2] == ["torch", "classes"]:
+        raise refuse(".".join(names))

@@ -1,0 +1,205 @@
+"""The pickles of a TorchScript file, walked through without making any of their objects.
+
+torch's own reader of such pickles calls no Python function, but it trusts the tensors that they describe: one
+that reaches beyond its data reads and writes other memory of the process. Therefore the walk keeps a stack as
+that reader does, accepts the few opcodes and names that torch writes, and compares tensors with their data.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rtsep.errors import ModelError
+
+MAX_BYTES = 1 << 20
+"""Of one pickle. The largest that rtsep ships has 3 kB; a tensor takes some 100 bytes."""
+
+MAX_MEMO = 1 << 16
+
+ITEM_BYTES = {
+    "FloatStorage": 4, "DoubleStorage": 8, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8,
+    "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1, "BoolStorage": 1,
+    "ComplexFloatStorage": 8,
+}  # fmt: skip
+"""Bytes of an element, by the type of its storage."""
+
+_BUILDERS = {
+    f"torch.jit._pickle {name}"
+    for name in (
+        "build_intlist",
+        "build_tensorlist",
+        "build_doublelist",
+        "build_boollist",
+        "restore_type_tag",
+    )
+}
+_TENSOR = "torch._utils _rebuild_tensor_v2"
+_DICT = "collections OrderedDict"
+_CLASS = re.compile(r"__torch__(\.\w+)* \w+")
+_EXTENSION = "__torch__.torch.classes"
+
+_PLAIN = {
+    "NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (),
+}  # fmt: skip
+_VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
+
+
+class _Mark:
+    """Where a tuple or a list begins on the stack."""
+
+
+class _Name(NamedTuple):
+    name: str
+
+
+class _Storage(NamedTuple):
+    item_bytes: int
+    elements: int
+
+
+class _Made:
+    """An object of which nothing more is asked."""
+
+
+def check_pickle(data: bytes, tensor_data: Callable[[str], bytes | None]) -> None:
+    """Raise `ModelError` for a pickle that does more than to describe a module's values.
+
+    `tensor_data` returns the bytes of a tensor's data by its key, None if there are none.
+    """
+    if len(data) > MAX_BYTES:
+        raise ModelError(f"{len(data):,} bytes of description, {MAX_BYTES:,} are accepted")
+    _Walk(tensor_data).run(data)
+
+
+class _Walk:
+    def __init__(self, tensor_data: Callable[[str], bytes | None]) -> None:
+        self._tensor_data = tensor_data
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self, data: bytes) -> None:
+        """Walk through all of `data`."""
+        try:
+            end = self._walk(data)
+        except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ModelError(f"its description of values is damaged ({type(error).__name__})") from None
+        if end != len(data):
+            raise ModelError("its description of values has more behind its end")
+
+    def _walk(self, data: bytes) -> int:
+        end = 0
+        for opcode, argument, position in pickletools.genops(data):
+            if opcode.name == "STOP":
+                end = (position or 0) + 1
+                break
+            self._do(opcode.name, argument)
+        return end
+
+    def _do(self, opcode: str, argument: Any) -> None:
+        stack = self._stack
+        if opcode in _VALUES:
+            stack.append(argument)
+        elif opcode in _PLAIN:
+            stack.append(_PLAIN[opcode])
+        elif opcode in ("BINPUT", "LONG_BINPUT"):
+            if argument > MAX_MEMO:
+                raise ModelError("its description of values has a memo that is too large")
+            self._memo[argument] = stack[-1]
+        elif opcode in ("BINGET", "LONG_BINGET"):
+            stack.append(self._memo[argument])
+        elif opcode == "MARK":
+            stack.append(_Mark)
+        elif opcode in ("EMPTY_LIST", "EMPTY_DICT"):
+            stack.append(_Made())
+        elif opcode == "TUPLE":
+            stack.append(tuple(self._since_mark()))
+        elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            count = int(opcode[-1])
+            items = tuple(stack[-count:])
+            del stack[-count:]
+            stack.append(items)
+        elif opcode in ("APPENDS", "SETITEMS"):
+            self._since_mark()
+            _ = stack[-1]
+        elif opcode == "APPEND":
+            stack.pop()
+            _ = stack[-1]
+        elif opcode == "GLOBAL":
+            stack.append(_Name(_accepted(argument)))
+        elif opcode == "BINPERSID":
+            stack.append(self._storage(stack.pop()))
+        elif opcode == "REDUCE":
+            arguments, function = stack.pop(), stack.pop()
+            stack.append(self._call(function, arguments))
+        elif opcode == "NEWOBJ":
+            _, made = stack.pop(), stack.pop()
+            if not isinstance(made, _Name) or not made.name.startswith("__torch__"):
+                raise ModelError("its description of values makes an object of no class of its own")
+            stack.append(_Made())
+        elif opcode == "BUILD":
+            stack.pop()
+            _ = stack[-1]
+        elif opcode != "PROTO":
+            raise ModelError(f"its description of values uses {opcode}, which no model does")
+
+    def _since_mark(self) -> list[Any]:
+        at = len(self._stack) - 1 - self._stack[::-1].index(_Mark)
+        items = self._stack[at + 1 :]
+        del self._stack[at:]
+        return items
+
+    def _storage(self, given: Any) -> _Storage:
+        kind, storage, key, device, elements = given
+        name = storage.name.removeprefix("torch ")
+        if kind != "storage" or name not in ITEM_BYTES or not isinstance(key, str) or not _is_count(elements):
+            raise ModelError("its description of values has data of an unknown type")
+        if not isinstance(device, str):
+            raise ModelError("its description of values names no device")
+        data = self._tensor_data(key)
+        if data is None or len(data) != elements * ITEM_BYTES[name]:
+            found = "none" if data is None else f"{len(data):,} bytes"
+            raise ModelError(
+                f"a tensor wants {elements:,} elements of its data '{key[:20]}', where {found} are stored"
+            )
+        return _Storage(ITEM_BYTES[name], elements)
+
+    def _call(self, function: Any, arguments: Any) -> Any:
+        if not isinstance(function, _Name) or not isinstance(arguments, tuple):
+            raise ModelError("its description of values calls what is no function of torch's")
+        if function.name == _TENSOR:
+            _check_tensor(*arguments[:4])
+        elif function.name in _BUILDERS:
+            return arguments[0] if function.name.endswith("restore_type_tag") else _Made()
+        elif function.name != _DICT or arguments:
+            raise ModelError(f"its description of values calls '{function.name[:60]}', which no model does")
+        return _Made()
+
+
+def _check_tensor(storage: Any, offset: Any, sizes: Any, strides: Any) -> None:
+    """Raise `ModelError` for a tensor that reaches beyond its data."""
+    counts = (offset, *sizes, *strides)
+    if not isinstance(storage, _Storage) or len(sizes) != len(strides) or not all(map(_is_count, counts)):
+        raise ModelError("its description of values has a tensor of an unknown form")
+    if 0 in sizes:
+        return
+    last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+    if last >= storage.elements:
+        raise ModelError(
+            f"a tensor of {list(sizes)} ends beyond its data ({last + 1:,} elements of {storage.elements:,})"
+        )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40
+
+
+def _accepted(name: str) -> str:
+    known = name in _BUILDERS or name in (_TENSOR, _DICT)
+    storage = name.startswith("torch ") and name.removeprefix("torch ") in ITEM_BYTES
+    own = _CLASS.fullmatch(name) is not None and not name.startswith(_EXTENSION)
+    if not (known or storage or own):
+        raise ModelError(f"its description of values names '{name[:60]}', which no model does")
+    return name

@@ -1,0 +1,323 @@
+"""A model file from a stranger that does more than masks is refused before its program runs, in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import random
+import struct
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtsep.errors import ModelError
+from rtsep.model import archive, known
+from rtsep.model.catalog import shipped_files, shipped_folder
+from rtsep.model.inspection import inspected
+from rtsep.model.loader import load
+from rtsep.model.package import read_package
+from tests.model import hostile
+from tests.model.hostile import changed, entries_of, sealed, with_program
+from tests.models import KINDS, make_parts
+
+OLD = Path(__file__).resolve().parents[1] / "train" / "old" / "model.pt"
+
+
+def refusal(path: Path) -> str:
+    """Return the line by which reading or loading refuses `path`."""
+    with pytest.raises(ModelError) as error:
+        load(read_package(path))
+    text = str(error.value)
+    assert text.startswith(f"{path}: ") and "\n" not in text and text.isprintable() and len(text) < 400
+    return text
+
+
+# --- programs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "operator"),
+    [
+        ("WritesFile", "from_file"),
+        ("ReadsFile", "from_file"),
+        ("SavesFile", "save"),
+        ("WritesAsItLoads", "__getstate__"),
+        ("HidesInPart", "from_file"),
+    ],
+)
+def test_a_program_that_touches_files_is_refused_by_the_operators_name(tmp_path, kind, operator):
+    target = tmp_path / "target"
+    text = refusal(with_program(tmp_path / "m.pt", getattr(hostile, kind)(str(target))))
+    assert operator in text and "a separator does not need" in text
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "operator"),
+    [("Prints", "print"), ("Warns", "warn"), ("Forks", "fork"), ("Quantises", "quant")],
+)
+def test_a_program_with_another_effect_is_refused_by_the_operators_name(tmp_path, kind, operator, capfd):
+    assert operator in refusal(with_program(tmp_path / "m.pt", getattr(hostile, kind)()))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("LoopsForever", "a 'while' loop in 'step'"),
+        ("LoopsByCondition", "a 'while' loop in 'step'"),
+        ("LoopsLong", "a 'while' loop in 'step'"),
+    ],
+)
+def test_a_loop_that_may_never_end_is_refused(tmp_path, kind, words):
+    assert words in refusal(with_program(tmp_path / "m.pt", getattr(hostile, kind)()))
+
+
+@pytest.mark.parametrize("kind", ["WritesFile", "HidesInPart", "WritesAsItLoads"])
+def test_the_graph_alone_refuses_what_the_text_hides(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("rtsep.model.inspection.check_code", lambda text: None)
+    target = tmp_path / "target"
+    assert "aten::from_file" in refusal(with_program(tmp_path / "m.pt", getattr(hostile, kind)(str(target))))
+    if kind != "WritesAsItLoads":  # which the text alone stops, and after it the rights of the process
+        assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"def step(self):\n  return ops.aten.from_file(x)\n", "aten::from_file"),
+        (b"def step(self):\n  return __torch__.torch.classes.a.B(x)\n", "torch.classes.a.B"),
+        (b"import os\n", "import"),
+        (b"def f(self):\n  return eval(x)\n", "eval"),
+        (b"def f(self):\n  with torch.x:\n    pass\n", "with"),
+        (b"x = (" * 3000, "cannot be read"),
+        (b"def f(:\n", "cannot be read"),
+        (b"\0", "cannot be read"),
+        (b"def f(self):\n  while True:\n    pass\n", "a loop without an end"),
+        (b"#" + random.Random(1).randbytes(1 << 20).hex().encode(), "has more than 1,048,576 characters"),
+    ],
+    ids=range(10),
+)
+def test_text_that_no_program_has_is_refused(tmp_path, text, words):
+    def change(entries, root):
+        name = next(name for name in entries if name.endswith(".py"))
+        entries[name] += b"\n" + text
+
+    assert words in refusal(changed(tmp_path / "m.pt", change))
+
+
+# --- values -------------------------------------------------------------------------------------------------
+
+
+class Runs:
+    """What a pickle of Python's can do."""
+
+    def __reduce__(self):
+        return os.system, ("touch /tmp/rtsep-was-here",)
+
+
+def replaced(old: bytes, new: bytes):
+    def change(entries, root):
+        assert old in entries[f"{root}/data.pkl"]
+        entries[f"{root}/data.pkl"] = entries[f"{root}/data.pkl"].replace(old, new)
+
+    return change
+
+
+def as_values(data: bytes, entry: str = "data.pkl"):
+    def change(entries, root):
+        entries[f"{root}/{entry}"] = data
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (as_values(pickle.dumps(Runs(), 2)), "names 'posix system'"),
+        (as_values(pickle.dumps(Runs(), 4)), "which no model does"),
+        (as_values(pickle.dumps(Runs(), 0), "constants.pkl"), "names 'posix system'"),
+        (as_values(b"\x80\x02c__torch__.torch.classes.a\nB\n."), "names '__torch__.torch.classes.a B'"),
+        (as_values(b"\x80\x02cos.path\njoin\nq\x00."), "names 'os.path join'"),
+        (as_values(b"\x80\x02]r\xff\xff\xff\x7f."), "a memo that is too large"),
+        (as_values(b"\x80\x02" + b"(" * 100), "damaged"),
+        (as_values(b"\x80\x02h\x07."), "damaged"),
+        (as_values(b""), "damaged"),
+        (as_values(b"\x80\x02N.N."), "has more behind its end"),
+        (
+            as_values(b"\x80\x02X\xff\xff\x1f\0" + random.Random(1).randbytes(1 << 20).hex().encode()),
+            "bytes of description",
+        ),
+        (replaced(b"(K\x01t", b"(K\x02t"), "ends beyond its data"),
+        (replaced(b"(K\x01t", b"(J\xff\xff\xff\xfft"), "a tensor of an unknown form"),
+        (replaced(b"FloatStorage", b"DoubleStorage"), "elements of its data '0', where 4 bytes are stored"),
+    ],
+    ids=range(14),
+)
+def test_values_that_describe_more_than_a_module_are_refused(tmp_path, change, words):
+    assert words in refusal(changed(tmp_path / "m.pt", change))
+    assert not Path("/tmp/rtsep-was-here").exists()
+
+
+# --- archives -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("../../evil", "a name that no model has"),
+        ("/etc/evil", "a name that no model has"),
+        ("{root}/data/../../evil", "a name that no model has"),
+        ("{root}\\evil", "a name that no model has"),
+        ("C:/evil", "a name that no model has"),
+        ("{root}/data/\x1b[2J", "a name that no model has"),
+        ("{root}/" + 300 * "x", "a name that no model has"),
+        ("{root}/code/evil.so", "is none that a model has"),
+        ("elsewhere/data/0", "lies in no place that a model has"),
+        ("{root}/DATA.pkl", "is there twice"),
+    ],
+    ids=range(10),
+)
+def test_entries_with_strange_names_are_refused(tmp_path, name, words):
+    def change(entries, root):
+        entries[name.format(root=root)] = b"x"
+
+    assert words in refusal(changed(tmp_path / "m.pt", change))
+
+
+def test_two_entries_of_one_name_are_refused(tmp_path):
+    path = make_parts("ones", profile="stage").write(tmp_path / "m.pt")
+    name = next(name for name in entries_of(path.read_bytes()) if name.endswith(".py"))
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as file:
+        file.writestr(name, "import os")
+    assert "is there twice" in refusal(path)
+
+
+def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path, monkeypatch):
+    def change(entries, root):
+        entries[f"{root}/data/99"] = bytes(100 << 20)
+
+    path = changed(tmp_path / "m.pt", change)
+    assert path.stat().st_size < 1 << 20
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)
+    with pytest.raises(ModelError, match="unpacks to more than 100 times its size"):
+        read_package(path)
+
+
+def test_a_directory_that_claims_less_than_unpacks_is_refused(tmp_path):
+    def change(entries, root):
+        entries[f"{root}/data/99"] = os.urandom(50) * 2000
+
+    path = changed(tmp_path / "m.pt", change)
+    content = bytearray(path.read_bytes())
+    for signature, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        at = content.rfind(
+            signature, 0, content.rfind(b"data/99") if signature[2] == 1 else content.find(b"data/99")
+        )
+        content[at + place : at + place + 4] = struct.pack("<I", 100)
+    path.write_bytes(content)
+    with pytest.raises(ModelError):
+        read_package(path)
+
+
+def test_more_entries_or_bytes_than_a_model_has_are_refused(tmp_path, monkeypatch):
+    def change(entries, root):
+        entries.update({f"{root}/data/{number}": b"" for number in range(5000, 10_000)})
+
+    assert f"{archive.MAX_ENTRIES} are accepted" in refusal(changed(tmp_path / "m.pt", change))
+    monkeypatch.setattr(archive, "MAX_BYTES", 1000)
+    good = make_parts("ones", profile="stage").write(tmp_path / "good.pt")
+    with pytest.raises(ModelError, match="unpacks to 0 MB or more; 0 MB are accepted"):
+        archive.read_entries(good.read_bytes(), 1000)
+
+
+def test_a_sparse_file_of_any_size_and_a_device_are_not_read(tmp_path):
+    huge = tmp_path / "huge.pt"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)
+    assert "has more than the 256 MB" in refusal(huge)
+    assert "is no file" in refusal(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000, 2, 1025, 2), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2, 1025, 2), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (8, 2, 1025, 2), }",
+        "__import__('os').system('true')",
+        "(" * 5000,
+    ],
+    ids=range(5),
+)
+def test_golden_frames_that_claim_more_than_they_hold_are_refused(tmp_path, header):
+    text = header.encode() + b"\n"
+    array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(64)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("columns.npy", array)
+        file.writestr("masks.npy", array)
+
+    def change(entries, root):
+        entries[f"{root}/extra/golden.npz"] = buffer.getvalue()
+
+    assert "not a model file" in refusal(changed(tmp_path / "m.pt", change))
+
+
+# --- what must go on ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*shipped_files(), OLD], ids=lambda path: path.stem)
+def test_models_made_by_the_trainer_pass_as_a_strangers(path):
+    fresh = inspected(path.read_bytes())
+    kept = entries_of(fresh)
+    assert 0.2 < len(fresh) / path.stat().st_size < 1
+    theirs = entries_of(path.read_bytes())
+    assert all(theirs[name] == data for name, data in kept.items())
+    assert not any("extra/" in name or name.endswith(".debug_pkl") for name in kept)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_programs_of_the_tests_pass(kind):
+    assert inspected(make_parts(kind).program)
+
+
+def test_shipped_models_are_known_by_their_bytes_and_are_not_inspected(tmp_path, monkeypatch):
+    listed = dict(line.split()[::-1] for line in (shipped_folder() / known.TABLE).read_text().splitlines())
+    assert listed == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in shipped_files()}
+    path = shipped_files()[0]
+    assert known.is_shipped(read_package(path).sha256) and not known.is_shipped(read_package(OLD).sha256)
+    copy = tmp_path / "copy.pt"
+    copy.write_bytes(path.read_bytes())
+    assert known.is_shipped(read_package(copy).sha256), "wherever it lies"
+
+    def refuse(content):
+        raise ModelError("inspected")
+
+    monkeypatch.setattr("rtsep.model.torchscript.inspected", refuse)
+    assert load(read_package(path)).golden_error < 1e-3
+    with pytest.raises(ModelError, match=r"model\.pt: inspected$"):
+        load(read_package(OLD))
+
+
+def test_a_strangers_model_gives_the_masks_that_it_gave_uninspected(monkeypatch):
+    runner = load(read_package(OLD))
+    columns = np.random.default_rng(1).normal(0, 0.3, (5, *runner.column.shape)).astype(np.float32)
+
+    def masks(runner):
+        for column in columns:
+            runner.column[:] = column
+            runner.step()
+            yield runner.mask.copy()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rtsep.model.torchscript.is_shipped", lambda sha256: True)
+        plain = load(read_package(OLD))
+    assert np.array_equal(list(masks(runner)), list(masks(plain)))
+    assert threading.active_count() < 100
+    assert sealed(entries_of(OLD.read_bytes()))
