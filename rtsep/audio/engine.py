@@ -122,7 +122,7 @@ class Engine:
             state[r.OUT_WRITE] = state[r.PREFILL] = prefill(hop, self._most, slack, form.block)
         self._ready = int(state[r.PREFILL])  # output frames that lie ready before the first input
         self._thread: threading.Thread | None = None
-        self.real_time = False
+        self._real_time = False  # as the hop loop began
         self.failure: Exception | None = None
         """Why the hop loop has ended by itself; None while it runs as it should."""
 
@@ -264,7 +264,7 @@ class Engine:
         """Start the hop loop; it waits for input."""
 
         def run() -> None:
-            self.real_time = priority.raise_thread_priority(PRIORITY)
+            self._real_time = priority.raise_thread_priority(PRIORITY)
             try:
                 run_hops(
                     self._rings.slots, self._pipeline, self.controls.slots, self._exchange, self._hop_state
@@ -288,6 +288,14 @@ class Engine:
         self._hop_signal.close()
 
     # --- reading ---------------------------------------------------------------------------------
+
+    @property
+    def real_time(self) -> bool:
+        """Whether the hop loop has its priority, or had it until it ended."""
+        thread = self._thread
+        if thread is None or thread.native_id is None or not thread.is_alive():
+            return self._real_time
+        return self._real_time and priority.is_real_time(thread.native_id)
 
     @property
     def state(self) -> NDArray[np.int64]:

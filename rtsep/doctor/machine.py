@@ -16,8 +16,8 @@ ROOT = Path("/")
 PRIORITY = 70
 """The highest real-time priority that a session asks for; tests hold it to that of the session."""
 
-LOCKED_MB = 512
-"""Memory that a session locks at most, with the model's process."""
+LOCKED_MB = 3072
+"""Address space of a session, or of its model process, with what each may grow by: less is not locked."""
 
 _SYS_NICE, _IPC_LOCK = 23, 14  # bits of CapEff
 _LIMITS_FILE = "/etc/security/limits.d/audio.conf"

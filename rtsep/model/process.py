@@ -32,8 +32,11 @@ def serve(shared: slots.SharedSlots, model: ModelRunner, parent: int) -> None:
     bindings = list(zip(exchange.columns, exchange.masks, strict=True))
     number = acquire(exchange.header, slots.COLUMNS)  # the past is not answered
     release(exchange.header, slots.MODEL_STATE, slots.READY)
+    rests = priority.Rests()
     while acquire(exchange.header, slots.STOP) == 0:
+        began = time.monotonic_ns()
         published = slots.await_column(exchange, number, _PATIENCE_NS, scratch)
+        rests.after_wait(began)
         if published <= number:
             if os.getppid() != parent:
                 return

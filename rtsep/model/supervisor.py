@@ -13,7 +13,7 @@ from pathlib import Path
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model import launch
 from rtsep.model.messages import ANSWERS, Ready, Refused, Serve
-from rtsep.realtime import slots
+from rtsep.realtime import priority, slots
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.slots import SharedSlots
 from rtsep.realtime.wire import WireError, encode
@@ -49,7 +49,7 @@ class ModelSupervisor:
         self._spawned = self._progressed = 0.0  # when
         self.restarts = 0
         self.last_error = ""  # of a process that has ended
-        self.real_time = False
+        self._real_time = False  # the first priority of the process that runs
         self.moments: dict[str, float] = {}  # at which the first process reached the stages of its start
         # On a first start both are compiled here. Later on another thread compiles for half a minute, which
         # `stop` would have to wait for.
@@ -72,6 +72,11 @@ class ModelSupervisor:
     def pid(self) -> int:
         """Process id of the model as it runs now."""
         return self._process.pid if self._process else 0
+
+    @property
+    def lost_priority(self) -> bool:
+        """Whether the process had real-time priority and has it no more."""
+        return self._real_time and self.ready and not priority.is_real_time(self.pid)
 
     @property
     def ready(self) -> bool:
@@ -119,7 +124,7 @@ class ModelSupervisor:
             raise ModelProcessError(f"the model process sent {error}; {by_hand}") from None
         if isinstance(answer, Refused):
             raise ModelError(answer.why)
-        self.real_time = answer.real_time
+        self._real_time = answer.real_time
         return answer
 
     def _watch(self) -> None:

@@ -5,6 +5,24 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
+from pathlib import Path
+
+if sys.platform != "win32":
+    import resource
+
+RUN_NS = 40_000_000
+"""A thread that never waits for input rests after so long: well before the limits of desktops, 200 ms."""
+
+REST_SHARE = 0.1
+"""For this share of the time that it has run: what shares its core goes on, if slowly."""
+
+_WAITED_NS = 50_000  # what returns sooner has not waited
+
+LOCK_ROOM = 1 << 30
+"""Bytes that a process with locked memory may grow by: stacks and arenas of its threads, mostly."""
+
+_NEAR = 64 << 20  # bytes; a size so near a limit may be below it a moment later
 
 
 def raise_thread_priority(priority: int) -> bool:
@@ -14,6 +32,8 @@ def raise_thread_priority(priority: int) -> bool:
         kernel32.GetCurrentThread.restype = ctypes.c_void_p
         return bool(kernel32.SetThreadPriority(ctypes.c_void_p(kernel32.GetCurrentThread()), 15))
     if hasattr(os, "sched_setscheduler"):
+        if not _outlives_limit():
+            return False
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
         except OSError:
@@ -26,10 +46,74 @@ def raise_thread_priority(priority: int) -> bool:
     return libc.pthread_setschedparam(ctypes.c_void_p(libc.pthread_self()), sched_fifo, parameters) == 0
 
 
+def _outlives_limit() -> bool:
+    """Return whether a real-time thread that runs for too long keeps its process."""
+    if not hasattr(resource, "RLIMIT_RTTIME"):
+        return True
+    if all(limit == resource.RLIM_INFINITY for limit in resource.getrlimit(resource.RLIMIT_RTTIME)):
+        return True
+    from rtsep.realtime import time_limit  # compiles: only where it is of use
+
+    return time_limit.survive()
+
+
+def is_real_time(thread: int) -> bool:
+    """Return whether a thread, by its number in the system, or a process still has real-time priority.
+
+    True where the system does not tell.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        return True
+    try:
+        policy = os.sched_getscheduler(thread) & ~getattr(os, "SCHED_RESET_ON_FORK", 0)
+    except OSError:  # it has ended
+        return False
+    return policy in (os.SCHED_FIFO, os.SCHED_RR)
+
+
+class Rests:
+    """Has a thread that is never short of work rest at times. Of one thread."""
+
+    def __init__(self) -> None:
+        self._rested = time.monotonic_ns()
+
+    def after_wait(self, since_ns: int) -> None:
+        """Take note of a wait that began at `since_ns` (monotonic); rest, if the last one is too long ago."""
+        now = time.monotonic_ns()
+        if now - since_ns >= _WAITED_NS:
+            self._rested = now
+        elif now - self._rested >= RUN_NS:
+            time.sleep((now - self._rested) * REST_SHARE * 1e-9)
+            self._rested = time.monotonic_ns()
+
+
 def lock_memory() -> bool:
-    """Keep the pages of this process in memory, present and future ones (mlockall)."""
+    """Keep the pages of this process in memory (mlockall); return whether they are.
+
+    Future pages as well, if there is no limit to them: with one, an allocation beyond it would fail. Where
+    the limit does not allow all of it, nothing is locked.
+    """
     if sys.platform != "linux":
         return False
     mcl_current, mcl_future, mcl_onfault = 1, 2, 4
-    # ONFAULT: lock what is touched, so that reserving address space (torch does) costs no memory.
-    return ctypes.CDLL(None).mlockall(mcl_current | mcl_future | mcl_onfault) == 0
+    flags = mcl_current | mcl_onfault  # lock what is touched: reserved address space (torch) costs no memory
+    limit, size = _lock_limit(), _size()
+    # Below our size, only a privileged process succeeds, which no limit binds.
+    if limit is None or limit + _NEAR < size:
+        flags |= mcl_future
+    elif limit < size + LOCK_ROOM:
+        return False
+    return ctypes.CDLL(None).mlockall(flags) == 0
+
+
+def _lock_limit() -> int | None:
+    """Return how many bytes may be locked, as far as the limit can be raised; None: no limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
+    return None if hard == resource.RLIM_INFINITY else hard
+
+
+def _size() -> int:
+    """Return the bytes of all mappings of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

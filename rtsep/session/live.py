@@ -55,7 +55,7 @@ class Live:
         self._left: Engine | None = None  # by the last change of the rate
         self._slack_law = SlackLaw()
         self._cables: Cables = {}
-        self._told_of_limiter = False
+        self._told_of_limiter = self._told_of_priority = False
         self._adviser = Adviser()
         self._played_s = 0.0  # on devices that were lost or left since
         begin_balance(route.ends.form, controls)
@@ -227,6 +227,13 @@ class Live:
             counted = self.now.tally.total(self.engine)
             for line in self._adviser.look(counted, self.now.setting):
                 self.say(line)
+            if self.hosted.host.process.lost_priority and not self._told_of_priority:
+                self._told_of_priority = True
+                self.say(
+                    f"model '{self.hosted.package.spec.name}' computes for longer than this system lets "
+                    "real-time threads run (RLIMIT_RTTIME) and has lost its priority: other programs can "
+                    "delay its masks; a lighter model keeps it"
+                )
 
     def follow_limiter(self) -> None:
         """Tell once that the limiter acts."""

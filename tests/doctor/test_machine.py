@@ -84,7 +84,8 @@ def test_a_kernel_that_gives_realtime_threads_no_time(root):
 
 
 @pytest.mark.parametrize(
-    ("memlock", "state"), [(8 * 2**20, "problem"), (2**30, "ok"), ("unlimited", "ok"), (65536, "problem")]
+    ("memlock", "state"),
+    [(8 * 2**20, "problem"), (2**30, "problem"), (2**32, "ok"), ("unlimited", "ok"), (65536, "problem")],
 )
 def test_locked_memory(root, memlock, state):
     plant(root, "proc/self/limits", LIMITS.format(memlock=memlock, rtprio=0))
