@@ -51,6 +51,9 @@ PATIENT_NS = 2_000_000_000
 
 _LOOK_EVERY_NS = 100_000_000
 
+STOP_NS = 500_000_000
+"""What looks at the clock every _LOOK_EVERY_NS at least, and has not for so long, was stopped."""
+
 
 class HopState(NamedTuple):
     """What the hop loop works on and what it leaves for others to read."""
@@ -81,7 +84,9 @@ def run_hops(
     """Run until `state[RUN]` is cleared (and HOP_SIGNAL posted, or a moment passed)."""
     scratch = state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]
     hold_hops = max(1, int(HOLD_S * pipeline.rate[0] / pipeline.hop.shape[1]))
+    state[r.LOOKED_NS] = clock.now_ns(scratch)
     while load_acquire(state, r.RUN) == 1:
+        note_stop(state, clock.now_ns(scratch))
         frames = frames_needed(pipeline)
         complete_at = state[r.IN_READ] + frames
         store_release(state, r.NEXT_HOP_AT, complete_at)
@@ -121,6 +126,15 @@ def run_hops(
             store_release(state, r.HOP_MAX_NS, took_ns)
         hop_state.histogram[min(took_ns // r.HISTOGRAM_STEP_NS, r.HISTOGRAM_BINS - 1)] += 1
         store_release(state, r.HOPS, state[r.HOPS] + 1)
+
+
+@njit(cache=True, nogil=True)
+def note_stop(state: np.ndarray, now: int) -> None:
+    """Look at the clock: a long time since the last look is one in which the process was stopped."""
+    stood = now - state[r.LOOKED_NS]
+    if stood > STOP_NS:
+        store_release(state, r.STOPPED_NS, state[r.STOPPED_NS] + stood)
+    state[r.LOOKED_NS] = now
 
 
 @njit(cache=True, nogil=True)
@@ -177,7 +191,9 @@ def _follow_median(median: np.ndarray, value: int) -> None:
 def _await_mask(state: np.ndarray, exchange: Exchange, number: int, deadline: int) -> bool:
     scratch = state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]
     while not mask_is_there(exchange, number):
-        left = deadline - clock.now_ns(scratch)
+        now = clock.now_ns(scratch)
+        note_stop(state, now)
+        left = deadline - now
         if left <= 0 or load_acquire(exchange.header, slots.MODEL_STATE) != slots.READY:
             return mask_is_there(exchange, number)
         wake.wait(exchange.mask_signal, min(left, _LOOK_EVERY_NS), scratch)

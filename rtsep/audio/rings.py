@@ -64,6 +64,8 @@ RECORD_WRITE = HOPS + 6  # frames handed to the recorder
 HOP_MAX_NS = HOPS + 7  # longest time that a hop took
 HOP_SCRATCH = 6 * _line  # [2]
 ADDED_BEFORE = HOP_SCRATCH + 2  # two clocks: the ADDED that the output position was set by
+STOPPED_NS = HOP_SCRATCH + 3  # in which the hop loop stood still, and with it all of the process
+LOOKED_NS = HOP_SCRATCH + 4  # time of its last look at the clock
 # Written by the front.
 RUN = 7 * _line
 SOURCE_WRITE = RUN + 1  # frames of a played file that lie ready in the input ring

@@ -44,6 +44,7 @@ class Telemetry(NamedTuple):
     call_gap_max_ns: int  # longest time between two calls of the output
     hop_max_ns: int  # longest time that a hop took
     late_run: int  # hops since the last mask that came in time
+    stopped_ns: int = 0  # in which the whole process stood still
 
 
 def read_progress(slots: NDArray[np.int64]) -> Progress:
@@ -74,6 +75,7 @@ def read_telemetry(slots: NDArray[np.int64]) -> Telemetry:
         call_gap_max_ns=int(acquire(slots, r.CALL_GAP_MAX_NS)),
         hop_max_ns=int(acquire(slots, r.HOP_MAX_NS)),
         late_run=int(acquire(slots, r.LATE_RUN)),
+        stopped_ns=int(acquire(slots, r.STOPPED_NS)),
     )
 
 

@@ -19,6 +19,9 @@ from rtsep.realtime.priority import raise_thread_priority
 
 PRIORITY = 70
 
+STOP_NS = 500_000_000
+"""A clock that is so late was stopped with its process: what was due meanwhile is not caught up with."""
+
 VIRTUAL_DEVICE = Device(-2, "virtual device", "virtual", 0, 0, 44100)
 """The device of this back end. It is not listed: a session takes it where no output is named or found."""
 
@@ -30,11 +33,15 @@ def run_clock(
     """Call `mixer` for `frames` frames every `frames / rate` seconds until `running[0]` is cleared.
 
     `sink` is float32 [frames, output channels], `scratch` int64 [clock.SCRATCH]. After a late call the
-    calls that are due follow at once, as with a device.
+    calls that are due follow at once, as with a device. After a stop of the whole process they do not: the
+    time stood still for what is played.
     """
     start = clock.now_ns(scratch)
     calls = 0
     while load_acquire(running, 0) == 1:
+        late = clock.now_ns(scratch) - start - int(calls * frames * 1e9 / rate)
+        if late > STOP_NS:
+            start += late
         if plays_a_file(mixer):
             process_input(mixer, 0, frames, 0)
         process_output(mixer, sink.ctypes.data, frames, 0)

@@ -16,6 +16,7 @@ from rtsep.model.messages import ANSWERS, Ready, Refused, Serve
 from rtsep.realtime import priority, slots
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.stops import Stops
 from rtsep.realtime.wire import WireError, encode
 
 START_PATIENCE_S = 60.0  # a cold disk and a first compilation
@@ -130,9 +131,12 @@ class ModelSupervisor:
     def _watch(self) -> None:
         failures = 0  # in a row, each soon after its start
         self._progressed = time.monotonic()
+        stops = Stops()
         while not self._leaving.wait(_LOOK_EVERY_S):
             assert self._process
             now = time.monotonic()
+            if stood := stops.look():  # the process may have stood as long
+                self._spawned, self._progressed = self._spawned + stood, self._progressed + stood
             if self._is_stuck(now):
                 self._process.kill()
                 self._process.wait()

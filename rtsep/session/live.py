@@ -54,6 +54,7 @@ class Live:
         self.playback: Playback | None = None  # while it plays
         self._left: Engine | None = None  # by the last change of the rate
         self._slack_law = SlackLaw()
+        self._stopped: tuple[Engine | None, float] = (None, 0.0)  # an engine, and s that it stood still
         self._cables: Cables = {}
         self._told_of_limiter = self._told_of_priority = False
         self._adviser = Adviser()
@@ -234,6 +235,14 @@ class Live:
                     "real-time threads run (RLIMIT_RTTIME) and has lost its priority: other programs can "
                     "delay its masks; a lighter model keeps it"
                 )
+
+    def follow_stops(self) -> None:
+        """Tell for how long all of the session stood still."""
+        engine, stopped_s = self.engine, self.engine.telemetry().stopped_ns * 1e-9
+        before, self._stopped = self._stopped, (engine, stopped_s)
+        if before[0] is engine and stopped_s > before[1]:
+            rest = "the file goes on where it stood" if self.route.source else "the input meanwhile is lost"
+            self.say(f"stopped for {stopped_s - before[1]:.1f} s, as by Ctrl-Z or a paused container; {rest}")
 
     def follow_limiter(self) -> None:
         """Tell once that the limiter acts."""

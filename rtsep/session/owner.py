@@ -18,6 +18,7 @@ from rtsep.compiled import compiled_folder
 from rtsep.controls import Controls
 from rtsep.errors import CompileError, RtsepError, in_a_line
 from rtsep.model.package import ModelPackage
+from rtsep.realtime.stops import Stops
 from rtsep.session.commands import (
     Arrived,
     ChangeFile,
@@ -169,8 +170,12 @@ class SessionOwner:
         live.play()
         self.begun.set()
         with Stopwatch(self._stages, lambda: live.engine) if self._timed else nullcontext():
+            stops = Stops()
             while not self._leaving:
                 self._obey(self.inbox.receive(self._pause_s()))
+                stood = stops.look()
+                if live.playback:
+                    live.playback.watchdog.forgive(stood)
                 self._advance(live, lost)
                 if self._is_over(live, lost):
                     break
@@ -197,6 +202,7 @@ class SessionOwner:
         live.follow_bursts()
         live.follow_limiter()
         live.follow_faults()
+        live.follow_stops()
         for line in live.playback.tend():
             live.say(line)
         watchdog = live.playback.watchdog

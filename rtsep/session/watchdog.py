@@ -28,6 +28,10 @@ class Watchdog:
         sides = ("input", "output") if ends.input else ("output",)
         self._called = {side: (-1, time.monotonic()) for side in sides}
 
+    def forgive(self, seconds: float) -> None:
+        """Count `seconds` in which the whole session stood still as no silence of a device."""
+        self._called = {side: (calls, since + seconds) for side, (calls, since) in self._called.items()}
+
     def over(self, engine: Engine) -> bool:
         """Tell whether all of the input has been played."""
         at = engine.progress()

@@ -56,3 +56,12 @@ def test_a_device_that_has_played_for_a_second_is_gone_a_second_after_its_last_c
     assert devices.after(0.1) is None
     assert devices.after(LOST_AFTER_S - 0.1) is None
     assert devices.after(0.2) == "Box has stopped answering"
+
+
+def test_a_stop_of_the_whole_session_is_no_silence_of_the_device(devices):
+    devices.calls, devices.frames = 200, RATE
+    assert devices.after(0.1) is None
+    devices.now += 3600.0
+    devices.watchdog.forgive(3600.0)
+    assert devices.after(LOST_AFTER_S - 0.1) is None
+    assert devices.after(0.2) == "Box has stopped answering"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rtsep.realtime import priority
 from rtsep.realtime.child_process import command_of, environment
+from rtsep.realtime.stops import Stops
 from rtsep.realtime.wire import WireError, encode
 from rtsep.surfaces.midi import protocol
 from rtsep.surfaces.midi.messages import Message
@@ -177,7 +178,9 @@ class MidiPorts:
             self._scanned.set()
 
     def _watch(self) -> None:
+        stops = Stops()
         while not self._leaving.wait(_LOOK_EVERY_S):
+            self._hangs_at += stops.look()  # the process may have stood as long
             process = self._process
             assert process
             if process.poll() is None and time.monotonic() < self._hangs_at:

@@ -1,0 +1,49 @@
+"""Ctrl-Z and `fg`: a session that is stopped as a whole, and goes on."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.e2e.exact import noise
+from tests.e2e.liveprocess import LiveProcess, no_jack
+from tests.models import make_model
+
+RATE, SECONDS, STOPPED_S = 44100, 5, 2.5
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such signals are POSIX's")
+def test_a_played_file_goes_on_where_it_stood_and_its_recording_is_whole(tmp_path: Path) -> None:
+    song = noise(SECONDS * RATE)
+    soundfile.write(tmp_path / "song.wav", song, RATE, subtype="FLOAT")
+    model = make_model(tmp_path / "half.pt", "half")
+    live = LiveProcess(
+        "--in", str(tmp_path / "song.wav"), "--out-device", "virtual", "--model", str(model),
+        "--record", str(tmp_path / "take"), "--subtype", "FLOAT", environment=no_jack(),
+    )  # fmt: skip
+    try:
+        line = live.wait_line(
+            lambda line: line["state"] == "playing" and line["file"]["position_s"] > 0.3, "it plays", 240.0
+        )
+        processes = (line["model"]["pid"], live.pid)
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        time.sleep(STOPPED_S)
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+        said = live.wait_said("stopped for")
+        final = live.final()
+    finally:
+        live.kill()
+    told = re.search(r"stopped for ([\d.]+) s.*the file goes on where it stood", said)
+    assert told and float(told[1]) >= STOPPED_S - 0.1, said
+    assert final["model"]["restarts"] == 0 and final["source_starved_frames"] == 0
+    mix = soundfile.read(tmp_path / "take" / "mix.wav", dtype="float32", always_2d=True)[0]
+    assert np.array_equal(mix, song)
