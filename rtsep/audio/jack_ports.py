@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
 from rtsep.audio import jack_library
 from rtsep.dsp.router import BUS, FEEDS
 from rtsep.realtime.foreign_calls import one_at_a_time
+from rtsep.realtime.forks import in_forks
 
 SIDES = ("L", "R")
 
@@ -47,11 +49,25 @@ def open_client(name: str) -> Any:
         try:
             # To keep PortAudio away from the server, when it looks, keeps all of the program away.
             with one_at_a_time():
-                return jack.Client(name, no_start_server=True)
+                client = jack.Client(name, no_start_server=True)
+            _clients.add(client)
+            return client
         except jack.JackOpenError as error:
             if not error.status.server_error or began > last_try_at:
                 raise
         time.sleep(_PAUSE_S)
+
+
+_clients: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _leave_alone() -> None:
+    """Let a fork not close the clients of the process that it comes from, as their deletion would."""
+    for client in _clients:
+        client._ptr = jack_library.load()._ffi.NULL
+
+
+in_forks(_leave_alone)
 
 
 def library() -> str:

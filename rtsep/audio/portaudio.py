@@ -5,6 +5,7 @@ PortAudio is kept away from a JACK server, which `jack_stream` speaks to itself.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from rtsep.errors import DeviceError
 from rtsep.realtime.atomics import as_address
 from rtsep.realtime.child_process import for_libraries
 from rtsep.realtime.foreign_calls import close_or_leave, one_at_a_time, quiet_stderr
+from rtsep.realtime.forks import in_forks
 
 _INPUT_OVERFLOW = 0x2  # paInputOverflow
 _OUTPUT_UNDERFLOW = 0x4  # paOutputUnderflow
@@ -82,6 +84,7 @@ def _look() -> None:
                 "or play without hardware: --out-device virtual"
             ) from None
         _portaudio = sounddevice
+        in_forks(lambda: atexit.unregister(sounddevice._exit_handler))
     if _open:
         return
     if _portaudio._initialized:  # not where the last look has failed

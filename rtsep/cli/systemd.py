@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rtsep import folders
 from rtsep.errors import OutputError
+from rtsep.realtime.child_process import interpreter
 from rtsep.surfaces.remote.place import DEFAULT
 
 PATIENCE_S = 30.0
@@ -62,7 +63,7 @@ def program() -> list[str]:
     called = Path(sys.argv[0])
     if called.name != "__main__.py" and (found := shutil.which(sys.argv[0])):
         return [str(Path(found).absolute())]
-    return [sys.executable, "-m", "rtsep"]
+    return [interpreter() or sys.executable, "-m", "rtsep"]
 
 
 def unit_text(session: str, options: Sequence[str], folder: Path) -> str:

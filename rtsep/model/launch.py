@@ -18,7 +18,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from rtsep.realtime.child_process import command_of, environment
+from rtsep.realtime.child_process import command_of, environment, require_python
+from rtsep.realtime.forks import in_forks
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """3 MB of weights in a few pages instead of 750: some 10 % of a step with cold caches (glibc 2.35 on)."""
@@ -31,7 +32,7 @@ _prepared: subprocess.Popen[str] | None = None
 def prepare() -> None:
     """Begin a process for the model that will be played first; it ends with this one if none is."""
     global _prepared
-    if _prepared is None:
+    if _prepared is None and COMMAND[0]:  # without a Python, the start says so
         _prepared = launch(COMMAND, subprocess.PIPE)
 
 
@@ -54,7 +55,8 @@ def take(task: str) -> subprocess.Popen[str] | None:
 
 
 def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-    """Begin a process that speaks on its standard output."""
+    """Begin a process that speaks on its standard output. Raises `ModelProcessError` without a Python."""
+    require_python(command)
     return subprocess.Popen(
         command,
         stdin=stdin,
@@ -62,6 +64,15 @@ def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subproces
         text=True,
         env={"GLIBC_TUNABLES": HUGE_PAGES, **environment()},
     )
+
+
+def _forget() -> None:
+    """Leave what was prepared to the process that prepared it."""
+    global _prepared
+    _prepared = None
+
+
+in_forks(_forget)
 
 
 @atexit.register

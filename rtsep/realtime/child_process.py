@@ -4,12 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 
+from rtsep.errors import ModelProcessError
+
 _HOME = str(Path(__file__).resolve().parents[2])  # where the folder `rtsep` lies
+
+
+def interpreter() -> str:
+    """Return the path of the Python that runs this program, "" where none is found.
+
+    `sys.executable` is another program where Python is embedded or frozen: to start that would begin the
+    program once more, which would start another, and so on.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    folders = [Path(prefix, "bin") for prefix in (sys.prefix, sys.exec_prefix, sys.base_prefix)]
+    names = (f"python{version}", "python3", "python")
+    if sys.platform == "win32":
+        folders, names = (
+            [Path(sys.prefix, "Scripts"), Path(sys.prefix), Path(sys.base_prefix)],
+            ("python.exe",),
+        )
+    if not getattr(sys, "frozen", False) and _is_python(sys.executable):
+        return sys.executable
+    here = (folder / name for folder in folders for name in names)
+    return next((str(path) for path in here if path.is_file() and os.access(path, os.X_OK)), "")
+
+
+def _is_python(executable: str | None) -> bool:
+    return bool(executable) and bool(re.match(r"(python|pypy)", Path(executable or "").name, re.IGNORECASE))
+
+
+def require_python(command: Sequence[str]) -> None:
+    """Raise `ModelProcessError` for a command of `command_of` where no Python was found."""
+    if not command[0]:
+        raise ModelProcessError(
+            f"the model needs a process of its own, and no Python is here to run it (sys.executable is "
+            f"'{sys.executable}'); set sys.executable to a Python of this version before rtsep is imported"
+        )
 
 
 def command_of(module: str) -> list[str]:
@@ -18,11 +54,15 @@ def command_of(module: str) -> list[str]:
     With `python -m` a `json.py` or `queue.py` of the user's would take the place of the real one: it looks
     into the present folder first. -P does not look there at all; `rtsep` is found by its place.
     """
+    python = interpreter()
+    places = [_HOME]
+    if python != sys.executable:  # it may know less than the program that Python is embedded in
+        places += [path for path in sys.path if Path(path).is_absolute()]
     program = (
-        f"import sys; sys.path.append({_HOME!r}); from rtsep.compiled import use_cache; use_cache(); "
+        f"import sys; sys.path += {places!r}; from rtsep.compiled import use_cache; use_cache(); "
         f"from {module} import main; sys.exit(main())"
     )
-    return [sys.executable, "-P", "-c", program]
+    return [python, "-P", "-c", program]
 
 
 _changing = threading.Lock()

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from rtsep.errors import OutputError
+from rtsep.realtime.forks import Origin
 
 if sys.platform != "win32":
     import fcntl
@@ -33,7 +34,7 @@ class SharedFile:
 
         Raises `OutputError` if it fits nowhere.
         """
-        self._owner = os.getpid()
+        self._origin = Origin()
         self.note = ""
         """For the user: why it does not lie in memory; "" if it does, or if the system has no such place."""
         refusals: list[str] = []
@@ -57,7 +58,7 @@ class SharedFile:
 
     def close(self) -> None:
         """Remove the file; a second time, and in a fork of the process that made it, do nothing."""
-        if self._owner == os.getpid():
+        if self._origin.is_here:
             self.path.unlink(missing_ok=True)
             if self._lock is not None:
                 os.close(self._lock)

@@ -23,6 +23,7 @@ from rtsep.files.names import user_path
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.realtime.foreign_calls import aloud
+from rtsep.realtime.forks import Origin
 from rtsep.realtime.waiting import wait_for
 from rtsep.session import commands
 from rtsep.session.options import LiveOptions
@@ -46,7 +47,8 @@ class Session(Readings):
 
     Several may play at once, each with an engine and a model process of its own. Lines for the user (a
     device that went away, say) go to `logging.getLogger("rtsep")`. A session lives on a thread of its own;
-    the methods send commands there, and may be called on any thread.
+    the methods send commands there, and may be called on any thread. It belongs to the process that made it:
+    a fork (`os.fork`, `multiprocessing`) ends without touching it, and cannot use it.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class Session(Readings):
         self.controls = controls if controls is not None else Controls()
         self._options, self._model, self._say, self._stages = options, model, say, stages
         self._owner: SessionOwner | None = None
+        self._origin = Origin()
         self._started = self._closed = False
 
     # --- life ------------------------------------------------------------------------------------------
@@ -140,7 +143,7 @@ class Session(Readings):
 
         `start` does it, too; only a program that has to do something in between calls it before.
         """
-        if self._owner or self._closed:
+        if self._owner or self._closed or not self._origin.is_here:
             raise UsageError("a session plays once; make another one")
         model = self._model
         package = model if isinstance(model, ModelPackage) else read_package(find_model(model))
@@ -343,6 +346,8 @@ class Session(Readings):
     # --- within --------------------------------------------------------------------------------------------
 
     def _running(self) -> tuple[SessionOwner, Snapshot]:
+        if not self._origin.is_here:
+            raise UsageError("a fork cannot use the session of the process that it comes from; attach to it")
         owner = self._owner
         now = owner.now if owner else None
         if owner is None or now is None:
@@ -360,7 +365,7 @@ class Session(Readings):
             raise failure
 
     def _finish(self) -> None:
-        if self._owner is None or self._closed:
+        if self._owner is None or self._closed or not self._origin.is_here:
             return
         self._closed = True
         atexit.unregister(self._finish)

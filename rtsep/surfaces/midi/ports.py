@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rtsep.realtime import priority
-from rtsep.realtime.child_process import command_of, environment
+from rtsep.realtime.child_process import command_of, environment, require_python
 from rtsep.realtime.stops import Stops
 from rtsep.realtime.wire import WireError, encode
 from rtsep.surfaces.midi import protocol
@@ -134,6 +134,7 @@ class MidiPorts:
     # --- the process -------------------------------------------------------------------------------------
 
     def _spawn(self) -> None:
+        require_python(self._command)
         self._hangs_at = time.monotonic() + FIRST_PATIENCE_S
         self._process = subprocess.Popen(
             self._command,

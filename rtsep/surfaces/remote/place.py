@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from rtsep.errors import OutputError, UsageError
+from rtsep.realtime.forks import Origin
 
 if sys.platform != "win32":
     import fcntl
@@ -107,6 +108,7 @@ class Claim:
     def __init__(self, folder: Folder, name: str) -> None:
         """Take `name`, and the `folder` as ours. Raises `TakenError`, `OSError` or `OutputError`."""
         self.name, self._folder, self._closed = name, folder, False
+        self._origin = Origin()
         self._lock = self._take_lock()
         try:
             folder.remove(f"{name}{SUFFIX}")  # of a session that died
@@ -128,8 +130,8 @@ class Claim:
         return self._folder.path / f"{self.name}{SUFFIX}"
 
     def close(self) -> None:
-        """Give the name back; a second time nothing."""
-        if self._closed:
+        """Give the name back; a second time, and in a fork of the process that took it, do nothing."""
+        if self._closed or not self._origin.is_here:
             return
         self._closed = True
         self._folder.remove(f"{self.name}{SUFFIX}")
