@@ -1,7 +1,8 @@
 """TorchScript on the processor: the form of today's model files.
 
-Of the runtime, only this file and `rtsep.model.cuda` import torch. torch warns that TorchScript is deprecated
-at each call; those calls, the trainer's too, go through this file, which silences the warnings.
+Of the runtime, only this file, `rtsep.model.torch_threads` and `rtsep.model.cuda` import torch. torch
+warns that TorchScript is deprecated at each call; those calls, the trainer's too, go through this file, which
+silences the warnings.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from rtsep.errors import ModelError
+from rtsep.model import torch_threads
 from rtsep.model.contract import ModelSpec
 from rtsep.model.inspection import inspected
 from rtsep.model.known import is_shipped
@@ -80,14 +82,13 @@ def take_this_thread() -> None:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Set torch up as `take_this_thread` does, and back again on the way out."""
-    threads = torch.get_num_threads()
+    """Set torch up for the calling thread only, as `take_this_thread` does, and back on the way out."""
     flushed = bool(_SMALLEST * np.float32(1) == 0)  # torch does not say
-    take_this_thread()
+    torch.set_flush_denormal(True)
     try:
-        yield
+        with torch_threads.one_here():
+            yield
     finally:
-        torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
 
 
