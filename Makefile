@@ -60,17 +60,38 @@ define apt_install
 	elif [ -n "$$missing" ]; then echo "no apt here; these may be missing:$$missing"; fi
 endef
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+# The environment belongs to one Python, and is made anew for another one, or where a first try has left half of it
+# (without the package python3-venv, for example). The stamp is as old as the environment: one from before the
+# stamps that is whole is kept, with all that is installed there.
+PYTHON_ID := $(shell $(PYTHON) -c 'import sys; print("%s-%d.%d" % (sys.implementation.name, *sys.version_info[:2]))' 2>/dev/null)
+MADE := $(VENV)/.made-by-$(PYTHON_ID)
+ifneq ($(shell $(BIN)/python -c 'import pip; print("whole")' 2>/dev/null),whole)
+.PHONY: $(MADE)
+endif
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON): no Python 3.11 or newer; name another one with PYTHON=..."; exit 1; }
+	@here=$$($(BIN)/python -c 'import pip, sys; print("%s-%d.%d" % (sys.implementation.name, *sys.version_info[:2]))' 2>&1); \
+	if [ "$$here" != "$(PYTHON_ID)" ]; then \
+	  if [ -e $(VENV) ]; then \
+	    [ -e $(VENV)/pyvenv.cfg ] || { echo "$(VENV) is no environment of Python; move it away"; exit 1; }; \
+	    echo "making $(VENV) anew: it is not a whole environment of $(PYTHON)"; \
+	  fi; \
+	  rm -rf $(VENV); \
+	  $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }; \
+	fi
+	@touch -r $(VENV)/pyvenv.cfg $@
 
 # A stamp a set of packages; a change of the project's own files installs anew.
-$(VENV)/.live: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.live: pyproject.toml constraints.txt $(MADE)
 	$(if $(MIDI),$(call apt_install,$(APT_MIDI)))
 	$(install_torch)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.$(EXTRA)'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.dev: pyproject.toml constraints.txt $(MADE)
 	$(install_torch)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.live

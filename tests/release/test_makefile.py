@@ -1,9 +1,11 @@
-"""What `make` would run: only the lines are looked at."""
+"""What `make` would run, by its lines; and what it does with environments of Python, without installing."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,95 @@ def test_midi_is_built_where_that_is_wanted():
 @pytest.mark.parametrize("word", ["TORCH=gpu", "MIDI=no"])
 def test_another_value_is_refused(word):
     assert word in lines("live", word, code=2)[0]
+
+
+# --- the environment --------------------------------------------------------------------------------
+
+PYTHON = """#!/bin/sh
+# Python, but for environments: their pip only says that it was called, or there is none (no python3-venv).
+case "$1 $2" in
+  "-c "*implementation*) echo "{identity}"; exit 0;;
+  "-m venv")
+    "{real}" -m venv --without-pip "$3" || exit 1
+    if [ "{whole}" = yes ]; then
+      for there in "$3"/lib/python*/site-packages; do
+        mkdir "$there/pip"; touch "$there/pip/__init__.py"
+        echo "print('pip was called')" > "$there/pip/__main__.py"
+      done
+      exit 0
+    fi
+    echo "ensurepip is not available" >&2; exit 1;;
+esac
+exec "{real}" "$@"
+"""
+IDENTITY = f"{sys.implementation.name}-{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone with what `make setup` needs, and Pythons to make environments with."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    pythons = (("whole", "yes", IDENTITY), ("half", "no", IDENTITY), ("newer", "yes", "cpython-3.99"))
+    for name, whole, identity in pythons:
+        (tmp_path / name).write_text(PYTHON.format(real=sys.executable, whole=whole, identity=identity))
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def setup(clone: Path, python: str, code: int = 0) -> str:
+    """Run `make setup` with one of the Pythons; return what it says."""
+    command = ["make", "--no-print-directory", "setup", f"PYTHON={clone / python}"]
+    plain = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "PYTHONPATH")}
+    run = subprocess.run(command, cwd=clone, env=plain, capture_output=True, text=True)
+    assert (run.returncode == 0) == (code == 0), run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+def test_an_environment_that_could_not_be_made_is_not_left_behind(clone):
+    said = setup(clone, "half", code=2)
+    assert "apt-get install python3-venv" in said
+    assert not (clone / ".venv").exists()
+    assert "pip was called" in setup(clone, "whole")
+    assert "pip was called" not in setup(clone, "whole")
+
+
+def test_half_an_environment_of_an_earlier_try_is_made_anew(clone):
+    subprocess.run([clone / "half", "-m", "venv", clone / ".venv"], check=False, capture_output=True)
+    (clone / ".venv" / ".live").touch()
+    said = setup(clone, "whole")
+    assert "making .venv anew" in said and "pip was called" in said
+    assert not (clone / ".venv" / "bin" / "pip").exists()  # pip is a fake here
+
+
+def test_a_whole_environment_from_before_the_stamps_is_kept(clone):
+    subprocess.run([clone / "whole", "-m", "venv", clone / ".venv"], check=True)
+    (clone / ".venv" / ".dev").touch()
+    assert "pip was called" not in setup(clone, "whole")
+    assert "pip was called" not in setup(clone, "whole")
+
+
+def test_another_python_gets_an_environment_of_its_own(clone):
+    setup(clone, "whole")
+    (clone / ".venv" / "of the first").touch()
+    said = setup(clone, "newer")
+    assert "making .venv anew" in said and "pip was called" in said
+    assert not (clone / ".venv" / "of the first").exists()
+    assert "pip was called" not in setup(clone, "newer")
+
+
+def test_an_environment_whose_python_has_gone_is_made_anew(clone):
+    setup(clone, "whole")
+    for link in (clone / ".venv" / "bin").glob("python*"):
+        link.unlink()
+        link.symlink_to("/nonexistent/python")
+    said = setup(clone, "whole")
+    assert "making .venv anew" in said and "pip was called" in said
+    assert "pip was called" not in setup(clone, "whole")
+
+
+def test_a_folder_that_is_no_environment_is_never_removed(clone):
+    (clone / ".venv").mkdir()
+    (clone / ".venv" / "mine").touch()
+    assert "move it away" in setup(clone, "whole", code=2)
+    assert (clone / ".venv" / "mine").exists()
