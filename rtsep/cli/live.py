@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rtsep import standard_streams
 from rtsep.cli.layers import Layers, gather
 from rtsep.cli.main import Parser
 from rtsep.cli.options import (
@@ -275,7 +276,7 @@ class _Ending:
 
 def _print_passing(line: str) -> None:
     """Print what is of interest now and not later, when a view lists what was said."""
-    print(f"rtsep: {line}", file=sys.stderr, flush=True)
+    standard_streams.say(line)
 
 
 def _play(
@@ -320,7 +321,11 @@ def _devices_of(session: Session) -> tuple[LiveOptions, str, str, bool]:
 
 
 def _announce(session: Session, as_json: bool) -> None:
-    print(session.now.title, file=sys.stderr if as_json else sys.stdout, flush=True)
+    if not as_json:
+        print(session.now.title, flush=True)
+        return
+    with contextlib.suppress(OSError):  # nobody is there to be told
+        print(session.now.title, file=sys.stderr, flush=True)
 
 
 def _midi_stats(surface: MidiSurface | None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import os
 import re
@@ -15,10 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from rtsep import standard_streams
 from rtsep.compiled import use_cache
-from rtsep.errors import RtsepError, UsageError
+from rtsep.errors import OutputError, RtsepError, UsageError
 from rtsep.files.names import one_line, print_any_name, user_path
 from rtsep.realtime.foreign_calls import hangs
+from rtsep.standard_streams import say
 
 INTERRUPTED = 130
 
@@ -92,16 +93,38 @@ def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
     `argv` are the words after the program's name (None: those of this process). With `prepare=False`, no
     model process is started before its model is known: `benchmarks.unprepared` measures the difference.
     """
+    standard_streams.complete()
     print_any_name()
-    code = _run(argv, prepare)
-    if argv is None and (hangs() or threading.active_count() > 1):
+    if argv is not None:
+        return _run(argv, prepare)
+    try:
+        code = _run(argv, prepare)
+    except SystemExit as left:  # of the parser
+        code = left.code if isinstance(left.code, int) else 0
+    code = _finish(code)
+    if hangs() or threading.active_count() > 1:
         # A thread that still compiles, or hangs in a library of a sound system, may keep the process from
         # ending: libraries wait for such threads when they are unloaded.
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                stream.flush()
         os._exit(code)
     return code
+
+
+def _finish(code: int) -> int:
+    """Write what is still to be written; return the exit code, which is `code` where that works."""
+    try:
+        standard_streams.finish()
+    except OSError as error:
+        return code or _refused(error)
+    return code
+
+
+def _refused(error: OSError) -> int:
+    """Return the exit code where standard output cannot be written, and tell why."""
+    standard_streams.drop("stdout")
+    if isinstance(error, BrokenPipeError):  # the reader of our output has left: so do we
+        return 1
+    say(f"standard output cannot be written: {error.strerror}")
+    return OutputError.exit_code
 
 
 def _run(argv: Sequence[str] | None, prepare: bool) -> int:
@@ -109,7 +132,7 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
     command = next((word for word in words if word in COMMANDS), None)
     note = use_cache()
     if note and command in _COMPILING:
-        print(f"rtsep: {one_line(note)}", file=sys.stderr)
+        say(one_line(note))
     if prepare and command == "live" and not {"-h", "--help"} & set(words):
         from rtsep.model import launch
 
@@ -119,14 +142,15 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
         arguments.command_line = words[words.index(arguments.command) + 1 :]
         return int(arguments.run(arguments))
     except RtsepError as error:
-        print(f"rtsep: {one_line(str(error))}", file=sys.stderr)
+        say(one_line(str(error)))
         return error.exit_code
     except KeyboardInterrupt:
-        print("rtsep: interrupted", file=sys.stderr)
+        say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has left: so do we
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:
+        if not standard_streams.is_of_output(error):
+            raise
+        return _refused(error)
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ def command_of(module: str) -> list[str]:
     if python != sys.executable:  # it may know less than the program that Python is embedded in
         places += [path for path in sys.path if Path(path).is_absolute()]
     program = (
-        f"import sys; sys.path += {places!r}; from rtsep.compiled import use_cache; use_cache(); "
-        f"from {module} import main; sys.exit(main())"
+        f"import sys; sys.path += {places!r}; from rtsep.standard_streams import complete; complete(); "
+        f"from rtsep.compiled import use_cache; use_cache(); from {module} import main; sys.exit(main())"
     )
     return [python, "-P", "-c", program]
 
