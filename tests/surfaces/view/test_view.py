@@ -50,6 +50,18 @@ def test_any_size_is_filled_and_none_breaks(size):
     on_stage(act, size)
 
 
+@pytest.mark.parametrize("size", [(0, 0), (1, 1), (1, 300), (300, 1), (20, 5), (1000, 300)])
+def test_no_size_that_a_terminal_can_claim_ends_the_view(size):
+    async def act(stage):
+        await stage.play(0.5)
+        await stage.press("question_mark", "escape", "m")
+        await stage.pilot.resize_terminal(80, 24)
+        await stage.play()
+        assert "playing" in stage.text
+
+    on_stage(act, size)
+
+
 def test_a_resized_terminal_shows_the_same_past_at_once():
     async def act(stage):
         await stage.play(2.0)
