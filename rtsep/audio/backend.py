@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 JACK = -1
 """The device number of the JACK server, which PortAudio does not count."""
 
+FIRST_CLIENT = -1000
+"""The device number of the first program on a JACK server; the others follow below."""
+
 PULSE = "PulseAudio"
 """`Device.api` of sinks and sources of a PulseAudio server, or of PipeWire in its place."""
 
@@ -42,11 +45,17 @@ class Device:
     output_latency_s: float = 0.0
     slack_s: float = 0.0  # extra time that its calls need, where no real-time thread makes them
     system_name: str = ""  # what its system calls it, where that is not `name`; it names the device as well
+    client: str = ""  # of a JACK server: the program that our ports are connected to; "": the sound card
 
     @property
     def is_jack(self) -> bool:
-        """Whether it is a JACK server: rate and block are the server's."""
-        return self.index == JACK
+        """Whether it is a JACK server, or a program there: rate and block are the server's."""
+        return self.index == JACK or bool(self.client)
+
+    @property
+    def clock(self) -> int:
+        """A number that devices share which run by one clock, and are opened as one stream."""
+        return JACK if self.is_jack else self.index
 
     @property
     def is_pulse(self) -> bool:
@@ -60,7 +69,7 @@ class Device:
 
     def channels(self, kind: str) -> int:
         """Return how many channels can be opened for "input" or "output"."""
-        if self.is_jack:
+        if self.is_jack and not self.client:
             return JACK_CHANNELS
         return self.inputs if kind == "input" else self.outputs
 

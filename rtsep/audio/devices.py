@@ -118,7 +118,7 @@ def _listed(server: JackServer | None, desktop: PulseServer | None) -> DeviceLis
 def _names(device: Device) -> set[str]:
     """Return the names by which a device is found, in lower case."""
     names = {device.name.lower(), device.system_name.lower()} - {""}
-    return names | {"system"} if device.is_jack else names
+    return names | {"system"} if device.index == JACK else names
 
 
 def _unnumbered(name: str) -> str:

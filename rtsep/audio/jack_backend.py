@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rtsep.audio import jack_library, jack_ports
-from rtsep.audio.backend import JACK, AudioStream, Device, StreamRequest
+from rtsep.audio.backend import FIRST_CLIENT, JACK, AudioStream, Device, StreamRequest
+from rtsep.audio.jack_plugs import Peers
 from rtsep.audio.jack_ports import JackServer
 from rtsep.errors import DeviceError
 from rtsep.realtime.foreign_calls import within
@@ -17,7 +18,7 @@ class HungServerError(DeviceError):
 
 
 class JackBackend:
-    """The one server of this machine, where one runs."""
+    """The one server of this machine, where one runs, with the programs on it."""
 
     def __init__(self) -> None:
         self.server: JackServer | None = None
@@ -38,15 +39,22 @@ class JackBackend:
         return self.server
 
     def devices(self) -> list[Device]:
-        """Return the server as the one device."""
+        """Return the server, which stands for the sound card, and the programs on it."""
         return self.devices_of(self.server)
 
     @staticmethod
     def devices_of(server: JackServer | None) -> list[Device]:
-        """Return `server` as the one device, where there is one."""
+        """Return `server`, where there is one, and the programs on it."""
         if server is None:
             return []
-        return [Device(JACK, server.name, "JACK", server.captures, server.playbacks, server.rate)]
+        card = Device(JACK, server.name, "JACK", server.captures, server.playbacks, server.rate)
+        return [
+            card,
+            *(
+                Device(FIRST_CLIENT - k, c.name, "JACK", c.gives, c.takes, server.rate, client=c.name)
+                for k, c in enumerate(server.clients)
+            ),
+        ]
 
     def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
         """Raise `DeviceError` where the server has another rate."""
@@ -65,4 +73,7 @@ class JackBackend:
 
         form = request.form
         names = jack_ports.output_names(form.out_map, form.channels, form.bus) if request.output else []
-        return JackStream(request.mixer, request.inputs, names, request.latency, request.client, request.rate)
+        peers = Peers(*(device.client if device else "" for device in (request.input, request.output)))
+        return JackStream(
+            request.mixer, request.inputs, names, request.latency, request.client, request.rate, peers
+        )

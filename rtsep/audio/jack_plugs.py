@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 from rtsep.audio.backend import Cables
 from rtsep.realtime.foreign_calls import within
@@ -14,11 +15,21 @@ CONNECT_PATIENCE_S = 2.0
 """A server that takes longer to look at connections, and to make some, has hung."""
 
 
+class Peers(NamedTuple):
+    """The programs that our inputs and our outputs are connected to; "": the sound card."""
+
+    inputs: str = ""
+    outputs: str = ""
+
+
+CARD = Peers()
+
+
 class _Side:
     """Our inputs, or our outputs."""
 
-    def __init__(self, word: str, ports: list[Any]) -> None:
-        self.word, self.ports = word, ports
+    def __init__(self, word: str, ports: list[Any], peer: str) -> None:
+        self.word, self.ports, self.peer = word, ports, peer
         self.wanted: Cables = {}  # by our port: where it is connected, or was when that went away
         self.gone: set[str] = set()  # of these, ports that are not there now
         self.found = False  # whether there has been anything to connect to
@@ -29,14 +40,21 @@ class Plugs:
     """The connections of one client, as they are wanted. Its methods ask the server."""
 
     def __init__(
-        self, client: Any, inputs: list[Any], outputs: list[Any], connects: bool, cables: Cables
+        self,
+        client: Any,
+        inputs: list[Any],
+        outputs: list[Any],
+        connects: bool,
+        cables: Cables,
+        peers: Peers = CARD,
     ) -> None:
-        """Connect `inputs` and `outputs` of `client` to what `cables` says; others to the sound card.
+        """Connect `inputs` and `outputs` of `client` to what `cables` says; others to `peers`.
 
         If `connects` is false, to nothing that is not in `cables`. The last connections are written there.
         """
         self._client, self._connects, self._cables = client, connects, cables
-        self._sides = [side for side in (_Side("inputs", inputs), _Side("outputs", outputs)) if side.ports]
+        sides = (_Side("inputs", inputs, peers.inputs), _Side("outputs", outputs, peers.outputs))
+        self._sides = [side for side in sides if side.ports]
         self._look_at = 0.0  # monotonic time
 
     def connect(self) -> None:
@@ -45,13 +63,14 @@ class Plugs:
             self._connect_side(side)
 
     def _connect_side(self, side: _Side) -> None:
-        # Our inputs are connected to outputs of the card.
-        card = self._client.get_ports(
-            is_audio=True, is_physical=True, is_output=side.word == "inputs", is_input=side.word == "outputs"
+        # Our inputs are connected to outputs of the card, or of the program.
+        which = {"name_pattern": f"^{re.escape(side.peer)}:"} if side.peer else {"is_physical": True}
+        others = self._client.get_ports(
+            is_audio=True, is_output=side.word == "inputs", is_input=side.word == "outputs", **which
         )
         for k, port in enumerate(side.ports):
-            there = [found.name for found in card[k : k + 1]] if self._connects else []
-            side.wanted[port.shortname] = list(self._cables.get(port.shortname, there))
+            there = [found.name for found in others[k : k + 1]] if self._connects else []
+            side.wanted[port.shortname] = list(self._cables.get(_key(side, port), there))
             self._plug(port, side.wanted[port.shortname])
         side.found = any(self._connected(port) for port in side.ports)
 
@@ -111,17 +130,22 @@ class Plugs:
         if side.silent or (side.found and not side.gone):  # else the user has disconnected them
             return []
         side.silent = True
-        awaited = ", ".join(sorted(side.gone)) or "a sound device"
+        awaited = ", ".join(sorted(side.gone)) or side.peer or "a sound device"
         return [f"nothing is connected to our {side.word}; waiting for {awaited}"]
 
     def note_cables(self, gone: bool) -> None:
         """Keep the connections for the next client; `gone`: the server, and all other ports with it."""
         for side in self._sides:
             for port in side.ports:
-                self._cables.pop(port.shortname, None)
+                self._cables.pop(_key(side, port), None)
                 if not gone:
                     with contextlib.suppress(Exception):
                         connected = self._connected(port)
                         wanted = side.wanted.get(port.shortname, [])
                         away = [name for name in wanted if name in side.gone and name not in connected]
-                        self._cables[port.shortname] = connected + away
+                        self._cables[_key(side, port)] = connected + away
+
+
+def _key(side: _Side, port: Any) -> str:
+    """Return the name by which the cables of a port are kept: those to another program are other ones."""
+    return f"{port.shortname} to {side.peer}" if side.peer else str(port.shortname)

@@ -24,6 +24,15 @@ PIPEWIRE = ("PipeWire", "no JACK server runs: playing in PipeWire's graph, by it
 
 
 @dataclass(frozen=True)
+class JackClient:
+    """A program on a server, without the sound card."""
+
+    name: str
+    gives: int  # audio ports that our inputs can be connected to
+    takes: int  # audio ports that our outputs can be connected to
+
+
+@dataclass(frozen=True)
 class JackServer:
     """What a server says of itself."""
 
@@ -33,6 +42,7 @@ class JackServer:
     playbacks: int
     name: str = "JACK server"
     note: str = ""  # for the user, about the way to it
+    clients: tuple[JackClient, ...] = ()
 
 
 def open_client(name: str) -> Any:
@@ -49,21 +59,25 @@ def open_client(name: str) -> Any:
         try:
             # To keep PortAudio away from the server, when it looks, keeps all of the program away.
             with one_at_a_time():
-                client = jack.Client(name, no_start_server=True)
-            _clients.add(client)
-            return client
+                return jack.Client(name, no_start_server=True)
         except jack.JackOpenError as error:
             if not error.status.server_error or began > last_try_at:
                 raise
         time.sleep(_PAUSE_S)
 
 
-_clients: weakref.WeakSet[Any] = weakref.WeakSet()
+_ours: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+"""The clients of this process that play, and their names."""
+
+
+def keep(client: Any) -> None:
+    """Count a client as one of this process: it is no device of its own, and a fork does not close it."""
+    _ours[client] = str(client.name)
 
 
 def _leave_alone() -> None:
     """Let a fork not close the clients of the process that it comes from, as their deletion would."""
-    for client in _clients:
+    for client in _ours:
         client._ptr = jack_library.load()._ffi.NULL
 
 
@@ -95,17 +109,33 @@ def find_server() -> JackServer | None:
     except Exception:
         return None
     try:
+        name, note = PIPEWIRE if is_pipewire() else (JackServer.name, JackServer.note)
         return JackServer(
             int(client.samplerate),
             int(client.blocksize),
             len(client.get_ports(is_audio=True, is_physical=True, is_output=True)),
             len(client.get_ports(is_audio=True, is_physical=True, is_input=True)),
-            *(PIPEWIRE if is_pipewire() else ()),
+            name,
+            note,
+            _clients_of(client),
         )
     except Exception:  # it has gone meanwhile
         return None
     finally:
         client.close()
+
+
+def _clients_of(asking: Any) -> tuple[JackClient, ...]:
+    """Return the programs with audio ports, by name; not the sound card, nor clients of this process."""
+    hidden = {port.name.partition(":")[0] for port in asking.get_ports(is_audio=True, is_physical=True)}
+    hidden |= set(_ours.values())
+    counts: dict[str, list[int]] = {}
+    for k, direction in enumerate(({"is_output": True}, {"is_input": True})):
+        for port in asking.get_ports(is_audio=True, **direction):
+            name = port.name.partition(":")[0]
+            if name not in hidden:
+                counts.setdefault(name, [0, 0])[k] += 1
+    return tuple(JackClient(name, *counts[name]) for name in sorted(counts))
 
 
 def output_names(out_map: tuple[int, ...], channels: int, bus: str) -> list[str]:

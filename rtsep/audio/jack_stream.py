@@ -18,7 +18,7 @@ from rtsep.audio import jack_calls as calls
 from rtsep.audio import jack_ports
 from rtsep.audio.backend import ClientOptions
 from rtsep.audio.engine_mixer import LARGEST_BLOCK, EngineMixer
-from rtsep.audio.jack_plugs import Plugs
+from rtsep.audio.jack_plugs import CARD, Peers, Plugs
 from rtsep.errors import DeviceError
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.foreign_calls import close_or_leave, within
@@ -43,15 +43,16 @@ class JackStream:
         latency: int,
         client: ClientOptions,
         rate: int,
+        peers: Peers = CARD,
     ) -> None:
         """Join the server with ports `in_0`, `in_1` ... and `outputs`; it is told of `latency` frames.
 
         The engine behind `mixer` runs at `rate` Hz. Ports that `client.cables` names are connected to what it
-        says, and to nothing else. Raises `DeviceError`.
+        says, and to nothing else; the others to `peers`. Raises `DeviceError`.
         """
         self._memory = mixer  # must outlive the stream
         self._pipewire = jack_ports.is_pipewire()
-        self._options = client
+        self._options, self._peers = client, peers
         self._plugs: Plugs | None = None  # once it plays
         self._slots = np.zeros(calls.SLOTS, np.int64)
         self._told = [0, 0]  # by mode: the count in STALE that the server was told for
@@ -77,6 +78,7 @@ class JackStream:
             self._client = jack_ports.open_client(name)
         except Exception:
             raise DeviceError("the JACK server does not answer; is it still running?") from None
+        jack_ports.keep(self._client)
         self._period = int(self._client.blocksize)
         self._inputs = [self._client.inports.register(f"in_{k}") for k in range(inputs)]
         self._outputs = [self._client.outports.register(name) for name in outputs]
@@ -135,7 +137,9 @@ class JackStream:
     def _activate(self) -> None:
         self._client.activate()
         options = self._options
-        self._plugs = Plugs(self._client, self._inputs, self._outputs, options.connect, options.cables)
+        self._plugs = Plugs(
+            self._client, self._inputs, self._outputs, options.connect, options.cables, self._peers
+        )
         with contextlib.suppress(Exception):  # ports go and come
             self._plugs.connect()
         release(self._slots, calls.PLAYS, 1)

@@ -95,7 +95,7 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
     if input_device:
         check_format(input_device, "input", max(in_map) + 1, rate)
     out_rate = rate
-    one_clock = input_device is None or (output is not None and input_device.index == output.index)
+    one_clock = input_device is None or (output is not None and input_device.clock == output.clock)
     if output:
         if not one_clock and options.rate is None and output.rate != rate:
             out_rate = output.rate

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
 
-from rtsep.audio.jack_plugs import LOOK_EVERY_S, Plugs
+from rtsep.audio.jack_plugs import LOOK_EVERY_S, Peers, Plugs
 
 
 class Server:
@@ -16,9 +17,10 @@ class Server:
         self.playbacks = list(playbacks)
         self.cables: set[tuple[str, str]] = set()
 
-    def get_ports(self, is_audio, is_physical, is_output, is_input):
-        assert is_audio and is_physical
-        return [SimpleNamespace(name=name) for name in (self.playbacks if is_input else [])]
+    def get_ports(self, is_audio, is_output, is_input, is_physical=False, name_pattern="^card:"):
+        assert is_audio and (is_physical or name_pattern != "^card:")
+        found = [name for name in self.playbacks if re.search(name_pattern, name)]
+        return [SimpleNamespace(name=name) for name in (found if is_input else [])]
 
     def get_port_by_name(self, name):
         if name not in self.playbacks:
@@ -39,10 +41,10 @@ class Server:
 class Desk:
     """Our two outputs on a server, and a clock."""
 
-    def __init__(self, *playbacks: str, connects: bool = True, cables=None) -> None:
-        self.server, self.cables = Server(*playbacks), dict(cables or {})
+    def __init__(self, *playbacks: str, connects: bool = True, cables=None, peer: str = "") -> None:
+        self.server, self.cables = Server(*playbacks), {} if cables is None else cables
         outputs = [SimpleNamespace(shortname=name, is_input=False) for name in ("left", "right")]
-        self.plugs = Plugs(self.server, [], outputs, connects, self.cables)
+        self.plugs = Plugs(self.server, [], outputs, connects, self.cables, Peers(outputs=peer))
         self.plugs.connect()
         self.now = 0.0
 
@@ -118,3 +120,32 @@ def test_it_looks_now_and_then_only():
     desk.server.playbacks += CARD
     assert desk.plugs.tend(desk.now + LOOK_EVERY_S / 2) == []
     assert desk.server.cables == set()
+
+
+AMP = ("amp [live]:in [1]", "amp [live]:in [2]")
+
+
+def test_a_program_that_was_named_is_connected_in_the_place_of_the_sound_card():
+    desk = Desk(*CARD, *AMP, "another amp [live]:in", peer="amp [live]")
+    assert desk.server.cables == {("left", AMP[0]), ("right", AMP[1])}
+
+
+def test_a_program_that_is_not_there_yet_is_waited_for_by_its_name():
+    desk = Desk(*CARD, peer="amp [live]")
+    assert desk.look() == ["nothing is connected to our outputs; waiting for amp [live]"]
+    desk.server.playbacks += AMP
+    desk.look()
+    assert desk.server.cables == {("left", AMP[0]), ("right", AMP[1])}
+
+
+def test_cables_to_one_program_are_not_those_to_another():
+    """A switch from the sound card to a program, and back: what the user has patched is kept for each."""
+    cables: dict[str, list[str]] = {}
+    card = Desk(*CARD, *AMP, cables=cables)
+    card.server.cables = {("left", "card:2")}
+    card.look()
+    card.plugs.note_cables(gone=False)
+    amp = Desk(*CARD, *AMP, cables=cables, peer="amp [live]")
+    assert amp.server.cables == {("left", AMP[0]), ("right", AMP[1])}
+    amp.plugs.note_cables(gone=False)
+    assert Desk(*CARD, *AMP, cables=cables).server.cables == {("left", "card:2")}

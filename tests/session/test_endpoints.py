@@ -6,8 +6,8 @@ import pytest
 
 from rtsep.audio import devices
 from rtsep.audio.devices import JACK, Device, DeviceList
-from rtsep.audio.jack_backend import HungServerError
-from rtsep.audio.jack_ports import JackServer
+from rtsep.audio.jack_backend import HungServerError, JackBackend
+from rtsep.audio.jack_ports import JackClient, JackServer
 from rtsep.dsp.router import BUS
 from rtsep.errors import DeviceError, UsageError
 from rtsep.session.endpoints import NotBackError, _in_map, _out_map, resolve_ends
@@ -87,7 +87,7 @@ class Gear:
         return DeviceList(tuple(self._devices()), self.jack, {"input": -1, "output": -1})
 
     def _devices(self) -> list[Device]:
-        server = [Device(JACK, "JACK server", "JACK", 2, 2, 48000)] if self.jack else []
+        server = JackBackend.devices_of(self.jack)
         return server + [Device(k, name, self.api, i, o, 44100) for k, (name, i, o) in enumerate(self.cards)]
 
 
@@ -150,6 +150,32 @@ def test_when_a_jack_server_ends_nothing_else_is_opened_in_its_place(gear, playe
     ends = resolve_ends(LiveOptions(), before, lost=True)
     assert ends.output and ends.output.is_jack and ends.form.block == 128
     assert ends.source is before.source
+
+
+def test_programs_on_a_jack_server_are_inputs_and_outputs_by_one_clock(gear):
+    programs = JackClient("pad [/x]", 1, 0), JackClient("amp [live]", 0, 2), JackClient("loop", 2, 2)
+    gear.jack = JackServer(48000, 256, 2, 2, clients=programs)
+    there = devices.look()
+    found = [(device.name, device.inputs, device.outputs) for device in there.devices]
+    assert found == [("JACK server", 2, 2), ("pad [/x]", 1, 0), ("amp [live]", 0, 2), ("loop", 2, 2)]
+    assert len({device.index for device in there.devices}) == 4
+    server = there.default("input")
+    assert server and server.index == JACK and there.default("output") == server
+
+    ends = resolve_ends(LiveOptions(input="pad [/x]", out_device="amp"))
+    assert (
+        ends.input and ends.input.client == "pad [/x]" and ends.output and ends.output.client == "amp [live]"
+    )
+    assert not ends.form.two_clocks and ends.form.block == ends.form.out_block == 256
+    assert ends.form.channels == 1 and len(ends.form.out_map) == 2
+    with pytest.raises(DeviceError, match=r"no input device is called 'amp \[live\]'"):
+        resolve_ends(LiveOptions(input="amp [live]"))
+
+    mixed = resolve_ends(LiveOptions(input="loop"))  # to the sound card, on the same server
+    assert mixed.output == server and not mixed.form.two_clocks
+    gear.jack = JackServer(48000, 256, 2, 2)
+    with pytest.raises(NotBackError, match="loop is not back yet"):
+        resolve_ends(LiveOptions(input="loop"), mixed, lost=True)
 
 
 def test_a_sound_system_that_cannot_be_asked_is_told_of(gear):
