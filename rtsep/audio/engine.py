@@ -239,6 +239,7 @@ class Engine:
 
         What calls the engine is compiled by the back end that calls it.
         """
+        priority.prepare()
         state = self._rings.slots
         state[r.RUN] = 0
         run_hops(state, self._pipeline, self.controls.slots, self._exchange, self._hop_state)

@@ -6,6 +6,7 @@ remove and stop what the other process still uses: its files, its model, its cli
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -26,3 +27,27 @@ def in_forks(action: Callable[[], None]) -> None:
     """Do `action` in each fork of this process from now on, before anything else runs there."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=action)
+
+
+_kept: set[int] = set()
+
+
+def keep(descriptor: int) -> None:
+    """Close an open file in each fork: a lock on it would last as long as the fork does."""
+    _kept.add(descriptor)
+
+
+def close(descriptor: int) -> None:
+    """Close what `keep` was given, here."""
+    _kept.discard(descriptor)
+    os.close(descriptor)
+
+
+def _close_all() -> None:
+    for descriptor in _kept:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _kept.clear()
+
+
+in_forks(_close_all)

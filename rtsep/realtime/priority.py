@@ -32,7 +32,7 @@ def raise_thread_priority(priority: int) -> bool:
         kernel32.GetCurrentThread.restype = ctypes.c_void_p
         return bool(kernel32.SetThreadPriority(ctypes.c_void_p(kernel32.GetCurrentThread()), 15))
     if hasattr(os, "sched_setscheduler"):
-        if not _outlives_limit():
+        if not prepare():
             return False
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
@@ -46,8 +46,11 @@ def raise_thread_priority(priority: int) -> bool:
     return libc.pthread_setschedparam(ctypes.c_void_p(libc.pthread_self()), sched_fifo, parameters) == 0
 
 
-def _outlives_limit() -> bool:
-    """Return whether a real-time thread that runs for too long keeps its process."""
+def prepare() -> bool:
+    """Arrange that a real-time thread which runs for too long keeps its process; return whether it does.
+
+    Where the system has such a limit, this compiles: call it before the first thread is raised.
+    """
     if not hasattr(resource, "RLIMIT_RTTIME"):
         return True
     if all(limit == resource.RLIM_INFINITY for limit in resource.getrlimit(resource.RLIMIT_RTTIME)):

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from rtsep.errors import OutputError
-from rtsep.realtime.forks import Origin
+from rtsep.realtime import forks
 
 if sys.platform != "win32":
     import fcntl
@@ -34,7 +34,7 @@ class SharedFile:
 
         Raises `OutputError` if it fits nowhere.
         """
-        self._origin = Origin()
+        self._origin = forks.Origin()
         self.note = ""
         """For the user: why it does not lie in memory; "" if it does, or if the system has no such place."""
         refusals: list[str] = []
@@ -42,6 +42,8 @@ class SharedFile:
             try:
                 _remove_orphans(folder)
                 self.path, self._lock = _make(folder, size)
+                if self._lock is not None:
+                    forks.keep(self._lock)
                 break
             except OSError as error:
                 refusals.append(f"{folder}: {error.strerror or error}")
@@ -61,7 +63,7 @@ class SharedFile:
         if self._origin.is_here:
             self.path.unlink(missing_ok=True)
             if self._lock is not None:
-                os.close(self._lock)
+                forks.close(self._lock)
                 self._lock = None
 
 

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from rtsep.errors import OutputError, UsageError
-from rtsep.realtime.forks import Origin
+from rtsep.realtime import forks
 
 if sys.platform != "win32":
     import fcntl
@@ -108,8 +108,9 @@ class Claim:
     def __init__(self, folder: Folder, name: str) -> None:
         """Take `name`, and the `folder` as ours. Raises `TakenError`, `OSError` or `OutputError`."""
         self.name, self._folder, self._closed = name, folder, False
-        self._origin = Origin()
+        self._origin = forks.Origin()
         self._lock = self._take_lock()
+        forks.keep(self._lock)
         try:
             folder.remove(f"{name}{SUFFIX}")  # of a session that died
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -162,7 +163,7 @@ class Claim:
 
     def _let_go(self) -> None:
         self._folder.remove(f"{self.name}.lock")
-        os.close(self._lock)
+        forks.close(self._lock)
 
 
 def claim(name: str | None = None) -> Claim:
