@@ -51,7 +51,7 @@ def _found(find: Callable[[str], Path]) -> Path:
 
 def reason(path: Path, error: OSError) -> str:
     """Return why a file in one of these folders cannot be written, in words."""
-    if NOWHERE in path.parents:
+    if NOWHERE.parent in path.parents:
         return "there is no home folder that this user can reach; set HOME to one"
     return error.strerror or str(error)
 

@@ -36,7 +36,10 @@ def interpreter() -> str:
 
 
 def _is_python(executable: str | None) -> bool:
-    return bool(executable) and bool(re.match(r"(python|pypy)", Path(executable or "").name, re.IGNORECASE))
+    if not executable:
+        return False
+    path = Path(executable)
+    return re.match(r"(python|pypy)", path.name, re.IGNORECASE) is not None and path.is_file()
 
 
 def require_python(command: Sequence[str]) -> None:

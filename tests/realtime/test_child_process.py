@@ -50,7 +50,7 @@ def test_the_midi_process_starts_with_them(monkeypatch):
     assert set(given) == {"mine"}
 
 
-@pytest.mark.parametrize("executable", ["", None, "/usr/bin/myapp", "/opt/app.sh"])
+@pytest.mark.parametrize("executable", ["", None, "/usr/bin/myapp", "/opt/app.sh", "/gone/bin/python3"])
 def test_a_program_that_is_no_python_finds_the_one_it_runs_by(monkeypatch, executable):
     there = interpreter()
     assert there == sys.executable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -63,3 +64,51 @@ def test_a_server_that_goes_is_told_and_raised(half, start_server):  # noqa: F81
     assert raised[0].endswith("ended (--no-reconnect)")
     assert any("waiting for it to come back" in line for line in said)
     assert said[-2:] == ["second is over: False", "done"]
+
+
+FORKS = """
+import json, os, sys, time
+import rtsep
+from rtsep.audio import devices
+
+def say(found):
+    print(json.dumps(found), flush=True)
+
+say([[device.name, device.inputs, device.outputs] for device in devices.look().devices if device.is_jack])
+with rtsep.Session("pad [/x]", model=sys.argv[1]) as session:
+    if (child := os.fork()) == 0:
+        sys.exit(0)
+    status = os.waitpid(child, 0)[1]
+    hops, over = session.stats()["hops"], time.monotonic() + 60
+    while session.stats()["hops"] < hops + 200 and time.monotonic() < over:
+        time.sleep(0.02)
+    say([status, session.state, session.stats()["hops"] - hops])
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.jack
+def test_a_program_on_the_server_is_an_input_and_a_fork_leaves_our_client_alone(half, start_server):  # noqa: F811
+    server = start_server()
+    pad = server.client("pad [/x]")
+    for name in ("out [usb]", "right"):
+        pad.outports.register(name)
+    pad.set_process_callback(lambda _: None)  # a client without one is no part of the graph
+    pad.activate()
+    run = subprocess.Popen(
+        [sys.executable, "-c", FORKS, str(half)],
+        env=server.environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert run.stdout
+        there, (status, state, hops) = (json.loads(run.stdout.readline()) for _ in range(2))
+        cables = [[port.name for port in pad.get_all_connections(own)] for own in pad.outports]
+        run.communicate("\n", timeout=60)
+    finally:
+        run.kill()
+        run.wait()
+        pad.close()
+    assert there == [["JACK server", 2, 4], ["pad [/x]", 2, 0]]
+    assert (status, state) == (0, "playing") and hops >= 200
+    assert cables == [["rtsep:in_0"], ["rtsep:in_1"]]
+    assert run.returncode == 0
