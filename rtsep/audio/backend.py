@@ -82,6 +82,8 @@ class ClientOptions:
     connect: bool = True  # our ports to the sound card
     cables: Cables = field(default_factory=dict)
     """Connections to restore. A stream writes its own here when it closes."""
+    never_on: str = ""
+    """The server's own name of the sink that the input captures: played there, our output would feed back."""
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,13 @@ def look() -> DeviceList:
     return _listed(server, desktop)
 
 
+def look_at_pulse() -> DeviceList:
+    """Look at the sinks and sources of the PulseAudio server only; the list is empty where none answers."""
+    server = pulse.look()
+    defaults = pulse.defaults_of(server) if server else {"input": -1, "output": -1}
+    return DeviceList(tuple(pulse.devices_of(server)), None, defaults, server)
+
+
 def known() -> DeviceList:
     """Return what the last look of anybody in this program has found; raises `DeviceError`."""
     return _listed(jack.server, pulse.server)

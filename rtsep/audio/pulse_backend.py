@@ -10,7 +10,8 @@ from __future__ import annotations
 from rtsep.audio import pulse_server
 from rtsep.audio.backend import PULSE, AudioStream, Device, StreamRequest
 from rtsep.audio.pulse_library import Side
-from rtsep.audio.pulse_server import PulseEnd, PulseServer
+from rtsep.audio.pulse_server import MONITOR_SUFFIX, PulseEnd, PulseServer
+from rtsep.audio.pulse_virtual import VOICE_SOURCE
 from rtsep.errors import DeviceError
 from rtsep.limits import HIGHEST_RATE
 
@@ -60,7 +61,9 @@ class PulseBackend:
 
         A server without a microphone names the monitor of a sink as its default source: that is none.
         """
-        microphones = [source for source in server.sources if not source.is_monitor]
+        microphones = [
+            source for source in server.sources if not source.is_monitor and source.name != VOICE_SOURCE
+        ]
         source = next((s for s in microphones if s.name == server.default_source), None)
         source = source or next(iter(microphones), None)
         sink = next((s for s in server.sinks if s.name == server.default_sink), None)
@@ -88,22 +91,30 @@ class PulseBackend:
         device = request.output or request.input
         assert device
         playback = request.output is not None
+        end = self._end(device)
         side = Side(
             device=device.system_name,
             playback=playback,
             channels=request.outputs if playback else request.inputs,
-            positions=self._positions(device),
+            positions=end.positions if end else (),
             rate=request.rate,
             latency=round(KEPT_S * request.rate) if playback else request.block,
             title="separated sound" if playback else "input to separate",
             client=request.client.name,
+            device_index=end.index if end else -1,
+            barred=self._sink_index(request.client.never_on),
+            stays=not playback and device.system_name == request.client.never_on + MONITOR_SUFFIX,
         )
         margin = round(MARGIN * KEPT_S * request.rate)
         return PulseStream(request.mixer, side, device.name, request.block, margin)
 
-    def _positions(self, device: Device) -> tuple[int, ...]:
+    def _end(self, device: Device) -> PulseEnd | None:
         ends = (*self.server.sinks, *self.server.sources) if self.server else ()
-        return next((end.positions for end in ends if end.name == device.system_name), ())
+        return next((end for end in ends if end.name == device.system_name), None)
+
+    def _sink_index(self, name: str) -> int:
+        sinks = self.server.sinks if self.server else ()
+        return next((sink.index for sink in sinks if sink.name == name), -1)
 
 
 def _device(end: PulseEnd, playback: bool) -> Device:

@@ -57,6 +57,9 @@ class Side(NamedTuple):
     latency: int  # frames that the server may keep, its device's buffer included; of a source: a fragment
     title: str  # for the user's mixer
     client: str  # name of the program there
+    device_index: int = -1  # the server's number of the sink or source
+    barred: int = -1  # playback: the server's number of the sink that gets silence, see `pulse_loop`
+    stays: bool = False  # capture: on another source it captures silence, and is moved back
 
 
 class Connection:
@@ -137,6 +140,11 @@ class Connection:
         return int(granted.tlength) // (4 * self._side.channels)
 
     @property
+    def index(self) -> int:
+        """The server's number of the stream."""
+        return int(self._pulse.pa_stream_get_index(self.stream))
+
+    @property
     def device_name(self) -> str:
         """The server's name of the sink or source that the stream is on now."""
         return str((self._pulse.pa_stream_get_device_name(self.stream) or b"").decode(errors="replace"))
@@ -172,6 +180,7 @@ def _library() -> Any:
     for name in pointers.split():
         getattr(pulse, name).restype = c_void_p
     pulse.pa_strerror.restype = pulse.pa_stream_get_device_name.restype = c_char_p
+    pulse.pa_stream_get_index.restype = c_uint32
     pulse.pa_stream_get_buffer_attr.restype = POINTER(_BufferAttributes)
     arguments: dict[str, tuple[Any, ...]] = {
         "pa_mainloop_get_api": (c_void_p,),
@@ -191,6 +200,7 @@ def _library() -> Any:
         "pa_stream_connect_record": (c_void_p, c_char_p, c_void_p, c_int),
         "pa_stream_get_state": (c_void_p,),
         "pa_stream_get_buffer_attr": (c_void_p,),
+        "pa_stream_get_index": (c_void_p,),
         "pa_stream_get_device_name": (c_void_p,),
         "pa_stream_cork": (c_void_p, c_int, c_void_p, c_void_p),
         "pa_operation_unref": (c_void_p,),

@@ -42,6 +42,8 @@ LOOP, CONTEXT, STREAM = 0, 1, 2  # addresses
 MIXER = 3
 CHANNELS = 4
 RUN = 8
+BARRED = 9  # playback: number of the sink that gets silence, because we capture what it plays; -1: none
+ONLY = 10  # capture: number of the one source whose sound is taken, silence from others; -1: all are
 LOST = 16  # a key of `rtsep.audio.pulse_stream.REASONS`; 0 while it plays
 DEVICE = 17  # the server's number of the sink or source
 _SCRATCH = 24  # [2] for clock and libpulse
@@ -149,7 +151,10 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
                 if plays_a_file(mixer):
                     process_input(mixer, 0, frames, 0)
                 process_output(mixer, np.int64(block.ctypes.data), frames, 0)
-                _give(slots, block, frames)
+                if slots[DEVICE] == slots[BARRED]:
+                    _give_silence(slots, silence, frames)
+                else:
+                    _give(slots, block, frames)
             due += nominal * pace
         fill = _fill(slots, buffer)
         if fill <= 0:
@@ -180,7 +185,10 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
 
 @njit(cache=True, nogil=True)
 def run_capture(slots: np.ndarray, silence: np.ndarray) -> None:
-    """Give the mixer what the server sends, until RUN is cleared; where it has lost something, `silence`."""
+    """Give the mixer what the server sends, until RUN is cleared.
+
+    `silence` [frames, channels] takes the place of what the server has lost, and of any source but ONLY.
+    """
     mixer = mixer_at(slots[MIXER])
     scratch = slots[_SCRATCH : _SCRATCH + 2]
     steady_at = np.int64(0)
@@ -192,10 +200,12 @@ def run_capture(slots: np.ndarray, silence: np.ndarray) -> None:
                 steady_at = clock.now_ns(scratch) + int(STEADY_S * 1e9)
             if clock.now_ns(scratch) < steady_at:
                 frames = np.int64(0)
-            if frames > 0 and slots[_POINTER] != 0:
+            lost = slots[_POINTER] == 0
+            taken = slots[ONLY] < 0 or slots[DEVICE] == slots[ONLY]
+            if frames > 0 and not lost and taken:
                 process_input(mixer, slots[_POINTER], frames, 0)
-            while slots[_POINTER] == 0 and frames > 0:
+            while (lost or not taken) and frames > 0:
                 part = min(frames, silence.shape[0])
-                process_input(mixer, np.int64(silence.ctypes.data), part, 1)
+                process_input(mixer, np.int64(silence.ctypes.data), part, 1 if lost else 0)
                 frames -= part
             _drop(slots[STREAM])

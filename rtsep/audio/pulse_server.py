@@ -6,7 +6,7 @@ PipeWire's stand-in for it (pipewire-pulse) is one as well.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,57 @@ def find_server() -> PulseServer | None:
 
     within(LOOK_PATIENCE_S, look)
     return found[0] if found else None
+
+
+def succeeds(call: Callable[..., Any], *arguments: Any) -> bool:
+    """Make a call of pulsectl; return False where the server refuses it, as for what has gone meanwhile."""
+    import pulsectl
+
+    try:
+        call(*arguments)
+    except pulsectl.PulseOperationFailed:
+        return False
+    return True
+
+
+class Changes:
+    """Waits for changes of sinks, of what plays, and of defaults, on a connected `pulsectl.Pulse`."""
+
+    def __init__(self, pulse: Any) -> None:
+        import pulsectl
+
+        self._pulse, self._stop, self._missed = pulse, pulsectl.PulseLoopStop, False
+        pulse.event_callback_set(self._note)
+        pulse.event_mask_set("sink", "sink_input", "server")
+
+    def _note(self, event: Any) -> None:
+        self._missed = True  # it may come in the midst of another call
+        raise self._stop
+
+    def wait(self, seconds: float) -> None:
+        """Return after a change since the last call, or after `seconds`; raises if the server has gone."""
+        if not self._missed:
+            self._pulse.event_listen(timeout=seconds)
+        self._missed = False
+
+    def wake(self) -> None:
+        """Let `wait` return now. On any thread."""
+        self._missed = True
+        self._pulse.event_listen_stop()
+
+
+def move(playback: bool, stream: int, device: str) -> bool:
+    """Move a stream to the sink (`playback`) or source called `device`; return whether it is done."""
+    done: list[bool] = []
+
+    def act() -> None:
+        with contextlib.suppress(Exception), connected() as pulse:  # none there, or gone meanwhile
+            ends = pulse.sink_list() if playback else pulse.source_list()
+            place = pulse.sink_input_move if playback else pulse.source_output_move
+            done.extend(succeeds(place, stream, end.index) for end in ends if end.name == device)
+
+    within(LOOK_PATIENCE_S, act)
+    return any(done)
 
 
 def _read(pulse: Any) -> PulseServer:

@@ -39,6 +39,8 @@ class PulseStream:
         slots[loop.STREAM] = self._connection.stream
         slots[loop.MIXER], slots[loop.CHANNELS] = mixer.slots.ctypes.data, side.channels
         slots[loop.RUN], slots[loop.DEVICE] = 1, -1
+        self._index = self._connection.index
+        slots[loop.BARRED], slots[loop.ONLY] = side.barred, side.device_index if side.stays else -1
         self._first_device = -1
         self._news: list[str] = []
         block_memory = np.zeros((max(1, block), side.channels), np.float32)
@@ -64,25 +66,39 @@ class PulseStream:
         if reason := REASONS.get(int(acquire(self._slots, loop.LOST))):
             return reason.format(self._title)
         now = int(acquire(self._slots, loop.DEVICE))
-        if self._first_device < 0:
+        if self._first_device < 0 and now != self._side.barred:
             self._first_device = now
         elif now != self._first_device:
-            if not self._follow(now):
-                return f"{self._title} has gone; the sound server has put us elsewhere"
-            self._first_device = now
+            return self._moved(now)
         return None
 
-    def _follow(self, index: int) -> bool:
-        """Note the move to the device `index`; False where ours has gone, so that it was nobody's choice."""
-        server = pulse_server.find_server()
-        if server is None:
-            return True  # LOST tells, in a moment
-        ends = server.sinks if self._side.playback else server.sources
-        if self._side.device not in {end.name for end in ends}:
-            return False
-        where = next((end.title for end in ends if end.index == index), "another device")
-        self._news.append(f"somebody has moved us from {self._title} to {where}; playing on there")
-        return True
+    def _moved(self, index: int) -> str | None:
+        """Follow a move to the device `index`, or undo it; return why neither is possible."""
+        server, side = pulse_server.find_server(), self._side
+        if server is None or int(acquire(self._slots, loop.DEVICE)) == self._first_device:
+            return None  # LOST tells, in a moment; or it was put back already
+        ends = server.sinks if side.playback else server.sources
+        if side.device not in {end.name for end in ends}:  # so that it was nobody's choice
+            return f"{self._title} has gone; the sound server has put us elsewhere"
+        where = next((end for end in ends if end.index == index), None)
+        if side.stays and (where is None or where.name == side.device):
+            # PipeWire tells the number of a source only when the stream is linked to it.
+            release(self._slots, loop.ONLY, index if where else side.device_index)
+            self._first_device = index
+            return None
+        title = where.title if where else "another device"
+        if index == side.barred or side.stays:
+            if pulse_server.move(side.playback, self._index, side.device):
+                self._news.append(
+                    f"the sound server has put us on {title}, which would feed our output back to our input: "
+                    f"silent there, and moved back to {self._title}"
+                )
+            return None
+        self._first_device = index
+        self._news.append(f"somebody has moved us from {self._title} to {title}; playing on there")
+        if where:
+            self._side, self._title = side._replace(device=where.name), where.title
+        return None
 
     @property
     def new_rate(self) -> None:

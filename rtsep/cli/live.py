@@ -35,7 +35,7 @@ from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.session.api import Session
-from rtsep.session.options import ROUTES, VIRTUAL, LiveOptions, named_as_options
+from rtsep.session.options import APP, ROUTES, SYSTEM, VIRTUAL, LiveOptions, named_as_options
 from rtsep.session.recorder import told
 from rtsep.session.stages import Stages
 from rtsep.surfaces.last_devices import LAST, DevicesKeeper
@@ -56,8 +56,8 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--in",
         dest="input",
         default="mic",
-        metavar=f"mic|demo|{LAST}|DEVICE|FILE",
-        help="what to listen to (mic)",
+        metavar=f"mic|demo|{SYSTEM}|{APP}NAME|{LAST}|DEVICE|FILE",
+        help=f"what to listen to (mic); {SYSTEM}: all that this computer plays, {APP}NAME: one program",
     )
     ends.add_argument(
         "--out",
@@ -70,6 +70,9 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     )
     ends.add_argument(
         "--track", type=audio_track, metavar="N", help="of a file with several audio tracks (the default one)"
+    )
+    add_switch(
+        ends, "--as-microphone", False, "play into a virtual microphone, which other programs can choose"
     )
     ends.add_argument("--in-channels", type=channel_list, metavar="1,2", help="channels of the input")
     ends.add_argument(

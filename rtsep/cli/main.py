@@ -49,6 +49,7 @@ COMMANDS = {
     "devices": "list audio devices, MIDI ports, and what 'mic' and 'out' are now",
     "midi": "print what controllers send, teach a knob what it turns, show the map",
     "models": "list models; show one; 'models check FILE' replays its golden frames",
+    "system": "undo what a session that was killed has left on the sound server",
     "config": "list and set the defaults of 'live'; say which layer gave a value",
     "presets": "list, save, show and delete named settings of the controls",
     "doctor": "check this machine for what commonly ruins live audio, and say what to do",

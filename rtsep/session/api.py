@@ -60,6 +60,7 @@ class Session(Readings):
         controls: Controls | None = None,
         device: str = "cpu",
         out_device: str | None = None,
+        as_microphone: bool = False,
         in_channels: Sequence[int] | None = None,
         out_channels: Sequence[int] | None = None,
         rate: int | None = None,
@@ -76,9 +77,10 @@ class Session(Readings):
     ) -> None:
         """Take what is to be played; nothing is opened yet. Raises `UsageError` for what makes no sense.
 
-        The arguments are the options of `rtsep live`: `input` is "mic", "demo", a device's name or a file,
-        `out` "vocals", "instrumental", "mix" or "both" (None: both where the device has the channels),
-        `out_device` a name, or "virtual" for none. Channels count from 1, `rate` is in Hz, `block` and
+        The arguments are the options of `rtsep live`: `input` is "mic", "demo", a device's name, a file, or
+        "system" or "app:NAME" for what other programs play; `out` "vocals", "instrumental", "mix" or "both"
+        (None: both where the device has the channels); `out_device` a name, or "virtual" for none;
+        `as_microphone` plays into a virtual microphone. Channels count from 1, `rate` is in Hz, `block` and
         `slack` are in frames, `record` is a folder. `device` is where the model runs, "cpu" or "cuda".
         `limiter` keeps what is played within full scale; recordings are taken before it. Of a file with
         several audio tracks, `track` is read (from 1; None: the default one).
@@ -87,6 +89,7 @@ class Session(Readings):
             input=str(input),
             out=out,
             out_device=out_device,
+            as_microphone=as_microphone,
             in_channels=None if in_channels is None else tuple(in_channels),
             out_channels=None if out_channels is None else tuple(out_channels),
             rate=rate,

@@ -116,10 +116,11 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
     if command.input is not None:
         changed |= {"input": command.input, "in_channels": None, "track": None}
     if command.out_device is not None:
-        changed |= {"out_device": command.out_device, "out_channels": None}
+        changed |= {"out_device": command.out_device, "out_channels": None, "as_microphone": False}
     options = dataclasses.replace(live.options, **changed)
     before = None if command.input is not None else live.route
-    finding = helpers.run("device-finder", lambda: Route.find(options, before))
+    parts = live.route.parts
+    finding = helpers.run("device-finder", lambda: Route.find(options, before, parts=parts))
     try:
         yield Wait(finding.done)
     except BaseException:

@@ -14,7 +14,15 @@ from rtsep.files.audiofile import AudioReader
 from rtsep.files.demo import demo_song
 from rtsep.files.names import STDIN, input_path, is_there, printable
 from rtsep.limits import HIGHEST_RATE, LOWEST_RATE
-from rtsep.session.options import BALANCES, ROUTES, VIRTUAL, LiveOptions
+from rtsep.session.captured import (
+    captured_sink,
+    find_elsewhere,
+    find_microphone,
+    find_on_desktop,
+    refuse_feedback,
+)
+from rtsep.session.desktop import Part
+from rtsep.session.options import APP, BALANCES, ROUTES, SYSTEM, VIRTUAL, LiveOptions
 
 NO_DEVICES = DeviceList(devices=(), jack=None, defaults={"input": -1, "output": -1})
 
@@ -48,6 +56,11 @@ class Ends:
         return any(device and not device.is_jack for device in (self.input, self.output))
 
     @property
+    def captured_sink(self) -> str:
+        """A sound server's name of the sink whose sound is the input; "" for any other input."""
+        return captured_sink(self.input)
+
+    @property
     def rates(self) -> str:
         """The rates, in words."""
         form = self.form
@@ -72,20 +85,28 @@ class NotBackError(DeviceError):
     """A device that was lost is not there yet."""
 
 
-def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = False) -> Ends:
+def resolve_ends(
+    options: LiveOptions, before: Ends | None = None, lost: bool = False, parts: tuple[Part, ...] = ()
+) -> Ends:
     """Find devices, channels, rates and blocks; raises `RtsepError` where something cannot be.
 
     `before` are the ends so far: a file that they play goes on where it was. If their devices were `lost`,
     these are looked for and no others, whatever is the default now; `NotBackError` where they are not there.
+    `parts` are what the session changes on the sound server.
     """
     notes: list[str] = []
     source = before.source if before else _open_source(options.input, options.track)
     if source and not before:
         notes += [f"{source.path.name}: {note}" for note in source.notes]
-    if before and lost:
+    if parts:
+        input_device, output, there = _find_on_desktop(
+            options, source, before if lost else None, parts, notes
+        )
+    elif before and lost:
         input_device, output, there = _find_lost(before)
     else:
         input_device, output, there = _find_named(options, source, notes)
+    refuse_feedback(input_device, output)
     period = there.jack.period if there.jack else None
 
     in_map = _in_map(options, source, input_device)
@@ -123,10 +144,26 @@ def resolve_ends(options: LiveOptions, before: Ends | None = None, lost: bool = 
     return Ends(source=source, input=input_device, output=output, form=form, notes=notes, known=known)
 
 
+def _find_on_desktop(
+    options: LiveOptions,
+    source: AudioReader | None,
+    before: Ends | None,
+    parts: tuple[Part, ...],
+    notes: list[str],
+) -> tuple[Device | None, Device | None, DeviceList]:
+    """Find the devices on a sound server that has these `parts`; `before` are the ends that were lost."""
+    try:
+        return find_on_desktop(options, source is not None, parts, before.output if before else None, notes)
+    except DeviceError as error:
+        if before is None:
+            raise
+        raise NotBackError(str(error)) from None
+
+
 def _find_named(
     options: LiveOptions, source: AudioReader | None, notes: list[str]
 ) -> tuple[Device | None, Device | None, DeviceList]:
-    wants_virtual = options.out_device == VIRTUAL
+    wants_virtual = options.out_device == VIRTUAL and not options.as_microphone
     there = NO_DEVICES
     if not (source and wants_virtual):
         try:
@@ -136,8 +173,12 @@ def _find_named(
                 raise
             notes.append(str(error))
             wants_virtual = True
-    input_device = None if source else _find_input(options.input, there)
-    output = None if wants_virtual else _find_output(options.out_device, there)
+    input_device = None if source else _find_taken(options, there) or _find_input(options.input, there)
+    output: Device | None
+    if options.as_microphone:
+        output, wants_virtual = find_microphone(there), False
+    else:
+        output = None if wants_virtual else _find_output(options.out_device, there)
     notes += _ways(options, there, input_device, output)
     if output is None and not wants_virtual:
         if source is None and options.out_device is None:
@@ -184,6 +225,8 @@ def _open_source(text: str, track: int | None) -> AudioReader | None:
     """Return a reader where the input is the demo song, a file or a pipe, None where it is a device."""
     if text == "demo":
         return AudioReader(demo_song(), track)
+    if text == SYSTEM or str(text).startswith(APP):
+        return None
     path = input_path(text)
     if path == STDIN or is_there(path):
         return AudioReader(path, track)
@@ -194,6 +237,10 @@ def _open_source(text: str, track: int | None) -> AudioReader | None:
             "--in takes mic, demo, a device or a file"
         )
     return None
+
+
+def _find_taken(options: LiveOptions, there: DeviceList) -> Device | None:
+    return find_elsewhere(options, there) if options.takes_players else None
 
 
 def _find_input(text: str, there: DeviceList) -> Device:

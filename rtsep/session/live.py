@@ -135,6 +135,7 @@ class Live:
         except BaseException:
             self._halt()
             raise
+        self.route.begin()
         self.stages.reached("streams")
         self.move_to(SessionState.PLAYING)
 

@@ -24,6 +24,9 @@ from rtsep.limits import (
     client_name_error,
 )
 
+SYSTEM, APP = "system", "app:"
+"""The input that is all that plays here, and the beginning of one that is one program."""
+
 VIRTUAL = "virtual"
 """The name of the output device that needs no hardware."""
 
@@ -58,6 +61,7 @@ class LiveOptions:
     input: str = "mic"
     out: str | None = None  # a key of ROUTES; None: both where there are channels for it
     out_device: str | None = None
+    as_microphone: bool = False  # the output is a virtual microphone, in place of `out_device`
     in_channels: tuple[int, ...] | None = None
     out_channels: tuple[int, ...] | None = None
     rate: int | None = None  # Hz
@@ -86,10 +90,23 @@ class LiveOptions:
         _between("track", self.track, 1, MAX_TRACKS, "")
         _distinct("in_channels", self.in_channels)
         _distinct("out_channels", self.out_channels)
+        if self.app is not None and not self.app.strip():
+            raise OptionError("input", f" {self.input}: name a program after '{APP}', such as {APP}firefox")
         if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds > 0):
             raise OptionError("seconds", f" {self.seconds:g}: must be more than 0")
         if error := client_name_error(self.client_name):
             raise OptionError("client_name", f" {error}")
+
+    @property
+    def takes_players(self) -> bool:
+        """Whether the input is what other programs play."""
+        return self.input == SYSTEM or self.app is not None
+
+    @property
+    def app(self) -> str | None:
+        """The name of the one program that is the input; None for any other input."""
+        text = str(self.input)  # a path is given, too
+        return text.removeprefix(APP) if text.startswith(APP) else None
 
 
 @contextlib.contextmanager

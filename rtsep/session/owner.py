@@ -203,7 +203,7 @@ class SessionOwner:
         live.follow_limiter()
         live.follow_faults()
         live.follow_stops()
-        for line in live.playback.tend():
+        for line in (*live.playback.tend(), *live.route.tend()):
             live.say(line)
         watchdog = live.playback.watchdog
         source = live.route.source

@@ -26,7 +26,7 @@ class Playback:
         self.mixer = self._first = self._mixer(engine, form, fades_in)
         self._streams = Streams(
             self.mixer, form, ends.input, ends.output, latency,
-            ClientOptions(options.client_name, options.connect, cables),
+            ClientOptions(options.client_name, options.connect, cables, ends.captured_sink),
         )  # fmt: skip
         try:
             self._streams.start()

@@ -99,16 +99,24 @@ class PulseServer:
 
     def record(self, sink: str = SPEAKERS) -> Recorder:
         """Record what `sink` plays, from now on."""
+        return self.record_source(f"{sink}.monitor")
+
+    def record_source(self, source: str) -> Recorder:
+        """Record `source`, from now on."""
         target = self._folder / f"{len(self._children)}.raw"
-        child = self._client("parec", "-d", f"{sink}.monitor", stdout=target)
+        child = self._client("parec", "-d", source, stdout=target)
         until(lambda: "parec" in self.control("list", "source-outputs"), "a recorder should be there")
         return Recorder(child, target)
 
     def play_into_microphone(self, sound: NDArray[np.float32]) -> None:
         """Let the microphone capture `sound` [frames, 2]."""
+        self.play_on(_PLUG, sound)
+
+    def play_on(self, sink: str, sound: NDArray[np.float32]) -> None:
+        """Let a player play `sound` [frames, 2] on `sink`."""
         source = self._folder / f"{len(self._children)}.play"
         source.write_bytes(np.ascontiguousarray(sound).tobytes())
-        self._client("pacat", "-d", _PLUG, stdin=source)
+        self._client("pacat", "-d", sink, stdin=source)
 
     def _client(
         self, program: str, *words: str, stdin: Path | None = None, stdout: Path | None = None

@@ -153,9 +153,9 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
     )
     lost, tries, whole = threading.Event(), [], route.resolve_ends
 
-    def resolve(options, before=None, missed=False):
+    def resolve(options, before=None, missed=False, parts=()):
         if not lost.is_set():
-            return whole(options, before, missed)
+            return whole(options, before, missed, parts)
         assert before and missed, "the lost devices are wanted, and no others"
         tries.append(next(reasons))
         raise tries[-1]

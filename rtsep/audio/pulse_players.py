@@ -1,0 +1,222 @@
+"""Players of a PulseAudio server, taken through a virtual sink of ours, and given back.
+
+A player is a sink input: whatever a program plays. `Diversion` holds the rules, and is asked whenever
+something has changed on the server. `Undo` is what it has changed; it goes to a file, so that the next start
+can undo it for a session that was killed. All calls go through a connected `pulsectl.Pulse`.
+
+While a session takes all that plays, the virtual sink is the default one: the server itself leads players
+there, and back when the default is what it was. Only those that do not follow are moved by name, because a
+server remembers such a move for the program.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtsep.audio.pulse_server import succeeds
+from rtsep.audio.pulse_virtual import OUR_SINKS, PLAYERS, SINK, SINK_TITLE, load_sink, unload
+from rtsep.errors import DeviceError, suggest
+
+SETTLES_S = 0.4
+"""How long the server gets to move players to another default sink. Then they are moved by name."""
+
+_LOOK_S = 0.02
+_NOBODY = 0xFFFFFFFF  # the server's number for no client
+_NAMES = ("application.name", "application.process.binary", "media.name", "node.name")
+_FILTERS = ("DSP", "filter", "abstract")  # roles of streams that connect devices: nobody plays them
+
+
+@dataclass
+class Undo:
+    """What a diversion has changed on the server."""
+
+    default: str = ""  # the sink that is to be the default one; "": it was not changed
+    moved: dict[str, str] = field(default_factory=dict)  # number of a player -> the sink it was on
+
+    @classmethod
+    def of_json(cls, found: Any) -> Undo:
+        """Return what `vars` of one has become in a JSON file; raises `ValueError` for anything else."""
+        default, moved = found.get("default"), found.get("moved")
+        if not isinstance(default, str) or not isinstance(moved, dict):
+            raise ValueError("not an Undo")
+        return cls(default, {str(number): str(name) for number, name in moved.items()})
+
+
+@dataclass(frozen=True)
+class Player:
+    """One stream of a program to a sink."""
+
+    index: int
+    sink: int
+    program: str
+    names: tuple[str, ...]  # by which it may be named, in lower case
+    ours: bool  # of this process
+    plays: bool  # False: it connects devices, on behalf of the server or a filter
+
+    @classmethod
+    def of(cls, raw: Any) -> Player:
+        """Return a sink input of pulsectl as a player."""
+        about = raw.proplist
+        names = [about[name] for name in _NAMES if about.get(name)] or [raw.name or "?"]
+        connects = raw.client == _NOBODY or "node.link-group" in about
+        return cls(
+            index=int(raw.index),
+            sink=int(raw.sink),
+            program=names[0],
+            names=tuple(name.lower() for name in names),
+            ours=about.get("application.process.id") == str(os.getpid()),
+            plays=not (connects or about.get("media.role") in _FILTERS),
+        )
+
+    def fits(self, text: str) -> int:
+        """Return how well `text` names it: 2 exactly, 1 by a part of a name, 0 not."""
+        text = text.lower()
+        return 2 if text in self.names else int(any(text in name for name in self.names))
+
+
+def players(pulse: Any) -> list[Player]:
+    """Return all streams to sinks, our own ones as well."""
+    return [Player.of(raw) for raw in pulse.sink_input_list()]
+
+
+def named(text: str, there: list[Player]) -> list[Player]:
+    """Return the players that `text` names, of one program; raises `DeviceError` for several programs."""
+    best = max((player.fits(text) for player in there), default=0)
+    found = [player for player in there if best and player.fits(text) == best]
+    programs = sorted({player.program for player in found})
+    if len(programs) > 1:
+        raise DeviceError(
+            f"--in app:{text} is not clear: {', '.join(programs)} play; give more of the name of one"
+        )
+    return found
+
+
+def waiting_for(text: str, there: list[Player]) -> str:
+    """Return a line for the user where nothing plays that `text` names; raises as `named` does."""
+    others = [player for player in there if player.plays and not player.ours]
+    if named(text, others):
+        return ""
+    programs = sorted({player.program for player in others})
+    hint = suggest(text, programs) or (f" (now playing: {', '.join(programs)})" if programs else "")
+    return f"no program called '{text}' plays now; waiting for it{hint}"
+
+
+class Diversion:
+    """Leads players through the virtual sink. Used by one thread at a time."""
+
+    def __init__(self, app: str | None, undo: Undo, keep: Callable[[Undo], None]) -> None:
+        """Take the program that `app` names, None: all. `keep` stores `undo`, before each change."""
+        self._app, self._undo, self._keep = app, undo, keep
+        self._program: str | None = None  # that `app` has turned out to name
+        self._seen: set[int] = set()  # players that were led here: who moves them away again, means it
+        self._said: set[str] = set()
+        self._settled_at = 0.0  # when the server should have moved the players to the default sink
+        self.real = ""
+        """The server's name of the sink that is the default one for the user."""
+
+    def prepare(self, pulse: Any) -> list[str]:
+        """Make the virtual sink; return lines for the user. Raises `DeviceError`."""
+        about = pulse.server_info()
+        rates = {sink.name: int(sink.sample_spec.rate) for sink in pulse.sink_list()}
+        choice = [about.default_sink_name, self.real, *rates]
+        self.real = next((name for name in choice if name in rates and name not in OUR_SINKS), "")
+        if not self.real:
+            raise DeviceError("the sound server has no sink to play on; connect an output device")
+        line = waiting_for(self._app, players(pulse)) if self._app is not None else ""
+        load_sink(pulse, SINK, SINK_TITLE, PLAYERS, rates[self.real])
+        return [line] if line else []
+
+    def advance(self, pulse: Any, follows: bool) -> list[str]:
+        """Do what is due after a change on the server; return lines for the user.
+
+        `follows`: our own output goes to the sink that the user makes the default one.
+        """
+        sinks = {sink.name: sink for sink in pulse.sink_list()}
+        if SINK not in sinks:  # the session is about to notice
+            return []
+        if self._app is None:
+            self._be_default(pulse, sinks, follows)
+        lines: list[str] = []
+        names = {sink.index: name for name, sink in sinks.items()}
+        virtual = sinks[SINK].index
+        for player in self._wanted(pulse, lines):
+            if player.sink == virtual:
+                self._seen.add(player.index)
+            elif player.index not in self._seen and player.sink in names and self.due_s is None:
+                self._seen.add(player.index)
+                self._undo.moved[str(player.index)] = names[player.sink]
+                self._keep(self._undo)
+                succeeds(pulse.sink_input_move, player.index, virtual)
+        return lines
+
+    @property
+    def due_s(self) -> float | None:
+        """In how many seconds `advance` is due although nothing changes; None: it is not."""
+        left = self._settled_at - time.monotonic()
+        return left if left > 0 else None
+
+    def _be_default(self, pulse: Any, sinks: dict[str, Any], follows: bool) -> None:
+        """Follow the user's choice of a default sink, and let the virtual one take its place."""
+        default = pulse.server_info().default_sink_name
+        if default == SINK:
+            return
+        if default in sinks and default not in OUR_SINKS:
+            self.real = default
+        if self._undo.default != self.real:
+            self._undo.default = self.real
+            self._keep(self._undo)
+        places = {p.index: p.sink for p in players(pulse) if p.ours and p.sink != sinks[SINK].index}
+        pulse.default_set(sinks[SINK])
+        # Our output may be led there, too. It goes back by name, and stays where it is from then on.
+        for index, sink in places.items():
+            succeeds(pulse.sink_input_move, index, sinks[self.real].index if follows else sink)
+        self._settled_at = time.monotonic() + SETTLES_S
+
+    def _wanted(self, pulse: Any, lines: list[str]) -> list[Player]:
+        others = [player for player in players(pulse) if player.plays and not player.ours]
+        if self._app is None:
+            return others
+        if self._program is None:
+            try:
+                found = named(self._app, others)
+            except DeviceError as error:
+                self._say_once(str(error), lines)
+                return []
+            if found:
+                self._program = found[0].program
+                self._say_once(f"'{self._program}' plays through rtsep", lines)
+            return found
+        fit = [player for player in others if player.fits(self._app)]
+        for program in sorted({player.program for player in fit} - {self._program}):
+            self._say_once(f"'{program}' fits app:{self._app}, too; only '{self._program}' is taken", lines)
+        return [player for player in fit if player.program == self._program]
+
+    def _say_once(self, line: str, lines: list[str]) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            lines.append(line)
+
+
+def give_back(pulse: Any, undo: Undo) -> bool:
+    """Undo a diversion: the default sink, the players, the virtual sink. Return whether there was any."""
+    sinks = {sink.name: sink for sink in pulse.sink_list()}
+    default = pulse.server_info().default_sink_name
+    others = [name for name in (undo.default, *sinks) if name in sinks and name not in OUR_SINKS]
+    changed = bool(undo.default and others) and (default == SINK or default not in sinks)
+    if changed:
+        pulse.default_set(sinks[others[0]])
+    virtual = sinks.get(SINK)
+    if virtual:
+        for number, name in undo.moved.items():
+            there = next((p for p in players(pulse) if str(p.index) == number), None)
+            target = sinks.get(name) or (sinks[others[0]] if others else None)
+            if there and target and there.sink == virtual.index:
+                succeeds(pulse.sink_input_move, there.index, target.index)
+        over = time.monotonic() + SETTLES_S
+        while any(p.sink == virtual.index for p in players(pulse)) and time.monotonic() < over:
+            time.sleep(_LOOK_S)
+    return unload(pulse, PLAYERS) or changed  # whoever is left there is led to the default sink

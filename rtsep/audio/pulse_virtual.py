@@ -1,0 +1,84 @@
+"""Virtual devices of ours on a PulseAudio server: a sink that players play into, and a microphone.
+
+All calls go through a connected `pulsectl.Pulse`. A role marks what we have made, so that it is told from
+what somebody else has made under its name, and can be removed after a session that was killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rtsep.audio.pulse_server import MONITOR_SUFFIX, succeeds
+from rtsep.errors import DeviceError
+
+PLAYERS, VOICE = "players", "voice"
+"""Roles."""
+
+SINK, SINK_TITLE = "rtsep", "rtsep (what plays)"
+VOICE_SINK, VOICE_SINK_TITLE = "rtsep_voice", "rtsep (into the virtual microphone)"
+VOICE_SOURCE, VOICE_TITLE = "rtsep_microphone", "rtsep voice"
+OUR_SINKS = (SINK, VOICE_SINK)
+OUR_SOURCES = (SINK + MONITOR_SUFFIX, VOICE_SINK + MONITOR_SUFFIX, VOICE_SOURCE)
+
+_MARK = "rtsep.role"
+_APPEARS_S = 3.0
+_LOOK_S = 0.02
+
+
+def load_sink(pulse: Any, name: str, title: str, role: str, rate: int) -> None:
+    """Make a stereo sink that plays into nothing but its monitor, if it is missing.
+
+    `rate` is in Hz. Raises `DeviceError`.
+    """
+    there = _named(pulse.sink_list(), name)
+    if there is None:
+        properties = f'device.description="{title}" {_MARK}="{role}"'
+        pulse.module_load(
+            "module-null-sink",
+            f"sink_name={name} format=float32le rate={rate} channels=2 channel_map=front-left,front-right "
+            f"sink_properties='{properties}'",
+        )
+        _await(lambda: _named(pulse.sink_list(), name), title)
+        _await(lambda: _named(pulse.source_list(), name + MONITOR_SUFFIX), title)
+    elif there.proplist.get(_MARK) != role:
+        raise DeviceError(f"there is a sink '{name}' already that is not rtsep's; remove or rename it")
+
+
+def load_microphone(pulse: Any, rate: int) -> None:
+    """Make the virtual microphone and the sink behind it, if they are missing; `rate` is in Hz.
+
+    Raises `DeviceError`.
+    """
+    load_sink(pulse, VOICE_SINK, VOICE_SINK_TITLE, VOICE, rate)
+    if _named(pulse.source_list(), VOICE_SOURCE) is None:
+        properties = f'device.description="{VOICE_TITLE}" {_MARK}="{VOICE}"'
+        pulse.module_load(
+            "module-remap-source",
+            f"master={VOICE_SINK}{MONITOR_SUFFIX} source_name={VOICE_SOURCE} "
+            f"source_properties='{properties}'",
+        )
+        _await(lambda: _named(pulse.source_list(), VOICE_SOURCE), VOICE_TITLE)
+
+
+def unload(pulse: Any, role: str) -> bool:
+    """Remove what has this role; return whether there was any."""
+    ends = [*pulse.source_list(), *pulse.sink_list()]  # a source before the sink behind it
+    modules = {end.owner_module: None for end in ends if end.proplist.get(_MARK) == role}
+    for module in modules:
+        succeeds(pulse.module_unload, module)  # it may have gone meanwhile
+    return bool(modules)
+
+
+def _named(ends: list[Any], name: str) -> Any:
+    return next((end for end in ends if end.name == name), None)
+
+
+def _await(there: Callable[[], Any], title: str) -> None:
+    """PipeWire makes a device after it has answered."""
+    over = time.monotonic() + _APPEARS_S
+    while not there():
+        if time.monotonic() > over:
+            raise DeviceError(f"the sound server has made no '{title}'; start the server again")
+        time.sleep(_LOOK_S)

@@ -1,0 +1,227 @@
+"""What a session changes on the sound server of a desktop: who plays into it, and its virtual microphone.
+
+Both are undone when the session ends. `undo_left` does it for sessions that were killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from rtsep.audio import devices, pulse_players, pulse_virtual
+from rtsep.audio.pulse_players import Diversion, Undo
+from rtsep.audio.pulse_server import Changes, connected
+from rtsep.errors import DeviceError, RtsepError
+from rtsep.realtime.foreign_calls import within
+from rtsep.session.held import Held
+from rtsep.session.options import LiveOptions
+
+CALL_PATIENCE_S = 8.0
+"""A server that takes longer for a few calls has hung."""
+
+LOOK_AGAIN_S = 1.0
+VOICE_RATE = 48000
+"""Rate of the virtual microphone in Hz: that of call programs."""
+
+_CLIENT = "rtsep-players"
+
+
+class Part(Protocol):
+    """One thing that a session changes on the server."""
+
+    key: tuple[str, str | None]  # parts with the same one do the same
+
+    def open(self) -> list[str]:
+        """Make what is missing on the server; return lines for the user. Raises `RtsepError`."""
+
+    def begin(self, options: LiveOptions) -> None:
+        """Start to work: the session plays."""
+
+    def tend(self) -> list[str]:
+        """Return lines for the user, each once."""
+
+    def close(self) -> None:
+        """Undo it."""
+
+
+def _on_server(work: Callable[[Any], Any]) -> Any:
+    """Return `work(pulse)`; raises its errors, and `DeviceError` for a server that has gone or hangs."""
+    found: list[Any] = []
+
+    def act() -> None:
+        try:
+            with connected(_CLIENT) as pulse:
+                found.append(work(pulse))
+        except RtsepError as error:
+            found.append(error)
+        except Exception as error:
+            found.append(DeviceError(f"the sound server refuses us ({error}); is it still running?"))
+
+    if not within(CALL_PATIENCE_S, act):
+        raise DeviceError("the sound server does not answer; start it again")
+    if isinstance(found[0], RtsepError):
+        raise found[0]
+    return found[0]
+
+
+class PlayersTaken:
+    """All that plays, or one program, led through the virtual sink. Closed once."""
+
+    def __init__(self, app: str | None) -> None:
+        self.key: tuple[str, str | None] = (pulse_virtual.PLAYERS, app)
+        self._held, self._undo = Held(pulse_virtual.PLAYERS), Undo()
+        self._diversion = Diversion(app, self._undo, lambda undo: self._held.keep(vars(undo)))
+        self._lines: list[str] = []
+        self._follows = True
+        self._leaving = threading.Event()
+        self._changes: Changes | None = None
+        self._thread = threading.Thread(target=self._run, name="players", daemon=True)
+        if not self._held.take():
+            raise self._held.refusal("takes what plays")
+
+    @property
+    def real(self) -> str:
+        """The server's name of the sink that is the default one for the user; after `open`."""
+        return self._diversion.real
+
+    def open(self) -> list[str]:
+        """Make the virtual sink; return lines for the user. Raises `RtsepError`."""
+        self._held.keep(vars(self._undo))
+        lines: list[str] = _on_server(self._diversion.prepare)
+        return lines
+
+    def begin(self, options: LiveOptions) -> None:
+        """Lead players to the virtual sink from now on."""
+        self._follows = options.out_device is None and not options.as_microphone
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def tend(self) -> list[str]:
+        """Return lines for the user, each once."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def close(self) -> None:
+        """Give the players back. Where the server has gone, the next start does what is left to do."""
+        self._leaving.set()
+        with contextlib.suppress(Exception):  # it may leave the server right now
+            if changes := self._changes:
+                changes.wake()
+        if self._thread.ident is not None:
+            self._thread.join(CALL_PATIENCE_S)
+        with contextlib.suppress(DeviceError):
+            _on_server(lambda pulse: pulse_players.give_back(pulse, self._undo))
+            self._held.clear()
+        self._held.release()
+
+    def _run(self) -> None:
+        while not self._leaving.is_set():
+            try:
+                with connected(_CLIENT) as pulse:
+                    self._changes = Changes(pulse)
+                    while not self._leaving.is_set():
+                        self._lines += self._diversion.advance(pulse, self._follows)
+                        self._changes.wait(self._diversion.due_s or LOOK_AGAIN_S)
+            except RtsepError as error:
+                self._lines.append(str(error))
+                return
+            except Exception:  # the server has gone: the session waits for it, too
+                self._leaving.wait(LOOK_AGAIN_S)
+            finally:
+                self._changes = None
+
+
+class VirtualMicrophone:
+    """A source that other programs can choose as their microphone. Closed once."""
+
+    def __init__(self) -> None:
+        self.key: tuple[str, str | None] = (pulse_virtual.VOICE, None)
+        self._held = Held(pulse_virtual.VOICE)
+        if not self._held.take():
+            raise self._held.refusal("is the virtual microphone")
+
+    def open(self) -> list[str]:
+        """Make the microphone. Raises `RtsepError`."""
+        self._held.keep({})
+        _on_server(lambda pulse: pulse_virtual.load_microphone(pulse, VOICE_RATE))
+        return [f"programs find the microphone as '{pulse_virtual.VOICE_TITLE}'"]
+
+    def begin(self, options: LiveOptions) -> None:
+        """Do nothing: it is there."""
+
+    def tend(self) -> list[str]:
+        """Return nothing."""
+        return []
+
+    def close(self) -> None:
+        """Remove it."""
+        with contextlib.suppress(DeviceError):
+            _on_server(lambda pulse: pulse_virtual.unload(pulse, pulse_virtual.VOICE))
+            self._held.clear()
+        self._held.release()
+
+
+def undo_left() -> list[str]:
+    """Undo what killed sessions have left on the server; return lines for the user.
+
+    Raises `DeviceError` where there is something to undo and no server answers, `OutputError` without a
+    state folder.
+    """
+    lines = []
+    for role, what in (
+        (pulse_virtual.PLAYERS, "the players are back where they were"),
+        (pulse_virtual.VOICE, "its virtual microphone is removed"),
+    ):
+        held = Held(role)
+        if not held.is_left or not held.take():
+            continue
+        try:
+            if _on_server(partial(_undo, role, held.left)):
+                lines.append(f"a session was killed here: {what}")
+            held.clear()
+        finally:
+            held.release()
+    return lines
+
+
+def _undo(role: str, left: Any, pulse: Any) -> bool:
+    if role != pulse_virtual.PLAYERS:
+        return pulse_virtual.unload(pulse, role)
+    try:
+        undo = Undo.of_json(left)
+    except (AttributeError, ValueError):
+        undo = Undo()  # the file is damaged: the sink is removed all the same
+    return pulse_players.give_back(pulse, undo)
+
+
+def parts_wanted(options: LiveOptions, given: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Return the parts that `options` ask for, those `given` where they are the same.
+
+    None where no PulseAudio server answers: other systems have other ways. Raises `RtsepError`.
+    """
+    if not (options.takes_players or options.as_microphone) or devices.look_at_pulse().pulse is None:
+        return ()
+    wanted: list[tuple[tuple[str, str | None], Callable[[], Part]]] = []
+    if options.takes_players:
+        app = options.app
+        wanted.append(((pulse_virtual.PLAYERS, app), lambda: PlayersTaken(app)))
+    if options.as_microphone:
+        wanted.append(((pulse_virtual.VOICE, None), VirtualMicrophone))
+    parts: list[Part] = []
+    try:
+        for key, make in wanted:
+            parts.append(next((part for part in given if part.key == key), None) or make())
+    except BaseException:
+        close_parts(tuple(parts), given)
+        raise
+    return tuple(parts)
+
+
+def close_parts(parts: tuple[Part, ...], kept: tuple[Part, ...] = ()) -> None:
+    """Undo `parts`, but those that are `kept`."""
+    for part in parts:
+        if part not in kept:
+            part.close()

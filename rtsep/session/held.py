@@ -1,0 +1,87 @@
+"""A part of the sound server that one session at a time may change, and the file that tells how to undo it.
+
+The lock of a session ends with its process, however it ends. A file whose lock is free was left by a session
+that was killed: what it tells is undone by the next start, or by `rtsep system restore`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import IO, Any
+
+import platformdirs
+
+from rtsep.errors import DeviceError, OutputError
+
+
+class Held:
+    """Holds a part of the server, from `take` to `release`."""
+
+    def __init__(self, part: str) -> None:
+        """`part` is a role of `rtsep.audio.pulse_virtual`; the files are called after it."""
+        folder = platformdirs.user_state_path("rtsep")
+        self._file, self._lock_file = folder / f"{part}.json", folder / f"{part}.lock"
+        self._lock: IO[str] | None = None
+
+    def take(self) -> bool:
+        """Take it; return False if a running session has it. Raises `OutputError` without a state folder."""
+        import fcntl  # sound servers of this kind run where it is
+
+        try:
+            self._lock_file.parent.mkdir(parents=True, exist_ok=True)
+            lock = self._lock_file.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{self._lock_file}: cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            return False
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+        return True
+
+    def refusal(self, what: str) -> DeviceError:
+        """Return the error for a part that a running session has; `what` tells what that does."""
+        holder = ""
+        with contextlib.suppress(OSError):
+            holder = self._lock_file.read_text(encoding="utf-8").strip()
+        whose = "this one" if holder == str(os.getpid()) else f"process {holder}" if holder else "another one"
+        return DeviceError(f"a session of rtsep ({whose}) {what} already; end it first")
+
+    @property
+    def left(self) -> Any:
+        """What the file tells; None where there is none, or none that can be read."""
+        try:
+            return json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is a file."""
+        return self._file.exists()
+
+    def keep(self, what: dict[str, Any]) -> None:
+        """Write the file, all of it or nothing; raises `OutputError`."""
+        beside = self._file.with_suffix(".part")
+        try:
+            beside.write_text(json.dumps(what), encoding="utf-8")
+            beside.replace(self._file)
+        except OSError as error:
+            raise OutputError(f"{self._file}: cannot be written: {error.strerror}") from None
+
+    def clear(self) -> None:
+        """Remove the file: nothing is left to undo."""
+        with contextlib.suppress(OSError):
+            self._file.unlink()
+
+    def release(self) -> None:
+        """Let others take it."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None

@@ -1,0 +1,56 @@
+"""Which players are taken: by name, of one program, none of our own and none that only connects devices."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rtsep.audio.pulse_players import Player, Undo, named, waiting_for
+from rtsep.errors import DeviceError
+
+
+def raw(index: int, client: int = 7, **about: Any) -> Player:
+    properties = {name.replace("_", "."): value for name, value in about.items()}
+    return Player.of(SimpleNamespace(index=index, sink=3, client=client, name="x", proplist=properties))
+
+
+FIREFOX = raw(1, application_name="Firefox", media_name="Lofi radio")
+FIREFOX_TOO = raw(2, application_name="Firefox", media_name="News")
+FIRE = raw(3, application_name="Fire", media_name="Song")
+
+
+def test_a_player_is_named_by_a_part_of_a_name_in_any_case():
+    assert named("FOX", [FIREFOX, FIREFOX_TOO, FIRE]) == [FIREFOX, FIREFOX_TOO]
+    assert named("lofi", [FIREFOX, FIREFOX_TOO, FIRE]) == [FIREFOX]
+    assert named("mpv", [FIREFOX]) == []
+
+
+def test_a_whole_name_counts_more_than_a_part_and_several_programs_are_refused():
+    assert named("fire", [FIREFOX, FIRE]) == [FIRE]
+    with pytest.raises(DeviceError, match="app:fir is not clear: Fire, Firefox play"):
+        named("fir", [FIREFOX, FIRE])
+
+
+def test_what_does_not_play_yet_is_said_with_what_plays():
+    assert waiting_for("fire", [FIRE]) == ""
+    line = waiting_for("mpv", [FIRE])
+    assert "'mpv' plays now" in line
+    assert "Fire" in line
+
+
+def test_our_own_streams_and_those_of_modules_are_told_from_players():
+    assert raw(1, application_process_id=str(os.getpid())).ours
+    assert not FIRE.ours
+    assert FIRE.plays
+    assert not raw(1, client=0xFFFFFFFF).plays
+    assert not raw(1, media_role="filter").plays
+
+
+def test_what_is_to_be_undone_comes_back_from_its_file():
+    undo = Undo("speakers", {"4": "second"})
+    assert Undo.of_json(vars(undo)) == undo
+    with pytest.raises(ValueError, match="Undo"):
+        Undo.of_json({})
