@@ -149,6 +149,12 @@ def begin_hop(pipeline: Pipeline, block: np.ndarray, column: np.ndarray) -> None
 
 
 @njit(cache=True, nogil=True)
+def newest_spectra(pipeline: Pipeline) -> np.ndarray:
+    """Return the spectra [channels, bins, 2] of the hop that was begun last."""
+    return pipeline.spectra[(pipeline.step[0] - 1) % pipeline.spectra.shape[0]]
+
+
+@njit(cache=True, nogil=True)
 def finish_hop(
     pipeline: Pipeline, mask: np.ndarray, controls: np.ndarray, masks_come: bool, feeds: np.ndarray
 ) -> None:

@@ -20,6 +20,7 @@ from rtsep.audio.record_tap import RecordTap
 from rtsep.audio.source import FileSource
 from rtsep.audio.telemetry import Progress, Telemetry, forget_longest, read_progress, read_telemetry
 from rtsep.controls import Controls
+from rtsep.dsp.feedback import Feedback, make_feedback_guard, read_feedback
 from rtsep.dsp.limiter import make_limiter, reduction_db
 from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
@@ -48,6 +49,7 @@ class Format:
     hardware: int = 0  # frames that the devices say they add; 0 where they cannot be trusted (JACK)
     bus: str = "mix"  # how the stereo bus begins, a feed; it names the bus's ports
     limiter: bool = False  # no sample that is played is beyond full scale
+    feedback_guard: bool = False  # a howling loop of microphone and loudspeakers is dimmed
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class Engine:
             release(self._rings.slots, r.SLACK, frames)
             self._ready += more
         self.form = replace(self.form, slack=frames)
+        self._declare_trip()
         return self.form
 
     @property
@@ -205,7 +208,11 @@ class Engine:
         block = out_block if not form.two_clocks else self.read(r.IN_BLOCK)
         if (block, out_block) != (form.block, form.out_block):
             self.form = replace(form, block=block, out_block=out_block)
+            self._declare_trip()
         return self.form
+
+    def _declare_trip(self) -> None:
+        self._hop_state.guard.trip_s[0] = self.latency.total / self.form.rate
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -229,6 +236,7 @@ class Engine:
             bases_ns=np.zeros(CALLS_COMPARED, np.int64),
             drift=drift,
             limiter=make_limiter(form.limiter, form.out_map, form.channels, form.out_rate),
+            guard=make_feedback_guard(form.feedback_guard, self._pipeline.stft.analysis, self.model_rate),
             two_clocks=form.two_clocks,
             compute_fill=self._compute_fill(),
             late_hops=np.zeros(1, np.int64),
@@ -263,6 +271,7 @@ class Engine:
 
     def start(self) -> None:
         """Start the hop loop; it waits for input."""
+        self._declare_trip()
 
         def run() -> None:
             self._real_time = priority.raise_thread_priority(PRIORITY)
@@ -362,6 +371,10 @@ class Engine:
     def limiter_db(self) -> float:
         """Return by how many decibels the limiter makes the output softer just now: 0 or less."""
         return reduction_db(self._hop_state.limiter)
+
+    def feedback(self) -> Feedback:
+        """Return what the guard against feedback has found, and by how much it dims the output."""
+        return read_feedback(self._hop_state.guard)
 
     def drift_ppm(self) -> float | None:
         """Return the measured difference of two clocks in ppm (positive: the input is faster)."""

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
 from rtsep.audio.drift import Drift
-from rtsep.dsp.limiter import Limiter, limit
+from rtsep.dsp.feedback import FeedbackGuard, dim, follow_feedback
+from rtsep.dsp.limiter import Limiter, is_limiting, limit
 from rtsep.dsp.router import FEEDS
 from rtsep.dsp.shift import copy_row, copy_rows
-from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed
+from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed, newest_spectra
 from rtsep.realtime import clock, slots, wake
 from rtsep.realtime.atomics import fence, load_acquire, store_release
 from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
@@ -72,6 +73,7 @@ class HopState(NamedTuple):
     bases_ns: NDArray[np.int64]  # [CALLS_COMPARED] time of frame 0 of the output by its last calls; 0: none
     drift: Drift
     limiter: Limiter  # at the output's rate, behind all else: recordings and meters are before it
+    guard: FeedbackGuard  # listens to the input, and dims what the limiter has left
     two_clocks: bool
     compute_fill: float  # two clocks: output frames to keep ahead, besides a block of each side
     late_hops: NDArray[np.int64]  # [1] two clocks: hops running that came too late, in part at least
@@ -112,6 +114,9 @@ def run_hops(
         masks_come = state[r.LATE_RUN] <= hold_hops
         feeds = hop_state.feeds[:, :, :frames]
         finish_hop(pipeline, hop_state.held, controls, masks_come, feeds)
+        seconds = frames / state[r.RATE]
+        limiting = is_limiting(hop_state.limiter)
+        follow_feedback(hop_state.guard, newest_spectra(pipeline), pipeline.values, limiting, seconds)
 
         store_release(state, r.IN_READ, complete_at)
         if hop_state.two_clocks:
@@ -120,7 +125,7 @@ def run_hops(
             _write_mapped(state, hop_state, feeds)
         _follow_median(hop_state.finish_ns, clock.now_ns(scratch) - answered)
         _record(state, hop_state, feeds)
-        _meter(hop_state.meters, feeds, frames / state[r.RATE])
+        _meter(hop_state.meters, feeds, seconds)
         took_ns = clock.now_ns(scratch) - started
         if took_ns > load_acquire(state, r.HOP_MAX_NS):  # before its bin: no percentile is above the maximum
             store_release(state, r.HOP_MAX_NS, took_ns)
@@ -227,6 +232,7 @@ def _write_mapped(state: np.ndarray, hop_state: HopState, feeds: np.ndarray) -> 
     start, frames = state[r.OUT_WRITE], feeds.shape[2]
     mapped = _map_feeds(hop_state, feeds)
     limit(hop_state.limiter, mapped, frames)
+    dim(hop_state.guard, mapped, frames)
     _write_frames(state, start, mapped, frames)
     store_release(state, r.OUT_WRITE, start + frames)
 
@@ -237,6 +243,7 @@ def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, n
     drift = hop_state.drift
     count = clocks.resample_block(drift, _map_feeds(hop_state, feeds), hop_state.resampled)
     limit(hop_state.limiter, hop_state.resampled, count)  # here: a resampler may overshoot
+    dim(hop_state.guard, hop_state.resampled, count)
     if load_acquire(state, r.OUT_CALLS) == 0:
         return  # nobody listens yet
     # Positions by the clock, between the calls: no saw-tooth of blocks in what is measured.

@@ -97,6 +97,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     add_switch(ends, "--connect", True, "JACK: connect our ports")
     add_switch(ends, "--reconnect", True, "wait for a device that goes away; without it: end")
     add_switch(ends, "--limiter", True, "nothing that is played goes beyond full scale")
+    add_switch(ends, "--feedback-guard", True, "dim the output where the microphone captures it and howls")
     model = parser.add_argument_group("model")
     model.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})")
     model.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (cpu)")

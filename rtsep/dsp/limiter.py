@@ -71,6 +71,15 @@ def limit(limiter: Limiter, block: np.ndarray, frames: int) -> None:
         limiter.envelope[b] = envelope
 
 
+@njit(cache=True, nogil=True)
+def is_limiting(limiter: Limiter) -> bool:
+    """Return whether a bus is softer now."""
+    largest = 1.0
+    for b in range(limiter.envelope.size):
+        largest = max(largest, limiter.envelope[b])
+    return largest > 1.0
+
+
 def reduction_db(limiter: Limiter) -> float:
     """Return by how many decibels the bus that is limited most is softer now, 0 or less."""
     return float(min(0.0, -20.0 * np.log10(limiter.envelope.max(initial=1.0))))

@@ -73,6 +73,7 @@ class Session(Readings):
         connect: bool = True,
         reconnect: bool = True,
         limiter: bool = True,
+        feedback_guard: bool = True,
         track: int | None = None,
     ) -> None:
         """Take what is to be played; nothing is opened yet. Raises `UsageError` for what makes no sense.
@@ -82,8 +83,9 @@ class Session(Readings):
         (None: both where the device has the channels); `out_device` a name, or "virtual" for none;
         `as_microphone` plays into a virtual microphone. Channels count from 1, `rate` is in Hz, `block` and
         `slack` are in frames, `record` is a folder. `device` is where the model runs, "cpu" or "cuda".
-        `limiter` keeps what is played within full scale; recordings are taken before it. Of a file with
-        several audio tracks, `track` is read (from 1; None: the default one).
+        `limiter` keeps what is played within full scale; `feedback_guard` dims the output where a microphone
+        captures it and howls. Recordings are taken before both. Of a file with several audio tracks, `track`
+        is read (from 1; None: the default one).
         """
         options = LiveOptions(
             input=str(input),
@@ -99,6 +101,7 @@ class Session(Readings):
             connect=connect,
             reconnect=reconnect,
             limiter=limiter,
+            feedback_guard=feedback_guard,
             record=Path(record) if record is not None else None,
             subtype=subtype,
             seconds=seconds,

@@ -139,6 +139,7 @@ def resolve_ends(
         hardware=round(declared * rate),
         bus=bus if bus in BALANCES else "mix",
         limiter=options.limiter,
+        feedback_guard=options.feedback_guard and _may_howl(options, input_device, output),
     )
     known = frozenset(device.name for device in there.devices)
     return Ends(source=source, input=input_device, output=output, form=form, notes=notes, known=known)
@@ -322,6 +323,14 @@ def _choose_rate(
         return output.rate
     assert source
     return min(max(source.rate, LOWEST_RATE), HIGHEST_RATE)  # beyond these, the file is resampled
+
+
+def _may_howl(options: LiveOptions, source: Device | None, output: Device | None) -> bool:
+    """Return whether the input may be a microphone that captures loudspeakers on the output."""
+    if source is None or output is None or options.takes_players or options.as_microphone:
+        return False
+    is_patched = source.is_jack and not options.connect  # by the user, as an insert of a DAW
+    return not is_patched and not captured_sink(source)
 
 
 def _slack(options: LiveOptions, output: Device | None, rate: int) -> int | None:

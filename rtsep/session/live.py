@@ -57,6 +57,7 @@ class Live:
         self._stopped: tuple[Engine | None, float] = (None, 0.0)  # an engine, and s that it stood still
         self._cables: Cables = {}
         self._told_of_limiter = self._told_of_priority = False
+        self._told_of_feedback: tuple[Engine | None, int] = (None, 0)
         self._adviser = Adviser()
         self._played_s = 0.0  # on devices that were lost or left since
         begin_balance(route.ends.form, controls)
@@ -255,6 +256,18 @@ class Live:
             f"limiter: the output would be {-reduction:.1f} dB beyond full scale and is made softer; "
             "while it acts the outputs do not add up to the input: turn the gains or the input down"
         )
+
+    def follow_feedback(self) -> None:
+        """Tell of feedback, each time that the output is dimmed further."""
+        feedback = self.engine.feedback()
+        engine, told = self._told_of_feedback
+        if feedback.found > (told if engine is self.engine else 0):
+            where = f" at {feedback.hz:.0f} Hz" if feedback.hz else ""
+            self.say(
+                f"feedback{where}: the microphone captures the loudspeakers; the output is dimmed "
+                "until you change a level: turn a gain down, move the microphone away, or use headphones"
+            )
+        self._told_of_feedback = (self.engine, feedback.found)
 
     def follow_rates(self) -> None:
         """Go on at the rates that the devices have changed to, if any, on the same streams.

@@ -71,6 +71,7 @@ class LiveOptions:
     connect: bool = True
     reconnect: bool = True
     limiter: bool = True
+    feedback_guard: bool = True
     record: Path | None = None
     subtype: str = "PCM_24"
     seconds: float | None = None

@@ -201,6 +201,7 @@ class SessionOwner:
         live.follow_blocks()
         live.follow_bursts()
         live.follow_limiter()
+        live.follow_feedback()
         live.follow_faults()
         live.follow_stops()
         for line in (*live.playback.tend(), *live.route.tend()):

@@ -69,6 +69,7 @@ class Snapshot(NamedTuple):
             "block": engine.form.block,
             "levels": engine.meters(),
             "limiter_db": round(engine.limiter_db(), 1),
+            "feedback_db": round(engine.feedback().dimmed_db, 1),
             "drift_ppm": engine.drift_ppm(),
             "model": {
                 "name": self.hosted.package.spec.name,

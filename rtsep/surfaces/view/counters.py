@@ -70,6 +70,8 @@ def fields(ink: Ink, stats: dict[str, Any], roomy: bool) -> list[list[Field]]:
     rare = [_count(ink, name, stats[key]) for name, key in _RARE if stats[key]]
     if limited := stats.get("limiter_db"):
         rare.insert(0, [("limiter ", ink.dim), (f"{limited:.1f} dB", ink(WARN, bold=True))])
+    if dimmed := stats.get("feedback_db"):
+        rare.insert(0, [("feedback ", ink.dim), (f"{dimmed:.1f} dB", ink(WARN, bold=True))])
     ms = stats["latency_ms"]
     model = stats["model"]
     if model["ready"]:

@@ -104,6 +104,8 @@ FIGURES: tuple[tuple[str, str], ...] = (
     ("overruns", "times that input was lost because we were late"),
     ("limiter", "by how much the output is made softer, so that nothing goes beyond full scale: turn a gain "
      "down"),
+    ("feedback", "by how much the output is dimmed, as the microphone captures it: turn a gain down, or use "
+     "headphones"),
     ("latency", "from input to output: model + engine + device"),
     ("drift", "how much faster the input's clock is than the output's, in millionths (ppm); -: one clock"),
     ("model", "'down: dry' while its process is started again: the input is heard as it is; restarts so far"),
