@@ -14,7 +14,8 @@ from rtsep import pipeline as stage
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings as r
 from rtsep.audio.bursts import read_spread
-from rtsep.audio.hoploop import CALLS_COMPARED, HopState, run_hops, wake_hops
+from rtsep.audio.hoploop import CALLS_COMPARED, SLEEP_AFTER_S, HopState, run_hops, wake_hops
+from rtsep.audio.latency_budget import LatencyBudget
 from rtsep.audio.prefill import CHOSEN, MIN_COMPUTE_SHARE, chosen_slack, prefill
 from rtsep.audio.record_tap import RecordTap
 from rtsep.audio.source import FileSource
@@ -50,40 +51,6 @@ class Format:
     bus: str = "mix"  # how the stereo bus begins, a feed; it names the bus's ports
     limiter: bool = False  # no sample that is played is beyond full scale
     feedback_guard: bool = False  # a howling loop of microphone and loudspeakers is dimmed
-
-
-@dataclass(frozen=True)
-class LatencyBudget:
-    """Where the time goes, in frames of the input's rate."""
-
-    rate: int
-    algorithm: int  # window, look-ahead, rate conversion
-    engine: int  # slack for inference, block/hop mismatch, distance kept between two clocks
-    device: int  # what blocks add that are no part of a hop, and what the hardware says of itself
-
-    @property
-    def total(self) -> int:
-        """From input to output, in frames."""
-        return self.algorithm + self.engine + self.device
-
-    def milliseconds(self) -> dict[str, float]:
-        """Return each part in ms."""
-        parts = {
-            "algorithm": self.algorithm,
-            "engine": self.engine,
-            "device": self.device,
-            "total": self.total,
-        }
-        return {name: round(1000.0 * frames / self.rate, 3) for name, frames in parts.items()}
-
-    def line(self) -> str:
-        """Return the budget as the one line that is printed before the start."""
-        ms = self.milliseconds()
-        return (
-            f"latency: algorithm {ms['algorithm']:.1f} + engine {ms['engine']:.1f} "
-            f"+ device {ms['device']:.1f} = {ms['total']:.1f} ms "
-            f"({self.algorithm} + {self.engine} + {self.device} = {self.total} samples at {self.rate} Hz)"
-        )
 
 
 class Engine:
@@ -240,6 +207,7 @@ class Engine:
             two_clocks=form.two_clocks,
             compute_fill=self._compute_fill(),
             late_hops=np.zeros(1, np.int64),
+            silent_frames=np.zeros(1, np.int64),
         )
 
     def compile(self) -> None:
@@ -367,6 +335,11 @@ class Engine:
             name: {"peak": float(meters[f, 0]), "rms": math.sqrt(float(meters[f, 1]))}
             for f, name in enumerate(FEEDS)
         }
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the model gets no columns now, as the input is silent."""
+        return bool(self._hop_state.silent_frames[0] > SLEEP_AFTER_S * self.form.rate)
 
     def limiter_db(self) -> float:
         """Return by how many decibels the limiter makes the output softer just now: 0 or less."""

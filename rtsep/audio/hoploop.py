@@ -50,6 +50,12 @@ METER_FALL_S = 0.4  # of 20 dB
 PATIENT_NS = 2_000_000_000
 """How long a mask is waited for while the device waits for us."""
 
+SLEEP_AFTER_S = 10.0
+SILENCE = 1e-4
+"""Input below -80 dB full scale for so long puts the model to sleep: it gets no columns until sound returns.
+
+Its state has settled by then, so to it the silence is only shorter. The last mask serves meanwhile."""
+
 _LOOK_EVERY_NS = 100_000_000
 
 STOP_NS = 500_000_000
@@ -77,6 +83,7 @@ class HopState(NamedTuple):
     two_clocks: bool
     compute_fill: float  # two clocks: output frames to keep ahead, besides a block of each side
     late_hops: NDArray[np.int64]  # [1] two clocks: hops running that came too late, in part at least
+    silent_frames: NDArray[np.int64]  # [1] frames of silent input until now
 
 
 @njit(cache=True, nogil=True)
@@ -102,8 +109,10 @@ def run_hops(
 
         number = exchange.header[slots.COLUMNS]  # ours to write: runs on when an engine is built anew
         begin_hop(pipeline, hop_state.block[:, :frames], exchange.columns[number % SLOTS])
-        publish_column(exchange, number)
-        if _await_mask(state, exchange, number, _deadline(state, hop_state)):
+        _follow_silence(hop_state, hop_state.block[:, :frames])
+        if hop_state.silent_frames[0] > SLEEP_AFTER_S * state[r.RATE]:
+            state[r.LATE_RUN] = 0
+        elif _ask_model(state, exchange, hop_state, number):
             copy_rows(exchange.masks[number % SLOTS], hop_state.held)
             state[r.LATE_RUN] = 0
         else:
@@ -161,6 +170,23 @@ def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
             block[c, i] = ring[row, c] if start + i >= oldest else np.float32(0)
     if start < oldest:
         state[r.OVERRUNS] += 1
+
+
+@njit(cache=True, nogil=True)
+def _follow_silence(hop_state: HopState, block: np.ndarray) -> None:
+    for c in range(block.shape[0]):
+        for i in range(block.shape[1]):
+            if not abs(block[c, i]) < SILENCE:  # not a number is no silence
+                hop_state.silent_frames[0] = 0
+                return
+    hop_state.silent_frames[0] += block.shape[1]
+
+
+@njit(cache=True, nogil=True)
+def _ask_model(state: np.ndarray, exchange: Exchange, hop_state: HopState, number: int) -> bool:
+    """Give column `number` to the model; return whether its mask has come in time."""
+    publish_column(exchange, number)
+    return _await_mask(state, exchange, number, _deadline(state, hop_state))
 
 
 @njit(cache=True, nogil=True)

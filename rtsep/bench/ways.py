@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from rtsep.audio import devices
 from rtsep.audio.backend import ClientOptions
-from rtsep.audio.engine import Engine, Format, LatencyBudget
+from rtsep.audio.engine import Engine, Format
 from rtsep.audio.engine_mixer import EngineMixer
+from rtsep.audio.latency_budget import LatencyBudget
 from rtsep.audio.probe import Probe, follow, played_by
 from rtsep.audio.streams import Streams
 from rtsep.bench.jackrig import JackRig, jack_rig

@@ -76,6 +76,7 @@ class Snapshot(NamedTuple):
                 "pid": process.pid,
                 "restarts": process.restarts,
                 "ready": process.ready,
+                "asleep": engine.asleep,
                 "error": process.last_error,
             },
             "file": place.as_json() if place else None,

@@ -13,8 +13,9 @@ import soundfile
 from numba import njit
 
 from rtsep.audio.devices import Device
-from rtsep.audio.engine import Format, LatencyBudget
+from rtsep.audio.engine import Format
 from rtsep.audio.engine_mixer import process_input, process_output
+from rtsep.audio.latency_budget import LatencyBudget
 from rtsep.bench.arrival import clearest, find, sequences
 from rtsep.bench.roundtrip import ATTEMPTS, DEVICE, DRY, EXACT, SUM, measure
 from rtsep.bench.ways import Take, by_cable

@@ -75,7 +75,7 @@ def fields(ink: Ink, stats: dict[str, Any], roomy: bool) -> list[list[Field]]:
     ms = stats["latency_ms"]
     model = stats["model"]
     if model["ready"]:
-        state = ("ready", ink(GOOD))
+        state = ("asleep" if model.get("asleep") else "ready", ink(GOOD))
     else:
         state = ("down: dry", ink(BAD, bold=True, reverse=ink.plain))
     named: Field = [("model ", ink.dim), (model["name"], ink.base), (" ", ink.base), state]

@@ -108,7 +108,8 @@ FIGURES: tuple[tuple[str, str], ...] = (
      "headphones"),
     ("latency", "from input to output: model + engine + device"),
     ("drift", "how much faster the input's clock is than the output's, in millionths (ppm); -: one clock"),
-    ("model", "'down: dry' while its process is started again: the input is heard as it is; restarts so far"),
+    ("model", "'down: dry' while its process is started again: the input is heard as it is; 'asleep': the "
+     "input has been silent for 10 s; restarts so far"),
     ("real-time", "the sound goes before all else on this machine; 'no real-time': it may have to wait"),
 )  # fmt: skip
 
