@@ -33,4 +33,3 @@ def test_silence_puts_the_model_to_sleep_and_the_first_sound_wakes_it():
         latency = bench.engine.latency.total
         vocals = out[latency:, :2]
         np.testing.assert_allclose(vocals, 0.25 * sound[: len(vocals)], atol=2e-5)
-        assert bench.engine.counters()["late_masks"] == 0
