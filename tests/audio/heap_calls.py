@@ -28,8 +28,10 @@ SYSTEM_CALLS = {
     "clock_gettime", "nanosleep", "sem_post", "sem_timedwait", "sem_trywait",
     "jack_port_get_buffer", "jack_port_get_latency_range", "jack_port_set_latency_range",
     "jack_get_sample_rate",
+    "getrlimit", "raise", "sched_getscheduler", "sched_setscheduler", "setrlimit", "signal",
 }  # fmt: skip
-"""Functions of the system that the audio path may call: none of them allocates."""
+"""Functions of the system that the audio path may call: none of them allocates. The last line is what the
+handler of a signal calls where a thread has had its time."""
 
 SERVER_CALLS = {
     "pa_context_get_state", "pa_mainloop_dispatch", "pa_mainloop_poll", "pa_mainloop_prepare",
