@@ -110,9 +110,7 @@ def read_text(path: Path, what: str) -> str:
         return path.read_text(encoding="utf-8-sig")  # some editors on Windows begin a file with a mark
     except FileNotFoundError:
         raise
-    except (
-        NotADirectoryError
-    ) as error:  # a folder that is not known; or HOME is a device, as services have it
+    except NotADirectoryError as error:  # of a folder that is not known, or HOME is a device, as in services
         raise FileNotFoundError(*error.args) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
