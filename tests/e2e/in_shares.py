@@ -1,0 +1,58 @@
+"""The tests marked `jack`, in shares that run side by side, each on servers of its own.
+
+    python -m tests.e2e.in_shares --shares 2
+
+    --shares 2    how many, each a pytest of its own
+    ARGUMENTS     for pytest, such as tests/e2e/test_midi.py
+
+Such a test waits for servers more than it computes. Prints each line of each share, with its number. The exit
+code is the first one that is not 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.e2e.jackserver import die_with_parent
+from tests.e2e.liveprocess import ROOT
+
+# Not by pytest-xdist: a repeat there has ended whole runs with an internal error (pytest-xdist issue 1178).
+_PYTEST = (sys.executable, "-m", "pytest", "-m", "jack and not long", "-v", "-rRfE", "-p", "no:cacheprovider")
+
+
+def run_share(number: int, shares: int, arguments: Sequence[str]) -> int:
+    """Run share `number` of `shares`, from 1, and print its lines; return the exit code of pytest."""
+    dealt = ("--splits", str(shares), "--group", str(number), "--splitting-algorithm", "least_duration")
+    process = subprocess.Popen(
+        [*_PYTEST, *dealt, *arguments],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        preexec_fn=die_with_parent,
+    )  # fmt: skip
+    assert process.stdout
+    with process.stdout as lines:
+        for line in lines:
+            print(f"{number}| {line}", end="", flush=True)
+    return process.wait()
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run all shares; return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--shares", type=int, default=2)
+    options, arguments = parser.parse_known_args(words)
+    numbers = range(1, options.shares + 1)
+    with ThreadPoolExecutor(options.shares) as pool:
+        codes = list(pool.map(lambda number: run_share(number, options.shares, arguments), numbers))
+    none = int(pytest.ExitCode.NO_TESTS_COLLECTED)
+    ran = [code for code in codes if code != none] or [none]  # few tests may leave a share without one
+    return next((code for code in ran if code), 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
