@@ -13,7 +13,7 @@ from rtsep.audio.jack_library import pipewire_library
 from tests.e2e.jackserver import die_with_parent
 from tests.waiting import until
 
-PROGRAMS = ("pipewire", "wireplumber", "dbus-daemon", "pw-metadata", "pw-link", "pw-cli")
+PROGRAMS = ("pipewire", "wireplumber", "dbus-daemon", "pw-metadata", "pw-link", "pw-cli", "pw-record")
 
 SPEAKERS, MICROPHONE = "speakers", "microphone"
 _NODE = """
@@ -83,6 +83,10 @@ class PipeWireServer:
     def connect(self, output: str, input: str) -> None:
         """Connect two ports, as a user does."""
         self._said("pw-link", output, input)
+
+    def record(self, path: Path) -> subprocess.Popen[bytes]:
+        """Let a recorder take what the microphone gives, as a bystander; return its process."""
+        return self._start("pw-record", "--target", MICROPHONE, str(path))
 
     def links(self) -> set[tuple[str, str]]:
         """Return the connections between ports, from one to the other."""

@@ -66,15 +66,17 @@ def test_it_is_found_without_pw_jack_and_said(server, live):
     assert live.end()["state"] == "ended"
 
 
-def test_changes_of_quantum_and_rate_are_followed_in_place(server, live):
-    """The graph goes on, the client and its connections stay, and no thread is left behind."""
+@pytest.mark.parametrize("changes", [12, pytest.param(100, marks=pytest.mark.long)])
+def test_changes_of_quantum_and_rate_are_followed_in_place(server, live, changes, tmp_path):
+    """The graph and a bystander go on, the client and its connections stay, and no thread is left behind."""
+    bystander = server.record(tmp_path / "bystander.wav")
     server.change("allowed-rates", "[ 44100 48000 ]")
     for output, input in BY_HAND:
         server.connect(output, input)
     until(lambda: server.links() >= LINKS | BY_HAND, "it should be connected")
     before, began = threads(live), len(live.lines)
     random = np.random.default_rng(5)
-    for _ in range(12):
+    for _ in range(changes):
         name, values = CHANGES[int(random.integers(len(CHANGES)))]
         server.change(name, random.choice(values))
         goes_on(live)
@@ -88,6 +90,9 @@ def test_changes_of_quantum_and_rate_are_followed_in_place(server, live):
     assert server.links() >= LINKS | BY_HAND
     until(lambda: threads(live) <= before, "no thread should be left behind")
     assert live.end()["model"]["restarts"] == 0
+    before = (tmp_path / "bystander.wav").stat().st_size
+    until(lambda: (tmp_path / "bystander.wav").stat().st_size > before, "the bystander should go on")
+    assert bystander.poll() is None
 
 
 def test_a_restart_is_waited_for(server, live):
