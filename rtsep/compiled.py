@@ -151,10 +151,14 @@ def _guard_module(caching: Any) -> None:
     def function_cache(function: Any) -> Any:
         try:
             cache = plain(function)
-        except RuntimeError:  # no folder can be written
+        except (RuntimeError, OSError):  # no folder can be written; a frozen program has no file
             return caching.NullCache()
         if function.__module__.partition(".")[0] == __name__.partition(".")[0]:
             cache._cache_file.__class__ = sealed
+            with contextlib.suppress(OSError):
+                # In a frozen program numba takes the program's own, which its child processes do not have.
+                source = Path(function.__code__.co_filename).stat()
+                cache._cache_file._source_stamp = source.st_mtime, source.st_size
         return cache
 
     for module in (caching, *(sys.modules[name] for name in _USERS if name in sys.modules)):

@@ -99,6 +99,14 @@ def test_a_folder_in_the_place_of_a_file_costs_no_more_than_the_time_to_compile(
     assert hits(load()) == (0, 0)
 
 
+def test_a_frozen_program_and_its_child_processes_share_what_is_compiled(load, monkeypatch):
+    load()
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert hits(load()) == (1, 1)
+    monkeypatch.setattr(sys, "executable", "/opt/app")
+    load()  # compiles: numba asks for the file of the program
+
+
 def test_functions_of_other_programs_keep_numbas_own_files(load, tmp_path, monkeypatch):
     source = tmp_path / "probe.py"
     spec = importlib.util.spec_from_file_location("somebody.probe", source)
