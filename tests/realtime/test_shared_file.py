@@ -118,15 +118,20 @@ def test_a_fork_leaves_the_file_to_the_process_that_made_it(memory: Path) -> Non
 
 def test_a_fork_that_lives_on_does_not_hold_the_lock(memory: Path) -> None:
     reading, writing = os.pipe()
+    begun, begins = os.pipe()
     file = SharedFile(SIZE)
     if (child := os.fork()) == 0:
         os.close(writing)
+        os.write(begins, b"!")  # what a fork does at its begin is done
         os.read(reading, 1)  # until the end of the test
         os._exit(0)
-    left = file.path.rename(memory / "rtsep-1-x.slots")
-    file.close()  # as the system does for an owner that is killed
-    SharedFile(SIZE).close()
-    assert not left.exists()
-    os.close(writing)
-    os.close(reading)
-    os.waitpid(child, 0)
+    try:
+        assert os.read(begun, 1) == b"!"
+        left = file.path.rename(memory / "rtsep-1-x.slots")
+        file.close()  # as the system does for an owner that is killed
+        SharedFile(SIZE).close()
+        assert not left.exists()
+    finally:
+        for descriptor in (writing, reading, begun, begins):
+            os.close(descriptor)
+        os.waitpid(child, 0)
