@@ -13,10 +13,14 @@ import pytest
 import soundfile
 
 from tests.e2e.exact import noise
-from tests.e2e.liveprocess import LiveProcess, no_jack
+from tests.e2e.liveprocess import Line, LiveProcess, no_jack
 from tests.models import make_model
 
 RATE, SECONDS, STOPPED_S = 44100, 5, 2.5
+
+
+TAKES = 3
+"""A machine that holds the hop loop up for a second loses input: then another take is made."""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="such signals are POSIX's")
@@ -24,9 +28,24 @@ def test_a_played_file_goes_on_where_it_stood_and_its_recording_is_whole(tmp_pat
     song = noise(SECONDS * RATE)
     soundfile.write(tmp_path / "song.wav", song, RATE, subtype="FLOAT")
     model = make_model(tmp_path / "half.pt", "half")
+    for number in range(TAKES):
+        take = tmp_path / f"take {number}"
+        said, final = stopped_and_continued(tmp_path / "song.wav", model, take)
+        told = re.search(r"stopped for ([\d.]+) s.*the file goes on where it stood", said)
+        assert told and float(told[1]) >= STOPPED_S - 0.1, said
+        assert final["model"]["restarts"] == 0
+        if final["overruns"] == 0 and final["source_starved_frames"] == 0:
+            mix = soundfile.read(take / "mix.wav", dtype="float32", always_2d=True)[0]
+            assert np.array_equal(mix, song)
+            return
+    raise AssertionError(f"no take without a loss: {final}")
+
+
+def stopped_and_continued(song: Path, model: Path, take: Path) -> tuple[str, Line]:
+    """Play `song` to its end with a stop on the way; return what was said of it, and the final line."""
     live = LiveProcess(
-        "--in", str(tmp_path / "song.wav"), "--out-device", "virtual", "--model", str(model),
-        "--record", str(tmp_path / "take"), "--subtype", "FLOAT", environment=no_jack(),
+        "--in", str(song), "--out-device", "virtual", "--model", str(model),
+        "--record", str(take), "--subtype", "FLOAT", environment=no_jack(),
     )  # fmt: skip
     try:
         line = live.wait_line(
@@ -39,11 +58,6 @@ def test_a_played_file_goes_on_where_it_stood_and_its_recording_is_whole(tmp_pat
         for process in processes:
             os.kill(process, signal.SIGCONT)
         said = live.wait_said("stopped for")
-        final = live.final()
+        return said, live.final()
     finally:
         live.kill()
-    told = re.search(r"stopped for ([\d.]+) s.*the file goes on where it stood", said)
-    assert told and float(told[1]) >= STOPPED_S - 0.1, said
-    assert final["model"]["restarts"] == 0 and final["source_starved_frames"] == 0
-    mix = soundfile.read(tmp_path / "take" / "mix.wav", dtype="float32", always_2d=True)[0]
-    assert np.array_equal(mix, song)
