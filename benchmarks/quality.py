@@ -20,8 +20,8 @@ from benchmarks.streams import Separating
 from benchmarks.systems import load_system
 from benchmarks.unfinished import Figures, Unfinished, known
 from rtsep.errors import InputFileError
-from rtsep.model.loader import load
 from rtsep.model.package import ModelPackage
+from rtsep.model.remote import load
 from train.cache import RATE
 from train.evaluate import Skipped, as_live, one_thread_each, score_stems, separate
 from train.metrics import BssEval

@@ -22,7 +22,7 @@ import soxr
 from tqdm import tqdm
 
 from rtsep.errors import InputFileError
-from rtsep.model.loader import load_model
+from rtsep.model.remote import load_model
 from rtsep.model.runner import ModelRunner
 from train.cache import OTHER_RATE, RATE, AudioCache, Song
 from train.effects import Wave, active_rms, from_db, rms

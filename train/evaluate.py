@@ -30,8 +30,8 @@ from rtsep import pipeline as stage
 from rtsep.errors import InputFileError, UsageError, suggest
 from rtsep.limits import DEVICES
 from rtsep.model.contract import ModelSpec
-from rtsep.model.loader import load_model
 from rtsep.model.package import ModelPackage, read_package
+from rtsep.model.remote import load_model
 from rtsep.model.runner import ModelRunner
 from rtsep.offline.separator import Separator
 from train.cache import RATE

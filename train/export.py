@@ -12,8 +12,8 @@ from torch import nn
 
 from rtsep.errors import InputFileError
 from rtsep.model.contract import ModelSpec
-from rtsep.model.loader import load
 from rtsep.model.package import Golden, read_package, write_package
+from rtsep.model.remote import load
 from train import checkpoint as checkpoints
 from train.commandline import without_paths
 from train.gate import FILE_TOLERANCE, GateError, TrainingForm, check

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from rtsep.errors import InputFileError, UsageError
 from rtsep.files.audiofile import make_folder
-from rtsep.model.loader import load_model
+from rtsep.model.remote import load_model
 from rtsep.model.runner import ModelRunner
 from train.cache import RATE
 from train.effects import Wave, active_rms

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from rtsep.errors import InputFileError, UsageError
 from rtsep.files.audiofile import make_folder
 from rtsep.limits import DEVICES
-from rtsep.model.loader import load
 from rtsep.model.package import read_package
+from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
 from train.cache import RATE, whole_file
 from train.effects import Wave

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rtsep.doctor import machine, places, sound
+from rtsep.doctor import confined, machine, places, sound
 from rtsep.doctor.finding import Finding
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
@@ -33,6 +33,7 @@ def examine() -> list[Finding]:
             *sound.exclusive(), *sound.bridges(there), *found,
         ]  # fmt: skip
     found += [finding for place in places.user_places() for finding in places.writable(place)]
+    found += confined.rights()
     return found + sound.default_devices(sound.look, there) + sound.midi()
 
 

@@ -16,8 +16,8 @@ from rtsep.errors import ModelError, UsageError
 from rtsep.model.catalog import find_model, model_files, purpose_of, shipped_files
 from rtsep.model.known import is_shipped
 from rtsep.model.licences import TERMS, sets_by_licence, sets_not_checked, sets_without_licence, terms_of
-from rtsep.model.loader import load
 from rtsep.model.package import ModelPackage, read_package
+from rtsep.model.remote import load
 
 MAX_WIDTH = 80
 """Columns that the text of `rtsep models NAME` takes at most."""
@@ -193,7 +193,7 @@ def markdown_table() -> str:
 
 def _check(path: Path, as_json: bool) -> int:
     package = read_package(path)
-    model = load(package, own_thread=True)
+    model = load(package)
     if as_json:
         print(
             json.dumps(

@@ -24,6 +24,9 @@ from rtsep.realtime.forks import in_forks
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """3 MB of weights in a few pages instead of 750: some 10 % of a step with cold caches (glibc 2.35 on)."""
 
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""A step is too short to share; and what gives up its rights is a thread (`rtsep.model.confinement`)."""
+
 COMMAND = command_of("rtsep.model.launch")
 
 _prepared: subprocess.Popen[str] | None = None
@@ -62,7 +65,7 @@ def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subproces
         stdin=stdin,
         stdout=subprocess.PIPE,
         text=True,
-        env={"GLIBC_TUNABLES": HUGE_PAGES, **environment()},
+        env={"GLIBC_TUNABLES": HUGE_PAGES, **environment(), **ONE_THREAD},
     )
 
 

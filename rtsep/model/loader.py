@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -46,7 +47,12 @@ def form_of(spec: ModelSpec, device: str = "cpu") -> Form:
 
 
 def load(
-    package: ModelPackage, device: str = "cpu", *, graph: bool = True, own_thread: bool = False
+    package: ModelPackage,
+    device: str = "cpu",
+    *,
+    graph: bool = True,
+    own_thread: bool = False,
+    begins: Callable[[str], None] = lambda stage: None,
 ) -> ModelRunner:
     """Load `package` to `device` ("cpu", "cuda"), warm it up and replay its golden frames.
 
@@ -59,9 +65,17 @@ def load(
         raise ModelError(f"{package.path}: {error}") from None
     if own_thread:
         form.take_this_thread()
-    runner = form.load(package, graph=graph)
+    begins(f"{package.path}: loading its program")
     try:
+        runner = form.load(package, graph=graph)
+        begins(f"{package.path}: replaying its golden frames")
         runner.golden_error = _replay(runner, package)
+    except ModelError:
+        raise
+    except MemoryError:
+        raise ModelError(
+            f"{package.path}: needs more memory than a model may take; export it smaller"
+        ) from None
     except Exception as error:  # a program can raise anything
         refusal = form.refusal(package, error)
         if refusal is None:

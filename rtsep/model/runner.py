@@ -8,7 +8,6 @@ use these two classes only; no library that runs models is imported outside of t
 from __future__ import annotations
 
 import abc
-from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -88,10 +87,6 @@ class Form(abc.ABC):
 
         For programs of our own: it changes settings of the whole process.
         """
-
-    def one_thread(self) -> AbstractContextManager[None]:
-        """Set the library up as `take_this_thread` does; the old settings return on the way out."""
-        return nullcontext()
 
     @abc.abstractmethod
     def load(self, package: ModelPackage, *, graph: bool = True) -> ModelRunner:

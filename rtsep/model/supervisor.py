@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shlex
 import subprocess
 import threading
 import time
 from pathlib import Path
 
-from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model import launch
-from rtsep.model.messages import ANSWERS, Ready, Refused, Serve
+from rtsep.model.beginning import await_ready, last_words
+from rtsep.model.messages import Ready, Serve
 from rtsep.realtime import priority, slots
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.slots import SharedSlots
 from rtsep.realtime.stops import Stops
-from rtsep.realtime.wire import WireError, encode
+from rtsep.realtime.wire import encode
 
 START_PATIENCE_S = 60.0  # a cold disk and a first compilation
 HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
@@ -39,8 +37,11 @@ class ModelSupervisor:
         """
         self._shared = shared
         self._task = encode(
-            Serve(slots=str(shared.path), model=str(model), sha256=sha256, device=device, parent=os.getpid())
-        )
+            Serve(
+                slots=str(shared.path), model=str(model), sha256=sha256, device=device, parent=os.getpid(),
+                graph=True, real_time=True,
+            )
+        )  # fmt: skip
         self._command = [*launch.COMMAND, self._task.rstrip()]
         self._header = shared.exchange.header
         self._process: subprocess.Popen[str] | None = None
@@ -105,26 +106,8 @@ class ModelSupervisor:
         self._process = launch.take(self._task) or launch.launch(self._command)
 
     def _await_ready(self) -> Ready:
-        assert self._process and self._process.stdout
-        timer = threading.Timer(START_PATIENCE_S, self._process.kill)
-        timer.daemon = True
-        try:
-            timer.start()
-            line = self._process.stdout.readline()
-        finally:  # an interrupt is not to leave it behind
-            timer.cancel()
-        by_hand = f"try it by hand: {shlex.join(self._command)}"
-        if not line.endswith("\n"):  # cut off by its end
-            code = self._process.wait()
-            raise ModelProcessError(
-                f"the model process ended before it was ready (exit code {code}); {by_hand}"
-            )
-        try:
-            answer = ANSWERS.decode(line)
-        except WireError as error:
-            raise ModelProcessError(f"the model process sent {error}; {by_hand}") from None
-        if isinstance(answer, Refused):
-            raise ModelError(answer.why)
+        assert self._process
+        answer = await_ready(self._process, self._command, START_PATIENCE_S)
         self._real_time = answer.real_time
         return answer
 
@@ -143,7 +126,7 @@ class ModelSupervisor:
             if self._process.poll() is None:
                 continue
             release(self._header, slots.MODEL_STATE, slots.DOWN)
-            self.last_error = self._last_words()
+            self.last_error = last_words(self._process)
             failures = failures + 1 if now - self._spawned < QUICK_DEATH_S else 0
             self.restarts += 1
             pause = min(max(0, failures - 1) * RETRY_STEP_S, RETRY_MOST_S)  # the first try is at once
@@ -163,14 +146,3 @@ class ModelSupervisor:
         if steps != self._steps_seen or not played:
             self._steps_seen, self._progressed = steps, now
         return now - self._progressed > HANG_PATIENCE_S
-
-    def _last_words(self) -> str:
-        """Return why the process has ended: its answer, if it refused the model, or its exit code."""
-        assert self._process and self._process.stdout
-        lines = self._process.stdout.read().splitlines()
-        self._process.stdout.close()
-        for line in lines:
-            with contextlib.suppress(WireError):
-                answer = ANSWERS.decode(line)
-                return answer.why if isinstance(answer, Refused) else ""
-        return f"ended with code {self._process.returncode}"

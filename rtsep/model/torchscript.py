@@ -1,8 +1,7 @@
 """TorchScript on the processor: the form of today's model files.
 
-Of the runtime, only this file, `rtsep.model.torch_threads` and `rtsep.model.cuda` import torch. torch
-warns that TorchScript is deprecated at each call; those calls, the trainer's too, go through this file, which
-silences the warnings.
+Of the runtime, only this file and `rtsep.model.cuda` import torch. torch warns that TorchScript is deprecated
+at each call; those calls, the trainer's too, go through this file, which silences the warnings.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 from rtsep.errors import ModelError
-from rtsep.model import torch_threads
 from rtsep.model.contract import ModelSpec
 from rtsep.model.inspection import inspected
 from rtsep.model.known import is_shipped
@@ -37,8 +35,7 @@ MAX_TIMES = 1 << 20
 MAX_SAID = 200
 """Characters of a program's own message that are shown."""
 
-_SMALLEST = np.float32(1e-45)
-"""A denormal number."""
+_OF_A_METHOD = "The following operation failed"  # in one that torch runs while it loads
 
 _OF_THE_GPU = re.compile(r"\b(CUDA|CUBLAS|cuDNN|cuFFT|nvrtc)\b.*(error|out of memory|failed)", re.IGNORECASE)
 
@@ -78,18 +75,6 @@ def take_this_thread() -> None:
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Set torch up for the calling thread only, as `take_this_thread` does, and back on the way out."""
-    flushed = bool(_SMALLEST * np.float32(1) == 0)  # torch does not say
-    torch.set_flush_denormal(True)
-    try:
-        with torch_threads.one_here():
-            yield
-    finally:
-        torch.set_flush_denormal(flushed)
 
 
 def telling_line(error: Exception) -> str:
@@ -154,10 +139,6 @@ class TorchScript(Form):
     def take_this_thread(self) -> None:
         """As `Form.take_this_thread`."""
         take_this_thread()
-
-    def one_thread(self) -> contextlib.AbstractContextManager[None]:
-        """As `Form.one_thread`."""
-        return one_thread()
 
     def load(self, package: ModelPackage, *, graph: bool = True) -> ModelRunner:
         """As `Form.load`; a processor has no graphs."""
@@ -227,6 +208,8 @@ def _is_unbounded(loop: Any) -> bool:
 def unloadable(path: Path, error: RuntimeError) -> ModelError:
     """Return the error of a file whose program torch does not load."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:MAX_SAID]
+    if reason.startswith(_OF_A_METHOD):
+        reason = telling_line(error)
     shown = "".join(c if c.isprintable() else "?" for c in reason)
     return ModelError(f"{path}: torch cannot load it ({shown}); fetch or export it again")
 

@@ -23,8 +23,8 @@ from rtsep.errors import InputFileError, ModelProcessError, RtsepError
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.encode import WAV
 from rtsep.files.names import is_there
-from rtsep.model.loader import load
 from rtsep.model.package import read_package
+from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
 from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, check_outputs, separate_file
 from rtsep.offline.finished import Finished
@@ -159,7 +159,7 @@ class _Loaded:
 
     def __call__(self) -> ModelRunner:
         if self._model is None:
-            self._model = load(read_package(self._how.model), self._how.device, own_thread=True)
+            self._model = load(read_package(self._how.model), self._how.device)
         return self._model
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +14,8 @@ from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.errors import UsageError
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
-from rtsep.model.loader import form_of, load
 from rtsep.model.package import read_package
+from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
 
 _BLOCK = 8192
@@ -54,26 +52,25 @@ class Separator:
     ) -> None:
         """Take a model by name or path and load it to `device` ("cpu", "cuda"), or one that is loaded.
 
+        A model that is loaded here runs in a process of its own, which ends with the separator.
+
         `rate` in Hz and `channels` are those of the audio, whatever the model's are. Raises `ModelError`,
         and `UsageError` for values that make no sense.
         """
         self.rate = _whole(rate, "rate", "in Hz, like 44100")
         self.channels = _whole(channels, "channels", "like 2")
         self.controls = controls if controls is not None else Controls()
-        self._scope: Callable[[], AbstractContextManager[Any]] = nullcontext
         if isinstance(model, str | Path):
             model = self._load(model, device)
         self._model = model
         self.model_rate = stage.model_rate_for(model.spec, self.rate)
         self._stream = self._begin(self.channels)
 
-    def _load(self, name: str | Path, device: str) -> ModelRunner:
+    @staticmethod
+    def _load(name: str | Path, device: str) -> ModelRunner:
         if device not in DEVICES:
             raise UsageError(f"device '{device}': one of {', '.join(DEVICES)}")
-        package = read_package(find_model(str(name)))
-        self._scope = form_of(package.spec, device).one_thread
-        with self._scope():
-            return load(package, device)
+        return load(read_package(find_model(str(name))), device)
 
     @property
     def latency(self) -> int:
@@ -89,8 +86,7 @@ class Separator:
         samples = _as_samples(block)
         if samples.ndim != 2 or samples.shape[0] != self.channels:
             raise UsageError(self._misfit("block", samples.shape))
-        with self._scope():
-            return self._stream.process(samples)
+        return self._stream.process(samples)
 
     def separate(self, audio: ArrayLike) -> Stems:
         """Separate a whole piece, [channels, frames] or mono [frames]; both stems are in time with it.
@@ -103,16 +99,15 @@ class Separator:
         if not mono and (samples.ndim != 2 or samples.shape[0] != self.channels):
             raise UsageError(self._misfit("audio", samples.shape))
         whole = samples[np.newaxis] if mono else samples
-        with self._scope():
-            stream = self._begin(whole.shape[0])
-            stems = np.empty((2, *whole.shape), np.float32)
-            skip, done = stream.latency, 0
-            for part in _blocks(whole, stream.latency):
-                ready = stream.process(part)
-                dropped = min(skip, ready.shape[2])
-                skip -= dropped
-                stems[:, :, done : done + ready.shape[2] - dropped] = ready[:, :, dropped:]
-                done += ready.shape[2] - dropped
+        stream = self._begin(whole.shape[0])
+        stems = np.empty((2, *whole.shape), np.float32)
+        skip, done = stream.latency, 0
+        for part in _blocks(whole, stream.latency):
+            ready = stream.process(part)
+            dropped = min(skip, ready.shape[2])
+            skip -= dropped
+            stems[:, :, done : done + ready.shape[2] - dropped] = ready[:, :, dropped:]
+            done += ready.shape[2] - dropped
         self.reset()
         vocals, instrumental = stems[:, 0] if mono else stems
         return Stems(vocals, instrumental)

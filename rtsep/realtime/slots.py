@@ -27,6 +27,9 @@ MODEL_STATE = 1 * CACHE_LINE  # STARTING, READY or DOWN
 MODEL_STEPS = 2 * CACHE_LINE  # masks published (model)
 MODEL_SKIPPED = 3 * CACHE_LINE  # columns the model gave up on because it fell SLOTS behind
 STOP = 4 * CACHE_LINE  # asks the model to leave
+RESET = 5 * CACHE_LINE  # 1: the next column is the first of a stream
+CLOCKED = 6 * CACHE_LINE  # 1: time the next steps on the GPU
+DEVICE_NS = 7 * CACHE_LINE  # what the last clocked step took there
 SEQUENCE = 8 * CACHE_LINE  # [SLOTS] column number + 1 of the mask that each slot holds
 _HEADER = SEQUENCE + SLOTS
 _SEMAPHORES = 2 * wake.SHARED_BYTES  # column published, mask published
@@ -142,3 +145,11 @@ def await_column(exchange: Exchange, number: int, timeout_ns: int, scratch: np.n
         wake.wait(exchange.column_signal, timeout_ns, scratch)
         published = load_acquire(exchange.header, COLUMNS)
     return published
+
+
+@njit(cache=True, nogil=True)
+def await_mask(exchange: Exchange, number: int, timeout_ns: int, scratch: np.ndarray) -> bool:
+    """Wait until the mask of column `number` is published, at most once `timeout_ns`; tell whether it is."""
+    if load_acquire(exchange.header, SEQUENCE + number % SLOTS) != number + 1:
+        wake.wait(exchange.mask_signal, timeout_ns, scratch)
+    return load_acquire(exchange.header, SEQUENCE + number % SLOTS) == number + 1

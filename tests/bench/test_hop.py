@@ -104,6 +104,7 @@ def test_on_a_gpu_models_are_loaded_before_the_thread_is_raised_and_what_was_not
     monkeypatch.setattr(
         hop, "load", lambda package, device, graph, own_thread: GpuModel(clock, order, graph and captures)
     )
+    monkeypatch.setattr(hop, "is_shipped", lambda sha256: True)
     monkeypatch.setattr(hop, "raise_thread_priority", lambda _: order.append("raised"))
     monkeypatch.setattr(hop, "lock_memory", lambda: order.append("locked"))
     monkeypatch.setattr(hop, "gc", types.SimpleNamespace(collect=int, freeze=int, disable=int))

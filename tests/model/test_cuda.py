@@ -85,11 +85,11 @@ def package(tmp_path):
 @pytest.fixture
 def gpu(monkeypatch):
     """Put this GPU into the machine."""
-    from_bytes = cuda.from_bytes
+    load_checked = cuda.load_checked
 
     def put(fake: Gpu) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr(cuda, "from_bytes", lambda content, device: from_bytes(content))
+        monkeypatch.setattr(cuda, "load_checked", lambda package, device: load_checked(package))
         monkeypatch.setattr(cuda, "CudaStep", fake)
 
     return put

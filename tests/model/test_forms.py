@@ -84,9 +84,14 @@ def test_what_its_program_raises_is_one_line(path):
         load(broken)
 
 
-def test_the_model_process_plays_it_without_torch(path, monkeypatch):
+@pytest.fixture
+def of_two_forms(monkeypatch):
+    """Have model processes begin with the second form in their table, too."""
     monkeypatch.setattr(launch, "COMMAND", [sys.executable, "-c", PROCESS])
     monkeypatch.setattr(launch, "_prepared", None)  # an earlier test may have left one, of the usual command
+
+
+def test_the_model_process_plays_it_without_torch(path, of_two_forms):
     shared = SharedSlots.create(SPEC.channels, SPEC.bins)
     supervisor = ModelSupervisor(shared, path, "cpu", read_package(path).sha256)
     columns = noise(20)
@@ -105,7 +110,7 @@ def test_the_model_process_plays_it_without_torch(path, monkeypatch):
         shared.close()
 
 
-def test_the_separator_the_bench_and_the_check_take_it(path, capsys, monkeypatch):
+def test_the_separator_the_bench_and_the_check_take_it(path, capsys, monkeypatch, of_two_forms):
     audio = np.random.default_rng(2).uniform(-0.5, 0.5, (2, 30_000)).astype(np.float32)
     stems = Separator(path).separate(audio)
     twin = Separator(NumpyRunner(SPEC, WEIGHTS)).separate(audio)

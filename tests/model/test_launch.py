@@ -40,7 +40,7 @@ def shared() -> Iterator[SharedSlots]:
 
 def test_what_was_prepared_is_taken_once_and_its_task_reaches_it(monkeypatch):
     monkeypatch.setattr(launch, "COMMAND", ECHO)
-    task = Serve("/a folder/model.pt", "quo'te\n\"line\udce4", "süß", "", 1)
+    task = Serve("/a folder/model.pt", "quo'te\n\"line\udce4", "süß", "", 1, True, True)
     launch.prepare()
     begun = launch._prepared
     launch.prepare()  # is not done twice
@@ -90,7 +90,7 @@ def test_interrupted_while_it_is_told_it_is_still_ended_with_the_program(monkeyp
 
 def test_a_process_whose_parent_has_ended_meanwhile_ends_without_a_word(tmp_path):
     model = make_model(tmp_path / "echo.pt", "echo", profile="stage")
-    task = encode(Serve(str(tmp_path / "gone.slots"), str(model), None, "cpu", 1))
+    task = encode(Serve(str(tmp_path / "gone.slots"), str(model), None, "cpu", 1, True, True))
     command = [*launch.COMMAND, task]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (ModelProcessError.exit_code, "", "")

@@ -13,7 +13,7 @@ from rtsep.model.cuda import CudaStep
 from rtsep.model.loader import load
 from rtsep.model.package import read_package
 from rtsep.model.runner import ModelRunner
-from rtsep.model.torchscript import one_thread, without_warnings
+from rtsep.model.torchscript import take_this_thread, without_warnings
 from rtsep.offline.separator import Separator
 from tests.gpu import NEEDS_GPU
 from tests.models import make_model
@@ -28,8 +28,10 @@ STEPS = 400
 @pytest.fixture(autouse=True)
 def _alone():
     """A hop is too short to share among threads, the more where several tests run."""
-    with one_thread():
-        yield
+    threads = torch.get_num_threads()
+    take_this_thread()
+    yield
+    torch.set_num_threads(threads)
 
 
 def columns_of(model: ModelRunner) -> np.ndarray:

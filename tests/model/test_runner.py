@@ -213,7 +213,7 @@ def test_an_archive_that_torch_cannot_load_is_refused(tmp_path):
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("model/code.py", "pass")
+        archive.writestr("model/version", "3\n")
     parts = dataclasses.replace(make_parts("ones", profile="stage"), program=buffer.getvalue())
     assert "torch cannot load it" in refusal(parts.write(tmp_path / "m.rtsep"))
 

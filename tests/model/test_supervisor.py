@@ -13,7 +13,7 @@ import pytest
 import rtsep
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model import supervisor as supervision
-from rtsep.model.messages import ANSWERS
+from rtsep.model.messages import ANSWERS, Ready
 from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime import slots as rings
 from rtsep.realtime.atomics import acquire
@@ -216,9 +216,12 @@ import os, subprocess, sys
 from rtsep.model import launch
 from rtsep.model.messages import Serve
 from rtsep.realtime.wire import encode
-command = [*launch.COMMAND, encode(Serve(sys.argv[1], sys.argv[2], None, "cpu", os.getpid()))]
+command = [*launch.COMMAND, encode(Serve(sys.argv[1], sys.argv[2], None, "cpu", os.getpid(), True, True))]
 child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-print(child.stdout.readline(), flush=True)
+for line in child.stdout:
+    print(line, end="", flush=True)
+    if '"ready"' in line:
+        break
 sys.stdin.readline()
 """
 
@@ -226,7 +229,7 @@ sys.stdin.readline()
 def test_the_model_leaves_when_its_parent_is_gone(shared, model):
     command = [sys.executable, "-c", PARENT, str(shared.path), str(model("ones"))]
     parent = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    pid = ANSWERS.decode(parent.stdout.readline()).pid
+    pid = next(answer.pid for answer in map(ANSWERS.decode, parent.stdout) if isinstance(answer, Ready))
     wait_until(lambda: is_ready(shared), "ready")
     assert running(pid)
     parent.kill()

@@ -1,0 +1,160 @@
+"""A model to step by hand, in its own process: what a stranger's program may do there is next to nothing.
+
+    runner = load(read_package(path))      # or load_model(path)
+    runner.column[:] = ...; runner.step(); runner.mask
+
+For files, arrays, checks and training. A live session has `rtsep.model.supervisor`, which never waits.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from rtsep.errors import ModelError, ModelProcessError
+from rtsep.model import launch
+from rtsep.model.beginning import await_ready, last_words
+from rtsep.model.messages import Ready, Serve
+from rtsep.model.package import ModelPackage, read_package
+from rtsep.model.runner import ModelRunner
+from rtsep.realtime import slots
+from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.wire import encode
+
+START_PATIENCE_S = 60.0  # a cold disk, and the other cores busy
+STEP_PATIENCE_S = 20.0
+"""What one hop may take. Waiting counts in short pieces: a suspended machine counts for little."""
+
+_LOOK_NS = 50_000_000  # how often to look whether the process is still there
+
+
+def load_model(path: Path, device: str = "cpu") -> ModelRunner:
+    """Read, verify, load and prove the model file at `path`. Raises as `load`."""
+    return load(read_package(path), device)
+
+
+def load(
+    package: ModelPackage, device: str = "cpu", *, graph: bool = True, real_time: bool = False
+) -> ModelRunner:
+    """Load a model to `device` ("cpu", "cuda") in a process of its own, which ends with the runner.
+
+    `graph` is as for `Form.load`; `real_time` asks for the priority of a live session. Raises `ModelError`
+    if the model is refused, `ModelProcessError` if its process does not come up.
+    """
+    return RemoteRunner(package, device, graph=graph, real_time=real_time)
+
+
+class RemoteRunner(ModelRunner):
+    """A loaded model in another process. For one thread at a time."""
+
+    def __init__(self, package: ModelPackage, device: str, *, graph: bool, real_time: bool) -> None:
+        self.spec = package.spec
+        self._path = package.path
+        shape = (self.spec.channels, self.spec.bins)
+        self.column, self.mask = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32)
+        self._scratch = np.zeros(2, np.int64)
+        self._number = 0
+        shared = SharedSlots.create(*shape)
+        self._exchange = shared.exchange
+        task = encode(
+            Serve(
+                slots=str(shared.path), model=str(package.path), sha256=package.sha256, device=device,
+                parent=os.getpid(), graph=graph, real_time=real_time,
+            )
+        )  # fmt: skip
+        command = [*launch.COMMAND, task.rstrip()]
+        try:
+            self._process = launch.take(task) or launch.launch(command)
+        except BaseException:
+            shared.close()
+            raise
+        self.close = weakref.finalize(self, _end, self._process, shared, os.getpid())
+        """End the process. It also ends with this runner, and with the program."""
+        try:
+            answer = await_ready(self._process, command, START_PATIENCE_S)
+            while acquire(self._exchange.header, slots.MODEL_STATE) != slots.READY:
+                self._look()
+                time.sleep(0.0005)
+        except BaseException:
+            self.close()
+            raise
+        self.golden_error = answer.golden_error
+        self.gpu = _RemoteGpu(self._exchange, answer) if answer.gpu else None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the model."""
+        return self._process.pid
+
+    def step(self) -> None:
+        """As `ModelRunner.step`; raises `ModelError` if the program fails, `ModelProcessError` if it dies."""
+        exchange, number = self._exchange, self._number
+        self._number += 1
+        exchange.columns[number % slots.SLOTS] = self.column
+        slots.publish_column(exchange, number)
+        waited_ns, began = 0, time.monotonic_ns()
+        while not slots.await_mask(exchange, number, _LOOK_NS, self._scratch):
+            self._look()
+            now = time.monotonic_ns()
+            waited_ns += min(now - began, 2 * _LOOK_NS)
+            began = now
+            if waited_ns > STEP_PATIENCE_S * 1e9:
+                self.close()
+                raise ModelError(
+                    f"{self._path}: one hop takes more than {STEP_PATIENCE_S:.0f} s; do not trust the file, "
+                    "or export a smaller model"
+                )
+        self.mask[...] = exchange.masks[number % slots.SLOTS]
+
+    def reset(self) -> None:
+        """As `ModelRunner.reset`; done before the next step."""
+        release(self._exchange.header, slots.RESET, 1)
+
+    def _look(self) -> None:
+        """Raise the error of a process that has ended."""
+        if not self.close.alive:
+            raise ModelProcessError(f"{self._path}: its process has ended; load it again")
+        code = self._process.poll()
+        if code is None:
+            return
+        why = last_words(self._process)
+        self.close()
+        if code == ModelError.exit_code:
+            raise ModelError(why)
+        raise ModelProcessError(f"{self._path}: its process {why}; load it again")
+
+
+class _RemoteGpu:
+    """The clock of a GPU, as the other process reads it."""
+
+    def __init__(self, exchange: slots.Exchange, answer: Ready) -> None:
+        self._header = exchange.header
+        self.captured, self.not_captured = answer.captured, answer.not_captured
+
+    @property
+    def clocked(self) -> bool:
+        return bool(acquire(self._header, slots.CLOCKED))
+
+    @clocked.setter
+    def clocked(self, clocked: bool) -> None:
+        release(self._header, slots.CLOCKED, int(clocked))
+
+    @property
+    def device_us(self) -> float:
+        return acquire(self._header, slots.DEVICE_NS) / 1000.0
+
+
+def _end(process: subprocess.Popen[str], shared: SharedSlots, owner: int) -> None:
+    if os.getpid() != owner:  # a fork of the program: the model is its parent's
+        return
+    process.kill()
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
+    shared.close()
