@@ -19,6 +19,8 @@ from rtsep.cli.main import main
 from rtsep.errors import InputFileError, ModelError, UsageError
 from rtsep.files.encode import encode, tags_of
 from rtsep.files.folders import audio_files
+from rtsep.model import loader
+from rtsep.offline import batch
 from rtsep.offline.finished import LEDGER, Finished
 from tests.cli.program import ROOT, Outcome, assert_refused, rtsep
 from tests.models import make_model
@@ -47,8 +49,10 @@ def song(path: Path, seconds: float = 0.1, seed: int = 1, channels: int = 2, **t
 
 
 def separate(capfd, half: Path, *words: object) -> Outcome:
-    """Run `rtsep file` here: quick, where no other process is needed."""
-    code = main(["file", *map(str, words), "--model", str(half), "--json"])
+    """Run `rtsep file` here, its model too: quick, where no other process is needed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "load", lambda package, device: loader.load(package, device, own_thread=True))
+        code = main(["file", *map(str, words), "--model", str(half), "--json"])
     out, said = capfd.readouterr()
     return Outcome(code, out.splitlines(), said.splitlines())
 
