@@ -173,7 +173,7 @@ def _pieces(path: Path, say: Say) -> Iterator[bytes]:
             if piece:
                 has_writer = True
                 yield piece
-            elif has_writer:
+            elif has_writer or _writer_has_left(handle):
                 return
             elif waited > WAIT_FOR_WRITER_S:
                 raise InputFileError(
@@ -184,3 +184,15 @@ def _pieces(path: Path, say: Say) -> Iterator[bytes]:
     finally:
         if own:
             os.close(handle)
+
+
+def _writer_has_left(handle: int) -> bool:
+    """Return whether a program has opened a pipe and closed it again since we have opened it.
+
+    Linux alone tells this from a pipe that nobody has opened yet (pipe(7), `POLLHUP`).
+    """
+    if sys.platform != "linux":
+        return False
+    poll = select.poll()
+    poll.register(handle, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
