@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rtsep.compiled import use_cache
 
@@ -45,6 +46,31 @@ settings.load_profile(os.environ.get("RTSEP_HYPOTHESIS", "quick"))
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for model files that several tests share."""
     yield tmp_path_factory.mktemp("models")
+
+
+MODEL_IN_THE_TEST = ("benchmarks", "core", "dsp", "files", "offline", "train")
+"""Folders whose tests load models in their own process: a process for each takes some 2 s of a core. Those of
+`model`, `cli` and `e2e` have them as users do."""
+
+
+@pytest.fixture(autouse=True)
+def _model_in_the_test(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    folder = request.path.relative_to(ROOT / "tests").parts[0]
+    threads: list[int] = []  # of torch, before a model has set them
+
+    def load_here(package: Any, device: str, *, graph: bool, real_time: bool) -> Any:
+        import torch
+
+        from rtsep.model import loader
+
+        threads.append(torch.get_num_threads())
+        return loader.load(package, device, graph=graph, own_thread=True)
+
+    if folder in MODEL_IN_THE_TEST and not request.node.get_closest_marker("model_process"):
+        monkeypatch.setattr("rtsep.model.remote.RemoteRunner", load_here)
+    yield
+    if threads:
+        sys.modules["torch"].set_num_threads(threads[0])
 
 
 @pytest.fixture(autouse=True)

@@ -212,6 +212,7 @@ def test_values_that_make_no_sense_are_refused(arguments, kind, words):
 # --- loading ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.model_process
 def test_a_model_by_path_is_as_good_as_a_loaded_one_and_leaves_torch_as_it_was(tmp_path):
     import torch
 

@@ -13,6 +13,8 @@ import torch
 from rtsep.offline.separator import Separator
 from tests.models import make_model
 
+pytestmark = pytest.mark.model_process
+
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
