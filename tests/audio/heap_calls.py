@@ -153,6 +153,7 @@ def _compile_all() -> None:
     # The model's side, and the wake-up of systems without another.
     slots.await_column(bench.shared.exchange, 0, 0, scratch)
     slots.publish_mask(bench.shared.exchange, 0)
+    slots.await_mask(bench.shared.exchange, 0, 0, scratch)
     wake_poll.post(0)
     wake_poll.wait(0, 0, scratch)
     bench.shared.close()

@@ -95,9 +95,9 @@ def test_a_process_that_refuses_becomes_our_error_with_its_exit_code(monkeypatch
     says("import sys; print('rtsep: no such card; plug it in', file=sys.stderr); sys.exit(3)")
     with pytest.raises(DeviceError, match=r"^no such card; plug it in$"):
         start_once([])
-    says("raise SystemExit(9)")
+    says("raise SystemExit(99)")
     with pytest.raises(
-        ModelProcessError, match="code 9 and said nothing; try it by hand: rtsep live --in demo"
+        ModelProcessError, match="code 99 and said nothing; try it by hand: rtsep live --in demo"
     ):
         start_once(["--model", "x"])
 

@@ -157,8 +157,7 @@ def test_unprepared_is_rtsep_without_the_head_start(monkeypatch, capsys):
     monkeypatch.setattr(launch, "prepare", lambda: prepared.append("a process"))
     monkeypatch.setattr(sys, "argv", ["rtsep", "live", "--no-such-option"])  # ends before anything plays
     for run, expected in ((unprepared.main, []), (cli.main, ["a process"])):
-        with pytest.raises(SystemExit):
-            run()
+        assert run() == UsageError.exit_code
         assert prepared == expected and "--no-such-option" in capsys.readouterr().err
 
 
