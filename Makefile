@@ -103,12 +103,12 @@ live: $(VENV)/.live
 	$(BIN)/rtsep live --in demo --record out/live
 	@echo "To use rtsep in this shell: . $(BIN)/activate"
 
-# Most tests share the cores. Those on a JACK server lose frames to such neighbours: they come after, two at a time,
+# Most tests share the cores. Those on a JACK server lose frames to such neighbours: they come after, three at a time,
 # whatever the others have found.
 test: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
 	$(BIN)/python -m pytest -m "not jack and not long" -n auto --maxprocesses 8 --dist load; code=$$?; \
-	$(BIN)/python -m tests.e2e.in_shares --shares 2 && exit $$code
+	$(BIN)/python -m tests.e2e.in_shares --shares 3 && exit $$code
 
 # Two runs side by side, each on servers of its own, beside a busy loop for each core. A failed test is repeated on
 # a new server, twice at most; the table tells of it.

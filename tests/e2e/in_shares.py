@@ -1,8 +1,8 @@
 """The tests marked `jack`, in shares that run side by side, each on servers of its own.
 
-    python -m tests.e2e.in_shares --shares 2
+    python -m tests.e2e.in_shares --shares 3
 
-    --shares 2    how many, each a pytest of its own
+    --shares 3    how many, each a pytest of its own
     ARGUMENTS     for pytest, such as tests/e2e/test_midi.py
 
 Such a test waits for servers more than it computes. Prints each line of each share, with its number. The exit
@@ -44,7 +44,7 @@ def run_share(number: int, shares: int, arguments: Sequence[str]) -> int:
 def main(words: Sequence[str] | None = None) -> int:
     """Run all shares; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--shares", type=int, default=2)
+    parser.add_argument("--shares", type=int, default=3)
     options, arguments = parser.parse_known_args(words)
     numbers = range(1, options.shares + 1)
     with ThreadPoolExecutor(options.shares) as pool:
