@@ -200,6 +200,7 @@ def test_without_a_cable_it_says_what_to_do(half):
 # --- as a user runs it -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_on_the_virtual_device_measured_is_declared(half):
     plain = rtsep("bench", "roundtrip", "--out", "virtual", "--model", half, "--json")
     assert plain.code == 0, plain.said

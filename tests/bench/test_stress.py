@@ -251,6 +251,7 @@ def test_it_counts_its_calls_until_it_ends(start_server, monkeypatch):  # noqa: 
 # --- as a user runs it -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_it_runs_under_each_load_on_the_virtual_device(half):
     options = ("--out-device", "virtual", "--seconds", 0.5, "--load", "python,cpu", "--each", "--model", half)
     run = rtsep("bench", "stress", *options, "--json")

@@ -76,6 +76,7 @@ def test_figures_that_do_not_exist_are_unknown_and_other_files_no_figures(scored
     assert row["again"] == 0 and np.isnan(row["scores"]["half"]["vocals"]["sdr"])
 
 
+@pytest.mark.long
 def test_several_processes_give_what_one_gives(scored, tmp_path):
     folder, track, package = scored
     paths = [track, write_track(tmp_path / "two", seconds=2.1, seed=1)]

@@ -88,7 +88,8 @@ def test_played_by_hand_from_beginning_to_end(open_live, tmp_path, size):
     terminal.type("zeros\r")
     terminal.until_shown("(?s)^(?!.*another model).*model test-zeros ready")
     terminal.type("svers\r")
-    terminal.until_shown("saved as preset 'vers'")
+    preset = tmp_path / "config" / "rtsep" / "presets" / "vers.toml"
+    terminal.until_true(preset.exists, "preset")  # the line that tells it may give way to another one
     terminal.type("b0")
     terminal.until_shown(r"bypass .* off key")
     terminal.type("p\r")

@@ -84,6 +84,7 @@ def start_session():
             pipe.close()
 
 
+@pytest.mark.long
 def test_takes_start_and_stop_while_it_plays_and_the_last_survives_a_kill(
     start_session, tmp_path, half_model
 ):

@@ -40,6 +40,7 @@ def played(outcome: Outcome) -> str:
     return title.partition(", model")[0]
 
 
+@pytest.mark.long
 def test_devices_that_were_named_once_come_back_and_one_that_is_gone_is_told(server, user):
     server.add_sink("headphones")
     live = ("live", "--seconds", "0.5", "--json")

@@ -65,6 +65,11 @@ def children() -> set[int]:
     return found
 
 
+def shared_files() -> set[Path]:
+    """Return the files of shared memory that this process has made."""
+    return set(Path("/dev/shm").glob(f"rtsep-{os.getpid()}-*"))
+
+
 def open_files() -> list[str]:
     """Return what the file descriptors of this process lead to."""
     gc.collect()
@@ -169,7 +174,7 @@ def test_random_commands_from_several_threads_get_an_outcome_and_leave_nothing(
         return transition(now, to)
 
     monkeypatch.setattr(live_module, "transition", noted)
-    processes, files = children(), set(open_files())
+    processes, files, shared = children(), set(open_files()), shared_files()
     outcomes = play_at_random(Cable(monkeypatch), random.Random(seed), models, songs, tmp_path)
     print(f"{len(outcomes)} commands: {sorted(set(outcomes))}; {made}")
     assert {name for name, outcome in outcomes if outcome == "done"} >= {"stats", "control"}
@@ -179,12 +184,12 @@ def test_random_commands_from_several_threads_get_an_outcome_and_leave_nothing(
     wait_until(lambda: not session_threads(), f"threads stay: {session_threads()}")
     wait_until(lambda: children() <= processes, "model processes should end")
     wait_until(lambda: set(open_files()) <= files, f"open: {set(open_files()) - files}")
-    assert not list(Path("/dev/shm").glob(f"rtsep-{os.getpid()}-*"))
+    assert shared_files() <= shared
 
 
 @linux
 def test_the_end_while_a_model_is_loaded_leaves_no_process(models, songs, monkeypatch):
-    processes, loads = children(), threading.Event()
+    processes, shared, loads = children(), shared_files(), threading.Event()
     whole = ModelSupervisor.start
 
     def start(self):
@@ -209,7 +214,7 @@ def test_the_end_while_a_model_is_loaded_leaves_no_process(models, songs, monkey
     assert str(refused[0]) == "the session has ended before it could switch"
     wait_until(lambda: not session_threads(), "threads stay")
     wait_until(lambda: children() <= processes, "model processes should end")
-    assert not list(Path("/dev/shm").glob(f"rtsep-{os.getpid()}-*"))
+    assert shared_files() <= shared
 
 
 @linux

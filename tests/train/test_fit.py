@@ -227,6 +227,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_replicas_under_torchrun_average_their_gradients(config, tmp_path):
     """Two processes with a batch of 2 each learn what the same four mixtures give in one."""
     script = tmp_path / "worker.py"

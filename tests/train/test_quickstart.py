@@ -59,6 +59,7 @@ def test_a_folder_of_stems_becomes_a_model_and_a_page(job, capsys):
     assert "done" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_stopped_it_says_so_and_goes_on(job, capsys, monkeypatch):
     batch = Remixer.batch
 

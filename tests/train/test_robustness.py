@@ -306,6 +306,7 @@ def test_without_tracks_the_validation_songs_serve(one_of_each, tmp_path, capsys
     assert content["measures"]["level"]["met"] and content["measures"]["rate"]["met"]
 
 
+@pytest.mark.long
 def test_processes_find_what_one_finds(one_of_each, tmp_path):
     folder = store(
         tmp_path / "c", music("piece", tone(HIGH_HZ)), music("another", tone(LOW_HZ)),
