@@ -65,6 +65,7 @@ def until_playing(terminal: Terminal) -> None:
         assert time.monotonic() < over, terminal.sent
 
 
+@pytest.mark.flaky(reruns=2)  # a crowded machine may need longer for it than the demo plays
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
 def test_played_by_hand_from_beginning_to_end(open_live, tmp_path, size):
     terminal = open_live(
@@ -88,8 +89,7 @@ def test_played_by_hand_from_beginning_to_end(open_live, tmp_path, size):
     terminal.type("zeros\r")
     terminal.until_shown("(?s)^(?!.*another model).*model test-zeros ready")
     terminal.type("svers\r")
-    preset = tmp_path / "config" / "rtsep" / "presets" / "vers.toml"
-    terminal.until_true(preset.exists, "preset")  # the line that tells it may give way to another one
+    terminal.until("saved as preset 'vers'")  # shown for a moment only, if another line follows
     terminal.type("b0")
     terminal.until_shown(r"bypass .* off key")
     terminal.type("p\r")

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +138,6 @@ class Terminal:
     def until_shown(self, pattern: str) -> None:
         """Wait until `pattern` finds something on the screen."""
         self._wait(lambda: re.search(pattern, self.text), lambda: f"{pattern} on:\n{self.text}")
-
-    def until_true(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until `condition` holds, while the terminal is read."""
-        self._wait(condition, what)
 
     def _wait(self, there: Any, what: Any) -> None:
         over = time.monotonic() + PATIENCE_S
