@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from pathlib import Path
 from typing import IO, Any
 
-import platformdirs
-
+from rtsep import folders
 from rtsep.errors import DeviceError, OutputError
 
 
@@ -21,7 +21,7 @@ class Held:
 
     def __init__(self, part: str) -> None:
         """`part` is a role of `rtsep.audio.pulse_virtual`; the files are called after it."""
-        folder = platformdirs.user_state_path("rtsep")
+        folder = folders.state()
         self._file, self._lock_file = folder / f"{part}.json", folder / f"{part}.lock"
         self._lock: IO[str] | None = None
 
@@ -33,7 +33,7 @@ class Held:
             self._lock_file.parent.mkdir(parents=True, exist_ok=True)
             lock = self._lock_file.open("a+", encoding="utf-8")
         except OSError as error:
-            raise OutputError(f"{self._lock_file}: cannot be written: {error.strerror}") from None
+            raise self._unwritable(self._lock_file, error) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -73,7 +73,11 @@ class Held:
             beside.write_text(json.dumps(what), encoding="utf-8")
             beside.replace(self._file)
         except OSError as error:
-            raise OutputError(f"{self._file}: cannot be written: {error.strerror}") from None
+            raise self._unwritable(self._file, error) from None
+
+    @staticmethod
+    def _unwritable(path: Path, error: OSError) -> OutputError:
+        return OutputError(f"{path}: cannot be written: {folders.reason(path, error)}")
 
     def clear(self) -> None:
         """Remove the file: nothing is left to undo."""
