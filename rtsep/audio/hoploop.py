@@ -26,6 +26,7 @@ from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed, newes
 from rtsep.realtime import clock, slots, wake
 from rtsep.realtime.atomics import fence, load_acquire, store_release
 from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
+from rtsep.realtime.stops import STOP_NS
 
 RESERVE_NS = 500_000
 """What stays of a hop's time after its mask's deadline, besides what its synthesis takes: a late wake-up."""
@@ -57,9 +58,6 @@ SILENCE = 1e-4
 Its state has settled by then, so to it the silence is only shorter. The last mask serves meanwhile."""
 
 _LOOK_EVERY_NS = 100_000_000
-
-STOP_NS = 500_000_000
-"""What looks at the clock every _LOOK_EVERY_NS at least, and has not for so long, was stopped."""
 
 
 class HopState(NamedTuple):

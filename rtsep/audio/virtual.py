@@ -16,11 +16,9 @@ from rtsep.audio.engine_mixer import plays_a_file, process_input, process_output
 from rtsep.realtime import clock
 from rtsep.realtime.atomics import load_acquire
 from rtsep.realtime.priority import raise_thread_priority
+from rtsep.realtime.stops import STOP_NS
 
 PRIORITY = 70
-
-STOP_NS = 500_000_000
-"""A clock that is so late was stopped with its process: what was due meanwhile is not caught up with."""
 
 VIRTUAL_DEVICE = Device(-2, "virtual device", "virtual", 0, 0, 44100)
 """The device of this back end. It is not listed: a session takes it where no output is named or found."""
@@ -40,7 +38,7 @@ def run_clock(
     calls = 0
     while load_acquire(running, 0) == 1:
         late = clock.now_ns(scratch) - start - int(calls * frames * 1e9 / rate)
-        if late > STOP_NS:
+        if late > STOP_NS:  # stopped with its process: what was due meanwhile is not caught up with
             start += late
         if plays_a_file(mixer):
             process_input(mixer, 0, frames, 0)

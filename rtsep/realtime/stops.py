@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-STOP_S = 0.5
+STOP_NS = 500_000_000
+STOP_S = STOP_NS * 1e-9
 """A thread that looks many times a second, and has not for so long, stood still."""
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rtsep.audio import rings as r
-from rtsep.audio.hoploop import STOP_NS, note_stop
+from rtsep.audio.hoploop import note_stop
 from rtsep.realtime import stops
-from rtsep.realtime.stops import STOP_S, Stops
+from rtsep.realtime.stops import STOP_NS, STOP_S, Stops
 
 
 def test_a_thread_that_looks_all_the_time_notices_that_it_stood_still(
