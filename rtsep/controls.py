@@ -168,6 +168,12 @@ VOCALS_MUTE, VOCALS_SOLO, INSTRUMENTAL_MUTE, INSTRUMENTAL_SOLO = 6, 7, 8, 9
 BLEND, BYPASS = 10, 11
 BALANCE = 12
 
+LEVEL_CONTROLS = (
+    VOCALS_GAIN, INSTRUMENTAL_GAIN, VOCALS_MUTE, INSTRUMENTAL_MUTE, VOCALS_SOLO, INSTRUMENTAL_SOLO,
+    BALANCE, BLEND, BYPASS,
+)  # fmt: skip
+"""Controls of the level at an output: those that `rtsep.dsp.router.feed_levels` reads."""
+
 
 FADER_DB = 72.0
 """How far below its top a fader that ends in silence (or a knob that ends in 0) still counts decibels."""

@@ -27,17 +27,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rtsep.controls import (
-    BALANCE,
-    BLEND,
-    BYPASS,
-    INSTRUMENTAL_GAIN,
-    INSTRUMENTAL_MUTE,
-    INSTRUMENTAL_SOLO,
-    VOCALS_GAIN,
-    VOCALS_MUTE,
-    VOCALS_SOLO,
-)
+from rtsep.controls import LEVEL_CONTROLS
 
 LISTENING, TESTING, HOLDING = 0, 1, 2
 
@@ -69,20 +59,8 @@ STAYS_DB = 6.0  # by which the output stays softer, each time
 DOWN_DB_S, UP_DB_S = 600.0, 24.0
 """How fast the gain moves."""
 
-LEVEL_CONTROLS = np.array(
-    [
-        VOCALS_GAIN,
-        INSTRUMENTAL_GAIN,
-        VOCALS_MUTE,
-        INSTRUMENTAL_MUTE,
-        VOCALS_SOLO,
-        INSTRUMENTAL_SOLO,
-        BALANCE,
-        BLEND,
-        BYPASS,
-    ]
-)
-"""Controls of the level at the output: the output comes back when one of them is turned."""
+_LEVELS = np.array(LEVEL_CONTROLS)
+"""The output comes back when one of them is turned."""
 
 
 class FeedbackGuard(NamedTuple):
@@ -135,7 +113,7 @@ def make_feedback_guard(on: bool, analysis: np.ndarray, model_rate: int) -> Feed
         ceiling_db=np.zeros(1),
         gain_db=np.zeros(2),
         found=np.zeros(1, np.int64),
-        levels=np.full(LEVEL_CONTROLS.size, np.nan),
+        levels=np.full(len(LEVEL_CONTROLS), np.nan),
     )
 
 
@@ -179,8 +157,8 @@ def dim(guard: FeedbackGuard, block: np.ndarray, frames: int) -> None:
 @njit(cache=True, nogil=True)
 def _level_was_turned(guard: FeedbackGuard, values: np.ndarray) -> bool:
     turned = False
-    for i in range(LEVEL_CONTROLS.size):
-        value = values[LEVEL_CONTROLS[i]]
+    for i in range(_LEVELS.size):
+        value = values[_LEVELS[i]]
         turned = turned or value != guard.levels[i]  # at the first hop, too: it is not a number then
         guard.levels[i] = value
     return turned
