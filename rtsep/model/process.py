@@ -133,7 +133,6 @@ def main(task: str, moments: dict[str, float]) -> int:
             package,
             serving.device,
             graph=serving.graph,
-            own_thread=True,
             begins=lambda stage: answers.send(Loading(stage)),
         )
     except ModelError as error:
