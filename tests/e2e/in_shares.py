@@ -21,16 +21,17 @@ import pytest
 
 from tests.e2e.jackserver import die_with_parent
 from tests.e2e.liveprocess import ROOT
+from tests.e2e.repeat_under_load import JACK_TESTS
 
 # Not by pytest-xdist: a repeat there has ended whole runs with an internal error (pytest-xdist issue 1178).
-_PYTEST = (sys.executable, "-m", "pytest", "-m", "jack and not long", "-v", "-rRfE", "-p", "no:cacheprovider")
+_OPTIONS = ("-v", "-rRfE")
 
 
 def run_share(number: int, shares: int, arguments: Sequence[str]) -> int:
     """Run share `number` of `shares`, from 1, and print its lines; return the exit code of pytest."""
     dealt = ("--splits", str(shares), "--group", str(number), "--splitting-algorithm", "least_duration")
     process = subprocess.Popen(
-        [*_PYTEST, *dealt, *arguments],
+        [*JACK_TESTS, *_OPTIONS, *dealt, *arguments],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         preexec_fn=die_with_parent,
     )  # fmt: skip

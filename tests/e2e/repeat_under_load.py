@@ -30,6 +30,9 @@ from pathlib import Path
 from tests.e2e.jackserver import die_with_parent
 from tests.e2e.liveprocess import ROOT
 
+JACK_TESTS = (sys.executable, "-m", "pytest", "-m", "jack and not long", "-p", "no:cacheprovider")
+"""The command of the tests on a JACK server, as far as `make test` runs them."""
+
 COUNTED = ("passed", "failed", "error", "rerun", "skipped")
 HEAD = "run  passed failed repeated skipped  minutes  core minutes"
 
@@ -89,17 +92,7 @@ def busy(count: int) -> Iterator[None]:
 def run_once(number: int, folder: Path, arguments: Sequence[str]) -> Run:
     """Run the tests once, as run `number`, and print its line of the table."""
     log = folder / f"run-{number}.log"
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-m",
-        "jack and not long",
-        "-rRfEs",
-        "-p",
-        "no:cacheprovider",
-        *arguments,
-    ]
+    words = [*JACK_TESTS, "-rRfEs", *arguments]
     began = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(words, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
