@@ -28,6 +28,7 @@ from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
 from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, check_outputs, separate_file
 from rtsep.offline.finished import Finished
+from rtsep.realtime.waiting import take_from
 
 Progress = Callable[[int, int | None], None]
 _TOLD_EVERY = 32  # blocks
@@ -200,7 +201,7 @@ def separate_beside(
             thread.start()
         left = len(threads)
         while left:
-            one = done.get()
+            one = take_from(done)
             if one is None:
                 left -= 1
             else:
