@@ -38,9 +38,10 @@ def keep(descriptor: int) -> None:
 
 
 def close(descriptor: int) -> None:
-    """Close what `keep` was given, here."""
-    _kept.discard(descriptor)
-    os.close(descriptor)
+    """Close what `keep` was given; in a fork, which has closed it already, do nothing."""
+    if descriptor in _kept:
+        _kept.discard(descriptor)
+        os.close(descriptor)
 
 
 def _close_all() -> None:

@@ -1,8 +1,8 @@
 """A file that two processes map: all of its room is reserved before, and a lock says that it is in use.
 
 To touch a mapping whose file finds no room (a small `/dev/shm`, as containers have it) kills a process
-without a word. And a process number says nothing about an owner in another container that shares `/dev/shm`:
-the owner holds a lock on its file, which the system takes back when the owner ends, in whatever way.
+without a word. And the owner holds a lock on its file, by which a file of an owner that was killed is found
+(`rtsep.realtime.locks`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ import tempfile
 from pathlib import Path
 
 from rtsep.errors import OutputError
-from rtsep.realtime import forks
-
-if sys.platform != "win32":
-    import fcntl
+from rtsep.realtime import forks, locks
 
 IN_MEMORY = Path("/dev/shm")
 """Where Linux keeps files in memory."""
@@ -43,7 +40,7 @@ class SharedFile:
                 _remove_orphans(folder)
                 self.path, self._lock = _make(folder, size)
                 if self._lock is not None:
-                    forks.keep(self._lock)
+                    locks.keep(self._lock)
                 break
             except OSError as error:
                 refusals.append(f"{folder}: {error.strerror or error}")
@@ -63,7 +60,7 @@ class SharedFile:
         if self._origin.is_here:
             self.path.unlink(missing_ok=True)
             if self._lock is not None:
-                forks.close(self._lock)
+                locks.release(self._lock)
                 self._lock = None
 
 
@@ -81,7 +78,9 @@ def _make(folder: Path, size: int) -> tuple[Path, int | None]:
         handle, name = tempfile.mkstemp(prefix=f"{PREFIX}{os.getpid()}-", suffix=SUFFIX, dir=folder)
         path = Path(name)
         try:
-            if not _lock(handle) or os.fstat(handle).st_nlink == 0:  # another start took it for an orphan
+            if (
+                not locks.take(handle) or os.fstat(handle).st_nlink == 0
+            ):  # another start took it for an orphan
                 os.close(handle)
                 continue
             _reserve(handle, size)
@@ -104,16 +103,6 @@ def _reserve(handle: int, size: int) -> None:
         os.write(handle, bytes(min(_PIECE, size - start)))
 
 
-def _lock(handle: int) -> bool:
-    """Lock an open file; return whether nobody else has locked it. A file system may have no locks."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
 def _remove_orphans(folder: Path) -> None:
     """Remove the files of owners that were killed and could not do it themselves."""
     if sys.platform == "win32":
@@ -124,7 +113,7 @@ def _remove_orphans(folder: Path) -> None:
         except OSError:
             continue  # another user's, or gone meanwhile
         try:
-            if _lock(handle):
+            if locks.take(handle):
                 path.unlink(missing_ok=True)
         except OSError:
             continue  # no locks here, or no right to remove it

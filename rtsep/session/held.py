@@ -10,10 +10,11 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rtsep import folders
 from rtsep.errors import DeviceError, OutputError
+from rtsep.realtime import locks
 
 
 class Held:
@@ -23,25 +24,25 @@ class Held:
         """`part` is a role of `rtsep.audio.pulse_virtual`; the files are called after it."""
         folder = folders.state()
         self._file, self._lock_file = folder / f"{part}.json", folder / f"{part}.lock"
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
 
     def take(self) -> bool:
         """Take it; return False if a running session has it. Raises `OutputError` without a state folder."""
-        import fcntl  # sound servers of this kind run where it is
-
         try:
             self._lock_file.parent.mkdir(parents=True, exist_ok=True)
-            lock = self._lock_file.open("a+", encoding="utf-8")
+            lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise self._unwritable(self._lock_file, error) from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            return False
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+            if not locks.take(lock):
+                os.close(lock)
+                return False
+            os.ftruncate(lock, 0)
+            os.write(lock, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            os.close(lock)
+            raise self._unwritable(self._lock_file, error) from None
+        locks.keep(lock)
         self._lock = lock
         return True
 
@@ -86,6 +87,6 @@ class Held:
 
     def release(self) -> None:
         """Let others take it."""
-        if self._lock:
-            self._lock.close()
+        if self._lock is not None:
+            locks.release(self._lock)
             self._lock = None

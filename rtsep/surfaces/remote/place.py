@@ -17,10 +17,7 @@ import tempfile
 from pathlib import Path
 
 from rtsep.errors import OutputError, UsageError
-from rtsep.realtime import forks
-
-if sys.platform != "win32":
-    import fcntl
+from rtsep.realtime import forks, locks
 
 DEFAULT = "default"
 ELSEWHERE = "RTSEP_SOCKETS"
@@ -110,7 +107,7 @@ class Claim:
         self.name, self._folder, self._closed = name, folder, False
         self._origin = forks.Origin()
         self._lock = self._take_lock()
-        forks.keep(self._lock)
+        locks.keep(self._lock)
         try:
             folder.remove(f"{name}{SUFFIX}")  # of a session that died
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -145,17 +142,15 @@ class Claim:
         while True:
             lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self._folder.fd)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not locks.take(lock):
+                    raise TakenError(
+                        f"a session called '{self.name}' plays already; choose another name with --session"
+                    )
                 there = os.stat(file, dir_fd=self._folder.fd, follow_symlinks=False)
                 if os.path.samestat(there, os.fstat(lock)):
                     return lock
             except FileNotFoundError:
                 pass  # its last holder has removed it between our two calls
-            except BlockingIOError:
-                os.close(lock)
-                raise TakenError(
-                    f"a session called '{self.name}' plays already; choose another name with --session"
-                ) from None
             except BaseException:
                 os.close(lock)
                 raise
@@ -163,7 +158,7 @@ class Claim:
 
     def _let_go(self) -> None:
         self._folder.remove(f"{self.name}.lock")
-        forks.close(self._lock)
+        locks.release(self._lock)
 
 
 def claim(name: str | None = None) -> Claim:
