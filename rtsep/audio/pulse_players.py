@@ -138,9 +138,9 @@ class Diversion:
         sinks = {sink.name: sink for sink in pulse.sink_list()}
         if SINK not in sinks:  # the session is about to notice
             return []
-        if self._app is None:
-            self._be_default(pulse, sinks, follows)
         lines: list[str] = []
+        if self._app is None:
+            self._be_default(pulse, sinks, follows, lines)
         names = {sink.index: name for name, sink in sinks.items()}
         virtual = sinks[SINK].index
         for player in self._wanted(pulse, lines):
@@ -159,13 +159,15 @@ class Diversion:
         left = self._settled_at - time.monotonic()
         return left if left > 0 else None
 
-    def _be_default(self, pulse: Any, sinks: dict[str, Any], follows: bool) -> None:
+    def _be_default(self, pulse: Any, sinks: dict[str, Any], follows: bool, lines: list[str]) -> None:
         """Follow the user's choice of a default sink, and let the virtual one take its place."""
         default = pulse.server_info().default_sink_name
         if default == SINK:
             return
-        if default in sinks and default not in OUR_SINKS:
+        if default in sinks and default not in OUR_SINKS and default != self.real:
             self.real = default
+            if follows:
+                lines.append(f"the default output is '{sinks[default].description}' now: playing there")
         if self._undo.default != self.real:
             self._undo.default = self.real
             self._keep(self._undo)

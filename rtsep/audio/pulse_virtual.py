@@ -32,18 +32,13 @@ def load_sink(pulse: Any, name: str, title: str, role: str, rate: int) -> None:
 
     `rate` is in Hz. Raises `DeviceError`.
     """
-    there = _named(pulse.sink_list(), name)
-    if there is None:
-        properties = f'device.description="{title}" {_MARK}="{role}"'
-        pulse.module_load(
-            "module-null-sink",
-            f"sink_name={name} format=float32le rate={rate} channels=2 channel_map=front-left,front-right "
-            f"sink_properties='{properties}'",
-        )
-        _await(lambda: _named(pulse.sink_list(), name), title)
+    made = _load(
+        pulse, pulse.sink_list, name, title, role,
+        "module-null-sink", "sink",
+        f"format=float32le rate={rate} channels=2 channel_map=front-left,front-right",
+    )  # fmt: skip
+    if made:
         _await(lambda: _named(pulse.source_list(), name + MONITOR_SUFFIX), title)
-    elif there.proplist.get(_MARK) != role:
-        raise DeviceError(f"there is a sink '{name}' already that is not rtsep's; remove or rename it")
 
 
 def load_microphone(pulse: Any, rate: int) -> None:
@@ -52,14 +47,29 @@ def load_microphone(pulse: Any, rate: int) -> None:
     Raises `DeviceError`.
     """
     load_sink(pulse, VOICE_SINK, VOICE_SINK_TITLE, VOICE, rate)
-    if _named(pulse.source_list(), VOICE_SOURCE) is None:
-        properties = f'device.description="{VOICE_TITLE}" {_MARK}="{VOICE}"'
-        pulse.module_load(
-            "module-remap-source",
-            f"master={VOICE_SINK}{MONITOR_SUFFIX} source_name={VOICE_SOURCE} "
-            f"source_properties='{properties}'",
-        )
-        _await(lambda: _named(pulse.source_list(), VOICE_SOURCE), VOICE_TITLE)
+    _load(
+        pulse, pulse.source_list, VOICE_SOURCE, VOICE_TITLE, VOICE,
+        "module-remap-source", "source", f"master={VOICE_SINK}{MONITOR_SUFFIX}",
+    )  # fmt: skip
+
+
+def _load(
+    pulse: Any, listed: Callable[[], list[Any]], name: str, title: str, role: str, module: str, kind: str,
+    arguments: str,
+) -> bool:  # fmt: skip
+    """Make a device by a module, if it is missing; return whether it was. `kind` is "sink" or "source".
+
+    Raises `DeviceError` where somebody else has one of that name.
+    """
+    there = _named(listed(), name)
+    if there is not None:
+        if there.proplist.get(_MARK) != role:
+            raise DeviceError(f"there is a {kind} '{name}' already that is not rtsep's; remove or rename it")
+        return False
+    properties = f'device.description="{title}" {_MARK}="{role}"'
+    pulse.module_load(module, f"{kind}_name={name} {arguments} {kind}_properties='{properties}'")
+    _await(lambda: _named(listed(), name), title)
+    return True
 
 
 def unload(pulse: Any, role: str) -> bool:
