@@ -7,9 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from rtsep.bench.result import Result
+from rtsep.terminal import plain_console
 from train.cache import whole_file
 from train.commandline import without_paths
 
@@ -25,9 +24,7 @@ def command_line() -> str:
 
 def tell(result: Result, path: Path | None) -> None:
     """Print the table; write the JSON to `path`, if any."""
-    console = Console(markup=False, emoji=False)
-    if not console.is_terminal:  # a log may be wide
-        console = Console(width=LOG_WIDTH, markup=False, emoji=False)
+    console = plain_console(log_width=LOG_WIDTH)
     result.show(console)
     if path is not None:
         with whole_file(path) as file:

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from rich.console import Console
 from rich.table import Table
 
 from rtsep.errors import InputFileError, UsageError
 from rtsep.files.audiofile import make_folder
 from rtsep.files.sndfile import brief_look
+from rtsep.terminal import plain_console
 from train import checkpoint as checkpoints
 from train.cache import INDEX, RATE, AudioCache, Song, whole_file
 from train.evaluate import evaluate
@@ -281,7 +281,7 @@ def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
     table = Table("step", "about", "what", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    console = Console(soft_wrap=True, markup=False, emoji=False)
+    console = plain_console(soft_wrap=True)
     console.print(table)
     console.print("Ctrl-C stops it at any moment; the same command goes on.")
 

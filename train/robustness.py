@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Column, Table
 
 from rtsep.limits import DEVICES
 from rtsep.model.package import read_package
 from rtsep.offline.separator import Separator
+from rtsep.terminal import plain_console
 from train.cache import RATE, default_cache
 from train.demands import AS_IS, MEASURES, Bench, Clip, Measure, Worker, start_process
 from train.evaluate import card, one_thread_each
@@ -87,9 +87,7 @@ def robustness(
 
 def print_measures(measures: Sequence[Measure], content: Content) -> None:
     """Print every measure against its bar, what lies behind it, and the clips that were used and skipped."""
-    console = Console(markup=False, emoji=False)
-    if not console.is_terminal:  # a log may be wide
-        console = Console(width=120, markup=False, emoji=False)
+    console = plain_console(log_width=120)
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Column, Table
 
 from rtsep.errors import InputFileError, OutputError
 from rtsep.files.audiofile import make_folder
+from rtsep.terminal import plain_console
 from train.cache import whole_file
 from train.metrics import BSS_METRICS, standard_error
 
@@ -96,9 +96,7 @@ def shown(value: float | None) -> str:
 
 def print_scores(content: Content) -> None:
     """Print the model's figures track by track, all systems' means and medians, cost and what was skipped."""
-    console = Console(markup=False, emoji=False)
-    if not console.is_terminal:  # a log may be wide
-        console = Console(width=120, markup=False, emoji=False)
+    console = plain_console(log_width=120)
     columns = [("vocals", metric) for metric in METRICS]
     columns += [("accompaniment", "sdr"), ("accompaniment", "si_sdr")]
     heads = [f"{'voc.' if target == 'vocals' else 'acc.'} {TITLES[metric]}" for target, metric in columns]

@@ -8,9 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-
 from rtsep.cli.main import Parser
+from rtsep.terminal import plain_console
 
 BENCHES = {
     "hop": "analysis, model and synthesis of one hop, on one core or a GPU",
@@ -58,5 +57,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result.to_json()))
     else:
-        result.show(Console(markup=False, emoji=False))
+        result.show(plain_console())
     return 0

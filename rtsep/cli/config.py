@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from rtsep.cli.layers import BUILT_IN, FILE, Layers, gather
@@ -28,6 +27,7 @@ from rtsep.errors import OutputError
 from rtsep.model.catalog import find_model
 from rtsep.surfaces.midi.map import load_map
 from rtsep.surfaces.presets import Presets
+from rtsep.terminal import plain_console
 
 CHECKS: dict[str, Callable[[Any], object]] = {"model": find_model, "preset": Presets().load, "map": load_map}
 """What a value must name when it is set."""
@@ -110,7 +110,7 @@ def _list(as_json: bool) -> int:
     if as_json:
         print(json.dumps({"path": str(layers.config.path), "settings": _rows(layers)}))
         return 0
-    console = Console(markup=False, emoji=False)
+    console = plain_console()
     table = Table(title="defaults of 'rtsep live'")
     for title in ("option", "value", "from"):
         table.add_column(title)

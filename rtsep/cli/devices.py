@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 
-from rich.console import Console
 from rich.table import Table
 
 from rtsep.audio import devices
 from rtsep.errors import DeviceError
 from rtsep.surfaces.midi.ports import input_ports, missing
+from rtsep.terminal import plain_console
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         )
         return 0
-    console = Console(markup=False, emoji=False)
+    console = plain_console()
     if found:
         table = Table(title="audio devices")
         for title in ("", "device", "system", "in", "out", "Hz", ""):

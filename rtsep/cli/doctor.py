@@ -7,12 +7,12 @@ import dataclasses
 import json
 import sys
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rtsep.doctor import confined, machine, places, sound
 from rtsep.doctor.finding import Finding
+from rtsep.terminal import plain_console
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(found: list[Finding], problems: int) -> None:
-    console = Console(markup=False, emoji=False)
+    console = plain_console()
     table = Table(show_header=False, box=None, pad_edge=False)
     for _ in range(3):
         table.add_column(overflow="fold")

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rtsep.cli.options import add_controls, audio_track, block_size, read_controls, whole_number
@@ -29,6 +28,7 @@ from rtsep.model.package import read_package
 from rtsep.offline.batch import Done, How, Job, separate_beside, separate_here
 from rtsep.offline.batch import Progress as FileProgress
 from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, identity
+from rtsep.terminal import plain_console
 
 MOST_PROCESSES = 256
 
@@ -192,7 +192,7 @@ class _Report:
         self._codes: list[int] = []
         self._name = ""  # of the file that was begun last
         self._total = len(jobs)
-        self._console = Console(stderr=True, markup=False, emoji=False)
+        self._console = plain_console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
             TimeRemainingColumn(), console=self._console,

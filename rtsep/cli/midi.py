@@ -9,7 +9,6 @@ import threading
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from rtsep.cli.options import add_midi, seconds
@@ -21,6 +20,7 @@ from rtsep.surfaces.midi.messages import CC14, MOST_7, PROGRAM, Event
 from rtsep.surfaces.midi.names import ALL
 from rtsep.surfaces.midi.ports import input_ports, missing
 from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
+from rtsep.terminal import plain_console
 
 WAIT_S = 60.0
 """How long `learn` waits for a move."""
@@ -56,7 +56,7 @@ def _say(line: str) -> None:
 
 
 def _show(midi_map: MidiMap) -> int:
-    console = Console(markup=False, emoji=False)
+    console = plain_console()
     table = Table(title=f"MIDI map: {midi_map.path or f'the default ({user_file()} is not there)'}")
     for title in ("control", "knob or pad", "how", ""):
         table.add_column(title)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from rtsep.model.known import is_shipped
 from rtsep.model.licences import TERMS, sets_by_licence, sets_not_checked, sets_without_licence, terms_of
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.model.remote import load
+from rtsep.terminal import plain_console
 
 MAX_WIDTH = 80
 """Columns that the text of `rtsep models NAME` takes at most."""
@@ -96,7 +96,7 @@ def _list(as_json: bool) -> int:
     if as_json:
         print(json.dumps({"models": [_summary(package) for package in packages], "broken": broken}))
         return 0
-    console = Console(markup=False, emoji=False)
+    console = plain_console()
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("name", overflow="fold")
     table.add_column("latency", justify="right", no_wrap=True)
@@ -131,7 +131,7 @@ def _show(package: ModelPackage, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_summary(package)))
         return 0
-    console = Console(markup=False, emoji=False)
+    console = plain_console()
     table = Table.grid(padding=(0, 2, 0, 0))
     for label, text in _rows(package):
         table.add_row(label, Text(text))

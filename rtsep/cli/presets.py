@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import Mapping
 
-from rich.console import Console
 from rich.table import Table
 
 from rtsep.cli.options import add_controls, read_controls, whole_number
@@ -15,6 +14,7 @@ from rtsep.errors import UsageError
 from rtsep.surfaces.last_state import load_last_state
 from rtsep.surfaces.presets import HIGHEST_PROGRAM, Preset, Presets, programs
 from rtsep.surfaces.toml import control_text
+from rtsep.terminal import plain_console
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def _list(presets: Presets, as_json: bool) -> int:
         rows = [{"name": p.name, "program": p.program, "controls": dict(p.values)} for p in found]
         print(json.dumps({"folder": str(presets.folder), "presets": rows, "broken": broken}))
         return 0
-    console = Console(markup=False, emoji=False)
+    console = plain_console()
     if found:
         table = Table(title="presets")
         table.add_column("program", justify="right")
