@@ -5,18 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import json
 import os
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rtsep import standard_streams
-from rtsep.cli.layers import Layers, gather
+from rtsep.cli.ending import Ending
+from rtsep.cli.layers import gather
+from rtsep.cli.live_output import Reporter, announce, midi_stats, summarise
 from rtsep.cli.main import Parser
 from rtsep.cli.options import (
     add_controls,
@@ -28,25 +25,21 @@ from rtsep.cli.options import (
     number,
     read_midi,
 )
-from rtsep.controls import Controls
 from rtsep.errors import DeviceError, InputFileError, OutputError, RtsepError, UsageError
 from rtsep.files.audiofile import SUBTYPES, make_folder
 from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
-from rtsep.model.package import ModelPackage, read_package
+from rtsep.model.package import read_package
 from rtsep.session.api import Session
 from rtsep.session.options import APP, ROUTES, SYSTEM, VIRTUAL, LiveOptions, named_as_options
-from rtsep.session.recorder import told
 from rtsep.session.stages import Stages
 from rtsep.surfaces.last_devices import LAST, DevicesKeeper
 from rtsep.surfaces.last_state import StateKeeper
-from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
+from rtsep.surfaces.midi.surface import MidiSurface
 from rtsep.surfaces.presets import Presets
 from rtsep.surfaces.remote.place import DEFAULT, Claim, claim, supported
 from rtsep.surfaces.remote.server import Server
 from rtsep.surfaces.view.lines import Lines, can_show
-
-REPORT_EVERY_S = 1.0
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -127,59 +120,105 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Play until the end, Ctrl-C, or an error; `KeyboardInterrupt` where it was ended before it played."""
     stages = Stages()
-    ending = _Ending()
+    ending = Ending()
     stages.reached("imports")
-    say = Lines()
-    layers = gather(live_parser(), arguments.command_line, say)
-    layers.fill(arguments)
-    with named_as_options():
-        _options(arguments)
-    controls = layers.controls()
-    midi = read_midi(arguments)
-    package = read_package(find_model(arguments.model))
-    stages.reached("model file")
+    job = _Job(arguments, stages, ending)
     if arguments.record:
         make_folder(arguments.record)
-
-    claimed = _claim(arguments, say)
+    claimed = _claim(arguments, job.say)
     try:
-        return _run(arguments, layers, package, controls, midi, claimed, say, stages, ending)
+        job.play(claimed)
     finally:
         if claimed:
             claimed.close()
-
-
-def _run(
-    arguments: argparse.Namespace,
-    layers: Layers,
-    package: ModelPackage,
-    controls: Controls,
-    midi: MidiOptions | None,
-    claimed: Claim | None,
-    say: Lines,
-    stages: Stages,
-    ending: _Ending,
-) -> int:
-    session = _open(arguments, layers, package, controls, say, stages)
-    surface: MidiSurface | None = None
-    try:
-        _print_passing("getting ready (the first start on a machine compiles for half a minute)")
-        if midi:
-            surface = MidiSurface(controls, midi, say, Presets().on_program(controls, say))
-            surface.start()
-        with ending.in_order(session):
-            _play(session, surface, claimed, say, ending, arguments)
-    finally:
-        if surface:
-            surface.close()
-        session.close()
-    try:
-        _summarise(session, stages, arguments.json, _midi_stats(surface))
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the terminal has gone
     return 0
+
+
+class _Job:
+    """One session from the command line to its last figures."""
+
+    def __init__(self, arguments: argparse.Namespace, stages: Stages, ending: Ending) -> None:
+        """Read what was asked for, and the model file. Raises `RtsepError`; nothing is opened yet."""
+        self.say = Lines()
+        self._arguments, self._stages, self._ending = arguments, stages, ending
+        self._layers = gather(live_parser(), arguments.command_line, self.say)
+        self._layers.fill(arguments)
+        with named_as_options():
+            _options(arguments)
+        self._controls = self._layers.controls()
+        self._midi = read_midi(arguments)
+        self._package = read_package(find_model(arguments.model))
+        stages.reached("model file")
+
+    def play(self, claimed: Claim | None) -> None:
+        """Open the session, play it to its end, and print its figures."""
+        session = self._open()
+        surface: MidiSurface | None = None
+        try:
+            _print_passing("getting ready (the first start on a machine compiles for half a minute)")
+            if self._midi:
+                surface = MidiSurface(
+                    self._controls, self._midi, self.say, Presets().on_program(self._controls, self.say)
+                )
+                surface.start()
+            with self._ending.in_order(session):
+                self._play(session, surface, claimed)
+        finally:
+            if surface:
+                surface.close()
+            session.close()
+        try:
+            summarise(session, self._stages, self._arguments.json, midi_stats(surface))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the terminal has gone
+
+    def _open(self) -> Session:
+        """Return an open session; a device of the last one that is gone gives way to the next layer's."""
+        arguments, layers = self._arguments, self._layers
+        refusal: RtsepError | None = None
+        for without in layers.fallbacks():
+            layers.fill(arguments)
+            with named_as_options():
+                options = _options(arguments)
+            stages = self._stages if arguments.json else None
+            session = Session.of(options, self._package, self._controls, self.say, stages)
+            try:
+                session.open()
+            except (DeviceError, InputFileError, UsageError) as error:
+                refusal = refusal or error
+                continue
+            for name in without:
+                now = layers.value(name) or "the default"
+                was = layers.remembered[name]
+                self.say(f"'{was}' of the last session is not used ({refusal}); {name}: {now}")
+            return session
+        assert refusal
+        raise refusal
+
+    def _play(self, session: Session, surface: MidiSurface | None, claimed: Claim | None) -> None:
+        """Start the session, announce it, and play until it is over."""
+        arguments = self._arguments
+        session.start()
+        if self._ending.interrupted:
+            return
+        announce(session, arguments.json)
+        reporting = Reporter(session, surface) if arguments.json else contextlib.nullcontext()
+        devices = DevicesKeeper(lambda: _devices_of(session), self.say)
+        keeping = StateKeeper(session.controls, self.say, also=devices)
+        remote = Server(session, claimed) if claimed else None
+        if remote:
+            self.say.also(remote.say)
+        with reporting, keeping, remote or contextlib.nullcontext():
+            if not (arguments.json or arguments.headless) and can_show():
+                if plays_on(arguments):
+                    session.loop()
+                from rtsep.surfaces.players.session_player import SessionPlayer
+                from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
+
+                show(SessionPlayer(session), self.say)
+            session.wait()
 
 
 def live_parser() -> Parser:
@@ -217,99 +256,9 @@ def _options(arguments: argparse.Namespace) -> LiveOptions:
     return LiveOptions(**{name: getattr(arguments, name) for name in LiveOptions.__dataclass_fields__})
 
 
-def _open(
-    arguments: argparse.Namespace,
-    layers: Layers,
-    package: ModelPackage,
-    controls: Controls,
-    say: Callable[[str], None],
-    stages: Stages,
-) -> Session:
-    """Return an open session; a device of the last one that is gone gives way to the next layer's."""
-    refusal: RtsepError | None = None
-    for without in layers.fallbacks():
-        layers.fill(arguments)
-        with named_as_options():
-            options = _options(arguments)
-        session = Session.of(options, package, controls, say, stages if arguments.json else None)
-        try:
-            session.open()
-        except (DeviceError, InputFileError, UsageError) as error:
-            refusal = refusal or error
-            continue
-        for name in without:
-            now = layers.value(name) or "the default"
-            say(f"'{layers.remembered[name]}' of the last session is not used ({refusal}); {name}: {now}")
-        return session
-    assert refusal
-    raise refusal
-
-
-class _Ending:
-    """What Ctrl-C, a kill and a window that is closed do; under `nohup` the last one does nothing.
-
-    Until the session is started they interrupt what is waited for, once; from then on they end it in order.
-    """
-
-    def __init__(self) -> None:
-        self._session: Session | None = None
-        self.interrupted = False  # before it played
-        signals = [signal.SIGINT, signal.SIGTERM]
-        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            signals.append(signal.SIGHUP)
-        for each in signals:
-            signal.signal(each, self._take)
-
-    def _take(self, *_: object) -> None:
-        before, session = self.interrupted, self._session
-        if session is None or session.state == "starting":
-            self.interrupted = True  # never unsaid: a second signal may end the session while we look
-        if session:
-            session.end()
-        elif not before:  # else it is being cleared away
-            raise KeyboardInterrupt
-
-    @contextlib.contextmanager
-    def in_order(self, session: Session) -> Iterator[None]:
-        """End `session` from now on, which plays within; `KeyboardInterrupt` if it has not played yet."""
-        self._session = session
-        yield
-        if self.interrupted:
-            raise KeyboardInterrupt
-
-
 def _print_passing(line: str) -> None:
     """Print what is of interest now and not later, when a view lists what was said."""
     standard_streams.say(line)
-
-
-def _play(
-    session: Session,
-    surface: MidiSurface | None,
-    claimed: Claim | None,
-    say: Lines,
-    ending: _Ending,
-    arguments: argparse.Namespace,
-) -> None:
-    """Start the session, announce it, and play until it is over."""
-    session.start()
-    if ending.interrupted:
-        return
-    _announce(session, arguments.json)
-    reporting = _Reporter(session, surface) if arguments.json else contextlib.nullcontext()
-    devices = DevicesKeeper(lambda: _devices_of(session), say)
-    remote = Server(session, claimed) if claimed else None
-    if remote:
-        say.also(remote.say)
-    with reporting, StateKeeper(session.controls, say, also=devices), remote or contextlib.nullcontext():
-        if not (arguments.json or arguments.headless) and can_show():
-            if plays_on(arguments):
-                session.loop()
-            from rtsep.surfaces.players.session_player import SessionPlayer
-            from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
-
-            show(SessionPlayer(session), say)
-        session.wait()
 
 
 def plays_on(arguments: argparse.Namespace) -> bool:
@@ -322,64 +271,3 @@ def _devices_of(session: Session) -> tuple[LiveOptions, str, str, bool]:
     route = session.now.route
     names = [device.name if device else VIRTUAL for device in (route.ends.input, route.ends.output)]
     return route.options, names[0], names[1], route.ends.source is not None
-
-
-def _announce(session: Session, as_json: bool) -> None:
-    if not as_json:
-        print(session.now.title, flush=True)
-        return
-    with contextlib.suppress(OSError):  # nobody is there to be told
-        print(session.now.title, file=sys.stderr, flush=True)
-
-
-def _midi_stats(surface: MidiSurface | None) -> dict[str, Any]:
-    return {"midi": surface.stats()} if surface else {}
-
-
-def _summarise(session: Session, stages: Stages, as_json: bool, midi: dict[str, Any]) -> None:
-    stats = session.stats() | midi
-    if as_json:
-        late = session.engine.late_hops()
-        recordings = [{stem: str(path) for stem, path in take.items()} for take in session.recordings]
-        final = {"final": True, **stats, "state": "ended", "late_hops": late, "recordings": recordings}
-        final["start"] = stages.moments
-        print(json.dumps(final), flush=True)
-        return
-    hop = stats["hop_us"]
-    print(
-        f"{stats['hops']} hops, {stats['late_masks']} late masks, {stats['underruns']} underruns, "
-        f"{stats['overruns']} overruns, {stats['device_xruns']} device xruns, "
-        f"{stats['model']['restarts']} model restarts; "
-        f"hop p50 {hop['p50']:.0f} us, p99 {hop['p99']:.0f} us, max {hop['max']:.0f} us"
-    )
-    for line in session.now.advice():
-        print(line)
-    for take in session.recordings:
-        print(told(take))
-
-
-class _Reporter:
-    """Reports the session while it runs, for programs: a JSON line a second. A context manager."""
-
-    def __init__(self, session: Session, surface: MidiSurface | None) -> None:
-        self._session, self._surface = session, surface
-        self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._leaving.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        began = time.monotonic()
-        while not self._leaving.wait(REPORT_EVERY_S):
-            elapsed = round(time.monotonic() - began, 2)
-            try:
-                stats = self._session.stats() | _midi_stats(self._surface)
-                print(json.dumps({"t": elapsed, **stats}), flush=True)
-            except OSError:  # whoever read our lines has left
-                self._session.end()
-                return

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rtsep.cli.live import _Ending
+from rtsep.cli.ending import Ending
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def ending():
     # Where the tests run under nohup, SIGHUP is ignored, and rtsep leaves it so.
     before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
-    yield _Ending()
+    yield Ending()
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -86,5 +86,5 @@ def test_once_it_has_played_it_ends_in_order(ending, state):
 
 def test_where_hang_ups_are_ignored_they_stay_so(ending):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _Ending()
+    Ending()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
