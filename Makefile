@@ -103,11 +103,13 @@ live: $(VENV)/.live
 	$(BIN)/rtsep live --in demo --record out/live
 	@echo "To use rtsep in this shell: . $(BIN)/activate"
 
-# Most tests share the cores. Those on a JACK server lose frames to such neighbours: they come after, three at a time,
-# whatever the others have found.
+# Most tests share the cores, three workers on two of them: a test that waits for a server leaves its core to another.
+# By worksteal the tests of a file mostly stay together, so that what they share is made once. Those on a JACK server
+# lose frames to such neighbours: they come after, three at a time, whatever the others have found.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, max(1, (os.cpu_count() or 1) * 3 // 2)))')
 test: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
-	$(BIN)/python -m pytest -m "not jack and not long" -n auto --maxprocesses 8 --dist load; code=$$?; \
+	$(BIN)/python -m pytest -m "not jack and not long" -n $(WORKERS) --dist worksteal --durations 40; code=$$?; \
 	$(BIN)/python -m tests.e2e.in_shares --shares 3 && exit $$code
 
 # Two runs side by side, each on servers of its own, beside a busy loop for each core. A failed test is repeated on
