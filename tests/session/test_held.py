@@ -42,20 +42,23 @@ def test_one_session_at_a_time_has_it_and_the_refusal_names_the_other(state):
 def test_a_fork_that_lives_on_holds_nothing(state):
     held, other = Held("players"), Held("players")
     assert held.take()
-    told, tell = os.pipe()
+    (begins, begun), (told, tell) = os.pipe(), os.pipe()
     if (fork := os.fork()) == 0:
         held.release()  # as a fork that clears away what it has
+        os.write(begun, b".")
         os.close(tell)
         os.read(told, 1)  # until the test has looked
         os._exit(0)
     os.close(told)
+    os.read(begins, 1)
     try:
         assert not other.take(), "the fork has released nothing of its parent's"
         held.release()
         assert other.take(), "the fork has no copy of the lock"
         other.release()
     finally:
-        os.close(tell)
+        for descriptor in (tell, begins, begun):
+            os.close(descriptor)
         assert os.waitpid(fork, 0)[1] == 0
 
 
