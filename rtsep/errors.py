@@ -15,6 +15,10 @@ class RtsepError(Exception):
     exit_code = 1
 
 
+UNEXPECTED = 10
+"""The exit code for any other exception: a defect, or a machine in a state that nobody has foreseen."""
+
+
 class UsageError(RtsepError, ValueError):
     """An option or argument has a value that makes no sense."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from rtsep import standard_streams
+from rtsep import standard_streams, unexpected
 from rtsep.compiled import use_cache
 from rtsep.errors import OutputError, RtsepError, UsageError
 from rtsep.files.names import one_line, print_any_name, user_path
@@ -98,16 +98,24 @@ def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
     print_any_name()
     if argv is not None:
         return _run(argv, prepare)
-    try:
-        code = _run(argv, prepare)
-    except SystemExit as left:  # of the parser
-        code = left.code if isinstance(left.code, int) else 0
-    code = _finish(code)
+    unexpected.watch()
+    code = unexpected.guarded(lambda: _run_to_the_end(prepare))
     if hangs() or threading.active_count() > 1:
         # A thread that still compiles, or hangs in a library of a sound system, may keep the process from
         # ending: libraries wait for such threads when they are unloaded.
         os._exit(code)
     return code
+
+
+def _run_to_the_end(prepare: bool) -> int:
+    try:
+        code = _run(None, prepare)
+    except SystemExit as left:  # of the parser
+        code = left.code if isinstance(left.code, int) else 0
+    except Exception:
+        _finish(0)  # what was printed before comes before the line about it
+        raise
+    return _finish(code)
 
 
 def _finish(code: int) -> int:

@@ -63,7 +63,7 @@ def command_of(module: str) -> list[str]:
         places += [path for path in sys.path if Path(path).is_absolute()]
     program = (
         f"import sys; sys.path += {places!r}; from rtsep.standard_streams import complete; complete(); "
-        f"from rtsep.compiled import use_cache; use_cache(); from {module} import main; sys.exit(main())"
+        f"from rtsep.unexpected import main_of; sys.exit(main_of({module!r}))"
     )
     return [python, "-P", "-c", program]
 

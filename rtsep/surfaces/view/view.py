@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from rich.console import Console
 from rich.text import Text
 from textual import events, work
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.driver import Driver
@@ -23,6 +23,7 @@ from rtsep.surfaces.players.player import Choice, Player
 from rtsep.surfaces.view.canvas import Canvas, Pen
 from rtsep.surfaces.view.counters import Counters, Header
 from rtsep.surfaces.view.faders import Faders
+from rtsep.surfaces.view.failing import PlainlyFailing
 from rtsep.surfaces.view.hops import HopTimes
 from rtsep.surfaces.view.keys import ACTIONS, KeyLine, help_lines, press_file_key
 from rtsep.surfaces.view.meters import Meters
@@ -53,7 +54,7 @@ VAST_FROM = 160
 """Columns from which controls have the room for their whole names."""
 
 
-class LiveView(App[None]):
+class LiveView(PlainlyFailing):
     """Shows a `Player`, and lets keys and mouse turn its controls, until `over` says that it has ended."""
 
     TITLE = "rtsep live"

@@ -1,0 +1,159 @@
+"""What nobody has foreseen: one line, a file with the details, an exit code of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from rtsep import unexpected
+from rtsep.errors import UNEXPECTED
+from rtsep.realtime.child_process import command_of
+from tests.cli.program import ROOT
+
+LINE = re.compile(r"rtsep: unexpected error(?: in .*?)?: (?P<said>.*); the details are in (?P<file>/.*\.txt)")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The folder of the details."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(unexpected, "_known", set())
+    for hooks, name in ((threading, "excepthook"), (sys, "unraisablehook")):
+        monkeypatch.setattr(hooks, name, getattr(hooks, name))
+    return tmp_path / "state" / "rtsep" / "errors"
+
+
+def fails(words: str = "no\nmatter") -> int:
+    raise ZeroDivisionError(words)
+
+
+def told(capfd) -> re.Match[str]:
+    """Return the only line on standard error."""
+    (line,) = capfd.readouterr().err.splitlines()
+    found = LINE.fullmatch(line)
+    assert found, line
+    return found
+
+
+def test_an_exception_is_one_line_a_file_and_a_code(capfd, folder):
+    assert unexpected.guarded(fails) == UNEXPECTED
+    found = told(capfd)
+    assert found["said"] == "ZeroDivisionError: no"
+    (file,) = folder.iterdir()
+    assert file == Path(found["file"])
+    assert file.stat().st_mode & 0o777 == 0o600
+    details = file.read_text()
+    assert "Traceback" in details and "no\nmatter" in details and "rtsep " in details.splitlines()[2]
+
+
+def test_what_ends_in_order_passes():
+    assert unexpected.guarded(lambda: None) == 0
+    assert unexpected.guarded(lambda: 3) == 3
+    with pytest.raises(SystemExit):
+        unexpected.guarded(lambda: sys.exit(4))
+    with pytest.raises(KeyboardInterrupt):
+        unexpected.guarded(lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+
+
+def test_words_of_any_kind_are_one_short_line(capfd):
+    unexpected.guarded(lambda: fails("\x1b[2J\udcff" + 5000 * "x"))
+    assert len(told(capfd)["said"]) <= 300
+
+
+def test_one_place_is_told_once(capfd, folder):
+    for _ in range(5):
+        unexpected.guarded(fails)
+    told(capfd)
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_only_the_newest_files_stay(capfd, folder):
+    folder.mkdir(parents=True)
+    for number in range(unexpected.KEPT):
+        (folder / f"error-20000101-0000{number:02}-1-1.txt").touch()
+    (folder / "other.txt").touch()
+    unexpected.guarded(fails)
+    assert Path(told(capfd)["file"]).exists()
+    left = sorted(path.name for path in folder.iterdir())
+    assert len(left) == unexpected.KEPT + 1 and "other.txt" in left
+    assert "error-20000101-000000-1-1.txt" not in left
+
+
+def test_where_nothing_can_be_written_it_is_said_how_to_see_more(capfd, monkeypatch):
+    monkeypatch.setattr(unexpected, "_folders", lambda: iter([Path("/dev/null/errors")]))
+    unexpected.guarded(fails)
+    assert capfd.readouterr().err.endswith("; RTSEP_TRACEBACK=1 prints the details\n")
+
+
+def test_without_a_home_the_details_lie_in_a_temporary_folder(capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
+    unexpected.guarded(fails)
+    assert Path(told(capfd)["file"]).is_relative_to(tmp_path)
+
+
+def test_details_are_printed_for_whoever_asks(capfd, monkeypatch):
+    monkeypatch.setenv(unexpected.SHOW, "1")
+    unexpected.guarded(fails)
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_thread_and_what_can_be_raised_nowhere_are_told_likewise(capfd):
+    class Dies:
+        def __del__(self) -> None:
+            raise ValueError("on the way out")
+
+    unexpected.watch()
+    thread = threading.Thread(target=fails, name="worker")
+    thread.start()
+    thread.join()
+    del thread
+    assert told(capfd)["said"] == "ZeroDivisionError: no"
+    Dies()
+    assert told(capfd)["said"] == "ValueError: on the way out"
+
+
+# --- processes ----------------------------------------------------------------------------------------------
+
+BREAKS = """
+import runpy, sys
+from rtsep.surfaces import presets
+
+def broken(self):
+    raise LookupError("nobody has foreseen this")
+
+presets.Presets.load_all = presets.Presets.names = broken
+sys.argv = ["rtsep", "presets"]
+runpy.run_module("rtsep", run_name="__main__", alter_sys=True)
+"""
+
+
+def process(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+
+
+def test_the_command_line_ends_with_one_line():
+    run = process(sys.executable, "-c", BREAKS)
+    assert run.returncode == UNEXPECTED, run
+    found = LINE.fullmatch(run.stderr.strip())
+    assert found and found["said"] == "LookupError: nobody has foreseen this"
+    assert "in broken" in Path(found["file"]).read_text()
+
+
+def test_a_process_of_ours_ends_with_one_line():
+    run = process(*command_of("tests.core.test_unexpected"))
+    assert run.returncode == UNEXPECTED, run
+    found = LINE.fullmatch(run.stderr.strip())
+    assert found and "in tests.core.test_unexpected: " in found.string
+    assert found["said"] == "ZeroDivisionError: no"
+
+
+main = fails  # of the process
