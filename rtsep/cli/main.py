@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where help is, and leave with the exit code of wrong usage."""
-        self.exit(UsageError.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(UsageError.exit_code, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
 
 
 COMMANDS = {
