@@ -2,6 +2,8 @@
 # make test   set everything up and run all tests, the ones on a private JACK server included
 # make test-long   what takes longer: the tests on a JACK server ten times over, while other programs eat the cores;
 #                  hosts such as Ardour
+# make soak   hours of play with faults at random, on a private server: SECONDS=7200 SEED=17 SERVER=jack|pipewire;
+#             readings, plots and a page in out/soak
 # make lint   formatting, style, types, direction of imports, schemas
 # make man    make the man page man/rtsep.1 from the parser of the command line
 # make dist   build the wheel and the sdist into dist/, and check their metadata
@@ -40,11 +42,11 @@ $(error MIDI=$(MIDI): yes is known; without MIDI, it is installed where it has w
 endif
 EXTRA := $(if $(MIDI),[midi])
 
-.PHONY: man live test test-long test-jack-load lint setup clean dist test-wheel
+.PHONY: man live test soak test-long test-jack-load lint setup clean dist test-wheel
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,11s/^# //p' Makefile
+	@sed -n '1,13s/^# //p' Makefile
 
 # System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
 define apt_install
@@ -122,6 +124,13 @@ test-jack-load: $(VENV)/.dev
 test-long: $(VENV)/.dev test-jack-load
 	$(call apt_install,$(APT_LONG))
 	$(BIN)/python -m pytest -m long -rs
+
+SECONDS := 7200
+SEED :=
+SERVER := jack
+soak: $(VENV)/.dev
+	$(call apt_install,$(APT_TEST))
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) --server $(SERVER) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -76,6 +76,10 @@ class PipeWireServer:
             server.terminate()
             server.wait(10)
 
+    def send(self, number: int) -> None:
+        """Send PipeWire itself a signal."""
+        self._servers[0].send_signal(number)
+
     def change(self, name: str, value: object) -> None:
         """Set `clock.NAME`, "force-quantum" or "force-rate" for instance."""
         self._said("pw-metadata", "-n", "settings", "0", f"clock.{name}", str(value))

@@ -1,0 +1,1 @@
+"""Hours of play with faults at random: `make soak`."""
