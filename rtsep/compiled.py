@@ -35,6 +35,7 @@ KEPT = 4
 VARIABLE = "NUMBA_CACHE_DIR"
 """The environment variable that names another folder."""
 
+_CONFSTR_NAMES = getattr(os, "confstr_names", {})  # Windows has none
 _CACHING = "numba.core.caching"
 _USERS = ("numba.core.dispatcher", "numba.core.ccallback")  # modules that take `FunctionCache` from there
 _SEAL = struct.Struct("<8sQI")  # mark, length and checksum of what is before it
@@ -43,7 +44,8 @@ _MARK = b"rtsep nb"
 
 def fingerprint() -> str:
     """Return a digest of all that compiled code is made from: sources, and what chooses among them."""
-    digest = hashlib.sha256(os.environ.get("RTSEP_WAKE", "").encode())
+    libc = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in _CONFSTR_NAMES else ""
+    digest = hashlib.sha256(f"{os.environ.get('RTSEP_WAKE', '')}\0{libc}".encode())
     package = Path(__file__).parent
     sources = {source: source.read_bytes() for source in sorted(package.rglob("*.py"))}
     # Constants of neighbours are frozen into compiled code, whether or not their files name numba.

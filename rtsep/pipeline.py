@@ -31,6 +31,10 @@ from rtsep.realtime.atomics import bits_to_float, load_acquire
 LOUDEST = 1e4
 """Samples beyond +80 dB full scale, infinite or not a number are a fault of the source: they become 0."""
 
+FAINTEST = 1e-25
+"""Samples below -500 dB full scale become 0: their products would be denormals, which processors are slow
+with. A plugin that fades out may send them for minutes."""
+
 WET_FADE_HOPS = 2
 """How fast the dry signal takes over, and gives way again, when masks stop and return."""
 
@@ -136,6 +140,8 @@ def begin_hop(pipeline: Pipeline, block: np.ndarray, column: np.ndarray) -> None
             if not abs(x) <= LOUDEST:  # NaN too
                 x = np.float32(0)
                 pipeline.bad_samples[0] += 1
+            elif abs(x) < FAINTEST:
+                x = np.float32(0)
             clean[c, i] = x
     to_model_rate(pipeline.bridge, clean, pipeline.hop)
     if pipeline.above.follows[0]:

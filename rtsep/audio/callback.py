@@ -65,7 +65,7 @@ def take_source(slots: np.ndarray, frames: int) -> None:
 def _input_arrived(slots: np.ndarray, written: int, now: int) -> None:
     slots[r.IN_CALLS] += 1
     frames = written - slots[r.IN_WRITE]
-    base = now - written * 1_000_000_000 // slots[r.RATE]
+    base = now - clock.frames_to_ns(written, slots[r.RATE])
     bursts.measure_call(slots, r.IN_BURSTS, base, frames, slots[r.RATE])
     store_release(slots, r.IN_BASE_NS, base)
     store_release(slots, r.IN_WRITE, written)
@@ -107,7 +107,7 @@ def give_output(slots: np.ndarray, device_block: int, frames: int, ran_dry: int)
     slots[r.OUT_CALLS] += 1
     slots[r.OUT_FRAMES] = frames
     store_release(slots, r.OUT_LAST_NS, now)
-    base = now - start * 1_000_000_000 // slots[r.OUT_RATE]
+    base = now - clock.frames_to_ns(start, slots[r.OUT_RATE])
     bursts.measure_call(slots, r.OUT_BURSTS, base, frames, slots[r.OUT_RATE])
     store_release(slots, r.OUT_BASE_NS, base)
     store_release(slots, r.OUT_READ, start + frames)

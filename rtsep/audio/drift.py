@@ -34,8 +34,7 @@ class Drift(NamedTuple):
 
     table: NDArray[np.float32]
     history: NDArray[np.float32]  # [channels, length], input frames, newest last
-    taken: NDArray[np.int64]  # [1] input frames so far
-    position: NDArray[np.float64]  # [1] input position of the next output frame
+    position: NDArray[np.float64]  # [1] input frames from the newest one on to the next output frame
     correction: NDArray[np.float64]  # [1] relative, 1e-6 is a ppm
     integral: NDArray[np.float64]  # [1]
     error: NDArray[np.float64]  # [2] smoothed error in output frames; 1 once it holds a value
@@ -49,8 +48,7 @@ def make_drift(in_rate: int, out_rate: int, channels: int, most_frames: int) -> 
     return Drift(
         table=table,
         history=np.zeros((channels, table.shape[1] + most_frames + 4), np.float32),
-        taken=np.zeros(1, np.int64),
-        position=np.array([-float(table.shape[1] // 2)]),
+        position=np.array([1.0 - float(table.shape[1] // 2)]),
         correction=np.zeros(1),
         integral=np.zeros(1),
         error=np.zeros(2),
@@ -85,18 +83,18 @@ def resample_block(drift: Drift, block: np.ndarray, out: np.ndarray) -> int:
     Too full makes the correction positive: steps grow, fewer frames come out.
     """
     push(drift.history, block)
-    drift.taken[0] += block.shape[1]
-    newest = drift.taken[0] - 1
+    # Counted from the newest frame: a position that grows loses its fraction with age, and the correction.
+    drift.position[0] -= block.shape[1]
     half = drift.table.shape[1] // 2
     step = drift.nominal * (1.0 + drift.correction[0])
     count = 0
     while count < out.shape[1]:
         whole = math.floor(drift.position[0])
-        if whole + half > newest:
+        if whole + half > 0:
             break
         part = drift.position[0] - whole
         for c in range(out.shape[0]):
-            out[c, count] = interpolate(drift.history[c], newest, whole, part, drift.table)
+            out[c, count] = interpolate(drift.history[c], 0, whole, part, drift.table)
         drift.position[0] += step
         count += 1
     return count

@@ -204,7 +204,7 @@ def _deadline(state: np.ndarray, hop_state: HopState) -> int:
         for earlier in hop_state.bases_ns:
             if earlier != 0:
                 base = min(base, earlier)
-    return base + call_start * 1_000_000_000 // state[r.OUT_RATE] - RESERVE_NS - hop_state.finish_ns[0]
+    return base + clock.frames_to_ns(call_start, state[r.OUT_RATE]) - RESERVE_NS - hop_state.finish_ns[0]
 
 
 @njit(cache=True, nogil=True)

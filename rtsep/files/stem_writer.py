@@ -142,6 +142,7 @@ class StemWriter:
 _REMEDIES = {
     errno.ENOSPC: "make room, or choose another folder",
     errno.EDQUOT: "make room, or choose another folder",
+    errno.ENOENT: "choose another folder",
     errno.EFBIG: "its file system or a limit takes no larger file; choose another folder",
 }
 

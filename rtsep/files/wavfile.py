@@ -11,6 +11,7 @@ day, where equal sound shall make equal files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 from pathlib import Path
@@ -76,6 +77,7 @@ class WavFile:
         self._rate, self._channels, self._subtype = rate, channels, subtype
         self.frame_bytes = channels * BITS[subtype] // 8
         self._file = path.open("wb" if replace else "xb", buffering=0)
+        self._has_links = self._links() > 0  # a file system may count none
         try:
             self.update_header()
         except OSError:
@@ -89,7 +91,9 @@ class WavFile:
         self.frames += len(block)
 
     def update_header(self) -> None:
-        """Have the header tell the present length."""
+        """Have the header tell the present length. A file that was removed meanwhile is an error, too."""
+        if self._has_links and self._links() == 0:
+            raise FileNotFoundError(errno.ENOENT, "the file was removed", str(self.path))
         self._write_at(0, make_header(self._rate, self._channels, self._subtype, self.frames))
 
     def cut(self, frames: int) -> None:
@@ -116,6 +120,9 @@ class WavFile:
         """Close as it is, with no word about it."""
         with contextlib.suppress(OSError):
             self._file.close()
+
+    def _links(self) -> int:
+        return os.fstat(self._file.fileno()).st_nlink
 
     def _write_at(self, place: int, content: bytes) -> None:
         self._file.seek(place)

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+from rtsep.errors import ModelProcessError
 from rtsep.model import launch
 from rtsep.model.beginning import await_ready, last_words
 from rtsep.model.messages import Ready, Serve
@@ -120,19 +121,33 @@ class ModelSupervisor:
             now = time.monotonic()
             if stood := stops.look():  # the process may have stood as long
                 self._spawned, self._progressed = self._spawned + stood, self._progressed + stood
-            if self._is_stuck(now):
+            patience = HANG_PATIENCE_S if self.ready else START_PATIENCE_S
+            if stuck := self._is_stuck(now):
                 self._process.kill()
                 self._process.wait()
             if self._process.poll() is None:
                 continue
             release(self._header, slots.MODEL_STATE, slots.DOWN)
-            self.last_error = last_words(self._process)
+            words = last_words(self._process)
+            self.last_error = f"gave no answer for {patience:g} s" if stuck else words
             failures = failures + 1 if now - self._spawned < QUICK_DEATH_S else 0
             self.restarts += 1
-            pause = min(max(0, failures - 1) * RETRY_STEP_S, RETRY_MOST_S)  # the first try is at once
-            if self._leaving.wait(pause):
-                return
+            while not self._spawned_after(failures):
+                if self._leaving.is_set():
+                    return
+                failures += 1
+
+    def _spawned_after(self, failures: int) -> bool:
+        """Wait, longer after more failures running, and start the process; return whether it has started."""
+        if self._leaving.wait(min(max(0, failures - 1) * RETRY_STEP_S, RETRY_MOST_S)):  # the first is at once
+            return False
+        try:
             self._spawn()
+        except (OSError, ModelProcessError) as error:  # no handles, no memory, no Python: it may come back
+            release(self._header, slots.MODEL_STATE, slots.DOWN)
+            self.last_error = f"cannot be started ({getattr(error, 'strerror', None) or error})"
+            return False
+        return True
 
     def _is_stuck(self, now: float) -> bool:
         """Tell whether the process has had its time: to become ready, or to answer columns that come."""

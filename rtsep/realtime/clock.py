@@ -10,8 +10,20 @@ from numba import njit, types
 
 from rtsep.realtime.atomics import address_of, as_pointer
 
+NS = 1_000_000_000
+
 SCRATCH = 2
 """int64 slots a caller hands in for the system call to write to (no allocation on the path of a sample)."""
+
+
+@njit(nogil=True)
+def frames_to_ns(frames: int, rate: int) -> int:
+    """Return how long `frames` frames last at `rate` Hz, in ns, rounded down.
+
+    The product of the two would pass 64 bits after 53 hours at 48 kHz; this is right for 292 years.
+    """
+    return frames // rate * NS + frames % rate * NS // rate
+
 
 if sys.platform == "win32":
     import llvmlite.binding
@@ -32,7 +44,7 @@ if sys.platform == "win32":
         _query_counter(as_pointer(address_of(scratch, 0)))
         _query_frequency(as_pointer(address_of(scratch, 1)))
         ticks, rate = scratch[0], scratch[1]
-        return (ticks // rate) * 1_000_000_000 + (ticks % rate) * 1_000_000_000 // rate
+        return frames_to_ns(ticks, rate)
 
     @njit(nogil=True)
     def sleep_ns(duration: int, scratch: np.ndarray) -> None:
@@ -49,12 +61,12 @@ else:
     def now_ns(scratch: np.ndarray) -> int:
         """Return the monotonic time in ns; `scratch` int64[>= SCRATCH] belongs to the calling thread."""
         _clock_gettime(np.int32(_CLOCK_MONOTONIC), as_pointer(address_of(scratch, 0)))
-        return scratch[0] * 1_000_000_000 + scratch[1]
+        return scratch[0] * NS + scratch[1]
 
     @njit(nogil=True)
     def sleep_ns(duration: int, scratch: np.ndarray) -> None:
         """Sleep for about `duration` ns."""
         if duration > 0:
-            scratch[0] = duration // 1_000_000_000
-            scratch[1] = duration % 1_000_000_000
+            scratch[0] = duration // NS
+            scratch[1] = duration % NS
             _nanosleep(as_pointer(address_of(scratch, 0)), as_pointer(np.int64(0)))

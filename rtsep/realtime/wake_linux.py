@@ -9,17 +9,47 @@ import numpy as np
 from numba import njit, types
 
 from rtsep.realtime.atomics import address_of, as_pointer
-from rtsep.realtime.clock import sleep_ns
+from rtsep.realtime.clock import NS, now_ns, sleep_ns
 from rtsep.realtime.wake_poll import POLL_NS
 
 NAME = "sem_t"
 SHARED_BYTES = 64  # sizeof(sem_t) is 32; a cache line of its own
 
-_CLOCK_REALTIME = 0  # sem_timedwait's clock; a jump of it costs one early or late return, no sound
 _sem_post = types.ExternalFunction("sem_post", types.int32(types.voidptr))
-_sem_timedwait = types.ExternalFunction("sem_timedwait", types.int32(types.voidptr, types.voidptr))
 _sem_trywait = types.ExternalFunction("sem_trywait", types.int32(types.voidptr))
-_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
+
+# By the time of day, a wait for a mask that never comes would last an hour longer where that is set back by
+# one. glibc 2.30 and later wait by the monotonic clock.
+_BY_MONOTONIC_CLOCK = hasattr(ctypes.CDLL(None), "sem_clockwait")
+
+if _BY_MONOTONIC_CLOCK:
+    _CLOCK_MONOTONIC = 1
+    _sem_clockwait = types.ExternalFunction(
+        "sem_clockwait", types.int32(types.voidptr, types.int32, types.voidptr)
+    )
+
+    @njit(nogil=True)
+    def _wait_until(handle: int, timeout_ns: int, scratch: np.ndarray) -> bool:
+        """Wait for a post, at most `timeout_ns`; return whether one came."""
+        until = now_ns(scratch) + timeout_ns
+        scratch[0] = until // NS
+        scratch[1] = until % NS
+        where = as_pointer(address_of(scratch, 0))
+        return _sem_clockwait(as_pointer(handle), np.int32(_CLOCK_MONOTONIC), where) == 0
+
+else:
+    _CLOCK_REALTIME = 0
+    _sem_timedwait = types.ExternalFunction("sem_timedwait", types.int32(types.voidptr, types.voidptr))
+    _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
+
+    @njit(nogil=True)
+    def _wait_until(handle: int, timeout_ns: int, scratch: np.ndarray) -> bool:
+        """Wait for a post, at most `timeout_ns` by the time of day; return whether one came."""
+        _clock_gettime(np.int32(_CLOCK_REALTIME), as_pointer(address_of(scratch, 0)))
+        until = scratch[0] * NS + scratch[1] + timeout_ns
+        scratch[0] = until // NS
+        scratch[1] = until % NS
+        return _sem_timedwait(as_pointer(handle), as_pointer(address_of(scratch, 0))) == 0
 
 
 @njit(nogil=True)
@@ -35,11 +65,7 @@ def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
     if handle == 0:
         sleep_ns(min(timeout_ns, POLL_NS), scratch)
         return
-    _clock_gettime(np.int32(_CLOCK_REALTIME), as_pointer(address_of(scratch, 0)))
-    until = scratch[0] * 1_000_000_000 + scratch[1] + timeout_ns
-    scratch[0] = until // 1_000_000_000
-    scratch[1] = until % 1_000_000_000
-    if _sem_timedwait(as_pointer(handle), as_pointer(address_of(scratch, 0))) == 0:
+    if _wait_until(handle, timeout_ns, scratch):
         while _sem_trywait(as_pointer(handle)) == 0:
             pass
 

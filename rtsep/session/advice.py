@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from rtsep.errors import ModelError
 from rtsep.limits import LARGEST_BLOCK
@@ -119,7 +121,10 @@ def _lighter_model(spec: ModelSpec) -> str:
         return of.macs_per_hop * of.rates[0] / of.hop
 
     lighter: dict[str, float] = {}
-    for path in shipped_files():
+    files: list[Path] = []
+    with contextlib.suppress(OSError):  # no file handles are left: that is no reason to end the session
+        files = shipped_files()
+    for path in files:
         try:
             other = read_package(path).spec
         except ModelError:

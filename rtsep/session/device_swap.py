@@ -101,6 +101,8 @@ class LostDevices:
         (outcome,) = found
         if isinstance(outcome, Route):
             return outcome
+        if isinstance(outcome, OSError):  # no handles left, for example: there may be some later
+            return outcome.strerror or str(outcome)
         if not isinstance(outcome, RtsepError):
             raise outcome
         return "" if isinstance(outcome, NotBackError) else str(outcome)

@@ -15,6 +15,7 @@ from rtsep.audio.source import FileSource
 from rtsep.controls import Controls
 from rtsep.errors import OutputError, UsageError
 from rtsep.model.package import ModelPackage
+from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime import priority
 from rtsep.session.advice import Adviser
 from rtsep.session.bus import begin_balance
@@ -58,6 +59,7 @@ class Live:
         self._cables: Cables = {}
         self._told_of_limiter = self._told_of_priority = False
         self._told_of_feedback: tuple[Engine | None, int] = (None, 0)
+        self._told_of_model: tuple[ModelSupervisor | None, int, bool] = (None, 0, True)
         self._adviser = Adviser()
         self._played_s = 0.0  # on devices that were lost or left since
         begin_balance(route.ends.form, controls)
@@ -237,6 +239,18 @@ class Live:
                     "real-time threads run (RLIMIT_RTTIME) and has lost its priority: other programs can "
                     "delay its masks; a lighter model keeps it"
                 )
+
+    def follow_model(self) -> None:
+        """Tell that the model's process has ended, once until it has played again."""
+        name, process = self.hosted.package.spec.name, self.hosted.host.process
+        followed, told, played = self._told_of_model
+        if process is not followed:
+            told, played = 0, True
+        if (restarts := process.restarts) > told:
+            if played:
+                self.say(f"model '{name}' {process.last_error}: the dry sound is heard until it is back")
+            played = False
+        self._told_of_model = (process, restarts, played or process.ready)
 
     def follow_stops(self) -> None:
         """Tell for how long all of the session stood still."""

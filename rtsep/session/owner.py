@@ -204,6 +204,7 @@ class SessionOwner:
         live.follow_feedback()
         live.follow_faults()
         live.follow_stops()
+        live.follow_model()
         for line in (*live.playback.tend(), *live.route.tend()):
             live.say(line)
         watchdog = live.playback.watchdog

@@ -191,13 +191,14 @@ class Recorder:
         if writer.frames == 0:
             writer.discard()
         else:
-            self._kept = writer.paths
             try:
                 writer.close()
             except OutputError as error:
                 self.failure = self.failure or error
+            self._kept = {stem: path for stem, path in writer.paths.items() if path.exists()} or None
         if self.failure:
-            kept = f"{writer.frames / self._tap.rate:.1f} s are kept in {folder}"
+            seconds = writer.frames / self._tap.rate
+            kept = f"{seconds:.1f} s are kept in {folder}" if self._kept else "nothing of it is kept"
             self._say(f"recording stopped: {self.failure}; {kept}; the sound goes on")
         if self.lost_frames:
             self._say(f"the disk was too slow: {self.lost_frames} frames of {folder} are silence")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rtsep.errors import RtsepError
 from rtsep.realtime import priority
 from rtsep.realtime.child_process import command_of, environment, require_python
 from rtsep.realtime.stops import Stops
@@ -194,10 +195,11 @@ class MidiPorts:
             for key, port in list(self.open.items()):
                 if port.there:
                     self._note(protocol.Closed(key))
-            if self._leaving.wait(RETRY_S):
-                return
             self.restarts += 1
-            self._spawn()
+            while not self._leaving.wait(RETRY_S):
+                with contextlib.suppress(OSError, RtsepError):  # no handles, no memory, no Python: once more
+                    self._spawn()
+                    break
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes], patience: float) -> None:
