@@ -128,6 +128,10 @@ class AudioStream(Protocol):
     def waits_for_us(self) -> bool:
         """Whether the system does not keep time, but waits for us as long as we take."""
 
+    @property
+    def moves(self) -> int:
+        """How often it was moved to another device while it played. A new device has to start first."""
+
     def go_on_at(self, rate: int) -> None:
         """Play on at `new_rate`: the mixer has an engine for it from the next call on."""
 

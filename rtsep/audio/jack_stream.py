@@ -115,6 +115,11 @@ class JackStream:
         return int(acquire(self._slots, calls.NEW_RATE)) or None
 
     @property
+    def moves(self) -> int:
+        """0: nobody moves it."""
+        return 0
+
+    @property
     def waits_for_us(self) -> bool:
         """Whether the server is in freewheel."""
         return acquire(self._slots, calls.FREEWHEEL) != 0

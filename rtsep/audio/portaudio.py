@@ -258,6 +258,11 @@ class Stream:
         """None: it has one rate for life."""
 
     @property
+    def moves(self) -> int:
+        """0: nobody moves it."""
+        return 0
+
+    @property
     def waits_for_us(self) -> bool:
         """False: it keeps time."""
         return False

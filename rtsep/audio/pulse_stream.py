@@ -43,6 +43,8 @@ class PulseStream:
         slots[loop.BARRED], slots[loop.ONLY] = side.barred, side.device_index if side.stays else -1
         self._first_device = -1
         self._news: list[str] = []
+        self.moves = 0
+        """How often it was moved to another device while it played."""
         block_memory = np.zeros((max(1, block), side.channels), np.float32)
         silence = np.zeros((SILENCE_FRAMES, side.channels), np.float32)
 
@@ -95,6 +97,7 @@ class PulseStream:
                 )
             return None
         self._first_device = index
+        self.moves += 1
         self._news.append(f"somebody has moved us from {self._title} to {title}; playing on there")
         if where:
             self._side, self._title = side._replace(device=where.name), where.title

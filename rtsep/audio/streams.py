@@ -74,6 +74,11 @@ class Streams:
             stream.go_on_at(rate if heard else out_rate)
 
     @property
+    def moves(self) -> int:
+        """How often they were moved to other devices, together."""
+        return sum(stream.moves for stream in self._streams)
+
+    @property
     def waits_for_us(self) -> bool:
         """Whether one of them does not keep time, but waits for us."""
         return any(stream.waits_for_us for stream in self._streams)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from rtsep.audio.engine import Engine
@@ -12,8 +13,12 @@ LOST_AFTER_S = 1.0
 """A device that plays, and has not called for so long, is gone."""
 
 STARTS_WITHIN_S = 6.0
-"""The same until it has played for a second. A sound server may sleep: an idle PulseAudio looks up every 2 s.
-A driver before it fills its own buffer by some calls, and waits then."""
+"""The same until it has played for a second, and again on a device that we were moved to. A sound server may
+sleep: an idle PulseAudio looks up every 2 s. A driver before it fills its own buffer by some calls, and waits
+then."""
+
+SETTLES_IN_S = 1.0
+"""A device has started that has called for so long after we were moved there."""
 
 LOST_IN_FREEWHEEL_S = 30.0
 """The same while a server waits for all of its clients, however long one of them takes."""
@@ -27,6 +32,7 @@ class Watchdog:
         self._streams, self._ends, self._frames = streams, ends, frames
         sides = ("input", "output") if ends.input else ("output",)
         self._called = {side: (-1, time.monotonic()) for side in sides}
+        self._moves, self._moved_at = 0, -math.inf
 
     def forgive(self, seconds: float) -> None:
         """Count `seconds` in which the whole session stood still as no silence of a device."""
@@ -47,6 +53,8 @@ class Watchdog:
         if reason := self._streams.lost:
             return reason
         now = time.monotonic()
+        if (moves := self._streams.moves) != self._moves:
+            self._moves, self._moved_at = moves, now
         patience = LOST_IN_FREEWHEEL_S if self._streams.waits_for_us else LOST_AFTER_S
         calls = {"input": at.input_calls, "output": at.output_calls}
         form = engine.form
@@ -54,7 +62,9 @@ class Watchdog:
         for side, (before, since) in self._called.items():
             if calls[side] != before:
                 self._called[side] = (calls[side], now)
-            elif now - since > (patience if plays[side] else max(patience, STARTS_WITHIN_S)):
+                continue
+            settled = plays[side] and since > self._moved_at + SETTLES_IN_S
+            if now - since > (patience if settled else max(patience, STARTS_WITHIN_S)):
                 silent = self._ends.input if side == "input" else self._ends.output
                 return f"{silent.name if silent else 'the device'} has stopped answering"
         return None

@@ -20,8 +20,8 @@ class Devices:
         self.now, self.calls, self.frames = 100.0, 0, 0
         monkeypatch.setattr(watchdog.time, "monotonic", lambda: self.now)
         box = SimpleNamespace(name="Box")
-        streams = SimpleNamespace(lost=None, waits_for_us=False)
-        self.watchdog = Watchdog(streams, SimpleNamespace(input=box, output=box), None)  # type: ignore[arg-type]
+        self.streams = SimpleNamespace(lost=None, waits_for_us=False, moves=0)
+        self.watchdog = Watchdog(self.streams, SimpleNamespace(input=box, output=box), None)  # type: ignore[arg-type]
         self.form = SimpleNamespace(rate=RATE, out_rate=RATE)
 
     def progress(self) -> Progress:
@@ -64,4 +64,25 @@ def test_a_stop_of_the_whole_session_is_no_silence_of_the_device(devices):
     devices.now += 3600.0
     devices.watchdog.forgive(3600.0)
     assert devices.after(LOST_AFTER_S - 0.1) is None
+    assert devices.after(0.2) == "Box has stopped answering"
+
+
+def test_a_device_that_we_are_moved_to_may_sleep_and_is_watched_as_ever_once_it_has_started(devices):
+    devices.calls, devices.frames = 200, RATE
+    assert devices.after(0.1) is None
+    devices.streams.moves = 1
+    assert devices.after(0.2) is None
+    assert devices.after(STARTS_WITHIN_S - 0.4) is None
+    for _ in range(12):  # it has woken up
+        devices.calls += 1
+        assert devices.after(0.1) is None
+    assert devices.after(LOST_AFTER_S - 0.1) is None
+    assert devices.after(0.2) == "Box has stopped answering"
+
+
+def test_a_device_that_we_are_moved_to_and_that_never_calls_is_gone(devices):
+    devices.calls, devices.frames = 200, RATE
+    assert devices.after(0.1) is None
+    devices.streams.moves = 1
+    assert devices.after(STARTS_WITHIN_S - 0.1) is None
     assert devices.after(0.2) == "Box has stopped answering"
