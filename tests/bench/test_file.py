@@ -150,6 +150,7 @@ def test_one_length_or_too_little_to_measure_tells_nothing_of_growth():
 # --- as a user runs it -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long  # three whole runs for each length
 def test_it_runs_and_measures_what_rtsep_file_takes(tmp_path):
     half = make_model(tmp_path / "half.pt", "half")
     run = rtsep(

@@ -183,6 +183,7 @@ def test_a_gain_with_its_unit(capfd, half, tmp_path):
     np.testing.assert_allclose(vocals, mix / 4, atol=1e-4)
 
 
+@pytest.mark.long
 def test_several_processes_make_the_same_stems(half, tmp_path):
     inputs = [song(tmp_path / f"{n}.wav", 0.2, seed=n) for n in range(5)]
     (tmp_path / "bad.wav").write_text("no music")

@@ -66,7 +66,7 @@ def until_playing(terminal: Terminal) -> None:
 
 
 @pytest.mark.flaky(reruns=2)  # a crowded machine may need longer for it than the demo plays
-@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((200, 60), marks=pytest.mark.long)])
 def test_played_by_hand_from_beginning_to_end(open_live, tmp_path, size):
     terminal = open_live(
         "--out-device", "virtual", "--record", tmp_path / "takes", "--gate", "0.1",

@@ -170,6 +170,7 @@ def test_evaluate_scores_all_that_can_be_read(clips, tmp_path, capsys):
         assert picture.read(4) == b"\x89PNG"
 
 
+@pytest.mark.long
 def test_two_processes_score_each_its_track(clips, tmp_path):
     write_track(clips / "One - A", seed=1)
     model = make_model(tmp_path / "ones.pt", "ones")
