@@ -323,7 +323,7 @@ def _data_section(lines: Sequence[str]) -> list[str]:
     packages = by_licence.pop(DEBIAN, {})
     sums = {licence: sum(sets.values()) for licence, sets in by_licence.items()}
     rows = []
-    for licence in sorted(by_licence, key=lambda licence: (-sums[licence], licence)):
+    for licence in sorted(by_licence, key=lambda licence: (-round(sums[licence], 1), licence)):  # as shown
         sets = by_licence[licence]
         named = [f"{name} {minutes:.1f}" if len(sets) > 1 else name for name, minutes in sorted(sets.items())]
         rows.append([licence, ", ".join(named), f"{sums[licence]:.1f}"])

@@ -13,7 +13,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from rtsep.files.pieces import Piece, PieceFile
+from rtsep.files.pieces import Piece, PieceFile, UnsizedAu
 
 Block = NDArray[np.float32]
 
@@ -55,7 +55,7 @@ class SndfileDecoder:
         self._ended = False  # the piece in hand
         self._resampler: soxr.ResampleStream | None = None
         self.in_pieces = bool(pieces)
-        self._sound = self._open_next() if pieces else self._begun(_Stream(encoded(place)))
+        self._sound = self._open_next() if pieces else self._begun(self._open_whole())
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
         self.format, self.subtype = self._sound.format, self._sound.subtype
         self.frames = None if self.in_pieces else _frames(self._sound)
@@ -119,6 +119,12 @@ class SndfileDecoder:
         self._left = None if sound.format == "MP3" else _frames(sound)
         self._ended = False
         return sound
+
+    def _open_whole(self) -> soundfile.SoundFile:
+        if UnsizedAu.fits(self._file):
+            size = self._file.seek(0, os.SEEK_END)
+            return _Stream(UnsizedAu(self._file, Piece(0, size)))
+        return _Stream(encoded(self._place))
 
     def _open_next(self) -> soundfile.SoundFile:
         """Open the next piece that can be; raises what is wrong with the last one."""
