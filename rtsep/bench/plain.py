@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+SOURCE = Path(str(resources.files("rtsep"))) / "assets" / "plain_client.c"
 COMPILERS = ("cc", "gcc", "clang")
 _PATIENCE_S = 10.0
 
@@ -36,13 +37,12 @@ class PlainClient:
         return None
 
 
-def build(folder: Path) -> tuple[list[str], str]:
-    """Build it in `folder`; return its command, which wants a name, and ""; else [], and why."""
+def build(folder: Path, source: Path = SOURCE) -> tuple[list[str], str]:
+    """Build a client in `folder`; return its command, which wants a name, and ""; else [], and why."""
     compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
     if compiler is None:
         return [], f"there is no C compiler here ({', '.join(COMPILERS)})"
-    program = folder / "plain_client"
-    source = Path(str(resources.files("rtsep"))) / "assets" / "plain_client.c"
+    program = folder / source.stem
     built = subprocess.run([compiler, "-O2", source, "-o", program, "-ldl"], capture_output=True, text=True)
     if built.returncode != 0:
         said = (built.stderr.splitlines() or ["?"])[0]

@@ -103,6 +103,12 @@ class LiveProcess:
         )
         return found
 
+    def forget(self, lines: int, said: int) -> None:
+        """Keep only so many of the latest lines: of a process that plays for hours."""
+        with self._news:
+            del self.lines[:-lines]
+            del self.said[:-said]
+
     # --- ending ------------------------------------------------------------------------------------
 
     @property

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rtsep.bench.plain import COMPILERS
-from rtsep.bench.plain import build as build_plain
+from rtsep.bench.plain import build
 from tests.e2e.jackserver import die_with_parent
 
-SOURCE = Path(__file__).with_name("clicks.c")
-
-
-def build_clicks(folder: Path) -> tuple[list[str], str]:
-    """Build `clicks.c` in `folder`; return its command, which wants a name, and ""; else [], and why."""
-    compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
-    if compiler is None:
-        return [], f"there is no C compiler here ({', '.join(COMPILERS)})"
-    program = folder / "clicks"
-    built = subprocess.run([compiler, "-O2", SOURCE, "-o", program, "-ldl"], capture_output=True, text=True)
-    return ([str(program)], "") if built.returncode == 0 else ([], f"{compiler}: {built.stderr.strip()}")
+CLICKS = Path(__file__).with_name("clicks.c")
 
 
 class Beside:
@@ -68,8 +56,8 @@ class Beside:
 
 def build_all(folder: Path) -> tuple[list[str], list[str], list[str]]:
     """Build both; return the commands of clicks and plain client ([]: there is none), and why."""
-    clicks, why_clicks = build_clicks(folder)
-    plain, why_plain = build_plain(folder)
+    clicks, why_clicks = build(folder, CLICKS)
+    plain, why_plain = build(folder)
     reasons = [f"no latency is measured: {why_clicks}"] if why_clicks else []
     reasons += [f"no plain client beside it: {why_plain}"] if why_plain else []
     return clicks, plain, reasons

@@ -7,10 +7,14 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rtsep.audio.jack_library import pipewire_library
 from tests.soak.plan import JACK, PIPEWIRE
+
+if TYPE_CHECKING:
+    from tests.e2e.jackserver import JackServer
+    from tests.e2e.pipewireserver import PipeWireServer
 
 PERIOD, RATE = 64, 44100
 
@@ -39,7 +43,25 @@ class Rig(Protocol):
         """End the server."""
 
 
-class JackRig:
+class _Rig:
+    """What both have of a server of the tests."""
+
+    _server: JackServer | PipeWireServer
+
+    def freeze(self, seconds: float) -> None:
+        """As `Rig.freeze`."""
+        self._server.send(signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            self._server.send(signal.SIGCONT)
+
+    def close(self) -> None:
+        """As `Rig.close`."""
+        self._server.remove()
+
+
+class JackRig(_Rig):
     """A private jackd at 64 frames."""
 
     output, midi = "JACK server", True
@@ -51,24 +73,12 @@ class JackRig:
         self.environment: Mapping[str, str] = self._server.environment
         self.beside = self.environment
 
-    def freeze(self, seconds: float) -> None:
-        """As `Rig.freeze`."""
-        self._server.send(signal.SIGSTOP)
-        try:
-            time.sleep(seconds)
-        finally:
-            self._server.send(signal.SIGCONT)
-
     def change(self, name: str, value: int) -> bool:
         """As `Rig.change`."""
         return False
 
-    def close(self) -> None:
-        """As `Rig.close`."""
-        self._server.remove()
 
-
-class PipeWireRig:
+class PipeWireRig(_Rig):
     """A private PipeWire at 64 frames, with a null sink and a null microphone."""
 
     output, midi = "JACK server", False
@@ -86,22 +96,10 @@ class PipeWireRig:
         folders += [folder for folder in (os.environ.get("LD_LIBRARY_PATH"),) if folder]
         self.beside = {**self.environment, "LD_LIBRARY_PATH": ":".join(folders)}
 
-    def freeze(self, seconds: float) -> None:
-        """As `Rig.freeze`."""
-        self._server.send(signal.SIGSTOP)
-        try:
-            time.sleep(seconds)
-        finally:
-            self._server.send(signal.SIGCONT)
-
     def change(self, name: str, value: int) -> bool:
         """As `Rig.change`."""
         self._server.change({"period": "force-quantum", "rate": "force-rate"}[name], value)
         return True
-
-    def close(self) -> None:
-        """As `Rig.close`."""
-        self._server.remove()
 
 
 RIGS: dict[str, type[JackRig] | type[PipeWireRig]] = {JACK: JackRig, PIPEWIRE: PipeWireRig}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +79,10 @@ class Soaked:
             BACK_S,
         )
 
-    @contextmanager
-    def attached(self, **how: Any) -> Iterator[RemoteSession]:
-        """Attach to it for a while."""
-        with RemoteSession(NAME, **how) as session:
-            yield session
+    def attached(self, **how: Any) -> RemoteSession:
+        """Return an attachment to it, a context manager."""
+        return RemoteSession(NAME, **how)
 
     def trim(self) -> None:
         """Forget old lines: this process plays as long as the other one."""
-        with self.live._news:
-            del self.live.lines[:-3]
-            del self.live.said[:-200]
+        self.live.forget(lines=3, said=200)
