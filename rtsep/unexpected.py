@@ -31,9 +31,8 @@ _LONGEST = 300  # characters of an exception's own words in the line
 
 _PREFIX, _SUFFIX = "error-", ".txt"
 
-_known: set[tuple[str, str, int]] = (
-    set()
-)  # class and place of those that were told: a callback may repeat one
+# Class and place of those that were told: a callback may repeat one.
+_known: set[tuple[str, str, int]] = set()
 
 
 def guarded(main: Callable[[], int | None], where: str = "") -> int:

@@ -33,8 +33,7 @@ def load_sink(pulse: Any, name: str, title: str, role: str, rate: int) -> None:
     `rate` is in Hz. Raises `DeviceError`.
     """
     made = _load(
-        pulse, pulse.sink_list, name, title, role,
-        "module-null-sink", "sink",
+        pulse, "sink", name, title, role, "module-null-sink",
         f"format=float32le rate={rate} channels=2 channel_map=front-left,front-right",
     )  # fmt: skip
     if made:
@@ -48,19 +47,17 @@ def load_microphone(pulse: Any, rate: int) -> None:
     """
     load_sink(pulse, VOICE_SINK, VOICE_SINK_TITLE, VOICE, rate)
     _load(
-        pulse, pulse.source_list, VOICE_SOURCE, VOICE_TITLE, VOICE,
-        "module-remap-source", "source", f"master={VOICE_SINK}{MONITOR_SUFFIX}",
+        pulse, "source", VOICE_SOURCE, VOICE_TITLE, VOICE, "module-remap-source",
+        f"master={VOICE_SINK}{MONITOR_SUFFIX}",
     )  # fmt: skip
 
 
-def _load(
-    pulse: Any, listed: Callable[[], list[Any]], name: str, title: str, role: str, module: str, kind: str,
-    arguments: str,
-) -> bool:  # fmt: skip
+def _load(pulse: Any, kind: str, name: str, title: str, role: str, module: str, arguments: str) -> bool:
     """Make a device by a module, if it is missing; return whether it was. `kind` is "sink" or "source".
 
     Raises `DeviceError` where somebody else has one of that name.
     """
+    listed = pulse.sink_list if kind == "sink" else pulse.source_list
     there = _named(listed(), name)
     if there is not None:
         if there.proplist.get(_MARK) != role:

@@ -177,7 +177,6 @@ class UnsizedAu(PieceFile):
     """
 
     _SIZE = slice(8, 12)
-    _NOT_KNOWN = b"\xff\xff\xff\xff"
 
     @classmethod
     def fits(cls, file: BinaryIO) -> bool:
@@ -190,7 +189,7 @@ class UnsizedAu(PieceFile):
         """As for every file."""
         begin = self.tell()
         count = super().readinto(buffer)
-        for place in range(max(begin, self._SIZE.start), min(begin + count, self._SIZE.stop)):
-            # By slices: what libsndfile's binding hands over takes no whole numbers.
-            buffer[place - begin : place - begin + 1] = self._NOT_KNOWN[:1]
+        first, behind = max(begin, self._SIZE.start), min(begin + count, self._SIZE.stop)
+        if first < behind:  # 0xffffffff: the size is not known
+            buffer[first - begin : behind - begin] = b"\xff" * (behind - first)
         return count

@@ -121,15 +121,14 @@ class ModelSupervisor:
             now = time.monotonic()
             if stood := stops.look():  # the process may have stood as long
                 self._spawned, self._progressed = self._spawned + stood, self._progressed + stood
-            patience = HANG_PATIENCE_S if self.ready else START_PATIENCE_S
-            if stuck := self._is_stuck(now):
+            if patience := self._patience_gone(now):
                 self._process.kill()
                 self._process.wait()
             if self._process.poll() is None:
                 continue
             release(self._header, slots.MODEL_STATE, slots.DOWN)
             words = last_words(self._process)
-            self.last_error = f"gave no answer for {patience:g} s" if stuck else words
+            self.last_error = f"gave no answer for {patience:g} s" if patience else words
             failures = failures + 1 if now - self._spawned < QUICK_DEATH_S else 0
             self.restarts += 1
             while not self._spawned_after(failures):
@@ -149,15 +148,15 @@ class ModelSupervisor:
             return False
         return True
 
-    def _is_stuck(self, now: float) -> bool:
-        """Tell whether the process has had its time: to become ready, or to answer columns that come."""
+    def _patience_gone(self, now: float) -> float | None:
+        """Return the time that the process had, if it is over: to become ready, or to answer columns."""
         if not self.ready:
             self._progressed = now
-            return now - self._spawned > START_PATIENCE_S
+            return START_PATIENCE_S if now - self._spawned > START_PATIENCE_S else None
         columns, steps = acquire(self._header, slots.COLUMNS), acquire(self._header, slots.MODEL_STEPS)
         if columns != self._columns_seen:
             self._columns_seen, self._column_came = columns, now
         played = columns > 0 and now - self._column_came < _IDLE_AFTER_S
         if steps != self._steps_seen or not played:
             self._steps_seen, self._progressed = steps, now
-        return now - self._progressed > HANG_PATIENCE_S
+        return HANG_PATIENCE_S if now - self._progressed > HANG_PATIENCE_S else None

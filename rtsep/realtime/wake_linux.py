@@ -27,15 +27,12 @@ if _BY_MONOTONIC_CLOCK:
     _sem_clockwait = types.ExternalFunction(
         "sem_clockwait", types.int32(types.voidptr, types.int32, types.voidptr)
     )
+    _now_ns = now_ns
 
     @njit(nogil=True)
-    def _wait_until(handle: int, timeout_ns: int, scratch: np.ndarray) -> bool:
-        """Wait for a post, at most `timeout_ns`; return whether one came."""
-        until = now_ns(scratch) + timeout_ns
-        scratch[0] = until // NS
-        scratch[1] = until % NS
-        where = as_pointer(address_of(scratch, 0))
-        return _sem_clockwait(as_pointer(handle), np.int32(_CLOCK_MONOTONIC), where) == 0
+    def _wait_until(handle: int, until: int) -> int:
+        """Return 0 for a post; `until` is a pointer to a timespec on the clock of `_now_ns`."""
+        return _sem_clockwait(handle, np.int32(_CLOCK_MONOTONIC), until)
 
 else:
     _CLOCK_REALTIME = 0
@@ -43,13 +40,15 @@ else:
     _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
 
     @njit(nogil=True)
-    def _wait_until(handle: int, timeout_ns: int, scratch: np.ndarray) -> bool:
-        """Wait for a post, at most `timeout_ns` by the time of day; return whether one came."""
+    def _now_ns(scratch: np.ndarray) -> int:
+        """Return the time of day in ns."""
         _clock_gettime(np.int32(_CLOCK_REALTIME), as_pointer(address_of(scratch, 0)))
-        until = scratch[0] * NS + scratch[1] + timeout_ns
-        scratch[0] = until // NS
-        scratch[1] = until % NS
-        return _sem_timedwait(as_pointer(handle), as_pointer(address_of(scratch, 0))) == 0
+        return scratch[0] * NS + scratch[1]
+
+    @njit(nogil=True)
+    def _wait_until(handle: int, until: int) -> int:
+        """Return 0 for a post; `until` is a pointer to a timespec on the clock of `_now_ns`."""
+        return _sem_timedwait(handle, until)
 
 
 @njit(nogil=True)
@@ -65,7 +64,10 @@ def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
     if handle == 0:
         sleep_ns(min(timeout_ns, POLL_NS), scratch)
         return
-    if _wait_until(handle, timeout_ns, scratch):
+    until = _now_ns(scratch) + timeout_ns
+    scratch[0] = until // NS
+    scratch[1] = until % NS
+    if _wait_until(as_pointer(handle), as_pointer(address_of(scratch, 0))) == 0:
         while _sem_trywait(as_pointer(handle)) == 0:
             pass
 
