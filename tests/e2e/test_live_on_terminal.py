@@ -26,6 +26,9 @@ SUMMARY = re.compile(
     r"(\d+) hops, (\d+) late masks, (\d+) underruns, (\d+) overruns, (\d+) device xruns, (\d+) model restarts"
 )
 
+LATE = re.compile(r"\d+ masks? came late: ")
+"""What a busy machine adds to the summary."""
+
 
 @pytest.fixture
 def home(tmp_path, half_model) -> dict[str, str]:
@@ -128,7 +131,8 @@ def test_without_a_terminal_or_by_request_there_is_no_view(open_live, home, half
         assert piped.returncode == 0, piped.stderr
         assert "\x1b" not in piped.stdout + piped.stderr
         if lines:
-            assert len(piped.stdout.splitlines()) == lines
+            told = [line for line in piped.stdout.splitlines() if not LATE.match(line)]
+            assert len(told) == lines, piped.stdout
         else:
             assert json.loads(piped.stdout.splitlines()[-1])["final"]
 

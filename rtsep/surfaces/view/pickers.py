@@ -87,12 +87,13 @@ class Picker(ModalScreen[bool]):
         self._empty, self._remark = empty, remark
         self._choices: list[Choice] = []
         self._shown: list[Choice] = []
+        self._looked = False  # whether it is known what there is
         self._hint = ""  # what is said under a list that is there; "" until it is
         self._unmatched = False  # whether it is said that nothing matches
         self._sure = ""  # the name that Enter has been pressed on once, and will replace
         self.busy = False
         self._typed = ""  # before there was a field to type into
-        self._entered = False  # before there was anything to pick
+        self._entered = False  # before it was known what there is
 
     def compose(self) -> ComposeResult:
         """Filter, list, and what was said."""
@@ -121,31 +122,34 @@ class Picker(ModalScreen[bool]):
                 self._typed += event.character
             else:
                 field.insert_text_at_cursor(event.character)
-        elif event.key == "enter" and field is not None:
+        elif event.key == "enter":
             event.stop()
+            if self._looked:
+                self._show()  # what was typed just before
             self._enter()
 
     @work(thread=True, exit_on_error=False)
     def _look(self) -> None:
-        refused = ""
+        choices: list[Choice] = []
+        remark = refused = ""
         try:
-            self._choices = self._find()
-            hint = (
-                "Enter picks, Esc goes back"
-                if self._choices or self._new
-                else f"{self._empty}; Esc goes back"
-            )
-            lines = [line for line in (self._remark(), hint) if line]
+            choices, remark = self._find(), self._remark()
         except Exception as error:
             refused = in_words(error)
-        if not self.is_attached:  # closed meanwhile
-            return
+        if self.is_attached:  # not closed meanwhile
+            self.app.call_from_thread(self._list, choices, remark, refused)
+
+    def _list(self, choices: list[Choice], remark: str, refused: str) -> None:
+        """Show what there is, or why that is not known; an Enter that came before is done now."""
+        self._choices, self._looked = choices, True
         if refused:
-            self.app.call_from_thread(self.say, refused, True)
-            return
-        self._hint = "\n".join(lines)
-        self.app.call_from_thread(self.say, self._hint)
-        self.app.call_from_thread(self._show)
+            self.say(refused, refused=True)
+        else:
+            picks = choices or self._new
+            hint = "Enter picks, Esc goes back" if picks else f"{self._empty}; Esc goes back"
+            self._hint = "\n".join(line for line in (remark, hint) if line)
+            self.say(self._hint)
+        self._show()
 
     def say(self, line: str, refused: bool = False) -> None:
         """Show a line under the list."""
@@ -169,7 +173,7 @@ class Picker(ModalScreen[bool]):
         options.highlighted = current if kept else None
         self._sure = ""
         self._say_whether_any(typed)
-        if self._entered and kept:
+        if self._looked and self._entered:
             self._enter()
 
     def _say_whether_any(self, typed: str) -> None:
@@ -191,8 +195,10 @@ class Picker(ModalScreen[bool]):
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
     def _enter(self) -> None:
+        self._entered = not self._looked
+        if self._entered:
+            return
         highlighted = self.query_one(OptionList).highlighted
-        self._entered = highlighted is None and not self._hint
         if highlighted is None or self.busy:
             return
         choice = self._shown[highlighted]
@@ -211,13 +217,16 @@ class Picker(ModalScreen[bool]):
             self._pick(choice)
         except Exception as error:
             refused = in_words(error)
-        self.busy = False
-        if not self.is_attached:
-            return
+        if self.is_attached:
+            self.app.call_from_thread(self._end, refused)
+
+    def _end(self, refused: str) -> None:
+        """Close, or say what was refused. Busy until then: an Enter meanwhile would pick once more."""
         if refused:
-            self.app.call_from_thread(self.say, refused, True)
+            self.busy = False
+            self.say(refused, refused=True)
         else:
-            self.app.call_from_thread(self.dismiss, True)
+            self.dismiss(True)
 
 
 def in_words(error: Exception) -> str:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Terminal:
         self, *command: object, columns: int = 80, rows: int = 24, leads: bool = False, **variables: str
     ) -> None:
         """`leads`: the program is the terminal's own, and is told when the terminal goes (SIGHUP)."""
-        self.sent = ""
+        self._sent = bytearray()
         self.answers = True
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
@@ -90,6 +91,11 @@ class Terminal:
 
     # --- what comes from the program ------------------------------------------------------------------
 
+    @property
+    def sent(self) -> str:
+        """All that the program has sent so far."""
+        return self._sent.decode(errors="replace")
+
     def read(self, most: int = 1 << 16) -> bool:
         """Take what it sends, at most so many bytes; return False once it has ended."""
         if not select.select([self._fd], [], [], 0.05)[0]:
@@ -98,7 +104,7 @@ class Terminal:
             got = os.read(self._fd, most)
         except OSError:
             return False
-        self.sent += got.decode(errors="replace")
+        self._sent += got
         self._show(got)
         if self.answers:
             for _ in range(got.count(WHERE)):
@@ -129,25 +135,24 @@ class Terminal:
 
     def until(self, pattern: str) -> None:
         """Wait until it has sent what `pattern` finds."""
-        self._wait(lambda: re.search(pattern, self.sent), f"{pattern} in: {self.sent[-2000:]}")
+        self._wait(lambda: re.search(pattern, self.sent), lambda: f"{pattern} in: {self.sent[-2000:]}")
 
     def until_sent(self, text: str, times: int) -> None:
         """Wait until it has sent `text` so often."""
-        self._wait(lambda: self.sent.count(text) >= times, f"{times} times {text!r}")
+        self._wait(lambda: self.sent.count(text) >= times, lambda: f"{times} times {text!r}")
 
     def until_shown(self, pattern: str) -> None:
         """Wait until `pattern` finds something on the screen."""
         self._wait(lambda: re.search(pattern, self.text), lambda: f"{pattern} on:\n{self.text}")
 
-    def _wait(self, there: Any, what: Any) -> None:
+    def _wait(self, there: Callable[[], object], what: Callable[[], str]) -> None:
         over = time.monotonic() + PATIENCE_S
         while not there():
             again = time.monotonic() + LOOK_EVERY_S
             while (going := self.read()) and time.monotonic() < again:
                 pass
-            told = what() if callable(what) else what
-            assert going or there(), f"it ended without {told}"
-            assert time.monotonic() < over, f"no {told}"
+            assert going or there(), f"it ended without {what()}"
+            assert time.monotonic() < over, f"no {what()}"
 
     # --- what the user does ---------------------------------------------------------------------------
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 
 from textual.events import Key
 
 from rtsep.surfaces.view.pickers import Page, Picker
+from tests import waiting
 from tests.surfaces.view.stage import on_stage
 
 # --- recording, lists, lines ----------------------------------------------------------------------
@@ -58,6 +60,58 @@ def test_a_preset_is_saved_under_a_new_name_at_once_and_over_another_after_askin
         assert "Enter again replaces it" in stage.text
         await stage.press("enter")
         assert stage.player.calls[1:] == [("save", "verse")]
+
+    on_stage(act)
+
+
+def slow_presets(player) -> threading.Event:
+    """Let `player` find its presets only once the event is set."""
+    may_end, presets = threading.Event(), player.presets
+    player.presets = lambda: may_end.wait(waiting.PATIENCE_S) and presets()
+    return may_end
+
+
+def test_an_enter_before_the_list_is_there_is_done_as_soon_as_it_is():
+    async def act(stage):
+        may_end = slow_presets(stage.player)
+        await stage.pilot.press("p", *"quiet", "enter")
+        assert stage.player.calls == []
+        may_end.set()
+        await stage.settle()
+        assert stage.player.calls == [("recall", "quiet room")]
+
+    on_stage(act)
+
+
+def test_a_name_is_not_replaced_before_it_is_known_that_it_is_there():
+    async def act(stage):
+        may_end = slow_presets(stage.player)
+        await stage.pilot.press("s", *"verse", "enter")
+        await stage.pilot.pause()
+        may_end.set()
+        await stage.settle()
+        assert stage.player.calls == []
+        assert "Enter again replaces it" in stage.text
+        await stage.press("enter")
+        assert stage.player.calls == [("save", "verse")]
+
+    on_stage(act)
+
+
+def test_an_enter_meets_the_list_and_its_hint_at_once():
+    """It is looked up on a thread; an Enter between the two would be lost."""
+
+    async def act(stage):
+        call = stage.view.call_from_thread
+
+        def between(function, *arguments):
+            call(stage.view.screen._enter)
+            return call(function, *arguments)
+
+        stage.view.call_from_thread = between
+        await stage.press("p")
+        await stage.settle()
+        assert stage.player.calls == [("recall", "chorus")]
 
     on_stage(act)
 
