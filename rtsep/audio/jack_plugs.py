@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from typing import Any, NamedTuple
 
 from rtsep.audio.backend import Cables
+from rtsep.audio.jack_ports import CAPTURE, PLAYBACK, card_ports, default_ports, ports_of
 from rtsep.realtime.foreign_calls import within
 
 LOOK_EVERY_S = 0.5
@@ -28,8 +28,9 @@ CARD = Peers()
 class _Side:
     """Our inputs, or our outputs."""
 
-    def __init__(self, word: str, ports: list[Any], peer: str) -> None:
-        self.word, self.ports, self.peer = word, ports, peer
+    def __init__(self, word: str, card: str, ports: list[Any], peer: str) -> None:
+        self.word, self.card, self.ports, self.peer = word, card, ports, peer
+        self.others: list[str] = []  # ports that ours were to be connected to, one by one
         self.wanted: Cables = {}  # by our port: where it is connected, or was when that went away
         self.gone: set[str] = set()  # of these, ports that are not there now
         self.found = False  # whether there has been anything to connect to
@@ -53,7 +54,10 @@ class Plugs:
         If `connects` is false, to nothing that is not in `cables`. The last connections are written there.
         """
         self._client, self._connects, self._cables = client, connects, cables
-        sides = (_Side("inputs", inputs, peers.inputs), _Side("outputs", outputs, peers.outputs))
+        sides = (
+            _Side("inputs", CAPTURE, inputs, peers.inputs),
+            _Side("outputs", PLAYBACK, outputs, peers.outputs),
+        )
         self._sides = [side for side in sides if side.ports]
         self._look_at = 0.0  # monotonic time
 
@@ -63,13 +67,10 @@ class Plugs:
             self._connect_side(side)
 
     def _connect_side(self, side: _Side) -> None:
-        # Our inputs are connected to outputs of the card, or of the program.
-        which = {"name_pattern": f"^{re.escape(side.peer)}:"} if side.peer else {"is_physical": True}
-        others = self._client.get_ports(
-            is_audio=True, is_output=side.word == "inputs", is_input=side.word == "outputs", **which
-        )
+        client, card, peer = self._client, side.card, side.peer
+        side.others = ports_of(client, peer, card) if peer else card_ports(client, card)
         for k, port in enumerate(side.ports):
-            there = [found.name for found in others[k : k + 1]] if self._connects else []
+            there = side.others[k : k + 1] if self._connects else []
             side.wanted[port.shortname] = list(self._cables.get(_key(side, port), there))
             self._plug(port, side.wanted[port.shortname])
         side.found = any(self._connected(port) for port in side.ports)
@@ -77,7 +78,7 @@ class Plugs:
     def _plug(self, port: Any, others: list[str]) -> None:
         for other in others:
             with contextlib.suppress(Exception):  # gone meanwhile; or someone else is patching, too
-                self._client.connect(*((other, port) if port.is_input else (port, other)))
+                self._client.connect(*_from_to(port, other))
 
     def _connected(self, port: Any) -> list[str]:
         return [other.name for other in self._client.get_all_connections(port)]
@@ -99,11 +100,36 @@ class Plugs:
         def look() -> None:
             with contextlib.suppress(Exception):  # the server is about to go
                 for side in self._sides:
+                    said.extend(self._follow(side))
                     self._restore(side)
                     said.extend(self._news(side))
 
         within(CONNECT_PATIENCE_S, look)
         return said
+
+    def _follow(self, side: _Side) -> list[str]:
+        """Go over to another default sink or source, but for what the user has connected; return a line."""
+        now = default_ports(self._client, side.card) if self._connects and not side.peer else []
+        if not (now and side.others) or now == side.others:
+            return []
+        before, side.others = side.others, now
+        followed = False
+        for k, port in enumerate(side.ports):
+            wanted, old, new = side.wanted[port.shortname], before[k : k + 1], now[k : k + 1]
+            if not set(old) <= set(wanted) or (wanted and not old):
+                continue  # the user has connected it elsewhere
+            for name in old:
+                self._unplug(port, name)
+            self._plug(port, new)
+            side.wanted[port.shortname] = [name for name in wanted if name not in old] + new
+            followed = True
+        device = now[0].partition(":")[0]
+        does = "capturing it" if side.card == CAPTURE else "playing there"
+        return [f"the default {side.word[:-1]} is '{device}' now: {does}"] if followed else []
+
+    def _unplug(self, port: Any, other: str) -> None:
+        with contextlib.suppress(Exception):  # gone meanwhile
+            self._client.disconnect(*_from_to(port, other))
 
     def _restore(self, side: _Side) -> None:
         """Connect to what was away and is back; forget what somebody has disconnected."""
@@ -144,6 +170,11 @@ class Plugs:
                         wanted = side.wanted.get(port.shortname, [])
                         away = [name for name in wanted if name in side.gone and name not in connected]
                         self._cables[_key(side, port)] = connected + away
+
+
+def _from_to(port: Any, other: str) -> tuple[Any, Any]:
+    """Return the two ends of a connection of `port`, an input or an output of ours."""
+    return (other, port) if port.is_input else (port, other)
 
 
 def _key(side: _Side, port: Any) -> str:

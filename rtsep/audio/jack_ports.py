@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import weakref
 from dataclasses import dataclass
@@ -18,6 +19,16 @@ PATIENCE_S = 2.0
 """How long a server that runs is asked again if it answers with an error, as it may on a crowded machine."""
 
 _PAUSE_S = 0.1
+
+CAPTURE, PLAYBACK = "capture", "playback"
+"""The two kinds of ports of a sound card: those that give sound, and those that take it."""
+
+_DIRECTIONS = {CAPTURE: {"is_output": True}, PLAYBACK: {"is_input": True}}
+_CARD_PORTS = {CAPTURE: "^system:(capture|monitor)_", PLAYBACK: "^system:playback_"}
+"""Patterns of the server's names for its card. To PipeWire, the ports of a virtual source are a monitor's."""
+
+_OTHER_SIDE = {CAPTURE: "monitor_", PLAYBACK: "input_"}
+"""How names begin of what captures a sink, and of what plays into a virtual source: no part of a card."""
 
 PIPEWIRE = ("PipeWire", "no JACK server runs: playing in PipeWire's graph, by its JACK library")
 """Name and note of PipeWire as a server."""
@@ -38,7 +49,7 @@ class JackServer:
 
     rate: int  # Hz
     period: int  # frames
-    captures: int  # physical ports
+    captures: int  # ports of the sound card
     playbacks: int
     name: str = "JACK server"
     note: str = ""  # for the user, about the way to it
@@ -113,8 +124,8 @@ def find_server() -> JackServer | None:
         return JackServer(
             int(client.samplerate),
             int(client.blocksize),
-            len(client.get_ports(is_audio=True, is_physical=True, is_output=True)),
-            len(client.get_ports(is_audio=True, is_physical=True, is_input=True)),
+            len(card_ports(client, CAPTURE)),
+            len(card_ports(client, PLAYBACK)),
             name,
             note,
             _clients_of(client),
@@ -123,6 +134,34 @@ def find_server() -> JackServer | None:
         return None
     finally:
         client.close()
+
+
+def default_ports(client: Any, kind: str) -> list[str]:
+    """Return the ports that the server itself calls its sound card, CAPTURE or PLAYBACK, in their order.
+
+    With PipeWire these are the ports of the default source or sink of the desktop, be it hardware or not: its
+    libjack finds them by jackd's names for a sound card as well. Empty where there is no such device.
+    """
+    found = _ports(client, kind, name_pattern=_CARD_PORTS[kind])
+    device = found[0].partition(":")[0] if found else ""  # the default one comes first
+    return [name for name in found if name.partition(":")[0] == device]
+
+
+def card_ports(client: Any, kind: str) -> list[str]:
+    """Return the ports of the sound card, CAPTURE or PLAYBACK: `default_ports`, else the physical ones."""
+    return default_ports(client, kind) or _ports(client, kind, is_physical=True)
+
+
+def ports_of(client: Any, program: str, kind: str) -> list[str]:
+    """Return the ports of a program that stand for those of a sound card, CAPTURE or PLAYBACK."""
+    found = client.get_ports(name_pattern=f"^{re.escape(program)}:", is_audio=True, **_DIRECTIONS[kind])
+    return [str(port.name) for port in found]
+
+
+def _ports(client: Any, kind: str, **which: Any) -> list[str]:
+    """Return the ports of devices that fit, but those of the other side of a device."""
+    found = [str(port.name) for port in client.get_ports(is_audio=True, **_DIRECTIONS[kind], **which)]
+    return [name for name in found if not name.partition(":")[2].startswith(_OTHER_SIDE[kind])]
 
 
 def _clients_of(asking: Any) -> tuple[JackClient, ...]:

@@ -15,11 +15,17 @@ class Server:
 
     def __init__(self, *playbacks: str) -> None:
         self.playbacks = list(playbacks)
+        self.default: tuple[str, ...] = ()  # ports of the sink that PipeWire has as the default one
         self.cables: set[tuple[str, str]] = set()
 
-    def get_ports(self, is_audio, is_output, is_input, is_physical=False, name_pattern="^card:"):
+    def get_ports(
+        self, name_pattern="^card:", is_audio=False, is_output=False, is_input=False, is_physical=False
+    ):
         assert is_audio and (is_physical or name_pattern != "^card:")
-        found = [name for name in self.playbacks if re.search(name_pattern, name)]
+        if name_pattern == "^system:playback_":
+            found = list(self.default)
+        else:
+            found = [name for name in self.playbacks if re.search(name_pattern, name)]
         return [SimpleNamespace(name=name) for name in (found if is_input else [])]
 
     def get_port_by_name(self, name):
@@ -33,8 +39,17 @@ class Server:
         self.get_port_by_name(other)
         self.cables.add((port.shortname, other))
 
+    def disconnect(self, port, other):
+        self.cables.remove((port.shortname, other))
+
+    def choose(self, *ports: str) -> None:
+        """Make the sink with these ports the default one, as the user of a desktop does."""
+        self.playbacks += [name for name in ports if name not in self.playbacks]
+        self.default = ports
+
     def remove(self, name: str) -> None:
         self.playbacks.remove(name)
+        self.default = tuple(port for port in self.default if port != name)
         self.cables = {cable for cable in self.cables if cable[1] != name}
 
 
@@ -149,3 +164,58 @@ def test_cables_to_one_program_are_not_those_to_another():
     assert amp.server.cables == {("left", AMP[0]), ("right", AMP[1])}
     amp.plugs.note_cables(gone=False)
     assert Desk(*CARD, *AMP, cables=cables).server.cables == {("left", "card:2")}
+
+
+HEADSET = ("headset:FL", "headset:FR")
+ON_HEADSET = {("left", "headset:FL"), ("right", "headset:FR")}
+
+
+def test_the_default_sink_comes_before_hardware_and_is_followed():
+    """It is no hardware on PipeWire where it is a headset, or virtual."""
+    desk = Desk()
+    desk.server.playbacks += CARD
+    desk.server.choose(*HEADSET)
+    desk.look()
+    assert desk.server.cables == ON_HEADSET
+    desk.server.choose("room:1", "room:2")
+    assert desk.look() == ["the default output is 'room' now: playing there"]
+    assert desk.server.cables == {("left", "room:1"), ("right", "room:2")}
+    assert desk.look() == []
+
+
+def test_a_default_sink_that_leaves_gives_way_to_the_next_one():
+    desk = Desk(*CARD)
+    desk.server.choose(*HEADSET)
+    assert desk.look() == ["the default output is 'headset' now: playing there"]
+    for name in HEADSET:
+        desk.server.remove(name)
+    assert desk.look() == ["nothing is connected to our outputs; waiting for headset:FL, headset:FR"]
+    desk.server.choose(*CARD)
+    assert desk.look() == ["the default output is 'card' now: playing there", "card:1, card:2: connected"]
+    assert desk.server.cables == PLUGGED
+
+
+def test_what_the_user_has_patched_does_not_follow_the_default():
+    desk = Desk(*CARD, "mixer:in", "recorder:in")
+    desk.server.cables = {("left", "mixer:in"), ("right", "card:2"), ("right", "recorder:in")}
+    desk.look()
+    desk.server.choose(*HEADSET)
+    desk.look()
+    assert desk.server.cables == {("left", "mixer:in"), ("right", "recorder:in"), ("right", "headset:FR")}
+
+
+def test_a_sink_with_fewer_channels_leaves_the_others_open_until_one_has_more():
+    desk = Desk(*CARD)
+    desk.server.choose("phone:mono")
+    desk.look()
+    assert desk.server.cables == {("left", "phone:mono")}
+    desk.server.choose(*HEADSET)
+    desk.look()
+    assert desk.server.cables == ON_HEADSET
+
+
+def test_a_program_that_was_named_stays_when_the_default_changes():
+    desk = Desk(*CARD, *AMP, peer="amp [live]")
+    desk.server.choose(*HEADSET)
+    assert desk.look() == []
+    assert desk.server.cables == {("left", AMP[0]), ("right", AMP[1])}

@@ -1,7 +1,8 @@
-"""How a client opens on a server that answers with an error; libjack is a stand-in."""
+"""A client on a server that answers with an error, and the ports of a sound card; libjack is a stand-in."""
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -58,3 +59,51 @@ def test_a_server_that_answers_with_errors_alone_is_given_up(tries, monkeypatch)
     tries(*[True] * 1_000_000)
     with pytest.raises(OpenError):
         jack_ports.open_client("rtsep")
+
+
+class Graph:
+    """As much of a `jack.Client` on PipeWire as its default devices need: ports by the names of jackd."""
+
+    def __init__(self, **ports: list[str]) -> None:
+        self.ports, self.physical = ports, ["tuner:input_FL", "card:playback_FL"]
+
+    def get_ports(self, name_pattern="", is_audio=False, is_physical=False, is_output=False, is_input=False):
+        assert is_audio and is_output != is_input
+        if is_physical:
+            return [SimpleNamespace(name=name) for name in self.physical if is_input]
+        kinds = ("capture", "monitor") if is_output else ("playback",)
+        return [
+            SimpleNamespace(name=name)
+            for kind in kinds
+            if re.search(name_pattern, f"system:{kind}_1")
+            for name in self.ports.get(kind, [])
+        ]
+
+
+HEADSET = ["headset:playback_FL", "headset:playback_FR"]
+VIRTUAL = ["tuner:capture_FL", "tuner:capture_FR"]
+
+
+@pytest.mark.parametrize(
+    ("graph", "captures", "playbacks"),
+    [
+        (Graph(playback=HEADSET), [], HEADSET),
+        (
+            Graph(playback=[*HEADSET, "tuner:input_FL"], monitor=["headset:monitor_FL", *VIRTUAL]),
+            VIRTUAL,
+            HEADSET,
+        ),
+        (Graph(playback=["tuner:input_FL"], monitor=VIRTUAL), VIRTUAL, ["card:playback_FL"]),
+        (
+            Graph(capture=["headset:capture_MONO"], monitor=["amp:monitor_FL"]),
+            ["headset:capture_MONO"],
+            ["card:playback_FL"],
+        ),
+        (Graph(), [], ["card:playback_FL"]),
+    ],
+    ids=["headset", "virtual source", "virtual source without a sink", "monitor", "no default"],
+)
+def test_the_default_devices_of_pipewire_are_its_sound_card(graph, captures, playbacks):
+    """The other ends of a virtual source and of a sink are no part of it: what is played there comes back."""
+    assert jack_ports.card_ports(graph, jack_ports.CAPTURE) == captures
+    assert jack_ports.card_ports(graph, jack_ports.PLAYBACK) == playbacks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,10 +16,11 @@ from tests.waiting import until
 
 PROGRAMS = ("pipewire", "wireplumber", "dbus-daemon", "pw-metadata", "pw-link", "pw-cli", "pw-record")
 
-SPEAKERS, MICROPHONE = "speakers", "microphone"
+SPEAKERS, MICROPHONE, SPARE = "speakers", "microphone", "spare"
 _NODE = """
   {{ factory = adapter args = {{ factory.name = support.null-audio-sink node.name = {name}
-     node.description = {name} media.class = {kind} audio.position = "FL,FR" }} }}"""
+     node.description = {name} media.class = {kind} audio.position = "FL,FR"
+     priority.session = {rank} }} }}"""
 _CONFIG = "context.objects = [{}\n]\n"
 
 
@@ -29,15 +31,17 @@ def missing() -> list[str]:
 
 
 class PipeWireServer:
-    """The sink SPEAKERS and the source MICROPHONE are there whenever it runs."""
+    """Sinks SPEAKERS and SPARE, source MICROPHONE. The first and the last are the defaults when it starts."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="rtsep-pw-"))  # short: sockets lie in it
         for name in ("run", "home", "home/config/pipewire/pipewire.conf.d"):
             (self._folder / name).mkdir(mode=0o700, parents=True)
-        nodes = [(SPEAKERS, "Audio/Sink"), (MICROPHONE, "Audio/Source/Virtual")]
+        sink, source = "Audio/Sink", "Audio/Source/Virtual"
+        nodes = [(SPEAKERS, sink, 1000), (SPARE, sink, 500), (MICROPHONE, source, 2000)]
         config = self._folder / "home/config/pipewire/pipewire.conf.d/10-test.conf"
-        config.write_text(_CONFIG.format("".join(_NODE.format(name=name, kind=kind) for name, kind in nodes)))
+        written = (_NODE.format(name=name, kind=kind, rank=rank) for name, kind, rank in nodes)
+        config.write_text(_CONFIG.format("".join(written)))
         self._children: list[subprocess.Popen[bytes]] = []
         self._start("dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={self._bus}")
         until((self._folder / "run/bus").exists, "a bus should be there")
@@ -69,6 +73,8 @@ class PipeWireServer:
         self._servers.append(self._start("wireplumber"))
         until(lambda: f"{SPEAKERS}:playback_FL" in self._said("pw-link", "-i"), "the sink should have ports")
         until(lambda: f"{MICROPHONE}:capture_FL" in self._said("pw-link", "-o"), "and the microphone")
+        defaults = [f'"{name}"' for name in (SPEAKERS, MICROPHONE)]
+        until(lambda: all(name in self._said("pw-metadata", "0") for name in defaults), "and be the defaults")
 
     def stop(self) -> None:
         """End it, session manager first."""
@@ -84,9 +90,10 @@ class PipeWireServer:
         """Set `clock.NAME`, "force-quantum" or "force-rate" for instance."""
         self._said("pw-metadata", "-n", "settings", "0", f"clock.{name}", str(value))
 
-    def connect(self, output: str, input: str) -> None:
-        """Connect two ports, as a user does."""
-        self._said("pw-link", output, input)
+    def choose_sink(self, name: str) -> None:
+        """Make `name` the default sink, as the settings of a desktop do."""
+        value = json.dumps({"name": name})
+        self._said("pw-metadata", "0", "default.configured.audio.sink", value, "Spa:String:JSON")
 
     def record(self, path: Path) -> subprocess.Popen[bytes]:
         """Let a recorder take what the microphone gives, as a bystander; return its process."""

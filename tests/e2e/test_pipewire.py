@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from tests.e2e.liveprocess import LiveProcess
-from tests.e2e.pipewireserver import MICROPHONE, SPEAKERS, PipeWireServer, missing
+from tests.e2e.pipewireserver import MICROPHONE, SPARE, SPEAKERS, PipeWireServer, missing
 from tests.waiting import until
 
 pytestmark = [
@@ -21,12 +21,15 @@ pytestmark = [
 ]
 
 CHANGES = (("force-quantum", [128, 256, 512, 1024, 0]), ("force-rate", [44100, 48000]))
-LINKS = {
-    ("rtsep:vocals_L", f"{SPEAKERS}:playback_FL"),
-    ("rtsep:vocals_R", f"{SPEAKERS}:playback_FR"),
-}
-BY_HAND = {(f"{MICROPHONE}:capture_{side}", f"rtsep:in_{k}") for k, side in enumerate(("FL", "FR"))}
-"""A virtual microphone is no hardware: the user connects it."""
+SIDES = ("L", "R")
+INPUTS = {(f"{MICROPHONE}:capture_F{side}", f"rtsep:in_{k}") for k, side in enumerate(SIDES)}
+
+
+def outputs(sink: str) -> set[tuple[str, str]]:
+    return {(f"rtsep:vocals_{side}", f"{sink}:playback_F{side}") for side in SIDES}
+
+
+LINKS = INPUTS | outputs(SPEAKERS)
 
 
 @pytest.fixture
@@ -60,9 +63,13 @@ def threads(live: LiveProcess) -> int:
     return len(list(Path(f"/proc/{live.pid}/task").iterdir()))
 
 
-def test_it_is_found_without_pw_jack_and_said(server, live):
+def test_it_is_found_without_pw_jack_and_follows_the_default_devices(server, live):
     assert live.wait_said("PipeWire's graph")
     until(lambda: server.links() >= LINKS, "it should be connected")
+    server.choose_sink(SPARE)  # the user of a desktop
+    live.wait_said(f"the default output is '{SPARE}' now")
+    until(lambda: server.links() >= INPUTS | outputs(SPARE), "the new default should be followed")
+    assert not server.links() & outputs(SPEAKERS)
     assert live.end()["state"] == "ended"
 
 
@@ -71,9 +78,7 @@ def test_changes_of_quantum_and_rate_are_followed_in_place(server, live, changes
     """The graph and a bystander go on, the client and its connections stay, and no thread is left behind."""
     bystander = server.record(tmp_path / "bystander.wav")
     server.change("allowed-rates", "[ 44100 48000 ]")
-    for output, input in BY_HAND:
-        server.connect(output, input)
-    until(lambda: server.links() >= LINKS | BY_HAND, "it should be connected")
+    until(lambda: server.links() >= LINKS, "it should be connected")
     before, began = threads(live), len(live.lines)
     random = np.random.default_rng(5)
     for _ in range(changes):
@@ -87,7 +92,7 @@ def test_changes_of_quantum_and_rate_are_followed_in_place(server, live, changes
     )
     assert line["state"] == "playing"
     assert {line["state"] for line in live.lines[began:]} <= {"playing", "stopping", "opening"}
-    assert server.links() >= LINKS | BY_HAND
+    assert server.links() >= LINKS
     until(lambda: threads(live) <= before, "no thread should be left behind")
     assert live.end()["model"]["restarts"] == 0
     before = (tmp_path / "bystander.wav").stat().st_size
