@@ -44,6 +44,7 @@ class Device:
     input_latency_s: float = 0.0  # what it says of itself, at its lowest
     output_latency_s: float = 0.0
     slack_s: float = 0.0  # extra time that its calls need, where no real-time thread makes them
+    most_added_s: float = 0.0  # latency beyond the algorithm that slack by measure keeps to; 0: none is set
     system_name: str = ""  # what its system calls it, where that is not `name`; it names the device as well
     client: str = ""  # of a JACK server: the program that our ports are connected to; "": the sound card
 
@@ -131,6 +132,10 @@ class AudioStream(Protocol):
     @property
     def moves(self) -> int:
         """How often it was moved to another device while it played. A new device has to start first."""
+
+    @property
+    def moved_to(self) -> Device | None:
+        """The device that it was moved to last; None: it plays where it was opened."""
 
     def go_on_at(self, rate: int) -> None:
         """Play on at `new_rate`: the mixer has an engine for it from the next call on."""

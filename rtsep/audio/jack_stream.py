@@ -120,6 +120,10 @@ class JackStream:
         return 0
 
     @property
+    def moved_to(self) -> None:
+        """None: nobody moves it."""
+
+    @property
     def waits_for_us(self) -> bool:
         """Whether the server is in freewheel."""
         return acquire(self._slots, calls.FREEWHEEL) != 0

@@ -106,7 +106,7 @@ class PulseBackend:
             stays=not playback and device.system_name == request.client.never_on + MONITOR_SUFFIX,
         )
         margin = round(MARGIN * KEPT_S * request.rate)
-        return PulseStream(request.mixer, side, device.name, request.block, margin)
+        return PulseStream(request.mixer, side, device, request.block, margin)
 
     def _end(self, device: Device) -> PulseEnd | None:
         ends = (*self.server.sinks, *self.server.sources) if self.server else ()

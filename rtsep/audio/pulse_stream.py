@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 
 from rtsep.audio import pulse_loop as loop
 from rtsep.audio import pulse_server
+from rtsep.audio.backend import Device
 from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.pulse_library import Connection, Side
 from rtsep.realtime.atomics import acquire, release
@@ -26,12 +28,12 @@ REASONS = {
 class PulseStream:
     """One stream, for playback or capture: an `rtsep.audio.backend.AudioStream`."""
 
-    def __init__(self, mixer: EngineMixer, side: Side, title: str, block: int, margin: int) -> None:
-        """Connect; raises `DeviceError`. `title` is what the user calls the device.
+    def __init__(self, mixer: EngineMixer, side: Side, device: Device, block: int, margin: int) -> None:
+        """Connect to `device`; raises `DeviceError`.
 
         `block` (frames a call) and `margin` (frames that the server keeps ready) are of a playback stream.
         """
-        self._memory, self._side, self._title = mixer, side, title
+        self._memory, self._side, self._device = mixer, side, device
         self._connection = Connection(side)
         self._slots = np.zeros(loop.SLOT_COUNT, np.int64)
         slots = self._slots
@@ -45,6 +47,8 @@ class PulseStream:
         self._news: list[str] = []
         self.moves = 0
         """How often it was moved to another device while it played."""
+        self.moved_to: Device | None = None
+        """The device that it was moved to last; None: it plays where it was opened."""
         block_memory = np.zeros((max(1, block), side.channels), np.float32)
         silence = np.zeros((SILENCE_FRAMES, side.channels), np.float32)
 
@@ -66,7 +70,7 @@ class PulseStream:
     def lost(self) -> str | None:
         """Why it plays no more; None while it plays, on another device too if the user has moved it there."""
         if reason := REASONS.get(int(acquire(self._slots, loop.LOST))):
-            return reason.format(self._title)
+            return reason.format(self._device.name)
         now = int(acquire(self._slots, loop.DEVICE))
         if self._first_device < 0 and now != self._side.barred:
             self._first_device = now
@@ -81,7 +85,7 @@ class PulseStream:
             return None  # LOST tells, in a moment; or it was put back already
         ends = server.sinks if side.playback else server.sources
         if side.device not in {end.name for end in ends}:  # so that it was nobody's choice
-            return f"{self._title} has gone; the sound server has put us elsewhere"
+            return f"{self._device.name} has gone; the sound server has put us elsewhere"
         where = next((end for end in ends if end.index == index), None)
         if side.stays and (where is None or where.name == side.device):
             # PipeWire tells the number of a source only when the stream is linked to it.
@@ -93,14 +97,17 @@ class PulseStream:
             if pulse_server.move(side.playback, self._index, side.device):
                 self._news.append(
                     f"the sound server has put us on {title}, which would feed our output back to our input: "
-                    f"silent there, and moved back to {self._title}"
+                    f"silent there, and moved back to {self._device.name}"
                 )
             return None
         self._first_device = index
         self.moves += 1
-        self._news.append(f"somebody has moved us from {self._title} to {title}; playing on there")
+        self._news.append(f"somebody has moved us from {self._device.name} to {title}; playing on there")
         if where:
-            self._side, self._title = side._replace(device=where.name), where.title
+            number = self._device.index + 2 * (where.index - side.device_index)  # see `pulse_backend`
+            self._device = replace(self._device, index=number, name=where.title, system_name=where.name)
+            self._side = side._replace(device=where.name, device_index=where.index)
+            self.moved_to = self._device
         return None
 
     @property

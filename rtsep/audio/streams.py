@@ -79,6 +79,15 @@ class Streams:
         return sum(stream.moves for stream in self._streams)
 
     @property
+    def moved_to(self) -> tuple[Device | None, Device | None]:
+        """The devices that input and output were moved to last; None: where they were opened."""
+        moved: list[Device | None] = [None, None]
+        for (heard, given, *_), stream in zip(self._sides, self._streams, strict=True):
+            to = stream.moved_to
+            moved = [to if heard else moved[0], to if given else moved[1]]
+        return moved[0], moved[1]
+
+    @property
     def waits_for_us(self) -> bool:
         """Whether one of them does not keep time, but waits for us."""
         return any(stream.waits_for_us for stream in self._streams)

@@ -101,6 +101,10 @@ class VirtualDevice:
         return 0
 
     @property
+    def moved_to(self) -> None:
+        """None: nobody moves it."""
+
+    @property
     def waits_for_us(self) -> bool:
         """False: it keeps time."""
         return False

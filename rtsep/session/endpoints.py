@@ -71,6 +71,10 @@ class Ends:
         form = self.form
         if not form.two_clocks:
             rate = out_rate = rate or out_rate
+    def moved_to(self, input: Device | None, output: Device | None) -> Ends:
+        """Return these on other devices, where they were moved to some; None: as before."""
+        return replace(self, input=input or self.input, output=output or self.output)
+
         rate, out_rate = rate or form.rate, out_rate or form.out_rate
         hardware = round(form.hardware * rate / form.rate)
         return replace(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from rtsep.audio.backend import Cables
+from rtsep.audio.backend import Cables, Device
 from rtsep.audio.engine import Engine
 from rtsep.audio.source import FileSource
 from rtsep.controls import Controls
@@ -57,6 +57,7 @@ class Live:
         self._slack_law = SlackLaw()
         self._stopped: tuple[Engine | None, float] = (None, 0.0)  # an engine, and s that it stood still
         self._cables: Cables = {}
+        self._moved_to: tuple[Device | None, Device | None] = (None, None)  # as the route has it
         self._told_of_limiter = self._told_of_priority = False
         self._told_of_feedback: tuple[Engine | None, int] = (None, 0)
         self._told_of_model: tuple[ModelSupervisor | None, int, bool] = (None, 0, True)
@@ -135,6 +136,7 @@ class Live:
             self.playback = Playback(
                 self.engine, self.route, self._frames_left(), self._cables, fades_in=not starting
             )
+            self._moved_to = (None, None)
         except BaseException:
             self._halt()
             raise
@@ -211,6 +213,15 @@ class Live:
         self.now = self.now._replace(route=self.route._replace(ends=replace(ends, form=form)))
         block = form.out_block if form.out_block != ends.form.out_block else form.block
         self.say(f"{ends.name}: the block has changed to {block} frames; {latency.line()}")
+
+    def follow_moves(self) -> None:
+        """Take over the devices that somebody has moved us to: where they go away, they are waited for."""
+        if not self.playback or self.playback.moved_to == self._moved_to:
+            return
+        self._moved_to = self.playback.moved_to
+        ends = self.route.ends.moved_to(*self._moved_to)
+        self.now = self.now._replace(route=self.route._replace(ends=ends))
+        self.playback.watchdog.follow(ends)
 
     def follow_bursts(self) -> None:
         """Raise the slack where devices call in bursts, unless the user has chosen it."""

@@ -198,6 +198,7 @@ class SessionOwner:
             if self._jobs:
                 self._jobs[0].stop_playing()
             live.follow_rates()
+        live.follow_moves()
         live.follow_blocks()
         live.follow_bursts()
         live.follow_limiter()
@@ -212,6 +213,7 @@ class SessionOwner:
         if watchdog.over(live.engine) and not (source and source.unsettled):
             return True
         if reason := watchdog.lost(live.engine):
+            live.follow_moves()  # by the look just now
             if self._jobs:
                 self._jobs[0].stop_playing()
             live.stop_playing()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsep.audio.backend import Cables, ClientOptions
+from rtsep.audio.backend import Cables, ClientOptions, Device
 from rtsep.audio.engine import Engine, Format
 from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.streams import Streams
@@ -45,6 +45,11 @@ class Playback:
     def new_rates(self) -> tuple[int | None, int | None]:
         """The rates of input and output in Hz, where the devices have changed them: the sound fades out."""
         return self._streams.new_rates
+
+    @property
+    def moved_to(self) -> tuple[Device | None, Device | None]:
+        """The devices that somebody has moved input and output to; None: where they were opened."""
+        return self._streams.moved_to
 
     def go_on(self, engine: Engine, route: Route, frames: int | None) -> None:
         """Play on with `engine` at the devices' new rates, on the same streams; it fades in.

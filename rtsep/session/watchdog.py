@@ -34,6 +34,10 @@ class Watchdog:
         self._called = {side: (-1, time.monotonic()) for side in sides}
         self._moves, self._moved_at = 0, -math.inf
 
+    def follow(self, ends: Ends) -> None:
+        """Watch the same streams on other devices."""
+        self._ends = ends
+
     def forgive(self, seconds: float) -> None:
         """Count `seconds` in which the whole session stood still as no silence of a device."""
         self._called = {side: (calls, since + seconds) for side, (calls, since) in self._called.items()}

@@ -132,7 +132,7 @@ def test_a_sink_that_leaves_is_waited_for_by_its_name(server, live):
     process.end()
 
 
-def test_a_user_may_move_the_stream_and_it_plays_on(server, live):
+def test_a_user_may_move_the_stream_and_it_plays_on_and_waits_there(server, live):
     server.add_sink("second")
     process = live("--in", "demo", "--out", "mix", "--seconds", 100)
     plays(process)
@@ -142,5 +142,11 @@ def test_a_user_may_move_the_stream_and_it_plays_on(server, live):
     server.control("move-sink-input", ours, "second")
     until(lambda: np.abs(recorder.sound).max(initial=0) > 0.01, "the other sink should sound")
     process.wait_said(f"moved us from {SPEAKERS} to second")
-    process.end()
     assert not [line for line in process.said if "waiting" in line]
+    server.remove_sink("second")
+    process.wait_said("second has gone")
+    lines = len(process.lines)
+    server.add_sink("second")
+    process.wait_said("second is back; playing")
+    plays(process, lines)
+    process.end()
