@@ -144,10 +144,11 @@ class Engine:
                 frames += math.ceil(spread * form.rate)
         return frames
 
-    def raise_slack(self, frames: int) -> Format:
-        """Have `frames` of slack from now on, more than so far; return the format with them.
+    def set_slack(self, frames: int) -> Format:
+        """Have `frames` of slack from now on, not less than at the start; return the format with them.
 
-        The sound goes on from further back, over a short fade; with two clocks, after a gap.
+        The sound goes on from elsewhere, over a short fade. With two clocks, more comes after a gap, and for
+        less the distance is steered.
         """
         more = frames - self._slack
         if self.form.two_clocks:

@@ -281,7 +281,7 @@ def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, n
     target_fill = hop_state.compute_fill + load_acquire(state, r.BLOCK) + in_block * out_rate / in_rate
     added = load_acquire(state, r.ADDED)
     target_fill += added
-    first = state[r.RESYNCS] == 0 or added != state[r.ADDED_BEFORE]
+    first = state[r.RESYNCS] == 0 or added > state[r.ADDED_BEFORE]
     state[r.ADDED_BEFORE] = added
     # What is late and no nearer than it should be was held up itself, and catches up.
     late = start < load_acquire(state, r.OUT_READ) and fill < target_fill - count / 2

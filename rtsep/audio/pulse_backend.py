@@ -21,8 +21,12 @@ KEPT_S = 0.06
 BURST, MARGIN = 0.3, 0.4
 """Shares of KEPT_S: what the server takes at once, and what it always has ready besides."""
 
-SLACK_S = 0.006
-"""Extra time for the model: often our threads run at normal priority, beside other programs."""
+SLACK_S, LATE_S = 0.006, 0.02
+"""Extra time for the model: often our threads run at normal priority, beside other programs. And for input:
+so do those of the server, whose fragments come late at times."""
+
+MOST_ADDED_S = 0.1
+"""Latency beyond the algorithm that is not exceeded for the sake of calls that come late."""
 
 FIRST_INDEX = 1000
 """Device numbers of this back end: this plus twice the server's own number, and one more for a source."""
@@ -127,6 +131,7 @@ def _device(end: PulseEnd, playback: bool) -> Device:
         outputs=channels if playback else 0,
         rate=end.rate,
         output_latency_s=(BURST + MARGIN) * KEPT_S if playback else 0.0,
-        slack_s=SLACK_S if playback else 0.0,
+        slack_s=SLACK_S if playback else LATE_S,
+        most_added_s=MOST_ADDED_S,
         system_name=end.name,
     )

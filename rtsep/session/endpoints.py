@@ -56,6 +56,11 @@ class Ends:
         return any(device and not device.is_jack for device in (self.input, self.output))
 
     @property
+    def most_added_s(self) -> float:
+        """Latency beyond the algorithm, in seconds, that slack by measure keeps to; 0: none is set."""
+        return max(device.most_added_s for device in (self.input, self.output) if device)
+
+    @property
     def captured_sink(self) -> str:
         """A sound server's name of the sink whose sound is the input; "" for any other input."""
         return captured_sink(self.input)
@@ -66,15 +71,15 @@ class Ends:
         form = self.form
         return f"{form.rate} Hz" if form.rate == form.out_rate else f"{form.rate} -> {form.out_rate} Hz"
 
+    def moved_to(self, input: Device | None, output: Device | None) -> Ends:
+        """Return these on other devices, where they were moved to some; None: as before."""
+        return replace(self, input=input or self.input, output=output or self.output)
+
     def at_rates(self, rate: int | None, out_rate: int | None) -> Ends:
         """Return these at other rates of input and output in Hz; None: as before."""
         form = self.form
         if not form.two_clocks:
             rate = out_rate = rate or out_rate
-    def moved_to(self, input: Device | None, output: Device | None) -> Ends:
-        """Return these on other devices, where they were moved to some; None: as before."""
-        return replace(self, input=input or self.input, output=output or self.output)
-
         rate, out_rate = rate or form.rate, out_rate or form.out_rate
         hardware = round(form.hardware * rate / form.rate)
         return replace(
@@ -139,7 +144,7 @@ def resolve_ends(
         out_rate=out_rate,
         out_block=out_block,
         two_clocks=not one_clock,
-        slack=_slack(options, output, rate),
+        slack=_slack(options, (input_device, output), rate),
         hardware=round(declared * rate),
         bus=bus if bus in BALANCES else "mix",
         limiter=options.limiter,
@@ -337,11 +342,10 @@ def _may_howl(options: LiveOptions, source: Device | None, output: Device | None
     return not is_patched and not captured_sink(source)
 
 
-def _slack(options: LiveOptions, output: Device | None, rate: int) -> int | None:
-    """Return the slack in frames: as given, else what the output needs; None: chosen from the block."""
-    if options.slack is not None or output is None or output.slack_s == 0:
-        return options.slack
-    return round(output.slack_s * rate)
+def _slack(options: LiveOptions, ends: tuple[Device | None, ...], rate: int) -> int | None:
+    """Return the slack in frames: as given, else what the devices need; None: chosen from the block."""
+    needed = sum(device.slack_s for device in ends if device)
+    return options.slack if options.slack is not None or needed == 0 else round(needed * rate)
 
 
 def _block(options: LiveOptions, device: Device | None, period: int | None, notes: list[str]) -> int:

@@ -224,18 +224,19 @@ class Live:
         self.playback.watchdog.follow(ends)
 
     def follow_bursts(self) -> None:
-        """Raise the slack where devices call in bursts, unless the user has chosen it."""
+        """Set the slack by how evenly devices call, unless the user has chosen it."""
         ends = self.route.ends
         if self.options.slack is not None or not ends.may_burst:
             return
-        wanted = self._slack_law.wanted(self.engine)
+        wanted = self._slack_law.wanted(self.engine, ends.most_added_s)
         if wanted is None:
             return
-        form, latency = self.engine.raise_slack(wanted), self.engine.latency
+        calls = "in bursts or late" if wanted > self.engine.slack else "evenly again"
+        form, latency = self.engine.set_slack(wanted), self.engine.latency
         self.now = self.now._replace(route=self.route._replace(ends=replace(ends, form=form)))
         if self.playback:
             self.playback.tell_latency(latency.total)
-        self.say(f"{ends.name}: calls come in bursts, the slack is {wanted} frames now; {latency.line()}")
+        self.say(f"{ends.name}: calls come {calls}, the slack is {wanted} frames now; {latency.line()}")
 
     def follow_faults(self) -> None:
         """Tell what to do about what goes wrong."""

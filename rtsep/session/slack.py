@@ -1,47 +1,143 @@
-"""Slack by measure: what a device needs whose calls come in bursts, at the start and after underruns."""
+"""Slack by measure: what a device needs whose calls come in bursts, or late at times.
+
+At the start, the rule of the calls counts: the middle of the first windows of `rtsep.audio.bursts`. Later a
+fault, an underrun or a late mask, asks for more: what most windows of late have needed, and what a rare gap
+has needed that was not the first one. One may have any cause, two are the way of this machine. Slack that
+nothing has needed for ten minutes is taken back.
+"""
 
 from __future__ import annotations
 
+import time
+from collections import deque
+
+from rtsep.audio.bursts import WINDOW_S
 from rtsep.audio.engine import Engine
 from rtsep.limits import MOST_SLACK
 
 FIRST_WINDOWS, FIRST_SHARE = 8, 0.5
-"""At the start: the middle of so many windows of `rtsep.audio.bursts`, 0.8 s."""
+"""At the start: the middle of so many windows, 0.8 s."""
 
-LATER_WINDOWS, LATER_SHARE = 12, 0.9
-"""After an underrun: nearly the worst of so many, but for the one in which something else has held us up."""
+LATER_WINDOWS, LATER_SHARE = 12, 0.6
+"""After a fault: most of so many. A gap that is longer than a window spoils several."""
+
+DECIDED_AFTER_S = 2.5 * WINDOW_S
+"""The window that has the fault in it is complete then."""
+
+SAME_GAP_S = LATER_WINDOWS * WINDOW_S
+"""Faults that follow each other so closely have one gap as their cause."""
+
+GAP_MEMORY_S = 120.0
+"""A second gap within so long is no chance."""
+
+LOOK_EVERY_S = 1.0  # shorter than SAME_GAP_S: no window is missed
+LOWERED_AFTER_S = 600.0
+"""How long nothing must have needed what is taken back; twice as long each time that it was missed."""
+
+LONGEST_PATIENCE_S = 4 * 3600.0
 
 
 class SlackLaw:
-    """Says what slack an engine needs. It never takes back what it has given."""
+    """Says what slack an engine needs."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._chosen = 0  # what the engine began with: time for the model, with even calls
         self._measured = False
-        self._underruns = 0
+        self._faults = 0
+        self._fault_at: float | None = None  # monotonic time of one that nothing was done about yet
+        self._gaps: deque[tuple[float, int]] = deque()  # monotonic time, and how long in frames
+        self._looks: deque[tuple[float, int]] = deque()  # monotonic time, and what was needed, in frames
+        self._since = 0.0  # monotonic time of the first look that counts
+        self._lowered_at: float | None = None
+        self._patience_s = LOWERED_AFTER_S
 
-    def wanted(self, engine: Engine) -> int | None:
-        """Return the slack in frames that `engine` is to be raised to; None: what it has suffices."""
-        underruns = int(engine.counters()["underruns"])
+    def wanted(self, engine: Engine, most_s: float = 0.0, now: float | None = None) -> int | None:
+        """Return the slack in frames that `engine` is to have; None: what it has is right.
+
+        `most_s`: seconds that slack and device may add together, 0 for no bound. `now` is the monotonic time.
+        """
+        now = time.monotonic() if now is None else now
+        counted = engine.counters()
+        faults = int(counted["underruns"]) + int(counted["late_masks"])
         if engine is not self._engine:
-            self._engine, self._chosen, self._measured = engine, engine.slack, False
-            self._underruns = underruns
+            self._begin(engine, faults, now)
+        early: int | None
         if not self._measured:
             early = engine.burst_frames(FIRST_WINDOWS, FIRST_SHARE)
             if early is None:
                 return None
-            self._measured, self._underruns = True, underruns
-        elif underruns > self._underruns:
-            early = engine.burst_frames(LATER_WINDOWS, LATER_SHARE)
+            self._measured, self._faults = True, faults
+        elif faults > self._faults:
+            self._fault_at = now if self._fault_at is None else self._fault_at
+            if now < self._fault_at + DECIDED_AFTER_S:
+                return None
+            early = self._needed_after_fault(engine, now)
             if early is None:
                 return None
-            self._underruns = underruns
-        else:
+            self._faults, self._fault_at = faults, None
+        elif self._looks and now < self._looks[-1][0] + LOOK_EVERY_S:
             return None
+        else:
+            return self._lower(engine, now)
+        wanted = min(self._slack_for(engine, early), self._most(engine, most_s))
+        if wanted <= engine.slack:
+            return None
+        if self._lowered_at is not None and now < self._lowered_at + self._patience_s:
+            self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
+            self._lowered_at = None
+        self._since = now
+        return wanted
+
+    def _begin(self, engine: Engine, faults: int, now: float) -> None:
+        self._engine, self._chosen, self._measured = engine, engine.slack, False
+        self._faults, self._fault_at, self._since = faults, None, now
+        self._gaps.clear()
+        self._looks.clear()
+
+    def _needed_after_fault(self, engine: Engine, now: float) -> int | None:
+        """Return how early calls came, in frames, as far as it was no chance; None: not known yet."""
+        rule, gap = (engine.burst_frames(LATER_WINDOWS, share) for share in (LATER_SHARE, 1.0))
+        if rule is None or gap is None:
+            return None
+        while self._gaps and now > self._gaps[0][0] + GAP_MEMORY_S:
+            self._gaps.popleft()
+        if self._gaps and now < self._gaps[-1][0] + SAME_GAP_S:
+            at, before = self._gaps.pop()
+            self._gaps.append((at, max(before, gap)))
+        else:
+            self._gaps.append((now, gap))
+        lengths = sorted(length for _, length in self._gaps)
+        return max(rule, lengths[-2] if len(lengths) > 1 else 0)
+
+    def _lower(self, engine: Engine, now: float) -> int | None:
+        """Look at what is needed; return less slack where more was not needed for long."""
+        needed = engine.burst_frames(LATER_WINDOWS, 1.0)
+        if needed is None:
+            return None
+        self._looks.append((now, needed))
+        while now > self._looks[0][0] + self._patience_s:
+            self._looks.popleft()
+        if engine.slack <= self._chosen or now < self._since + self._patience_s:
+            return None
+        wanted = self._slack_for(engine, max(frames for _, frames in self._looks))
+        if wanted >= engine.slack:
+            return None
+        self._lowered_at = self._since = now
+        return wanted
+
+    def _slack_for(self, engine: Engine, early: int) -> int:
+        """Return the slack in frames for calls that come `early` frames too early."""
         # A call takes all of its block at once: less than a whole further block does nothing for the worst
         # hop. An eighth of a block is jitter, on top of bursts of whole ones.
         block = engine.form.block
         blocks = -(-(early - block // 8) // block) if early > 0 else 0
-        wanted = min(self._chosen + blocks * block, MOST_SLACK)
-        return wanted if wanted > engine.slack else None
+        return min(self._chosen + blocks * block, MOST_SLACK)
+
+    @staticmethod
+    def _most(engine: Engine, most_s: float) -> int:
+        """Return the slack in frames with which the latency keeps its bound."""
+        if most_s == 0.0:
+            return MOST_SLACK
+        latency = engine.latency
+        return int(most_s * latency.rate) - (latency.total - latency.algorithm - engine.slack)
