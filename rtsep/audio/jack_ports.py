@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 import weakref
@@ -75,6 +76,30 @@ def open_client(name: str) -> Any:
             if not error.status.server_error or began > last_try_at:
                 raise
         time.sleep(_PAUSE_S)
+
+
+def abandon(client: Any, memory: Any) -> None:
+    """Take leave of a client whose server has ended; nothing of it calls us any more.
+
+    `memory` is what its callbacks have worked on; it stays, should one be under way. PipeWire's libjack from
+    1.3.81 on frees buffers of connected ports twice when it closes such a client, which aborts the program:
+    there the rest of it, two threads at rest, is left behind.
+    """
+    if not _frees_twice():
+        client.close()
+        return
+    _abandoned.append(memory)
+    with contextlib.suppress(Exception):  # that the server has ended
+        client.deactivate()
+    client._ptr = jack_library.load()._ffi.NULL  # else its deletion would close it
+
+
+_abandoned: list[Any] = []
+
+
+def _frees_twice() -> bool:
+    version = re.search(r"PipeWire (\d+)\.(\d+)\.(\d+)", str(jack_library.load().version_string()))
+    return version is not None and tuple(map(int, version.groups())) >= (1, 3, 81)
 
 
 _ours: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()

@@ -191,5 +191,7 @@ class JackStream:
     def _leave(self) -> None:
         if self._plugs:
             self._plugs.note_cables(gone=self.lost is not None)
-        if self._client is not None:
+        if self._client is not None and self.lost is not None:
+            jack_ports.abandon(self._client, self._slots)
+        elif self._client is not None:
             self._client.close()

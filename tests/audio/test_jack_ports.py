@@ -107,3 +107,30 @@ def test_the_default_devices_of_pipewire_are_its_sound_card(graph, captures, pla
     """The other ends of a virtual source and of a sink are no part of it: what is played there comes back."""
     assert jack_ports.card_ports(graph, jack_ports.CAPTURE) == captures
     assert jack_ports.card_ports(graph, jack_ports.PLAYBACK) == playbacks
+
+
+@pytest.mark.parametrize(
+    ("version", "closed"),
+    [
+        ("1.9.21", True),
+        ("3.0.0.0 (using PipeWire 0.3.65)", True),
+        ("3.0.0.0 (using PipeWire 1.2.7)", True),
+        ("3.0.0.0 (using PipeWire 1.4.2)", False),
+    ],
+)
+def test_a_client_whose_server_has_ended_is_left_behind_where_closing_it_would_abort(
+    monkeypatch, version, closed
+):
+    library = SimpleNamespace(version_string=lambda: version, _ffi=SimpleNamespace(NULL=None))
+    monkeypatch.setattr(jack_library, "load", lambda: library)
+    monkeypatch.setattr(jack_ports, "_abandoned", [])
+    done: list[str] = []
+
+    def deactivate() -> None:
+        done.append("deactivated")
+        raise OSError("the server has ended")
+
+    client = SimpleNamespace(_ptr="ours", close=lambda: done.append("closed"), deactivate=deactivate)
+    jack_ports.abandon(client, "memory")
+    assert done == (["closed"] if closed else ["deactivated"])
+    assert closed or (client._ptr, jack_ports._abandoned) == (None, ["memory"])
