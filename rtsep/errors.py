@@ -18,6 +18,9 @@ class RtsepError(Exception):
 UNEXPECTED = 10
 """The exit code for any other exception: a defect, or a machine in a state that nobody has foreseen."""
 
+INTERRUPTED = 130
+"""The exit code after a Ctrl-C, as shells have it."""
+
 
 class UsageError(RtsepError, ValueError):
     """An option or argument has a value that makes no sense."""

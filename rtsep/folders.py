@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-
-import platformdirs
 
 NOWHERE = Path(os.devnull, "rtsep")
 """Stands for a folder that is not known: nothing can lie behind a device."""
@@ -22,27 +19,29 @@ _IN_MEMORY = Path("/dev/shm")
 
 def config() -> Path:
     """Return the folder of settings, presets and maps."""
-    return _found(platformdirs.user_config_path)
+    return _found("user_config_path")
 
 
 def state() -> Path:
     """Return the folder of what a session leaves for the next one."""
-    return _found(platformdirs.user_state_path)
+    return _found("user_state_path")
 
 
 def data() -> Path:
     """Return the folder of the user's own models."""
-    return _found(platformdirs.user_data_path)
+    return _found("user_data_path")
 
 
 def cache() -> Path:
     """Return the folder of what can be made anew."""
-    return _found(platformdirs.user_cache_path)
+    return _found("user_cache_path")
 
 
-def _found(find: Callable[[str], Path]) -> Path:
+def _found(kind: str) -> Path:
+    import platformdirs  # not before: `rtsep.unexpected` is there to tell that a package is missing
+
     try:
-        path = find("rtsep")
+        path: Path = getattr(platformdirs, kind)("rtsep")
         path.exists()  # raises where the way there is barred: the home of another user
     except (OSError, RuntimeError):  # the latter: nobody knows a home
         return NOWHERE

@@ -29,6 +29,8 @@ KEPT = 10
 
 _LONGEST = 300  # characters of an exception's own words in the line
 
+_REPAIR = "install it again: python -m pip install --force-reinstall rtsep"
+
 _PREFIX, _SUFFIX = "error-", ".txt"
 
 # Class and place of those that were told: a callback may repeat one.
@@ -71,6 +73,8 @@ def tell(error: BaseException, where: str = "") -> None:
     path = _kept(details)
     rest = f"the details are in {path}" if path else f"{SHOW}=1 prints the details"
     said = "".join(c if c.isprintable() else "?" for c in in_a_line(error)[:_LONGEST])
+    if isinstance(error, ImportError):
+        said += f"; {_REPAIR}"
     _print(f"rtsep: unexpected error{f' in {where}' if where else ''}: {said}; {rest}\n")
 
 
@@ -135,6 +139,11 @@ def _kept(details: str) -> Path | None:
 
 
 def _folders() -> Iterator[Path]:
-    yield folders.state() / "errors"
+    try:
+        usual = folders.state() / "errors"
+    except ImportError:  # which may be what is told
+        pass
+    else:
+        yield usual
     if own := folders.own_temporary("errors"):
         yield own

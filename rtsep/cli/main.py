@@ -16,12 +16,10 @@ from typing import Any, NoReturn
 
 from rtsep import standard_streams, unexpected
 from rtsep.compiled import use_cache
-from rtsep.errors import OutputError, RtsepError, UsageError
+from rtsep.errors import INTERRUPTED, OutputError, RtsepError, UsageError
 from rtsep.files.names import one_line, print_any_name, user_path
 from rtsep.realtime.foreign_calls import hangs
 from rtsep.standard_streams import say
-
-INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):

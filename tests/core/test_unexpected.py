@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rtsep import unexpected
-from rtsep.errors import UNEXPECTED
+from rtsep.errors import INTERRUPTED, UNEXPECTED
 from rtsep.realtime.child_process import command_of
 from tests.cli.program import ROOT
 
@@ -146,6 +146,42 @@ def test_the_command_line_ends_with_one_line():
     found = LINE.fullmatch(run.stderr.strip())
     assert found and found["said"] == "LookupError: nobody has foreseen this"
     assert "in broken" in Path(found["file"]).read_text()
+
+
+# `rtsep models` where a module is missing, or a Ctrl-C comes as it is imported.
+BEGINS_BADLY = """
+import importlib.abc, runpy, sys
+
+module, what = sys.argv[1:]
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            raise KeyboardInterrupt
+
+if what == "missing":
+    sys.modules[module] = None
+else:
+    sys.meta_path.insert(0, Finder())
+sys.argv = ["rtsep", "models"]
+runpy.run_module("rtsep", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("module", ["rtsep.files.names", "rtsep.cli.models", "platformdirs", "rich.table"])
+def test_an_import_that_fails_is_one_line_with_the_remedy(module, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    run = process(sys.executable, "-c", BEGINS_BADLY, module, "missing")
+    assert run.returncode == UNEXPECTED, run
+    found = LINE.fullmatch(run.stderr.strip())
+    assert found, run.stderr
+    assert re.search(rf"Error: .*{re.escape(module)}.*; install it again: python -m pip", found["said"])
+    assert "Traceback" in Path(found["file"]).read_text()
+
+
+def test_an_interrupt_while_it_is_imported_is_one_like_any_other():
+    run = process(sys.executable, "-c", BEGINS_BADLY, "rtsep.cli.main", "interrupted")
+    assert (run.returncode, run.stderr) == (INTERRUPTED, "rtsep: interrupted\n")
 
 
 def test_a_process_of_ours_ends_with_one_line():
