@@ -14,6 +14,7 @@ from rich.table import Table
 from rtsep.cli.options import add_midi, seconds
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import DeviceError, UsageError, suggest
+from rtsep.files.names import is_folder, is_there
 from rtsep.surfaces.midi.learn import BURST_S, QUIET_S, recognise, write_entry
 from rtsep.surfaces.midi.map import MidiMap, load_map, user_file
 from rtsep.surfaces.midi.messages import CC14, MOST_7, PROGRAM, Event
@@ -106,7 +107,7 @@ def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> in
             f"no control is called '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}"
         )
     control = BY_NAME[name]
-    if path.exists():
+    if is_there(path) or is_folder(path):
         load_map(path)  # a map that is none is not waited for; a new one starts with the default map
     heard: queue.Queue[Event] = queue.Queue()
     surface = MidiSurface(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rtsep.cli.get import add_session
 from rtsep.errors import UsageError
+from rtsep.files.names import is_there
 from rtsep.surfaces.remote.link import Link
 from rtsep.surfaces.remote.messages import (
     Done,
@@ -67,11 +68,11 @@ def requests(link: Link, pairs: Sequence[tuple[str, str]]) -> list[Request]:
         match name:
             case "model":
                 path = Path(value)
-                here = path.suffix and path.is_file()
+                here = path.suffix and is_there(path)
                 asked.append(SwitchModel(id=id, name=str(path.absolute()) if here else value))
             case "in":
                 file = Path(value)
-                asked.append(SwitchDevice(id=id, input=str(file.absolute()) if file.is_file() else value))
+                asked.append(SwitchDevice(id=id, input=str(file.absolute()) if is_there(file) else value))
             case "out_device":
                 asked.append(SwitchDevice(id=id, output=value))
             case "preset":

@@ -66,16 +66,15 @@ def print_any_name() -> None:
             stream.reconfigure(errors=_HANDLER)  # type: ignore[union-attr]
 
 
-def _encode_name(error: UnicodeError) -> tuple[str | bytes, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
+def _take_name(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encode or decode as file names are. A stream of a host program may be a file that it reads back."""
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeEncodeError:
         return codecs.lookup_error("backslashreplace")(error)
 
 
-codecs.register_error(_HANDLER, _encode_name)
+codecs.register_error(_HANDLER, _take_name)
 
 
 def is_there(path: Path) -> bool:

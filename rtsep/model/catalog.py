@@ -60,9 +60,13 @@ def find_model(name: str) -> Path:
         path = Path(name).expanduser()
     except RuntimeError:  # "~nobody/x.pt", where no such home is known
         path = Path(name)
-    if path.is_fifo():  # it would wait for what writes to it
+    try:
+        is_pipe, is_there = path.is_fifo(), path.exists()
+    except OSError:  # a name that no file can have
+        is_pipe = is_there = False
+    if is_pipe:  # it would wait for what writes to it
         raise ModelError(f"{name}: a pipe, no model file; save the model in a file first")
-    if path.exists():
+    if is_there:
         return path
     if path.suffix == SUFFIX or "/" in name or "\\" in name:
         raise ModelError(f"{name}: no such model file; 'rtsep models' lists those that are here")

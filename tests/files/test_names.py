@@ -67,6 +67,15 @@ def test_standard_output_takes_the_bytes_of_every_name(monkeypatch, encoding, te
     assert raw.getvalue() == text
 
 
+def test_a_host_program_may_read_back_what_was_printed(monkeypatch, tmp_path):
+    with (tmp_path / "out").open("w+", encoding="utf-8") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        print_any_name()
+        print("caf\udce9", end="", flush=True)
+        out.seek(0)
+        assert out.read() == "caf\udce9"
+
+
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "no/such", "y" * 300 + ".wav"])
 def test_a_name_that_no_file_can_have_is_not_there(name):
     assert not is_there(Path(name))

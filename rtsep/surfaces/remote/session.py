@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from rtsep.audio.splices import Place
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import RtsepError, SessionError, UsageError
+from rtsep.files.names import is_there
 from rtsep.realtime.waiting import wait_for
 from rtsep.session.states import SessionState
 from rtsep.surfaces.players.player import Choice
@@ -223,12 +224,12 @@ class RemoteSession:
     def switch_model(self, model: str | Path) -> None:
         """Play with another model, by name or path; returns once it is heard."""
         path = Path(model)
-        name = str(path.absolute()) if path.suffix and path.is_file() else str(model)
+        name = str(path.absolute()) if path.suffix and is_there(path) else str(model)
         self._ask(SwitchModel(id=self._new_id(), name=name), Done, None)
 
     def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
         """Play from or to something else, named as at the start; returns once that plays."""
-        if input is not None and Path(input).is_file():
+        if input is not None and is_there(Path(input)):
             input = Path(input).absolute()
         where = None if input is None else str(input)
         self._ask(SwitchDevice(id=self._new_id(), input=where, output=out_device), Done, None)
