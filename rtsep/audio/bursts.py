@@ -4,7 +4,8 @@ A sound server behind a driver may call several times in a row and then pause. T
 early, and each of them wants a block that a device with even calls would ask for later. Slack makes that up.
 
 Each call tells when frame 0 would have been due by it. The spread of these times within a window is how early
-calls come, at most. One late call spoils one window: readers take the middle of several.
+calls come, at most. One late call spoils one window: readers take the middle of several. A window in which
+the whole process stood still, as in a suspended machine, begins anew.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtsep.realtime.atomics import acquire, store_release
+from rtsep.realtime.stops import STOP_NS
 
 WINDOW_S = 0.1
 """Longer than the pause between two bursts of every server that was measured."""
@@ -31,6 +33,8 @@ SLOT_COUNT = SPREADS + KEPT
 @njit(cache=True, nogil=True)
 def measure_call(slots: np.ndarray, at: int, base_ns: int, frames: int, rate: int) -> None:
     """Note a call of `frames` frames, by which frame 0 was due at `base_ns`, in the slots from `at` on."""
+    if base_ns - slots[at + LOW] > STOP_NS:  # not the device alone: all of us stood still
+        slots[at + FRAMES] = 0
     if slots[at + FRAMES] == 0:
         slots[at + LOW] = slots[at + HIGH] = base_ns
     slots[at + LOW] = min(slots[at + LOW], base_ns)

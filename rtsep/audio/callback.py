@@ -118,7 +118,8 @@ def _count(slots: np.ndarray, slot: int, frames: int, rate: int) -> int:
     """Count a call of `frames` frames; return the size to reckon with from now on, or 0 while that is open.
 
     `slot` holds the size so far, which a larger call exceeds at once. The two slots behind it are the largest
-    call and the frames of all calls since smaller ones have been counted, which takes SETTLED_S.
+    call and the frames of all calls since smaller ones have been counted, which takes SETTLED_S. Calls of
+    mixed sizes whose largest is a little smaller this time change nothing: it may be larger the next time.
     """
     if frames > slots[slot]:
         slots[slot + 1] = slots[slot + 2] = 0
@@ -127,9 +128,9 @@ def _count(slots: np.ndarray, slot: int, frames: int, rate: int) -> int:
     slots[slot + 2] += frames
     if slots[slot + 2] < SETTLED_S * rate:
         return 0
-    largest = slots[slot + 1]
+    largest, mixed = slots[slot + 1], slots[slot + 2] % slots[slot + 1] != 0
     slots[slot + 1] = slots[slot + 2] = 0
-    return largest
+    return slots[slot] if mixed and 4 * largest > 3 * slots[slot] else largest
 
 
 @njit(cache=True, nogil=True)

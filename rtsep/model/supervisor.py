@@ -100,6 +100,8 @@ class ModelSupervisor:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            if self._watcher and self._process.stdout:  # else `start` may still read there
+                self._process.stdout.close()
 
     def _spawn(self) -> None:
         release(self._header, slots.MODEL_STATE, slots.STARTING)

@@ -39,6 +39,11 @@ def test_nothing_is_said_before_enough_is_known_and_one_late_call_says_nothing()
     assert bursts.read_spread(late, 0, 8, 1.0) == pytest.approx(0.05, abs=1e-3)
 
 
+def test_a_process_that_stood_still_has_had_no_burst():
+    stops = {call: (call // 50) * 10 * SECOND_NS for call in range(400)}  # for 10 s, eight times
+    assert bursts.read_spread(measured(1, 400, stops), 0, 8, 1.0) == pytest.approx(0, abs=1e-6)
+
+
 def has_burst(bench: Bench, burst: int) -> None:
     """Put into the engine what bursts of `burst` calls leave there."""
     for at in (r.OUT_BURSTS, r.IN_BURSTS):

@@ -100,6 +100,16 @@ def test_calls_of_mixed_sizes_have_the_delay_of_the_largest_at_its_worst():
     assert_delayed_by(player, 1024 + HOP - 1, 50_000)
 
 
+def test_calls_of_any_size_keep_their_delay_once_the_largest_has_come():
+    player, random = Player(1024), np.random.default_rng(3)
+    player.call(1024)
+    for block in random.integers(1, 1001, 600):  # some six seconds, the largest in each a little different
+        player.call(int(block))
+    assert player.rings.slots[r.UNDERRUNS] == 0
+    assert player.rings.slots[r.BLOCK] == 1024
+    assert_delayed_by(player, 1024 + HOP - 1, 5 * RATE)
+
+
 def test_a_hundred_random_changes_lose_nothing_and_do_not_click():
     player, random = Player(256), np.random.default_rng(7)
     player.play(256, 0.1)
