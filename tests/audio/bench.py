@@ -49,15 +49,24 @@ class Bench:
     """Engine, slots and an answering thread; a context manager."""
 
     def __init__(
-        self, form: Format, answer: Callable[[int, NDArray[np.float32]], float | None], **spec: Any
+        self,
+        form: Format,
+        answer: Callable[[int, NDArray[np.float32]], float | None],
+        begin: Callable[[Engine], object] = lambda _: None,
+        **spec: Any,
     ) -> None:
-        """Answer column n with the mask value `answer(n, column)`; None: never. `spec` as for `make_spec`."""
+        """Answer column n with the mask value `answer(n, column)`; None: never. `spec` as for `make_spec`.
+
+        `begin` may change the engine before it starts.
+        """
         self.form = form
         described = make_spec(**spec)
         self.shared = SharedSlots.create(described.channels, described.bins)
         self.controls = Controls()
         self.engine = Engine(described, form, self.controls, self.shared)
         self._answer = answer
+        begin(self.engine)
+        self._first_column = acquire(self.shared.exchange.header, slots.COLUMNS)
         self._leaving = threading.Event()
         self._model = threading.Thread(target=self._run_model, daemon=True)
 
@@ -75,7 +84,7 @@ class Bench:
         self.shared.close()
 
     def _run_model(self) -> None:
-        exchange, number = self.shared.exchange, 0
+        exchange, number = self.shared.exchange, self._first_column
         while not self._leaving.is_set():
             if acquire(exchange.header, slots.COLUMNS) <= number:
                 time.sleep(0.0001)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -103,6 +104,23 @@ def test_one_that_hangs_or_dies_is_replaced_and_its_port_is_known_to_be_gone(sta
     until(lambda: ports.restarts >= 2, "a new process")
     assert [line for line in lines if "closed" in line][:2] == [Closed(0)] * 2
     assert len([line for line in lines if "opened" in line]) >= 2
+
+
+def test_a_process_that_cannot_be_started_is_tried_until_it_can(start, monkeypatch):
+    ports, _, _ = start(ALIVE + 'tell(\'{"kind": "scanned"}\')\nsys.stdin.read()')
+    tried = []
+
+    def refuse(*_: object, **__: object) -> None:
+        tried.append(True)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as full:
+        full.setattr(ports_module.subprocess, "Popen", refuse)
+        before = ports._process
+        before.kill()
+        until(lambda: len(tried) >= 3, "it should be tried again and again")
+    until(lambda: ports._process is not before and ports._process.poll() is None, "a new process")
+    assert ports.restarts == 1
 
 
 def test_what_a_process_has_said_is_heard_before_its_end(tmp_path, monkeypatch):
