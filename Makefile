@@ -111,6 +111,7 @@ live: $(VENV)/.live
 WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, max(1, (os.cpu_count() or 1) * 3 // 2)))')
 test: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
+	$(BIN)/python -m tests.compiled_once
 	$(BIN)/python -m pytest -m "not jack and not long" -n $(WORKERS) --dist worksteal --durations 40; code=$$?; \
 	$(BIN)/python -m tests.e2e.in_shares --shares 3 && exit $$code
 

@@ -18,6 +18,8 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from rtsep import sealed
+
 if TYPE_CHECKING:
     from rtsep.controls import Controls
     from rtsep.errors import RtsepError
@@ -39,6 +41,8 @@ _HOMES = {
     "attach": "rtsep.surfaces.remote.session",
     "serve": "rtsep.surfaces.remote.server",
 }
+
+sealed.guard()
 
 
 def __getattr__(name: str) -> object:

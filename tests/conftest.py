@@ -9,13 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rtsep.compiled import use_cache
+from tests.compiled_once import ROOT, use_the_tests_cache
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-# Before anything imports numba. Child processes follow.
-use_cache(ROOT / ".pytest_cache" / "numba")
+use_the_tests_cache()  # before anything imports numba
 
 # No test reads or writes what the user of this machine has set up. Child processes follow.
 _HOME = tempfile.TemporaryDirectory(prefix="rtsep-tests-")

@@ -1,8 +1,8 @@
 """Finds calls of memory allocators in compiled code, by walking the calls of its LLVM module.
 
-Run as a program, it compiles all that runs on the audio path and prints, as JSON, what it found: every
-compiled function of the packages in AUDIO_PATH that holds no GIL, and every C callback. It needs a process
-whose numba cache is empty, as numba shows no LLVM for code that it loads from its cache.
+`look_at_all` compiles all that runs on the audio path and tells what it found: every compiled function of the
+packages in AUDIO_PATH that holds no GIL, and every C callback. It needs a process whose numba cache is empty,
+as numba shows no LLVM for code that it loads from its cache. Run as a program, it prints that as JSON.
 """
 
 from __future__ import annotations
@@ -159,10 +159,14 @@ def _compile_all() -> None:
     bench.shared.close()
 
 
-if __name__ == "__main__":
+def look_at_all() -> dict[str, list[str] | None]:
+    """Return the unknown calls of each function of the audio path, by its name; None: it is not compiled."""
     _compile_all()
-    report: dict[str, list[str] | None] = {}
-    for name, function in audio_path().items():
-        compiled = isinstance(function, CFunc) or function.overloads
-        report[name] = heap_calls(function) if compiled else None
-    json.dump(report, sys.stdout)
+    return {
+        name: heap_calls(function) if isinstance(function, CFunc) or function.overloads else None
+        for name, function in audio_path().items()
+    }
+
+
+if __name__ == "__main__":
+    json.dump(look_at_all(), sys.stdout)

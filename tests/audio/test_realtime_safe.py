@@ -14,6 +14,7 @@ import pytest
 from numba import carray, cfunc, njit, types
 
 from tests.audio.heap_calls import compiled_in, heap_calls
+from tests.compiled_once import report_file
 
 OF_ANOTHER_SYSTEM = ("rtsep.realtime.wake_darwin.", "rtsep.realtime.wake_windows.")
 """Modules that import here, but whose functions can be compiled on their own system only."""
@@ -21,7 +22,13 @@ OF_ANOTHER_SYSTEM = ("rtsep.realtime.wake_darwin.", "rtsep.realtime.wake_windows
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """What a child process finds in all compiled functions of the audio path, by name; None: not compiled."""
+    """What is found in all compiled functions of the audio path, by name; None: not compiled.
+
+    Found as the code was compiled, or else by a child process that compiles all of it again.
+    """
+    kept = report_file()
+    if kept.exists():
+        return json.loads(kept.read_text())
     cache = tmp_path_factory.mktemp("compiled")
     done = subprocess.run(
         [sys.executable, "-m", "tests.audio.heap_calls"],

@@ -13,7 +13,7 @@ import soundfile
 
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.demo import demo_song
-from tests.cli.program import Outcome, rtsep
+from tests.cli.program import Outcome, rtsep, separate_here
 from tests.models import make_model
 
 SUM = 1e-6
@@ -169,7 +169,7 @@ def test_the_result_does_not_depend_on_the_block(tmp_path):
     results = []
     for block in (17, 8192):
         out = tmp_path / str(block)
-        assert rtsep("file", path, "-o", out, "--block", block, "--subtype", "FLOAT").code == 0
+        assert separate_here(path, "-o", out, "--block", block, "--subtype", "FLOAT").code == 0
         results.append([(out / "song" / f"{stem}.wav").read_bytes() for stem in ("vocals", "instrumental")])
     assert results[0] == results[1]
 
@@ -178,7 +178,7 @@ def test_24_bits_are_the_default_and_clipping_is_told(tmp_path):
     path = tmp_path / "loud.wav"
     soundfile.write(path, np.clip(4 * song(30_000, 2), -1.5, 1.5), 44100, subtype="FLOAT")
     model = make_model(tmp_path / "ones.pt", "ones")
-    outcome = rtsep("file", path, "-o", tmp_path / "out", "--model", model, "--json")
+    outcome = separate_here(path, "-o", tmp_path / "out", "--model", model, "--json")
     (line,) = outcome.json
     assert line["clipped_samples"] > 0
     (said,) = outcome.said
@@ -190,7 +190,7 @@ def test_24_bits_are_the_default_and_clipping_is_told(tmp_path):
 def test_24_bit_stems_of_a_sound_in_range_add_up_too(tmp_path):
     path = tmp_path / "song.flac"
     soundfile.write(path, song(30_000, 2), 44100, subtype="PCM_24")
-    (line,) = rtsep("file", path, "-o", tmp_path / "out", "--json").json
+    (line,) = separate_here(path, "-o", tmp_path / "out", "--json").json
     stems = [soundfile.read(stem, dtype="float64")[0] for stem in line["stems"].values()]
     np.testing.assert_allclose(sum(stems), soundfile.read(path, dtype="float64")[0], rtol=0, atol=SUM)
 
@@ -201,7 +201,7 @@ def test_controls_are_obeyed(tmp_path):
     soundfile.write(path, sound, 44100, subtype="FLOAT")
     options = ("--vocals-gain", "-inf", "--instrumental-gain", "-6.0206", "--subtype", "FLOAT", "--json")
     model = make_model(tmp_path / "half.pt", "half")
-    (line,) = rtsep("file", path, "-o", tmp_path / "out", "--model", model, *options).json
+    (line,) = separate_here(path, "-o", tmp_path / "out", "--model", model, *options).json
     vocals, instrumental = (soundfile.read(stem, dtype="float32")[0] for stem in line["stems"].values())
     assert not vocals.any()
     np.testing.assert_allclose(instrumental, 0.25 * sound, rtol=0, atol=SUM)

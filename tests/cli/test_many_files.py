@@ -15,14 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.cli.main import main
 from rtsep.errors import InputFileError, ModelError, UsageError
 from rtsep.files.encode import encode, tags_of
 from rtsep.files.folders import audio_files
-from rtsep.model import loader
-from rtsep.offline import batch
 from rtsep.offline.finished import LEDGER, Finished
-from tests.cli.program import ROOT, Outcome, assert_refused, rtsep
+from tests.cli.program import ROOT, Outcome, assert_refused, rtsep, separate_here
 from tests.models import make_model
 from tests.waiting import running, until
 
@@ -48,61 +45,57 @@ def song(path: Path, seconds: float = 0.1, seed: int = 1, channels: int = 2, **t
     return path
 
 
-def separate(capfd, half: Path, *words: object) -> Outcome:
-    """Run `rtsep file` here, its model too: quick, where no other process is needed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "load", lambda package, device: loader.load(package, device, own_thread=True))
-        code = main(["file", *map(str, words), "--model", str(half), "--json"])
-    out, said = capfd.readouterr()
-    return Outcome(code, out.splitlines(), said.splitlines())
+def separate(half: Path, *words: object) -> Outcome:
+    """Run `rtsep file`, quick where no other process is needed."""
+    return separate_here(*words, "--model", half, "--json")
 
 
 def stems_of(outcome: Outcome) -> dict[str, dict[str, str]]:
     return {line["input"]: line["stems"] for line in outcome.json}
 
 
-def test_two_inputs_of_one_name_are_kept_apart(capfd, half, tmp_path):
+def test_two_inputs_of_one_name_are_kept_apart(half, tmp_path):
     first, second = song(tmp_path / "a" / "song.wav", seed=1), song(tmp_path / "b" / "song.flac", seed=2)
     out = tmp_path / "out"
-    found = stems_of(separate(capfd, half, first, second, "-o", out))
+    found = stems_of(separate(half, first, second, "-o", out))
     assert Path(found[str(first)]["vocals"]) == out / "song" / "vocals.wav"
     assert Path(found[str(second)]["vocals"]) == out / "song (2)" / "vocals.wav"
     for path in (first, second):
         mix = soundfile.read(path)[0]
         np.testing.assert_allclose(soundfile.read(found[str(path)]["vocals"])[0], mix / 2, atol=1e-4)
     # Each finds its own again, in another order too.
-    assert stems_of(separate(capfd, half, second, first, "-o", out)) == found
+    assert stems_of(separate(half, second, first, "-o", out)) == found
 
 
-def test_a_folder_is_its_audio_and_below_it_with_r(capfd, half, tmp_path):
+def test_a_folder_is_its_audio_and_below_it_with_r(half, tmp_path):
     music, out = tmp_path / "music", tmp_path / "music" / "out"
     song(music / "one.wav")
     song(music / "deep" / "er" / "two.FLAC")
     song(music / ".hidden" / "three.wav")
     song(music / "._one.wav")
     (music / "notes.txt").write_text("no audio")
-    flat = separate(capfd, half, music, "-o", out)
+    flat = separate(half, music, "-o", out)
     assert [Path(line["input"]).name for line in flat.json] == ["one.wav"]
-    deep = separate(capfd, half, "-r", music, "-o", out)
+    deep = separate(half, "-r", music, "-o", out)
     assert [Path(line["input"]).name for line in deep.json] == ["one.wav", "two.FLAC"]  # and no stem in out
     assert deep.json[0]["skipped"]
     assert Path(deep.json[1]["stems"]["vocals"]) == out / "deep" / "er" / "two" / "vocals.wav"
 
 
-def test_a_folder_without_audio_is_told_and_the_others_are_done(capfd, half, tmp_path):
+def test_a_folder_without_audio_is_told_and_the_others_are_done(half, tmp_path):
     (tmp_path / "empty").mkdir()
-    outcome = separate(capfd, half, tmp_path / "empty", song(tmp_path / "one.wav"), "-o", tmp_path / "out")
+    outcome = separate(half, tmp_path / "empty", song(tmp_path / "one.wav"), "-o", tmp_path / "out")
     assert outcome.code == InputFileError.exit_code
     assert len(outcome.json) == 1
     assert "without audio files; -r" in outcome.said[0]
 
 
-def test_lists_of_inputs(capfd, half, tmp_path):
+def test_lists_of_inputs(half, tmp_path):
     paths = [song(tmp_path / name, seed=n) for n, name in enumerate(["a b.wav", "#c.wav", "d.wav"])]
     lines, nuls = tmp_path / "lines.txt", tmp_path / "nuls.txt"
     lines.write_text(f"{paths[0]}\r\n\n{paths[1]}\n")
     nuls.write_bytes(b"\0".join(os.fsencode(path) for path in paths) + b"\0")
-    outcome = separate(capfd, half, "--from", lines, "--from", nuls, "-o", tmp_path / "out")
+    outcome = separate(half, "--from", lines, "--from", nuls, "-o", tmp_path / "out")
     assert [line["input"] for line in outcome.json] == [str(path) for path in paths]  # each once
 
 
@@ -116,24 +109,24 @@ def test_a_list_on_standard_input(half, tmp_path):
 
 
 @pytest.mark.parametrize(("text", "part"), [("", "empty"), (None, "cannot read this list")])
-def test_a_list_that_is_none(capfd, half, tmp_path, text, part):
+def test_a_list_that_is_none(half, tmp_path, text, part):
     path = tmp_path / "list.txt"
     if text is not None:
         path.write_text(text)
     code = UsageError.exit_code if text is not None else InputFileError.exit_code
-    assert_refused(separate(capfd, half, "--from", path, "-o", tmp_path / "out"), code, str(path), part)
+    assert_refused(separate(half, "--from", path, "-o", tmp_path / "out"), code, str(path), part)
 
 
-def test_what_is_finished_is_not_done_again(capfd, half, tmp_path):
+def test_what_is_finished_is_not_done_again(half, tmp_path):
     path, out = song(tmp_path / "one.wav"), tmp_path / "out"
     vocals = out / "one" / "vocals.wav"
-    separate(capfd, half, path, "-o", out)
+    separate(half, path, "-o", out)
     made = vocals.stat().st_mtime_ns
 
     def again(*words: object) -> bool:
         """Return whether the stems were made again."""
         nonlocal made
-        (line,) = separate(capfd, half, path, "-o", out, *words).json
+        (line,) = separate(half, path, "-o", out, *words).json
         before, made = made, vocals.stat().st_mtime_ns
         assert line.get("skipped", False) == (made == before)
         return made != before
@@ -148,37 +141,37 @@ def test_what_is_finished_is_not_done_again(capfd, half, tmp_path):
     song(path, seed=7)
     assert again()
     vocals.unlink()
-    separate(capfd, half, path, "-o", out)
+    separate(half, path, "-o", out)
     assert vocals.exists()
 
 
-def test_another_model_is_another_result(capfd, half, tmp_path):
+def test_another_model_is_another_result(half, tmp_path):
     path, out = song(tmp_path / "one.wav"), tmp_path / "out"
-    separate(capfd, half, path, "-o", out)
+    separate(half, path, "-o", out)
     ones = make_model(tmp_path / "ones.pt", "ones")
-    (line,) = separate(capfd, ones, path, "-o", out).json
+    (line,) = separate(ones, path, "-o", out).json
     assert "skipped" not in line
 
 
-def test_a_run_that_was_interrupted_goes_on(capfd, half, tmp_path):
+def test_a_run_that_was_interrupted_goes_on(half, tmp_path):
     path, out = song(tmp_path / "one.wav"), tmp_path / "out"
     mine = Finished(out / "one", path)  # as a killed run leaves it
     assert mine.stems({}) is None
-    (line,) = separate(capfd, half, path, "-o", out).json
+    (line,) = separate(half, path, "-o", out).json
     assert Path(line["stems"]["vocals"]).parent == out / "one"
 
 
-def test_one_stem_only(capfd, half, tmp_path):
+def test_one_stem_only(half, tmp_path):
     (line,) = separate(
-        capfd, half, song(tmp_path / "one.wav"), "-o", tmp_path / "out", "--stem", "instrumental"
+        half, song(tmp_path / "one.wav"), "-o", tmp_path / "out", "--stem", "instrumental"
     ).json
     assert list(line["stems"]) == ["instrumental"]
     assert {path.name for path in (tmp_path / "out" / "one").iterdir()} == {"instrumental.wav", LEDGER}
 
 
-def test_a_gain_with_its_unit(capfd, half, tmp_path):
+def test_a_gain_with_its_unit(half, tmp_path):
     path = song(tmp_path / "one.wav")
-    (line,) = separate(capfd, half, path, "-o", tmp_path / "out", "--vocals-gain", "-6.0206dB").json
+    (line,) = separate(half, path, "-o", tmp_path / "out", "--vocals-gain", "-6.0206dB").json
     mix, vocals = soundfile.read(path)[0], soundfile.read(line["stems"]["vocals"])[0]
     np.testing.assert_allclose(vocals, mix / 4, atol=1e-4)
 
@@ -257,7 +250,7 @@ def test_a_person_reads_how_many_there_are(half, tmp_path):
 @FFMPEG
 @pytest.mark.parametrize("form", ["flac", "mp3", "opus"])
 @pytest.mark.parametrize("source", ["mp3", "m4a", "ogg", "flac"])
-def test_tags_come_along(capfd, half, tmp_path, form, source):
+def test_tags_come_along(half, tmp_path, form, source):
     path = tmp_path / f"one.{source}"
     tags = [word for name, text in TAGS.items() for word in ("-metadata", f"{name}={text}")]
     tags += ["-metadata", "replaygain_track_gain=-9 dB"]
@@ -265,7 +258,7 @@ def test_tags_come_along(capfd, half, tmp_path, form, source):
     subprocess.run(
         ["ffmpeg", "-v", "error", "-i", song(tmp_path / "s.wav", 0.5), *tags, *codec, path], check=True
     )
-    outcome = separate(capfd, half, path, "-o", tmp_path / "out", "--format", form)
+    outcome = separate(half, path, "-o", tmp_path / "out", "--format", form)
     assert outcome.said == []
     for stem, file in outcome.json[0]["stems"].items():
         assert file == str(tmp_path / "out" / "one" / f"{stem}.{form}")
@@ -276,12 +269,12 @@ def test_tags_come_along(capfd, half, tmp_path, form, source):
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
-def test_flac_has_the_samples_of_wav(capfd, half, tmp_path, subtype):
+def test_flac_has_the_samples_of_wav(half, tmp_path, subtype):
     path = song(tmp_path / "one.wav", channels=3)
     read = {}
     for form in ("wav", "flac"):
         words = ("-o", tmp_path / form, "--format", form, "--subtype", subtype)
-        (line,) = separate(capfd, half, path, *words).json
+        (line,) = separate(half, path, *words).json
         info = soundfile.info(line["stems"]["vocals"])
         assert (info.format, info.subtype, info.samplerate) == (form.upper(), subtype, RATE)
         read[form] = soundfile.read(line["stems"]["vocals"])[0]
@@ -296,17 +289,17 @@ def test_without_ffmpeg_flac_keeps_what_libsndfile_knows(tmp_path, monkeypatch):
         assert (file.title, file.artist, file.frames) == ("One", "A & B", round(0.1 * RATE))
 
 
-def test_without_ffmpeg_mp3_is_refused_before_anything_begins(capfd, half, tmp_path, monkeypatch):
+def test_without_ffmpeg_mp3_is_refused_before_anything_begins(half, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    outcome = separate(capfd, half, "demo", "-o", tmp_path / "out", "--format", "mp3")
+    outcome = separate(half, "demo", "-o", tmp_path / "out", "--format", "mp3")
     assert_refused(outcome, UsageError.exit_code, "--format mp3", "install ffmpeg")
     assert not (tmp_path / "out").exists()
 
 
 @FFMPEG
-def test_mp3_of_many_channels_is_refused(capfd, half, tmp_path):
+def test_mp3_of_many_channels_is_refused(half, tmp_path):
     path = song(tmp_path / "five.wav", channels=5)
-    outcome = separate(capfd, half, path, "-o", tmp_path / "out", "--format", "mp3")
+    outcome = separate(half, path, "-o", tmp_path / "out", "--format", "mp3")
     assert_refused(outcome, 6, "5 channels", "--format flac")
     assert list((tmp_path / "out").iterdir()) == []
 

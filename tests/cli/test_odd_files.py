@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from rtsep.errors import InputFileError, OutputError
-from tests.cli.program import assert_refused, rtsep
+from tests.cli.program import assert_refused, rtsep, separate_here
 from tests.files.tones import RATE, tone
 from tests.models import make_model
 
@@ -38,7 +38,7 @@ def test_every_name_of_a_batch_is_separated(tmp_path, model):
         b":cat:.wav", b"\x1b[31mred.wav",
     ]  # fmt: skip
     paths = [song(tmp_path / os.fsdecode(name)) for name in names]
-    outcome = rtsep("file", "-o", tmp_path / "deep" / "out", "--model", model, "--json", "--", *paths)
+    outcome = separate_here("-o", tmp_path / "deep" / "out", "--model", model, "--json", "--", *paths)
     assert (outcome.code, outcome.said) == (0, [])
     assert [line["input"] for line in outcome.json] == [str(path) for path in paths]
     folders = list((tmp_path / "deep" / "out").iterdir())
@@ -69,7 +69,7 @@ def test_one_files_trouble_never_ends_a_batch(tmp_path, model):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "blocked").write_text("a file where a folder should be")
     bad = [tmp_path / "no.wav", tmp_path / ("x" * 300), song(tmp_path / "blocked.wav"), Path("/dev/zero")]
-    outcome = rtsep("file", *bad, good, "-o", tmp_path / "out", "--model", model, "--json")
+    outcome = separate_here(*bad, good, "-o", tmp_path / "out", "--model", model, "--json")
     assert outcome.code == 1, "errors of two kinds"
     assert len(outcome.said) == len(bad)
     assert [line["input"] for line in outcome.json] == [str(good)]
@@ -78,7 +78,7 @@ def test_one_files_trouble_never_ends_a_batch(tmp_path, model):
 def test_stems_of_what_can_be_read_of_a_damaged_file_are_kept(tmp_path, model):
     whole = song(tmp_path / "whole.wav", seconds=2).read_bytes()
     (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
-    outcome = rtsep("file", tmp_path / "cut.wav", "-o", tmp_path / "out", "--model", model, "--json")
+    outcome = separate_here(tmp_path / "cut.wav", "-o", tmp_path / "out", "--model", model, "--json")
     assert outcome.code == InputFileError.exit_code
     (line,) = outcome.json
     assert "1.00 s of 2.00 s can be read" in line["damage"]
@@ -107,7 +107,7 @@ def test_stems_never_replace_an_input(tmp_path, model, way):
         place = place.replace(tmp_path / "song" / "vocals.part.wav")
         given.symlink_to(place)
     before = place.read_bytes()
-    outcome = rtsep("file", given, "-o", out, "--model", model)
+    outcome = separate_here(given, "-o", out, "--model", model)
     assert_refused(outcome, OutputError.exit_code, "is an input", "choose another folder")
     assert place.read_bytes() == before
 
@@ -115,7 +115,7 @@ def test_stems_never_replace_an_input(tmp_path, model, way):
 def test_stems_of_one_input_never_replace_another_one(tmp_path, model):
     first, second = song(tmp_path / "song.wav"), song(tmp_path / "song" / "vocals.wav")
     before = second.read_bytes()
-    outcome = rtsep("file", first, second, "-o", tmp_path, "--model", model, "--json")
+    outcome = separate_here(first, second, "-o", tmp_path, "--model", model, "--json")
     assert outcome.code == OutputError.exit_code
     assert second.read_bytes() == before
     assert [line["input"] for line in outcome.json] == [str(second)]
@@ -125,7 +125,7 @@ def test_two_names_of_one_folder_are_not_mixed_up(tmp_path, model):
     first, second = song(tmp_path / "a.wav"), song(tmp_path / "b.wav", 880)
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "b").symlink_to("a")
-    outcome = rtsep("file", first, second, "-o", tmp_path / "out", "--model", model, "--json")
+    outcome = separate_here(first, second, "-o", tmp_path / "out", "--model", model, "--json")
     assert outcome.code == 0, outcome.said
     places = [line["stems"]["vocals"] for line in outcome.json]
     assert places == [str(tmp_path / "out" / name / "vocals.wav") for name in ("a", "b (2)")]
@@ -137,7 +137,7 @@ def test_a_link_in_the_place_of_a_stem_is_replaced_not_followed(tmp_path, model)
     for name in ("vocals.wav", "vocals.part.wav"):
         (tmp_path / "out" / "song" / name).symlink_to(other)
     other.write_text("precious")
-    assert rtsep("file", path, "-o", tmp_path / "out", "--model", model).code == 0
+    assert separate_here(path, "-o", tmp_path / "out", "--model", model).code == 0
     assert other.read_text() == "precious"
 
 
@@ -173,9 +173,9 @@ def test_the_track_of_a_video_is_said_and_chosen(tmp_path, model):
     tones = [word for hz in (440, 880) for word in ("-f", "lavfi", "-i", f"sine={hz}:d=1:r=44100")]
     maps = ["-map", "0", "-map", "1", "-c:a", "flac", "-disposition:a:1", "default", "-disposition:a:0", "0"]
     subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *tones, *maps, path], check=True)
-    outcome = rtsep("file", path, "-o", tmp_path / "out", "--model", model)
+    outcome = separate_here(path, "-o", tmp_path / "out", "--model", model)
     assert outcome.code == 0
     assert "track 2" in outcome.said[0]
-    assert rtsep("file", path, "-o", tmp_path / "out", "--model", model, "--track", 1).said == []
+    assert separate_here(path, "-o", tmp_path / "out", "--model", model, "--track", 1).said == []
     refused = rtsep("live", "--in", path, "--out-device", "virtual", "--track", 3, "--model", model)
     assert_refused(refused, InputFileError.exit_code, "--track 3: it has 2 audio tracks")

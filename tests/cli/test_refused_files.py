@@ -11,7 +11,7 @@ import soundfile
 
 from rtsep.errors import InputFileError, ModelError, OutputError
 from rtsep.model.catalog import find_model
-from tests.cli.program import assert_refused, rtsep
+from tests.cli.program import assert_refused, rtsep, separate_here
 from tests.models import make_golden, make_model, make_parts, make_spec
 
 
@@ -54,7 +54,7 @@ AUDIO = [
 @pytest.mark.parametrize(("kind", "reason"), [AUDIO[1], AUDIO[3], AUDIO[6]])
 def test_file_refuses_what_is_no_audio(bad_audio, tmp_path, half_model_path, kind, reason):
     path = bad_audio(kind)
-    outcome = rtsep("file", path, "-o", tmp_path / "out", "--model", half_model_path)
+    outcome = separate_here(path, "-o", tmp_path / "out", "--model", half_model_path)
     assert_refused(outcome, InputFileError.exit_code, str(path), reason)
     assert not list((tmp_path / "out").rglob("*.wav"))
 
@@ -70,7 +70,7 @@ def test_bad_files_among_good_ones_are_named_and_the_others_are_done(bad_audio, 
     good = tmp_path / "good.wav"
     soundfile.write(good, np.zeros((1000, 1), np.float32), 44100)
     bad = [bad_audio(kind) for kind, _ in AUDIO]
-    outcome = rtsep("file", *bad, good, "-o", tmp_path / "out", "--model", half_model_path, "--json")
+    outcome = separate_here(*bad, good, "-o", tmp_path / "out", "--model", half_model_path, "--json")
     assert outcome.code == InputFileError.exit_code
     assert len(outcome.said) == len(bad)
     for line, path, (_, reason) in zip(outcome.said, bad, AUDIO, strict=True):

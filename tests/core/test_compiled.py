@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import numba
 import pytest
 
-from rtsep import compiled, folders
+from rtsep import folders, sealed
 from rtsep.compiled import VARIABLE, fingerprint, use_cache
+from tests.compiled_once import ROOT
 
 SOURCE = """
 from numba import cfunc, njit, types
@@ -75,7 +77,7 @@ def folder(path: Path) -> None:
 
 
 def without_seal(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: -compiled._SEAL.size])
+    path.write_bytes(path.read_bytes()[: -sealed._SEAL.size])
 
 
 @pytest.mark.parametrize("end", ["nbi", "nbc"])
@@ -107,6 +109,15 @@ def test_a_frozen_program_and_its_child_processes_share_what_is_compiled(load, m
     load()  # compiles: numba asks for the file of the program
 
 
+def test_a_process_that_chooses_no_folder_seals_its_files_too(tmp_path):
+    """As those of `rtsep file -j 2`: they inherit the folder, and begin in the middle of the package."""
+    code = "import numpy as np; from rtsep.dsp import shift; shift.copy_row(np.zeros(2), np.zeros(2))"
+    environment = os.environ | {VARIABLE: str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True)
+    files = [*tmp_path.rglob("*.nb?")]
+    assert files and all(sealed._is_whole(file) for file in files)
+
+
 def test_functions_of_other_programs_keep_numbas_own_files(load, tmp_path, monkeypatch):
     source = tmp_path / "probe.py"
     spec = importlib.util.spec_from_file_location("somebody.probe", source)
@@ -114,7 +125,7 @@ def test_functions_of_other_programs_keep_numbas_own_files(load, tmp_path, monke
     spec.loader.exec_module(module)
     assert module.add(2, 3) == 5
     files = [*(tmp_path / "cache").rglob("*.nbc")]
-    assert files and not any(compiled._is_whole(file) for file in files)
+    assert files and not any(sealed._is_whole(file) for file in files)
 
 
 @pytest.fixture
