@@ -138,7 +138,10 @@ def test_a_file_of_another_rate_is_played_at_the_one_asked_for(start_live, tmp_p
     np.testing.assert_allclose(total, mix, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("block", "rate"), [(32, 44100), (4096, 44100), (500, 32000)])
+@pytest.mark.parametrize(
+    ("block", "rate"),
+    [(500, 32000), *(pytest.param(block, 44100, marks=pytest.mark.long) for block in (32, 4096))],
+)
 def test_any_block_and_rate_give_the_same_kind_of_result(start_live, tmp_path, half_model, block, rate):
     path = tmp_path / "song.wav"
     sound = noise(rate)

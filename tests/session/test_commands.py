@@ -161,7 +161,7 @@ def play_at_random(cable: Cable, rng: random.Random, models, songs, folder) -> O
 
 
 @linux
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 10))])
 def test_random_commands_from_several_threads_get_an_outcome_and_leave_nothing(
     models, songs, tmp_path, monkeypatch, attempt
 ):

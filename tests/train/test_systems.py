@@ -1,6 +1,8 @@
 """Each preset on its whole way: trained for some steps, exported, scored, played from a file and live."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import soundfile
 import torch
 
 from rtsep.model.loader import load_model
-from tests.cli.program import rtsep
+from tests.cli.program import rtsep, separate_here
 from tests.train.conftest import SYSTEM
 from train import checkpoint as checkpoints
 from train import presets
@@ -28,6 +30,11 @@ SMALLER = {
 
 HOPS = {"causal": 320, "unet": 63, "column-resnet": 60, "column-dense": 79, "gru": 320}
 PLAYED_LIVE = ("causal", "column-resnet", "column-dense", "gru")
+
+
+def quick(names: Iterable[str], *kept: str) -> list[Any]:
+    """Return `names` as parameters; the others but `kept` for `make test-long`: 10 s of a core each."""
+    return [name if name in kept else pytest.param(name, marks=pytest.mark.long) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +71,12 @@ def song(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", presets.PRESETS)
+@pytest.mark.parametrize(
+    "name", quick(presets.PRESETS, "causal", "unet", "column-resnet", "column-dense", "gru")
+)
 def test_trained_exported_and_played_from_a_file(made, song, name, tmp_path):
     model = made(name)
-    played = rtsep("file", song, "-o", tmp_path, "--model", model, "--subtype", "FLOAT")
+    played = separate_here(song, "-o", tmp_path, "--model", model, "--subtype", "FLOAT")
     assert played.code == 0, played.said
     mix = soundfile.read(song, dtype="float32")[0]
     vocals, instrumental = (
@@ -113,7 +122,7 @@ def test_instrumental_net_plays_what_it_leaves_to_the_voice(made):
         torch.testing.assert_close(other.masks(columns)[31:], 1 - net.masks(columns)[31:])
 
 
-@pytest.mark.parametrize("name", PLAYED_LIVE)
+@pytest.mark.parametrize("name", quick(PLAYED_LIVE, "causal"))
 def test_played_live(made, song, name, tmp_path):
     words = ["live", "--in", song, "--model", made(name), "--record", tmp_path, "--seconds", 2]
     played = rtsep(*words, "--headless", "--json")

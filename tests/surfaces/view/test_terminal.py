@@ -54,8 +54,22 @@ def assert_shows_what_is_meant(terminal: Terminal, tmp_path) -> None:
         assert not wrong, f"line {y}, column {wrong[0]}: {shown[wrong[0]]}, meant {meant[y][wrong[0]]}"
 
 
-@pytest.mark.parametrize("colours", ["", "truecolor"])
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize(
+    ("size", "colours"),
+    [
+        ((80, 24), "truecolor"),
+        ((120, 40), ""),
+        *(
+            pytest.param(size, colours, marks=pytest.mark.long)
+            for size, colours in (
+                ((80, 24), ""),
+                ((120, 40), "truecolor"),
+                ((200, 60), ""),
+                ((200, 60), "truecolor"),
+            )
+        ),
+    ],
+)
 def test_the_picture_scrolls_and_what_stands_beside_it_stays(play, tmp_path, size, colours):
     terminal = play(*size, COLORTERM=colours)
     terminal.until_shown("playing")
@@ -63,7 +77,7 @@ def test_the_picture_scrolls_and_what_stands_beside_it_stays(play, tmp_path, siz
     assert_shows_what_is_meant(terminal, tmp_path)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (130, 40)])
+@pytest.mark.parametrize("size", [pytest.param((80, 24), marks=pytest.mark.long), (130, 40)])
 def test_lists_lie_over_it_and_leave_nothing_behind(play, tmp_path, size):
     terminal = play(*size, COLORTERM="truecolor")
     terminal.until_shown("playing")
