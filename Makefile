@@ -107,13 +107,13 @@ live: $(VENV)/.live
 
 # Most tests share the cores, three workers on two of them: a test that waits for a server leaves its core to another.
 # By worksteal the tests of a file mostly stay together, so that what they share is made once. Those on a JACK server
-# lose frames to such neighbours: they come after, three at a time, whatever the others have found.
+# lose frames to such neighbours: they come after, five at a time, whatever the others have found.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, max(1, (os.cpu_count() or 1) * 3 // 2)))')
 test: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
 	$(BIN)/python -m tests.compiled_once
 	$(BIN)/python -m pytest -m "not jack and not long" -n $(WORKERS) --dist worksteal --durations 40; code=$$?; \
-	$(BIN)/python -m tests.e2e.in_shares --shares 3 && exit $$code
+	$(BIN)/python -m tests.e2e.in_shares --shares 5 && exit $$code
 
 # Two runs side by side, each on servers of its own, beside a busy loop for each core. A failed test is repeated on
 # a new server, twice at most; the table tells of it.

@@ -141,7 +141,7 @@ def test_a_link_in_the_place_of_a_stem_is_replaced_not_followed(tmp_path, model)
     assert other.read_text() == "precious"
 
 
-@pytest.mark.parametrize("option", ["-o=~/stems", "--output=~/stems"])
+@pytest.mark.parametrize("option", ["-o=~/stems", pytest.param("--output=~/stems", marks=pytest.mark.long)])
 def test_a_tilde_behind_an_equals_sign_is_the_home_folder(tmp_path, model, option):
     path, home = song(tmp_path / "song.wav"), tmp_path / "home"
     home.mkdir()

@@ -59,7 +59,10 @@ def test_file_refuses_what_is_no_audio(bad_audio, tmp_path, half_model_path, kin
     assert not list((tmp_path / "out").rglob("*.wav"))
 
 
-@pytest.mark.parametrize(("kind", "reason"), AUDIO)
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [*AUDIO[:3], *(pytest.param(*case, marks=pytest.mark.long) for case in AUDIO[3:])],
+)
 def test_live_refuses_what_is_no_audio(bad_audio, kind, reason):
     path = bad_audio(kind)
     outcome = rtsep("live", "--in", path, "--out-device", "virtual")

@@ -1,12 +1,14 @@
 """The tests marked `jack`, in shares that run side by side, each on servers of its own.
 
-    python -m tests.e2e.in_shares --shares 3
+    python -m tests.e2e.in_shares --shares 5
 
-    --shares 3    how many, each a pytest of its own
+    --shares 5    how many, each a pytest of its own
     ARGUMENTS     for pytest, such as tests/e2e/test_midi.py
 
-Such a test waits for servers more than it computes. Prints each line of each share, with its number. The exit
-code is the first one that is not 0.
+Such a test waits for servers more than it computes. What each takes stands in durations.json, so that
+the shares end together; a test that is not there counts as an average one. `--shares 1 --store-durations`
+measures anew.
+Prints each line of each share, with its number. The exit code is the first one that is not 0.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -25,13 +28,14 @@ from tests.e2e.repeat_under_load import JACK_TESTS
 
 # Not by pytest-xdist: a repeat there has ended whole runs with an internal error (pytest-xdist issue 1178).
 _OPTIONS = ("-v", "-rRfE")
+_DURATIONS = ("--durations-path", str(Path(__file__).with_name("durations.json")))
 
 
 def run_share(number: int, shares: int, arguments: Sequence[str]) -> int:
     """Run share `number` of `shares`, from 1, and print its lines; return the exit code of pytest."""
     dealt = ("--splits", str(shares), "--group", str(number), "--splitting-algorithm", "least_duration")
     process = subprocess.Popen(
-        [*JACK_TESTS, *_OPTIONS, *dealt, *arguments],
+        [*JACK_TESTS, *_OPTIONS, *_DURATIONS, *dealt, *arguments],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         preexec_fn=die_with_parent,
     )  # fmt: skip
@@ -45,7 +49,7 @@ def run_share(number: int, shares: int, arguments: Sequence[str]) -> int:
 def main(words: Sequence[str] | None = None) -> int:
     """Run all shares; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--shares", type=int, default=3)
+    parser.add_argument("--shares", type=int, default=5)
     options, arguments = parser.parse_known_args(words)
     numbers = range(1, options.shares + 1)
     with ThreadPoolExecutor(options.shares) as pool:

@@ -65,7 +65,11 @@ def test_a_model_of_the_same_latency_takes_over_in_one_fade(open_room, ones, tmp
 
 @pytest.mark.parametrize(
     "entries",
-    [{"profile": "stage"}, {"profile": "studio"}, FRAMINGS["column-resnet"]],
+    [
+        pytest.param({"profile": "stage"}, marks=pytest.mark.long),
+        {"profile": "studio"},
+        FRAMINGS["column-resnet"],
+    ],
     ids=["stage", "studio", "another rate"],
 )
 def test_a_model_of_another_latency_takes_over_in_one_fade(open_room, ones, tmp_path, entries):

@@ -31,6 +31,7 @@ def held_back(cache, tmp_path):
     return AudioCache(folder)
 
 
+@pytest.mark.long
 def test_the_plain_candidate_scores_what_validation_does(config, held_back):
     state = fit(config)
     (plain, shy) = calibrate(config.run, held_back, [1.0], [0.0, -3.0])

@@ -50,7 +50,18 @@ def test_any_size_is_filled_and_none_breaks(size):
     on_stage(act, size)
 
 
-@pytest.mark.parametrize("size", [(0, 0), (1, 1), (1, 300), (300, 1), (20, 5), (1000, 300)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (0, 0),
+        (1, 1),
+        (1, 300),
+        (300, 1),
+        (20, 5),
+        (400, 120),
+        pytest.param((1000, 300), marks=pytest.mark.long),
+    ],
+)
 def test_no_size_that_a_terminal_can_claim_ends_the_view(size):
     async def act(stage):
         await stage.play(0.5)
