@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rtsep.errors import InputFileError, NoSoundError
 from rtsep.files.ffmpeg import FfmpegDecoder, Place, Track, Tracks, has_ffmpeg, probe, seconds_of, widest
 from rtsep.files.pieces import Mpeg, Pieces, count_mpeg, pieces_of
-from rtsep.files.sndfile import BLOCK, SndfileDecoder
+from rtsep.files.sndfile import BLOCK, SndfileDecoder, reason
 from rtsep.files.spool import Opened, Say, open_again, open_input, say_on_stderr
 from rtsep.files.stem_writer import SUBTYPES, StemWriter, make_folder
 from rtsep.limits import HIGHEST_FILE_RATE, LOWEST_FILE_RATE, MOST_CHANNELS
@@ -91,7 +91,7 @@ class AudioReader:
             try:
                 sound = self._by_sndfile()
             except (soundfile.LibsndfileError, OSError, ValueError) as error:
-                refusal = str(error)
+                refusal = reason(error)
         self._decoder = sound
         if has_ffmpeg():
             if self._has_more(sound, counted, number) and self._take_ffmpeg(sound, counted, number):

@@ -13,7 +13,7 @@ from pathlib import Path
 import soundfile
 
 from rtsep.errors import OutputError, UsageError
-from rtsep.files.sndfile import encoded
+from rtsep.files.sndfile import encoded, reason
 
 WAV = "wav"
 FORMATS = (WAV, "flac", "mp3", "opus")
@@ -119,7 +119,7 @@ def _by_libsndfile(wav: Path, target: Path, song: Path, subtype: str) -> None:
             while len(block := source.read(_BLOCK, dtype="int32", always_2d=True)):
                 file.write(block)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise OutputError(f"{target}: cannot be written ({error})") from None
+        raise OutputError(f"{target}: cannot be written ({reason(error)})") from None
 
 
 def _tags_by_libsndfile(song: Path) -> dict[str, str]:

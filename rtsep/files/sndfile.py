@@ -133,7 +133,7 @@ class SndfileDecoder:
             try:
                 return self._begun(_Stream(PieceFile(self._file, piece)))
             except (soundfile.LibsndfileError, OSError) as error:
-                self._damage.append(f"a part of it cannot be read: {_reason(error)}")
+                self._damage.append(f"a part of it cannot be read: {reason(error)}")
                 if not self._pieces:
                     raise
 
@@ -161,7 +161,7 @@ class SndfileDecoder:
         try:
             block = self._sound.read(wanted, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            self._damage.append(_reason(error))
+            self._damage.append(reason(error))
             block = np.zeros((0, self._sound.channels), np.float32)
         self._ended = len(block) == 0
         if self._left is not None:
@@ -236,7 +236,7 @@ def with_channels(block: Block, channels: int) -> Block:
     return out
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return what libsndfile says, without the name of what it has opened."""
     text = str(getattr(error, "error_string", "") or error)
     return text.removeprefix("Error : ").strip().rstrip(".")

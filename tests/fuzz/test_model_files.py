@@ -73,7 +73,7 @@ def test_a_sealed_file_with_parts_of_other_names_is_refused_by_a_line(tmp_path, 
     name = data.draw(st.sampled_from(sorted(parts)))
     names = st.one_of(changed_text([name, "archive/extra/golden.npz"]), st.text(max_size=300))
     other = data.draw(names).replace("\ud800", "?")
-    if not other or name.endswith("spec.json"):
+    if not other.partition("\0")[0] or name.endswith("spec.json"):  # an archive's name ends with a zero
         return
     changed = {key: value for key, value in parts.items() if key != name}
     read(tmp_path / "m.pt", sealed(changed | {other: parts[name]}))
