@@ -3,7 +3,7 @@
 # make test-long   what takes longer: the tests on a JACK server ten times over, while other programs eat the cores;
 #                  hosts such as Ardour
 # make soak   hours of play with faults at random, on a private server: SECONDS=7200 SEED=17 SERVER=jack|pipewire;
-#             readings, plots and a page in out/soak
+#             FAULTS="MIDI flood,model killed" for these only; readings, plots and a page in out/soak
 # make lint   formatting, style, types, direction of imports, schemas
 # make man    make the man page man/rtsep.1 from the parser of the command line
 # make dist   build the wheel and the sdist into dist/, and check their metadata
@@ -128,10 +128,12 @@ test-long: $(VENV)/.dev test-jack-load
 
 SECONDS := 7200
 SEED :=
+FAULTS :=
 SERVER := jack
 soak: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
-	$(BIN)/python -m tests.soak --seconds $(SECONDS) --server $(SERVER) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) --server $(SERVER) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(FAULTS),--faults "$(FAULTS)")
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

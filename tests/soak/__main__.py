@@ -5,6 +5,7 @@
     --seconds 7200      how long
     --seed 17           which faults come when (the default: another one each time; it is printed)
     --server jack       or pipewire; each a private one
+    --faults "MIDI flood,model killed"   only these (all that the server can have)
     --folder out/soak   where the readings are kept; the page there tells of all pieces in it
     --plan              print the faults of this seed, and make none
 
@@ -30,7 +31,7 @@ from typing import Any
 from tests.soak.beside import Beside, build_all
 from tests.soak.faults import make
 from tests.soak.page import write_page
-from tests.soak.plan import JACK, PIPEWIRE, Fault, plan
+from tests.soak.plan import JACK, KINDS, PIPEWIRE, Fault, plan
 from tests.soak.readings import Row, read_process, write_rows
 from tests.soak.rigs import PERIOD, RATE, RIGS
 from tests.soak.session import CLICKS, Soaked
@@ -110,9 +111,10 @@ class Reader:
         return row
 
 
-def soak(server: str, seed: int, seconds: float, folder: Path) -> tuple[dict[str, Any], list[Row], list[Bar]]:
+def soak(
+    server: str, seed: int, seconds: float, folder: Path, faults: Sequence[Fault]
+) -> tuple[dict[str, Any], list[Row], list[Bar]]:
     """Play for `seconds`; return what is known of the piece, its rows and its bars."""
-    faults = plan(seed, seconds, server)
     events: list[dict[str, Any]] = []
     trouble: list[str] = []
     with ExitStack() as stack:
@@ -170,6 +172,13 @@ def _made(soaked: Soaked, reader: Reader, fault: Fault) -> dict[str, Any]:
     return event
 
 
+def _kinds(text: str) -> list[str]:
+    kinds = [kind.strip() for kind in text.split(",") if kind.strip()]
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise argparse.ArgumentTypeError(f"no fault is called {unknown[0]!r}; there are: {', '.join(KINDS)}")
+    return kinds
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Soak, tell, and write the page; return the exit code."""
     parser = argparse.ArgumentParser(prog="make soak", description=(__doc__ or "").splitlines()[0])
@@ -177,17 +186,24 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--server", choices=(JACK, PIPEWIRE), default=JACK)
     parser.add_argument("--folder", type=Path, default=Path("out/soak"))
+    parser.add_argument("--faults", type=_kinds, default=[])
     parser.add_argument("--plan", action="store_true")
     options = parser.parse_args(words)
+    for kind in options.faults:
+        if options.server not in KINDS[kind][0]:
+            parser.error(f"'{kind}' cannot be made on {options.server}")
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     again = f"make soak SECONDS={options.seconds:g} SEED={seed} SERVER={options.server}"
+    if options.faults:
+        again += f' FAULTS="{",".join(options.faults)}"'
     print(f"seed {seed}; again: {again}", flush=True)
+    faults = plan(seed, options.seconds, options.server, options.faults)
     if options.plan:
-        for fault in plan(seed, options.seconds, options.server):
+        for fault in faults:
             print(f"{fault.at:8.1f} s  {fault}")
         return 0
     with tempfile.TemporaryDirectory(prefix="rtsep-soak-") as temporary:
-        about, rows, bars = soak(options.server, seed, options.seconds, Path(temporary))
+        about, rows, bars = soak(options.server, seed, options.seconds, Path(temporary), faults)
     options.folder.mkdir(parents=True, exist_ok=True)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{options.server}-{seed}"
     write_rows(rows, options.folder / f"{name}.csv")

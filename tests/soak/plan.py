@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +55,14 @@ class Fault:
         return f"{self.kind} ({how})" if how else self.kind
 
 
-def plan(seed: int, seconds: float, server: str) -> list[Fault]:
+def plan(seed: int, seconds: float, server: str, only: Collection[str] = ()) -> list[Fault]:
     """Return the faults of a soak of `seconds`, in order. The first kinds are all there are, each once.
 
-    So a short soak has as many kinds as it has room for, and a long one has each many times.
+    So a short soak has as many kinds as it has room for, and a long one has each many times. `only` are the
+    kinds to choose from, if not from all.
     """
     chance = random.Random(f"{seed} {server}")
-    kinds = [kind for kind, (servers, _, _) in KINDS.items() if server in servers]
+    kinds = [kind for kind, (servers, _, _) in KINDS.items() if server in servers and kind in (only or KINDS)]
     weights = [KINDS[kind][1] for kind in kinds]
     first = chance.sample(kinds, len(kinds))
     faults: list[Fault] = []

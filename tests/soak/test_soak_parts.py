@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.soak.__main__ import main
 from tests.soak.faults import HOW
 from tests.soak.page import write_page
 from tests.soak.plan import JACK, KINDS, LAST_S, PIPEWIRE, plan
@@ -31,6 +32,20 @@ def test_a_plan_follows_from_its_seed_and_has_all_kinds(server):
     assert all(a.at < b.at for a, b in itertools.pairwise(faults))
     assert faults[-1].at <= 3600 - LAST_S
     assert plan(17, 600, server) == faults[: len(plan(17, 600, server))]
+
+
+def test_a_plan_can_have_some_kinds_only():
+    chosen = {"MIDI flood", "model killed"}
+    assert {fault.kind for fault in plan(17, 600, JACK, chosen)} == chosen
+
+
+@pytest.mark.parametrize(
+    ("faults", "why"), [("moon", "'moon'"), ("MIDI flood", "cannot be made on pipewire")]
+)
+def test_kinds_that_there_are_not_are_refused(faults, why, capsys):
+    with pytest.raises(SystemExit):
+        main(["--faults", faults, "--server", PIPEWIRE, "--plan"])
+    assert why in capsys.readouterr().err
 
 
 def test_each_kind_of_fault_can_be_made():
