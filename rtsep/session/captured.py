@@ -15,8 +15,9 @@ from rtsep.audio.pulse_server import MONITOR_SUFFIX
 from rtsep.audio.pulse_virtual import SINK, VOICE, VOICE_SINK
 from rtsep.errors import DeviceError
 from rtsep.session.desktop import Part, PlayersTaken
-from rtsep.session.options import VIRTUAL, LiveOptions
+from rtsep.session.options import ALSA_INTO_SERVER, VIRTUAL, LiveOptions
 
+_ALSA = "ALSA"
 _WASAPI, _WASAPI_SUFFIX = "Windows WASAPI", " [Loopback]"
 _CABLES = ("BlackHole", "Loopback Audio", "Soundflower", "CABLE Output", "VB-Cable")
 """Names of devices that capture what is played into them. In one of them the two sides differ by a word."""
@@ -48,7 +49,7 @@ def find_on_desktop(
         output = there.find(VOICE_SINK, "output")
     elif options.out_device == VIRTUAL:
         output = None
-    elif options.out_device is not None:
+    elif options.names_output and options.out_device is not None:
         output = (
             there.find_again(before, "output", ()) if before else there.find(options.out_device, "output")
         )
@@ -131,15 +132,22 @@ def refuse_feedback(source: Device | None, output: Device | None) -> None:
     """Raise `DeviceError` where the input captures what the output plays."""
     if source is None or output is None:
         return
+    leads_into_server = output.api == _ALSA and output.name in ALSA_INTO_SERVER
     is_cable = any(name.lower() in source.name.lower() for name in _CABLES)
     if source.is_pulse:
-        looped = output.is_pulse and captured_sink(source) == output.system_name
+        sink = captured_sink(source)
+        looped = bool(sink) and (leads_into_server or (output.is_pulse and sink == output.system_name))
     elif source.api == _WASAPI and source.name.endswith(_WASAPI_SUFFIX):
         looped = source.name == output.name + _WASAPI_SUFFIX
     else:
         looped = is_cable and source.name.replace("CABLE Output", "CABLE Input") == output.name
     if looped:
         remedy = "--in system takes what plays" if source.is_pulse else "name another one with --out-device"
+        if leads_into_server:
+            raise DeviceError(
+                f"{output.name} plays on whatever sink is the default one, which {source.name} may capture: "
+                f"our output would come back as input; name another sink with --out-device; {remedy}"
+            )
         raise DeviceError(
             f"{source.name} captures what is played on {output.name}: our output would come back as input; "
             f"{remedy}"

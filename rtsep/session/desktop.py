@@ -95,7 +95,7 @@ class PlayersTaken:
 
     def begin(self, options: LiveOptions) -> None:
         """Lead players to the virtual sink from now on."""
-        self._follows = options.out_device is None and not options.as_microphone
+        self._follows = not options.names_output and not options.as_microphone
         if self._thread.ident is None:
             self._thread.start()
 

@@ -71,6 +71,7 @@ class LostDevices:
             if found:
                 self._miss(found)
             return
+        before = self._live.route.ends.name
         self._live.take_up(found)
         try:
             self._live.play()
@@ -78,7 +79,8 @@ class LostDevices:
             self.wait_for(str(error))
         else:
             self.found()
-            self._live.say(f"{found.ends.name} is back; playing")
+            name = found.ends.name  # of another sink, where the default one was meant
+            self._live.say(f"{name} is back; playing" if name == before else f"{name}: playing there now")
 
     def _miss(self, reason: str) -> None:
         if reason not in self._said:  # it may be found again and again, and not open

@@ -30,6 +30,9 @@ SYSTEM, APP = "system", "app:"
 VIRTUAL = "virtual"
 """The name of the output device that needs no hardware."""
 
+ALSA_INTO_SERVER = ("default", "pulse", "pipewire")
+"""What ALSA calls the default device of a sound server."""
+
 ROUTES: dict[str, tuple[int, ...]] = {
     "vocals": (BUS,),
     "instrumental": (BUS,),
@@ -102,6 +105,11 @@ class LiveOptions:
     def takes_players(self) -> bool:
         """Whether the input is what other programs play."""
         return self.input == SYSTEM or self.app is not None
+
+    @property
+    def names_output(self) -> bool:
+        """Whether the user has named an output of a sound server other than its default one."""
+        return self.out_device is not None and self.out_device not in ALSA_INTO_SERVER
 
     @property
     def app(self) -> str | None:

@@ -1,13 +1,16 @@
-"""What other programs play, where no PulseAudio server is: loopback devices by their names, and refusals."""
+"""What other programs play: loopback devices by their names, the default output, and refusals."""
 
 from __future__ import annotations
 
 import pytest
 
+from rtsep.audio import devices
+from rtsep.audio.backend import PULSE
 from rtsep.audio.devices import Device, DeviceList
+from rtsep.audio.pulse_server import PulseServer
 from rtsep.errors import DeviceError
-from rtsep.session.captured import find_elsewhere, find_microphone, refuse_feedback
-from rtsep.session.options import LiveOptions, OptionError
+from rtsep.session.captured import find_elsewhere, find_microphone, find_on_desktop, refuse_feedback
+from rtsep.session.options import ALSA_INTO_SERVER, LiveOptions, OptionError
 
 SYSTEM = LiveOptions(input="system")
 SPEAKERS = Device(0, "Speakers", "Windows WASAPI", 0, 2, 48000)
@@ -73,3 +76,35 @@ def test_the_monitor_of_a_sink_is_no_input_for_it():
     with pytest.raises(DeviceError, match="--in system"):
         refuse_feedback(monitor, sink)
     refuse_feedback(monitor, Device(1002, "Other", "PulseAudio", 0, 2, 48000, system_name="other"))
+
+
+SINK = Device(1000, "Speakers", PULSE, 0, 2, 48000, system_name="speakers")
+OTHER_SINK = Device(1002, "Headset", PULSE, 0, 2, 48000, system_name="headset")
+MONITOR = Device(1001, "Monitor of Speakers", PULSE, 2, 0, 48000, system_name="speakers.monitor")
+MICROPHONE = Device(1005, "Microphone", PULSE, 2, 0, 48000, system_name="microphone")
+CARD = Device(9, "HDA Intel (hw:0,0)", "ALSA", 2, 2, 48000)
+
+
+@pytest.mark.parametrize("name", ALSA_INTO_SERVER)
+def test_a_monitor_and_what_leads_to_the_default_sink_feed_back(name):
+    """ALSA's default plays on whatever sink the server makes the default one."""
+    into_server = Device(8, name, "ALSA", 32, 32, 44100)
+    for output in (SINK, into_server):
+        with pytest.raises(DeviceError, match="our output would come back"):
+            refuse_feedback(MONITOR, output)
+        refuse_feedback(MICROPHONE, output)
+    for output in (OTHER_SINK, CARD):
+        refuse_feedback(MONITOR, output)
+
+
+@pytest.mark.parametrize("name", [None, *ALSA_INTO_SERVER])
+def test_the_default_output_of_a_sound_server_is_meant_by_alsas_names_too(name, monkeypatch):
+    server = PulseServer("PulseAudio 16.1", (), (), "headset", "")
+    there = DeviceList((SINK, OTHER_SINK, MONITOR), None, {"input": -1, "output": OTHER_SINK.index}, server)
+    monkeypatch.setattr(devices, "look_at_pulse", lambda: there)
+    options = LiveOptions(input="Monitor of Speakers", out_device=name)
+    assert not options.names_output
+    assert find_on_desktop(options, False, (), None, [])[:2] == (MONITOR, OTHER_SINK)
+    named = LiveOptions(input="Monitor of Speakers", out_device="Speakers")
+    assert named.names_output
+    assert find_on_desktop(named, False, (), None, [])[1] == SINK
