@@ -26,7 +26,7 @@ CAPTURE, PLAYBACK = "capture", "playback"
 
 _DIRECTIONS = {CAPTURE: {"is_output": True}, PLAYBACK: {"is_input": True}}
 _CARD_PORTS = {CAPTURE: "^system:(capture|monitor)_", PLAYBACK: "^system:playback_"}
-"""Patterns of the server's names for its card. To PipeWire, the ports of a virtual source are a monitor's."""
+"""PipeWire's further names for its default devices. To it, the ports of a virtual source are a monitor's."""
 
 _OTHER_SIDE = {CAPTURE: "monitor_", PLAYBACK: "input_"}
 """How names begin of what captures a sink, and of what plays into a virtual source: no part of a card."""
@@ -162,11 +162,13 @@ def find_server() -> JackServer | None:
 
 
 def default_ports(client: Any, kind: str) -> list[str]:
-    """Return the ports that the server itself calls its sound card, CAPTURE or PLAYBACK, in their order.
+    """Return the ports of PipeWire's default source or sink, CAPTURE or PLAYBACK, in their order.
 
-    With PipeWire these are the ports of the default source or sink of the desktop, be it hardware or not: its
-    libjack finds them by jackd's names for a sound card as well. Empty where there is no such device.
+    The device may be hardware or not. Libjack finds it by the names that jackd has for a sound card. Empty
+    where there is no such device, and on jackd, where nobody chooses one.
     """
+    if not is_pipewire():
+        return []
     found = _ports(client, kind, name_pattern=_CARD_PORTS[kind])
     device = found[0].partition(":")[0] if found else ""  # the default one comes first
     return [name for name in found if name.partition(":")[0] == device]

@@ -7,7 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from rtsep.audio import jack_ports
 from rtsep.audio.jack_plugs import LOOK_EVERY_S, Peers, Plugs
+
+
+@pytest.fixture(autouse=True)
+def pipewire(monkeypatch):
+    monkeypatch.setattr(jack_ports, "is_pipewire", lambda: True)
 
 
 class Server:

@@ -103,10 +103,18 @@ VIRTUAL = ["tuner:capture_FL", "tuner:capture_FR"]
     ],
     ids=["headset", "virtual source", "virtual source without a sink", "monitor", "no default"],
 )
-def test_the_default_devices_of_pipewire_are_its_sound_card(graph, captures, playbacks):
+def test_the_default_devices_of_pipewire_are_its_sound_card(monkeypatch, graph, captures, playbacks):
     """The other ends of a virtual source and of a sink are no part of it: what is played there comes back."""
+    monkeypatch.setattr(jack_ports, "is_pipewire", lambda: True)
     assert jack_ports.card_ports(graph, jack_ports.CAPTURE) == captures
     assert jack_ports.card_ports(graph, jack_ports.PLAYBACK) == playbacks
+
+
+def test_on_jackd_the_sound_card_is_all_that_is_physical(monkeypatch):
+    monkeypatch.setattr(jack_ports, "is_pipewire", lambda: False)
+    graph = Graph(playback=["system:playback_1"])
+    graph.physical = ["system:playback_1", "second card:playback_1"]
+    assert jack_ports.card_ports(graph, jack_ports.PLAYBACK) == graph.physical
 
 
 @pytest.mark.parametrize(
