@@ -10,6 +10,7 @@ from train.commandline import run_command
 COMMANDS = {
     "peers": "other separators beside rtsep's models: latency, cost, quality",
     "gains": "what makes a hop fast: each before and after",
+    "protection": "what limiter and feedback guard add to a hop",
     "page": "RESULTS.md and its figures, from what was measured",
     "all": "every benchmark, one after the other, then the page",
 }
