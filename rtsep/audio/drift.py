@@ -26,6 +26,10 @@ DAMPING = 0.7
 LIMIT = 0.005
 """Largest correction: half a per cent, far beyond any two working clocks."""
 
+LASTING_LIMIT = 0.001
+"""The same for good: what two clocks differ by. A step of the distance, as after a stall, is no difference:
+taken for one, it would swing far to the other side, and come too late there."""
+
 _ERROR_SMOOTHING_S = 0.25
 
 
@@ -72,7 +76,7 @@ def correct(drift: Drift, fill: float, target: float, elapsed_s: float) -> None:
     drift.error[0] += share * (error - drift.error[0])
     smooth = drift.error[0] / drift.out_rate  # seconds
     drift.integral[0] += LOOP_RATE * LOOP_RATE * smooth * elapsed_s
-    drift.integral[0] = min(LIMIT, max(-LIMIT, drift.integral[0]))
+    drift.integral[0] = min(LASTING_LIMIT, max(-LASTING_LIMIT, drift.integral[0]))
     drift.correction[0] = min(LIMIT, max(-LIMIT, drift.integral[0] + 2.0 * DAMPING * LOOP_RATE * smooth))
 
 

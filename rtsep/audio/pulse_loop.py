@@ -66,6 +66,7 @@ _PULL, _PULL_LONG = 0.3, 0.005  # of the error in seconds, for now and for good
 _STEP_S = 0.004  # a distance this far off is set at once, in the first window
 _STALL_NS = 500_000_000  # a longer stop of our own is not caught up with
 _REST_US = 20_000
+_NONE = np.int64(1) << 40  # beyond every fill
 
 
 @njit(cache=True, nogil=True)
@@ -113,6 +114,17 @@ def _fill(slots: np.ndarray, buffer: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def lowest_fill(margin: int, room: int, span: int, before: tuple[int, int, int]) -> int:
+    """Return the lowest fill to steer to, in frames: `margin`, or less where that would not fit.
+
+    `room`: frames that the server keeps, less a block. `span`: by how much the fill has varied within the
+    last window; `before`: in those before it. What all of them have is the way of the server. A stall of the
+    machine makes a single one wide: to make room for it would leave nothing ready for the next stall.
+    """
+    return min(margin, room - min(span, before[0], before[1], before[2]))
+
+
+@njit(cache=True, nogil=True)
 def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate: float, margin: int) -> None:
     """Give the server `block` [frames, channels] every `frames / rate` seconds until RUN is cleared.
 
@@ -132,9 +144,10 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
             return
         buffer = _buffer_frames(slots)
     pace, lasting, first = 1.0, 0.0, True
+    spans = (_NONE, _NONE, _NONE)
     due = float(clock.now_ns(scratch))
     until = due + STEADY_S * 1e9
-    low, high = np.int64(1) << 40, -(np.int64(1) << 40)
+    low, high = _NONE, -_NONE
     while load_acquire(slots, RUN) == 1:
         if not _turn(slots, int((due - clock.now_ns(scratch)) / 1000.0)):
             return
@@ -162,14 +175,15 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
             _give_silence(slots, silence, margin - fill)
             if not first:
                 current_engine(mixer)[r.OUT_UNDERFLOWS] += 1
-            low, high, until = np.int64(1) << 40, -(np.int64(1) << 40), now + WINDOW_S * 1e9
+            low, high, until = _NONE, -_NONE, now + WINDOW_S * 1e9
             continue
         even = fill - int((due - now) * 1e-9 * rate)  # as if frames were written one by one
         low, high = min(low, even), max(high, even)
         if now < until:
             continue
         buffer = _buffer_frames(slots)
-        target = min(margin, buffer - frames - (high - low))
+        target = lowest_fill(margin, buffer - frames, high - low, spans)
+        spans = (high - low, spans[0], spans[1])
         error = (low - target) / rate
         if first and abs(error) > _STEP_S:
             if error > 0:
@@ -180,7 +194,7 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
             lasting = min(max(lasting + _PULL_LONG * error, -PACE_LIMIT / 2), PACE_LIMIT / 2)
             pace = 1.0 + min(max(_PULL * error + lasting, -PACE_LIMIT), PACE_LIMIT)
         first = False
-        low, high, until = np.int64(1) << 40, -(np.int64(1) << 40), now + WINDOW_S * 1e9
+        low, high, until = _NONE, -_NONE, now + WINDOW_S * 1e9
 
 
 @njit(cache=True, nogil=True)

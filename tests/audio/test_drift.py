@@ -64,6 +64,20 @@ def test_correction_is_limited():
     assert drift.correction[0] == clocks.LIMIT
 
 
+@pytest.mark.parametrize("step_s", [0.02, 0.05, -0.02, -0.05])
+def test_a_step_of_the_distance_hardly_swings_to_the_other_side(step_s):
+    """As when the output was held up: less than the slack of any engine."""
+    drift, hop, rate = clocks.make_drift(44100, 44100, 1, 256), 256, 44100
+    errors, fill = [], step_s * rate
+    for _ in range(60 * rate // hop):
+        clocks.correct(drift, fill, 0.0, hop / rate)
+        fill -= hop * drift.correction[0]
+        errors.append(fill / step_s / rate)
+    assert min(errors) * abs(step_s) > -0.002
+    assert abs(errors[-1]) < 0.01
+    assert abs(drift.integral[0]) < 20e-6
+
+
 def test_fewer_or_more_frames_follow_the_sign_of_the_correction():
     counts = {}
     for correction in (-0.004, 0.0, 0.004):
