@@ -13,7 +13,7 @@ import time
 
 from rtsep.compiled import use_cache
 
-use_cache()  # before anything imports numba: files of the cache that have no checksum are made anew by others
+use_cache()  # before anything imports numba
 
 import llvmlite.binding  # noqa: E402
 import numpy as np  # noqa: E402
