@@ -149,7 +149,7 @@ def soak(
         "server": server, "seed": seed, "seconds": seconds, "period": PERIOD, "rate": RATE,
         "machine": platform.platform(), "notes": notes, "events": events, "trouble": trouble,
     }  # fmt: skip
-    return about, reader.rows, judge(reader.rows, trouble)
+    return about, reader.rows, judge(reader.rows, trouble, {fault.kind for fault in faults})
 
 
 def _made(soaked: Soaked, reader: Reader, fault: Fault) -> dict[str, Any]:

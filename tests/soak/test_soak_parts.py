@@ -80,6 +80,15 @@ def test_what_keeps_all_bars_meets_them():
     assert met(rows()) == [True] * 6
 
 
+def test_a_block_that_was_changed_may_keep_less_than_a_block_more_ready():
+    more = {
+        frames: changed(3000, latency=LATENCY + frames, least=LATENCY + frames, most=LATENCY + frames)
+        for frames in (32, 64)
+    }
+    told = [judge(more[frames], [], faults)[4].met for frames in more for faults in ((), ("period changed",))]
+    assert told == [False, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("wrong", "bar"),
     [
