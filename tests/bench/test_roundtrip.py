@@ -181,7 +181,7 @@ def through_a_cable(model, delay: int, gain: float = 0.5) -> tuple[dict[str, dic
         return *told(way), way.latency.total - says
 
 
-@pytest.mark.parametrize("delay", [BLOCK, 1537])
+@pytest.mark.parametrize("delay", [pytest.param(BLOCK, marks=pytest.mark.long), 1537])
 def test_a_cable_tells_the_device_from_the_engine(half, delay):
     rows, notes, inside = through_a_cable(half, delay)
     assert rows[DEVICE]["measured"] == delay

@@ -158,7 +158,7 @@ def test_what_is_no_model_is_refused_by_name_and_reason(bad_model, kind, reason)
     assert_refused(outcome, ModelError.exit_code, str(path), reason)
 
 
-@pytest.mark.parametrize("kind", ["truncated", "golden"])
+@pytest.mark.parametrize("kind", [pytest.param("truncated", marks=pytest.mark.long), "golden"])
 def test_live_and_file_refuse_it_too(bad_model, tmp_path, kind):
     path, reason = bad_model(kind), dict(MODELS)[kind]
     live = rtsep("live", "--in", "demo", "--out-device", "virtual", "--model", path)

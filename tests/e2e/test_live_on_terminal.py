@@ -209,6 +209,7 @@ def test_on_a_jack_server_the_view_costs_no_hop(start_server, open_live):
         )  # fmt: skip
         until_playing(terminal)
         terminal.until_shown("JACK server")
+        terminal.shows = False
         for key in ("m", "\x1b", "d", "\x1b", "?", "\x1b", *"vViIbk" * 2):
             terminal.type(key)
             terminal.watch(0.2)

@@ -77,6 +77,7 @@ def minute(server, plain_command: list[str]) -> tuple[dict, dict]:
     return counted, {name: after[name] - before[name] for name in ("calls", "xruns", "skipped")}
 
 
+@pytest.mark.long  # the soak compares with such a client, too
 def test_no_hop_is_missed_beyond_what_a_c_client_misses(start_server, plain_client, record_property):
     server = start_server(period=PERIOD, rate=RATE)
     for _ in range(ATTEMPTS):

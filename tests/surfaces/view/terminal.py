@@ -41,6 +41,7 @@ class Terminal:
         """`leads`: the program is the terminal's own, and is told when the terminal goes (SIGHUP)."""
         self._sent = bytearray()
         self.answers = True
+        self.shows = True  # else the screen stays as it is: the emulator takes as long as what it shows
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self._inside = False  # whether the program has the screen to itself
@@ -105,7 +106,8 @@ class Terminal:
         except OSError:
             return False
         self._sent += got
-        self._show(got)
+        if self.shows:
+            self._show(got)
         if self.answers:
             for _ in range(got.count(WHERE)):
                 self.type("\x1b[1;1R")
