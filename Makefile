@@ -1,6 +1,5 @@
 # make live   set everything up and hear the demo song separated (or, without a sound device, record it)
-# make test   set everything up and run the tests, the ones on a private JACK server included
-# make test-train   the tests of what makes and compares models: train/ and benchmarks/
+# make test   set everything up and run all tests, the ones on a private JACK server included
 # make test-long   what takes longer: the tests on a JACK server ten times over, while other programs eat the cores;
 #                  hosts such as Ardour
 # make soak   hours of play with faults at random, on a private server: SECONDS=7200 SEED=17 SERVER=jack|pipewire;
@@ -43,11 +42,11 @@ $(error MIDI=$(MIDI): yes is known; without MIDI, it is installed where it has w
 endif
 EXTRA := $(if $(MIDI),[midi])
 
-.PHONY: man live test test-train soak test-long test-jack-load lint setup clean dist test-wheel
+.PHONY: man live test soak test-long test-jack-load lint setup clean dist test-wheel
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,14s/^# //p' Makefile
+	@sed -n '1,13s/^# //p' Makefile
 
 # System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
 define apt_install
@@ -109,19 +108,12 @@ live: $(VENV)/.live
 # Most tests share the cores, three workers on two of them: a test that waits for a server leaves its core to another.
 # By worksteal the tests of a file mostly stay together, so that what they share is made once. Those on a JACK server
 # lose frames to such neighbours: they come after, five at a time, whatever the others have found.
-TRAIN_TESTS := tests/train tests/benchmarks
 WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, max(1, (os.cpu_count() or 1) * 3 // 2)))')
-PYTEST = $(BIN)/python -m pytest -m "not jack and not long" -n $(WORKERS) --dist worksteal --durations 40
 test: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
 	$(BIN)/python -m tests.compiled_once
-	$(PYTEST) $(TRAIN_TESTS:%=--ignore=%); code=$$?; \
+	$(BIN)/python -m pytest -m "not jack and not long" -n $(WORKERS) --dist worksteal --durations 40; code=$$?; \
 	$(BIN)/python -m tests.e2e.in_shares --shares 5 && exit $$code
-
-test-train: $(VENV)/.dev
-	$(call apt_install,$(APT_TEST))
-	$(BIN)/python -m tests.compiled_once
-	$(PYTEST) $(TRAIN_TESTS)
 
 # Two runs side by side, each on servers of its own, beside a busy loop for each core. A failed test is repeated on
 # a new server, twice at most; the table tells of it.
