@@ -20,6 +20,7 @@ from rtsep.offline import batch
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 240.0  # a first run compiles
+_NO_JACK = {"JACK_DEFAULT_SERVER": "rtsep-test-none", "JACK_NO_START_SERVER": "1"}
 
 
 @dataclass
@@ -38,7 +39,6 @@ class Outcome:
 
 def rtsep(*arguments: object, cwd: Path = ROOT, **environment: str) -> Outcome:
     """Run `rtsep ARGUMENTS` where no JACK server is to be found."""
-    nowhere = {"JACK_DEFAULT_SERVER": "rtsep-test-none", "JACK_NO_START_SERVER": "1", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
         [sys.executable, "-m", "rtsep", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
@@ -47,9 +47,24 @@ def rtsep(*arguments: object, cwd: Path = ROOT, **environment: str) -> Outcome:
         errors="surrogateescape",  # names may be no UTF-8
         timeout=PATIENCE_S,
         cwd=cwd,
-        env=os.environ | nowhere | environment,
+        env=os.environ | _NO_JACK | {"PYTHONPATH": str(ROOT)} | environment,
     )
     return Outcome(run.returncode, run.stdout.splitlines(), run.stderr.splitlines())
+
+
+def python(*arguments: str, patience_s: float = PATIENCE_S) -> str:
+    """Run Python with `arguments` where no JACK server is to be found; return what it has printed."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | _NO_JACK,
+        capture_output=True,
+        text=True,
+        timeout=patience_s,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def separate_here(*arguments: object) -> Outcome:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -15,7 +13,7 @@ from rtsep.errors import UsageError
 from rtsep.model import launch
 from rtsep.session.api import Session
 from rtsep.surfaces.remote.place import claim, playing
-from tests.cli.program import ROOT
+from tests.cli.program import python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
 
@@ -98,16 +96,6 @@ session.close()
 
 
 def test_the_end_of_a_fork_ends_neither_the_model_nor_the_sound(half: object) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(half)],
-        cwd=ROOT,
-        env=os.environ | {"JACK_NO_START_SERVER": "1", "JACK_DEFAULT_SERVER": "rtsep-test-none"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
+    found = json.loads(python("-c", PROGRAM, str(half)))
     assert found["codes"] == [3] and found["hops"] > 200
     assert found["model"]["ready"] and found["model"]["restarts"] == 0
