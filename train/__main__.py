@@ -15,6 +15,7 @@ COMMANDS = {
     "report": "a page that shows what a net is fed",
     "compact": "the cache as small pieces, for a machine that cannot see this disk",
     "fit": "train a system; the same command again goes on",
+    "mean": "the mean of the weights of several runs, as a run",
     "calibrate": "how sure the masks may be, found on songs the net has not heard",
     "export": "checkpoint to model file, if it passes every check",
     "evaluate": "score a model file on whole tracks, as it plays",
