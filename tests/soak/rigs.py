@@ -81,7 +81,7 @@ class JackRig(_Rig):
 class PipeWireRig(_Rig):
     """A private PipeWire at 64 frames, with a null sink and a null microphone."""
 
-    output, midi = "JACK server", False
+    output, midi = "PipeWire", False
 
     def __init__(self) -> None:
         from tests.e2e.pipewireserver import PipeWireServer
