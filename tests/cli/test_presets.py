@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.program import assert_refused, rtsep
+from tests.cli.program import assert_refused, rtsep_here
 
 
 @pytest.fixture
@@ -13,37 +13,39 @@ def home(tmp_path):
 
 
 def test_from_the_first_preset_to_the_last(home, tmp_path):
-    empty = rtsep("presets", **home)
+    empty = rtsep_here("presets", **home)
     assert (empty.code, empty.said) == (0, [])
     assert "no presets yet; 'rtsep presets save NAME --threshold 0.4' makes one" in empty.out
 
     file = tmp_path / "config" / "rtsep" / "presets" / "my chorus.toml"
     given = ("--threshold", ".4", "--vocals-gain", "-inf", "--bypass", "--mask", "binary")
-    saved = rtsep("presets", "save", "my chorus", "--program", 5, *given, **home)
+    saved = rtsep_here("presets", "save", "my chorus", "--program", 5, *given, **home)
     assert saved.code == 0, saved.said
     text = 'program = 5\nthreshold = 0.4\nmask = "binary"\nvocals_gain = -inf\nbypass = true\n'
     assert file.read_text() == text
     assert "".join(saved.out).replace("\n", "") == (
         f"saved 'my chorus' to {file}: threshold 0.4, mask \"binary\", vocals_gain -inf, bypass true"
     )
-    shown = rtsep("presets", "show", "my chorus", **home)
+    shown = rtsep_here("presets", "show", "my chorus", **home)
     assert shown.out == [f"# {file}", *text.splitlines()]
 
-    assert_refused(rtsep("presets", "save", "my chorus", "--gate", 0.1, **home), 2, "already", "--replace")
-    assert rtsep("presets", "save", "my chorus", "--gate", 0.1, "--replace", **home).code == 0
+    assert_refused(
+        rtsep_here("presets", "save", "my chorus", "--gate", 0.1, **home), 2, "already", "--replace"
+    )
+    assert rtsep_here("presets", "save", "my chorus", "--gate", 0.1, "--replace", **home).code == 0
     file.with_name("broken.toml").write_text("\ntreshold = 0.4")
 
-    (line,) = rtsep("presets", "--json", **home).json
+    (line,) = rtsep_here("presets", "--json", **home).json
     assert line["folder"] == str(file.parent)
     assert line["presets"] == [{"name": "my chorus", "program": None, "controls": {"gate": 0.1}}]
     assert len(line["broken"]) == 1
     assert "broken.toml, line 2: no control is called 'treshold'" in line["broken"][0]
-    table = "\n".join(rtsep("presets", **home).out)
+    table = "\n".join(rtsep_here("presets", **home).out)
     assert "my chorus" in table
     assert "gate 0.1" in table
     assert "broken: " in table
 
-    assert rtsep("presets", "delete", "my chorus", **home).code == 0
+    assert rtsep_here("presets", "delete", "my chorus", **home).code == 0
     assert not file.exists()
 
 
@@ -62,4 +64,4 @@ def test_from_the_first_preset_to_the_last(home, tmp_path):
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(home, arguments, words):
-    assert_refused(rtsep(*arguments, **home), 2, *words)
+    assert_refused(rtsep_here(*arguments, **home), 2, *words)

@@ -11,7 +11,7 @@ import soundfile
 
 from rtsep.errors import InputFileError, ModelError, OutputError
 from rtsep.model.catalog import find_model
-from tests.cli.program import assert_refused, rtsep, separate_here
+from tests.cli.program import assert_refused, rtsep, rtsep_here, separate_here
 from tests.models import make_golden, make_model, make_parts, make_spec
 
 
@@ -65,7 +65,7 @@ def test_file_refuses_what_is_no_audio(bad_audio, tmp_path, half_model_path, kin
 )
 def test_live_refuses_what_is_no_audio(bad_audio, kind, reason):
     path = bad_audio(kind)
-    outcome = rtsep("live", "--in", path, "--out-device", "virtual")
+    outcome = rtsep_here("live", "--in", path, "--out-device", "virtual")
     assert_refused(outcome, InputFileError.exit_code, str(path), reason)
 
 
@@ -154,7 +154,7 @@ MODELS = [
 def test_what_is_no_model_is_refused_by_name_and_reason(bad_model, kind, reason):
     path = bad_model(kind)
     # Only a replay, which loads torch, finds wrong golden frames; the rest is found without.
-    outcome = rtsep("models", "check", path) if kind == "golden" else rtsep("models", path)
+    outcome = rtsep_here("models", "check", path) if kind == "golden" else rtsep_here("models", path)
     assert_refused(outcome, ModelError.exit_code, str(path), reason)
 
 
@@ -169,15 +169,15 @@ def test_live_and_file_refuse_it_too(bad_model, tmp_path, kind):
 
 
 def test_a_misspelt_model_is_answered_with_the_nearest_name():
-    assert_refused(rtsep("models", "lve"), ModelError.exit_code, "'lve'", "did you mean 'live'?")
+    assert_refused(rtsep_here("models", "lve"), ModelError.exit_code, "'lve'", "did you mean 'live'?")
 
 
 def test_results_cannot_go_below_a_file(tmp_path, half_model_path):
     (tmp_path / "file").write_text("a file")
     place = tmp_path / "file" / "out"
-    file = rtsep("file", "demo", "-o", place, "--model", half_model_path)
+    file = rtsep_here("file", "demo", "-o", place, "--model", half_model_path)
     assert_refused(file, OutputError.exit_code, str(place), "choose another folder")
-    live = rtsep("live", "--in", "demo", "--out-device", "virtual", "--record", place)
+    live = rtsep_here("live", "--in", "demo", "--out-device", "virtual", "--record", place)
     assert_refused(live, OutputError.exit_code, str(place), "choose another folder")
 
 
@@ -186,5 +186,5 @@ def test_a_cuda_device_that_is_not_there_is_named():
 
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
-    outcome = rtsep("live", "--in", "demo", "--out-device", "virtual", "--device", "cuda")
+    outcome = rtsep_here("live", "--in", "demo", "--out-device", "virtual", "--device", "cuda")
     assert_refused(outcome, ModelError.exit_code, "cuda")

@@ -9,7 +9,7 @@ import pytest
 
 from rtsep.errors import DeviceError, UsageError
 from rtsep.surfaces.midi.map import DEFAULT_ENTRIES, parse_map
-from tests.cli.program import assert_refused, rtsep
+from tests.cli.program import assert_refused, rtsep, rtsep_here
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "midi.md").read_text()
 
@@ -31,7 +31,7 @@ def test_the_map_of_the_page_is_one():
 
 
 def test_show_prints_the_default_map_and_the_users(tmp_path):
-    outcome = rtsep("midi", "show", XDG_CONFIG_HOME=str(tmp_path), COLUMNS="150")
+    outcome = rtsep_here("midi", "show", XDG_CONFIG_HOME=str(tmp_path), COLUMNS="150")
     assert outcome.code == 0
     text = "\n".join(outcome.out)
     for entry in DEFAULT_ENTRIES:
@@ -39,7 +39,7 @@ def test_show_prints_the_default_map_and_the_users(tmp_path):
     folder = tmp_path / "rtsep"
     folder.mkdir()
     (folder / "midi.toml").write_text("feedback = false\n[gate]\ncc = 77\n")
-    text = "\n".join(rtsep("midi", "show", XDG_CONFIG_HOME=str(tmp_path), COLUMNS="150").out)
+    text = "\n".join(rtsep_here("midi", "show", XDG_CONFIG_HOME=str(tmp_path), COLUMNS="150").out)
     assert "cc 77" in text
     assert "feedback to controllers: off" in text
 
@@ -48,19 +48,19 @@ def test_show_prints_the_default_map_and_the_users(tmp_path):
 def test_a_map_that_is_wrong_is_refused_before_anything_starts(tmp_path, command):
     path = tmp_path / "mine.toml"
     path.write_text("[threshold]\ncx = 1\n")
-    outcome = rtsep(*command, "--map", path)
+    outcome = rtsep_here(*command, "--map", path)
     assert_refused(outcome, UsageError.exit_code, f"{path}, line 2: threshold has no setting 'cx'")
 
 
 def test_learning_an_unknown_control_is_refused():
-    outcome = rtsep("midi", "learn", "treshold")
+    outcome = rtsep_here("midi", "learn", "treshold")
     assert_refused(
         outcome, UsageError.exit_code, "no control is called 'treshold'; did you mean 'threshold'?"
     )
 
 
 def test_a_map_without_a_controller_is_refused(tmp_path):
-    outcome = rtsep("live", "--map", tmp_path / "x.toml")
+    outcome = rtsep_here("live", "--map", tmp_path / "x.toml")
     assert_refused(outcome, UsageError.exit_code, "--midi")
 
 
@@ -69,10 +69,10 @@ def test_a_new_map_does_not_ask_for_the_users(tmp_path):
     folder.mkdir()
     (folder / "midi.toml").write_text("[threshold]\ncx = 1\n")
     new = ("--map", tmp_path / "new.toml", "--seconds", "0.5")
-    outcome = rtsep("midi", "learn", "threshold", *new, XDG_CONFIG_HOME=str(tmp_path))
+    outcome = rtsep_here("midi", "learn", "threshold", *new, XDG_CONFIG_HOME=str(tmp_path))
     assert outcome.code == DeviceError.exit_code, outcome
     assert "nothing that can turn threshold was moved" in outcome.said[-1]
-    users = rtsep("midi", "learn", "threshold", XDG_CONFIG_HOME=str(tmp_path))
+    users = rtsep_here("midi", "learn", "threshold", XDG_CONFIG_HOME=str(tmp_path))
     assert_refused(users, UsageError.exit_code, "midi.toml, line 2: threshold has no setting 'cx'")
 
 
