@@ -18,7 +18,7 @@ from rtsep.errors import OutputError, UsageError
 from rtsep.surfaces.last_devices import devices_file
 from rtsep.surfaces.last_state import load_last_state, state_file
 from rtsep.surfaces.presets import Preset, Presets
-from tests.cli.program import Outcome, assert_refused, rtsep
+from tests.cli.program import Outcome, assert_refused, rtsep, rtsep_here
 
 PLAYED = ("live", "--in", "demo", "--seconds", "0.3", "--json")
 
@@ -251,6 +251,6 @@ def test_a_session_keeps_its_devices_and_one_that_is_gone_is_told():
 
 
 def test_a_device_that_is_named_and_gone_is_refused():
-    outcome = rtsep(*PLAYED, "--out-device", "Gone with the wind")
+    outcome = rtsep_here(*PLAYED, "--out-device", "Gone with the wind")
     assert outcome.code != 0
     assert "of the last session" not in "\n".join(outcome.said)

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from rtsep.errors import InputFileError, OutputError
-from tests.cli.program import assert_refused, rtsep, separate_here
+from tests.cli.program import assert_refused, rtsep, rtsep_here, separate_here
 from tests.files.tones import RATE, tone
 from tests.models import make_model
 
@@ -160,7 +160,7 @@ def cache() -> str:
 
 def test_a_model_that_is_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "model.pt")
-    outcome = rtsep("models", tmp_path / "model.pt")
+    outcome = rtsep_here("models", tmp_path / "model.pt")
     assert outcome.code == 4
     assert "a pipe" in outcome.said[0]
 
@@ -177,5 +177,5 @@ def test_the_track_of_a_video_is_said_and_chosen(tmp_path, model):
     assert outcome.code == 0
     assert "track 2" in outcome.said[0]
     assert separate_here(path, "-o", tmp_path / "out", "--model", model, "--track", 1).said == []
-    refused = rtsep("live", "--in", path, "--out-device", "virtual", "--track", 3, "--model", model)
+    refused = rtsep_here("live", "--in", path, "--out-device", "virtual", "--track", 3, "--model", model)
     assert_refused(refused, InputFileError.exit_code, "--track 3: it has 2 audio tracks")

@@ -17,7 +17,7 @@ import pytest
 from rtsep.cli.main import main
 from rtsep.cli.systemd import quoted
 from tests import waiting
-from tests.cli.program import PATIENCE_S, ROOT, rtsep
+from tests.cli.program import PATIENCE_S, ROOT, rtsep_here
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
 
@@ -49,7 +49,7 @@ def command(path: Path) -> list[str]:
 
 def test_a_unit_is_written_once_and_removed(user):
     options = ("--", "--in", "demo", "--out", "vocals", "--record", "my 100% $takes")
-    first = rtsep("service", "install", *options, **user)
+    first = rtsep_here("service", "install", *options, **user)
     assert first.code == 0
     assert first.out[0] == f"{unit(user)}: written"
     assert "no user manager of systemd answers here" in first.out[1]
@@ -57,7 +57,7 @@ def test_a_unit_is_written_once_and_removed(user):
         "systemctl --user daemon-reload && systemctl --user enable --now rtsep.service"
     )
     text = unit(user).read_text()
-    again = rtsep("service", "install", *options, **user)
+    again = rtsep_here("service", "install", *options, **user)
     assert again.out[0] == f"{unit(user)}: as it was"
     assert unit(user).read_text() == text
     words = command(unit(user))
@@ -71,11 +71,11 @@ def test_a_unit_is_written_once_and_removed(user):
         )  # fmt: skip
         assert (verified.returncode, verified.stderr) == (0, "")
 
-    assert rtsep("service", "status", "--json", **user).json[0]["installed"] is True
-    assert rtsep("service", "remove", **user).out[0] == f"{unit(user)}: removed"
+    assert rtsep_here("service", "status", "--json", **user).json[0]["installed"] is True
+    assert rtsep_here("service", "remove", **user).out[0] == f"{unit(user)}: removed"
     assert not unit(user).exists()
-    assert rtsep("service", "remove", **user).out == [f"{unit(user)}: there is none"]
-    assert rtsep("service", "status", "--json", **user).json[0]["installed"] is False
+    assert rtsep_here("service", "remove", **user).out == [f"{unit(user)}: there is none"]
+    assert rtsep_here("service", "status", "--json", **user).json[0]["installed"] is False
 
 
 @pytest.mark.parametrize(
@@ -108,24 +108,24 @@ def test_a_user_manager_is_told(user, tmp_path):
     systemctl.chmod(0o755)
     path = f"{systemctl.parent}:{os.environ['PATH']}"
     install = ("service", "install", "--session", "stage")
-    assert rtsep(*install, PATH=path, **user).code == 0
+    assert rtsep_here(*install, PATH=path, **user).code == 0
     assert unit(user, "rtsep-stage.service").exists()
     verbs = [line for line in log.read_text().splitlines() if "show-environment" not in line]
     its = "rtsep-stage.service"
     assert verbs == [f"--user {verb}" for verb in ("daemon-reload", f"enable {its}", f"restart {its}")]
     log.unlink()
-    assert rtsep(*install, PATH=path, **user).code == 0
+    assert rtsep_here(*install, PATH=path, **user).code == 0
     assert f"--user start {its}" in log.read_text()  # what plays with the same unit plays on
-    (status,) = rtsep("service", "status", "--session", "stage", "--json", PATH=path, **user).json
+    (status,) = rtsep_here("service", "status", "--session", "stage", "--json", PATH=path, **user).json
     assert (status["active"], status["plays"]) == ("active", None)
     log.unlink()
-    assert rtsep("service", "remove", "--session", "stage", PATH=path, **user).code == 0
+    assert rtsep_here("service", "remove", "--session", "stage", PATH=path, **user).code == 0
     assert f"--user disable --now {its}" in log.read_text()
     systemctl.write_text(
         '#!/bin/sh\n[ "$2" = show-environment ] || { echo "Unit is masked." >&2; exit 1; }\n'
     )
     assert (
-        rtsep(*install, PATH=path, **user)
+        rtsep_here(*install, PATH=path, **user)
         .said[-1]
         .startswith("rtsep: 'systemctl --user daemon-reload' has failed: Unit is masked.")
     )
@@ -143,7 +143,7 @@ def test_words_are_quoted_as_systemd_reads_them():
 
 def test_the_command_of_the_unit_plays_in_a_bare_environment_and_is_turned(user, tmp_path):
     """As the user manager starts it: with HOME and XDG_RUNTIME_DIR, and no more."""
-    assert rtsep("service", "install", "--", "--in", "demo", "--out-device", "virtual", **user).code == 0
+    assert rtsep_here("service", "install", "--", "--in", "demo", "--out-device", "virtual", **user).code == 0
     home = tmp_path / "home"
     home.mkdir()
     # The compile cache of the tests stands in for one of a service that has been started before.
@@ -156,18 +156,18 @@ def test_the_command_of_the_unit_plays_in_a_bare_environment_and_is_turned(user,
     try:
 
         def get(*words: str) -> str:
-            outcome = rtsep("get", *words, **user)
+            outcome = rtsep_here("get", *words, **user)
             return outcome.out[0] if outcome.code == 0 else ""
 
         waiting.until(lambda: get("state") == "playing", "it should play", PATIENCE_S, every_s=0.5)
-        assert rtsep("set", "vocals-gain", "-6dB", **user).code == 0
+        assert rtsep_here("set", "vocals-gain", "-6dB", **user).code == 0
         assert get("vocals_gain") == "-6 dB"
         assert json.loads(get("--json"))["output"] == "virtual"
-        assert rtsep("service", "status", "--json", **user).json[0]["plays"] == "playing"
+        assert rtsep_here("service", "status", "--json", **user).json[0]["plays"] == "playing"
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=60)[1]
         assert process.returncode == 0, said
-        assert rtsep("get", **user).code == 8
+        assert rtsep_here("get", **user).code == 8
     finally:
         process.kill()
         process.wait()

@@ -22,7 +22,7 @@ from rtsep.model.licences import (
     terms_of,
 )
 from rtsep.model.package import read_package
-from tests.cli.program import rtsep
+from tests.cli.program import rtsep_here
 from train.licences import licence_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +87,7 @@ def test_sets_without_a_licence_are_found_by_name():
 
 
 def test_the_list_of_models_tells_each_licence_in_two_words_on_80_columns():
-    lines = rtsep("models", COLUMNS="80").out
+    lines = rtsep_here("models", COLUMNS="80").out
     assert max(map(len, lines)) <= 80
     for path in MODELS:
         package = read_package(path)
@@ -98,7 +98,7 @@ def test_the_list_of_models_tells_each_licence_in_two_words_on_80_columns():
 
 def test_one_model_tells_its_licence_in_full_on_80_columns():
     spec = read_package(shipped_folder() / "live.pt").spec
-    lines = rtsep("models", "live", COLUMNS="80").out
+    lines = rtsep_here("models", "live", COLUMNS="80").out
     assert max(map(len, lines)) <= 80
     text = " ".join(" ".join(lines).split())
     assert spec.licence in text
