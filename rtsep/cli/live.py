@@ -14,6 +14,7 @@ from rtsep import standard_streams
 from rtsep.cli.ending import Ending
 from rtsep.cli.layers import gather
 from rtsep.cli.live_output import Reporter, announce, midi_stats, summarise
+from rtsep.cli.live_page import open_page, page_of
 from rtsep.cli.main import Parser
 from rtsep.cli.options import (
     add_controls,
@@ -108,6 +109,13 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--session", metavar="NAME", help=f"what 'rtsep attach', 'get' and 'set' call it ({DEFAULT})"
     )
     add_switch(run_group, "--remote", True, "let them reach it")
+    run_group.add_argument(
+        "--page",
+        nargs="?",
+        const="local",
+        metavar="local|lan[:PORT]",
+        help="open a page in the browser to see and turn it; lan: for phones in the local network, too",
+    )
     add_controls(parser)
     where_from = parser.add_argument_group("where the controls begin; those given here win")
     where_from.add_argument(
@@ -148,6 +156,7 @@ class _Job:
         self._controls = self._layers.controls()
         self._midi = read_midi(arguments)
         self._package = read_package(find_model(arguments.model))
+        self._page = page_of(arguments)
         stages.reached("model file")
 
     def play(self, claimed: Claim | None) -> None:
@@ -210,7 +219,8 @@ class _Job:
         remote = Server(session, claimed) if claimed else None
         if remote:
             self.say.also(remote.say)
-        with reporting, keeping, remote or contextlib.nullcontext():
+        page = open_page(self._page, remote, self.say)
+        with reporting, keeping, remote or contextlib.nullcontext(), page or contextlib.nullcontext():
             if not (arguments.json or arguments.headless) and can_show():
                 if plays_on(arguments):
                     session.loop()

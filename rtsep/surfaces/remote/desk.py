@@ -14,6 +14,7 @@ from rtsep.surfaces.players.session_player import SessionPlayer
 from rtsep.surfaces.presets import Presets
 from rtsep.surfaces.remote.messages import (
     VERSION,
+    Advise,
     AnyAnswer,
     Choice,
     Choices,
@@ -131,6 +132,8 @@ class Desk:
                 return _choices(request.id, player.models())
             case ListDevices():
                 return _choices(request.id, player.devices(), player.devices_remark())
+            case Advise():
+                words = "\n".join(self.session.now.advice())
             case End():
                 player.end()
             case _:
@@ -145,7 +148,8 @@ class Desk:
                 raise UsageError(
                     f"unknown control '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}"
                 )
-            values[name] = control_of(value, control)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            values[name] = control.check(float(value)) if is_number else control_of(value, control)
         if not request.by.isprintable():
             raise UsageError(f"by {request.by!r}: printable characters")
         for name, value in values.items():

@@ -112,6 +112,10 @@ class ListDevices(Request, frozen=True, kw_only=True):
     """List inputs and outputs. Answer: `Choices`."""
 
 
+class Advise(Request, frozen=True, kw_only=True):
+    """Ask what to do about what went wrong. Answer: `Done` with a line for each cause."""
+
+
 class Subscribe(Request, frozen=True, kw_only=True):
     """Send a `State` so many times a second, and `Said` for each line; 0: no more. Answer: `Done`.
 
@@ -128,7 +132,7 @@ class End(Request, frozen=True, kw_only=True):
 
 AnyRequest = (
     Get | Set | SwitchModel | SwitchDevice | Record | StopRecording | Pause | Seek | Loop | LoadPreset
-    | SavePreset | ListPresets | ListModels | ListDevices | Subscribe | End
+    | SavePreset | ListPresets | ListModels | ListDevices | Advise | Subscribe | End
 )  # fmt: skip
 
 REQUESTS: Wire[AnyRequest] = Wire(AnyRequest)

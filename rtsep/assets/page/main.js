@@ -1,0 +1,91 @@
+// Puts the parts of the page together.
+
+import { ControlsView } from "./controls.js";
+import { byId, setAttribute, setText } from "./dom.js";
+import { FileView } from "./file.js";
+import { Health } from "./health.js";
+import { listenToKeys } from "./keys.js";
+import { Knobs } from "./knobs.js";
+import { Link } from "./link.js";
+import { Meters } from "./meters.js";
+import { Spectrogram } from "./spectrogram.js";
+import { Takes } from "./takes.js";
+import { listenToTabs } from "./tabs.js";
+import { listenToTheme } from "./theme.js";
+
+const link = new Link(location.hash.slice(1));
+const knobs = new Knobs(link);
+const controls = new ControlsView(knobs);
+const meters = new Meters();
+const spectrogram = new Spectrogram();
+const health = new Health(link);
+const file = new FileView(act);
+const takes = new Takes(link, act);
+
+let saidAt = 0;
+
+function say(line) {
+  byId("said").textContent = line;
+  saidAt = performance.now();
+}
+
+// Asks for something whose outcome is seen in the next states; what is refused is said.
+async function act(kind, fields) {
+  try {
+    const { words } = await link.ask(kind, fields);
+    if (words) say(words);
+    return true;
+  } catch (error) {
+    say(error.message);
+    return false;
+  }
+}
+
+function away(why) {
+  byId("away").hidden = !why;
+  setText(byId("away"), why);
+  document.body.classList.toggle("away", Boolean(why));
+  setText(byId("link"), why ? "away" : "live");
+  setAttribute(byId("link"), "data-state", why ? "away" : "live");
+}
+
+link.addEventListener("welcome", ({ detail }) => {
+  document.body.classList.toggle("reads", !detail.turns);
+  knobs.welcome(detail);
+  spectrogram.welcome(detail);
+  for (const part of [controls, file, takes]) part.build(detail);
+  if (!detail.turns) say("This address shows, and turns nothing.");
+});
+
+link.addEventListener("state", ({ detail: state }) => {
+  if (state.state === "ended") {
+    away("The session has ended. This page comes back with the next one.");
+    return;
+  }
+  away("");
+  setText(byId("title"), state.title.split(", model ")[0]);
+  document.title = state.stats.recording && !state.stats.recording.failure ? "● rtsep" : "rtsep";
+  knobs.take(state.controls);
+  meters.follow(state.stats.levels);
+  health.follow(state);
+  file.follow(state.stats.file);
+  takes.follow(state);
+  if (performance.now() - saidAt > 8000) setText(byId("said"), "");
+});
+
+link.addEventListener("picture", ({ detail }) => {
+  spectrogram.add(detail.level_db, detail.share, knobs.value("bypass") > 0);
+});
+link.addEventListener("said", ({ detail }) => say(detail.lines.at(-1)));
+link.addEventListener("away", ({ detail }) => away(`The session does not answer: ${detail.why}. Looking for it.`));
+link.addEventListener("lost", ({ detail }) => away(`Connection lost: ${detail}. Trying again.`));
+link.addEventListener("stranger", () =>
+  away("This address is not valid. Open the one that rtsep prints when it starts."),
+);
+knobs.addEventListener("refused", ({ detail }) => say(detail));
+addEventListener("hashchange", () => location.reload());
+
+listenToTabs();
+listenToTheme();
+listenToKeys(knobs, file, takes);
+link.connect();

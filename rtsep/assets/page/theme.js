@@ -1,0 +1,32 @@
+// Dark for the stage, light for a bright room, or as the device is.
+
+import { byId, setAttribute } from "./dom.js";
+
+const NEXT = { auto: "dark", dark: "light", light: "auto" };
+const WORDS = { auto: "as the device", dark: "dark", light: "light" };
+const KEPT = "rtsep-colours";
+
+export function listenToTheme() {
+  const button = byId("theme");
+  const show = (theme) => {
+    document.documentElement.dataset.theme = theme;
+    setAttribute(button, "aria-label", `Colours: ${WORDS[theme]}`);
+    button.title = `Colours: ${WORDS[theme]}`;
+  };
+  let theme = "auto";
+  try {
+    theme = localStorage.getItem(KEPT) in NEXT ? localStorage.getItem(KEPT) : "auto";
+  } catch {
+    // a browser that keeps nothing
+  }
+  show(theme);
+  button.addEventListener("click", () => {
+    theme = NEXT[theme];
+    show(theme);
+    try {
+      localStorage.setItem(KEPT, theme);
+    } catch {
+      // as above
+    }
+  });
+}

@@ -1,0 +1,106 @@
+"""Where the page is served: what `--page` says, the socket, the addresses to type, and who may come."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rtsep.errors import UsageError
+
+LOCAL, LAN = "local", "lan"
+PORT = 8537
+"""The port of a page, so that a bookmark stays good; a second session takes one of the next."""
+
+_TRIES = 20
+_LOOPBACK = "127.0.0.1"
+_WHERE = re.compile(rf"({LOCAL}|{LAN})?(?::(\d+))?")
+_SOMEWHERE = ("192.0.2.1", 9)  # of a network that is for examples; nothing is sent there
+
+
+@dataclass(frozen=True)
+class Where:
+    """What `--page` asks for."""
+
+    lan: bool
+    port: int | None  # None: `PORT`, or one of the next
+
+    @property
+    def host(self) -> str:
+        """What to bind to."""
+        return "0.0.0.0" if self.lan else _LOOPBACK
+
+
+def parse_where(text: str) -> Where:
+    """Read the value of `--page`. Raises `UsageError`."""
+    found = _WHERE.fullmatch(text)
+    if not found:
+        raise UsageError(f"--page '{text}': {LOCAL} or {LAN}, with or without a port, as in {LAN}:{PORT}")
+    port = None if found[2] is None else int(found[2])
+    if port is not None and not 1024 <= port <= 65535:
+        raise UsageError(f"--page '{text}': a port from 1024 to 65535")
+    return Where(found[1] == LAN, port)
+
+
+def listen(where: Where) -> socket.socket:
+    """Return a socket that listens there. Raises `OSError` where a port that was asked for is taken."""
+    ports: Sequence[int] = range(PORT, PORT + _TRIES) if where.port is None else (where.port,)
+    for port in ports:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((where.host, port))
+            sock.listen(64)
+            return sock
+        except OSError:
+            sock.close()
+            if port == ports[-1]:
+                raise
+    raise AssertionError("there is a port at least")
+
+
+def lan_address() -> str:
+    """Return the address of this machine in its network, that of the loopback where it is in none."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(_SOMEWHERE)
+        return str(sock.getsockname()[0])
+    return _LOOPBACK
+
+
+def is_near(peer: str) -> bool:
+    """Return whether an address is of this machine or of a private network."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private or address.is_link_local
+
+
+def is_ours(host: str, port: int, names: frozenset[str]) -> bool:
+    """Return whether a `Host` header names this server: by an address, or by one of `names`.
+
+    A page of a stranger whose name has been pointed here (DNS rebinding) comes under that name.
+    """
+    name, colon, given = host.rpartition(":")
+    if not colon or given != str(port):
+        return False
+    with contextlib.suppress(ValueError):
+        ipaddress.IPv4Address(name)
+        return True
+    return name.lower() in names
+
+
+def own_names(lan: bool) -> frozenset[str]:
+    """Return the names under which this machine may be reached."""
+    if not lan:
+        return frozenset({"localhost"})
+    name = socket.gethostname().lower()
+    return frozenset({"localhost", name, f"{name.partition('.')[0]}.local"})
+
+
+def url(host: str, port: int, key: str) -> str:
+    """Return the address of the page; the key is behind the `#`, which browsers send to no server."""
+    return f"http://{host}:{port}/#{key}"

@@ -1,0 +1,163 @@
+"""One page that is open somewhere: what it is shown, what it may ask, and when it is asked to leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from rtsep.errors import RtsepError, UsageError
+from rtsep.realtime.wire import Message, WireError, encode
+from rtsep.surfaces.page.feed import Feed
+from rtsep.surfaces.page.messages import ASKED, BY, HARMLESS, AnyAsked, Away, Seen, Welcome
+from rtsep.surfaces.page.offers import Offers
+from rtsep.surfaces.page.upstream import Upstream
+from rtsep.surfaces.remote.messages import Choices, Record, Refused, Said, Set, State
+
+FRAMES_AHEAD = 3
+"""States that are on their way to a page at most: one that falls behind gets fewer, and never old ones."""
+
+MOST_PER_S, BURST = 200.0, 400.0
+"""Messages of one page: more is no hand."""
+
+BROKEN, TOO_MANY = 1008, 1013
+"""Codes of the WebSocket's end: a rule was broken; try again later."""
+
+
+class Client:
+    """A page, from its welcome to its end."""
+
+    def __init__(self, socket: WebSocket, feed: Feed, offers: Offers, session: str, welcome: Welcome) -> None:
+        self._socket, self._feed, self._offers, self._session = socket, feed, offers, session
+        self._welcome, self._turns = welcome, welcome.turns
+        self._room = asyncio.Semaphore(FRAMES_AHEAD)
+        self._on_way = 0
+        self._allowance, self._counted_at = BURST, time.monotonic()
+        self._upstream: Upstream | None = None  # opened by the first request
+        self._answering: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Serve the page until it leaves."""
+        await self._send(self._welcome)
+        tasks = [asyncio.ensure_future(work) for work in (self._push(), self._listen())]
+        try:
+            with self._feed.viewed():
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            tasks += [self._answering] if self._answering else []
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception) and not isinstance(result, _LEFT):
+                    raise result
+            if self._upstream:
+                self._upstream.close()
+
+    # --- what it is shown ------------------------------------------------------------------------------
+
+    async def _push(self) -> None:
+        feed = self._feed
+        number, pictures, said, away = 0, feed.pictures, feed.said, ""
+        while True:
+            await self._room.acquire()
+            await feed.after(number, away)
+            if feed.away != away:
+                away = feed.away
+                if away:
+                    await self._send(Away(away))
+            if feed.number == number or feed.state is None:
+                self._room.release()
+                continue
+            number = feed.number
+            if self._turns and feed.said > said:
+                lines = list(feed.lines)[-(feed.said - said) :]
+                said = feed.said
+                await self._send(Said(lines))
+            if feed.picture and feed.pictures > pictures:
+                pictures = feed.pictures
+                await self._socket.send_text(encode(feed.picture))
+            self._on_way += 1
+            await self._socket.send_text(feed.state_line(self._turns))
+
+    async def _send(self, message: Message) -> None:
+        await self._socket.send_text(encode(message))
+
+    # --- what it asks ----------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        while True:
+            text = await self._socket.receive_text()
+            if not self._may_say_more():
+                await self._socket.close(BROKEN, "more messages than a hand can send")
+                return
+            try:
+                asked = ASKED.decode(text)
+            except WireError as error:
+                await self._send(Refused(_id_of(text), str(error).replace("\n", " "), UsageError.exit_code))
+                continue
+            if isinstance(asked, Seen):
+                if self._on_way:
+                    self._on_way -= 1
+                    self._room.release()
+                continue
+            try:
+                await self._ask(asked)
+            except RtsepError as error:
+                self._let_go()
+                await self._send(Refused(asked.id, str(error), error.exit_code))
+
+    def _may_say_more(self) -> bool:
+        now = time.monotonic()
+        self._allowance = min(BURST, self._allowance + MOST_PER_S * (now - self._counted_at)) - 1.0
+        self._counted_at = now
+        return self._allowance > 0
+
+    async def _ask(self, asked: AnyAsked) -> None:
+        assert not isinstance(asked, Seen)
+        if not (self._turns or isinstance(asked, HARMLESS)):
+            raise UsageError("this address may only read")
+        if isinstance(asked, Set):
+            asked = msgspec.structs.replace(asked, by=BY)
+        if isinstance(asked, Record) and asked.folder is not None:
+            raise UsageError("a page records to where the session keeps its takes")
+        self._offers.check(asked)
+        if self._upstream is None:
+            self._upstream = await Upstream.open(self._session)
+            self._answering = asyncio.ensure_future(self._answer(self._upstream))
+        await self._upstream.send(asked)
+
+    async def _answer(self, upstream: Upstream) -> None:
+        """Pass on what the session answers."""
+        try:
+            while True:
+                answer = await upstream.receive()
+                if isinstance(answer, Choices):
+                    self._offers.note(answer)
+                if isinstance(answer, State) and not self._turns:
+                    answer = msgspec.structs.replace(answer, recordings=[])
+                await self._send(answer)
+        except RtsepError:
+            self._let_go()
+        except _LEFT:
+            pass  # the other tasks find out
+
+    def _let_go(self) -> None:
+        if self._upstream:
+            self._upstream.close()
+            self._upstream = None
+
+
+_LEFT = (WebSocketDisconnect, RuntimeError, KeyError, asyncio.CancelledError)
+"""What sending and receiving raise once the page has left, or has sent bytes for text."""
+
+
+def _id_of(text: str) -> int:
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(text)
+        if isinstance(found, dict) and type(found.get("id")) is int:
+            return int(found["id"])
+    return 0

@@ -1,0 +1,116 @@
+"""What all pages are shown: one reader of the session for all of them, however many there are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+
+import msgspec
+
+from rtsep.errors import RtsepError
+from rtsep.realtime.wire import encode
+from rtsep.surfaces.page.upstream import Upstream
+from rtsep.surfaces.remote.messages import Picture, Said, State, Subscribe
+
+FRAMES_PER_S = 30.0
+_UNSEEN_PER_S = 1.0
+"""How often the state is read while nobody looks."""
+
+AGAIN_S = 0.5
+LINES_KEPT = 50
+
+
+class Feed:
+    """The newest of everything. Each page takes it when it has room, and delays no other page."""
+
+    def __init__(self, name: str) -> None:
+        """Read the session `name`."""
+        self._name = name
+        self._viewers = 0
+        self._looked = asyncio.Event()  # the number of viewers has come to or from 0
+        self._news = asyncio.Condition()
+        self.number = 0  # of the newest state; 0: none has come
+        self.state: State | None = None
+        self.picture: Picture | None = None
+        self.pictures = 0  # how many have come
+        self.lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self.said = 0  # how many lines have come
+        self.away = "the session has not been found yet"  # why nothing comes; "": it does
+        self._line = self._public_line = ""
+
+    @contextlib.contextmanager
+    def viewed(self) -> Iterator[None]:
+        """Read as often as a viewer wants to see it, meanwhile."""
+        self._viewers += 1
+        self._looked.set()
+        try:
+            yield
+        finally:
+            self._viewers -= 1
+            self._looked.set()
+
+    async def after(self, number: int, away: str) -> None:
+        """Wait until there is a state after `number`, or until `away` has changed."""
+        async with self._news:
+            await self._news.wait_for(lambda: self.number > number or self.away != away)
+
+    def state_line(self, turns: bool) -> str:
+        """Return the newest state as a message; for those who only read, without what lies on the disk."""
+        assert self.state
+        if turns:
+            self._line = self._line or encode(self.state)
+            return self._line
+        if not self._public_line:
+            stats = {key: value for key, value in self.state.stats.items() if key != "recording"}
+            self._public_line = encode(msgspec.structs.replace(self.state, recordings=[], stats=stats))
+        return self._public_line
+
+    async def run(self) -> None:
+        """Read the session, and look for it again where it has gone; for ever."""
+        while True:
+            try:
+                await self._read()
+            except RtsepError as error:
+                await self._tell(away=str(error))
+            await asyncio.sleep(AGAIN_S)
+
+    async def _read(self) -> None:
+        with await Upstream.open(self._name) as upstream:
+            asking = asyncio.ensure_future(self._ask(upstream))
+            try:
+                while not asking.done():
+                    await self._take(await upstream.receive())
+            finally:
+                asking.cancel()
+
+    async def _ask(self, upstream: Upstream) -> None:
+        """Subscribe as it suits those who look."""
+        while True:
+            self._looked.clear()
+            looked_at = self._viewers > 0
+            rate = FRAMES_PER_S if looked_at else _UNSEEN_PER_S
+            await upstream.send(Subscribe(rate=rate, picture=looked_at))
+            while (self._viewers > 0) == looked_at:
+                await self._looked.wait()
+                self._looked.clear()
+
+    async def _take(self, message: object) -> None:
+        match message:
+            case State():
+                self.state = message
+                self._line = self._public_line = ""
+                self.number += 1
+                await self._tell(away="")
+            case Picture():
+                self.picture = message
+                self.pictures += 1
+            case Said():
+                self.lines.extend(message.lines)
+                self.said += len(message.lines)
+
+    async def _tell(self, away: str) -> None:
+        self.away = away
+        async with self._news:
+            self._news.notify_all()

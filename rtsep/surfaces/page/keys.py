@@ -1,0 +1,78 @@
+"""The two keys of the page, which are the last part of its addresses: one turns, one only reads.
+
+They are kept from session to session, so that a bookmark on a phone stays good. Who deletes the file gets new
+ones.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from rtsep import folders
+from rtsep.errors import OutputError
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{22}")
+_BYTES = 16  # 128 bits: nobody guesses them
+
+
+class Keys:
+    """The keys of a page."""
+
+    def __init__(self, turning: str, reading: str) -> None:
+        self.turning, self.reading = turning, reading
+
+    @classmethod
+    def new(cls) -> Keys:
+        """Return new ones."""
+        return cls(secrets.token_urlsafe(_BYTES), secrets.token_urlsafe(_BYTES))
+
+    def allows(self, key: str) -> bool | None:
+        """Return whether `key` may turn (True) or only read (False); None: it is none of ours."""
+        given = key.encode("utf-8", "surrogateescape")
+        turns = hmac.compare_digest(given, self.turning.encode())
+        reads = hmac.compare_digest(given, self.reading.encode())
+        return True if turns else False if reads else None
+
+
+def keys_file() -> Path:
+    """Where the keys lie."""
+    return folders.state() / "page.keys"
+
+
+def load_keys(path: Path | None = None) -> Keys:
+    """Return the user's keys, which are made where there are none.
+
+    Raises `OutputError` where they cannot be kept, or where others can read them.
+    """
+    path = path or keys_file()
+    try:
+        found = path.lstat()
+        if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid != os.geteuid()):
+            raise OutputError(
+                f"{path}: others can read these keys; delete the file, and there will be new ones"
+            )
+        words = path.read_text("ascii", errors="replace").split()
+        if len(words) == 2 and all(_KEY.fullmatch(word) for word in words):
+            return Keys(*words)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OutputError(f"{path}: {folders.reason(path, error)}") from None
+    return _made(path)
+
+
+def _made(path: Path) -> Keys:
+    keys = Keys.new()
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{keys.turning}\n{keys.reading}\n")
+        fresh.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: {folders.reason(path, error)}; the page's address would change") from None
+    return keys

@@ -1,0 +1,34 @@
+"""What a page may choose: what a list of the session has offered, and what was dropped on a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtsep.errors import UsageError
+from rtsep.surfaces.remote.messages import Choices, Request, SwitchDevice, SwitchModel
+
+
+class Offers:
+    """Names that were offered to pages; a page may name no other place on the disk."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def note(self, choices: Choices) -> None:
+        """Take the names of a list that goes to a page."""
+        self._names.update(choice.name for choice in choices.choices)
+
+    def add(self, file: Path) -> None:
+        """Take a file that was dropped on a page."""
+        self._names.add(str(file))
+
+    def check(self, request: Request) -> None:
+        """Raise `UsageError` for a request that names what no list has offered."""
+        names: list[str | None] = []
+        if isinstance(request, SwitchModel):
+            names = [request.name]
+        elif isinstance(request, SwitchDevice):
+            names = [request.input, request.output]
+        for name in names:
+            if name is not None and name not in self._names:
+                raise UsageError(f"'{name[:60]}' is in none of the lists; look at the list again")

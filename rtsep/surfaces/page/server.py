@@ -1,0 +1,201 @@
+"""The page's server: static files, one WebSocket for each page, uploads, and takes to listen to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from rtsep.errors import RtsepError
+from rtsep.surfaces.page.address import own_names
+from rtsep.surfaces.page.client import TOO_MANY, Client
+from rtsep.surfaces.page.feed import Feed
+from rtsep.surfaces.page.keys import Keys
+from rtsep.surfaces.page.manners import MOST_CONNECTIONS, Doorkeeper, Manners
+from rtsep.surfaces.page.messages import LONGEST_MESSAGE, welcome
+from rtsep.surfaces.page.offers import Offers
+from rtsep.surfaces.page.uploads import MOST_BYTES, Uploads
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets" / "page"
+
+MOST_PAGES = 20
+"""Pages that are open at a time; each takes one of the places at the session's socket."""
+
+PING_S = 5.0
+"""How often a page is asked whether it is still there."""
+
+_STEMS = ("vocals", "instrumental", "mix")
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a server is told at its start."""
+
+    session: str
+    keys: Keys
+    phone: str = ""  # the address for other devices
+    fresh: bool = False  # nothing has been chosen yet
+    most_upload: int = MOST_BYTES
+
+
+class PageServer:
+    """Serves pages of one session on a socket that listens already."""
+
+    def __init__(self, served: Served, sock: socket.socket, say: Callable[[str], None]) -> None:
+        """`say` gets lines about failures of our own, each once."""
+        self._served, self._socket, self._say = served, sock, say
+        self._told: set[str] = set()
+        self._feed = Feed(served.session)
+        self._offers, self._uploads = Offers(), Uploads(served.most_upload)
+        self._pages = 0
+        port = sock.getsockname()[1]
+        lan = sock.getsockname()[0] != "127.0.0.1"
+        app: ASGIApp = Starlette(
+            routes=[
+                WebSocketRoute("/session", self._page),
+                Route("/hello", self._hello),
+                Route("/upload", self._upload, methods=["POST"]),
+                Route("/take/{number:int}/{stem}", self._take),
+                Mount("/", StaticFiles(directory=ASSETS, html=True)),
+            ],
+            lifespan=self._lifespan,
+        )
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                Manners(app, port, own_names(lan)),
+                http="h11",
+                ws="websockets-sansio",
+                ws_max_size=LONGEST_MESSAGE,
+                ws_ping_interval=PING_S,
+                ws_ping_timeout=2 * PING_S,
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=1,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+            )
+        )
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            self._uploads.close()
+
+    def stop(self) -> None:
+        """Ask the server to end; from any thread."""
+        self._server.should_exit = True
+
+    @property
+    def started(self) -> bool:
+        """Whether requests are answered."""
+        return self._server.started
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        doorkeeper = Doorkeeper(self._server.server_state.connections)
+        tasks = [asyncio.ensure_future(work) for work in (self._feed.run(), doorkeeper.run())]
+        for task in tasks:
+            task.add_done_callback(self._report)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        line = f"the page's server: {type(error).__name__}: {error}"
+        if line not in self._told:
+            self._told.add(line)
+            self._say(line)
+
+    # --- what is asked -----------------------------------------------------------------------------------
+
+    def _key_of(self, headers_and_query: Request | WebSocket) -> bool | None:
+        """Return whether the sender may turn, or only read; None: it is a stranger."""
+        scheme, _, key = headers_and_query.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            key = headers_and_query.query_params.get("key", "")
+        return self._served.keys.allows(key)
+
+    async def _page(self, socket: WebSocket) -> None:
+        turns = self._key_of(socket)
+        if turns is None:
+            await socket.close(1008)
+            return
+        await socket.accept()
+        if self._pages >= MOST_PAGES:
+            await socket.close(TOO_MANY, f"{MOST_PAGES} pages are open already; close one")
+            return
+        self._pages += 1
+        first = welcome(
+            turns, self._served.phone if turns else "", self._served.fresh, self._uploads.most_bytes
+        )
+        try:
+            await Client(socket, self._feed, self._offers, self._served.session, first).run()
+        except Exception as error:  # the other pages go on
+            self._tell(error)
+        finally:
+            self._pages -= 1
+            with contextlib.suppress(Exception):
+                await socket.close()
+
+    async def _hello(self, request: Request) -> Response:
+        turns = self._key_of(request)
+        if turns is None:
+            return JSONResponse({"why": "this address is not valid"}, 403)
+        return JSONResponse({"turns": turns})
+
+    async def _upload(self, request: Request) -> Response:
+        if not self._key_of(request):
+            return JSONResponse({"why": "this address may not do that"}, 403)
+        length = request.headers.get("content-length", "")
+        try:
+            path = await self._uploads.take(
+                request.query_params.get("name", ""),
+                int(length) if length.isascii() and length.isdigit() else None,
+                _parts(request),
+            )
+        except RtsepError as error:
+            return JSONResponse({"why": str(error)}, 400, headers={"Connection": "close"})
+        if self._feed.state:
+            self._uploads.tidy(self._feed.state.input)
+        self._offers.add(path)
+        return JSONResponse({"input": str(path)})
+
+    async def _take(self, request: Request) -> Response:
+        state = self._feed.state
+        number, stem = request.path_params["number"], request.path_params["stem"]
+        if not self._key_of(request):
+            return JSONResponse({"why": "this address may not do that"}, 403)
+        if state is None or not number < len(state.recordings) or stem not in _STEMS:
+            return JSONResponse({"why": "there is no such take"}, 404)
+        path = Path(state.recordings[number].get(stem, ""))
+        if not path.is_file():
+            return JSONResponse({"why": "this file has gone"}, 404)
+        headers = {"Cache-Control": "no-store"}
+        saved = path.name if "save" in request.query_params else None
+        return FileResponse(path, media_type="audio/wav", headers=headers, filename=saved)
+
+
+async def _parts(request: Request) -> AsyncIterator[bytes]:
+    async for part in request.stream():
+        yield part

@@ -1,0 +1,100 @@
+"""The server as a process: its start and its end, its keys, its addresses."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+
+import pytest
+
+from rtsep.cli.live_page import page_of
+from rtsep.errors import OutputError, UsageError
+from rtsep.surfaces.page.address import LAN, PORT, Where, listen, parse_where
+from rtsep.surfaces.page.keys import Keys, load_keys
+from rtsep.surfaces.page.launch import Page
+from tests import waiting
+from tests.surfaces.page.pages import request
+
+
+def test_where_a_page_is_served():
+    assert parse_where("local") == parse_where("") == Where(False, None)
+    assert parse_where("lan:9000") == Where(True, 9000)
+    assert parse_where(":9000") == Where(False, 9000)
+    for text in ("everywhere", "lan:", "lan:80", "lan:65536", "0.0.0.0", "lan:9000x", "LAN"):
+        with pytest.raises(UsageError, match=r"^--page '"):
+            parse_where(text)
+    assert (Where(False, None).host, Where(True, None).host) == ("127.0.0.1", "0.0.0.0")
+
+
+def test_a_page_needs_the_socket():
+    assert page_of(argparse.Namespace(page=None, remote=False)) is None
+    assert page_of(argparse.Namespace(page=LAN, remote=True)) == Where(True, None)
+    with pytest.raises(UsageError, match="leave --no-remote out"):
+        page_of(argparse.Namespace(page=LAN, remote=False))
+
+
+def test_the_next_port_is_taken_but_not_in_place_of_one_that_was_asked_for():
+    with listen(Where(False, None)) as first, listen(Where(False, None)) as second:
+        ports = [first.getsockname()[1], second.getsockname()[1]]
+        assert PORT <= ports[0] < ports[1]
+        with pytest.raises(OSError, match="in use"):
+            listen(Where(False, ports[0]))
+
+
+def test_keys_stay_and_are_for_their_user_alone(tmp_path):
+    path = tmp_path / "state" / "page.keys"
+    keys = load_keys(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = load_keys(path)
+    assert (again.turning, again.reading) == (keys.turning, keys.reading)
+    assert keys.allows(keys.turning) is True
+    assert keys.allows(keys.reading) is False
+    assert keys.allows("") is keys.allows(keys.turning[:-1]) is keys.allows("ö\udcff") is None
+    path.write_text("damaged")
+    assert load_keys(path).turning != keys.turning
+    path.chmod(0o644)
+    with pytest.raises(OutputError, match="others can read"):
+        load_keys(path)
+    os.truncate(path, 0)
+    with pytest.raises(OutputError, match=r"page\.keys"):
+        load_keys(tmp_path / "state" / "page.keys" / "page.keys")
+
+
+def test_the_process_serves_ends_with_its_session_and_comes_back(tmp_path):
+    told = []
+    keys = Keys.new()
+    page = Page("nobody", Where(False, None), keys, told.append, fresh=False)
+    addresses = page.start()
+    try:
+        assert addresses.phone == ""
+        assert addresses.here == f"http://127.0.0.1:{page._port}/#{keys.turning}"
+        assert addresses.audience.endswith(keys.reading)
+        status, _, body = request(page._port, "GET", "/hello", keys.reading)
+        assert (status, json.loads(body)) == (200, {"turns": False})
+        before = page._process
+        before.kill()
+        waiting.until(lambda: page._process is not before, "another process should start")
+        waiting.until(lambda: _serves(page._port, keys), "it should serve at the same address")
+        assert told == ["the page's server has ended and is started again"]
+        last = page._process.pid
+    finally:
+        page.close()
+    waiting.until(lambda: not waiting.running(last))
+    assert not _serves(page._port, keys)
+
+
+def _serves(port, keys):
+    try:
+        return request(port, "GET", "/hello", keys.turning)[0] == 200
+    except OSError:
+        return False
+
+
+def test_a_port_that_is_taken_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        page = Page("nobody", Where(False, port), Keys.new(), print, fresh=False)
+        with pytest.raises(OutputError, match=rf"^no page: port {port} .*name another one"):
+            page.start()

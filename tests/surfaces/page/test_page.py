@@ -1,0 +1,165 @@
+"""What a page sees and turns, and what it does not where it is slow, a reader, or comes too late."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rtsep.controls import BY_NAME
+from rtsep.surfaces.page.client import FRAMES_AHEAD
+from rtsep.surfaces.remote.place import claim
+from rtsep.surfaces.remote.server import Server
+from tests.surfaces.page.conftest import KEYS, served
+from tests.surfaces.page.pages import Browser, request
+from tests.waiting import until
+
+
+def test_a_page_shows_the_session_and_turns_it(browser, session):
+    assert browser.welcome["turns"]
+    assert [row["name"] for row in browser.welcome["controls"]] == list(BY_NAME)
+    state = browser.of_kind("state")
+    assert (state["state"], set(state["controls"])) == ("playing", set(BY_NAME))
+    assert {"late_masks", "underruns", "latency_ms", "levels", "file"} <= set(state["stats"])
+    picture = browser.until(lambda message: message["kind"] == "picture" and message["level_db"])
+    assert len(picture["level_db"]) == len(picture["share"]) == browser.welcome["bands"]
+    values = {"balance": 0.25, "vocals_gain": "-6 dB", "mask": "binary", "vocals_mute": True}
+    assert browser.ask("set", controls=values, by="somebody")["kind"] == "done"
+    controls = session.controls
+    assert (controls.balance, controls.vocals_gain, controls.mask, controls.vocals_mute) == (0.25, -6, 1, 1)
+    assert controls.moved_by("balance") == "page"
+    browser.until(lambda m: m["kind"] == "state" and m["controls"]["balance"]["by"] == "page")
+    back = {name: BY_NAME[name].default for name in values}
+    assert browser.ask("set", controls=back)["kind"] == "done"
+
+
+def test_two_pages_see_what_each_of_them_turns(browser, port, session):
+    with Browser(port, KEYS.turning) as other:
+        browser.ask("set", controls={"gate": 0.3})
+        other.until(lambda m: m["kind"] == "state" and m["controls"]["gate"]["value"] == 0.3)
+        session.controls.set("gate", 0.0, "MIDI")
+        for page in (browser, other):
+            page.until(lambda m: m["kind"] == "state" and m["controls"]["gate"]["by"] == "MIDI")
+
+
+def test_a_played_file_is_paused_sought_and_looped(browser, session):
+    assert browser.ask("pause", on=True)["kind"] == "done"
+    assert browser.ask("seek", seconds=100)["kind"] == "done"
+    state = browser.until(lambda m: m["kind"] == "state" and m["stats"]["file"]["position_s"] == 100)
+    assert state["stats"]["file"]["paused"]
+    assert browser.ask("loop", start=100, end=110)["kind"] == "done"
+    assert browser.ask("seek", seconds="nowhere")["kind"] == "refused"
+    assert browser.ask("pause", on=False)["kind"] == "done"
+    browser.until(lambda m: m["kind"] == "state" and m["stats"]["file"]["position_s"] > 100)
+    assert session.place.loop == (100, 110)
+    assert browser.ask("loop", on=False)["kind"] == "done"
+
+
+def test_presets_are_saved_and_recalled(browser, session):
+    assert browser.ask("set", controls={"threshold": 0.4})["kind"] == "done"
+    assert browser.ask("savepreset", name="verse")["kind"] == "done"
+    assert browser.ask("set", controls={"threshold": 0.0})["kind"] == "done"
+    assert [each["name"] for each in browser.ask("listpresets")["choices"]] == ["verse"]
+    assert browser.ask("loadpreset", name="verse")["kind"] == "done"
+    assert (session.controls.threshold, session.controls.moved_by("threshold")) == (0.4, "preset")
+    assert "a name is letters" in browser.ask("loadpreset", name="../verse")["why"]
+    session.controls.threshold = 0
+
+
+def test_a_page_chooses_from_the_lists_only(browser, session):
+    model = session.now.hosted.package.path
+    assert "none of the lists" in browser.ask("switchmodel", name="/tmp/strange.pt")["why"]
+    assert "none of the lists" in browser.ask("switchdevice", input="/etc/passwd")["why"]
+    assert "takes" in browser.ask("record", folder="/tmp/elsewhere")["why"]
+    for asked in ("end", "subscribe"):
+        assert browser.ask(asked)["kind"] == "refused"
+    listed = {each["name"]: each for each in browser.ask("listmodels")["choices"]}
+    assert listed[str(model)]["current"]
+    outputs = browser.ask("listdevices")["choices"]
+    assert {"demo", "virtual"} <= {each["name"] for each in outputs}
+    assert browser.ask("switchdevice", output="virtual")["kind"] == "done"
+    assert session.now.hosted.package.path == model
+
+
+def test_what_to_do_about_faults_is_asked(browser, session):
+    answer = browser.ask("advise")
+    assert (answer["kind"], answer["words"].splitlines()) == ("done", session.now.advice())
+
+
+def test_a_reader_sees_and_turns_nothing(port, session):
+    before = session.controls.snapshot()
+    with Browser(port, KEYS.reading) as reader:
+        assert (reader.welcome["turns"], reader.welcome["phone"]) == (False, "")
+        state = reader.of_kind("state")
+        assert (state["recordings"], "recording" in state["stats"]) == ([], False)
+        requests = {
+            "set": {"controls": {"bypass": 1}}, "pause": {}, "seek": {"seconds": 1}, "loop": {},
+            "record": {}, "stoprecording": {},
+            "switchmodel": {"name": "x"}, "switchdevice": {}, "loadpreset": {"name": "x"},
+            "savepreset": {"name": "x"}, "listpresets": {}, "listmodels": {}, "listdevices": {}, "advise": {},
+        }  # fmt: skip
+        for kind, fields in requests.items():
+            assert reader.ask(kind, **fields)["why"] == "this address may only read"
+        assert reader.ask("get")["kind"] == "state"
+    assert session.controls.snapshot() == before
+
+
+def test_a_page_that_is_slow_gets_fewer_frames_and_never_old_ones(browser, port, session):
+    with Browser(port, KEYS.turning, sees=False) as slow:
+        first = [slow.of_kind("state") for _ in range(FRAMES_AHEAD)]
+        assert all(state["controls"]["smoothing"]["value"] == 0 for state in first)
+        hops = browser.of_kind("state")["stats"]["hops"]
+        session.controls.smoothing = 50
+        # The one that keeps up has a hundred frames meanwhile.
+        browser.until(lambda m: m["kind"] == "state" and m["controls"]["smoothing"]["value"] == 50)
+        for _ in range(100):
+            browser.of_kind("state")
+        slow.send({"kind": "seen"})
+        state = slow.of_kind("state")
+        assert state["controls"]["smoothing"]["value"] == 50
+        assert state["stats"]["hops"] > hops
+    session.controls.smoothing = 0
+
+
+def test_a_session_that_goes_is_told_of_and_found_again(session):
+    first = Server(session, claim("comes-back")).start()
+    try:
+        with served("comes-back") as port, Browser(port, KEYS.turning) as page:
+            page.of_kind("state")
+            first.close()
+            assert page.of_kind("away")["why"]
+            assert page.ask("advise")["kind"] == "refused"
+            first = Server(session, claim("comes-back")).start()
+            page.of_kind("state")
+            assert page.ask("advise")["kind"] == "done"
+    finally:
+        first.close()
+
+
+def test_the_files_of_the_page_need_no_key_and_nothing_from_elsewhere(port):
+    status, headers, body = request(port, "GET", "/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert b"http" not in body
+    status, headers, _ = request(port, "GET", "/main.js")
+    assert (status, headers["Content-Type"].partition(";")[0]) == (200, "text/javascript")
+    assert request(port, "GET", "/../server.py")[0] == 404
+    status, _, body = request(port, "GET", "/hello", KEYS.turning)
+    assert (status, json.loads(body)) == (200, {"turns": True})
+
+
+@pytest.mark.parametrize("stem", ["vocals", "instrumental", "mix"])
+def test_takes_are_there_to_listen_to(stem, port, browser, session, tmp_path):
+    if not session.recordings:
+        session.start_recording(tmp_path / "takes")
+        until(lambda: session.recording.seconds > 0.2)
+        session.stop_recording()
+    browser.until(lambda m: m["kind"] == "state" and m["recordings"])
+    status, headers, body = request(port, "GET", f"/take/0/{stem}?key={KEYS.turning}")
+    assert (status, headers["Content-Type"], body[:4]) == (200, "audio/wav", b"RIFF")
+    assert body == session.recordings[0][stem].read_bytes()
+    for key in (KEYS.reading, "", "x"):
+        assert request(port, "GET", f"/take/0/{stem}?key={key}")[0] == 403
+    assert request(port, "GET", f"/take/1/{stem}", KEYS.turning)[0] == 404
+    assert request(port, "GET", "/take/0/passwd", KEYS.turning)[0] == 404
