@@ -14,7 +14,7 @@ from rtsep import standard_streams
 from rtsep.cli.ending import Ending
 from rtsep.cli.layers import gather
 from rtsep.cli.live_output import Reporter, announce, midi_stats, summarise
-from rtsep.cli.live_page import open_page, page_of
+from rtsep.cli.live_page import open_page, page_of, show_code
 from rtsep.cli.main import Parser
 from rtsep.cli.options import (
     add_controls,
@@ -157,6 +157,7 @@ class _Job:
         self._midi = read_midi(arguments)
         self._package = read_package(find_model(arguments.model))
         self._page = page_of(arguments)
+        self._fresh: bool = getattr(arguments, "fresh", False)  # the page chooses what to play
         stages.reached("model file")
 
     def play(self, claimed: Claim | None) -> None:
@@ -212,16 +213,28 @@ class _Job:
         session.start()
         if self._ending.interrupted:
             return
-        announce(session, arguments.json)
+        if self._fresh:
+            session.pause()
+            session.seek(0)
+        else:
+            announce(session, arguments.json)
         reporting = Reporter(session, surface) if arguments.json else contextlib.nullcontext()
         devices = DevicesKeeper(lambda: _devices_of(session), self.say)
-        keeping = StateKeeper(session.controls, self.say, also=devices)
+        begun = session.now.route.options
+
+        def keep_devices() -> None:
+            if not self._fresh or session.now.route.options != begun:
+                devices()
+
+        keeping = StateKeeper(session.controls, self.say, also=keep_devices)
         remote = Server(session, claimed) if claimed else None
         if remote:
             self.say.also(remote.say)
-        page = open_page(self._page, remote, self.say)
-        with reporting, keeping, remote or contextlib.nullcontext(), page or contextlib.nullcontext():
-            if not (arguments.json or arguments.headless) and can_show():
+        page = open_page(self._page, remote, self.say, self._fresh) or contextlib.nullcontext()
+        with reporting, keeping, remote or contextlib.nullcontext(), page as addresses:
+            shows = not (arguments.json or arguments.headless) and can_show()
+            show_code(addresses, session, waits=shows)
+            if shows:
                 if plays_on(arguments):
                     session.loop()
                 from rtsep.surfaces.players.session_player import SessionPlayer

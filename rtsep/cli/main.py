@@ -38,6 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 COMMANDS = {
     "live": "separate live: a microphone, a DAW bus, a file, the demo song",
+    "app": "open a page in the browser, and choose there what to play",
     "attach": "show and turn a session that plays elsewhere, such as the service",
     "get": "print what a session that plays is doing, or some of its values",
     "set": "turn controls of a session that plays, or switch its model or devices",
@@ -55,7 +56,7 @@ COMMANDS = {
     "bench": "measure whether this machine can do it",
 }
 
-_COMPILING = ("live", "file", "bench")
+_COMPILING = ("live", "app", "file", "bench")
 """Commands that compile, and say so where the compiled code cannot be kept as usual."""
 
 
@@ -140,7 +141,7 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
     note = use_cache()
     if note and command in _COMPILING:
         say(one_line(note))
-    if prepare and command == "live" and not {"-h", "--help"} & set(words):
+    if prepare and command in ("live", "app") and not {"-h", "--help"} & set(words):
         from rtsep.model import launch
 
         launch.prepare()  # torch loads there while everything else does here

@@ -41,7 +41,7 @@ export class Health {
     if (!key) return;
     try {
       const { words } = await this.link.ask("advise");
-      this.#advice = words.split("\n")[0];
+      this.#advice = words.split("\n")[0].replace(/^[^:]*: /, "");
     } catch {
       this.#advice = "";
     }

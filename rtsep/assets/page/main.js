@@ -9,10 +9,13 @@ import { Knobs } from "./knobs.js";
 import { Link } from "./link.js";
 import { Meters } from "./meters.js";
 import { Spectrogram } from "./spectrogram.js";
+import { Presets } from "./presets.js";
+import { Setup } from "./setup.js";
 import { Takes } from "./takes.js";
 import { listenToTabs } from "./tabs.js";
 import { listenToTheme } from "./theme.js";
 
+const show = listenToTabs();
 const link = new Link(location.hash.slice(1));
 const knobs = new Knobs(link);
 const controls = new ControlsView(knobs);
@@ -21,8 +24,11 @@ const spectrogram = new Spectrogram();
 const health = new Health(link);
 const file = new FileView(act);
 const takes = new Takes(link, act);
+const presets = new Presets(link, act);
+const setup = new Setup(link, act, say);
 
 let saidAt = 0;
+let chosen = false; // whether a part of the page was chosen for a session without anything chosen
 
 function say(line) {
   byId("said").textContent = line;
@@ -30,10 +36,10 @@ function say(line) {
 }
 
 // Asks for something whose outcome is seen in the next states; what is refused is said.
-async function act(kind, fields) {
+async function act(kind, fields, done = "") {
   try {
     const { words } = await link.ask(kind, fields);
-    if (words) say(words);
+    if (words || done) say(words || done);
     return true;
   } catch (error) {
     say(error.message);
@@ -53,7 +59,9 @@ link.addEventListener("welcome", ({ detail }) => {
   document.body.classList.toggle("reads", !detail.turns);
   knobs.welcome(detail);
   spectrogram.welcome(detail);
-  for (const part of [controls, file, takes]) part.build(detail);
+  for (const part of [controls, presets, file, takes, setup]) part.build(detail);
+  if (detail.fresh && !chosen) show("setup");
+  chosen = true;
   if (!detail.turns) say("This address shows, and turns nothing.");
 });
 
@@ -70,13 +78,17 @@ link.addEventListener("state", ({ detail: state }) => {
   health.follow(state);
   file.follow(state.stats.file);
   takes.follow(state);
+  setup.follow(state);
   if (performance.now() - saidAt > 8000) setText(byId("said"), "");
 });
 
 link.addEventListener("picture", ({ detail }) => {
   spectrogram.add(detail.level_db, detail.share, knobs.value("bypass") > 0);
 });
-link.addEventListener("said", ({ detail }) => say(detail.lines.at(-1)));
+link.addEventListener("said", ({ detail }) => {
+  say(detail.lines.at(-1));
+  setup.add(detail.lines);
+});
 link.addEventListener("away", ({ detail }) => away(`The session does not answer: ${detail.why}. Looking for it.`));
 link.addEventListener("lost", ({ detail }) => away(`Connection lost: ${detail}. Trying again.`));
 link.addEventListener("stranger", () =>
@@ -85,7 +97,6 @@ link.addEventListener("stranger", () =>
 knobs.addEventListener("refused", ({ detail }) => say(detail));
 addEventListener("hashchange", () => location.reload());
 
-listenToTabs();
 listenToTheme();
 listenToKeys(knobs, file, takes);
 link.connect();

@@ -14,4 +14,5 @@ export function listenToTabs() {
   const settle = () => show(wide.matches && document.body.dataset.tab === "stage" ? "sound" : document.body.dataset.tab);
   wide.addEventListener("change", settle);
   settle();
+  return show;
 }

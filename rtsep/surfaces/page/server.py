@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 from rtsep.errors import RtsepError
 from rtsep.surfaces.page.address import own_names
 from rtsep.surfaces.page.client import TOO_MANY, Client
+from rtsep.surfaces.page.codes import picture_of
 from rtsep.surfaces.page.feed import Feed
 from rtsep.surfaces.page.keys import Keys
 from rtsep.surfaces.page.manners import MOST_CONNECTIONS, Doorkeeper, Manners
@@ -67,6 +68,7 @@ class PageServer:
                 WebSocketRoute("/session", self._page),
                 Route("/hello", self._hello),
                 Route("/upload", self._upload, methods=["POST"]),
+                Route("/qr.svg", self._code),
                 Route("/take/{number:int}/{stem}", self._take),
                 Mount("/", StaticFiles(directory=ASSETS, html=True)),
             ],
@@ -180,6 +182,11 @@ class PageServer:
             self._uploads.tidy(self._feed.state.input)
         self._offers.add(path)
         return JSONResponse({"input": str(path)})
+
+    async def _code(self, request: Request) -> Response:
+        if not (self._key_of(request) and self._served.phone):
+            return JSONResponse({"why": "this address may not do that"}, 403)
+        return Response(picture_of(self._served.phone), media_type="image/svg+xml")
 
     async def _take(self, request: Request) -> Response:
         state = self._feed.state

@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import socket
 
 import pytest
 
+from rtsep.cli import live
+from rtsep.cli.live import check_options
 from rtsep.cli.live_page import page_of
+from rtsep.cli.main import build_parser
 from rtsep.errors import OutputError, UsageError
 from rtsep.surfaces.page.address import LAN, PORT, Where, listen, parse_where
+from rtsep.surfaces.page.codes import lines_of, picture_of
 from rtsep.surfaces.page.keys import Keys, load_keys
 from rtsep.surfaces.page.launch import Page
 from tests import waiting
@@ -33,6 +38,24 @@ def test_a_page_needs_the_socket():
     assert page_of(argparse.Namespace(page=LAN, remote=True)) == Where(True, None)
     with pytest.raises(UsageError, match="leave --no-remote out"):
         page_of(argparse.Namespace(page=LAN, remote=False))
+
+
+@pytest.mark.parametrize("where", ["local", "lan:9000"])
+def test_app_is_live_with_nothing_chosen(where, monkeypatch):
+    run = []
+    monkeypatch.setattr(live, "run", lambda arguments: run.append(arguments) or 0)
+    arguments = build_parser("app").parse_args(["app", where, "--session", "stage"])
+    assert arguments.run(arguments) == 0
+    (of_live,) = run
+    assert (of_live.fresh, of_live.page, of_live.session) == (True, where, "stage")
+    check_options(of_live.command_line)
+
+
+def test_the_address_is_a_code_for_a_phone():
+    address = "http://192.168.100.200:8537/#" + "x" * 22
+    assert b"<svg" in picture_of(address)
+    lines = lines_of(address).splitlines()
+    assert {len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in lines} == {2 * len(lines) - 1}
 
 
 def test_the_next_port_is_taken_but_not_in_place_of_one_that_was_asked_for():

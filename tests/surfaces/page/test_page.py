@@ -145,6 +145,7 @@ def test_the_files_of_the_page_need_no_key_and_nothing_from_elsewhere(port):
     status, headers, _ = request(port, "GET", "/main.js")
     assert (status, headers["Content-Type"].partition(";")[0]) == (200, "text/javascript")
     assert request(port, "GET", "/../server.py")[0] == 404
+    assert request(port, "GET", "/qr.svg", KEYS.turning)[0] == 403  # no other device can come
     status, _, body = request(port, "GET", "/hello", KEYS.turning)
     assert (status, json.loads(body)) == (200, {"turns": True})
 

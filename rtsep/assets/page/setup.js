@@ -1,0 +1,163 @@
+// Input, output and model; a file that is dropped; the address for a phone; what rtsep has said.
+
+import { button, byId, make, setAttribute } from "./dom.js";
+import { Drop } from "./drop.js";
+
+const LISTS = { input: "Input", output: "Output", model: "Model" };
+const LINES_KEPT = 50;
+
+export class Setup {
+  #looked = false;
+  #lists = {};
+  #wanted = {}; // what was chosen before the first play
+  #fresh = false;
+  #lines = [];
+
+  constructor(link, act, say) {
+    this.link = link;
+    this.act = act;
+    this.say = say;
+    this.drop = new Drop(link, say, (input) => this.#play(input));
+    document.addEventListener("tab", ({ detail }) => detail === "setup" && !this.#looked && this.look());
+  }
+
+  build({ turns, phone, fresh, most_upload: mostUpload }) {
+    this.#looked = false;
+    this.#fresh = fresh && turns;
+    this.messages = make("ul", { class: "messages" });
+    this.start = make(
+      "div",
+      { class: "start", hidden: true },
+      make("p", {}, "Choose an input, an output and a model, or drop a file. Then press play."),
+      button("▶ Play", () => this.#begin(), { class: "begin" }),
+    );
+    const parts = Object.entries(LISTS).map(([kind, title]) => {
+      this.#lists[kind] = make("div", { class: "list", role: "group", "aria-label": title });
+      return make("div", {}, make("h2", {}, title), this.#lists[kind]);
+    });
+    this.remark = make("p", { class: "effect" });
+    const again = button("Look again", () => this.look());
+    const sources = turns ? [this.start, this.drop.build(mostUpload), ...parts, this.remark, again] : [];
+    byId("setup").replaceChildren(
+      ...sources,
+      ...(phone ? [this.#phone(phone)] : []),
+      make("details", {}, make("summary", {}, "Messages"), this.messages),
+      make("details", {}, make("summary", {}, "Keys"), keysInWords()),
+    );
+    this.#showLines();
+    if (turns && document.body.dataset.tab === "setup") this.look();
+  }
+
+  follow(state) {
+    const { file } = state.stats;
+    const waits = this.#fresh && Boolean(file?.paused) && file.position_s < 1 && state.output === "virtual";
+    if (this.#fresh && !waits && this.start.dataset.shown) this.#fresh = false;
+    if (waits) this.start.dataset.shown = "yes";
+    this.start.hidden = !waits;
+  }
+
+  add(lines) {
+    this.#lines = [...this.#lines, ...lines].slice(-LINES_KEPT);
+    this.#showLines();
+  }
+
+  async look() {
+    this.#looked = true;
+    try {
+      const [devices, models] = await Promise.all([this.link.ask("listdevices"), this.link.ask("listmodels")]);
+      for (const kind of ["input", "output"])
+        this.#fill(kind, devices.choices.filter((choice) => choice.kind === kind));
+      this.#fill("model", models.choices);
+      this.remark.textContent = devices.remark;
+    } catch (error) {
+      this.#looked = false;
+      this.say(error.message);
+    }
+  }
+
+  get fresh() {
+    return this.#fresh && !this.start.hidden;
+  }
+
+  #fill(kind, choices) {
+    const current = this.#wanted[kind] ?? choices.find((choice) => choice.current)?.name;
+    this.#lists[kind].replaceChildren(
+      ...choices.map(({ name, note }) => {
+        const label = kind === "model" ? name : name.split(/[/\\]/).at(-1);
+        const element = button("", () => this.#pick(kind, name, element), { class: "choice", title: name });
+        element.append(make("span", { class: "name" }, label), make("span", { class: "note" }, note));
+        setAttribute(element, "aria-pressed", name === current);
+        return element;
+      }),
+    );
+  }
+
+  async #pick(kind, name, element) {
+    if (this.fresh) {
+      this.#wanted[kind] = name;
+      for (const each of this.#lists[kind].children) setAttribute(each, "aria-pressed", each === element);
+      return;
+    }
+    setAttribute(element, "aria-busy", true);
+    this.say("one moment…");
+    await this.#switch({ [kind]: name });
+    setAttribute(element, "aria-busy", false);
+    this.look();
+  }
+
+  async #switch({ model, input, output }) {
+    if (model && !(await this.act("switchmodel", { name: model }, `plays with model '${model}'`))) return false;
+    if (!input && !output) return true;
+    return this.act("switchdevice", { input: input ?? null, output: output ?? null }, "plays");
+  }
+
+  async #begin() {
+    if (!(await this.#switch(this.#wanted))) return;
+    if (!this.#wanted.input || this.#wanted.input === "demo") await this.act("pause", { on: false });
+    this.#wanted = {};
+    this.look();
+  }
+
+  async #play(input) {
+    if (this.fresh) {
+      this.#wanted.input = input;
+      if (this.#wanted.output) return this.#begin();
+      this.say("The file is here: choose an output, then press play.");
+      return;
+    }
+    if (await this.#switch({ input })) await this.act("pause", { on: false });
+    this.look();
+  }
+
+  #phone(phone) {
+    const code = `qr.svg?key=${encodeURIComponent(this.link.key)}`;
+    return make(
+      "div",
+      { class: "phone" },
+      make("h2", {}, "On a phone"),
+      make("img", { src: code, alt: "QR code of the address below", width: 200, height: 200 }),
+      make("p", { class: "address" }, phone),
+      make(
+        "p",
+        { class: "effect" },
+        "Scan it in the same network, and put a bookmark on the home screen. It is plain http, so no app can be installed. Whoever has this address can turn everything.",
+      ),
+    );
+  }
+
+  #showLines() {
+    this.messages?.replaceChildren(...this.#lines.map((line) => make("li", {}, line)));
+  }
+}
+
+function keysInWords() {
+  const rows = [
+    ["v V, i I", "mute and solo voice; mute and solo music"],
+    ["b, k", "original; soft or binary mask"],
+    [", .", "balance towards music, towards voice"],
+    ["t, < >", "pause; 5 s back, 5 s on"],
+    ["a", "start of a loop, its end, no loop"],
+    ["r", "record"],
+  ];
+  return make("dl", { class: "keys" }, ...rows.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
+}
