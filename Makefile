@@ -20,7 +20,7 @@ APT_MIDI := g++ python3-dev pkg-config libasound2-dev libjack-jackd2-dev
 APT_PIPEWIRE := pipewire pipewire-bin pipewire-jack wireplumber dbus
 APT_TEST := libportaudio2 jackd2 ecasound ffmpeg pulseaudio pulseaudio-utils zsh fish $(APT_PIPEWIRE)
 
-APT_LONG := $(APT_TEST) ardour pipewire-pulse
+APT_LONG := $(APT_TEST) ardour pipewire-pulse mpv
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAN := man/rtsep.1

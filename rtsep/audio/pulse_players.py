@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtsep.audio.pulse_server import succeeds
-from rtsep.audio.pulse_virtual import OUR_SINKS, PLAYERS, SINK, SINK_TITLE, load_sink, unload
+from rtsep.audio.pulse_virtual import OUR_SINKS, PLAYERS, SINK, make_sink_for_players, unload
 from rtsep.errors import DeviceError, suggest
 
 SETTLES_S = 0.4
@@ -118,8 +118,13 @@ class Diversion:
         self.real = ""
         """The server's name of the sink that is the default one for the user."""
 
-    def prepare(self, pulse: Any) -> list[str]:
-        """Make the virtual sink; return lines for the user. Raises `DeviceError`."""
+    def prepare(
+        self, pulse: Any, begin: Callable[[str, str, dict[str, str]], bool] | None = None
+    ) -> list[str]:
+        """Make the virtual sink; return lines for the user. Raises `DeviceError`.
+
+        `begin` is another way than a null sink, see `make_sink_for_players`.
+        """
         about = pulse.server_info()
         rates = {sink.name: int(sink.sample_spec.rate) for sink in pulse.sink_list()}
         choice = [about.default_sink_name, self.real, *rates]
@@ -127,7 +132,7 @@ class Diversion:
         if not self.real:
             raise DeviceError("the sound server has no sink to play on; connect an output device")
         line = waiting_for(self._app, players(pulse)) if self._app is not None else ""
-        load_sink(pulse, SINK, SINK_TITLE, PLAYERS, rates[self.real])
+        make_sink_for_players(pulse, rates[self.real], begin)
         return [line] if line else []
 
     def advance(self, pulse: Any, follows: bool) -> list[str]:
@@ -208,17 +213,18 @@ def give_back(pulse: Any, undo: Undo) -> bool:
     sinks = {sink.name: sink for sink in pulse.sink_list()}
     default = pulse.server_info().default_sink_name
     others = [name for name in (undo.default, *sinks) if name in sinks and name not in OUR_SINKS]
-    changed = bool(undo.default and others) and (default == SINK or default not in sinks)
-    if changed:
-        pulse.default_set(sinks[others[0]])
     virtual = sinks.get(SINK)
-    if virtual:
-        for number, name in undo.moved.items():
-            there = next((p for p in players(pulse) if str(p.index) == number), None)
-            target = sinks.get(name) or (sinks[others[0]] if others else None)
-            if there and target and there.sink == virtual.index:
-                succeeds(pulse.sink_input_move, there.index, target.index)
-        over = time.monotonic() + SETTLES_S
-        while any(p.sink == virtual.index for p in players(pulse)) and time.monotonic() < over:
-            time.sleep(_LOOK_S)
+    changed = bool(undo.default and others) and (default == SINK or default not in sinks)
+    # A sink that went with a killed session is still the chosen default: one of its name would be it again.
+    if changed or (virtual is None and undo.default and default == undo.default):
+        pulse.default_set(sinks[others[0]])
+    left = virtual or sinks.get(default)  # where the server leads players whose sink goes
+    for number, name in undo.moved.items():
+        there = next((p for p in players(pulse) if str(p.index) == number), None)
+        target = sinks.get(name) or (sinks[others[0]] if others else None)
+        if there and target and left and there.sink == left.index and target is not left:
+            changed = succeeds(pulse.sink_input_move, there.index, target.index) or changed
+    over = time.monotonic() + SETTLES_S
+    while virtual and any(p.sink == virtual.index for p in players(pulse)) and time.monotonic() < over:
+        time.sleep(_LOOK_S)
     return unload(pulse, PLAYERS) or changed  # whoever is left there is led to the default sink

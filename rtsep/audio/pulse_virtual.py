@@ -6,6 +6,7 @@ what somebody else has made under its name, and can be removed after a session t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,26 @@ _APPEARS_S = 3.0
 _LOOK_S = 0.02
 
 
+def make_sink_for_players(
+    pulse: Any, rate: int, begin: Callable[[str, str, dict[str, str]], bool] | None
+) -> None:
+    """Make the sink that players play into, if it is missing; `rate` is that of a null sink, in Hz.
+
+    `begin` gets its name, title and properties, and begins to make it in another way; where that is None, or
+    fails and returns False, it is a null sink. Raises `DeviceError`.
+    """
+    there = _there(pulse.sink_list(), "sink", SINK, PLAYERS)
+    if begin and not there and begin(SINK, SINK_TITLE, {_MARK: PLAYERS}):
+        with contextlib.suppress(DeviceError):  # a null sink does not say how long it takes, but it plays
+            _await_sink(pulse, SINK, SINK_TITLE)
+    load_sink(pulse, SINK, SINK_TITLE, PLAYERS, rate)
+
+
+def _await_sink(pulse: Any, name: str, title: str) -> None:
+    _await(lambda: _named(pulse.sink_list(), name), title)
+    _await(lambda: _named(pulse.source_list(), name + MONITOR_SUFFIX), title)
+
+
 def load_sink(pulse: Any, name: str, title: str, role: str, rate: int) -> None:
     """Make a stereo sink that plays into nothing but its monitor, if it is missing.
 
@@ -37,7 +58,7 @@ def load_sink(pulse: Any, name: str, title: str, role: str, rate: int) -> None:
         f"format=float32le rate={rate} channels=2 channel_map=front-left,front-right",
     )  # fmt: skip
     if made:
-        _await(lambda: _named(pulse.source_list(), name + MONITOR_SUFFIX), title)
+        _await_sink(pulse, name, title)
 
 
 def load_microphone(pulse: Any, rate: int) -> None:
@@ -58,10 +79,7 @@ def _load(pulse: Any, kind: str, name: str, title: str, role: str, module: str, 
     Raises `DeviceError` where somebody else has one of that name.
     """
     listed = pulse.sink_list if kind == "sink" else pulse.source_list
-    there = _named(listed(), name)
-    if there is not None:
-        if there.proplist.get(_MARK) != role:
-            raise DeviceError(f"there is a {kind} '{name}' already that is not rtsep's; remove or rename it")
+    if _there(listed(), kind, name, role):
         return False
     properties = f'device.description="{title}" {_MARK}="{role}"'
     pulse.module_load(module, f"{kind}_name={name} {arguments} {kind}_properties='{properties}'")
@@ -76,6 +94,14 @@ def unload(pulse: Any, role: str) -> bool:
     for module in modules:
         succeeds(pulse.module_unload, module)  # it may have gone meanwhile
     return bool(modules)
+
+
+def _there(ends: list[Any], kind: str, name: str, role: str) -> bool:
+    """Return whether there is one of `name`; raises `DeviceError` where it is somebody else's."""
+    there = _named(ends, name)
+    if there is not None and there.proplist.get(_MARK) != role:
+        raise DeviceError(f"there is a {kind} '{name}' already that is not rtsep's; remove or rename it")
+    return there is not None
 
 
 def _named(ends: list[Any], name: str) -> Any:

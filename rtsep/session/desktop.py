@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from rtsep.audio import devices, pulse_players, pulse_virtual
+from rtsep.audio import devices, pipewire_sink, pulse_players, pulse_virtual
+from rtsep.audio.pipewire_sink import PipeWireSink
 from rtsep.audio.pulse_players import Diversion, Undo
 from rtsep.audio.pulse_server import Changes, connected
 from rtsep.errors import DeviceError, RtsepError
@@ -40,8 +41,8 @@ class Part(Protocol):
     def begin(self, options: LiveOptions) -> None:
         """Start to work: the session plays."""
 
-    def tend(self) -> list[str]:
-        """Return lines for the user, each once."""
+    def tend(self, latency_s: float) -> list[str]:
+        """Return lines for the user, each once. `latency_s` is that from input to output, as it is now."""
 
     def close(self) -> None:
         """Undo it."""
@@ -76,6 +77,7 @@ class PlayersTaken:
         self._diversion = Diversion(app, self._undo, lambda undo: self._held.keep(vars(undo)))
         self._lines: list[str] = []
         self._follows = True
+        self._sink: PipeWireSink | None = None
         self._leaving = threading.Event()
         self._changes: Changes | None = None
         self._thread = threading.Thread(target=self._run, name="players", daemon=True)
@@ -90,8 +92,18 @@ class PlayersTaken:
     def open(self) -> list[str]:
         """Make the virtual sink; return lines for the user. Raises `RtsepError`."""
         self._held.keep(vars(self._undo))
-        lines: list[str] = _on_server(self._diversion.prepare)
+        begin = self._begin_sink if pipewire_sink.is_possible() else None
+        lines: list[str] = _on_server(lambda pulse: self._diversion.prepare(pulse, begin))
         return lines
+
+    def _begin_sink(self, name: str, title: str, properties: dict[str, str]) -> bool:
+        if self._sink:
+            self._sink.close()
+        try:
+            self._sink = PipeWireSink(name, title, properties)
+        except OSError:
+            self._sink = None
+        return self._sink is not None
 
     def begin(self, options: LiveOptions) -> None:
         """Lead players to the virtual sink from now on."""
@@ -99,8 +111,10 @@ class PlayersTaken:
         if self._thread.ident is None:
             self._thread.start()
 
-    def tend(self) -> list[str]:
-        """Return lines for the user, each once."""
+    def tend(self, latency_s: float) -> list[str]:
+        """Have players told of the latency; return lines for the user, each once."""
+        if self._sink:
+            self._sink.tell(latency_s)
         lines, self._lines = self._lines, []
         return lines
 
@@ -115,6 +129,8 @@ class PlayersTaken:
         with contextlib.suppress(DeviceError):
             _on_server(lambda pulse: pulse_players.give_back(pulse, self._undo))
             self._held.clear()
+        if self._sink:
+            self._sink.close()
         self._held.release()
 
     def _run(self) -> None:
@@ -152,7 +168,7 @@ class VirtualMicrophone:
     def begin(self, options: LiveOptions) -> None:
         """Do nothing: it is there."""
 
-    def tend(self) -> list[str]:
+    def tend(self, latency_s: float) -> list[str]:
         """Return nothing."""
         return []
 

@@ -206,7 +206,10 @@ class SessionOwner:
         live.follow_faults()
         live.follow_stops()
         live.follow_model()
-        for line in (*live.playback.tend(), *live.route.tend()):
+        for line in (
+            *live.playback.tend(),
+            *live.route.tend(live.engine.latency.total / live.engine.form.rate),
+        ):
             live.say(line)
         watchdog = live.playback.watchdog
         source = live.route.source

@@ -66,9 +66,12 @@ class Route(NamedTuple):
         for part in self.parts:
             part.begin(self.options)
 
-    def tend(self) -> list[str]:
-        """Return lines for the user of what has happened on the sound server."""
-        return [line for part in self.parts for line in part.tend()]
+    def tend(self, latency_s: float) -> list[str]:
+        """Return lines for the user of what has happened on the sound server.
+
+        `latency_s` is that from input to output, as it is now: players are told of it.
+        """
+        return [line for part in self.parts for line in part.tend(latency_s)]
 
     def rewind(self, frame: int) -> None:
         """Let a file go on, on the next engine, with `frame` of what it gave the one that has ended."""

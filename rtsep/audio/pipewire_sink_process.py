@@ -1,0 +1,165 @@
+"""The virtual sink on PipeWire in a process of its own: a sink that says how long its sound takes.
+
+    TASK        a line of `rtsep.audio.pipewire_sink.TASKS`
+
+The sink is one end of a `pw-loopback`. Its other end leads into the ports of a JACK client of ours, which
+plays nothing: the latency of these ports is what PipeWire reports to whoever plays into the sink. Reads lines
+of `rtsep.audio.pipewire_sink.COMMANDS` from standard input, and ends with it, the sink too. It also ends when
+PipeWire or `pw-loopback` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from rtsep.audio.pipewire_sink import COMMANDS, FAILED, LOOPBACK, TASKS, Make
+from rtsep.audio.pipewire_sink import library as find_library
+
+LOOK_S = 0.1
+
+_NO_START_SERVER = 0x01  # JackNoStartServer
+_IS_INPUT = 0x1  # JackPortIsInput
+_AUDIO = b"32 bit float mono audio"
+_PLAYBACK = 1  # JackPlaybackLatency
+_POSITIONS = ("FL", "FR")
+_PR_SET_PDEATHSIG = 1
+
+
+class _Range(ctypes.Structure):
+    _fields_ = (("min", ctypes.c_uint32), ("max", ctypes.c_uint32))
+
+
+_OnLatency = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p)
+_OnShutdown = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+class LatentEnd:
+    """A JACK client whose inputs say how long it takes until they are heard. It has no process callback."""
+
+    def __init__(self, library: str, name: str) -> None:
+        """Join PipeWire's graph. Raises `OSError` where that fails."""
+        self._jack = ctypes.CDLL(library)
+        self._jack.jack_client_open.restype = ctypes.c_void_p
+        self._jack.jack_port_register.restype = ctypes.c_void_p
+        self._jack.jack_port_name.restype = ctypes.c_char_p
+        status = ctypes.c_int()
+        self._client = ctypes.c_void_p(
+            self._jack.jack_client_open(name.encode(), _NO_START_SERVER, ctypes.byref(status))
+        )
+        if not self._client:
+            raise OSError("PipeWire does not let a client in")
+        self._ports = [
+            ctypes.c_void_p(self._jack.jack_port_register(self._client, side.encode(), _AUDIO, _IS_INPUT, 0))
+            for side in _POSITIONS
+        ]
+        self._asked, self._told, self._seconds = 1, 0, 0.0
+        self._period = 0  # frames
+        self.lost = False
+        # PipeWire's libjack makes both calls with a lock held that a set latency needs, too: only noted here.
+        self._callbacks = (_OnLatency(self._note), _OnShutdown(self._shut_down))
+        on_latency, on_shutdown = self._callbacks
+        self._jack.jack_set_latency_callback(self._client, on_latency, None)
+        self._jack.jack_on_shutdown(self._client, on_shutdown, None)
+        if self._jack.jack_activate(self._client):
+            raise OSError("PipeWire does not let a client play")
+
+    def _note(self, mode: int, _: Any) -> None:
+        self._asked += mode == _PLAYBACK
+
+    def _shut_down(self, _: Any) -> None:
+        self.lost = True
+
+    def tell(self, seconds: float) -> None:
+        """Say from the next `tend` on that it takes so long."""
+        self._seconds = seconds
+        self._asked += 1
+
+    def tend(self, source: str) -> None:
+        """Connect to the ports of the client `source` where that is due, and say the latency anew."""
+        for port, side in zip(self._ports, _POSITIONS, strict=True):
+            if not self._jack.jack_port_connected(port):
+                there = f"{source}:output_{side}".encode()
+                if self._jack.jack_connect(self._client, there, self._jack.jack_port_name(port)) == 0:
+                    self._asked += 1
+        period = self._jack.jack_get_buffer_size(self._client)
+        if self._asked != self._told or period != self._period:
+            self._period = period
+            self._told = self._asked
+            frames = round(self._seconds * self._jack.jack_get_sample_rate(self._client))
+            # The way through `pw-loopback` takes a period, and is reported, but not the way that we capture.
+            frames = max(0, frames - self._period)
+            for port in self._ports:
+                self._jack.jack_port_set_latency_range(port, _PLAYBACK, ctypes.byref(_Range(frames, frames)))
+
+
+def _begin_loopback(task: Make) -> subprocess.Popen[bytes]:
+    """Begin the `pw-loopback` whose first end is the sink; it is killed with this process."""
+    sink = {
+        "media.class": "Audio/Sink", "node.name": task.name, "node.description": task.title,
+        "audio.position": ",".join(_POSITIONS), **task.properties,
+    }  # fmt: skip
+    # Names that are the same whichever of them PipeWire's libjack takes. Nobody connects it but we, and no
+    # mixer lists it.
+    end = dict.fromkeys(("node.name", "node.description", "node.nick"), task.end) | {
+        "media.class": "Stream/Output/Audio/Internal", "node.autoconnect": "false",
+        "audio.position": ",".join(_POSITIONS),
+    }  # fmt: skip
+
+    def die_with_parent() -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return subprocess.Popen(
+        [LOOPBACK, "-i", _written(sink), "-o", _written(end)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,
+    )  # fmt: skip
+
+
+def _written(properties: dict[str, str]) -> str:
+    """Return properties as PipeWire's tools read them."""
+    quoted = (f'{name} = "{value}"' for name, value in properties.items())
+    return "{ " + " ".join(quoted) + " }"
+
+
+def serve(task: Make) -> int:
+    """Hold the sink until standard input ends; return the exit code."""
+    library = find_library()
+    if library is None:
+        return FAILED
+    loopback = _begin_loopback(task)
+    try:
+        end = LatentEnd(library, task.end + "-latency")
+        rest = b""
+        os.set_blocking(0, False)
+        while loopback.poll() is None and not end.lost:
+            end.tend(task.end)
+            if not select.select([0], [], [], LOOK_S)[0]:
+                continue
+            with contextlib.suppress(BlockingIOError):
+                read = os.read(0, 4096)
+                if not read:  # whoever has begun us has ended, or wants us to
+                    return 0
+                *lines, rest = (rest + read).split(b"\n")
+                for line in lines:
+                    end.tell(COMMANDS.decode(line).seconds)
+        return FAILED
+    except OSError:
+        return FAILED
+    finally:
+        loopback.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            loopback.wait(1.0)
+
+
+def main() -> int:
+    """Do the task on the command line; return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the session, which then ends us
+    code = serve(TASKS.decode(sys.argv[1]))
+    os._exit(code)  # a client of a server that has gone may keep the process from ending
