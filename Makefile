@@ -1,7 +1,7 @@
 # make live   set everything up and hear the demo song separated (or, without a sound device, record it)
 # make test   set everything up and run all tests, the ones on a private JACK server included
 # make test-long   what takes longer: the tests on a JACK server ten times over, while other programs eat the cores;
-#                  hosts such as Ardour
+#                  hosts such as Ardour; the page in a browser
 # make soak   hours of play with faults at random, on a private server: SECONDS=7200 SEED=17 SERVER=jack|pipewire;
 #             FAULTS="MIDI flood,model killed" for these only; readings, plots and a page in out/soak
 # make lint   formatting, style, types, direction of imports, schemas
@@ -20,7 +20,7 @@ APT_MIDI := g++ python3-dev pkg-config libasound2-dev libjack-jackd2-dev
 APT_PIPEWIRE := pipewire pipewire-bin pipewire-jack wireplumber dbus
 APT_TEST := libportaudio2 jackd2 ecasound ffmpeg pulseaudio pulseaudio-utils zsh fish $(APT_PIPEWIRE)
 
-APT_LONG := $(APT_TEST) ardour pipewire-pulse mpv
+APT_LONG := $(APT_TEST) ardour pipewire-pulse mpv chromium
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAN := man/rtsep.1
@@ -124,6 +124,7 @@ test-jack-load: $(VENV)/.dev
 
 test-long: $(VENV)/.dev test-jack-load
 	$(call apt_install,$(APT_LONG))
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	$(BIN)/python -m pytest -m long -rs
 
 SECONDS := 7200

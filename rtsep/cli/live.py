@@ -13,6 +13,7 @@ from pathlib import Path
 from rtsep import standard_streams
 from rtsep.cli.ending import Ending
 from rtsep.cli.layers import gather
+from rtsep.cli.live_osc import osc_of, receiving_osc
 from rtsep.cli.live_output import Reporter, announce, midi_stats, summarise
 from rtsep.cli.live_page import open_page, page_of, show_code
 from rtsep.cli.main import Parser
@@ -116,6 +117,11 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         metavar="local|lan[:PORT]",
         help="open a page in the browser to see and turn it; lan: for phones in the local network, too",
     )
+    run_group.add_argument(
+        "--osc",
+        metavar="PORT|HOST:PORT",
+        help="receive Open Sound Control there (PORT: of this computer only)",
+    )
     add_controls(parser)
     where_from = parser.add_argument_group("where the controls begin; those given here win")
     where_from.add_argument(
@@ -157,6 +163,7 @@ class _Job:
         self._midi = read_midi(arguments)
         self._package = read_package(find_model(arguments.model))
         self._page = page_of(arguments)
+        self._osc = osc_of(arguments)
         self._fresh: bool = getattr(arguments, "fresh", False)  # the page chooses what to play
         stages.reached("model file")
 
@@ -227,11 +234,13 @@ class _Job:
                 devices()
 
         keeping = StateKeeper(session.controls, self.say, also=keep_devices)
-        remote = Server(session, claimed) if claimed else None
+        learn = surface.learn if surface else None
+        remote = Server(session, claimed, learn=learn) if claimed else None
         if remote:
             self.say.also(remote.say)
         page = open_page(self._page, remote, self.say, self._fresh) or contextlib.nullcontext()
-        with reporting, keeping, remote or contextlib.nullcontext(), page as addresses:
+        osc = receiving_osc(self._osc, remote, self.say)
+        with reporting, keeping, remote or contextlib.nullcontext(), page as addresses, osc:
             shows = not (arguments.json or arguments.headless) and can_show()
             show_code(addresses, session, waits=shows)
             if shows:

@@ -15,9 +15,9 @@ from rtsep.cli.options import add_midi, seconds
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import DeviceError, UsageError, suggest
 from rtsep.files.names import is_folder, is_there
-from rtsep.surfaces.midi.learn import BURST_S, QUIET_S, recognise, write_entry
+from rtsep.surfaces.midi.learn import burst, learn
 from rtsep.surfaces.midi.map import MidiMap, load_map, user_file
-from rtsep.surfaces.midi.messages import CC14, MOST_7, PROGRAM, Event
+from rtsep.surfaces.midi.messages import CC14, MOST_7, Event
 from rtsep.surfaces.midi.names import ALL
 from rtsep.surfaces.midi.ports import input_ports, missing
 from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
@@ -119,38 +119,11 @@ def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> in
     try:
         surface.start()
         _say(f"turn the knob for {name}, or press its pad and let go (Ctrl-C ends)")
-        events = _burst(heard, patience)
+        events = burst(heard, patience)
     finally:
         surface.close()
-    settings = recognise(events, control)
-    if settings is None:
-        raise DeviceError(
-            f"nothing that can turn {name} was moved within {patience:g} s; {path} is unchanged"
-        )
-    write_entry(path, control, settings)
-    entries = load_map(path).entries
-    entry = next(entry for entry in entries if entry.control == control)
-    print(f"{name}: {entry.source}: {entry.manner}; written to {path}")
-    others = sorted({other.control.name for other in entries if other is not entry and other.clashes(entry)})
-    if others:
-        _say(f"the same knob turns {' and '.join(others)} as well; take it out of {path} if it should not")
+    learned = learn(events, control, path, patience)
+    print(f"{learned.words}; written to {path}")
+    if learned.others:
+        _say(f"{learned.clash}; take it out of {path} if it should not")
     return 0
-
-
-def _burst(heard: queue.Queue[Event], patience: float) -> list[Event]:
-    """Return the events of the first move: until it pauses, or has said enough."""
-    events: list[Event] = []
-    until = time.monotonic() + patience
-    while (left := until - time.monotonic()) > 0:
-        try:
-            event = heard.get(timeout=min(left, QUIET_S if events else left))
-        except queue.Empty:
-            if events:
-                break
-            continue
-        if event.kind == PROGRAM:
-            continue
-        if not events:
-            until = time.monotonic() + BURST_S
-        events.append(event)
-    return events

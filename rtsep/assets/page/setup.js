@@ -2,6 +2,7 @@
 
 import { button, byId, make, setAttribute } from "./dom.js";
 import { Drop } from "./drop.js";
+import { named } from "./values.js";
 
 const LISTS = { input: "Input", output: "Output", model: "Model" };
 const LINES_KEPT = 50;
@@ -21,7 +22,7 @@ export class Setup {
     document.addEventListener("tab", ({ detail }) => detail === "setup" && !this.#looked && this.look());
   }
 
-  build({ turns, phone, fresh, most_upload: mostUpload }) {
+  build({ turns, phone, fresh, most_upload: mostUpload, controls }) {
     this.#looked = false;
     this.#fresh = fresh && turns;
     this.messages = make("ul", { class: "messages" });
@@ -37,7 +38,8 @@ export class Setup {
     });
     this.remark = make("p", { class: "effect" });
     const again = button("Look again", () => this.look());
-    const sources = turns ? [this.start, this.drop.build(mostUpload), ...parts, this.remark, again] : [];
+    const midi = this.#midi(controls);
+    const sources = turns ? [this.start, this.drop.build(mostUpload), ...parts, this.remark, again, midi] : [];
     byId("setup").replaceChildren(
       ...sources,
       ...(phone ? [this.#phone(phone)] : []),
@@ -113,9 +115,19 @@ export class Setup {
 
   async #begin() {
     if (!(await this.#switch(this.#wanted))) return;
-    if (!this.#wanted.input || this.#wanted.input === "demo") await this.act("pause", { on: false });
+    await this.#playOn();
     this.#wanted = {};
     this.look();
+  }
+
+  // A file begins again at its end: the session would end there, too.
+  async #playOn() {
+    try {
+      await this.link.ask("loop");
+      await this.link.ask("pause", { on: false });
+    } catch {
+      // the input is no file
+    }
   }
 
   async #play(input) {
@@ -125,8 +137,21 @@ export class Setup {
       this.say("The file is here: choose an output, then press play.");
       return;
     }
-    if (await this.#switch({ input })) await this.act("pause", { on: false });
+    if (await this.#switch({ input })) await this.#playOn();
     this.look();
+  }
+
+  // The next knob that is moved turns the control from then on.
+  #midi(controls) {
+    const names = controls.map((row) => make("option", { value: row.name }, named(row)));
+    const control = make("select", { "aria-label": "Control" }, ...names);
+    const learn = button("Learn", async () => {
+      learn.disabled = true;
+      this.say(`Turn a knob for ${control.selectedOptions[0].textContent}, or press a pad and let go`);
+      await this.act("learn", { control: control.value });
+      learn.disabled = false;
+    });
+    return make("div", {}, make("h2", {}, "MIDI"), make("div", { class: "line" }, control, learn));
   }
 
   #phone(phone) {

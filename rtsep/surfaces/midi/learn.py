@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import queue
+import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from rtsep.controls import Control
-from rtsep.errors import UsageError
-from rtsep.surfaces.midi.map import LATCHED, SOURCES, TOGGLE, parse_map
-from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MOST_14, NOTE, NRPN, NRPN_STEP, Event
+from rtsep.errors import DeviceError, UsageError
+from rtsep.surfaces.midi.map import LATCHED, SOURCES, TOGGLE, load_map, parse_map
+from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MOST_14, NOTE, NRPN, NRPN_STEP, PROGRAM, Event
 from rtsep.surfaces.toml import read_text, write_whole
 
 BURST_S = 1.5
@@ -32,6 +34,54 @@ _KNOB_KEYS = (*SOURCES, "channel", "mode", "encoder", "step", "takeover", "inver
 """What belongs to a knob, and goes when another one is learned; range and curve belong to the control."""
 
 _HEADER = "# Which knob turns what; 'rtsep midi show' prints it, 'rtsep midi learn CONTROL' changes it.\n"
+
+
+def burst(heard: queue.Queue[Event], patience: float) -> list[Event]:
+    """Return the events of the first move, until it pauses or has lasted; wait `patience` s at most."""
+    events: list[Event] = []
+    until = time.monotonic() + patience
+    while (left := until - time.monotonic()) > 0:
+        try:
+            event = heard.get(timeout=min(left, QUIET_S if events else left))
+        except queue.Empty:
+            if events:
+                break
+            continue
+        if event.kind == PROGRAM:
+            continue
+        if not events:
+            until = time.monotonic() + BURST_S
+        events.append(event)
+    return events
+
+
+class Learned(NamedTuple):
+    """What was learned."""
+
+    words: str  # control, knob and manner
+    others: tuple[str, ...]  # controls that the same knob turns as well
+
+    @property
+    def clash(self) -> str:
+        """The others in words."""
+        return f"the same knob turns {' and '.join(self.others)} as well"
+
+
+def learn(events: Sequence[Event], control: Control, path: Path, patience: float) -> Learned:
+    """Let what was moved turn `control` in the map at `path`; `patience` in s is how long it was waited for.
+
+    Raises `DeviceError` where nothing that counts was moved, `UsageError` or `OutputError` for the map.
+    """
+    settings = recognise(events, control)
+    if settings is None:
+        raise DeviceError(
+            f"nothing that can turn {control.name} was moved within {patience:g} s; {path} is unchanged"
+        )
+    write_entry(path, control, settings)
+    entries = load_map(path).entries
+    entry = next(entry for entry in entries if entry.control == control)
+    others = sorted({other.control.name for other in entries if other is not entry and other.clashes(entry)})
+    return Learned(f"{control.name}: {entry.source}: {entry.manner}", tuple(others))
 
 
 def recognise(events: Sequence[Event], control: Control) -> dict[str, Any] | None:

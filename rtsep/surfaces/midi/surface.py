@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rtsep.controls import Controls
-from rtsep.errors import UsageError
+from rtsep.controls import Control, Controls
+from rtsep.errors import DeviceError, UsageError
 from rtsep.surfaces.midi import protocol
 from rtsep.surfaces.midi.feedback import EVERY_S, Feedback
 from rtsep.surfaces.midi.follow import EVERY_S as FOLLOW_EVERY_S
 from rtsep.surfaces.midi.follow import MapFile
-from rtsep.surfaces.midi.map import MidiMap
+from rtsep.surfaces.midi.learn import burst, learn
+from rtsep.surfaces.midi.map import MidiMap, user_file
 from rtsep.surfaces.midi.messages import Decoder, Event, Message
 from rtsep.surfaces.midi.names import ALL, VIRTUAL, split_system
 from rtsep.surfaces.midi.ports import MidiPorts, missing
@@ -23,6 +25,10 @@ from rtsep.surfaces.midi.turn import Hands
 
 SETTLE_S = 0.01
 """How long a coarse value waits for its fine half: the two travel together."""
+
+
+LEARN_WITHIN_S = 30.0
+"""How long a knob that is learned may take to be moved."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class MidiSurface:
         self._complaints: set[str] = set()  # each is said once
         self._turning = threading.Lock()  # knobs have their state: one thread at a time
         self._leaving = threading.Event()
+        self._taught: queue.Queue[Event] | None = None  # where events go while a knob is learned
         self._messages = 0
         self._before = {"events": 0, "moves": 0, "feedback": 0}  # counted by maps before this one
         self._ticker = threading.Thread(target=self._tick, name="midi-feedback", daemon=True)
@@ -97,6 +104,29 @@ class MidiSurface:
             self._ticker.join()
         self._ports.close()
 
+    def learn(self, control: Control, patience: float = LEARN_WITHIN_S) -> str:
+        """Wait for a move of a knob or pad, and let it turn `control` from now on; return that in words.
+
+        Nothing is turned meanwhile. Raises `DeviceError` where nothing is moved within `patience` s,
+        `UsageError` where another knob is being learned, or for a map that is none, `OutputError` for one
+        that cannot be written.
+        """
+        if reason := missing():
+            raise DeviceError(reason)
+        with self._turning:
+            if self._taught:
+                raise UsageError("another knob is being learned; move it first")
+            taught = self._taught = queue.Queue()
+        try:
+            events = burst(taught, patience)
+        finally:
+            with self._turning:
+                self._taught = None
+                for key in list(self._ports.open):
+                    self.hands.let_go(key)
+        learned = learn(events, control, self._options.follow or user_file(), patience)
+        return f"{learned.words}; {learned.clash}" if learned.others else learned.words
+
     def stats(self) -> dict[str, Any]:
         """Return what is open and what was heard."""
         return {
@@ -119,6 +149,10 @@ class MidiSurface:
 
     def _act(self, key: int, events: list[Event]) -> None:
         name = self._ports.open[key].name if key in self._ports.open else ""
+        if taught := self._taught:
+            for event in events:
+                taught.put(event)
+            return
         if self._on_event:
             for event in events:
                 self.hands.take([event], key, name)

@@ -15,6 +15,7 @@ from rtsep.surfaces.remote.messages import (
     LONGEST_LINE,
     Advise,
     Get,
+    Learn,
     ListDevices,
     ListModels,
     ListPresets,
@@ -46,7 +47,7 @@ class Seen(Message, frozen=True):
 
 AnyAsked = (
     Get | Set | SwitchModel | SwitchDevice | Record | StopRecording | Pause | Seek | Loop | LoadPreset
-    | SavePreset | ListPresets | ListModels | ListDevices | Advise | Seen
+    | SavePreset | ListPresets | ListModels | ListDevices | Advise | Learn | Seen
 )  # fmt: skip
 
 ASKED: Wire[AnyAsked] = Wire(AnyAsked)

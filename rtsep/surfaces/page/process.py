@@ -1,18 +1,17 @@
 """The page's server in a process of its own: what it does costs the session nothing.
 
-Reads one line of `Task` from standard input, writes lines of `EVENTS` to standard output, and ends when
-standard input does.
+`rtsep.surfaces.beside` says what it reads and writes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
 import threading
 
-from rtsep.realtime.wire import Message, Wire, encode
+from rtsep.realtime.wire import Message, Wire
+from rtsep.surfaces.beside import Failed, Serving, Tell, tell
 
 GENTLE = 5
 """Added to the niceness: a page is less urgent than sound."""
@@ -24,38 +23,12 @@ class Task(Message, frozen=True):
     session: str
     turning: str  # the keys
     reading: str
-    host: str
     lan: bool
     port: int | None
     fresh: bool
 
 
-class Serving(Message, frozen=True):
-    """Pages are served from now on."""
-
-    port: int
-
-
-class Failed(Message, frozen=True):
-    """Nothing can be served."""
-
-    why: str
-
-
-class Tell(Message, frozen=True):
-    """A line for the user."""
-
-    line: str
-
-
 TASKS: Wire[Task] = Wire(Task)
-EVENTS: Wire[Serving | Failed | Tell] = Wire(Serving | Failed | Tell)
-
-
-def _tell(event: Serving | Failed | Tell) -> None:
-    with contextlib.suppress(OSError):  # our parent has gone: standard input ends as well
-        sys.stdout.write(encode(event))
-        sys.stdout.flush()
 
 
 def main() -> int:
@@ -71,23 +44,19 @@ def main() -> int:
         sock = listen(Where(task.lan, task.port))
     except OSError as error:
         port = f"port {task.port}" if task.port else "every port"
-        _tell(
-            Failed(
-                f"{port} is taken by another program ({error.strerror}); name another one, as in --page :8600"
-            )
-        )
+        tell(Failed(f"{port} cannot be had ({error.strerror}); name another one, as in local:8600"))
         return 0
     port = sock.getsockname()[1]
     phone = url(lan_address(), port, task.turning) if task.lan else ""
     served = Served(task.session, Keys(task.turning, task.reading), phone, task.fresh)
-    server = PageServer(served, sock, lambda line: _tell(Tell(line)))
+    server = PageServer(served, sock, lambda line: tell(Tell(line)))
 
     def end_with_parent() -> None:
         sys.stdin.read()
         server.stop()
 
     threading.Thread(target=end_with_parent, name="page-end", daemon=True).start()
-    _tell(Serving(port))
+    tell(Serving(port))
     asyncio.run(server.run())
     return 0
 

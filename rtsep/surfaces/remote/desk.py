@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rtsep.controls import BY_NAME
+from rtsep.controls import BY_NAME, Control
 from rtsep.errors import RtsepError, UsageError, suggest
 from rtsep.session.api import Session
 from rtsep.session.options import VIRTUAL
@@ -21,6 +22,7 @@ from rtsep.surfaces.remote.messages import (
     Done,
     End,
     Get,
+    Learn,
     ListDevices,
     ListModels,
     ListPresets,
@@ -42,6 +44,8 @@ from rtsep.surfaces.remote.messages import (
 )
 from rtsep.surfaces.toml import control_of
 
+Teach = Callable[[Control], str]
+
 QUICK = (Get, Set, End)
 """The requests that are answered at once; the others may take seconds."""
 
@@ -49,8 +53,14 @@ QUICK = (Get, Set, End)
 class Desk:
     """Answers requests to one session; any thread may ask."""
 
-    def __init__(self, session: Session, name: str, presets: Presets | None = None) -> None:
-        """`session` has been opened; `name` is what others call it."""
+    def __init__(
+        self, session: Session, name: str, presets: Presets | None = None, learn: Teach | None = None
+    ) -> None:
+        """`session` has been opened; `name` is what others call it.
+
+        `learn` lets the knob that is moved next turn a control, and returns that in words.
+        """
+        self._teach = learn
         self.session, self.name = session, name
         self._presets = presets or Presets()
         self._player = SessionPlayer(session, self._presets)
@@ -134,6 +144,8 @@ class Desk:
                 return _choices(request.id, player.devices(), player.devices_remark())
             case Advise():
                 words = "\n".join(self.session.now.advice())
+            case Learn():
+                words = self._learn(request.control)
             case End():
                 player.end()
             case _:
@@ -143,17 +155,18 @@ class Desk:
     def _set(self, request: Set) -> None:
         values = {}
         for name, value in request.controls.items():
-            control = BY_NAME.get(name)
-            if control is None:
-                raise UsageError(
-                    f"unknown control '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}"
-                )
+            control = _control(name)
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             values[name] = control.check(float(value)) if is_number else control_of(value, control)
         if not request.by.isprintable():
             raise UsageError(f"by {request.by!r}: printable characters")
         for name, value in values.items():
             self.session.controls.set(name, value, request.by)
+
+    def _learn(self, name: str) -> str:
+        if self._teach is None:
+            raise UsageError("this session plays without controllers; start it with --midi")
+        return self._teach(_control(name))
 
     def _record(self, folder: str | None) -> str:
         if folder is None:
@@ -179,6 +192,13 @@ class Pictures:
             hops=heard.hops if heard else 0,
             histogram=list(zip(filled, histogram[filled].tolist(), strict=True)),
         )
+
+
+def _control(name: str) -> Control:
+    control = BY_NAME.get(name)
+    if control is None:
+        raise UsageError(f"unknown control '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}")
+    return control
 
 
 def _choices(id: int, found: list[Any], remark: str = "") -> Choices:

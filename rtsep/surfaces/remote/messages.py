@@ -116,6 +116,12 @@ class Advise(Request, frozen=True, kw_only=True):
     """Ask what to do about what went wrong. Answer: `Done` with a line for each cause."""
 
 
+class Learn(Request, frozen=True, kw_only=True):
+    """Let the knob or pad that is moved next turn a control. Answer, once it was moved: `Done`."""
+
+    control: str
+
+
 class Subscribe(Request, frozen=True, kw_only=True):
     """Send a `State` so many times a second, and `Said` for each line; 0: no more. Answer: `Done`.
 
@@ -132,7 +138,7 @@ class End(Request, frozen=True, kw_only=True):
 
 AnyRequest = (
     Get | Set | SwitchModel | SwitchDevice | Record | StopRecording | Pause | Seek | Loop | LoadPreset
-    | SavePreset | ListPresets | ListModels | ListDevices | Advise | Subscribe | End
+    | SavePreset | ListPresets | ListModels | ListDevices | Advise | Learn | Subscribe | End
 )  # fmt: skip
 
 REQUESTS: Wire[AnyRequest] = Wire(AnyRequest)

@@ -20,7 +20,7 @@ from rtsep.realtime.wire import encode
 from rtsep.session.api import Session
 from rtsep.surfaces.presets import Presets
 from rtsep.surfaces.remote.connection import MOST_WORKING, Connection
-from rtsep.surfaces.remote.desk import QUICK, Desk
+from rtsep.surfaces.remote.desk import QUICK, Desk, Teach
 from rtsep.surfaces.remote.messages import (
     VERSION,
     AnyAnswer,
@@ -44,9 +44,18 @@ _IDLE_S = 5.0
 class Server:
     """Lets others attach to a session while it plays. A context manager."""
 
-    def __init__(self, session: Session, claimed: Claim, presets: Presets | None = None) -> None:
-        """Serve `session`, which has been opened, on the socket of `claimed`, which is closed in the end."""
-        self._desk = Desk(session, claimed.name, presets)
+    def __init__(
+        self,
+        session: Session,
+        claimed: Claim,
+        presets: Presets | None = None,
+        learn: Teach | None = None,
+    ) -> None:
+        """Serve `session`, which has been opened, on the socket of `claimed`, which is closed in the end.
+
+        `learn` lets the knob that is moved next turn a control; None: there are no controllers.
+        """
+        self._desk = Desk(session, claimed.name, presets, learn)
         self._claim = claimed
         self._selector = selectors.DefaultSelector()
         self._awake, self._wake = socket.socketpair()

@@ -1,12 +1,17 @@
 """Which knob it was, and what becomes of a person's file."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from rtsep.controls import BY_NAME
-from rtsep.errors import RtsepError, UsageError
+from rtsep.controls import BY_NAME, Controls
+from rtsep.errors import DeviceError, RtsepError, UsageError
+from rtsep.surfaces.midi import surface as surface_module
 from rtsep.surfaces.midi.learn import recognise, write_entry
-from rtsep.surfaces.midi.map import load_map, parse_map
+from rtsep.surfaces.midi.map import MidiMap, load_map, parse_map
 from rtsep.surfaces.midi.messages import CC14, NRPN, Decoder, encode
+from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
+from tests.waiting import until
 
 KNOB, SWITCH = BY_NAME["threshold"], BY_NAME["bypass"]
 
@@ -173,3 +178,34 @@ def test_where_no_file_can_be(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RtsepError, match="cannot write the map"):
         write_entry(tmp_path / "file" / "midi.toml", KNOB, {"cc": 1, "channel": 1})
+
+
+@pytest.fixture
+def surface(monkeypatch, tmp_path):
+    """A surface without ports, whose map is a file that is not there yet."""
+    monkeypatch.setattr(surface_module, "missing", lambda: "")
+    path = tmp_path / "midi.toml"
+    options = MidiOptions((), MidiMap((), feedback=False), path)
+    surface = MidiSurface(Controls(), options, lambda line: None)
+    surface.path = path
+    return surface
+
+
+def test_a_knob_is_learned_while_it_plays_and_turns_nothing_meanwhile(surface):
+    with ThreadPoolExecutor() as pool:
+        outcome = pool.submit(surface.learn, KNOB, 60.0)
+        until(lambda: surface._taught is not None)
+        with pytest.raises(UsageError, match="another knob is being learned"):
+            surface.learn(SWITCH, 1.0)
+        surface._take(0, turned(3, 4, 6, 9, 12, 13, 14))
+        assert outcome.result(60) == "threshold: cc 21, channel 1: 0 to 1, even in value"
+    (entry,) = [entry for entry in load_map(surface.path).entries if entry.in_file]
+    assert (entry.control, surface._taught) == (KNOB, None)
+    assert surface.hands.moves == 0
+
+
+def test_where_nothing_is_moved_the_map_stays(surface):
+    with pytest.raises(DeviceError, match="nothing that can turn threshold was moved"):
+        surface.learn(KNOB, 0.05)
+    assert not surface.path.exists()
+    assert surface._taught is None

@@ -92,20 +92,24 @@ def test_the_process_serves_ends_with_its_session_and_comes_back(tmp_path):
     addresses = page.start()
     try:
         assert addresses.phone == ""
-        assert addresses.here == f"http://127.0.0.1:{page._port}/#{keys.turning}"
+        assert addresses.here == f"http://127.0.0.1:{port_of(page)}/#{keys.turning}"
         assert addresses.audience.endswith(keys.reading)
-        status, _, body = request(page._port, "GET", "/hello", keys.reading)
+        status, _, body = request(port_of(page), "GET", "/hello", keys.reading)
         assert (status, json.loads(body)) == (200, {"turns": False})
-        before = page._process
+        before = page.server.process
         before.kill()
-        waiting.until(lambda: page._process is not before, "another process should start")
-        waiting.until(lambda: _serves(page._port, keys), "it should serve at the same address")
-        assert told == ["the page's server has ended and is started again"]
-        last = page._process.pid
+        waiting.until(lambda: page.server.process is not before, "another process should start")
+        waiting.until(lambda: _serves(port_of(page), keys), "it should serve at the same address")
+        assert told == ["the page's process has ended and is started again"]
+        last = page.server.process.pid
     finally:
         page.close()
     waiting.until(lambda: not waiting.running(last))
-    assert not _serves(page._port, keys)
+    assert not _serves(port_of(page), keys)
+
+
+def port_of(page):
+    return page.server._port
 
 
 def _serves(port, keys):
@@ -119,5 +123,5 @@ def test_a_port_that_is_taken_is_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         page = Page("nobody", Where(False, port), Keys.new(), print, fresh=False)
-        with pytest.raises(OutputError, match=rf"^no page: port {port} .*name another one"):
+        with pytest.raises(OutputError, match=rf"^no page: port {port} .*cannot be had"):
             page.start()

@@ -96,7 +96,8 @@ def test_a_reader_sees_and_turns_nothing(port, session):
             "set": {"controls": {"bypass": 1}}, "pause": {}, "seek": {"seconds": 1}, "loop": {},
             "record": {}, "stoprecording": {},
             "switchmodel": {"name": "x"}, "switchdevice": {}, "loadpreset": {"name": "x"},
-            "savepreset": {"name": "x"}, "listpresets": {}, "listmodels": {}, "listdevices": {}, "advise": {},
+            "savepreset": {"name": "x"}, "listpresets": {}, "listmodels": {}, "listdevices": {},
+            "advise": {}, "learn": {"control": "gate"},
         }  # fmt: skip
         for kind, fields in requests.items():
             assert reader.ask(kind, **fields)["why"] == "this address may only read"
@@ -121,11 +122,14 @@ def test_a_page_that_is_slow_gets_fewer_frames_and_never_old_ones(browser, port,
     session.controls.smoothing = 0
 
 
-def test_a_session_that_goes_is_told_of_and_found_again(session):
-    first = Server(session, claim("comes-back")).start()
+def test_a_session_that_goes_is_told_of_and_found_again(session, browser):
+    assert "--midi" in browser.ask("learn", control="gate")["why"]
+    first = Server(session, claim("comes-back"), learn=lambda control: f"{control.name}: cc 21").start()
     try:
         with served("comes-back") as port, Browser(port, KEYS.turning) as page:
             page.of_kind("state")
+            assert page.ask("learn", control="gate")["words"] == "gate: cc 21"
+            assert "threshold" in page.ask("learn", control="treshold")["why"]
             first.close()
             assert page.of_kind("away")["why"]
             assert page.ask("advise")["kind"] == "refused"

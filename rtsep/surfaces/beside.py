@@ -1,0 +1,151 @@
+"""A server of ours beside a session, as a process of its own: its start, its end, and another one if it dies.
+
+The process reads one line, its task, from standard input, writes lines of `EVENTS` to standard output, and
+ends when standard input does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+from rtsep.errors import OutputError
+from rtsep.realtime.child_process import command_of, environment
+from rtsep.realtime.waiting import wait_for
+from rtsep.realtime.wire import Message, Wire, WireError, encode
+
+START_WITHIN_S = 20.0
+_END_WITHIN_S = 3.0
+_AGAIN_S = 1.0
+
+
+class Serving(Message, frozen=True):
+    """It serves from now on."""
+
+    port: int
+
+
+class Failed(Message, frozen=True):
+    """It cannot serve."""
+
+    why: str
+
+
+class Tell(Message, frozen=True):
+    """A line for the user."""
+
+    line: str
+
+
+Event = Serving | Failed | Tell
+EVENTS: Wire[Event] = Wire(Event)
+
+
+def tell(event: Event) -> None:
+    """Write an event, in the process."""
+    with contextlib.suppress(OSError):  # our parent has gone: standard input ends as well
+        sys.stdout.write(encode(event))
+        sys.stdout.flush()
+
+
+class Beside:
+    """A server beside the session."""
+
+    def __init__(
+        self,
+        module: str,
+        thread: str,
+        what: str,
+        task: Callable[[int | None], Message],
+        say: Callable[[str], None],
+    ) -> None:
+        """Let `main` of `module` serve, watched by a `thread` of that name.
+
+        `what` names it in lines for the user, which `say` gets.
+
+        `task(port)` returns its task; `port` is the one that it had before, None at first.
+        """
+        self._module, self._what, self._task, self._say = module, what, task, say
+        self._leaving = threading.Event()
+        self._begun = threading.Event()
+        self.process: subprocess.Popen[str] | None = None
+        self._port: int | None = None
+        self._failure = ""
+        self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
+
+    def start(self) -> int:
+        """Serve, and return the port. Raises `OutputError` where that cannot be."""
+        self._thread.start()
+        if not wait_for(self._begun, START_WITHIN_S):
+            self._failure = f"it has not started within {START_WITHIN_S:g} s"
+        if self._port is None:
+            self.close()
+            raise OutputError(f"no {self._what}: {self._failure}")
+        return self._port
+
+    def close(self) -> None:
+        """End it."""
+        self._leaving.set()
+        process = self.process
+        if process:
+            with contextlib.suppress(OSError):
+                assert process.stdin
+                process.stdin.close()
+            try:
+                process.wait(_END_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if self._thread.ident:
+            self._thread.join(_END_WITHIN_S)
+
+    # --- on the thread -----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._leaving.is_set():
+            self._serve()
+            if self._failure or self._port is None:
+                break
+            if not self._leaving.wait(_AGAIN_S):
+                self._say(f"the {self._what}'s process has ended and is started again")
+        if self._begun.is_set() and self._failure:
+            self._say(f"no {self._what} any more: {self._failure}")
+        self._begun.set()
+
+    def _serve(self) -> None:
+        """Run one process to its end."""
+        try:
+            process = subprocess.Popen(
+                command_of(self._module),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment(),
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the session, whose end it shows
+            )
+        except OSError as error:
+            self._failure = f"its process cannot be started ({error.strerror})"
+            return
+        self.process = process
+        assert process.stdin and process.stdout
+        with contextlib.suppress(OSError):  # it has ended, and its output says why
+            process.stdin.write(encode(self._task(self._port)))
+            process.stdin.flush()
+        for line in process.stdout:
+            try:
+                event = EVENTS.decode(line)
+            except WireError:
+                continue  # what a library prints
+            match event:
+                case Serving(port=port):
+                    self._port = port
+                    self._begun.set()
+                case Failed(why=why):
+                    self._failure = why
+                case Tell(line=words):
+                    self._say(words)
+        process.wait()
+        if self._port is None and not self._failure:
+            self._failure = f"its process has ended with code {process.returncode}"

@@ -1,0 +1,37 @@
+"""Where OSC is received: what `--osc` says."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from rtsep.errors import UsageError
+
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Where:
+    """What `--osc` asks for."""
+
+    host: str
+    port: int
+
+
+def parse_where(text: str) -> Where:
+    """Read `PORT` or `HOST:PORT`. Raises `UsageError`."""
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and 1024 <= int(port) <= 65535) or (":" in text and not host):
+        raise UsageError(f"--osc '{text}': a port from 1024 to 65535, or HOST:PORT, as in 0.0.0.0:9000")
+    return Where(host or _LOOPBACK, int(port))
+
+
+def bind(where: Where) -> socket.socket:
+    """Return a socket that receives there. Raises `OSError`."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.bind((where.host, where.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,47 @@
+"""OSC in a process of its own. `rtsep.surfaces.beside` says what it reads and writes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from rtsep.realtime.wire import Message, Wire
+from rtsep.surfaces.beside import Failed, Serving, tell
+from rtsep.surfaces.osc.address import Where, bind
+
+
+class Task(Message, frozen=True):
+    """What is to be served, and where."""
+
+    session: str
+    host: str
+    port: int
+
+
+TASKS: Wire[Task] = Wire(Task)
+
+
+def main() -> int:
+    """Serve until standard input ends."""
+    from rtsep.surfaces.osc.surface import Surface
+
+    task = TASKS.decode(sys.stdin.readline())
+    try:
+        sock = bind(Where(task.host, task.port))
+    except OSError as error:
+        tell(Failed(f"{task.host}:{task.port} cannot be had ({error.strerror}); name another port"))
+        return 0
+    surface = Surface(task.session, sock)
+
+    def end_with_parent() -> None:
+        sys.stdin.read()
+        surface.stop()
+
+    threading.Thread(target=end_with_parent, name="osc-end", daemon=True).start()
+    tell(Serving(sock.getsockname()[1]))
+    surface.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""Receives OSC messages, turns the session by them, and sends back where everything stands."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import select
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import OscMessageBuilder
+from pythonosc.osc_packet import OscPacket, ParseError
+
+from rtsep.errors import RtsepError, UsageError
+from rtsep.surfaces.osc.words import FEEDBACK, ROOT, SYNC, messages_of, request_of
+from rtsep.surfaces.remote.link import Link
+from rtsep.surfaces.remote.messages import Request, Set, State, Subscribe
+
+FEEDBACK_HZ = 20.0
+MOST_PEERS = 8
+FORGET_S = 600.0
+"""A sender that is silent for so long gets nothing any more."""
+
+MOST_WAITING = 64
+"""Messages that wait for the session at most; more are dropped."""
+
+LONGEST = 4096  # bytes of a packet
+AGAIN_S = 0.5
+
+
+@dataclass
+class Peer:
+    """One that has sent something that means something."""
+
+    address: tuple[str, int]  # where it is told
+    seen: float
+    told: dict[str, Any] = field(default_factory=dict)  # arguments by address
+
+
+class Surface:
+    """OSC on a socket, for the session `name`."""
+
+    def __init__(self, name: str, sock: socket.socket) -> None:
+        self._name, self._sock = name, sock
+        sock.setblocking(False)
+        self._leaving = threading.Event()
+        self._state: State | None = None
+        self._requests: queue.Queue[Request] = queue.Queue(MOST_WAITING)
+        self.peers: dict[tuple[str, int], Peer] = {}  # by where they send from
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        reader = threading.Thread(target=self._follow, name="osc-session", daemon=True)
+        reader.start()
+        due = 0.0
+        while not self._leaving.is_set():
+            now = time.monotonic()
+            if now >= due:
+                due = now + 1.0 / FEEDBACK_HZ
+                self._feed_back(now)
+            if select.select([self._sock], [], [], max(0.0, due - now))[0]:
+                self._receive()
+        self._sock.close()
+
+    def stop(self) -> None:
+        """Ask `run` to end; from any thread."""
+        self._leaving.set()
+
+    # --- messages ------------------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        try:
+            packet, sender = self._sock.recvfrom(LONGEST + 1)
+        except OSError:
+            return
+        if len(packet) > LONGEST:
+            return
+        with contextlib.suppress(ParseError, ValueError, RecursionError, IndexError):
+            for timed in OscPacket(packet).messages:
+                self._take(timed.message, sender)
+
+    def _take(self, message: OscMessage, sender: tuple[str, int]) -> None:
+        """Do what a message asks; one that asks for nothing is not answered either."""
+        address, arguments = message.address, list(message.params)
+        if not address.startswith(ROOT):
+            return
+        what = address.removeprefix(ROOT)
+        request: Request | None = None
+        port = None
+        if what == FEEDBACK:
+            if len(arguments) != 1 or type(arguments[0]) is not int or not 1024 <= arguments[0] <= 65535:
+                return
+            port = arguments[0]
+        elif what != SYNC:
+            try:
+                request = request_of(address, arguments)
+            except UsageError:
+                return
+        peer = self._known(sender, port)
+        if peer and what in (FEEDBACK, SYNC):
+            peer.told.clear()
+        if request:
+            if peer and isinstance(request, Set):  # it knows where its own fader stands
+                peer.told[address] = arguments[0]
+            with contextlib.suppress(queue.Full):
+                self._requests.put_nowait(request)
+
+    def _known(self, sender: tuple[str, int], port: int | None) -> Peer | None:
+        """Return the peer that `sender` is from now on; None where there are too many."""
+        now = time.monotonic()
+        peer = self.peers.get(sender)
+        if peer is None:
+            if len(self.peers) >= MOST_PEERS:
+                return None
+            peer = self.peers[sender] = Peer(sender, now)
+        peer.seen = now
+        if port is not None:
+            peer.address = (sender[0], port)
+        return peer
+
+    def _feed_back(self, now: float) -> None:
+        state = self._state
+        for sender in [sender for sender, peer in self.peers.items() if now - peer.seen > FORGET_S]:
+            del self.peers[sender]
+        if state is None:
+            return
+        messages = messages_of(state)
+        for peer in self.peers.values():
+            for address, value in messages.items():
+                if peer.told.get(address) != value:
+                    peer.told[address] = value
+                    with contextlib.suppress(OSError):  # full, or gone: the next value will do
+                        self._sock.sendto(_encoded(address, value), peer.address)
+
+    # --- the session ---------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Read the session, and look for it again where it has gone."""
+        while not self._leaving.wait(AGAIN_S):
+            with contextlib.suppress(RtsepError), Link(self._name) as link:
+                link.send(Subscribe(id=link.new_id(), rate=FEEDBACK_HZ))
+                gone = threading.Event()
+                sender = threading.Thread(
+                    target=self._send, args=(link, gone), name="osc-requests", daemon=True
+                )
+                sender.start()
+                try:
+                    while not self._leaving.is_set():
+                        answer = link.receive()
+                        if isinstance(answer, State):
+                            self._state = answer
+                finally:
+                    gone.set()
+                    sender.join()
+            self._state = None
+
+    def _send(self, link: Link, gone: threading.Event) -> None:
+        with contextlib.suppress(RtsepError):
+            while not gone.is_set():
+                with contextlib.suppress(queue.Empty):
+                    link.send(self._requests.get(timeout=0.2))
+
+
+def _encoded(address: str, value: Any) -> bytes:
+    builder = OscMessageBuilder(address)
+    builder.add_arg(value)
+    return bytes(builder.build().dgram)

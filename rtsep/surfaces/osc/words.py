@@ -1,0 +1,114 @@
+"""What OSC messages mean: the requests of the session's socket; and messages that say how the session is.
+
+/rtsep/balance 0.3              a control, in its own unit, or as a person writes it
+/rtsep/position/vocals_gain 0.8 the same by the travel of a fader, 0 to 1
+/rtsep/pause 1, /rtsep/seek 12.5, /rtsep/skip -5, /rtsep/loop 10 20 (without arguments: no loop)
+/rtsep/record 1, /rtsep/preset verse, /rtsep/model stage
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rtsep.controls import BY_NAME, Travel
+from rtsep.errors import UsageError
+from rtsep.surfaces.remote.messages import (
+    LoadPreset,
+    Loop,
+    Pause,
+    Record,
+    Request,
+    Seek,
+    Set,
+    State,
+    StopRecording,
+    SwitchModel,
+)
+
+ROOT = "/rtsep/"
+BY = "OSC"
+FEEDBACK, SYNC = "feedback", "sync"
+"""`/rtsep/feedback PORT`: where the sender receives. `/rtsep/sync`: send everything once more."""
+
+FLOOR_DB = -144.0
+
+Sent = tuple[str, Any]
+
+
+def request_of(address: str, arguments: Sequence[Any]) -> Request:
+    """Return what a message asks for. Raises `UsageError` for one that asks for nothing."""
+    what, _, rest = address.removeprefix(ROOT).partition("/")
+    if what == "position" and rest in BY_NAME:
+        travel = Travel.whole(BY_NAME[rest])
+        return Set(controls={rest: travel.value(_number(arguments, address))}, by=BY)
+    if rest:
+        raise UsageError(f"{address}: no such address")
+    if what in BY_NAME:
+        return Set(controls={what: _value(arguments, address)}, by=BY)
+    match what:
+        case "pause":
+            return Pause(on=bool(_number(arguments, address)))
+        case "seek" | "skip":
+            return Seek(seconds=_number(arguments, address), relative=what == "skip")
+        case "loop" if not arguments:
+            return Loop(on=False)
+        case "loop":
+            return Loop(start=_number(arguments[:1], address), end=_number(arguments[1:], address))
+        case "record":
+            return Record() if _number(arguments, address) else StopRecording()
+        case "preset":
+            return LoadPreset(name=_word(arguments, address))
+        case "model":
+            return SwitchModel(name=_model(_word(arguments, address)))
+    raise UsageError(f"{address}: no such address")
+
+
+def messages_of(state: State) -> dict[str, Any]:
+    """Return what a surface is told of `state`: arguments by address."""
+    told: dict[str, Any] = {}
+    for name, value in state.controls.items():
+        if name in BY_NAME:
+            told[f"{ROOT}{name}"] = value.value
+            told[f"{ROOT}position/{name}"] = round(Travel.whole(BY_NAME[name]).position(value.value), 4)
+    stats = state.stats
+    for feed in ("dry", "vocals", "instrumental"):
+        peak = stats["levels"][feed]["peak"]
+        told[f"{ROOT}level/{feed}"] = round(20 * math.log10(peak), 1) if peak > 0 else FLOOR_DB
+    told[f"{ROOT}latency"] = stats["latency_ms"]["total"]
+    told[f"{ROOT}late"] = stats["late_masks"]
+    told[f"{ROOT}underruns"] = stats["underruns"]
+    told[f"{ROOT}model"] = state.model
+    recording = stats["recording"]
+    told[f"{ROOT}record"] = int(bool(recording and not recording["failure"]))
+    if file := stats["file"]:
+        told[f"{ROOT}file/position"] = round(file["position_s"], 1)
+        told[f"{ROOT}file/length"] = file["length_s"] or 0.0
+        told[f"{ROOT}pause"] = int(file["paused"])
+    return told
+
+
+def _number(arguments: Sequence[Any], address: str) -> float:
+    if len(arguments) == 1 and isinstance(arguments[0], int | float) and math.isfinite(arguments[0]):
+        return float(arguments[0])
+    raise UsageError(f"{address}: one number")
+
+
+def _value(arguments: Sequence[Any], address: str) -> float | bool | str:
+    if len(arguments) == 1 and isinstance(arguments[0], bool | str):
+        return arguments[0]
+    return _number(arguments, address)
+
+
+def _word(arguments: Sequence[Any], address: str) -> str:
+    if len(arguments) == 1 and isinstance(arguments[0], str):
+        return arguments[0]
+    raise UsageError(f"{address}: one word")
+
+
+def _model(name: str) -> str:
+    """Return the name of a model; a path is none: it would name any file of the disk."""
+    if not name or set(name) & set("/\\") or name.startswith((".", "~")):
+        raise UsageError(f"{ROOT}model: the name of a model")
+    return name

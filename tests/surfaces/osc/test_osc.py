@@ -1,0 +1,189 @@
+"""OSC: a tablet turns the session and is told where everything stands; strangers are told nothing."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import OscMessageBuilder
+
+from rtsep.cli.live_osc import osc_of
+from rtsep.controls import TABLE, Travel
+from rtsep.errors import OutputError, UsageError
+from rtsep.surfaces.osc.address import Where, bind, parse_where
+from rtsep.surfaces.osc.launch import osc
+from rtsep.surfaces.osc.layout import text
+from rtsep.surfaces.osc.surface import LONGEST, MOST_PEERS, Surface
+from rtsep.surfaces.osc.words import request_of
+from rtsep.surfaces.remote.messages import Loop, Pause, Record, Seek, Set, StopRecording
+from tests.surfaces.remote.conftest import half, server, session  # noqa: F401 - fixtures
+from tests.waiting import until
+
+PATIENCE_S = 30.0
+
+
+class Tablet:
+    """Sends and receives."""
+
+    def __init__(self, port):
+        self.to = ("127.0.0.1", port)
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.sock.settimeout(PATIENCE_S)
+
+    def send(self, address, *arguments):
+        builder = OscMessageBuilder(address)
+        for argument in arguments:
+            builder.add_arg(argument)
+        self.sock.sendto(builder.build().dgram, self.to)
+
+    def until(self, address, wanted):
+        """Return the value of `address` that is `wanted`."""
+        while True:
+            message = OscMessage(self.sock.recv(LONGEST))
+            if message.address == address and wanted(message.params[0]):
+                return message.params[0]
+
+    def told_nothing(self):
+        self.sock.settimeout(0.3)  # six times as long as an answer takes
+        with pytest.raises(TimeoutError):
+            self.sock.recv(LONGEST)
+
+
+@pytest.fixture(scope="module")
+def surface(server):  # noqa: F811
+    sock = bind(Where("127.0.0.1", 0))
+    surface = Surface(server.name, sock)
+    surface.port = sock.getsockname()[1]
+    thread = threading.Thread(target=surface.run, daemon=True)
+    thread.start()
+    yield surface
+    surface.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def tablet(surface):
+    surface.peers.clear()
+    tablet = Tablet(surface.port)
+    yield tablet
+    tablet.sock.close()
+
+
+def test_a_tablet_turns_every_control_and_is_told(tablet, session):  # noqa: F811
+    tablet.send("/rtsep/sync")
+    for control in TABLE:
+        tablet.until(f"/rtsep/{control.name}", lambda value, default=control.default: value == default)
+    travel = Travel.whole(next(control for control in TABLE if control.name == "vocals_gain"))
+    tablet.send("/rtsep/position/vocals_gain", 0.5)
+    value = tablet.until("/rtsep/vocals_gain", lambda value: value != 0)
+    assert value == pytest.approx(travel.value(0.5), abs=1e-5)
+    assert session.controls.moved_by("vocals_gain") == "OSC"
+    tablet.send("/rtsep/vocals_gain", "-6dB")
+    tablet.send("/rtsep/mask", "binary")
+    tablet.send("/rtsep/bypass", True)
+    tablet.send("/rtsep/balance", 0.25)
+    tablet.until("/rtsep/position/balance", lambda value: value == 0.25)
+    controls = session.controls
+    assert (controls.vocals_gain, controls.mask, controls.bypass, controls.balance) == (-6, 1, 1, 0.25)
+    for control in TABLE:
+        tablet.send(f"/rtsep/{control.name}", float(control.default))
+    until(lambda: controls.snapshot() == {control.name: control.default for control in TABLE})
+
+
+def test_a_played_file_and_what_others_turn(tablet, session):  # noqa: F811
+    tablet.send("/rtsep/pause", 1)
+    tablet.send("/rtsep/seek", 50.0)
+    tablet.until("/rtsep/file/position", lambda value: value == 50)
+    tablet.send("/rtsep/loop", 50.0, 60.0)
+    until(lambda: session.place.loop == (50, 60))
+    tablet.send("/rtsep/loop")
+    until(lambda: session.place.loop is None)
+    tablet.send("/rtsep/pause", 0)
+    tablet.until("/rtsep/pause", lambda value: value == 0)
+    session.controls.set("gate", 0.5, "MIDI")
+    tablet.until("/rtsep/gate", lambda value: value == 0.5)
+    session.controls.gate = 0
+
+
+def test_feedback_goes_where_it_is_wanted(tablet, surface, session):  # noqa: F811
+    other = Tablet(surface.port)
+    tablet.send("/rtsep/feedback", other.sock.getsockname()[1])
+    other.until("/rtsep/blend", lambda value: value == 1)
+    other.sock.close()
+
+
+def test_who_sends_nonsense_is_told_nothing(tablet, surface):
+    stranger = Tablet(surface.port)
+    packets = (b"", b"/", os.urandom(100), b"#bundle\0" + b"\xff" * 40, b"x" * (2 * LONGEST))
+    for packet in packets:
+        stranger.sock.sendto(packet, stranger.to)
+    stranger.send("/other/balance", 1.0)
+    for address, *arguments in (
+        ("/rtsep/",), ("/rtsep/volume", 1.0), ("/rtsep/balance",), ("/rtsep/balance", 1.0, 2.0),
+        ("/rtsep/balance", float("nan")), ("/rtsep/position/volume", 1.0), ("/rtsep/feedback", 53),
+        ("/rtsep/feedback", "x"), ("/rtsep/model", "/tmp/strange.pt"), ("/rtsep/end",), ("/rtsep/loop", 1.0),
+        ("/rtsep/balance/x", 1.0), ("/rtsep/seek", "soon"), ("/rtsep/preset", 3),
+    ):  # fmt: skip
+        stranger.send(address, *arguments)
+    tablet.send("/rtsep/sync")
+    tablet.until("/rtsep/balance", lambda _: True)
+    assert len(surface.peers) == 1
+    stranger.told_nothing()
+    stranger.sock.close()
+
+
+def test_so_many_are_told_and_no_more(tablet, surface):
+    with contextlib.ExitStack() as stack:
+        crowd = [Tablet(surface.port) for _ in range(MOST_PEERS + 2)]
+        for each in crowd:
+            stack.callback(each.sock.close)
+            each.send("/rtsep/sync")
+        until(lambda: len(surface.peers) == MOST_PEERS)
+        crowd[-1].told_nothing()
+
+
+def test_what_messages_mean():
+    assert request_of("/rtsep/balance", [1]) == Set(controls={"balance": 1.0}, by="OSC")
+    assert request_of("/rtsep/pause", [0]) == Pause(on=False)
+    assert request_of("/rtsep/skip", [-5]) == Seek(seconds=-5, relative=True)
+    assert request_of("/rtsep/loop", []) == Loop(on=False)
+    assert request_of("/rtsep/record", [1.0]) == Record()
+    assert request_of("/rtsep/record", [0]) == StopRecording()
+
+
+def test_the_layout_of_the_docs_is_that_of_the_table():
+    path = Path(__file__).resolve().parents[3] / "docs" / "osc" / "rtsep.json"
+    assert path.read_text() == text(), "paste in what 'python -m rtsep.surfaces.osc.layout' prints"
+    addresses = re.findall(r'"address": "([^"]+)"', text())
+    for address in addresses:
+        assert address == "/rtsep/sync" or request_of(address, [1])
+    assert len(addresses) == len(set(addresses)) + 1  # skip, there and back
+    for control in TABLE:
+        assert {f"/rtsep/{control.name}", f"/rtsep/position/{control.name}"} & set(addresses)
+
+
+def test_where_osc_is_received():
+    assert parse_where("9000") == Where("127.0.0.1", 9000)
+    assert parse_where("0.0.0.0:9000") == Where("0.0.0.0", 9000)
+    for wrong in ("", "x", ":9000", "80", "9000:", "65536", "٣٣٣٣"):
+        with pytest.raises(UsageError, match=r"^--osc '"):
+            parse_where(wrong)
+    assert osc_of(argparse.Namespace(osc=None, remote=True)) is None
+    with pytest.raises(UsageError, match="leave --no-remote out"):
+        osc_of(argparse.Namespace(osc="9000", remote=False))
+
+
+def test_a_port_that_is_taken_is_one_line():
+    with bind(Where("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OutputError, match=rf"^no OSC: 127\.0\.0\.1:{port} cannot be had"):
+            osc("nobody", Where("127.0.0.1", port), print).start()
