@@ -4,6 +4,7 @@
 #                  hosts such as Ardour; the page in a browser
 # make soak   hours of play with faults at random, on a private server: SECONDS=7200 SEED=17 SERVER=jack|pipewire;
 #             FAULTS="MIDI flood,model killed" for these only; readings, plots and a page in out/soak
+# make plugin   build the LV2 plugin and install it for this user
 # make lint   formatting, style, types, direction of imports, schemas
 # make man    make the man page man/rtsep.1 from the parser of the command line
 # make dist   build the wheel and the sdist into dist/, and check their metadata
@@ -18,9 +19,10 @@ BIN := $(VENV)/bin
 APT_LIVE := libportaudio2 libpulse0
 APT_MIDI := g++ python3-dev pkg-config libasound2-dev libjack-jackd2-dev
 APT_PIPEWIRE := pipewire pipewire-bin pipewire-jack wireplumber dbus
-APT_TEST := libportaudio2 jackd2 ecasound ffmpeg pulseaudio pulseaudio-utils zsh fish $(APT_PIPEWIRE)
+APT_PLUGIN := gcc libc6-dev lv2-dev
+APT_TEST := libportaudio2 jackd2 ecasound ffmpeg pulseaudio pulseaudio-utils zsh fish $(APT_PLUGIN) $(APT_PIPEWIRE)
 
-APT_LONG := $(APT_TEST) ardour pipewire-pulse mpv chromium
+APT_LONG := $(APT_TEST) ardour chromium cmake jalv lilv-utils mpv pipewire-pulse sordi valgrind
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAN := man/rtsep.1
@@ -42,11 +44,11 @@ $(error MIDI=$(MIDI): yes is known; without MIDI, it is installed where it has w
 endif
 EXTRA := $(if $(MIDI),[midi])
 
-.PHONY: man live test soak test-long test-jack-load lint setup clean dist test-wheel
+.PHONY: man live plugin test soak test-long test-jack-load lint setup clean dist test-wheel
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,13s/^# //p' Makefile
+	@sed -n '1,14s/^# //p' Makefile
 
 # System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
 define apt_install
@@ -104,6 +106,10 @@ live: $(VENV)/.live
 	$(call apt_install,$(APT_LIVE))
 	$(BIN)/rtsep live --in demo --record out/live
 	@echo "To use rtsep in this shell: . $(BIN)/activate"
+
+plugin: $(VENV)/.live
+	$(call apt_install,$(APT_PLUGIN))
+	$(BIN)/rtsep plugin install
 
 # Most tests share the cores, three workers on two of them: a test that waits for a server leaves its core to another.
 # By worksteal the tests of a file mostly stay together, so that what they share is made once. Those on a JACK server

@@ -51,18 +51,20 @@ COMMANDS = {
     "system": "undo what a session that was killed has left on the sound server",
     "config": "list and set the defaults of 'live'; say which layer gave a value",
     "presets": "list, save, show and delete named settings of the controls",
+    "plugin": "install the LV2 plugin for audio workstations, remove it, check it",
+    "plugin-host": "the engine of the plugin, which starts it",
     "doctor": "check this machine for what commonly ruins live audio, and say what to do",
     "completion": "print the completion of bash, zsh or fish",
     "bench": "measure whether this machine can do it",
 }
 
-_COMPILING = ("live", "app", "file", "bench")
+_COMPILING = ("live", "app", "file", "bench", "plugin", "plugin-host")
 """Commands that compile, and say so where the compiled code cannot be kept as usual."""
 
 
 def _load(command: str) -> ModuleType:
     """Import one command only: a list of models need not wait for PortAudio, nor live for torch."""
-    return importlib.import_module(f"rtsep.cli.{command}")
+    return importlib.import_module("rtsep.cli." + command.replace("-", "_"))
 
 
 EVERY = "*"

@@ -21,7 +21,7 @@ import numpy as np
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 
-AUDIO_PATH = ("rtsep.audio", "rtsep.dsp", "rtsep.pipeline", "rtsep.realtime")
+AUDIO_PATH = ("rtsep.audio", "rtsep.dsp", "rtsep.pipeline", "rtsep.plugin", "rtsep.realtime")
 """Packages and modules whose compiled functions run between two calls of a device."""
 
 SYSTEM_CALLS = {
@@ -141,6 +141,7 @@ def _modules() -> Iterator[ModuleType]:
 def _compile_all() -> None:
     from rtsep.audio.pulse_backend import PulseBackend
     from rtsep.audio.virtual import VirtualBackend
+    from rtsep.plugin.hops import compile_loop
     from rtsep.realtime import slots, wake_poll
     from tests.audio.bench import Bench, one_clock
 
@@ -150,6 +151,7 @@ def _compile_all() -> None:
     with contextlib.suppress(OSError):  # no libpulse here
         PulseBackend().compile()
     scratch = np.zeros(2, np.int64)
+    compile_loop(bench.engine.spec, 48000, bench.shared.exchange)
     # The model's side, and the wake-up of systems without another.
     slots.await_column(bench.shared.exchange, 0, 0, scratch)
     slots.publish_mask(bench.shared.exchange, 0)

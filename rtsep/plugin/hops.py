@@ -1,0 +1,249 @@
+"""The hop loop of a plugin's engine: input ring to output ring, until the stream, or the engine, ends.
+
+The same pipeline and the same sum law as everywhere. Each hop waits for its mask until the plugin is about to
+need the sound, in a render until the mask is there. Block: one hop, `frames_needed` frames. Stream delay: the
+pipeline's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rtsep import pipeline as stage
+from rtsep.audio.hoploop import HOLD_S, RESERVE_NS, SILENCE, SLEEP_AFTER_S
+from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, VOCALS
+from rtsep.dsp.shift import copy_rows
+from rtsep.model.contract import ModelSpec
+from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed
+from rtsep.plugin import layout as at
+from rtsep.realtime import clock, slots, wake
+from rtsep.realtime.atomics import fence, load_acquire, store_release
+from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
+
+ENDED, BEGINS, BEHIND = 0, 1, 2
+"""Why `run_stream` returns: it was told to; the plugin has begun another stream; it is too far behind."""
+
+BEHIND_S = 1.0
+"""So far behind, an engine that plays live goes on with what comes now."""
+
+RENDER_PATIENCE_NS = 60_000_000_000
+"""How long a render waits for a mask: the model process may have to be started again."""
+
+RENDER_TRIES = 3
+"""How many model processes get to see a column of a render before it plays with the last mask."""
+
+_LOOK_NS = 100_000_000
+_PLAYED = (BUS, VOCALS, INSTRUMENTAL)  # feeds behind the six output channels
+
+
+class Work(NamedTuple):
+    """What the loop works on."""
+
+    block: NDArray[np.float32]  # [channels, most frames]
+    feeds: NDArray[np.float32]  # [feeds, channels, most frames]
+    held: NDArray[np.float32]  # [model channels, bins] the last mask that came in time
+    late_run: NDArray[np.int64]  # [1] hops since then
+    silent_frames: NDArray[np.int64]  # [1] frames of silent input until now
+    finish_ns: NDArray[np.int64]  # [1] what a hop takes after its mask, at most of late
+    scratch: NDArray[np.int64]  # [wake.SCRATCH]
+
+
+def fresh(spec: ModelSpec, rate: int) -> tuple[Pipeline, Work]:
+    """Return pipeline and work space for a stream of `rate` Hz that begins."""
+    model_rate = stage.model_rate_for(spec, rate)
+    most = stage.max_frames_per_step(rate, model_rate, spec.hop)
+    work = Work(
+        block=np.zeros((at.IN_CHANNELS, most), np.float32),
+        feeds=np.zeros((len(FEEDS), at.IN_CHANNELS, most), np.float32),
+        held=np.zeros((spec.channels, spec.bins), np.float32),
+        late_run=np.zeros(1, np.int64),
+        silent_frames=np.zeros(1, np.int64),
+        finish_ns=np.zeros(1, np.int64),
+        scratch=np.zeros(wake.SCRATCH, np.int64),
+    )
+    return stage.make_pipeline(spec, rate, at.IN_CHANNELS, model_rate), work
+
+
+def latency_of(spec: ModelSpec, rate: int) -> tuple[int, int]:
+    """Return, in frames at `rate` Hz, the longest hop of a model, and the delay of its stream."""
+    pipeline, work = fresh(spec, rate)
+    return work.block.shape[1], stage.stream_delay(pipeline)
+
+
+def compile_loop(spec: ModelSpec, rate: int, exchange: Exchange) -> None:
+    """Compile the loop, or load it from the cache: a minute at the first time. `exchange` stays as it is."""
+    pipeline, work = fresh(spec, rate)
+    exchange = exchange._replace(header=exchange.header.copy())
+    state, ended = np.zeros(at.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
+    rings = np.zeros((1, at.IN_CHANNELS), np.float32), np.zeros((1, at.OUT_CHANNELS), np.float32)
+    run_stream(state, ended, rings, (0, 0), pipeline, exchange, work, 0, 0, 0)
+    settle(exchange, work, 0, ended)
+
+
+@njit(cache=True, nogil=True)
+def run_stream(
+    state: np.ndarray,
+    running: np.ndarray,
+    rings: tuple[np.ndarray, np.ndarray],
+    signals: tuple[int, int],
+    pipeline: Pipeline,
+    exchange: Exchange,
+    work: Work,
+    stream: int,
+    start: int,
+    first: int,
+) -> int:
+    """Play a stream that begins with input frame `start`; its output counts from frame `first` on.
+
+    `stream` is its number.
+
+    `state` are the slots of the memory, `running` [1] is cleared to end it. Returns ENDED, BEGINS or BEHIND.
+    """
+    hold_hops = max(1, int(HOLD_S * pipeline.rate[0] / pipeline.hop.shape[1]))
+    read = start
+    store_release(state, at.SLOT_OUT_BEGIN, first)  # before: whoever sees the new end sees the new beginning
+    store_release(state, at.SLOT_OUT_WRITE, read)
+    store_release(state, at.SLOT_OUT_STREAMS, stream)
+    wake.post(signals[1])
+    while load_acquire(running, 0) == 1:
+        frames = frames_needed(pipeline)
+        complete_at = read + frames
+        store_release(state, at.SLOT_NEXT_HOP_AT, complete_at)
+        fence()  # the plugin stores IN_WRITE, then looks at NEXT_HOP_AT; one of us must see the other
+        written = load_acquire(state, at.SLOT_IN_WRITE)
+        if load_acquire(state, at.SLOT_STREAMS) != stream:
+            return BEGINS
+        if written < complete_at:
+            wake.wait(signals[0], _LOOK_NS, work.scratch)
+            continue
+        rendering = load_acquire(state, at.SLOT_OFFLINE) != 0
+        if not rendering and written - read > BEHIND_S * state[at.SLOT_RATE]:
+            return BEHIND
+        block = work.block[:, :frames]
+        _read_block(rings[0], read, block)
+        number = exchange.header[slots.COLUMNS]
+        begin_hop(pipeline, block, exchange.columns[number % SLOTS])
+        _follow_silence(work, block)
+        if not rendering and work.silent_frames[0] > SLEEP_AFTER_S * state[at.SLOT_RATE]:
+            work.late_run[0] = 0
+        else:
+            _ask_model(
+                state, exchange, work, number, _deadline(state, work, read, written), rendering, running
+            )
+        answered = clock.now_ns(work.scratch)
+        feeds = work.feeds[:, :, :frames]
+        masks_come = work.late_run[0] <= hold_hops
+        controls = state[at.SLOT_VALUES : at.SLOT_VALUES + pipeline.values.size]
+        finish_hop(pipeline, work.held, controls, masks_come, feeds)
+        _write_block(rings[1], read, feeds)
+        read = complete_at
+        store_release(state, at.SLOT_OUT_WRITE, read)
+        store_release(state, at.SLOT_HOPS, state[at.SLOT_HOPS] + 1)
+        wake.post(signals[1])
+        took = clock.now_ns(work.scratch) - answered
+        work.finish_ns[0] = max(took, work.finish_ns[0] - work.finish_ns[0] // 64)
+    return ENDED
+
+
+@njit(cache=True, nogil=True)
+def _read_block(ring: np.ndarray, start: int, block: np.ndarray) -> None:
+    for i in range(block.shape[1]):
+        row = (start + i) & (ring.shape[0] - 1)
+        for c in range(block.shape[0]):
+            block[c, i] = ring[row, c]
+
+
+@njit(cache=True, nogil=True)
+def _write_block(ring: np.ndarray, start: int, feeds: np.ndarray) -> None:
+    channels = feeds.shape[1]
+    for i in range(feeds.shape[2]):
+        row = (start + i) & (ring.shape[0] - 1)
+        for k in range(len(_PLAYED)):
+            for c in range(channels):
+                ring[row, k * channels + c] = feeds[_PLAYED[k], c, i]
+
+
+@njit(cache=True, nogil=True)
+def _follow_silence(work: Work, block: np.ndarray) -> None:
+    for c in range(block.shape[0]):
+        for i in range(block.shape[1]):
+            if not abs(block[c, i]) < SILENCE:  # not a number is no silence
+                work.silent_frames[0] = 0
+                return
+    work.silent_frames[0] += block.shape[1]
+
+
+@njit(cache=True, nogil=True)
+def _deadline(state: np.ndarray, work: Work, read: int, written: int) -> int:
+    """Return the time at which the plugin may come for output frame `read`, less the reserve."""
+    ahead = state[at.SLOT_LAG] - state[at.SLOT_BLOCK] - state[at.SLOT_SPARE]
+    left_ns = clock.frames_to_ns(read + ahead - written, state[at.SLOT_RATE])
+    return clock.now_ns(work.scratch) + left_ns - RESERVE_NS - work.finish_ns[0]
+
+
+@njit(cache=True, nogil=True)
+def _ask_model(
+    state: np.ndarray,
+    exchange: Exchange,
+    work: Work,
+    number: int,
+    deadline: int,
+    rendering: bool,
+    running: np.ndarray,
+) -> None:
+    """Give column `number` to the model; hold its mask, or the last one where it is late."""
+    tries = 1
+    if rendering:
+        tries = RENDER_TRIES
+        deadline = clock.now_ns(work.scratch) + RENDER_PATIENCE_NS
+    for _ in range(tries):
+        publish_column(exchange, number)
+        if _await_mask(exchange, work, number, deadline, running):
+            copy_rows(exchange.masks[number % SLOTS], work.held)
+            work.late_run[0] = 0
+            return
+        if not rendering or not _await_model(exchange, work, deadline, running):
+            break
+        again = exchange.columns[(number + 1) % SLOTS]  # a new process answers new columns only
+        for c in range(again.shape[0]):
+            copy_rows(exchange.columns[number % SLOTS, c], again[c])
+        number += 1
+    work.late_run[0] += 1
+    store_release(state, at.SLOT_LATE_MASKS, state[at.SLOT_LATE_MASKS] + 1)
+
+
+@njit(cache=True, nogil=True)
+def _await_mask(exchange: Exchange, work: Work, number: int, deadline: int, running: np.ndarray) -> bool:
+    """Wait for mask `number`; return whether it is there by the time `deadline`."""
+    while not mask_is_there(exchange, number):
+        left = deadline - clock.now_ns(work.scratch)
+        ready = load_acquire(exchange.header, slots.MODEL_STATE) == slots.READY
+        if left <= 0 or not ready or load_acquire(running, 0) == 0:
+            return mask_is_there(exchange, number)
+        wake.wait(exchange.mask_signal, min(left, _LOOK_NS), work.scratch)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _await_model(exchange: Exchange, work: Work, deadline: int, running: np.ndarray) -> bool:
+    """Wait for a model process that answers; return whether there is one by the time `deadline`."""
+    while load_acquire(exchange.header, slots.MODEL_STATE) != slots.READY:
+        if clock.now_ns(work.scratch) > deadline or load_acquire(running, 0) == 0:
+            return False
+        clock.sleep_ns(_LOOK_NS // 10, work.scratch)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def settle(exchange: Exchange, work: Work, patience_ns: int, running: np.ndarray) -> bool:
+    """Wait until every column so far has its mask; return whether that is so.
+
+    A column of the stream before must not reach the model after it was told to begin anew.
+    """
+    columns = load_acquire(exchange.header, slots.COLUMNS)
+    until = clock.now_ns(work.scratch) + patience_ns
+    return columns == 0 or _await_mask(exchange, work, columns - 1, until, running)

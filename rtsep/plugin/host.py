@@ -1,0 +1,215 @@
+"""The engine process of a plugin: hop loop and model behind the memory that the plugin shares with it.
+
+Started by the plugin, which holds the other end of standard input: where that ends, in whatever way, this
+process and its model end too. Lines for the log of the plugin's host go to standard output, each begins with
+"note" or "error".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep import pipeline as stage
+from rtsep.controls import TABLE
+from rtsep.errors import ModelError, RtsepError, UsageError, in_a_line
+from rtsep.model.catalog import find_model, model_files
+from rtsep.model.package import ModelPackage, read_package
+from rtsep.model.supervisor import ModelSupervisor
+from rtsep.plugin import layout as at
+from rtsep.plugin.hops import BEHIND, ENDED, compile_loop, fresh, latency_of, run_stream, settle
+from rtsep.plugin.layout import Memory, map_memory
+from rtsep.realtime import priority, slots, wake
+from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.slots import SharedSlots
+
+PRIORITY = 65
+_LONGEST_CALL = 8192
+_LOOK_S = 0.5
+_LEAVE_S = 2.5
+"""What ending may take. The plugin waits a little longer before it kills this process."""
+
+_SETTLE_NS, _SETTLE_RENDER_NS = 50_000_000, 20_000_000_000
+
+
+def run(descriptor: int, model: str, sha256: str) -> int:
+    """Serve the plugin behind the open file `descriptor` until it ends; return the exit code."""
+    _end_with_parent()
+    try:
+        memory = map_memory(descriptor)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--memory {descriptor}: {error}; the plugin starts this command, not a user"
+        ) from None
+    release(memory.slots, at.SLOT_ENGINE_PROTOCOL, at.PROTOCOL)
+    try:
+        _check_version(memory)
+        _Engine(memory, _find(model, sha256)).run()
+    except RtsepError as error:
+        say("error", f"{error}; the dry signal plays")
+        if isinstance(error, ModelError | UsageError):  # another start would end in the same way
+            release(memory.slots, at.SLOT_STATE, at.STATE_REFUSED)
+        return error.exit_code
+    return 0
+
+
+def say(kind: str, text: str) -> None:
+    """Send one line to the host's log; `kind` is "note" or "error"."""
+    with contextlib.suppress(OSError):
+        os.write(1, f"{kind} {' '.join(text.split())}\n".encode(errors="replace"))
+
+
+def _end_with_parent() -> None:
+    """Have the system end this process with the thread that has started it: a stopped process, too."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+
+
+def _check_version(memory: Memory) -> None:
+    theirs, controls = int(memory.slots[at.SLOT_PROTOCOL]), int(memory.slots[at.SLOT_CONTROLS])
+    if theirs != at.PROTOCOL or controls != len(TABLE):
+        raise UsageError(
+            f"the plugin (protocol {theirs}, {controls} controls) and its engine (protocol {at.PROTOCOL}, "
+            f"{len(TABLE)} controls) are of different versions; run 'rtsep plugin install'"
+        )
+
+
+def _find(name: str, sha256: str) -> ModelPackage:
+    """Return the model `name`. One of the same content under another name goes before one of other content.
+
+    Raises `ModelError`.
+    """
+    try:
+        package = read_package(find_model(name))
+    except ModelError as error:
+        package, missing = None, error
+    if package and sha256 in ("", package.sha256):
+        return package
+    for other, path in model_files():
+        with contextlib.suppress(ModelError):
+            found = read_package(path)
+            if found.sha256 == sha256:
+                if other != name:
+                    say("note", f"the project's model '{name}' is called '{other}' here")
+                return found
+    if package is None:
+        raise ModelError(f"the project's model is missing: {missing}")
+    say(
+        "note",
+        f"model '{name}' is not the version that the project was saved with (SHA-256 {sha256[:12]}...); "
+        "it plays all the same",
+    )
+    return package
+
+
+class _Engine:
+    """The model, and the loop that plays it."""
+
+    def __init__(self, memory: Memory, package: ModelPackage) -> None:
+        self._memory, self._package = memory, package
+        self._rate = int(memory.slots[at.SLOT_RATE])
+        self._running: NDArray[np.int64] = np.ones(1, np.int64)
+        self._failure: Exception | None = None
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Tell the plugin the latency of the model, or compare it with what the plugin was told before."""
+        state = self._memory.slots
+        most, delay = latency_of(self._package.spec, self._rate)
+        told = int(acquire(state, at.SLOT_MOST)), int(acquire(state, at.SLOT_DELAY))
+        if told[0] and told != (most, delay):
+            raise UsageError(
+                f"model '{self._package.spec.name}' has another latency than the installed plugin was told; "
+                "run 'rtsep plugin install'"
+            )
+        release(state, at.SLOT_DELAY, delay)
+        release(state, at.SLOT_MOST, most)
+
+    def run(self) -> None:
+        """Start the model, play until standard input ends, end the model."""
+        spec = self._package.spec
+        shared = SharedSlots.create(spec.channels, spec.bins)
+        supervisor = ModelSupervisor(shared, self._package.path, "cpu", self._package.sha256)
+        threading.Thread(target=self._watch_input, args=(supervisor,), name="host-watch", daemon=True).start()
+        loop = threading.Thread(target=self._play, args=(shared,), name="hop-loop", daemon=True)
+        try:
+            compile_loop(spec, self._rate, shared.exchange)
+            supervisor.start()
+            if self._running[0]:
+                loop.start()
+                release(self._memory.slots, at.SLOT_STATE, at.STATE_READY)
+                loop.join()
+        finally:
+            release(self._memory.slots, at.SLOT_STATE, at.STATE_DOWN)
+            supervisor.stop()
+            shared.close()
+        if self._failure:
+            raise self._failure
+
+    def _watch_input(self, supervisor: ModelSupervisor) -> None:
+        """Wait for the end of the plugin; say what happens to the model meanwhile."""
+        restarts = 0
+        while True:
+            if select.select([0], [], [], _LOOK_S)[0] and not os.read(0, 1):
+                break
+            if supervisor.restarts != restarts:
+                restarts = supervisor.restarts
+                say("error", f"the model process {supervisor.last_error}; it is started again")
+        release(self._running, 0, 0)
+        wake.post(self._memory.signals[0])
+        time.sleep(_LEAVE_S)
+        os._exit(1)
+
+    def _play(self, shared: SharedSlots) -> None:
+        priority.raise_thread_priority(PRIORITY)
+        try:
+            why, begun = -1, -1
+            while why != ENDED:
+                why, begun = self._play_stream(shared, why, begun)
+        except Exception as error:
+            say("error", f"the engine fails: {in_a_line(error)}")
+            self._failure = error
+
+    def _play_stream(self, shared: SharedSlots, why: int, begun: int) -> tuple[int, int]:
+        """Play one stream; return why it has ended, and its number."""
+        memory = self._memory
+        state = memory.slots
+        pipeline, work = fresh(self._package.spec, self._rate)
+        rendering = acquire(state, at.SLOT_OFFLINE) != 0
+        if settle(shared.exchange, work, _SETTLE_RENDER_NS if rendering else _SETTLE_NS, self._running):
+            release(shared.exchange.header, slots.RESET, 1)
+        stream = int(acquire(state, at.SLOT_STREAMS))
+        declared = int(acquire(state, at.SLOT_STREAM_START))
+        written = int(acquire(state, at.SLOT_IN_WRITE))
+        room = len(memory.input) - 2 * _LONGEST_CALL if rendering else int(acquire(state, at.SLOT_LAG))
+        if stream != begun and why != BEHIND and written - declared <= room:
+            start = first = declared
+        else:  # in the middle of the sound: the delay of the pipeline holds nothing of it yet
+            start = int(acquire(state, at.SLOT_OUT_WRITE)) if rendering else written
+            first = start + stage.stream_delay(pipeline)
+        rings = (memory.input, memory.output)
+        why = int(
+            run_stream(
+                state,
+                self._running,
+                rings,
+                memory.signals,
+                pipeline,
+                shared.exchange,
+                work,
+                stream,
+                start,
+                first,
+            )
+        )
+        return why, stream

@@ -1,0 +1,72 @@
+"""The memory that a plugin shares with its engine process, as `plugin/layout.h` has it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+PROTOCOL = 1
+IN_CHANNELS, OUT_CHANNELS = 2, 6
+MOST_CONTROLS = 24
+SIGNALS_AT, SIGNAL_BYTES = 512, 64
+RINGS_AT = 4096
+
+SLOT_PROTOCOL = 0
+SLOT_RATE = 1
+SLOT_RING_FRAMES = 2
+SLOT_CONTROLS = 3
+SLOT_LAG = 4
+SLOT_BLOCK = 5
+SLOT_SPARE = 6
+SLOT_IN_WRITE = 8
+SLOT_STREAM_START = 9
+SLOT_OFFLINE = 10
+SLOT_LATE_FRAMES = 11
+SLOT_STREAMS = 12
+SLOT_VALUES = 16
+SLOT_OUT_BEGIN = 40
+SLOT_OUT_WRITE = 41
+SLOT_NEXT_HOP_AT = 42
+SLOT_STATE = 43
+SLOT_MOST = 44
+SLOT_DELAY = 45
+SLOT_LATE_MASKS = 46
+SLOT_HOPS = 47
+SLOT_ENGINE_PROTOCOL = 48
+SLOT_OUT_STREAMS = 49
+SLOT_COUNT = 64
+
+STATE_STARTING, STATE_READY, STATE_REFUSED, STATE_DOWN = 0, 1, 2, 3
+
+
+class Memory(NamedTuple):
+    """The parts of the memory. They live as long as this does."""
+
+    slots: NDArray[np.int64]  # [SLOT_COUNT]
+    input: NDArray[np.float32]  # [ring frames, IN_CHANNELS]
+    output: NDArray[np.float32]  # [ring frames, OUT_CHANNELS]
+    signals: tuple[int, int]  # addresses of two semaphores: input has come, output has come
+
+
+def map_memory(descriptor: int) -> Memory:
+    """Map the memory behind an open file. Raises `OSError`, or `ValueError` where it is no such memory."""
+    size = os.fstat(descriptor).st_size
+    if size < RINGS_AT:
+        raise ValueError(f"{size} bytes are no memory of a plugin")
+    whole = np.frombuffer(mmap.mmap(descriptor, size), np.uint8)
+    slots = whole[: 8 * SLOT_COUNT].view(np.int64)
+    frames = int(slots[SLOT_RING_FRAMES])
+    rings = whole[RINGS_AT:].view(np.float32)
+    if frames <= 0 or frames & (frames - 1) or len(rings) != frames * (IN_CHANNELS + OUT_CHANNELS):
+        raise ValueError(f"a ring of {frames} frames does not fit in {size} bytes")
+    base = int(whole.ctypes.data) + SIGNALS_AT
+    return Memory(
+        slots=slots,
+        input=rings[: frames * IN_CHANNELS].reshape(frames, IN_CHANNELS),
+        output=rings[frames * IN_CHANNELS :].reshape(frames, OUT_CHANNELS),
+        signals=(base, base + SIGNAL_BYTES),
+    )
