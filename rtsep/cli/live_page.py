@@ -71,7 +71,9 @@ def _announce(addresses: Addresses, say: Callable[[str], None]) -> None:
     if can_browse():
         import webbrowser
 
-        threading.Thread(target=webbrowser.open, args=(addresses.here,), name="browser", daemon=True).start()
+        threading.Thread(
+            target=webbrowser.open, args=(addresses.opened,), name="browser", daemon=True
+        ).start()
 
 
 def can_browse() -> bool:

@@ -6,6 +6,8 @@ import io
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from rtsep.dsp.policy import shape_mask
 from rtsep.files.demo import demo_song
 from tests.e2e import browsers
 from tests.e2e.browsers import LAPTOP, PHONE, SMALL, Page
+from tests.e2e.liveprocess import ROOT, no_jack
 from tests.waiting import until
 
 pytestmark = [pytest.mark.long]
@@ -236,6 +239,38 @@ def test_a_phone_records_listens_picks_and_drops_a_file(playing, browser, tmp_pa
     assert page.errors == []
 
 
+@pytest.fixture
+def app():
+    """`rtsep app`, and the address of its page."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtsep", "app"], cwd=ROOT, env=no_jack(), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        lines = iter(process.stderr.readline, "")
+        yield next(line for line in lines if "page: " in line).split()[-1]
+        process.send_signal(signal.SIGINT)
+        process.stderr.read()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_app_plays_what_the_page_has_chosen(app, browser):
+    page = Page(browser, app, PHONE).live()
+    page.page.get_by_text("Then press play").wait_for()  # Setup comes first
+    for name in ("demo", "virtual", "stage"):
+        page.page.locator(".choice", has_text=name).first.tap()
+    assert page.page.locator(".choice[aria-pressed=true]").count() == 3
+    page.button("▶ Play").tap()
+    page.page.get_by_text("Then press play").wait_for(state="hidden")
+    page.page.locator(".choice[aria-pressed=true]", has_text="stage").wait_for()
+    page.tab("Stage")
+    page.page.locator("#file .time", has_text=re.compile("0:0[1-9]")).first.wait_for()
+    page.button("End loop").wait_for()
+    assert page.errors == []
+
+
 def wav(seconds):
     out = io.BytesIO()
     tone = 0.3 * np.sin(np.arange(44100 * seconds) * 0.06)
@@ -249,7 +284,7 @@ def test_anybody_can_use_it(kind, colours, playing, browser, tmp_path):
     """Nothing that axe-core finds; what is to be touched is large, and nothing reaches beyond the screen."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = Page(browser, address_of(playing), kind, color_scheme=colours, bypass_csp=True).live()
-    time.sleep(5)  # for the picture: the spectrogram fills
+    time.sleep(12 if SCREENS else 1)  # for the pictures the spectrogram fills
     tabs = ["Sound", "Takes", "Setup"] if kind is LAPTOP else ["Stage", "Sound", "Takes", "Setup"]
     for tab in tabs:
         page.tab(tab)
@@ -264,7 +299,7 @@ def test_anybody_can_use_it(kind, colours, playing, browser, tmp_path):
             assert min(box["width"], box["height"]) >= 44, element.inner_text()
         name = f"page-{'laptop' if kind is LAPTOP else 'phone'}-{tab.lower()}"
         if SCREENS and colours == "dark" and kind is not SMALL and name in PICTURES:
-            page.page.screenshot(path=Path(SCREENS, f"{name}.png"))
+            page.page.screenshot(path=Path(SCREENS, f"{name}.png"), scale="css")
     assert page.errors == []
 
 

@@ -4,6 +4,7 @@ import { ControlsView } from "./controls.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { FileView } from "./file.js";
 import { Health } from "./health.js";
+import { findKey } from "./key.js";
 import { listenToKeys } from "./keys.js";
 import { Knobs } from "./knobs.js";
 import { Link } from "./link.js";
@@ -16,7 +17,7 @@ import { listenToTabs } from "./tabs.js";
 import { listenToTheme } from "./theme.js";
 
 const show = listenToTabs();
-const link = new Link(location.hash.slice(1));
+const link = new Link(await findKey());
 const knobs = new Knobs(link);
 const controls = new ControlsView(knobs);
 const meters = new Meters();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ class Addresses:
     here: str  # for a browser of this machine
     phone: str  # for one in the local network; "": the page is not served there
     audience: str  # for those who may only read
+    opened: str  # for a browser that we open: other users can read it, so that it is good once
 
 
 class Page:
@@ -26,9 +28,11 @@ class Page:
     def __init__(self, name: str, where: Where, keys: Keys, say: Callable[[str], None], fresh: bool) -> None:
         """`say` gets lines for the user. `fresh`: nothing has been chosen yet."""
         self._where, self._keys = where, keys
+        self._once = secrets.token_urlsafe(16)
 
         def task(port: int | None) -> Task:
-            return Task(name, keys.turning, keys.reading, where.lan, port or where.port, fresh)
+            once = "" if port else self._once  # one that is started again gives no key
+            return Task(name, keys.turning, keys.reading, where.lan, port or where.port, fresh, once)
 
         self.server = Beside("rtsep.surfaces.page.process", "page", "page", task, say)
 
@@ -40,6 +44,7 @@ class Page:
             url("127.0.0.1", port, keys.turning),
             url(other, port, keys.turning) if other else "",
             url(other or "127.0.0.1", port, keys.reading),
+            url("127.0.0.1", port, f"once-{self._once}"),
         )
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ class Task(Message, frozen=True):
     lan: bool
     port: int | None
     fresh: bool
+    once: str  # a word that gives the key once; "": none does
 
 
 TASKS: Wire[Task] = Wire(Task)
@@ -48,7 +49,7 @@ def main() -> int:
         return 0
     port = sock.getsockname()[1]
     phone = url(lan_address(), port, task.turning) if task.lan else ""
-    served = Served(task.session, Keys(task.turning, task.reading), phone, task.fresh)
+    served = Served(task.session, Keys(task.turning, task.reading), phone, task.fresh, task.once)
     server = PageServer(served, sock, lambda line: tell(Tell(line)))
 
     def end_with_parent() -> None:

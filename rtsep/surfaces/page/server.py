@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Served:
     keys: Keys
     phone: str = ""  # the address for other devices
     fresh: bool = False  # nothing has been chosen yet
+    once: str = ""  # a word that gives the key once; "": none does
     most_upload: int = MOST_BYTES
 
 
@@ -61,12 +63,14 @@ class PageServer:
         self._feed = Feed(served.session)
         self._offers, self._uploads = Offers(), Uploads(served.most_upload)
         self._pages = 0
+        self._once = served.once
         port = sock.getsockname()[1]
         lan = sock.getsockname()[0] != "127.0.0.1"
         app: ASGIApp = Starlette(
             routes=[
                 WebSocketRoute("/session", self._page),
                 Route("/hello", self._hello),
+                Route("/key", self._key, methods=["POST"]),
                 Route("/upload", self._upload, methods=["POST"]),
                 Route("/qr.svg", self._code),
                 Route("/take/{number:int}/{stem}", self._take),
@@ -133,9 +137,7 @@ class PageServer:
 
     def _key_of(self, headers_and_query: Request | WebSocket) -> bool | None:
         """Return whether the sender may turn, or only read; None: it is a stranger."""
-        scheme, _, key = headers_and_query.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            key = headers_and_query.query_params.get("key", "")
+        key = _bearer(headers_and_query) or headers_and_query.query_params.get("key", "")
         return self._served.keys.allows(key)
 
     async def _page(self, socket: WebSocket) -> None:
@@ -159,6 +161,12 @@ class PageServer:
             self._pages -= 1
             with contextlib.suppress(Exception):
                 await socket.close()
+
+    async def _key(self, request: Request) -> Response:
+        if not self._once or not hmac.compare_digest(_bearer(request).encode(), self._once.encode()):
+            return JSONResponse({"why": "this address is not valid any more"}, 403)
+        self._once = ""
+        return JSONResponse({"key": self._served.keys.turning}, headers={"Cache-Control": "no-store"})
 
     async def _hello(self, request: Request) -> Response:
         turns = self._key_of(request)
@@ -201,6 +209,11 @@ class PageServer:
         headers = {"Cache-Control": "no-store"}
         saved = path.name if "save" in request.query_params else None
         return FileResponse(path, media_type="audio/wav", headers=headers, filename=saved)
+
+
+def _bearer(of: Request | WebSocket) -> str:
+    scheme, _, key = of.headers.get("authorization", "").partition(" ")
+    return key if scheme.lower() == "bearer" else ""
 
 
 async def _parts(request: Request) -> AsyncIterator[bytes]:

@@ -96,10 +96,16 @@ def test_the_process_serves_ends_with_its_session_and_comes_back(tmp_path):
         assert addresses.audience.endswith(keys.reading)
         status, _, body = request(port_of(page), "GET", "/hello", keys.reading)
         assert (status, json.loads(body)) == (200, {"turns": False})
+        once = addresses.opened.partition("#once-")[2]
+        assert request(port_of(page), "POST", "/key", "x" * len(once))[0] == 403
+        status, _, body = request(port_of(page), "POST", "/key", once)
+        assert (status, json.loads(body)) == (200, {"key": keys.turning})
+        assert request(port_of(page), "POST", "/key", once)[0] == 403  # it was good once
         before = page.server.process
         before.kill()
         waiting.until(lambda: page.server.process is not before, "another process should start")
         waiting.until(lambda: _serves(port_of(page), keys), "it should serve at the same address")
+        assert request(port_of(page), "POST", "/key", once)[0] == 403
         assert told == ["the page's process has ended and is started again"]
         last = page.server.process.pid
     finally:

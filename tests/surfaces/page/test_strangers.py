@@ -27,6 +27,7 @@ def test_a_wrong_key_opens_nothing(key, port):
     assert refused.value.response.status_code == 403
     assert request(port, "GET", f"/hello?key={key}")[0] == 403
     assert request(port, "POST", f"/upload?name=a.wav&key={key}", body=b"RIFF")[0] == 403
+    assert request(port, "POST", "/key", key)[0] == 403
 
 
 @pytest.mark.parametrize(
