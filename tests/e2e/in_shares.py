@@ -25,6 +25,7 @@ import pytest
 from tests.e2e.jackserver import die_with_parent
 from tests.e2e.liveprocess import ROOT
 from tests.e2e.repeat_under_load import JACK_TESTS
+from tests.repeats import jack_files
 
 # Not by pytest-xdist: a repeat there has ended whole runs with an internal error (pytest-xdist issue 1178).
 _OPTIONS = ("-v", "-rRfE")
@@ -53,7 +54,12 @@ def main(words: Sequence[str] | None = None) -> int:
     options, arguments = parser.parse_known_args(words)
     numbers = range(1, options.shares + 1)
     with ThreadPoolExecutor(options.shares) as pool:
-        codes = list(pool.map(lambda number: run_share(number, options.shares, arguments), numbers))
+        codes = list(
+            pool.map(
+                lambda number: run_share(number, options.shares, arguments or jack_files(ROOT / "tests")),
+                numbers,
+            )
+        )
     none = int(pytest.ExitCode.NO_TESTS_COLLECTED)
     ran = [code for code in codes if code != none] or [none]  # few tests may leave a share without one
     return next((code for code in ran if code), 0)

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from tests.e2e.jackserver import die_with_parent
 from tests.e2e.liveprocess import ROOT
+from tests.repeats import jack_files
 
 JACK_TESTS = (sys.executable, "-m", "pytest", "-m", "jack and not long", "-p", "no:cacheprovider")
 """The command of the tests on a JACK server, as far as `make test` runs them."""
@@ -120,7 +121,11 @@ def main(words: Sequence[str] | None = None) -> int:
     print(HEAD, flush=True)
     with busy(options.busy), ThreadPoolExecutor(options.side_by_side) as pool:
         numbers = range(1, options.runs + 1)
-        runs = list(pool.map(lambda number: run_once(number, folder, arguments or ["tests"]), numbers))
+        runs = list(
+            pool.map(
+                lambda number: run_once(number, folder, arguments or jack_files(ROOT / "tests")), numbers
+            )
+        )
     failed = sum(run.code != 0 for run in runs)
     repeats = sum(run.counts["rerun"] for run in runs)
     print(f"{len(runs)} runs: {failed} failed, {repeats} repeats in all")
