@@ -114,6 +114,8 @@ plugin: $(VENV)/.live
 # Most tests share the cores, three workers on two of them: a test that waits for a server leaves its core to another.
 # By worksteal the tests of a file mostly stay together, so that what they share is made once. Those on a JACK server
 # lose frames to such neighbours: they come after, five at a time, whatever the others have found.
+# They are compiled to bytecode once, also where the shell forbids that: each worker and each share reads all of them.
+test: export PYTHONDONTWRITEBYTECODE :=
 WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, max(1, (os.cpu_count() or 1) * 3 // 2)))')
 test: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
