@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 
@@ -31,6 +32,7 @@ def main() -> int:
     except OSError as error:
         tell(Failed(f"{task.host}:{task.port} cannot be had ({error.strerror}); name another port"))
         return 0
+    logging.disable()  # python-osc logs each packet that is none: strangers would write on the terminal
     surface = Surface(task.session, sock)
 
     def end_with_parent() -> None:

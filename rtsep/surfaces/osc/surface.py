@@ -124,12 +124,13 @@ class Surface:
 
     def _feed_back(self, now: float) -> None:
         state = self._state
-        for sender in [sender for sender, peer in self.peers.items() if now - peer.seen > FORGET_S]:
-            del self.peers[sender]
+        for sender, peer in list(self.peers.items()):
+            if now - peer.seen > FORGET_S:
+                self.peers.pop(sender, None)
         if state is None:
             return
         messages = messages_of(state)
-        for peer in self.peers.values():
+        for peer in list(self.peers.values()):
             for address, value in messages.items():
                 if peer.told.get(address) != value:
                     peer.told[address] = value

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from rtsep.errors import RtsepError, UsageError
 from rtsep.realtime.wire import Message, WireError, encode
-from rtsep.surfaces.page.feed import Feed
+from rtsep.surfaces.page.feed import Feed, public
 from rtsep.surfaces.page.messages import ASKED, BY, HARMLESS, AnyAsked, Away, Seen, Welcome
 from rtsep.surfaces.page.offers import Offers
 from rtsep.surfaces.page.upstream import Upstream
@@ -138,7 +138,7 @@ class Client:
                 if isinstance(answer, Choices):
                     self._offers.note(answer)
                 if isinstance(answer, State) and not self._turns:
-                    answer = msgspec.structs.replace(answer, recordings=[])
+                    answer = public(answer)
                 await self._send(answer)
         except RtsepError:
             self._let_go()

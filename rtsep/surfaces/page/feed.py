@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterator
+from pathlib import PurePath
 
 import msgspec
 
@@ -20,6 +21,14 @@ _UNSEEN_PER_S = 1.0
 
 AGAIN_S = 0.5
 LINES_KEPT = 50
+
+
+def public(state: State) -> State:
+    """Return a state without what tells of the disk, and of the processes of the machine."""
+    stats = {key: value for key, value in state.stats.items() if key != "recording"}
+    stats["model"] = {key: value for key, value in stats["model"].items() if key not in ("pid", "error")}
+    input, output = (PurePath(name).name for name in (state.input, state.output))
+    return msgspec.structs.replace(state, input=input, output=output, recordings=[], stats=stats)
 
 
 class Feed:
@@ -62,9 +71,7 @@ class Feed:
         if turns:
             self._line = self._line or encode(self.state)
             return self._line
-        if not self._public_line:
-            stats = {key: value for key, value in self.state.stats.items() if key != "recording"}
-            self._public_line = encode(msgspec.structs.replace(self.state, recordings=[], stats=stats))
+        self._public_line = self._public_line or encode(public(self.state))
         return self._public_line
 
     async def run(self) -> None:

