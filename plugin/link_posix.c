@@ -34,7 +34,7 @@ enum {
 };
 
 static const double QUICK_DEATH_S = 10.0;
-static const double LATENCY_PATIENCE_S = 30.0;
+static const double LATENCY_PATIENCE_S = 10.0;
 static const uint32_t UNKNOWN_MOST = 512, UNKNOWN_DELAY = 512;
 
 struct Watch {
@@ -427,7 +427,7 @@ static void lay_out(Link *link, uint32_t most, uint32_t delay) {
 static void await_latency(Link *link, struct Watch *watch) {
     double since = link_clock();
     while (!atomic_load(&link->slots[SLOT_MOST]) && state_of(link) != STATE_REFUSED &&
-           link_clock() - since < LATENCY_PATIENCE_S)
+           state_of(link) != STATE_DOWN && link_clock() - since < LATENCY_PATIENCE_S)
         usleep(5000);
     int64_t most = atomic_load(&link->slots[SLOT_MOST]), delay = atomic_load(&link->slots[SLOT_DELAY]);
     int64_t room = link->ring_frames - 2 * LONGEST_CALL;

@@ -10,7 +10,7 @@ import sys
 from rich.table import Table
 from rich.text import Text
 
-from rtsep.doctor import confined, machine, places, sound
+from rtsep.doctor import confined, machine, places, plugins, sound
 from rtsep.doctor.finding import Finding
 from rtsep.terminal import plain_console
 
@@ -33,7 +33,7 @@ def examine() -> list[Finding]:
             *sound.exclusive(), *sound.bridges(there), *found,
         ]  # fmt: skip
     found += [finding for place in places.user_places() for finding in places.writable(place)]
-    found += confined.rights()
+    found += confined.rights() + plugins.plugin()
     return found + sound.default_devices(sound.look, there) + sound.midi()
 
 

@@ -35,7 +35,7 @@ RATES = (22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
 
 _MARK = "version"
 _FLAGS = ("-O2", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden")
-_SOURCES = ("core.c", "link_posix.c", "lv2.c", "transport.c")
+SOURCES = ("core.c", "link_posix.c", "lv2.c", "transport.c")
 
 
 def user_folder() -> Path:
@@ -64,7 +64,7 @@ def compile_plugin(target: Path, flags: Sequence[str] = ()) -> None:
         ttl.write_headers(Path(name))
         command = [
             *compiler.split(), *_FLAGS, *flags, f"-I{name}", f"-I{source}",
-            *(str(source / file) for file in _SOURCES), "-o", str(target), "-lpthread", "-lm",
+            *(str(source / file) for file in SOURCES), "-o", str(target), "-lpthread", "-lm",
         ]  # fmt: skip
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -187,22 +187,30 @@ def faults(bundle: Path) -> Iterator[str]:
     """Yield a line for each thing that keeps the bundle from playing as this version would."""
     there = _read(bundle / _MARK).split()
     here = [version("rtsep"), str(PROTOCOL)]
-    if there != here:
+    if there[:1] != here[:1]:
         yield f"it is of version {' '.join(there[:1]) or 'unknown'}, rtsep here is {here[0]}"
+    elif there != here:
+        yield "it speaks another protocol to its engine than rtsep here"
     words = _read(bundle / "engine").splitlines()
     if not words or shutil.which(words[0]) is None:
         yield f"its engine '{' '.join(words)}' cannot be started"
-    try:
-        library = ctypes.CDLL(str(bundle / ttl.BINARY))
-        library.lv2_descriptor.restype = ctypes.POINTER(ctypes.c_char_p)
-        if library.lv2_descriptor(0)[0] != ttl.URI.encode():
-            yield f"{ttl.BINARY} is another plugin"
-    except (OSError, AttributeError) as error:
-        yield f"{ttl.BINARY} cannot be loaded ({error})"
+    if fault := _library_fault(bundle):
+        yield fault
     noted = {tuple(line.split("\t")[:2]) for line in _read(bundle / "models").splitlines()}
     missing = [p.path.stem for p in packages() if (p.path.stem, p.sha256) not in noted]
     if missing:
         yield f"it has no preset for {', '.join(missing)}"
+
+
+def _library_fault(bundle: Path) -> str:
+    """Return why the plugin's library cannot be loaded, "" if it can."""
+    try:
+        library = ctypes.CDLL(str(bundle / ttl.BINARY))
+        library.lv2_descriptor.restype = ctypes.POINTER(ctypes.c_char_p)
+        uri = library.lv2_descriptor(0)[0]
+    except (OSError, AttributeError, ValueError) as error:
+        return f"{ttl.BINARY} cannot be loaded ({error})"
+    return "" if uri == ttl.URI.encode() else f"{ttl.BINARY} is another plugin"
 
 
 def engine_version(bundle: Path) -> str:

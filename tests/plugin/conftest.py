@@ -14,6 +14,7 @@ import pytest
 
 from rtsep.model.package import read_package
 from rtsep.plugin import bundle as bundles
+from rtsep.plugin import ttl
 from rtsep.realtime.child_process import command_of
 from tests.models import make_model
 from tests.plugin.lv2host import Host
@@ -56,6 +57,8 @@ def make_bundle(binary: Path, tmp_path: Path) -> Callable[..., Path]:
             lines = bundles.model_lines([package], rates).replace(f"{model.stem}\t", f"{model}\t")
         else:
             lines = "".join(f"none\t{'0' * 64}\t{rate}\t256\t256\n" for rate in rates)
+        (folder / "manifest.ttl").write_text(ttl.manifest_ttl())
+        (folder / "rtsep.ttl").write_text(ttl.plugin_ttl("1.0.0"))
         (folder / "models").write_text(lines)
         (folder / "engine").write_text("".join(f"{word}\n" for word in engine))
         return folder
