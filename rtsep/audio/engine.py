@@ -27,6 +27,7 @@ from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
 from rtsep.realtime import priority, wake
 from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.memory import mapped_zeros
 from rtsep.realtime.slots import Exchange, SharedSlots
 
 PRIORITY = 65
@@ -187,6 +188,7 @@ class Engine:
     def _make_hop_state(self) -> HopState:
         form, most = self.form, self._most
         devices = len(form.out_map)
+        recorded = 1 << math.ceil(math.log2(RECORD_SECONDS * form.rate))  # frames
         drift = clocks.make_drift(form.rate, form.out_rate, devices, most)
         out_most = math.ceil(most * form.out_rate / form.rate * (1 + clocks.LIMIT)) + 2
         return HopState(
@@ -196,7 +198,9 @@ class Engine:
             out_map=np.array(form.out_map, np.int64),
             mapped=np.zeros((devices, most), np.float32),
             resampled=np.zeros((devices, out_most), np.float32),
-            record=_touched(1 << math.ceil(math.log2(RECORD_SECONDS * form.rate)), len(FEEDS), form.channels),
+            record=mapped_zeros(
+                1 << math.ceil(math.log2(RECORD_SECONDS * form.rate)), len(FEEDS), form.channels
+            ),
             meters=np.zeros((len(FEEDS), 2), np.float32),
             late_log=np.zeros(r.LATE_LOG, np.int64),
             histogram=np.zeros(r.HISTOGRAM_BINS, np.int64),
@@ -368,13 +372,6 @@ class Engine:
             "limited_frames": int(self._hop_state.limiter.limited[0]),
             "bad_samples": int(self._pipeline.bad_samples[0]),
         }
-
-
-def _touched(*shape: int) -> NDArray[np.float32]:
-    """Return zeros whose pages are there: no hop is to wait for the first touch."""
-    memory = np.empty(shape, np.float32)
-    memory.fill(0)
-    return memory
 
 
 def _dry_feeds(form: Format) -> tuple[int, ...]:
