@@ -198,9 +198,7 @@ class Engine:
             out_map=np.array(form.out_map, np.int64),
             mapped=np.zeros((devices, most), np.float32),
             resampled=np.zeros((devices, out_most), np.float32),
-            record=mapped_zeros(
-                1 << math.ceil(math.log2(RECORD_SECONDS * form.rate)), len(FEEDS), form.channels
-            ),
+            record=mapped_zeros(recorded, len(FEEDS), form.channels),
             meters=np.zeros((len(FEEDS), 2), np.float32),
             late_log=np.zeros(r.LATE_LOG, np.int64),
             histogram=np.zeros(r.HISTOGRAM_BINS, np.int64),
