@@ -1,7 +1,8 @@
 // The connection to the server: requests with answers, newest states, and coming back where it was lost.
 
 const PAUSES_MS = [200, 500, 1000, 2000, 3000];
-const SILENT_MS = 4000; // the server sends a state much more often
+const SILENT_MS = 4000; // the server sends a state much more often,
+const AWAY_MS = 30000; // but for a session that it looks for itself
 const CONNECT_MS = 6000;
 
 export class Link extends EventTarget {
@@ -12,6 +13,7 @@ export class Link extends EventTarget {
   #timer = 0;
   #heard = 0;
   #stopped = false;
+  #away = false;
 
   constructor(key) {
     super();
@@ -50,6 +52,7 @@ export class Link extends EventTarget {
 
   #take(message) {
     this.#heard = performance.now();
+    if (message.kind === "state" || message.kind === "away") this.#away = message.kind === "away";
     if (message.kind === "state" && !message.id) {
       // Asked for at the pace of the screen: a page that is behind gets fewer.
       const socket = this.#socket;
@@ -71,7 +74,7 @@ export class Link extends EventTarget {
   #watch() {
     if (!this.#socket) return;
     const silent = performance.now() - this.#heard;
-    if (this.open && silent > SILENT_MS && !document.hidden) this.#lose("no answer from the session");
+    if (this.open && silent > (this.#away ? AWAY_MS : SILENT_MS) && !document.hidden) this.#lose("no answer from the session");
     else if (!this.open && silent > CONNECT_MS) this.#lose("the session cannot be reached");
   }
 

@@ -28,8 +28,10 @@ const takes = new Takes(link, act);
 const presets = new Presets(link, act);
 const setup = new Setup(link, act, say);
 
+const ENDED = "The session has ended. This page comes back with the next one.";
+let ended = false;
 let saidAt = 0;
-let chosen = false; // whether a part of the page was chosen for a session without anything chosen
+let shown = false; // whether a state has been shown
 
 function say(line) {
   byId("said").textContent = line;
@@ -61,16 +63,12 @@ link.addEventListener("welcome", ({ detail }) => {
   knobs.welcome(detail);
   spectrogram.welcome(detail);
   for (const part of [controls, presets, file, takes, setup]) part.build(detail);
-  if (detail.fresh && !chosen) show("setup");
-  chosen = true;
   if (!detail.turns) say("This address shows, and turns nothing.");
 });
 
 link.addEventListener("state", ({ detail: state }) => {
-  if (state.state === "ended") {
-    away("The session has ended. This page comes back with the next one.");
-    return;
-  }
+  ended = state.state === "ended";
+  if (ended) return away(ENDED);
   away("");
   setText(byId("title"), state.title.split(", model ")[0]);
   document.title = state.stats.recording && !state.stats.recording.failure ? "● rtsep" : "rtsep";
@@ -80,6 +78,8 @@ link.addEventListener("state", ({ detail: state }) => {
   file.follow(state.stats.file);
   takes.follow(state);
   setup.follow(state);
+  if (setup.fresh && !shown) show("setup");
+  shown = true;
   if (performance.now() - saidAt > 8000) setText(byId("said"), "");
 });
 
@@ -91,7 +91,7 @@ link.addEventListener("said", ({ detail }) => {
   setup.add(detail.lines);
 });
 link.addEventListener("away", ({ detail }) => away(`The session does not answer: ${detail.why}. Looking for it.`));
-link.addEventListener("lost", ({ detail }) => away(`Connection lost: ${detail}. Trying again.`));
+link.addEventListener("lost", ({ detail }) => away(ended ? ENDED : `Connection lost: ${detail}. Trying again.`));
 link.addEventListener("stranger", () =>
   away("This address is not valid. Open the one that rtsep prints when it starts."),
 );

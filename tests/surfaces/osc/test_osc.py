@@ -9,12 +9,13 @@ import re
 import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from rtsep.cli.live_osc import osc_of
+from rtsep.cli.live_osc import osc_of, receiving_osc
 from rtsep.controls import TABLE, Travel
 from rtsep.errors import OutputError, UsageError
 from rtsep.surfaces.osc.address import Where, bind, parse_where
@@ -180,6 +181,19 @@ def test_where_osc_is_received():
     assert osc_of(argparse.Namespace(osc=None, remote=True)) is None
     with pytest.raises(UsageError, match="leave --no-remote out"):
         osc_of(argparse.Namespace(osc="9000", remote=False))
+
+
+def test_the_process_serves_and_ends_with_its_session():
+    with bind(Where("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    told = []
+    with receiving_osc(Where("127.0.0.1", port), SimpleNamespace(name="nobody"), told.append):
+        assert told == [f"OSC: receiving on 127.0.0.1:{port}"]
+        with pytest.raises(OSError, match="in use"):
+            bind(Where("127.0.0.1", port))
+    bind(Where("127.0.0.1", port)).close()
+    with receiving_osc(None, None, told.append), receiving_osc(Where("127.0.0.1", port), None, told.append):
+        assert told[1:] == ["no OSC: the session cannot be reached (see above)"]
 
 
 def test_a_port_that_is_taken_is_one_line():

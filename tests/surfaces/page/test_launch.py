@@ -12,7 +12,7 @@ import pytest
 
 from rtsep.cli import live
 from rtsep.cli.live import check_options
-from rtsep.cli.live_page import page_of
+from rtsep.cli.live_page import open_page, page_of
 from rtsep.cli.main import build_parser
 from rtsep.errors import OutputError, UsageError
 from rtsep.surfaces.page.address import LAN, PORT, Where, listen, parse_where
@@ -38,6 +38,13 @@ def test_a_page_needs_the_socket():
     assert page_of(argparse.Namespace(page=LAN, remote=True)) == Where(True, None)
     with pytest.raises(UsageError, match="leave --no-remote out"):
         page_of(argparse.Namespace(page=LAN, remote=False))
+
+
+def test_a_session_that_cannot_be_reached_has_no_page_and_plays():
+    told = []
+    assert open_page(None, None, told.append, fresh=False) is None
+    assert open_page(Where(False, None), None, told.append, fresh=False) is None
+    assert told == ["no page: the session cannot be reached (see above)"]
 
 
 @pytest.mark.parametrize("where", ["local", "lan:9000"])
@@ -88,7 +95,9 @@ def test_keys_stay_and_are_for_their_user_alone(tmp_path):
 def test_the_process_serves_ends_with_its_session_and_comes_back(tmp_path):
     told = []
     keys = Keys.new()
-    page = Page("nobody", Where(False, None), keys, told.append, fresh=False)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        where = Where(False, free.getsockname()[1])  # that no other test's server takes meanwhile
+    page = Page("nobody", where, keys, told.append, fresh=False)
     addresses = page.start()
     try:
         assert addresses.phone == ""
