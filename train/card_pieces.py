@@ -112,9 +112,10 @@ def _told(family: str | None, parameters: int | None, steps: int | None) -> str:
 
 
 def _names(record: Record) -> set[str]:
-    # By which a later run may call it: its record's, or that of its folder.
+    # By which a later run may call it: its record's, that of its folder, or that of a model file of it.
     folder = re.search(r"--run[ =](\S+)", record.command or "")
-    return {record.name, *([folder[1]] if folder else [])}
+    files = {f"{score['model']}.pt" for score in record.scores}
+    return {record.name, *([folder[1]] if folder else []), *files}
 
 
 def prose_of(path: Path) -> tuple[str, str]:

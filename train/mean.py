@@ -8,7 +8,10 @@ often scores as well as each of them where they learnt, and better where they di
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import shlex
+import sys
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from rtsep.errors import ModelError, OutputError, UsageError
 from train import checkpoint as checkpoints
+from train.cache import whole_file
 from train.checkpoint import SPENT, Checkpoint
 from train.licences import heard
 
@@ -79,4 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run `python -m train mean`."""
     result = mean(options.runs, options.shares or [1.0] * len(options.runs), options.run)
+    content = {
+        "command": "python -m train " + shlex.join(sys.argv[1:]),
+        "config": {"init": str(options.runs[-1])},  # a chain of records goes on from the last one
+        "parameters": sum(weight.numel() for weight in result.system.net().parameters()),
+        "machine": result.machine,
+        "data": result.data,
+    }
+    with whole_file(options.run / "run.json") as file:
+        file.write(json.dumps(content, indent=1).encode())
     print(f"{options.run}: the mean of {len(options.runs)} runs, {len(result.data)} sets of data")

@@ -267,6 +267,17 @@ def test_a_chain_of_runs_must_be_whole(model):
     ):
         with pytest.raises(InputFileError, match=said):
             text_of(Pieces(model, Path("prose.md"), records=records), Path("m.md"))
+    # A run may begin with a model file of the one before.
+    score = {"model": "shipped", "sha256": "0" * 64, "steps": 310, "clips": 2, "command": "evaluate"}
+    figures = dict.fromkeys(
+        (f"{stem}_{of}" for stem in ("vocals", "accompaniment") for of in ("mean", "median")), 1.0
+    )
+    scored = json.loads(first.read_text()) | {"name": "scored", "scores": [score | figures]}
+    Path("records/scored.json").write_text(json.dumps(scored))
+    started = json.loads(second.read_text()) | {"name": "started", "init": "shipped.pt"}
+    Path("records/started.json").write_text(json.dumps(started))
+    chain = (Path("records/scored.json"), Path("records/started.json"))
+    assert text_of(Pieces(model, Path("prose.md"), records=chain), Path("m.md"))
     # A record may be called otherwise than the folder of its run.
     renamed = json.loads(first.read_text()) | {"name": "renamed"}
     Path("records/renamed.json").write_text(json.dumps(renamed))

@@ -11,6 +11,7 @@ from train import checkpoint as checkpoints
 from train.export import export
 from train.fit import fit
 from train.mean import mean, mean_of
+from train.record import describe
 
 
 @pytest.fixture
@@ -67,4 +68,6 @@ def test_the_command(two, tmp_path, capsys):
     words = ["mean", *map(str, two), "--run", str(tmp_path / "mean")]
     assert cli.main(words) == 0
     assert "the mean of 2 runs" in capsys.readouterr().out
+    record = describe(tmp_path / "mean", "the mean", "a note")
+    assert record.init == two[1].name
     assert cli.main(words) == OutputError.exit_code
