@@ -13,6 +13,9 @@
    compile first, on a slow machine. */
 static const double PATIENCE_S = 180.0;
 
+/* While the host renders: after so many engines in a row that did not stay, the sound goes on without one. */
+enum { MOST_FAILURES = 5 };
+
 enum { FEEDS = 3 };
 
 struct RtsepCore {
@@ -255,7 +258,7 @@ static void await_output(RtsepCore *core, Link *link, int64_t end) {
             seen = now;
             since = link_clock();
             core->given_up = false;
-        } else if (link_clock() - since > PATIENCE_S) {
+        } else if (link_clock() - since > PATIENCE_S || atomic_load(&link->failures) >= MOST_FAILURES) {
             core->given_up = true;
         }
     }

@@ -40,6 +40,7 @@ typedef struct Link {
     uint32_t block;
     char *model;
     char *sha256;
+    _Atomic int failures; /* engines running that have ended soon after their start, or not started */
     struct Watch *watch; /* private to the platform's file */
 } Link;
 

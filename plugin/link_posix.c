@@ -360,6 +360,7 @@ static void *watch_engine(void *argument) {
         }
         set_state(link, STATE_DOWN);
         failures = error || link_clock() - began < QUICK_DEATH_S ? failures + 1 : 1;
+        atomic_store(&link->failures, failures);
         if (error == 0 && failures <= 3)
             say(watch, true, "the engine process has ended: dry signal until it is back");
         int pause = RETRY_MS * (failures - 1);

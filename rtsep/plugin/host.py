@@ -43,13 +43,13 @@ _SETTLE_NS, _SETTLE_RENDER_NS = 50_000_000, 20_000_000_000
 
 def run(descriptor: int, model: str, sha256: str) -> int:
     """Serve the plugin behind the open file `descriptor` until it ends; return the exit code."""
-    _end_with_parent()
     try:
         memory = map_memory(descriptor)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"--memory {descriptor}: {error}; the plugin starts this command, not a user"
         ) from None
+    _end_with_parent()
     release(memory.slots, at.SLOT_ENGINE_PROTOCOL, at.PROTOCOL)
     try:
         _check_version(memory)

@@ -206,6 +206,13 @@ def test_an_engine_that_does_not_start_is_said_and_the_dry_signal_passes(make_bu
     assert any("rtsep plugin install" in line for line in host.log)
 
 
+def test_a_render_without_an_engine_goes_on_dry(make_bundle, start_host):
+    host = start_host(make_bundle(engine=("false",)))
+    host.free_wheel = True
+    sound = noise(4 * LATENCY)
+    np.testing.assert_array_equal(host.play(sound)[0:2], delayed(sound, LATENCY))
+
+
 def test_no_engine_outlives_its_instance(make_bundle):
     before = set(children())
     hosts = [Host(make_bundle(engine=NO_ENGINE)) for _ in range(3)]
