@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rtsep.offline.separator import Separator
+from tests.models import make_model
 from tests.plugin.conftest import needs_a_compiler
 from tests.plugin.lv2host import PLAYS, REFUSED, Host
 from tests.plugin.processes import descendants
@@ -164,3 +165,33 @@ def test_no_process_outlives_a_host_that_is_killed(make_bundle, counting_model, 
         host.wait()
         host.stdout.close()
     until(lambda: not any(running(pid) for pid in processes), "engine and model should end with the host")
+
+
+@pytest.mark.long
+def test_ten_instances_play_and_the_host_is_not_blocked(make_bundle, start_host, tmp_path, record_property):
+    """What is late on this machine is counted, plays dry, and the stems still add up to the input."""
+    bundle = make_bundle(make_model(tmp_path / "half.pt", "half"))
+    hosts = [start_host(bundle) for _ in range(10)]
+    for host in hosts:
+        host.until_engine(PLAYS)
+    for host in hosts[:2]:
+        until_separated(host)
+    sound = noise(2.0)
+    for playing in (hosts[:2], hosts):
+        late = sum(host.late for host in playing)
+        longest, began = 0.0, time.monotonic()
+        parts: list[list[np.ndarray]] = [[] for _ in playing]
+        for calls, start in enumerate(range(0, sound.shape[1] - BLOCK, BLOCK), 1):
+            for host, part in zip(playing, parts, strict=True):
+                before = time.monotonic()
+                part.append(host.call(sound[:, start : start + BLOCK]))
+                longest = max(longest, time.monotonic() - before)
+            time.sleep(max(0.0, began + calls * BLOCK / RATE - time.monotonic()))
+        for host, part in zip(playing, parts, strict=True):
+            played = np.concatenate(part, axis=1)[:, host.latency :]
+            together = played[2:4] + played[4:6]
+            np.testing.assert_allclose(together, sound[:, : played.shape[1]], atol=SUM_TOLERANCE)
+        record_property(f"late frames of {len(playing)}", sum(host.late for host in playing) - late)
+        record_property(f"longest call of {len(playing)} in ms", round(1e3 * longest, 2))
+        assert longest < 0.5
+    assert not any("has ended" in line for host in hosts for line in host.log)

@@ -60,6 +60,8 @@ def test_the_wheel_holds_licences_models_and_nothing_else():
     for model in (ROOT / "rtsep" / "assets" / "models").glob("*.pt"):
         assert f"rtsep/assets/models/{model.name}" in names
         assert f"rtsep/assets/models/{model.stem}.LICENSE.txt" in files
+    for source in (ROOT / "plugin").glob("*.[ch]"):
+        assert f"rtsep/assets/plugin/{source.name}" in names
 
 
 def test_the_sdist_holds_what_git_holds():
