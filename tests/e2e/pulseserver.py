@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import fftconvolve
 
 from tests.e2e.jackserver import die_with_parent
 from tests.waiting import until
@@ -173,6 +174,20 @@ def share_found(wanted: NDArray[np.float32], sound: NDArray[np.float32], piece: 
             offset = at - number * piece
             found += 1
     return found / len(pieces)
+
+
+def differs(wanted: NDArray[np.float32], sound: NDArray[np.float32], piece: int = RATE // 10) -> str:
+    """Tell for each piece of `wanted` where `sound` is most like it, at what gain, and what is left then."""
+    lines = []
+    for at in range(0, len(wanted) - piece, piece):
+        part = wanted[at : at + piece, 0].astype(np.float64)
+        like = fftconvolve(sound[:, 0], part[::-1], mode="valid")
+        found = int(np.argmax(np.abs(like)))
+        there = sound[found : found + piece, 0].astype(np.float64)
+        gain = part @ there / max(there @ there, 1e-12)
+        left = np.sqrt(np.mean((part - gain * there) ** 2))
+        lines.append(f"{at}: at {found - at:+}, gain {gain:.4f}, left {left:.2g} of {part.std():.2g}")
+    return "; ".join(lines)
 
 
 def _find(part: NDArray[np.float32], sound: NDArray[np.float32], near: int) -> int | None:
