@@ -148,7 +148,9 @@ while True:
 """
 
 
-@pytest.mark.parametrize("stopped", [False, True], ids=["engine runs", "engine is stopped"])
+@pytest.mark.parametrize(
+    "stopped", [False, pytest.param(True, marks=pytest.mark.long)], ids=["engine runs", "engine is stopped"]
+)
 def test_no_process_outlives_a_host_that_is_killed(make_bundle, counting_model, stopped):
     host = subprocess.Popen(
         [sys.executable, "-c", HOST, str(make_bundle(counting_model))], stdout=subprocess.PIPE, text=True
