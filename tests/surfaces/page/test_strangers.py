@@ -20,7 +20,11 @@ from tests.surfaces.page.pages import Browser, handshake, request
 from tests.waiting import until
 
 
-@pytest.mark.parametrize("key", ["", "x", KEYS.turning[:-1], KEYS.turning.swapcase(), "%FF%00", "A" * 4000])
+@pytest.mark.parametrize(
+    "key",
+    ["", "x", KEYS.turning[:-1], KEYS.turning.swapcase(), "%FF%00", "A" * 4000],
+    ids=["none", "x", "short", "other case", "no text", "long"],  # keys are drawn anew by each process
+)
 def test_a_wrong_key_opens_nothing(key, port):
     with pytest.raises(InvalidStatus) as refused:
         Browser(port, key)
