@@ -6,6 +6,7 @@ stands in the summary, with what was wrong.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,19 @@ MAX_REASON = 600  # characters of what was wrong, in the summary
 
 def jack_files(folder: Path) -> list[str]:
     """Return the files below `folder` that have tests marked `jack`."""
-    return [str(path) for path in sorted(folder.rglob("test_*.py")) if MARKER in path.read_text("utf-8")]
+    return [str(path) for path in sorted(folder.rglob("test_*.py")) if _has_such_tests(path)]
+
+
+@functools.cache
+def _has_such_tests(path: Path) -> bool:
+    return MARKER in path.read_text("utf-8")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests marked `jack` for pytest-rerunfailures."""
-    found = set(jack_files(Path(__file__).parent)) if items else set()
     for item in items:
         if item.get_closest_marker("jack"):
-            if str(item.path) not in found:
+            if not _has_such_tests(item.path):
                 raise pytest.UsageError(
                     f"{item.nodeid}: mark it in its file, as {MARKER}, where it is looked for"
                 )

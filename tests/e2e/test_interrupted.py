@@ -24,7 +24,8 @@ def descendants(pid: int) -> set[int]:
     return begun.union(*(descendants(child) for child in begun))
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
+@pytest.mark.long  # 12 s of a core, to compile
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_with_130_and_reaches_no_later_stage(half_model, tmp_path, how):
     live = LiveProcess(
         "--in", "demo", "--out-device", "virtual", "--model", str(half_model),
