@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # needs libjack
 pytestmark = pytest.mark.jack
 
 HOP = 256
+PERIOD = 1024
+"""Frames. While another model starts, a crowded machine loses shorter ones, and take after take with them."""
+
 BACK_WITHIN_S = 60.0
 """Hard limit for a loaded machine; the time it took is printed. Quiet, it is to be within 3 s."""
 
@@ -77,7 +80,7 @@ def take_with_a_kill(rig: Rig, played: np.ndarray) -> tuple[Take, float, Line, L
 def test_the_sound_goes_on_and_the_model_comes_back(start_rig, half_model, record_property):
     tried = []
     for _ in range(ATTEMPTS):
-        rig = start_rig("--out", "both", "--model", half_model)
+        rig = start_rig("--out", "both", "--model", half_model, period=PERIOD)
         rig.patch()
         played = noise(round((BACK_WITHIN_S + 5) * 44100))
         take, told, before, after, lost = take_with_a_kill(rig, played)
