@@ -53,13 +53,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--shares", type=int, default=5)
     options, arguments = parser.parse_known_args(words)
     numbers = range(1, options.shares + 1)
+    chosen = arguments or jack_files(ROOT / "tests")
     with ThreadPoolExecutor(options.shares) as pool:
-        codes = list(
-            pool.map(
-                lambda number: run_share(number, options.shares, arguments or jack_files(ROOT / "tests")),
-                numbers,
-            )
-        )
+        codes = list(pool.map(lambda number: run_share(number, options.shares, chosen), numbers))
     none = int(pytest.ExitCode.NO_TESTS_COLLECTED)
     ran = [code for code in codes if code != none] or [none]  # few tests may leave a share without one
     return next((code for code in ran if code), 0)

@@ -119,13 +119,10 @@ def main(words: Sequence[str] | None = None) -> int:
         f"{options.runs} runs, {options.side_by_side} at a time, beside {options.busy} busy loops; {folder}"
     )
     print(HEAD, flush=True)
+    chosen = arguments or jack_files(ROOT / "tests")
     with busy(options.busy), ThreadPoolExecutor(options.side_by_side) as pool:
         numbers = range(1, options.runs + 1)
-        runs = list(
-            pool.map(
-                lambda number: run_once(number, folder, arguments or jack_files(ROOT / "tests")), numbers
-            )
-        )
+        runs = list(pool.map(lambda number: run_once(number, folder, chosen), numbers))
     failed = sum(run.code != 0 for run in runs)
     repeats = sum(run.counts["rerun"] for run in runs)
     print(f"{len(runs)} runs: {failed} failed, {repeats} repeats in all")
