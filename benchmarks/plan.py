@@ -68,7 +68,7 @@ BENCHES = (
     ),
     Bench(
         "hop-cuda", "One hop with the model on a GPU", "rtsep.bench.hop",
-        ("rtsep", "bench", "hop", "--device", "cuda", "--model", "all", "--rates", "44100,48000"),
+        ("rtsep", "bench", "hop", "--compute", "cuda", "--model", "all", "--rates", "44100,48000"),
         ("--model", "live", "--rates", "44100", "--seconds", "2"),
         "The step as a captured graph and as plain launches, in us; 'model' is the way from the host's "
         "memory to the GPU and back, 'on the GPU' what its own clock says of a graph, copies included.",

@@ -1,6 +1,8 @@
-"""What may be asked for: the bounds of rates, blocks, channels and names, and where a model computes."""
+"""What may be asked for: the bounds of rates, blocks, channels and names."""
 
 from __future__ import annotations
+
+from rtsep.compute import COMPUTE
 
 LOWEST_RATE, HIGHEST_RATE = 8000, 384000  # Hz
 LOWEST_FILE_RATE, HIGHEST_FILE_RATE = 1000, 1536000  # Hz, of files, which are resampled
@@ -9,7 +11,7 @@ MOST_SLACK = 65536  # frames
 MOST_CHANNELS = 64
 MAX_TRACKS = 99  # of a file
 LONGEST_CLIENT_NAME = 32  # characters
-DEVICES = ("cpu", "cuda")
+DEVICES = COMPUTE  # for `train`, whose option is `--device`
 
 
 def client_name_error(name: str) -> str:

@@ -16,7 +16,7 @@ from rtsep.bench.child import Account, account_of, refusal, rtsep_command
 from rtsep.bench.longsong import long_song
 from rtsep.bench.playing import say
 from rtsep.bench.result import Column, Result, Row, machine
-from rtsep.limits import DEVICES
+from rtsep.compute import add_compute
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 
@@ -52,13 +52,13 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--minutes", type=_minutes, default=MINUTES, metavar="M,...", help="of music, a run each (1,10,60)"
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help="model (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (%(default)s)")
+    add_compute(parser, "where it runs")
 
 
 def run(arguments: argparse.Namespace) -> Result:
     """Separate one file after the other, the shortest first."""
     package = read_package(find_model(arguments.model))
-    options = ["--model", arguments.model, "--device", arguments.device]
+    options = ["--model", arguments.model, "--compute", arguments.compute]
     with long_song(START_S, "make room") as song:
         separated(song, options)  # compiles, where nobody has yet, and brings files into memory
         start, _ = separated(song, options)
@@ -67,10 +67,10 @@ def run(arguments: argparse.Namespace) -> Result:
         say(f"{minutes:g} minutes of music ...")
         with long_song(60.0 * minutes, "give fewer --minutes") as song:
             rows.append(row_of(*separated(song, options), start))
-    settings = {"model": package.spec.name, "model_sha256": package.sha256, "device": arguments.device}
+    settings = {"model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute}
     title = f"'rtsep file' with the model '{package.spec.name}', by the length of the file"
     notes = [*in_words(rows), LEGEND]
-    return Result("file", title, COLUMNS, rows, settings, notes, machine=machine(arguments.device))
+    return Result("file", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
 
 
 def separated(song: Path, options: Sequence[str]) -> tuple[Account, Row]:

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from rtsep import pipeline as stage
 from rtsep.bench.result import SPREAD, Column, Result, Row, machine, spread
+from rtsep.compute import add_compute
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS
 from rtsep.errors import UsageError
 from rtsep.files.demo import demo_song
-from rtsep.limits import DEVICES, HIGHEST_RATE, LARGEST_BLOCK, LOWEST_RATE, SMALLEST_BLOCK
+from rtsep.limits import HIGHEST_RATE, LARGEST_BLOCK, LOWEST_RATE, SMALLEST_BLOCK
 from rtsep.model import remote
 from rtsep.model.catalog import DEFAULT_MODEL, find_model, shipped_folder
 from rtsep.model.known import is_shipped
@@ -72,7 +73,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--blocks", type=_numbers, default=(), metavar="N,...", help="frames that arrive at a time (the hop)"
     )
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of each run (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
+    add_compute(parser, "where the model runs")
     parser.add_argument("--core", type=int, metavar="N", help="pin the thread to this core")
 
 
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace) -> Result:
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
             raise UsageError(f"--rates {rate}: {LOWEST_RATE} to {HIGHEST_RATE} Hz are accepted")
     notes: list[str] = []
-    players = list(_players(arguments.model, arguments.device, notes))
+    players = list(_players(arguments.model, arguments.compute, notes))
     # After the models, as in the engine: what CUDA starts for itself gets no priority of ours.
     real_time = _quiet_thread(arguments.core)
     rows: list[Row] = []
@@ -98,12 +99,13 @@ def run(arguments: argparse.Namespace) -> Result:
                 rows += ({"launch": launch, **row} for row in _rows(package, took, rate, block))
     if not real_time:
         notes.append("no real-time priority here: other programs interrupt the thread")
-    title = "one hop on one core" if arguments.device == "cpu" else "one hop, the model on a GPU"
+    title = "one hop on one core" if arguments.compute == "cpu" else "one hop, the model on a GPU"
     settings = {
-        "device": arguments.device, "core": arguments.core, "real_time": real_time,
+        "device": arguments.compute, "core": arguments.core, "real_time": real_time,
         "seconds": arguments.seconds,
     }  # fmt: skip
-    return Result("hop", f"{title}, in us", COLUMNS, rows, settings, notes, machine=machine(arguments.device))
+    about = machine(arguments.compute)
+    return Result("hop", f"{title}, in us", COLUMNS, rows, settings, notes, machine=about)
 
 
 def paced_hops(model: ModelRunner, rate: int, block: int, seconds: float) -> NDArray[np.float64]:
@@ -160,16 +162,16 @@ def _rows(package: ModelPackage, took: NDArray[np.float64], rate: int, block: in
             yield {**about, "hops": len(there), "stage": name, **spread(there, hop_us)}
 
 
-def _players(name: str, device: str, notes: list[str]) -> Iterator[tuple[ModelPackage, str, ModelRunner]]:
+def _players(name: str, compute: str, notes: list[str]) -> Iterator[tuple[ModelPackage, str, ModelRunner]]:
     """Yield every model, loaded, by each way to launch it; what cannot be captured is said in `notes`."""
     paths = sorted(shipped_folder().glob("*.pt")) if name == ALL else [find_model(name)]
     for package in map(read_package, paths):
-        for launch in LAUNCHES[device]:
+        for launch in LAUNCHES[compute]:
             graph = launch != PLAIN
             if is_shipped(package.sha256):
-                model = load(package, device, graph=graph, own_thread=True)
+                model = load(package, compute, graph=graph, own_thread=True)
             else:
-                model = remote.load(package, device, graph=graph, real_time=True)
+                model = remote.load(package, compute, graph=graph, real_time=True)
                 notes.append(
                     f"'{package.spec.name}' is not shipped: its time has the way to its process and back"
                 )

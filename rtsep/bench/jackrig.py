@@ -56,12 +56,12 @@ class JackRig:
 
 @contextmanager
 def jack_rig(
-    package: ModelPackage, controls: Controls, device: str = "cpu", slack: int | None = None
+    package: ModelPackage, controls: Controls, compute: str = "cpu", slack: int | None = None
 ) -> Iterator[JackRig]:
     """Play on the JACK server that runs; raises `RtsepError` where that cannot be."""
     session, player, recorder = (f"rtsep-bench-{os.getpid()}{role}" for role in ("", "-out", "-in"))
     options = LiveOptions(
-        out="both", slack=slack, client_name=session, connect=False, reconnect=False, device=device
+        out="both", slack=slack, client_name=session, connect=False, reconnect=False, compute=compute
     )
     with ExitStack() as stack:
         live = stack.enter_context(playing(package, options, controls))

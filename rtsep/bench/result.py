@@ -129,10 +129,10 @@ def command_of(words: Sequence[str]) -> str:
     return shlex.join(["rtsep", *words[1:]])
 
 
-def machine(device: str = "cpu") -> Row:
-    """The machine, its load and the versions that figures depend on; its GPU too where `device` is "cuda"."""
+def machine(compute: str = "cpu") -> Row:
+    """Return the machine, its load and the versions that figures depend on, with its GPU for "cuda"."""
     gpu = cuda = None
-    if device == "cuda":
+    if compute == "cuda":
         from rtsep.model.cuda import gpu_here  # loads torch, which most benchmarks leave to the model process
 
         gpu, cuda = gpu_here()

@@ -17,9 +17,9 @@ from rtsep.bench.arrival import Arrival, clearest, sequences
 from rtsep.bench.playing import say
 from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.bench.ways import Take, Way, open_way
+from rtsep.compute import add_compute
 from rtsep.dsp.router import FEEDS
 from rtsep.errors import DeviceError, UsageError
-from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.session.options import VIRTUAL, LiveOptions, named_as_options
@@ -60,7 +60,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         help="the output; without these two, a JACK server if one runs, else the virtual device",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help="model (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (%(default)s)")
+    add_compute(parser, "where it runs")
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (the device's)")
     parser.add_argument(
         "--block", type=int, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)"
@@ -80,12 +80,12 @@ def run(arguments: argparse.Namespace) -> Result:
         say(f"through the {way.name}, model {package.spec.name}; {way.latency.line()}")
         rows, notes = measure(way, signal)
     settings = {
-        "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.device,
+        "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute,
         "slack": arguments.slack, "level_db": arguments.level, "signal_frames": len(signal),
     }  # fmt: skip
     title = f"from input to output with the model '{package.spec.name}', in samples"
     notes = [*way.notes, *notes]
-    return Result("roundtrip", title, COLUMNS, rows, settings, notes, machine=machine(arguments.device))
+    return Result("roundtrip", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
 
 
 def measure(way: Way, signal: NDArray[np.float32]) -> tuple[list[Row], list[str]]:

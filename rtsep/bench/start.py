@@ -23,8 +23,8 @@ import numpy as np
 
 from rtsep.bench.child import refusal, rtsep_command
 from rtsep.bench.result import Column, Result, Row, machine
+from rtsep.compute import add_compute
 from rtsep.errors import UsageError
-from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 
@@ -72,7 +72,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME", help="a model or a file (%(default)s)"
     )
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
+    add_compute(parser, "where the model runs")
     parser.add_argument(
         "--out-device", metavar="DEVICE|virtual", help=f"where {PLAYED_S:g} s of the demo song play a run"
     )
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> Result:
             f"--runs {arguments.runs} --cold-runs {arguments.cold_runs}: at least 1 run together"
         )
     package = read_package(find_model(arguments.model))  # what is wrong with it is said first
-    options = ["--model", arguments.model, "--device", arguments.device]
+    options = ["--model", arguments.model, "--compute", arguments.compute]
     if arguments.out_device is not None:
         options += ["--out-device", arguments.out_device]
     notes: list[str] = []
@@ -110,12 +110,12 @@ def run(arguments: argparse.Namespace) -> Result:
         said = starts[-1].said
     notes += [line for line in said if "no audio device" in line]
     settings = {
-        "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.device,
+        "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute,
         "out_device": arguments.out_device, "drop_caches": drops,
     }  # fmt: skip
     title = "'rtsep live --in demo', time since its process was started"
     notes = [*in_words(rows), *notes]
-    return Result("start", title, COLUMNS, rows, settings, notes, machine=machine(arguments.device))
+    return Result("start", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
 
 
 def _starts(options: list[str], runs: int, cold: bool, drops: bool) -> list[Start]:

@@ -27,11 +27,11 @@ from rtsep.bench.plain import PlainClient, plain_client
 from rtsep.bench.playing import Playing, playing, say
 from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.bench.torture import LOADS, Torture, read_loads
+from rtsep.compute import add_compute
 from rtsep.controls import Controls
 from rtsep.errors import DeviceError, UsageError
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.demo import demo_song
-from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.session.counters import percentiles
@@ -87,7 +87,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--out-device", metavar=f"DEVICE|{VIRTUAL}", help="where to play it (the default output)"
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help="model (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (%(default)s)")
+    add_compute(parser, "where it runs")
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (the device's)")
     parser.add_argument(
         "--block", type=int, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)"
@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace) -> Result:
         notes.append(f"the model process was started again {restarts} times: {stats['model']['error']}")
     settings = {
         "where": where, "rate": form.rate, "block": form.block, "out_rate": form.out_rate,
-        "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.device,
+        "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute,
         "seconds": arguments.seconds, "real_time": engine.real_time, "load": list(loads),
         "memory_locked": stats["memory_locked"], "model_restarts": restarts,
         "hop_us": _hop_us(engine),
@@ -145,7 +145,7 @@ def run(arguments: argparse.Namespace) -> Result:
         f"live, {arguments.seconds:g} s a load: {where}, blocks of {form.block}, {form.rate} Hz, "
         f"model '{package.spec.name}'; a hop has {_hop_us(engine):.0f} us"
     )
-    return Result("stress", title, COLUMNS, rows, settings, notes, machine=machine(arguments.device))
+    return Result("stress", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
 
 
 def measure(live: Playing, plain: PlainClient | None, load: str, seconds: float) -> Iterator[Row]:
@@ -214,7 +214,7 @@ def _play(stack: ExitStack, arguments: argparse.Namespace, package: ModelPackage
             ):
                 if given not in (None, is_there):
                     say(f"--{option} {given}: the JACK server decides, it is {is_there}")
-            rig = stack.enter_context(jack_rig(package, Controls(), arguments.device))
+            rig = stack.enter_context(jack_rig(package, Controls(), arguments.compute))
             rig.player.play_on(_song(server.rate))
             return rig.live
     name = arguments.input
@@ -223,7 +223,7 @@ def _play(stack: ExitStack, arguments: argparse.Namespace, package: ModelPackage
         name = stack.enter_context(long_song(seconds, "give fewer --seconds, or a file with --in"))
     options = LiveOptions(
         str(name), out_device=arguments.out_device, rate=arguments.rate, block=arguments.block,
-        reconnect=False, device=arguments.device,
+        reconnect=False, compute=arguments.compute,
     )  # fmt: skip
     return stack.enter_context(playing(package, options, Controls()))
 

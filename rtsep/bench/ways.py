@@ -123,7 +123,7 @@ def on_jack(
 ) -> Iterator[JackWay]:
     """Play on the server that runs, connected to clients of our own only."""
     controls = Controls()
-    with jack_rig(package, controls, arguments.device, arguments.slack) as rig:
+    with jack_rig(package, controls, arguments.compute, arguments.slack) as rig:
         for given, is_there, option in (
             (arguments.rate, rig.live.session.ends.form.rate, "rate"),
             (arguments.block, rig.live.session.ends.form.block, "block"),
@@ -209,7 +209,7 @@ def by_cable(
         raise UsageError(f"--in {named}: a file; name the input that the cable leads to")
     form, controls = ends.form, Controls()
     with ExitStack() as stack:
-        host = ModelHost(package, arguments.device)
+        host = ModelHost(package, arguments.compute)
         stack.callback(host.close)
         engine = HostedModel(host, form, controls).engine
         engine.compile()
@@ -247,7 +247,7 @@ class FileWay:
     name, exact = "virtual device", True
 
     def __init__(
-        self, package: ModelPackage, options: LiveOptions, sound: NDArray[np.float32], device: str
+        self, package: ModelPackage, options: LiveOptions, sound: NDArray[np.float32], compute: str
     ) -> None:
         self._package, self._options, self._sound = package, options, sound
         self.notes: list[str] = [
@@ -257,7 +257,7 @@ class FileWay:
         self.form = ends.form
         assert ends.source
         ends.source.close()
-        host = ModelHost(package, device)
+        host = ModelHost(package, compute)
         self._latency = HostedModel(host, self.form, Controls()).engine.latency
         host.close()
 
@@ -295,9 +295,9 @@ def by_file(
         soundfile.write(path, sound, rate, subtype="FLOAT")
         options = LiveOptions(
             str(path), out="both", out_device=VIRTUAL, block=arguments.block, slack=arguments.slack,
-            device=arguments.device,
+            compute=arguments.compute,
         )  # fmt: skip
-        yield FileWay(package, options, sound, arguments.device)
+        yield FileWay(package, options, sound, arguments.compute)
 
 
 def _turn(controls: Controls, bypass: bool) -> None:

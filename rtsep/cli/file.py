@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rtsep.cli.options import add_controls, audio_track, block_size, read_controls, whole_number
+from rtsep.compute import add_compute
 from rtsep.controls import BY_NAME
 from rtsep.errors import InputFileError, ModelError, UsageError
 from rtsep.files.audiofile import SUBTYPES, AudioReader, make_folder
@@ -22,7 +23,6 @@ from rtsep.files.demo import demo_song
 from rtsep.files.encode import FORMATS, WAV, check_format
 from rtsep.files.folders import audio_files, listed_files
 from rtsep.files.names import STDIN, folder_name, input_path, is_folder, one_line, printable
-from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.offline.batch import Done, How, Job, separate_beside, separate_here
@@ -74,7 +74,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})"
     )
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (cpu)")
+    add_compute(parser, "where the model runs")
     parser.add_argument(
         "--subtype", choices=SUBTYPES, default="PCM_24", help="sample format of the stems (PCM_24)"
     )
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     how = How(
         model=package.path,
         sha256=package.sha256,
-        device=arguments.device,
+        compute=arguments.compute,
         controls={name: getattr(controls, name) for name in BY_NAME},
         stems=(arguments.stem,) if arguments.stem else STEMS,
         format=arguments.format,

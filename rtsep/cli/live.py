@@ -27,9 +27,9 @@ from rtsep.cli.options import (
     number,
     read_midi,
 )
+from rtsep.compute import add_compute
 from rtsep.errors import DeviceError, InputFileError, OutputError, RtsepError, UsageError
 from rtsep.files.audiofile import SUBTYPES, make_folder
-from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.session.api import Session
@@ -95,7 +95,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     add_switch(ends, "--feedback-guard", True, "dim the output where the microphone captures it and howls")
     model = parser.add_argument_group("model")
     model.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})")
-    model.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (cpu)")
+    add_compute(model, "where it runs")
     run_group = parser.add_argument_group("run")
     run_group.add_argument(
         "--record", type=Path, metavar="DIR", help="keep vocals, instrumental and mix as aligned wav files"

@@ -23,6 +23,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from rtsep import folders
+from rtsep.compute import OLD_NAME as OLD_COMPUTE
 from rtsep.controls import BY_NAME, Control
 from rtsep.errors import UsageError, suggest
 from rtsep.session.options import LiveOptions, OptionError
@@ -31,6 +32,9 @@ from rtsep.surfaces.toml import TomlFile, control_of, control_text, read_text, s
 WHAT = "settings"
 ELSEWHERE = "RTSEP_CONFIG"
 """The environment variable that names another file; empty: none is read."""
+
+OLD_NAMES = {OLD_COMPUTE: "compute"}
+"""Options by names that they had before. The file may use them; `rtsep config` writes the new ones."""
 
 _HEADER = "# Defaults of 'rtsep live'; 'rtsep config' lists them.\n"
 
@@ -167,9 +171,15 @@ def settings_of(parser: argparse.ArgumentParser) -> dict[str, Setting]:
 def find_setting(settings: Mapping[str, Setting], name: str) -> Setting:
     """Return one by its name or flag; raises `UsageError` with the nearest names."""
     plain = name.removeprefix("--").replace("-", "_")
+    plain = OLD_NAMES.get(plain, plain)
     if plain not in settings:
         raise UsageError(f"no option of 'rtsep live' is called '{name}'{suggest(plain, settings)}")
     return settings[plain]
+
+
+def names_of(name: str) -> list[str]:
+    """Return the name of an option, then those that it had before."""
+    return [name, *(old for old, new in OLD_NAMES.items() if new == name)]
 
 
 class Config:
@@ -179,19 +189,24 @@ class Config:
         """Read the file; raises `UsageError` that names its line for a wrong name or value."""
         self.path = path or config_file()
         self.values: dict[str, Any] = {}
+        self._keys: dict[str, str] = {}  # as the file writes them
         self._file = TomlFile(_text_of(self.path), self.path)
         for key, value in self._file.tables.items():
             try:
                 setting = find_setting(settings, key)
-                if setting.name != key:
+                if setting.name != OLD_NAMES.get(key, key):
                     raise UsageError(f"'{key}' is written {setting.name} here")
-                self.values[key] = setting.read(value)
+                if setting.name in self.values:
+                    both = " and ".join(names_of(setting.name))
+                    raise UsageError(f"{both} are the same option: keep {setting.name}")
+                self.values[setting.name] = setting.read(value)
+                self._keys[setting.name] = key
             except UsageError as error:
                 raise self._file.error(str(error), key) from None
 
     def place(self, name: str) -> str:
         """Return file and line of a value."""
-        return f"{self.path}, line {self._file.line(name)}"
+        return f"{self.path}, line {self._file.line(self._keys[name])}"
 
 
 def _text_of(path: Path) -> str:
@@ -210,6 +225,8 @@ def write_setting(settings: Mapping[str, Setting], name: str, words: Sequence[st
     value = setting.of_words(words)
     setting.read(value.unwrap() if hasattr(value, "unwrap") else value)
     document = _document()
+    for name in names_of(setting.name)[1:]:
+        document.pop(name, None)
     document[setting.name] = value
     return _write(document)
 
@@ -220,10 +237,12 @@ def remove_setting(settings: Mapping[str, Setting], name: str) -> bool:
     Raises `UsageError` for a name that neither `live` nor the file has, and for a file that is no TOML.
     """
     document = _document()
-    there = name if name in document else find_setting(settings, name).name
-    if there not in document:
+    names = [name] if name in document else names_of(find_setting(settings, name).name)
+    there = [name for name in names if name in document]
+    if not there:
         return False
-    del document[there]
+    for name in there:
+        del document[name]
     _write(document)
     return True
 

@@ -21,7 +21,7 @@ def rights(available: Mapping[str, bool] | None = None) -> list[Finding]:
     there = confinement.available() if available is None else available
     lacking = [NAMES[layer] for layer in confinement.LAYERS if not there[layer]]
     if not lacking:
-        return [ok(name, "masks only; with --device cuda the checks of its file alone")]
+        return [ok(name, "masks only; with --compute cuda the checks of its file alone")]
     return [
         note(
             name,

@@ -153,7 +153,7 @@ class TorchScriptOnCuda(TorchScript):
     def load(self, package: ModelPackage, *, graph: bool = True) -> ModelRunner:
         """As `Form.load`."""
         if not torch.cuda.is_available():
-            raise ModelError("--device cuda: torch finds no CUDA device here; use --device cpu")
+            raise ModelError("--compute cuda: torch finds no CUDA device here; use --compute cpu")
         try:
             module = load_checked(package, "cuda")
         except RuntimeError as error:
@@ -174,7 +174,7 @@ class TorchScriptOnCuda(TorchScript):
 
 def _gpu_refuses(path: Path, error: RuntimeError) -> ModelError:
     """Return the error of a model that loads and runs, but not on this GPU: a busy, small or unknown one."""
-    return ModelError(f"{path}: does not run on the GPU here ({telling_line(error)}); use --device cpu")
+    return ModelError(f"{path}: does not run on the GPU here ({telling_line(error)}); use --compute cpu")
 
 
 FORM = TorchScriptOnCuda()

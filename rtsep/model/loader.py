@@ -18,7 +18,7 @@ FORMS = {
     (TORCHSCRIPT, "cpu"): "rtsep.model.torchscript:FORM",
     (TORCHSCRIPT, "cuda"): "rtsep.model.cuda:FORM",  # experimental
 }
-"""Module and name of the `Form`, by the form of the file and the device. A new form is one more line."""
+"""Module and name of the `Form`, by the form of the file and where it runs. A new form is one more line."""
 
 GOLDEN_TOLERANCE = 1e-3
 """Largest allowed difference of a replayed golden mask: other processors round differently."""
@@ -29,38 +29,38 @@ def preload() -> None:
     _import(TORCHSCRIPT, "cpu")
 
 
-def form_of(spec: ModelSpec, device: str = "cpu") -> Form:
-    """Return the form that loads models like `spec` to `device` ("cpu", "cuda"); imports its library.
+def form_of(spec: ModelSpec, compute: str = "cpu") -> Form:
+    """Return the form that loads models like `spec` to `compute` ("cpu", "cuda"); imports its library.
 
     Raises `ModelError` if there is none.
     """
-    if (spec.form, device) in FORMS:
+    if (spec.form, compute) in FORMS:
         try:
-            return _import(spec.form, device)
+            return _import(spec.form, compute)
         except ImportError as error:
             raise ModelError(f"form '{spec.form}' needs a library that is missing here ({error})") from None
     devices = [of_device for form, of_device in FORMS if form == spec.form]
     if devices:
-        raise ModelError(f"form '{spec.form}' does not run on '{device}'; use --device {devices[0]}")
+        raise ModelError(f"form '{spec.form}' does not run on '{compute}'; use --compute {devices[0]}")
     known = ", ".join(dict.fromkeys(form for form, _ in FORMS))
     raise ModelError(f"form '{spec.form}' is not one that this rtsep runs ({known}); export the model again")
 
 
 def load(
     package: ModelPackage,
-    device: str = "cpu",
+    compute: str = "cpu",
     *,
     graph: bool = True,
     own_thread: bool = False,
     begins: Callable[[str], None] = lambda stage: None,
 ) -> ModelRunner:
-    """Load `package` to `device` ("cpu", "cuda"), warm it up and replay its golden frames.
+    """Load `package` to `compute` ("cpu", "cuda"), warm it up and replay its golden frames.
 
     `graph` as for `Form.load`; `own_thread` sets the process up for a thread that only runs models
     (`Form.take_this_thread`). Raises `ModelError` with the reason.
     """
     try:
-        form = form_of(package.spec, device)
+        form = form_of(package.spec, compute)
     except ModelError as error:
         raise ModelError(f"{package.path}: {error}") from None
     if own_thread:
@@ -89,13 +89,13 @@ def load(
     return runner
 
 
-def load_model(path: Path, device: str = "cpu") -> ModelRunner:
+def load_model(path: Path, compute: str = "cpu") -> ModelRunner:
     """Read, verify, load and prove the model file at `path`. Raises `ModelError`."""
-    return load(read_package(path), device)
+    return load(read_package(path), compute)
 
 
-def _import(form: str, device: str) -> Form:
-    return cast(Form, pkgutil.resolve_name(FORMS[form, device]))
+def _import(form: str, compute: str) -> Form:
+    return cast(Form, pkgutil.resolve_name(FORMS[form, compute]))
 
 
 def _replay(runner: ModelRunner, package: ModelPackage) -> float:

@@ -11,7 +11,7 @@ class Serve(Message, frozen=True):
     slots: str  # path of the shared memory
     model: str  # path of the model file
     sha256: str | None  # of the model file as the session has verified it; None: nobody has
-    device: str  # "cpu" or "cuda"
+    compute: str  # "cpu" or "cuda"
     parent: int  # process that the model process ends with
     graph: bool  # whether a GPU replays steps from a graph
     real_time: bool  # whether to ask for real-time priority and locked memory

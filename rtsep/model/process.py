@@ -112,7 +112,7 @@ def main(task: str, moments: dict[str, float]) -> int:
         return answers.refuse(str(error), ModelProcessError.exit_code)
     try:
         package = read_package(Path(serving.model), serving.sha256)
-        form = form_of(package.spec, serving.device)  # imports its library, if that is not done yet
+        form = form_of(package.spec, serving.compute)  # imports its library, if that is not done yet
         form.take_this_thread()
         moments.setdefault("model imports", time.monotonic())
         shared = slots.SharedSlots.attach(Path(serving.slots), package.spec.channels, package.spec.bins)
@@ -131,7 +131,7 @@ def main(task: str, moments: dict[str, float]) -> int:
     try:
         model = load(
             package,
-            serving.device,
+            serving.compute,
             graph=serving.graph,
             begins=lambda stage: answers.send(Loading(stage)),
         )
@@ -171,7 +171,7 @@ def _give_up_rights(package: ModelPackage, serving: Serve, answers: _Answers) ->
     layers = [
         layer
         for layer in confinement.LAYERS
-        if serving.device == "cpu" or layer not in confinement.NOT_ON_A_GPU
+        if serving.compute == "cpu" or layer not in confinement.NOT_ON_A_GPU
     ]
     confinement.limit_processor_time(confinement.PROCESSOR_S)
     confinement.confine((answers.pipe, 1, 2), layers)

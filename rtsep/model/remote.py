@@ -34,26 +34,26 @@ STEP_PATIENCE_S = 20.0
 _LOOK_NS = 50_000_000  # how often to look whether the process is still there
 
 
-def load_model(path: Path, device: str = "cpu") -> ModelRunner:
+def load_model(path: Path, compute: str = "cpu") -> ModelRunner:
     """Read, verify, load and prove the model file at `path`. Raises as `load`."""
-    return load(read_package(path), device)
+    return load(read_package(path), compute)
 
 
 def load(
-    package: ModelPackage, device: str = "cpu", *, graph: bool = True, real_time: bool = False
+    package: ModelPackage, compute: str = "cpu", *, graph: bool = True, real_time: bool = False
 ) -> ModelRunner:
-    """Load a model to `device` ("cpu", "cuda") in a process of its own, which ends with the runner.
+    """Load a model to `compute` ("cpu", "cuda") in a process of its own, which ends with the runner.
 
     `graph` is as for `Form.load`; `real_time` asks for the priority of a live session. Raises `ModelError`
     if the model is refused, `ModelProcessError` if its process does not come up.
     """
-    return RemoteRunner(package, device, graph=graph, real_time=real_time)
+    return RemoteRunner(package, compute, graph=graph, real_time=real_time)
 
 
 class RemoteRunner(ModelRunner):
     """A loaded model in another process. For one thread at a time."""
 
-    def __init__(self, package: ModelPackage, device: str, *, graph: bool, real_time: bool) -> None:
+    def __init__(self, package: ModelPackage, compute: str, *, graph: bool, real_time: bool) -> None:
         self.spec = package.spec
         self._path = package.path
         shape = (self.spec.channels, self.spec.bins)
@@ -64,7 +64,7 @@ class RemoteRunner(ModelRunner):
         self._exchange = shared.exchange
         task = encode(
             Serve(
-                slots=str(shared.path), model=str(package.path), sha256=package.sha256, device=device,
+                slots=str(shared.path), model=str(package.path), sha256=package.sha256, compute=compute,
                 parent=os.getpid(), graph=graph, real_time=real_time,
             )
         )  # fmt: skip

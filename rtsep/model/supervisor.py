@@ -30,8 +30,8 @@ _IDLE_AFTER_S = 0.5  # no column for so long: nobody plays. Longer than any hop 
 class ModelSupervisor:
     """Keeps one model process alive for `shared`."""
 
-    def __init__(self, shared: SharedSlots, model: Path, device: str, sha256: str | None = None) -> None:
-        """Start nothing yet. `model` is a model file, `device` "cpu" or "cuda".
+    def __init__(self, shared: SharedSlots, model: Path, compute: str, sha256: str | None = None) -> None:
+        """Start nothing yet. `model` is a model file, `compute` "cpu" or "cuda".
 
         `sha256` is that of the file as it was verified (`ModelPackage.sha256`): no process plays other bytes,
         after a restart either. None leaves the verification to the process.
@@ -39,7 +39,7 @@ class ModelSupervisor:
         self._shared = shared
         self._task = encode(
             Serve(
-                slots=str(shared.path), model=str(model), sha256=sha256, device=device, parent=os.getpid(),
+                slots=str(shared.path), model=str(model), sha256=sha256, compute=compute, parent=os.getpid(),
                 graph=True, real_time=True,
             )
         )  # fmt: skip

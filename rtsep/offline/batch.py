@@ -50,7 +50,7 @@ class How:
 
     model: Path
     sha256: str  # of the model
-    device: str = "cpu"
+    compute: str = "cpu"
     controls: Mapping[str, float] = field(default_factory=dict)
     stems: tuple[str, ...] = STEMS
     format: str = WAV
@@ -160,7 +160,7 @@ class _Loaded:
 
     def __call__(self) -> ModelRunner:
         if self._model is None:
-            self._model = load(read_package(self._how.model), self._how.device)
+            self._model = load(read_package(self._how.model), self._how.compute)
         return self._model
 
 

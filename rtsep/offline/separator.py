@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rtsep import pipeline as stage
+from rtsep.compute import COMPUTE, chosen_compute
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.errors import UsageError
-from rtsep.limits import DEVICES
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.model.remote import load
@@ -48,11 +48,13 @@ class Separator:
         channels: int = 2,
         controls: Controls | None = None,
         *,
-        device: str = "cpu",
+        compute: str | None = None,
+        device: str | None = None,
     ) -> None:
-        """Take a model by name or path and load it to `device` ("cpu", "cuda"), or one that is loaded.
+        """Take a model by name or path and load it to `compute` ("cpu", "cuda"), or one that is loaded.
 
-        A model that is loaded here runs in a process of its own, which ends with the separator.
+        A model that is loaded here runs in a process of its own, which ends with the separator. `device` is
+        the old name of `compute`, still accepted.
 
         `rate` in Hz and `channels` are those of the audio, whatever the model's are. Raises `ModelError`,
         and `UsageError` for values that make no sense.
@@ -61,16 +63,16 @@ class Separator:
         self.channels = _whole(channels, "channels", "like 2")
         self.controls = controls if controls is not None else Controls()
         if isinstance(model, str | Path):
-            model = self._load(model, device)
+            model = self._load(model, chosen_compute(compute, device))
         self._model = model
         self.model_rate = stage.model_rate_for(model.spec, self.rate)
         self._stream = self._begin(self.channels)
 
     @staticmethod
-    def _load(name: str | Path, device: str) -> ModelRunner:
-        if device not in DEVICES:
-            raise UsageError(f"device '{device}': one of {', '.join(DEVICES)}")
-        return load(read_package(find_model(str(name))), device)
+    def _load(name: str | Path, compute: str) -> ModelRunner:
+        if compute not in COMPUTE:
+            raise UsageError(f"compute '{compute}': one of {', '.join(COMPUTE)}")
+        return load(read_package(find_model(str(name))), compute)
 
     @property
     def latency(self) -> int:

@@ -16,6 +16,7 @@ from types import TracebackType
 
 from rtsep.audio.devices import Device
 from rtsep.audio.source import FileSource
+from rtsep.compute import chosen_compute
 from rtsep.controls import Controls
 from rtsep.errors import UsageError
 from rtsep.files.audiofile import make_folder
@@ -58,7 +59,7 @@ class Session(Readings):
         *,
         model: str | Path = DEFAULT_MODEL,
         controls: Controls | None = None,
-        device: str = "cpu",
+        compute: str | None = None,
         out_device: str | None = None,
         as_microphone: bool = False,
         in_channels: Sequence[int] | None = None,
@@ -75,6 +76,7 @@ class Session(Readings):
         limiter: bool = True,
         feedback_guard: bool = True,
         track: int | None = None,
+        device: str | None = None,
     ) -> None:
         """Take what is to be played; nothing is opened yet. Raises `UsageError` for what makes no sense.
 
@@ -82,10 +84,10 @@ class Session(Readings):
         "system" or "app:NAME" for what other programs play; `out` "vocals", "instrumental", "mix" or "both"
         (None: both where the device has the channels); `out_device` a name, or "virtual" for none;
         `as_microphone` plays into a virtual microphone. Channels count from 1, `rate` is in Hz, `block` and
-        `slack` are in frames, `record` is a folder. `device` is where the model runs, "cpu" or "cuda".
+        `slack` are in frames, `record` is a folder. `compute` is where the model runs, "cpu" or "cuda".
         `limiter` keeps what is played within full scale; `feedback_guard` dims the output where a microphone
         captures it and howls. Recordings are taken before both. Of a file with several audio tracks, `track`
-        is read (from 1; None: the default one).
+        is read (from 1; None: the default one). `device` is the old name of `compute`, still accepted.
         """
         options = LiveOptions(
             input=str(input),
@@ -105,7 +107,7 @@ class Session(Readings):
             record=Path(record) if record is not None else None,
             subtype=subtype,
             seconds=seconds,
-            device=device,
+            compute=chosen_compute(compute, device),
             track=track,
         )
         self._set_up(options, str(model), controls, _say, None)

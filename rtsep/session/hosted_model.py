@@ -15,11 +15,11 @@ from rtsep.realtime.slots import SharedSlots
 class ModelHost:
     """A model with its process and its slots. It stays while engines come and go with the devices."""
 
-    def __init__(self, package: ModelPackage, device: str) -> None:
-        """Create the slots; no process runs yet. The model will compute on `device` ("cpu", "cuda")."""
+    def __init__(self, package: ModelPackage, compute: str) -> None:
+        """Create the slots; no process runs yet. The model will compute on `compute` ("cpu", "cuda")."""
         self.package = package
         self.slots = SharedSlots.create(package.spec.channels, package.spec.bins)
-        self.process = ModelSupervisor(self.slots, package.path, device, package.sha256)
+        self.process = ModelSupervisor(self.slots, package.path, compute, package.sha256)
 
     def start(self) -> None:
         """Start the process and wait until it is ready; raises `ModelError` or `ModelProcessError`."""

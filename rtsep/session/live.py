@@ -64,7 +64,7 @@ class Live:
         self._adviser = Adviser()
         self._played_s = 0.0  # on devices that were lost or left since
         begin_balance(route.ends.form, controls)
-        host = ModelHost(package, route.options.device)
+        host = ModelHost(package, route.options.compute)
         try:
             if host.slots.note:
                 say(host.slots.note)

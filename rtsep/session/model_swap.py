@@ -31,7 +31,7 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
     A recording goes on in another take. Raises `ModelError`, `ModelProcessError`, `DeviceError` or
     `UsageError`; then the model before plays on.
     """
-    host = ModelHost(package, live.options.device)
+    host = ModelHost(package, live.options.compute)
     if host.slots.note:
         live.say(host.slots.note)
     loading = helpers.run("model-loader", host.start, ends_soon=True)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtsep.compute import COMPUTE
 from rtsep.dsp.router import BUS, INSTRUMENTAL, VOCALS
 from rtsep.errors import UsageError, suggest
 from rtsep.files.audiofile import SUBTYPES
 from rtsep.files.names import user_path
 from rtsep.limits import (
-    DEVICES,
     HIGHEST_RATE,
     LARGEST_BLOCK,
     LOWEST_RATE,
@@ -78,7 +78,7 @@ class LiveOptions:
     record: Path | None = None
     subtype: str = "PCM_24"
     seconds: float | None = None
-    device: str = "cpu"  # of the model
+    compute: str = "cpu"  # where the model runs
     track: int | None = None  # of a file with several audio tracks, from 1; None: the default one
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class LiveOptions:
         if self.out is not None:
             _one_of("out", self.out, tuple(ROUTES))
         _one_of("subtype", self.subtype, SUBTYPES)
-        _one_of("device", self.device, DEVICES)
+        _one_of("compute", self.compute, COMPUTE)
         _between("rate", self.rate, LOWEST_RATE, HIGHEST_RATE, "Hz")
         _between("block", self.block, SMALLEST_BLOCK, LARGEST_BLOCK, "frames")
         _between("slack", self.slack, 0, MOST_SLACK, "frames")

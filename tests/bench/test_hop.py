@@ -112,7 +112,7 @@ def test_on_a_gpu_models_are_loaded_before_the_thread_is_raised_and_what_was_not
     parser = argparse.ArgumentParser()
     hop.fill_parser(parser)
     half = make_model(tmp_path / "half.pt", "half", name="half")
-    result = hop.run(parser.parse_args(["--device", "cuda", "--seconds", "0.1", "--model", str(half)]))
+    result = hop.run(parser.parse_args(["--compute", "cuda", "--seconds", "0.1", "--model", str(half)]))
     assert order == ["loaded", "loaded", "raised", "locked"]
     launches = {row["launch"] for row in result.rows}
     assert launches == ({"graph", "plain"} if captures else {"plain"})

@@ -172,7 +172,7 @@ def through_a_cable(model, delay: int, gain: float = 0.5) -> tuple[dict[str, dic
     says = 100  # frames the card claims to take
     form = Format(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, False, slack=2048, hardware=says)
     card = Device(0, "card", "test", 2, 4, RATE)
-    arguments = argparse.Namespace(input="card", out=None, rate=None, block=None, slack=None, device="cpu")
+    arguments = argparse.Namespace(input="card", out=None, rate=None, block=None, slack=None, compute="cpu")
     with by_cable(
         read_package(model), arguments, SIGNAL,
         lambda mixer, form, *_: LoopedCard(mixer, form, delay, gain),
@@ -258,7 +258,7 @@ def test_what_makes_no_sense_is_refused(capsys, options, said):
 def test_a_file_is_no_input_for_a_cable(tmp_path, half):
     path = tmp_path / "song.wav"
     soundfile.write(path, np.zeros(1000), RATE)
-    arguments = argparse.Namespace(input=path, out="card", rate=None, block=None, slack=None, device="cpu")
+    arguments = argparse.Namespace(input=path, out="card", rate=None, block=None, slack=None, compute="cpu")
     ends = resolve_ends(LiveOptions(str(path), out_device="virtual"))
     with (
         pytest.raises(UsageError, match="a file; name the input"),

@@ -56,7 +56,7 @@ def test_every_option_of_live_can_be_set():
     settings = settings_of(live_parser())
     flags = {flag for action in live_parser()._actions for flag in action.option_strings}
     assert {setting.flag for setting in settings.values()} <= flags
-    hidden = {"-h", "--help"} | {flag for flag in flags if flag.startswith("--no-")}
+    hidden = {"-h", "--help", "--device"} | {flag for flag in flags if flag.startswith("--no-")}
     assert {flag.removeprefix("--").replace("-", "_") for flag in flags - hidden} == set(settings)
 
 

@@ -45,6 +45,7 @@ def in_process(capfd, *arguments: str) -> Outcome:
         ((*LIVE, "--client-name", "a:b"), ("--client-name", "colon")),
         ((*LIVE, "--client-name", ""), ("--client-name",)),
         ((*LIVE, "--subtype", "PCM_32"), ("--subtype", "PCM_24")),
+        ((*LIVE, "--compute", "tpu"), ("--compute", "cpu")),
         ((*LIVE, "--device", "tpu"), ("--device", "cpu")),
         ((*LIVE, "--threshold", "1.5"), ("--threshold 1.5", "0 to 1")),
         ((*LIVE, "--threshold", "nan"), ("--threshold", "0 to 1")),

@@ -16,8 +16,8 @@ from tests.fuzz.mutations import VALUES, assert_a_line, changed_text, in_order, 
 
 WORDS = """
     --in mic demo last app:player --out both --out-device virtual --in-channels 1,2 --rate 48000 --block 64
-    --slack 2 --model live --device cuda --record takes --subtype FLOAT --seconds 3 --json --headless
-    --session stage --preset chorus --resume --no-limiter --vocals-gain -6dB -inf --threshold 0.4
+    --slack 2 --model live --compute cuda --record takes --subtype FLOAT --seconds 3 --json --headless
+    --device cpu --session stage --preset chorus --resume --no-limiter --vocals-gain -6dB -inf --threshold 0.4
     --mask binary --midi pad --midi-map midi.toml --bypass --no-bypass -- - --help --version
     save show check set unset delete edit -o -r -j 4 --from --format flac --stem vocals --track --why
     threshold vocals_gain threshold=0.4 model device bash

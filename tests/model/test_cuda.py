@@ -102,7 +102,7 @@ def test_a_gpu_that_fails_is_one_line_with_the_remedy(gpu, package, at, fault):
     with pytest.raises(ModelError) as refused:
         load(package, "cuda")
     said = str(refused.value)
-    assert said == f"{package.path}: does not run on the GPU here ({fault}); use --device cpu"
+    assert said == f"{package.path}: does not run on the GPU here ({fault}); use --compute cpu"
 
 
 @pytest.mark.parametrize("message", [FULL, BUSY + ADVICE])
@@ -113,7 +113,7 @@ def test_a_gpu_without_room_for_the_file_does_not_make_the_file_wrong(monkeypatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.jit, "load", refuse)
     with pytest.raises(
-        ModelError, match=r"does not run on the GPU here \(CUDA .*\); use --device cpu$"
+        ModelError, match=r"does not run on the GPU here \(CUDA .*\); use --compute cpu$"
     ) as said:
         load(package, "cuda")
     assert "\n" not in str(said.value)

@@ -127,7 +127,7 @@ def test_the_separator_the_bench_and_the_check_take_it(path, capsys, monkeypatch
 
 
 def test_a_form_that_nobody_runs_and_a_device_that_it_does_not_run_on_are_refused(path):
-    with pytest.raises(ModelError, match=r"form 'numpy' does not run on 'cuda'; use --device cpu$"):
+    with pytest.raises(ModelError, match=r"form 'numpy' does not run on 'cuda'; use --compute cpu$"):
         load_model(path, "cuda")
     package = read_package(path)
     strange = dataclasses.replace(package, spec=dataclasses.replace(SPEC, form="abacus"))

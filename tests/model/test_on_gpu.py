@@ -109,7 +109,7 @@ def test_a_program_that_looks_at_its_own_results_is_launched_and_says_why():
 
 def test_stems_of_a_gpu_are_those_of_the_processor():
     audio, rate = soundfile.read(demo_song(), 6 * 48000, dtype="float32", always_2d=True)
-    here, there = (Separator(rate=rate, device=device).separate(audio.T) for device in ("cpu", "cuda"))
+    here, there = (Separator(rate=rate, compute=compute).separate(audio.T) for compute in ("cpu", "cuda"))
     for name in ("vocals", "instrumental"):
         expected, found = getattr(here, name), getattr(there, name)
         off_db = 20 * np.log10(np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)))

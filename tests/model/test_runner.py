@@ -229,7 +229,7 @@ def test_trouble_that_starts_later_loads(load):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_cuda_where_there_is_none_is_refused_with_the_remedy(load, model_folder):
     load("ones")
-    with pytest.raises(ModelError, match="finds no CUDA device here; use --device cpu"):
+    with pytest.raises(ModelError, match="finds no CUDA device here; use --compute cpu"):
         load_model(model_folder / "ones.rtsep", "cuda")
 
 

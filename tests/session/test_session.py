@@ -83,7 +83,7 @@ def test_what_cannot_start_raises_at_once_and_leaves_nothing_behind(half, song, 
     ("arguments", "words"),
     [
         ({"out": "vocal"}, "out 'vocal': one of vocals, instrumental, mix, both; did you mean 'vocals'?"),
-        ({"device": "gpu"}, "device 'gpu': one of cpu, cuda"),
+        ({"compute": "gpu"}, "compute 'gpu': one of cpu, cuda"),
         ({"subtype": "MP3"}, "subtype 'MP3': one of"),
         ({"rate": 44100.0}, "rate 44100.0: a whole number from 8000 to 384000"),
         ({"block": 1}, "block 1: a whole number from 16 to 8192"),
