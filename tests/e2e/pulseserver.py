@@ -163,15 +163,15 @@ class Recorder:
 def share_found(wanted: NDArray[np.float32], sound: NDArray[np.float32], piece: int = RATE // 10) -> float:
     """Return the share of the pieces of `wanted` [frames, channels] that are in `sound`, to a bit or two.
 
-    Each is looked for where the one before it was found, and later: between them a busy server may have lost
-    something, or played silence.
+    The search for a piece starts at the end of the last piece that was found. A busy server may have lost frames
+    since then, or added silence to `wanted`, so that the next piece lies later or earlier than its number tells.
     """
-    found, offset = 0, 0
+    found, end = 0, 0
     pieces = [wanted[at : at + piece] for at in range(0, len(wanted) - piece, piece)]
-    for number, part in enumerate(pieces):
-        at = _find(part, sound, number * piece + offset)
+    for part in pieces:
+        at = _find(part, sound, end)
         if at is not None:
-            offset = at - number * piece
+            end = at + piece
             found += 1
     return found / len(pieces)
 
