@@ -163,8 +163,8 @@ class Recorder:
 def share_found(wanted: NDArray[np.float32], sound: NDArray[np.float32], piece: int = RATE // 10) -> float:
     """Return the share of the pieces of `wanted` [frames, channels] that are in `sound`, to a bit or two.
 
-    The search for a piece starts at the end of the last piece that was found. A busy server may have lost frames
-    since then, or added silence to `wanted`, so that the next piece lies later or earlier than its number tells.
+    The search for a piece starts at the end of the last piece that was found. A busy server may have lost
+    frames since then, or added silence to `wanted`: the next piece may lie later or earlier than expected.
     """
     found, end = 0, 0
     pieces = [wanted[at : at + piece] for at in range(0, len(wanted) - piece, piece)]
