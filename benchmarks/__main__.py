@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 
 from rtsep.compiled import use_cache
-from train.commandline import run_command
+from train.commandline import Command, run_command
 
 COMMANDS = {
-    "peers": "other separators beside rtsep's models: latency, cost, quality",
-    "gains": "what makes a hop fast: each before and after",
-    "protection": "what limiter and feedback guard add to a hop",
-    "page": "RESULTS.md and its figures, from what was measured",
-    "all": "every benchmark, one after the other, then the page",
+    "peers": Command("benchmarks.peers", "other separators beside rtsep's models: latency, cost, quality"),
+    "gains": Command("benchmarks.gains", "what makes a hop fast: each before and after"),
+    "protection": Command("benchmarks.protection", "what limiter and feedback guard add to a hop"),
+    "page": Command("benchmarks.page", "RESULTS.md and its figures, from what was measured"),
+    "all": Command("benchmarks.all", "every benchmark, one after the other, then the page"),
 }
-"""Each is a module of this package with `add_arguments` and `run`, loaded only when it is asked for."""
+"""All commands by name."""
 
 
 def main(argv: list[str] | None = None) -> int:

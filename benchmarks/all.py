@@ -25,8 +25,8 @@ from benchmarks.plan import BENCHES, BY_NAME, Bench
 from rtsep.errors import RtsepError, UsageError, suggest
 from rtsep.files.audiofile import make_folder
 from rtsep.realtime.child_process import command_of
-from train.evaluate import names_of
-from train.tracks import find_tracks, track_name
+from train.data.tracks import find_tracks, track_name
+from train.score.evaluate import names_of
 
 QUICK_FOLDER = Path("out/benchmarks")
 QUICK_TRACKS = 2

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtsep.dsp.windows import PROFILES
 from rtsep.model.contract import ModelSpec
 from rtsep.model.runner import ModelRunner
-from train.cache import RATE
+from train.data.cache import RATE
 
 SMOOTHING_S = 0.03
 LOWEST_HZ = 100.0  # of a voice: bass and kick lie in the centre, too

@@ -26,9 +26,9 @@ from rtsep.bench.result import Row, spread
 from rtsep.files.demo import demo_song
 from rtsep.model.torchscript import take_this_thread
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
-from train.cache import RATE
-from train.effects import Wave
-from train.evaluate import one_thread_each
+from train.data.cache import RATE
+from train.data.effects import Wave
+from train.score.evaluate import one_thread_each
 
 T = TypeVar("T")
 

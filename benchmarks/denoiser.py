@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.streams import Stream
-from train.effects import Wave
-from train.peers import load_module, package_folder
+from train.data.effects import Wave
+from train.score.peers import load_module, package_folder
 
 FULL_SCALE = 32768.0  # it counts in steps of 16 bits
 DELAY_FRAMES = 2  # its output lags its input: half a window, and a frame that its net looks ahead

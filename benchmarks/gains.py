@@ -29,7 +29,7 @@ from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.launch import HUGE_PAGES
 from rtsep.model.package import read_package
 from rtsep.realtime.child_process import command_of
-from train.evaluate import names_of
+from train.score.evaluate import names_of
 
 SECONDS, TURNS, STARTS = 5.0, 8, 5
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from benchmarks.spectra import Spectra, share
-from train.effects import Wave
-from train.tracks import Stems
+from train.data.effects import Wave
+from train.data.tracks import Stems
 
 TAPS = 17  # of the median filters, in frames and in bins
 LONG, LONG_HOP = 16384, 4096
@@ -22,7 +22,7 @@ SHORT, SHORT_HOP = 1024, 256
 
 
 class Hpss:
-    """A `train.peers.Peer`."""
+    """A `train.score.peers.Peer`."""
 
     title = "HPSS, two resolutions"
     licence = "method published; code of this project"

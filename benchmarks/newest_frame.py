@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from benchmarks.streams import Stream
-from train.effects import Wave
-from train.peers import SPLEETER_BINS, SPLEETER_FFT, SPLEETER_FRAMES, SPLEETER_HOP, Spleeter
+from train.data.effects import Wave
+from train.score.peers import SPLEETER_BINS, SPLEETER_FFT, SPLEETER_FRAMES, SPLEETER_HOP, Spleeter
 
 # What overlapping squares of Hann windows add up to at a quarter of their length.
 OVERLAP = 1.5

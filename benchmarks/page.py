@@ -18,7 +18,7 @@ from rtsep.bench.result import Column, Row
 from rtsep.errors import InputFileError
 from rtsep.model.catalog import shipped_folder
 from rtsep.model.package import read_package
-from train.cache import RATE, whole_file
+from train.data.cache import RATE, whole_file
 from train.markdown import table
 
 FOLDER = Path(__file__).parent

@@ -22,10 +22,10 @@ from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.errors import UsageError
 from rtsep.model.catalog import shipped_folder
 from rtsep.model.package import ModelPackage, read_package
-from train.cache import RATE
-from train.evaluate import names_of
-from train.scores import TARGETS
-from train.tracks import find_tracks, select_tracks, track_name
+from train.data.cache import RATE
+from train.data.tracks import find_tracks, select_tracks, track_name
+from train.score.evaluate import names_of
+from train.score.scores import TARGETS
 
 SCORES = Path(__file__).parents[1] / "train/results"
 UNFINISHED = Path("out/peers.json.unfinished")

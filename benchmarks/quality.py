@@ -22,11 +22,11 @@ from benchmarks.unfinished import Figures, Unfinished, known
 from rtsep.errors import InputFileError
 from rtsep.model.package import ModelPackage
 from rtsep.model.remote import load
-from train.cache import RATE
-from train.evaluate import Skipped, as_live, one_thread_each, score_stems, separate
-from train.metrics import BssEval
-from train.scores import MODEL, TARGETS, Content, read_scores, summarise
-from train.tracks import Stems, Track, read_track
+from train.data.cache import RATE
+from train.data.tracks import Stems, Track, read_track
+from train.score.evaluate import Skipped, as_live, one_thread_each, score_stems, separate
+from train.score.metrics import BssEval
+from train.score.scores import MODEL, TARGETS, Content, read_scores, summarise
 
 MIXTURE = "mixture"
 
@@ -81,7 +81,7 @@ class Scorer:
         self._loaded: dict[str, Any] = {}
 
     def score(self, path: Path) -> Content | Skipped:
-        """The figures of a track by system, as `train.evaluate` has them.
+        """The figures of a track by system, as `train.score.evaluate` has them.
 
         `again`: how many are of this benchmark, kept ones too; `new`: the systems scored just now.
         """
@@ -151,9 +151,9 @@ def score(
 ) -> dict[str, Any]:
     """Figures of the mixture, the models and the systems on all tracks: summary, and SDR by track.
 
-    `summary` is that of `train.scores.summarise`; `clips` holds [vocals, accompaniment] by system and track;
-    `again` the number of figures that were measured here, those that `unfinished` kept included; what is new
-    is kept there track by track. Broken tracks are named and left out: `skipped` holds their paths;
+    `summary` is that of `train.score.scores.summarise`; `clips` holds [vocals, accompaniment] by system and
+    track; `again` the number of figures that were measured here, those that `unfinished` kept included; what
+    is new is kept there track by track. Broken tracks are named and left out: `skipped` holds their paths;
     `InputFileError` where none is left.
     """
     unfinished = unfinished or Unfinished(None, {})

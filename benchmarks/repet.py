@@ -15,9 +15,9 @@ from benchmarks.spectra import LOWEST_HZ, Spectra, share
 from rtsep.dsp.windows import PROFILES
 from rtsep.model.contract import ModelSpec
 from rtsep.model.runner import ModelRunner
-from train.cache import RATE
-from train.effects import Wave
-from train.tracks import Stems
+from train.data.cache import RATE
+from train.data.effects import Wave
+from train.data.tracks import Stems
 
 SIZE, HOP = 2048, 1024  # 46 ms
 APART_S = 1.0  # likes of one frame lie at least so far from one another
@@ -27,7 +27,7 @@ ROWS_AT_ONCE = 256  # of the similarity matrix: all of it would be gigabytes for
 
 
 class RepetSim:
-    """A `train.peers.Peer`, over whole recordings."""
+    """A `train.score.peers.Peer`, over whole recordings."""
 
     title = "REPET-SIM, whole file"
     licence = "method published; code of this project"

@@ -33,10 +33,10 @@ from rtsep.model.loader import load_model
 from rtsep.model.torchscript import WARM_UP_STEPS, script, take_this_thread
 from rtsep.realtime.child_process import command_of
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
-from train.cache import RATE
-from train.nets.causal_program import CausalProgram
-from train.nets.column_resnet_small_program import SmallResNetProgram
-from train.presets import preset
+from train.data.cache import RATE
+from train.learn.nets.causal_program import CausalProgram
+from train.learn.nets.column_resnet_small_program import SmallResNetProgram
+from train.learn.presets import preset
 
 TURN_WARM_UP_S = 0.25
 COLUMNS = 64  # that are heard in turn

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad, silu
 
-from train.nets.causal_ears import EDGE, Ears
-from train.nets.causal_net import ENDS, FEATURES, CausalNet
-from train.nets.causal_program import CausalProgram
-from train.nets.column_resnet_small import SmallResNet
-from train.nets.relative import FLOOR, LEVEL_FLOOR
-from train.nets.targets import magnitudes
+from train.learn.nets.causal_ears import EDGE, Ears
+from train.learn.nets.causal_net import ENDS, FEATURES, CausalNet
+from train.learn.nets.causal_program import CausalProgram
+from train.learn.nets.column_resnet_small import SmallResNet
+from train.learn.nets.relative import FLOOR, LEVEL_FLOOR
+from train.learn.nets.targets import magnitudes
 
 
 class PlainEars(nn.Module):
@@ -93,7 +93,7 @@ class ConvolvedCausal(SlowCausal):
 
 
 class BlockStep(nn.Module):
-    """One step of a `train.nets.causal_net.Block` in its own layers."""
+    """One step of a `train.learn.nets.causal_net.Block` in its own layers."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
-from train.cache import RATE
-from train.effects import Wave
+from train.data.cache import RATE
+from train.data.effects import Wave
 
 LOWEST_HZ = 100.0
 """Of a voice: below it, both papers leave everything to the music."""

@@ -13,13 +13,13 @@ from rtsep import pipeline as stage
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.model.runner import ModelRunner
-from train.cache import RATE
-from train.effects import Wave
-from train.tracks import Stems
+from train.data.cache import RATE
+from train.data.effects import Wave
+from train.data.tracks import Stems
 
 
 class Separating(Protocol):
-    """What is compared: `train.peers.Peer`, of which less may be known."""
+    """What is compared: `train.score.peers.Peer`, of which less may be known."""
 
     @property
     def title(self) -> str:

@@ -11,7 +11,7 @@ from benchmarks.newest_frame import NewestFrame
 from benchmarks.repet import OnlineRepetSim, RepetSim
 from benchmarks.streams import MaskStream, Separating
 from rtsep.errors import UsageError, suggest
-from train.peers import Spleeter
+from train.score.peers import Spleeter
 
 OWN = "method published; code of this project"
 

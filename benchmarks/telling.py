@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rtsep.bench.result import Result
 from rtsep.terminal import plain_console
-from train.cache import whole_file
 from train.commandline import without_paths
+from train.data.cache import whole_file
 
 LOG_WIDTH = 200
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.plan import BY_NAME
 from rtsep.bench.result import Row
 from rtsep.model.catalog import DEFAULT_MODEL
-from train.cache import RATE
+from train.data.cache import RATE
 
 Content = dict[str, Any]
 

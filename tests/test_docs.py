@@ -69,7 +69,7 @@ def train_commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", train_commands(), ids=" ".join)
 def test_every_training_command_parses(words):
-    parser_of("train", words[0]).parse_args(words[1:])
+    parser_of("train", words[0], COMMANDS).parse_args(words[1:])
 
 
 def test_the_pages_show_every_training_command():

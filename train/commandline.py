@@ -1,4 +1,4 @@
-"""A command line of several commands: modules with `add_arguments` and `run`, each loaded when asked for."""
+"""A command line of several commands. Each is a module with `add_arguments` and `run`, imported on use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rtsep.errors import OutputError, RtsepError
 from rtsep.files.names import one_line, print_any_name, user_path
@@ -17,43 +18,55 @@ CHECKPOINT = "checkpoint.pt"
 """The file of a run that holds its weights."""
 
 
-def parser_of(package: str, command: str) -> argparse.ArgumentParser:
-    """Return the parser of the options of one command of `package`."""
-    module = importlib.import_module(f"{package}.{command}")
-    parser = argparse.ArgumentParser(prog=f"python -m {package} {command}", description=module.__doc__)
+class Command(NamedTuple):
+    """One command: the module that runs it, and one line for the overview."""
+
+    module: str
+    summary: str
+
+
+def parser_of(program: str, name: str, commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """Return the parser for the options of the command `name` of `python -m program`."""
+    module = importlib.import_module(commands[name].module)
+    parser = argparse.ArgumentParser(prog=f"python -m {program} {name}", description=module.__doc__)
     parser.register("type", Path, user_path)  # ~ in every path
     module.add_arguments(parser)
     return parser
 
 
 def run_command(
-    package: str,
-    commands: Mapping[str, str],
+    program: str,
+    commands: Mapping[str, Command],
     arguments: Sequence[str],
     description: str,
     when_stopped: str = "stopped",
 ) -> int:
-    """Run the one of `commands` (name to what it does) that `arguments` begin with; returns the exit code."""
+    """Run the command that `arguments` begin with; return the exit code.
+
+    An error prints one line, "PROGRAM: MESSAGE", on standard error. Ctrl-C prints `when_stopped` and
+    returns 130.
+    """
     print_any_name()
     width = max(map(len, commands))
     parser = argparse.ArgumentParser(
-        prog=f"python -m {package}",
+        prog=f"python -m {program}",
         description=description,
-        epilog="\n".join(f"  {name:{width}} {what}" for name, what in commands.items()),
+        epilog="\n".join(f"  {name:{width}} {what}" for name, (_, what) in commands.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=commands, metavar="COMMAND")
     name = parser.parse_args(arguments[:1]).command
     try:
-        importlib.import_module(f"{package}.{name}").run(parser_of(package, name).parse_args(arguments[1:]))
+        options = parser_of(program, name, commands).parse_args(arguments[1:])
+        importlib.import_module(commands[name].module).run(options)
     except RtsepError as error:
-        print(f"{package}: {one_line(str(error))}", file=sys.stderr)
+        print(f"{program}: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except OSError as error:  # of the system: a disk that is full, a folder that is none
-        print(f"{package}: {one_line(str(error))}", file=sys.stderr)
+        print(f"{program}: {one_line(str(error))}", file=sys.stderr)
         return OutputError.exit_code
     except KeyboardInterrupt:
-        print(f"{package}: {when_stopped}", file=sys.stderr)
+        print(f"{program}: {when_stopped}", file=sys.stderr)
         return 130
     return 0
 

@@ -26,18 +26,18 @@ from rtsep.errors import InputFileError, UsageError
 from rtsep.files.audiofile import make_folder
 from rtsep.files.sndfile import brief_look
 from rtsep.terminal import plain_console
-from train import checkpoint as checkpoints
-from train.cache import INDEX, RATE, AudioCache, Song, whole_file
-from train.evaluate import evaluate
-from train.export import export
-from train.fit import FitConfig, finished, fit
-from train.listen import listen
-from train.prepare import default_workers, find, prepare
-from train.presets import preset
-from train.readers import Choice, Plan
-from train.readers.decode import to_int16
-from train.readers.stems import song_parts
-from train.tracks import is_stems
+from train.data.cache import INDEX, RATE, AudioCache, Song, whole_file
+from train.data.prepare import default_workers, find, prepare
+from train.data.readers import Choice, Plan
+from train.data.readers.decode import to_int16
+from train.data.readers.stems import song_parts
+from train.data.tracks import is_stems
+from train.learn import checkpoint as checkpoints
+from train.learn.export import export
+from train.learn.fit import FitConfig, finished, fit
+from train.learn.presets import preset
+from train.pages.listen import listen
+from train.score.evaluate import evaluate
 
 ANSWERS = "quickstart.json"
 """In the folder of results: what the command was asked for, so that it goes on with the same."""

@@ -1,7 +1,7 @@
 """The licence of a model in two words and in full, from the training sets that its description lists.
 
 A model file names its training sets, one line each: `NAME: MINUTES min, LICENCE` (`ModelSpec.data`). The
-licence of the model follows from these lines; `train.licences` writes it into the file as one sentence.
+licence of the model follows from these lines; `train.data.licences` writes it into the file as one sentence.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NONE_STATED = "none stated"
 FREE_BEGINNING = "free to use"
 RESTRICTED_BEGINNING = "restricted by its data"
 NOT_STATED_BEGINNING = "the data states no licence"
-"""Beginnings of the sentences that `train.licences` writes into a model file."""
+"""Beginnings of the sentences that `train.data.licences` writes into a model file."""
 
 _BEGINNINGS = {
     FREE_BEGINNING: FREE,

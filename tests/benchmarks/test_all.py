@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import all as everything
 from benchmarks import jackd
-from benchmarks.__main__ import main
+from benchmarks.__main__ import COMMANDS, main
 from benchmarks.all import Failed, process, run_all
 from benchmarks.plan import BENCHES, BY_NAME
 from rtsep.cli.main import build_parser
@@ -158,5 +158,5 @@ def test_the_commands_on_the_page_are_commands(bench, quick):
         build_parser("bench").parse_args([*words[1:], "--json"])
     else:
         data = ["--data", "x"] if bench.data else []
-        parser_of("benchmarks", words[3]).parse_args([*words[4:], *data, "--json", "x.json"])
+        parser_of("benchmarks", words[3], COMMANDS).parse_args([*words[4:], *data, "--json", "x.json"])
     assert {column.key for column in bench.columns}

@@ -7,8 +7,8 @@ from benchmarks.centre import CentreMask
 from benchmarks.hpss import Hpss
 from benchmarks.repet import OnlineRepetSim, RepetSim
 from benchmarks.streams import MaskStream
-from train.cache import RATE
-from train.metrics import si_sdr
+from train.data.cache import RATE
+from train.score.metrics import si_sdr
 
 SECONDS = 5
 

@@ -15,9 +15,9 @@ from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.model.torchscript import without_warnings
 from tests.train.conftest import SYSTEM
-from train.nets.causal_program import CausalProgram
-from train.nets.column_resnet import ColumnResNet
-from train.nets.column_resnet_small_program import SmallResNetProgram
+from train.learn.nets.causal_program import CausalProgram
+from train.learn.nets.column_resnet import ColumnResNet
+from train.learn.nets.column_resnet_small_program import SmallResNetProgram
 
 
 def stepped(program, columns):

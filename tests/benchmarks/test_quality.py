@@ -11,8 +11,8 @@ from benchmarks.quality import MIXTURE, Scorer, earlier
 from rtsep.model.package import read_package
 from tests.models import make_model
 from tests.train.recordings import write_track
-from train.evaluate import evaluate
-from train.scores import TARGETS
+from train.score.evaluate import evaluate
+from train.score.scores import TARGETS
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from benchmarks.streams import MaskStream
 from rtsep.errors import UsageError
 from tests.models import PlainModel
 from tests.train.recordings import music, voice
-from train.cache import RATE
-from train.evaluate import separate
-from train.peers import SPLEETER_BINS, SPLEETER_FFT, SPLEETER_HOP, load_peer
+from train.data.cache import RATE
+from train.score.evaluate import separate
+from train.score.peers import SPLEETER_BINS, SPLEETER_FFT, SPLEETER_HOP, load_peer
 
 
 def noise(frames, seed=0):

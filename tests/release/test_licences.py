@@ -23,7 +23,7 @@ from rtsep.model.licences import (
 )
 from rtsep.model.package import read_package
 from tests.cli.program import rtsep_here
-from train.licences import licence_of
+from train.data.licences import licence_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -8,12 +8,12 @@ from pathlib import Path
 from rtsep.model.package import read_package
 from tests.train.run_folders import history, write_run
 from tests.train.test_compare import ORACLE, evaluation
-from train import card as cards
-from train.card import read_command, text_of
-from train.demands import Measure
-from train.presets import preset, to_plain
-from train.record import add
-from train.scores import write_scores
+from train.learn.presets import preset, to_plain
+from train.pages import card as cards
+from train.pages.card import read_command, text_of
+from train.pages.record import add
+from train.score.robustness_measures import Measure
+from train.score.scores import write_scores
 
 INTRODUCTION = "A model for tests.\n\nIt hears little."
 SOUND = "- It separates nothing.\n- It fails."

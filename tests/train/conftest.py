@@ -6,11 +6,11 @@ import soundfile
 import torch
 
 from rtsep.dsp.windows import Framing
-from train.fit import FitConfig
-from train.loss import LossConfig
-from train.nets.causal import Causal
-from train.prepare import prepare
-from train.system import Training
+from train.data.prepare import prepare
+from train.learn.fit import FitConfig
+from train.learn.loss import LossConfig
+from train.learn.nets.causal import Causal
+from train.learn.system import Training
 
 FRAMING = Framing(256, 64, 32)
 SYSTEM = Causal(

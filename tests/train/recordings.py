@@ -4,7 +4,7 @@ import numpy as np
 import soundfile
 import torch
 
-from train.cache import RATE
+from train.data.cache import RATE
 
 
 def voice(seconds=2.1, seed=0, rate=RATE):

@@ -5,7 +5,7 @@ import subprocess
 import numpy as np
 import soundfile
 
-from train.cache import RATE
+from train.data.cache import RATE
 
 STEMS = ("vocals", "drums", "bass", "other")
 

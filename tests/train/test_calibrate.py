@@ -8,13 +8,13 @@ from rtsep.errors import UsageError
 from rtsep.model.loader import load_model
 from tests.train.conftest import SYSTEM
 from train import __main__ as cli
-from train.cache import AudioCache
-from train.calibrate import calibrate
-from train.evaluate import separate as played
-from train.export import export
-from train.fit import fit
-from train.nets.unet import UNet
-from train.validation import validate
+from train.data.cache import AudioCache
+from train.learn.calibrate import calibrate
+from train.learn.export import export
+from train.learn.fit import fit
+from train.learn.nets.unet import UNet
+from train.learn.validation import validate
+from train.score.evaluate import separate as played
 
 
 @pytest.fixture

@@ -28,13 +28,13 @@ from tests.train.cards import (
 )
 from tests.train.recordings import write_track
 from tests.train.test_compare import ORACLE, evaluation
-from train import card as cards
-from train.card import NOT_MEASURED, Pieces, card, text_of
-from train.card_pieces import prose_of
-from train.evaluate import evaluate
-from train.export import export
-from train.fit import fit
-from train.record import add
+from train.learn.export import export
+from train.learn.fit import fit
+from train.pages import card as cards
+from train.pages.card import NOT_MEASURED, Pieces, card, text_of
+from train.pages.card_pieces import prose_of
+from train.pages.record import add
+from train.score.evaluate import evaluate
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "rtsep/assets/models"

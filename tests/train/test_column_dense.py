@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from rtsep.errors import UsageError
-from train.gate import FORM_TOLERANCE, check, load_program, run_steps, script
-from train.nets.column_dense import ColumnDense
-from train.nets.column_dense_net import levels
-from train.system import Training
+from train.learn.gate import FORM_TOLERANCE, check, load_program, run_steps, script
+from train.learn.nets.column_dense import ColumnDense
+from train.learn.nets.column_dense_net import levels
+from train.learn.system import Training
 
 SMALL = ColumnDense(
     n_fft=64, window=37, filters=(6, 5, 7, 4), hidden=24, stride=4,

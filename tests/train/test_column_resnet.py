@@ -6,12 +6,12 @@ import torch
 from rtsep.errors import UsageError
 from rtsep.model.loader import load_model
 from tests.train.recordings import swelling_tone
-from train.export import write_checked
-from train.gate import count_macs, run_steps
-from train.nets.column_resnet import ColumnResNet
-from train.nets.precision import multiplies_bfloat16
-from train.nets.targets import binary_mask, mel_weights, scaled_levels
-from train.system import Training
+from train.learn.export import write_checked
+from train.learn.gate import count_macs, run_steps
+from train.learn.nets.column_resnet import ColumnResNet
+from train.learn.nets.precision import multiplies_bfloat16
+from train.learn.nets.targets import binary_mask, mel_weights, scaled_levels
+from train.learn.system import Training
 
 SMALL = ColumnResNet(width=4, n_fft=128, window=9, training=Training(hops=60))
 TINY_18 = dataclasses.replace(SMALL, variant="resnet18", stride=5)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from rtsep.errors import InputFileError, OutputError, UsageError
-from train import compact as packing
-from train.cache import RATE, AudioCache, Song, Stem
-from train.compact import choose, compact
-from train.prepare import prepare
+from train.data import shards as packing
+from train.data.cache import RATE, AudioCache, Song, Stem
+from train.data.prepare import prepare
+from train.data.shards import choose, compact
 
 
 def facts(song):

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from rtsep.errors import InputFileError
-from train.compare import PUBLISHED, compare
-from train.scores import METRICS, TARGETS, summarise, write_scores
+from train.pages.compare import PUBLISHED, compare
+from train.score.scores import METRICS, TARGETS, summarise, write_scores
 
 SONG = "AM Contra - Heart Peripheral"
 ORACLE = {"title": "oracle ratio mask", "window": "2048 -> 512"}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from rtsep.errors import InputFileError
-from train import effects
-from train.cache import AUDIO, INDEX, OTHER_RATE, RATE, AudioCache
-from train.licences import data_of
-from train.readers.splits import HELD_OUT, YARDSTICK, musdb_validation
-from train.remix import Recipe, Remixer, drawn_from
+from train.data import effects
+from train.data.cache import AUDIO, INDEX, OTHER_RATE, RATE, AudioCache
+from train.data.licences import data_of
+from train.data.readers.splits import HELD_OUT, YARDSTICK, musdb_validation
+from train.data.remix import Recipe, Remixer, drawn_from
 
 
 def test_cache_splits_and_names_what_is_broken(cache):

@@ -8,9 +8,9 @@ import pytest
 
 from rtsep.errors import InputFileError, OutputError, UsageError
 from tests.train.song_folders import tone
-from train import fetch as fetching
-from train.cache import AudioCache
-from train.prepare import prepare
+from train.data import fetch as fetching
+from train.data.cache import AudioCache
+from train.data.prepare import prepare
 
 
 def package(folder, name, files):

@@ -16,18 +16,18 @@ from rtsep.model.loader import load_model
 from rtsep.model.package import read_package
 from tests.models import make_model
 from tests.train.conftest import SYSTEM
-from train import checkpoint as checkpoints
-from train import presets
-from train.cache import RATE
-from train.evaluate import separate as played
-from train.export import export
-from train.fit import fit, settle
-from train.mixtures import Mixtures, at_rate, batches
-from train.nets.unet import UNet
-from train.remix import Remixer
-from train.schedule import CYCLES, learning_rate, true_share
-from train.system import Training
-from train.validation import separate as batched
+from train.data.cache import RATE
+from train.data.remix import Remixer
+from train.learn import checkpoint as checkpoints
+from train.learn import presets
+from train.learn.export import export
+from train.learn.fit import fit, settle
+from train.learn.mixtures import Mixtures, at_rate, batches
+from train.learn.nets.unet import UNet
+from train.learn.schedule import CYCLES, learning_rate, true_share
+from train.learn.system import Training
+from train.learn.validation import separate as batched
+from train.score.evaluate import separate as played
 
 
 def test_from_data_to_a_model_that_plays(config, tmp_path):
@@ -220,7 +220,7 @@ import sys
 from pathlib import Path
 from tests.models import make_model
 from tests.train.conftest import SYSTEM
-from train.fit import FitConfig, fit
+from train.learn.fit import FitConfig, fit
 if __name__ == "__main__":
     fit(FitConfig(cache=Path(sys.argv[1]), run=Path(sys.argv[2]), system=SYSTEM, steps=3, device="cpu",
                   workers=int(sys.argv[3])))
@@ -241,7 +241,7 @@ def test_replicas_under_torchrun_average_their_gradients(config, tmp_path):
     assert state.step == 3 and state.audio_s == pytest.approx(3 * 2 * 2 * 320 * 32 / RATE)
 
     # The same by hand: the gradient of the mean loss is the mean of the replicas' gradients.
-    from train.fit import _optimiser, _update
+    from train.learn.fit import _optimiser, _update
 
     torch.manual_seed(config.seed)
     net = SYSTEM.net()

@@ -6,10 +6,10 @@ import torch
 from rtsep.model.loader import load_model
 from rtsep.model.package import read_package
 from tests.train.conftest import SYSTEM
-from train.export import write_checked
-from train.gate import GateError
-from train.nets.causal_net import CausalNet
-from train.nets.causal_program import CausalProgram
+from train.learn.export import write_checked
+from train.learn.gate import GateError
+from train.learn.nets.causal_net import CausalNet
+from train.learn.nets.causal_program import CausalProgram
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_refuses_a_net_that_was_trained_with_the_future(net, tmp_path):
 
 
 def test_refuses_an_offline_form_that_looks_ahead(net, tmp_path):
-    from train.gate import _check_causality
+    from train.learn.gate import _check_causality
 
     program = LooksAheadProgram(net).eval()
     columns = torch.randn(12, 2, SYSTEM.framing.bins, 2)

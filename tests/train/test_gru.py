@@ -10,10 +10,10 @@ from rtsep.dsp.windows import PROFILES
 from rtsep.errors import UsageError
 from tests.train.conftest import FRAMING, SYSTEM
 from tests.train.recordings import swelling_tone
-from train.gate import check, load_program, run_steps, script
-from train.nets.causal import Causal
-from train.nets.gru import Gru, GruNet
-from train.system import Training, count_macs
+from train.learn.gate import check, load_program, run_steps, script
+from train.learn.nets.causal import Causal
+from train.learn.nets.gru import Gru, GruNet
+from train.learn.system import Training, count_macs
 
 SMALL = Gru(
     framing=FRAMING, hidden=20, layers=3, objective=SYSTEM.objective,

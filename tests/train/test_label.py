@@ -8,14 +8,14 @@ import soundfile
 
 from rtsep.errors import InputFileError, UsageError
 from tests.train.conftest import _row, _write
-from train import label as labelling
-from train.cache import RATE, AudioCache
-from train.label import BAND_RATE, Labelling, label, most_of
-from train.licences import is_open
-from train.prepare import prepare
-from train.readers.decode import AudioFile
-from train.readers.table import rows_of
-from train.tracks import read_wave
+from train.data.cache import RATE, AudioCache
+from train.data.licences import is_open
+from train.data.prepare import prepare
+from train.data.readers.decode import AudioFile
+from train.data.readers.table import rows_of
+from train.data.tracks import read_wave
+from train.learn import pseudo_labels as labelling
+from train.learn.pseudo_labels import BAND_RATE, Labelling, label, most_of
 
 HEAD = "split\tset\tpath\trole\tsample_rate\tseconds\tlicence"
 

@@ -9,10 +9,10 @@ import pytest
 import soundfile
 
 from rtsep.errors import InputFileError, OutputError
-from train.cache import RATE, AudioCache
-from train.leads import BASSES, DRUMS, LEADS, PADS, PLUCKED, compose, leads
-from train.licences import is_open
-from train.prepare import prepare
+from train.data.cache import RATE, AudioCache
+from train.data.licences import is_open
+from train.data.prepare import prepare
+from train.data.synthetic_leads import BASSES, DRUMS, LEADS, PADS, PLUCKED, compose, leads
 
 VOICES = {52, 53, 54, 85, 91}
 """Programs of General MIDI that sing: choir aahs, voice oohs, synth voice, lead voice, choir pad."""

@@ -1,7 +1,7 @@
 import pytest
 
-from train.licences import heard, is_open, licence_of
-from train.readers.base import known_licences, licence_in
+from train.data.licences import heard, is_open, licence_of
+from train.data.readers.base import known_licences, licence_in
 
 FREE = ("CC0 1.0", "CC BY 4.0", "public-domain dedication", "free for any use, with link")
 SILENT = "unknown (no licence file beside the audio)"

@@ -7,10 +7,10 @@ import soundfile
 from rtsep.errors import InputFileError, UsageError
 from tests.models import make_model, make_spec
 from tests.train.recordings import music, voice, write_track
-from train.cache import RATE
-from train.listen import find_songs, listen, loudest
-from train.page import Excerpt, Lane, page
-from train.pictures import HEIGHT, WIDTH, frequencies, mask_picture, sound_picture
+from train.data.cache import RATE
+from train.pages.listen import find_songs, listen, loudest
+from train.pages.page import Excerpt, Lane, page
+from train.pages.pictures import HEIGHT, WIDTH, frequencies, mask_picture, sound_picture
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import torch
 
 from rtsep.errors import ModelError, OutputError, UsageError
 from train import __main__ as cli
-from train import checkpoint as checkpoints
-from train.export import export
-from train.fit import fit
-from train.mean import mean, mean_of
-from train.record import describe
+from train.learn import checkpoint as checkpoints
+from train.learn.export import export
+from train.learn.fit import fit
+from train.learn.mean import mean, mean_of
+from train.pages.record import describe
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ from rtsep.dsp.windows import Framing
 from rtsep.model.torchscript import without_warnings
 from tests.gpu import NEEDS_GPU
 from tests.train.conftest import FRAMING, SYSTEM
-from train.gate import load_program, run_steps, script
-from train.loss import LossConfig, masked_loss, masked_loss_reference, target_of
-from train.nets.causal import Causal
-from train.nets.causal_net import CausalNet
-from train.nets.causal_program import CausalProgram
-from train.nets.relative import FLOOR, level_of_late
-from train.nets.scan import gated_scan, gated_scan_parallel, gated_scan_reference
-from train.nets.workspace import lay_out, windows_of_rows
-from train.stft import analyse, frames_of, left_right, mid_side, played_columns, synthesise, windows
-from train.system import count_macs
+from train.learn.gate import load_program, run_steps, script
+from train.learn.loss import LossConfig, masked_loss, masked_loss_reference, target_of
+from train.learn.nets.causal import Causal
+from train.learn.nets.causal_net import CausalNet
+from train.learn.nets.causal_program import CausalProgram
+from train.learn.nets.relative import FLOOR, level_of_late
+from train.learn.nets.scan import gated_scan, gated_scan_parallel, gated_scan_reference
+from train.learn.nets.workspace import lay_out, windows_of_rows
+from train.learn.stft import analyse, frames_of, left_right, mid_side, played_columns, synthesise, windows
+from train.learn.system import count_macs
 
 
 def test_scans_are_their_twin_forward_and_backward():

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 
 from rtsep.errors import InputFileError
-from train.cache import AudioCache
-from train.prepare import SKIPPED, prepare
-from train.readers import Choice, reader_for
-from train.readers.base import walk
-from train.readers.decode import AudioFile
-from train.tracks import find_tracks, read_track, track_name
+from train.data.cache import AudioCache
+from train.data.prepare import SKIPPED, prepare
+from train.data.readers import Choice, reader_for
+from train.data.readers.base import walk
+from train.data.readers.decode import AudioFile
+from train.data.tracks import find_tracks, read_track, track_name
 
 RATE = 44100
 

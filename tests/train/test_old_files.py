@@ -21,9 +21,9 @@ from rtsep.model.contract import TORCHSCRIPT
 from rtsep.model.loader import GOLDEN_TOLERANCE, load_model
 from rtsep.model.package import read_package
 from rtsep.model.runner import ModelRunner
-from train import checkpoint as checkpoints
-from train.export import export
-from train.fit import FitConfig, fit
+from train.learn import checkpoint as checkpoints
+from train.learn.export import export
+from train.learn.fit import FitConfig, fit
 
 OLD = Path(__file__).parent / "old"
 SHA256 = {

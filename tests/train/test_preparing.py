@@ -9,10 +9,10 @@ import soundfile
 
 from rtsep.errors import InputFileError, OutputError, UsageError
 from tests.train.song_folders import hq, tone
-from train import prepare as preparing
 from train.__main__ import main
-from train.cache import RATE, AudioCache, Song, song_from_json, song_to_json
-from train.prepare import SKIPPED, prepare
+from train.data import prepare as preparing
+from train.data.cache import RATE, AudioCache, Song, song_from_json, song_to_json
+from train.data.prepare import SKIPPED, prepare
 
 
 def test_broken_missing_and_unequal_files_are_named_and_counted(tmp_path, capsys):

@@ -12,16 +12,16 @@ from rtsep.errors import InputFileError, UsageError
 from rtsep.model.package import read_package
 from tests.train.conftest import SYSTEM
 from tests.train.recordings import music, voice, write_track
-from train import presets
 from train import quickstart as quickstarts
 from train.__main__ import COMMANDS, main
-from train.cache import RATE, AudioCache
-from train.compact import compact
-from train.prepare import prepare
+from train.data.cache import RATE, AudioCache
+from train.data.prepare import prepare
+from train.data.readers.stems import Stems
+from train.data.remix import Remixer
+from train.data.shards import compact
+from train.data.tracks import read_track
+from train.learn import presets
 from train.quickstart import ANSWERS, Job, quickstart
-from train.readers.stems import Stems
-from train.remix import Remixer
-from train.tracks import read_track
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import yaml
 
 from rtsep.errors import InputFileError, UsageError
 from tests.train.song_folders import dsd100, heard, hq, karaoke, stem_file, tone
-from train.cache import RATE
-from train.prepare import prepare
-from train.readers import FORMS, Choice, reader_for
-from train.readers.base import Plan
-from train.readers.decode import AudioFile, decode_song
-from train.readers.splits import (
+from train.data.cache import RATE
+from train.data.prepare import prepare
+from train.data.readers import FORMS, Choice, reader_for
+from train.data.readers.base import Plan
+from train.data.readers.decode import AudioFile, decode_song
+from train.data.readers.splits import (
     HELD_OUT,
     MUSDB18_TEST,
     YARDSTICK,
@@ -25,7 +25,7 @@ from train.readers.splits import (
     share_out,
     title,
 )
-from train.readers.stems import Stems, role_of
+from train.data.readers.stems import Stems, role_of
 
 
 def splits(plans):

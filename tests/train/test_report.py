@@ -7,11 +7,11 @@ import pytest
 import soundfile
 
 from rtsep.errors import InputFileError
-from train import report as reporting
-from train.cache import RATE, AudioCache, Song, Stem
-from train.pictures import WIDTH, frequencies, ideal_mask, ideal_picture
-from train.remix import Remixer
-from train.report import cut_groups, draw, picture, report, set_rows
+from train.data.cache import RATE, AudioCache, Song, Stem
+from train.data.remix import Remixer
+from train.pages import report as reporting
+from train.pages.pictures import WIDTH, frequencies, ideal_mask, ideal_picture
+from train.pages.report import cut_groups, draw, picture, report, set_rows
 
 
 def test_page_holds_tables_pictures_and_players(cache, tmp_path, monkeypatch):

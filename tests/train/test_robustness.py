@@ -9,15 +9,15 @@ from tests.models import PlainModel, make_model
 from tests.train.recordings import music as noise_and_bass
 from tests.train.recordings import voice as sung_voice
 from tests.train.recordings import write_track
-from train import demands
-from train.cache import AUDIO, INDEX, INDEX_VERSION, RATE, AudioCache, Song, Stem, song_to_json
-from train.demands import Bench, Worker, speech_pairs
-from train.effects import active_rms, rms
-from train.evaluate import evaluate, separate
-from train.metrics import BssEval, over_frames
-from train.robustness import add_arguments, robustness, run
-from train.scores import TARGETS
-from train.tracks import read_track
+from train.data.cache import AUDIO, INDEX, INDEX_VERSION, RATE, AudioCache, Song, Stem, song_to_json
+from train.data.effects import active_rms, rms
+from train.data.tracks import read_track
+from train.score import robustness_measures as demands
+from train.score.evaluate import evaluate, separate
+from train.score.metrics import BssEval, over_frames
+from train.score.robustness import add_arguments, robustness, run
+from train.score.robustness_measures import Bench, Worker, speech_pairs
+from train.score.scores import TARGETS
 
 LOW_HZ, HIGH_HZ = 300, 6000
 NAMES = ["silence", "silence after music", "leak", "dry voice", "speech", "level", "rate"]
@@ -26,7 +26,7 @@ NAMES = ["silence", "silence after music", "leak", "dry voice", "speech", "level
 @pytest.fixture(autouse=True)
 def short_filters(monkeypatch):
     """What museval's long filters cost says nothing here."""
-    monkeypatch.setattr("train.metrics.TAPS", 32)
+    monkeypatch.setattr("train.score.metrics.TAPS", 32)
 
 
 def tone(hz, seconds=1.5, amplitude=0.2):
@@ -356,7 +356,7 @@ def test_the_command_line_gives_what_the_function_takes(one_of_each, tmp_path, c
     with pytest.raises(InputFileError, match="no such file or folder"):
         run(parser.parse_args([*words, "--data", str(tmp_path / "nothing")]))
     assert not (tmp_path / "r.json").exists()
-    monkeypatch.setattr("train.robustness.MEASURES", (demands.silence, demands.level))
+    monkeypatch.setattr("train.score.robustness.MEASURES", (demands.silence, demands.level))
     monkeypatch.setattr("sys.argv", ["train", "robustness", *words])
     run(parser.parse_args([*words, "--data", str(clip), "--workers", "1"]))
     stored = json.loads((tmp_path / "r.json").read_text())

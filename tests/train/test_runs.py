@@ -13,13 +13,13 @@ from rtsep.errors import InputFileError, UsageError
 from tests.train.conftest import SYSTEM
 from tests.train.run_folders import history, write_run
 from tests.train.test_compare import evaluation
-from train import runs
 from train.commandline import without_paths
-from train.fit import fit
-from train.presets import changed, preset, to_plain
-from train.record import add, describe, read_record, read_records, thinned
-from train.runs import fingerprint, make_page, page_of
-from train.scores import write_scores
+from train.learn.fit import fit
+from train.learn.presets import changed, preset, to_plain
+from train.pages import runs
+from train.pages.record import add, describe, read_record, read_records, thinned
+from train.pages.runs import fingerprint, make_page, page_of
+from train.score.scores import write_scores
 
 TRAIN = Path(__file__).parents[2] / "train"
 OUTSIDE = re.compile(r"(?:^|[\s\"'`(=,\[])(?:/|~|\.\./|[A-Za-z]:\\)\w", re.MULTILINE)

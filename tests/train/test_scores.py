@@ -13,15 +13,16 @@ import torch
 from rtsep.errors import InputFileError, UsageError
 from tests.models import make_model, make_spec
 from tests.train.recordings import music, voice, write_track
-from train.cache import RATE
+from train.__main__ import COMMANDS
 from train.commandline import parser_of
-from train.evaluate import evaluate, separate
-from train.metrics import TAPS, BssEval, frame_sdr, level_db, si_sdr
-from train.oracle import MASKS, Oracle
-from train.peers import load_peer
-from train.scores import METRICS, TARGETS, read_scores
-from train.stft import left_right, mid_side, played_columns, synthesise, windows
-from train.tracks import find_tracks, read_track, select_tracks
+from train.data.cache import RATE
+from train.data.tracks import find_tracks, read_track, select_tracks
+from train.learn.stft import left_right, mid_side, played_columns, synthesise, windows
+from train.score.evaluate import evaluate, separate
+from train.score.metrics import TAPS, BssEval, frame_sdr, level_db, si_sdr
+from train.score.oracle import MASKS, Oracle
+from train.score.peers import load_peer
+from train.score.scores import METRICS, TARGETS, read_scores
 
 
 def wave(sound):
@@ -62,9 +63,9 @@ def test_bss_eval_tells_interference_from_artefacts():
 
 @pytest.mark.parametrize("voices_alike", [False, True], ids=["stereo", "voice in the middle"])
 def test_bss_eval_is_musevals(voices_alike, monkeypatch):
-    monkeypatch.setattr("train.metrics._BLOCK", 4096)  # several blocks, the last one cut
+    monkeypatch.setattr("train.score.metrics._BLOCK", 4096)  # several blocks, the last one cut
     assert inspect.signature(museval.metrics.bss_eval).parameters["filters_len"].default == TAPS
-    monkeypatch.setattr("train.metrics.TAPS", 128)
+    monkeypatch.setattr("train.score.metrics.TAPS", 128)
     rng = np.random.default_rng(3)
     vocals, others, noise = rng.standard_normal((3, 2, 13000)).astype(np.float32)
     vocals[:, 4000:8000] = 0
@@ -307,7 +308,7 @@ def test_a_peer_that_is_not_there_says_how_to_get_it(monkeypatch):
 @pytest.mark.parametrize("command", ["evaluate", "listen"])
 def test_what_to_score_has_to_be_said(command, capsys):
     with pytest.raises(SystemExit):
-        parser_of("train", command).parse_args(
+        parser_of("train", command, COMMANDS).parse_args(
             ["--model", "live.pt", *(["--out", "page"] * (command == "listen"))]
         )
     assert "required: --data" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from train.soap import Soap
+from train.learn.soap import Soap
 
 
 def _descend(optimiser, weight, loss, steps, last_rate=1.0):

@@ -7,7 +7,7 @@ import torch
 from rtsep.dsp.windows import PROFILES, Framing
 from tests.dsp.twins import decibels, noise, stream
 from tests.gpu import NEEDS_GPU
-from train.stft import played_columns, synthesise, windows
+from train.learn.stft import played_columns, synthesise, windows
 
 FRAMINGS = pytest.mark.parametrize(
     "framing",

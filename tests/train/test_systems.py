@@ -12,11 +12,11 @@ import torch
 from rtsep.model.loader import load_model
 from tests.cli.program import rtsep, separate_here
 from tests.train.conftest import SYSTEM
-from train import checkpoint as checkpoints
-from train import presets
 from train.__main__ import main
-from train.cache import RATE
-from train.gate import check_columns
+from train.data.cache import RATE
+from train.learn import checkpoint as checkpoints
+from train.learn import presets
+from train.learn.gate import check_columns
 
 CAUSAL_SIZES = ("framing", "pool", "channels_down", "dim", "width", "spread", "layers", "objective")
 SMALLER = {

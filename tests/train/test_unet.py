@@ -7,10 +7,10 @@ from rtsep.errors import UsageError
 from rtsep.model.loader import load_model
 from rtsep.model.package import read_package
 from tests.train.recordings import swelling_tone
-from train.export import write_checked
-from train.gate import run_steps
-from train.nets.unet import UNet
-from train.system import Training
+from train.learn.export import write_checked
+from train.learn.gate import run_steps
+from train.learn.nets.unet import UNet
+from train.learn.system import Training
 
 SMALL = UNet(bins=64, columns=32, width=2, levels=4, training=Training(hops=63))
 """Patches of 64 x 32, down to 16 channels of 4 x 2."""

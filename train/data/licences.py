@@ -1,0 +1,66 @@
+"""What a model's training data allows: lines for its card, and the licence that follows from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from rtsep.model.licences import (
+    FREE_BEGINNING,
+    NOT_STATED_BEGINNING,
+    RESTRICTED_BEGINNING,
+    is_free,
+    is_non_commercial,
+    is_not_stated,
+    training_set,
+)
+from train.data.cache import RATE, Song
+
+OPEN = re.compile(r"(CC0( 1\.0)?|MIT|CC BY( \d\.\d)?|public[ -]domain( dedication)?|per Debian package)$")
+"""Recordings that a model for anyone and anything may learn from: not what a separator made of them."""
+
+SHARE_ALIKE = re.compile(r"CC BY-SA|GPL|per Debian package")
+"""Free ones that ask for the same terms in turn; a package's own file says which it has."""
+
+
+def data_of(songs: Iterable[Song]) -> tuple[str, ...]:
+    """One line for each set among `songs`: minutes, licence."""
+    minutes: dict[tuple[str, str], float] = {}
+    for song in songs:
+        key = (song.source, song.licence)
+        minutes[key] = minutes.get(key, 0.0) + song.frames / RATE / 60
+    return tuple(
+        f"{source}: {sum_:.1f} min, {licence}" for (source, licence), sum_ in sorted(minutes.items())
+    )
+
+
+def heard(before: Iterable[str], now: Iterable[str]) -> tuple[str, ...]:
+    """Lines of all sets that a run ever heard: those of today, and of earlier those gone from the cache."""
+    sets = {re.sub(r": \S+ min, ", ": ", line): line for line in (*before, *now)}  # a set and a licence: once
+    return tuple(sorted(sets.values()))
+
+
+def licence_of(data: Iterable[str]) -> str:
+    """The licence of a model trained on these sets, in a sentence that names what restricts it."""
+    licences = sorted({training_set(line).licence for line in data})
+    if not licences:
+        return ""
+    unfree = [licence for licence in licences if not is_free(licence)]
+    stated = [licence for licence in unfree if is_non_commercial(licence) or not is_not_stated(licence)]
+    silent = "no licence is stated for a part of the data: whoever owns it decides"
+    also = f"; {silent}" if len(stated) < len(unfree) else ""
+    if any(is_non_commercial(licence) for licence in stated):
+        return f"research and non-commercial use only: trained on material under {'; '.join(stated)}{also}"
+    if stated:
+        return f"{RESTRICTED_BEGINNING}: {'; '.join(stated)}{also}"
+    if unfree:
+        return f"{NOT_STATED_BEGINNING}: whoever owns it decides"
+    under = "; ".join(licences)
+    if any(SHARE_ALIKE.search(licence) for licence in licences):
+        return f"{FREE_BEGINNING}, under the same terms where its data asks for that (share-alike): {under}"
+    return f"{FREE_BEGINNING} in anything: trained on freely licensed material alone ({under})"
+
+
+def is_open(licence: str) -> bool:
+    """Whether recordings under `licence` may teach a model for anyone and anything."""
+    return bool(OPEN.match(licence))

@@ -1,0 +1,48 @@
+"""Readers: one small file for each form in which recordings lie on disk, and how the form is recognised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtsep.errors import InputFileError, UsageError, suggest
+from train.data.readers.base import Choice, Found, Plan, Reader, audio_files
+from train.data.readers.dsd100 import Dsd100
+from train.data.readers.instrumentals import Instrumentals
+from train.data.readers.karaoke import Karaoke
+from train.data.readers.musdb18 import Musdb18, Musdb18Hq
+from train.data.readers.pieces import Pieces
+from train.data.readers.stems import Stems
+from train.data.readers.table import Table
+from train.data.readers.voices import Voices
+
+__all__ = ["FORMS", "Choice", "Found", "Plan", "Reader", "reader_for"]
+
+FORMS: dict[str, Reader] = {
+    reader.form: reader
+    # In the order in which they are tried: the most telling marks first.
+    for reader in (
+        Pieces(), Table(), Musdb18(), Musdb18Hq(), Dsd100(), Karaoke(), Instrumentals(), Stems(), Voices(),
+    )
+}  # fmt: skip
+
+
+def reader_for(folder: Path, form: str | None = None) -> Reader:
+    """Return the reader of the named form, or of the one that `folder` looks like.
+
+    Raises `UsageError` for an unknown name, `InputFileError` where no form fits.
+    """
+    if form is not None and form not in FORMS:
+        known = ", ".join(FORMS)
+        raise UsageError(f"--form {form}: unknown; one of {known}{suggest(form, FORMS)}")
+    if not folder.is_dir():
+        raise InputFileError(f"{folder}: no such folder")
+    if form is not None:
+        return FORMS[form]
+    for reader in FORMS.values():
+        if reader.recognises(folder):
+            return reader
+    hint = "; --form NAME says which"
+    if audio_files(folder):
+        hint = "; there is audio in it: --form voices or --form instrumentals says what it is"
+    forms = "; ".join(f"{reader.form} ({reader.layout})" for reader in FORMS.values())
+    raise InputFileError(f"{folder}: none of the forms that are read: {forms}{hint}")

@@ -1,0 +1,170 @@
+"""What every reader gives: songs to decode, where their sound lies, and which split they belong to."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.files.folders import walk
+
+Samples = NDArray[np.float32]
+
+SUFFIXES = frozenset(
+    [
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".m4a",
+        ".aac",
+        ".aif",
+        ".aiff",
+        ".w64",
+        ".caf",
+        ".wma",
+    ]
+)
+"""Files that count as audio where a form is found by looking."""
+
+
+class Source(Protocol):
+    """Something that decodes: a file, one stream or channel of it, members of an archive."""
+
+    @property
+    def path(self) -> Path:
+        """The file on disk, for messages."""
+
+    def read(self) -> tuple[Samples, int]:
+        """Samples [n, 1 or 2] at the cache's rate, and the rate in Hz of what is stored.
+
+        Raises `InputFileError` where it cannot be decoded.
+        """
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One song to decode. The sources of a stem are summed."""
+
+    name: str
+    source: str  # data set
+    split: str  # "train" or "valid"
+    kind: str  # as of `train.data.cache.Song`
+    licence: str
+    files: Mapping[str, tuple[Source, ...]]
+    group: str = ""  # singer, artist or package: what a split may not cut
+    band_hz: float | None = None  # None: from the rate of what is stored
+
+
+@dataclass
+class Found:
+    """What a reader found in a folder."""
+
+    plans: list[Plan] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)  # one line each: what, and why
+    test: list[str] = field(default_factory=list)  # names of songs that are for scoring only,
+    test_tracks: list[Path] = field(default_factory=list)  # and those that lie on disk as tracks to score
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How songs are shared out where the data does not say it."""
+
+    validation_share: float = 0.1
+    validation_clips: int = 20  # of MUSDB18, at least
+    listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Files of packages of instrumentals that were listened to: package to paths below its folder."""
+
+
+class Reader(abc.ABC):
+    """One form of data on disk."""
+
+    form: ClassVar[str]
+    """Its name on the command line."""
+    layout: ClassVar[str]
+    """What it looks like, in some words, for messages."""
+
+    @abc.abstractmethod
+    def recognises(self, folder: Path) -> bool:
+        """Whether `folder` looks like this form; only looks, never decodes."""
+
+    @abc.abstractmethod
+    def find(self, folder: Path, choice: Choice) -> Found:
+        """Say what to decode and into which split. Raises `InputFileError` where `folder` is not the form."""
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """All audio files below `folder`, in order; nothing hidden."""
+    return [path / name for path, names in walk(folder) for name in names if is_audio(name)]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders in `folder`, in order, nothing hidden; none where it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def is_audio(name: str) -> bool:
+    """Whether a file of this name counts as audio."""
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+def words(name: str) -> set[str]:
+    """Words of a file or folder name, in small letters."""
+    return set("".join(c if c.isalnum() else " " for c in name.lower()).split())
+
+
+@functools.cache
+def licence_in(folder: Path) -> str:
+    """What a LICENCE or LICENSE file in `folder` says, or the statement that there is none.
+
+    The licences it names in its first lines, by their short names; else its first line.
+    """
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_file() and path.stem.lower() in ("licence", "license"):
+            lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+            head = [line for line in lines if line][:_LICENCE_LINES]
+            return " and ".join(known_licences("\n".join(head))) or (head or ["unknown"])[0][:80]
+    return "unknown (no licence file beside the audio)"
+
+
+_LICENCE_LINES = 10  # in which a text says what it is
+_CC_SHORT = re.compile(r"\bCC[ -]BY((?:-(?:NC|ND|SA))*)\b(?:[ -]v?(\d\.\d))?", re.I)
+_CC_LONG = re.compile(
+    r"\bAttribution((?:[ -]*(?:Non-?Commercial|No-?Deriv\w*|Share-?Alike))*)[ ,]+(\d\.\d)", re.I
+)
+_CC_WORDS = (("noncommercial", "-NC"), ("noderiv", "-ND"), ("sharealike", "-SA"))
+_GPL = re.compile(
+    r"\bGPL(?:[ -]*v?(\d)(?:\.\d)?)?|\bGNU General Public Licen[cs]e(?:,?\s+version (\d))?", re.I
+)
+_PUBLIC = re.compile(r"(?<!not in the )(?<!not )\bpublic[ -]domain", re.I)
+
+
+def known_licences(text: str) -> list[str]:
+    """Short names of the licences that a text names; none where it keeps all rights."""
+    if re.search(r"all rights reserved", text, re.I):
+        return []
+    found = []
+    if re.search(r"\bCC[ -]?0\b|Creative Commons Zero", text, re.I):
+        found.append("CC0 1.0")
+    elif _PUBLIC.search(text):
+        found.append("public domain")
+    for terms, version in _CC_SHORT.findall(text):
+        found.append(f"CC BY{terms.upper()} {version}".strip())
+    for said, version in _CC_LONG.findall(text):
+        flat = re.sub(r"[ -]", "", said).lower()
+        found.append(f"CC BY{''.join(short for word, short in _CC_WORDS if word in flat)} {version}")
+    if gpl := _GPL.search(text):
+        version = gpl[1] or gpl[2]
+        found.append(f"GPL {version}.0" if version else "GPL")
+    return list(dict.fromkeys(found))

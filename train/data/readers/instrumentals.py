@@ -1,0 +1,65 @@
+"""Music without voices: a folder a package (or album), as `fetch` leaves it, and any other folder of music.
+
+Splits are by package: the pieces of one share instruments, mix and often melodies.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtsep.errors import InputFileError
+from train.data.readers.base import Choice, Found, Plan, Reader, audio_files, licence_in, subfolders, words
+from train.data.readers.decode import AudioFile
+from train.data.readers.splits import assign
+
+MUSIC_SECONDS = 90.0
+"""Taken from the middle of each piece: many pieces teach more than long ones."""
+
+GROWLING = frozenset(["fretsonfire-songs-muldjord"])
+"""Packages listed as instrumental that hold growled vocals: they would teach that a growl is no voice."""
+
+DEBIAN = "per Debian package"
+_WORDS = {"instrumental", "instrumentals", "music", "backing", "backings", "accompaniment"}
+
+
+class Instrumentals(Reader):
+    """Every audio file below the folder has no voice; where a list of screened files is known, only those."""
+
+    form = "instrumentals"
+    layout = "PACKAGE/copyright beside PACKAGE's audio, or a folder whose name says instrumentals or music"
+
+    def recognises(self, folder: Path) -> bool:
+        """As `Reader.recognises`."""
+        if any(_is_debian(package) for package in subfolders(folder)):
+            return True
+        return bool(words(folder.resolve().name) & _WORDS) and bool(audio_files(folder))
+
+    def find(self, folder: Path, choice: Choice) -> Found:
+        """As `Reader.find`; listed files that are missing show when they are decoded."""
+        pieces: list[tuple[str, Path, str, str]] = []  # package, path, name, licence
+        found = Found()
+        for package in subfolders(folder):
+            if package.name in GROWLING:
+                found.skipped.append(f"{package}: holds growled vocals, which are no music without a voice")
+                continue
+            licence = DEBIAN if _is_debian(package) else licence_in(package)
+            listed = choice.listed.get(package.name)
+            files = audio_files(package) if listed is None else [package / name for name in listed]
+            for path in files:
+                name = path.relative_to(folder).with_suffix("").as_posix()
+                pieces.append((package.name, path, name, licence))
+        loose = [path for path in audio_files(folder) if path.parent == folder]
+        pieces += [(path.stem, path, path.stem, licence_in(folder)) for path in loose]
+        if not pieces:
+            raise InputFileError(f"{folder}: no audio files in it ({self.layout})")
+        splits = assign([group for group, *_ in pieces], [""] * len(pieces), choice)
+        for (group, path, name, licence), split in zip(pieces, splits, strict=True):
+            files_of = {"music": (AudioFile(path, middle_s=MUSIC_SECONDS),)}
+            source = folder.resolve().name if path.parent == folder else group
+            found.plans.append(Plan(name, source, split, "music", licence, files_of, group))
+        return found
+
+
+def _is_debian(package: Path) -> bool:
+    inside = package / "usr" / "share" / "doc"
+    return (package / "copyright").is_file() or any(True for _ in inside.glob("*/copyright"))

@@ -1,0 +1,140 @@
+"""Any folder of stems: a folder a song, with the voice and what else there is as files of one time axis.
+
+What a file holds is told by the words of its name: several voices are summed, and so is what accompanies
+them, into drums, bass and other. Where one file is the whole accompaniment, the song is a pair.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rtsep.errors import InputFileError
+from rtsep.files.folders import walk
+from train.data.readers.base import Choice, Found, Plan, Reader, Source, is_audio, licence_in
+from train.data.readers.decode import AudioFile
+from train.data.readers.splits import artist, assign_songs, given_split, without_splits
+
+_ACCOMPANIMENT = re.compile(r"accomp|instrumental|karaoke|backing[ _-]?track|no[ _-]?voc|minus[ _-]?one")
+_MIXTURE = re.compile(r"\b(mix|mixture|mixdown|fullmix|master|original)\b")
+_ROLES = (
+    ("vocals", re.compile(r"vocal|voice|vox|choir|\bvoc\b|\bsing(er|ing)?\b|\brap\b|adlib|acap")),
+    ("drums", re.compile(r"drum|perc|kick|snare|hi-?hat|cymbal|\btoms?\b|overhead")),
+    ("bass", re.compile(r"bass(?!oon)|\b808\b")),
+)
+
+_INSIDE = {
+    "audio", "audio files", "files", "flac", "mp3", "multitrack", "multitracks", "stem", "stems", "tracks",
+    "wav", "wave", "wavs",
+}  # fmt: skip
+"""Folders within a song's folder that say nothing of the song."""
+
+_LOSSLESS = (".wav", ".flac", ".aif", ".aiff", ".w64")
+
+
+def role_of(stem: str) -> str:
+    """What a file of this name holds: vocals, accompaniment, mixture, drums, bass or other."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).replace("_", " ").lower().strip()
+    if _ACCOMPANIMENT.search(spaced):
+        return "accompaniment"
+    last = "mixture" if _MIXTURE.search(spaced) else "other"
+    return next((role for role, pattern in _ROLES if pattern.search(spaced)), last)
+
+
+def roles_in(names: list[str]) -> dict[str, list[str]]:
+    """Audio files of a folder, by role; of one recording in several formats the lossless one."""
+    recordings: dict[str, str] = {}
+    for name in sorted(filter(is_audio, names), key=lambda name: Path(name).suffix.lower() not in _LOSSLESS):
+        recordings.setdefault(Path(name).stem, name)
+    roles: dict[str, list[str]] = {}
+    for stem, name in sorted(recordings.items()):
+        roles.setdefault(role_of(stem), []).append(name)
+    return roles
+
+
+def _songs(folder: Path) -> list[tuple[Path, dict[str, list[str]]]]:
+    found = []
+    for path, names in walk(folder):
+        if roles := roles_in(names):
+            found.append((path, roles))
+    return found
+
+
+def usable(roles: dict[str, list[str]]) -> bool:
+    """Whether files of these roles make a song: a voice, and what accompanies it."""
+    return "vocals" in roles and bool(roles.keys() - {"vocals", "mixture"})
+
+
+class Stems(Reader):
+    """A folder a song, at any depth; folders called train, valid and test above it say the split."""
+
+    form = "stems"
+    layout = "SONG/vocals.* beside other stems, or beside accompaniment.*"
+
+    def recognises(self, folder: Path) -> bool:
+        """As `Reader.recognises`."""
+        songs = [roles for _, roles in _songs(folder)]
+        voiced = sum("vocals" in roles for roles in songs)
+        return any(usable(roles) for roles in songs) and 2 * voiced >= len(songs)
+
+    def find(self, folder: Path, choice: Choice) -> Found:
+        """As `Reader.find`; a voice with nothing beside it is a solo voice, audio without one is named."""
+        found, songs = Found(), []
+        for song, roles in _songs(folder):
+            if "vocals" in roles:
+                songs.append((song, roles))
+            else:
+                found.skipped.append(f"{song}: no vocals.* among its audio files")
+        if not songs:
+            raise InputFileError(f"{folder}: no folder of stems in it ({self.layout})")
+        names = ["/".join(song_parts(folder, song)) for song, _ in songs]
+        given = [given_split(song.relative_to(folder) / "x") for song, _ in songs]
+        splits = assign_songs(names, given, choice, _groups(names))
+        for (song, roles), name, (split, group) in zip(songs, names, splits, strict=True):
+            if split == "test":
+                found.test.append(name)
+                found.test_tracks.append(song)
+                continue
+            licence = _licence(folder, song)
+            kind, files = _files(song, roles)
+            found.plans.append(Plan(name, folder.resolve().name, split, kind, licence, files, group))
+        return found
+
+
+def song_parts(folder: Path, song: Path) -> list[str]:
+    """Name of the song in folder `song` below `folder`, with what it lies in (artist, album) before it.
+
+    Neither folders of splits nor those in which a song keeps its files are part of it.
+    """
+    parts = without_splits(song.relative_to(folder).parts)
+    while parts and parts[-1].lower() in _INSIDE:
+        parts.pop()
+    return parts or [folder.resolve().name]
+
+
+def _groups(names: list[str]) -> list[str]:
+    """Who or what the songs share: the first folder they lie in, else the artist of "artist - song"."""
+    paths = [name.lower().split("/") for name in names]
+    # A folder that holds all of them tells none from another.
+    while all(len(path) > 1 for path in paths) and len({path[0] for path in paths}) == 1:
+        paths = [path[1:] for path in paths]
+    return [path[0] if len(path) > 1 else artist(path[0]) for path in paths]
+
+
+def _licence(folder: Path, song: Path) -> str:
+    """Licence in the song's folder or the nearest one around it, up to `folder`."""
+    places = [song, *(place for place in song.parents if place.is_relative_to(folder))]
+    stated = (licence_in(place) for place in places)
+    return next((licence for licence in stated if not licence.startswith("unknown")), licence_in(song))
+
+
+def _files(song: Path, roles: dict[str, list[str]]) -> tuple[str, dict[str, tuple[Source, ...]]]:
+    def sources(role: str) -> tuple[Source, ...]:
+        return tuple(AudioFile(song / name) for name in roles[role])
+
+    if not usable(roles):
+        return "voice", {"vocals": sources("vocals")}
+    if "accompaniment" in roles:  # any further stems are in it already
+        return "pair", {"vocals": sources("vocals"), "accompaniment": sources("accompaniment")[:1]}
+    names = [role for role in ("vocals", "drums", "bass", "other") if role in roles]
+    return "stems", {role: sources(role) for role in names}

@@ -1,0 +1,48 @@
+"""Solo voices: a folder a singer, or files called SINGER_what.wav; one singer is never in two splits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtsep.errors import InputFileError
+from train.data.readers.base import Choice, Found, Plan, Reader, audio_files, licence_in, words
+from train.data.readers.decode import AudioFile
+from train.data.readers.splits import assign, given_split
+
+_WORDS = {"voice", "voices", "vocals", "singing", "singers", "speech", "speakers", "solo", "acapella"}
+
+
+class Voices(Reader):
+    """Every audio file below the folder is one voice alone, sung or spoken."""
+
+    form = "voices"
+    layout = "a folder whose name says voices, singing or speech: SINGER/*.wav or SINGER_*.wav"
+
+    def recognises(self, folder: Path) -> bool:
+        """As `Reader.recognises`."""
+        return bool(words(folder.resolve().name) & _WORDS) and bool(audio_files(folder))
+
+    def find(self, folder: Path, choice: Choice) -> Found:
+        """As `Reader.find`."""
+        files = audio_files(folder)
+        if not files:
+            raise InputFileError(f"{folder}: no audio files in it ({self.layout})")
+        inside = [path.relative_to(folder) for path in files]
+        singers = [singer_of(path) for path in inside]
+        splits = assign(singers, [given_split(path) for path in inside], choice)
+        found = Found()
+        for path, where, singer, split in zip(files, inside, singers, splits, strict=True):
+            name = where.with_suffix("").as_posix()
+            if split == "test":
+                found.test.append(name)
+                continue
+            files_of = {"vocals": (AudioFile(path),)}
+            source, licence = folder.resolve().name, licence_in(folder)
+            found.plans.append(Plan(name, source, split, "voice", licence, files_of, singer))
+        return found
+
+
+def singer_of(inside: Path) -> str:
+    """Who sings, by a path below the folder: its first folder that is no split, else the name to its '_'."""
+    folders = [part for part in inside.parts[:-1] if not given_split(Path(part) / "x")]
+    return folders[0] if folders else inside.stem.split("_")[0]

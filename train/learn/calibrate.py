@@ -1,0 +1,111 @@
+"""`calibrate`: how sure the masks may be, found on songs the net has not heard.
+
+A net is surer of itself on what it was trained on than elsewhere: masks too near 0 and 1. Two numbers mend
+what they can of it, logits -> slope * logits + offset (C. Guo et al., "On calibration of modern neural
+networks", ICML 2017, and J. Platt before them). They go into the last layer at `export` and cost nothing.
+A smaller slope or a higher offset also finds more voice where there is none: the leak stands beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from rtsep.errors import UsageError
+from train.data.cache import AudioCache, default_cache
+from train.data.effects import Wave
+from train.data.excerpts import middle_of, scored_songs, voiceless_middles
+from train.learn import checkpoint as checkpoints
+from train.learn.system import Program, System
+from train.learn.validation import (
+    heard_columns,
+    masked,
+    masks_of,
+    scored,
+)
+from train.markdown import table
+from train.score.metrics import level_db
+
+SURE = 1e-7
+"""Masks nearer to 0 or 1 than this count as so near: their logits are finite."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One pair of numbers and what it scores, in dB."""
+
+    slope: float
+    offset: float
+    voice: float  # mean over songs of the median over frames
+    music: float
+    leak: float  # median over pieces, as a listener's bar is
+
+
+def _voices(
+    program: Program, system: System, mix: Wave, pairs: Sequence[tuple[float, float]]
+) -> Iterator[Wave]:
+    """The voice [2, n] found in `mix`, for each slope and offset in turn."""
+    columns = heard_columns(system, mix)
+    logits = torch.logit(masks_of(program, system, columns).double(), SURE)
+    for slope, offset in pairs:
+        yield masked(system, columns, torch.sigmoid(slope * logits + offset).float(), mix.shape[1])
+
+
+def calibrate(run: Path, cache: AudioCache, slopes: list[float], offsets: list[float]) -> list[Candidate]:
+    """Score all pairs of `slopes` and `offsets` on the validation songs, averaged weights of `run`."""
+    state = checkpoints.load(run)
+    system, net = state.system, state.average_net()
+    program = cast(Program, system.program(net).eval())
+    pairs = list(itertools.product(slopes, offsets))
+    sdr: list[list[tuple[float, float]]] = [[] for _ in pairs]
+    leaks: list[list[float]] = [[] for _ in pairs]
+    for song in tqdm(scored_songs(cache), unit="song", desc="songs"):
+        voice, music = middle_of(cache, song)
+        heard = _voices(program, system, voice + music, pairs)
+        for scores, one in zip(sdr, heard, strict=True):
+            scores.append(scored(voice, music, one))
+    for music in tqdm(list(voiceless_middles(cache)), unit="piece", desc="music without a voice"):
+        for levels, one in zip(leaks, _voices(program, system, music, pairs), strict=True):
+            levels.append(level_db(one, music))
+    told = []
+    for (slope, offset), found, found_db in zip(pairs, sdr, leaks, strict=True):
+        means = np.nanmean(np.asarray(found), 0) if found else (np.nan, np.nan)
+        leak = float(np.nanmedian(found_db)) if found_db else float("nan")
+        told.append(Candidate(slope, offset, float(means[0]), float(means[1]), leak))
+    return told
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"'{text}': numbers with commas between them, as 0.8,0.9,1") from None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `python -m train calibrate`."""
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a run, or a checkpoint file")
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="(%(default)s)")
+    parser.add_argument("--slopes", default="0.7,0.8,0.9,1", metavar="A,B,...", help="(%(default)s)")
+    parser.add_argument("--offsets", default="-0.3,0,0.3", metavar="A,B,...", help="(%(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    slopes, offsets = _numbers(options.slopes), _numbers(options.offsets)
+    told = calibrate(options.run, AudioCache(options.cache), slopes, offsets)
+    head = ("slope", "offset", "voice mean", "music mean", "leak median")
+    rows = [
+        (f"{c.slope:g}", f"{c.offset:g}", f"{c.voice:.2f}", f"{c.music:.2f}", f"{c.leak:.1f}") for c in told
+    ]
+    print(table(head, rows))
+    best = max(told, key=lambda c: c.voice + c.music)
+    print(f"most voice and music: export --mask-slope {best.slope:g} --mask-offset {best.offset:g}")

@@ -1,0 +1,107 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, never half written.
+
+A model file carries the end of its run inside, without what only the same run needs to go on: it is a start
+for other runs as well as for another export.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rtsep.errors import ModelError
+from rtsep.model.package import has_entry, read_package
+from rtsep.model.torchscript import without_warnings
+from train.commandline import CHECKPOINT
+from train.data.cache import whole_file
+from train.learn.presets import from_plain, to_plain
+from train.learn.system import Net, System
+
+FILE = CHECKPOINT
+SONGS = "songs.json"
+"""In a run's folder: what each validation song scored at the last validation."""
+
+OUTCOME = "outcome.pt"
+"""Of a model file: the entry that holds its checkpoint."""
+
+VERSION = 2
+
+SPENT = ("elapsed_s", "cpu_s", "audio_s")
+
+
+@dataclass
+class Checkpoint:
+    """State of a run. Mixtures depend on seed, rank, step and how far the run is: `step` is their state."""
+
+    system: System
+    net: dict[str, Tensor]
+    average: dict[str, Tensor]  # `net` with the moving average of its weights: what is exported
+    optimiser: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    elapsed_s: float = 0.0  # of training, validation not counted
+    cpu_s: float = 0.0  # of all replicas and their threads
+    audio_s: float = 0.0  # heard by all processes together
+    # The same three of the runs before, each of which began with the weights of the one before it.
+    earlier: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)  # one entry a validation
+    songs: dict[str, list[float]] = field(default_factory=dict)  # voice and music of each, at the last one
+    data: tuple[str, ...] = ()  # training sets: minutes, licence
+    machine: str = ""  # what it was trained on
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds that went into these weights, earlier runs included: elapsed_s, cpu_s, audio_s."""
+        return {name: self.earlier.get(name, 0.0) + getattr(self, name) for name in SPENT}
+
+    def average_net(self) -> Net:
+        """The net with the averaged weights, in evaluation mode."""
+        net = self.system.net()
+        net.load_state_dict(self.average)
+        return net.eval()
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write `folder`/checkpoint.pt; a crash or a full disk while writing leaves the previous one."""
+    with whole_file(folder / FILE) as file:
+        torch.save(_plain(checkpoint), file)
+
+
+def outcome(checkpoint: Checkpoint) -> bytes:
+    """What a model file is to carry of its run: its averaged weights, for `load`."""
+    file = io.BytesIO()
+    torch.save(
+        _plain(dataclasses.replace(checkpoint, net=checkpoint.average, optimiser={}, history=[], songs={})),
+        file,
+    )
+    return file.getvalue()
+
+
+def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
+    raw = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
+    return {"version": VERSION, **raw, "system": to_plain(checkpoint.system)}
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint: a file, the folder of a run, or what a model file carries of its run."""
+    file = path / FILE if path.is_dir() else path
+    carried = read_package(file).entry(OUTCOME) if has_entry(file, OUTCOME) else None
+    try:
+        with without_warnings():  # of programs: said below, in our words
+            raw = torch.load(io.BytesIO(carried) if carried else file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(f"{file}: no such checkpoint; 'python -m train fit' writes one") from None
+    except Exception as error:  # torch raises half a dozen kinds for a broken file
+        raise ModelError(f"{file}: not a checkpoint, or a broken one ({error})") from None
+    if not isinstance(raw, dict) or raw.pop("version", None) != VERSION:
+        raise ModelError(f"{file}: not a checkpoint of this version of train")
+    try:
+        system = from_plain(raw.pop("system"))
+    except ModelError as error:
+        raise ModelError(f"{file}: {error}") from None
+    return Checkpoint(system=system, **raw)

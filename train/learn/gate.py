@@ -1,0 +1,227 @@
+"""The export gate: what a program must prove before it becomes a model file. Each check raises `GateError`.
+
+A net exists in several forms (training form, one step, whole file, scripted, reloaded from disk). Each is a
+chance to play something else than what was trained, so all of them run on the same columns and must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rtsep.errors import ModelError
+from rtsep.model import torchscript
+from rtsep.model.contract import ModelSpec
+from rtsep.model.loader import form_of
+from rtsep.model.package import Golden, ModelPackage
+from rtsep.model.runner import ModelRunner
+from rtsep.model.torchscript import from_bytes, to_bytes
+from rtsep.offline.separator import Separator
+from train.learn.stft import mid_side, played_columns, windows
+from train.learn.system import Program, count_macs
+
+FORM_TOLERANCE = 1e-4
+"""Between the training form and the played one: other orders of summation, float32."""
+
+FILE_TOLERANCE = 1e-5
+"""Between a program and what comes back from its file: the same operations."""
+
+METHODS = ["step", "offline"]
+
+
+class GateError(ModelError):
+    """A program failed a check of the export gate; nothing was written."""
+
+
+class TrainingForm(Protocol):
+    """What the gate compares a program with."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All its weights."""
+
+    def masks(self, columns: Tensor) -> Tensor:
+        """Masks [T, channels, bins] of columns [T, channels, bins, 2], from a zero state."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A program that passed, as bytes, with the largest differences that were found."""
+
+    program: bytes
+    columns: Tensor  # what it was checked on
+    masks: Tensor  # of the reloaded program, one step at a time
+    differences: dict[str, float]
+
+
+def check_columns(spec: ModelSpec, seconds: float = 0.5, seed: int = 7) -> Tensor:
+    """Columns [T, channels, bins, 2] of something like music: a gliding voice, noise, a rest, a shout.
+
+    As long as `seconds`, longer where the model looks far ahead or back: all of its memory is to turn over.
+    """
+    rate, rng = spec.rates[0], np.random.default_rng(seed)
+    hops = max(seconds * rate / spec.hop, 2.2 * spec.lookahead_hops, 1.3 * (spec.context_hops or 0) + 8)
+    time = np.arange(int(hops * spec.hop)) / rate
+    pitch = 220 * 2 ** (0.5 * np.sin(2 * np.pi * 2 * time))
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    voice = sum(np.sin(k * phase) / k for k in range(1, 20)) * 0.1
+    bursts = rng.standard_normal((2, time.size)) * np.exp(-((time * 8) % 1) * 6) * 0.1
+    wave = np.stack([voice, 0.8 * voice]) + bursts
+    third = time.size // 3
+    wave[:, third : third + third // 2] = 0
+    wave[:, -third // 2 :] *= 30  # far beyond full scale
+    analysis, _ = windows(spec.framing)
+    signal = torch.from_numpy(wave.astype(np.float32))
+    signal = mid_side(signal) if spec.stereo == "mid-side" else signal
+    columns = played_columns(signal[: spec.channels], spec.framing, analysis)
+    return torch.view_as_real(columns.transpose(0, 1).contiguous())
+
+
+def run_steps(program: Program, columns: Tensor, state_size: int) -> Tensor:
+    """Masks of `columns` one step at a time, from a zero state."""
+    state = torch.zeros(state_size)
+    return torch.stack([program.step(column, state).clone() for column in columns])
+
+
+class _Open(ModelRunner):
+    """Stands where a loaded model stands, and lets everything through."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.column = np.zeros((spec.channels, spec.bins, 2), np.float32)
+        self.mask = np.ones((spec.channels, spec.bins), np.float32)
+
+    def step(self) -> None: ...
+
+    def reset(self) -> None: ...
+
+
+def measured_latency(spec: ModelSpec) -> int:
+    """Samples by which the runtime plays a signal late with this spec, found by sending noise through it."""
+    separator = Separator(_Open(spec), spec.rates[0], spec.channels)
+    frames = 8 * spec.n_fft
+    noise = np.random.default_rng(1).standard_normal((spec.channels, frames)).astype(np.float32) * 0.1
+    sent = np.pad(noise, ((0, 0), (0, 4 * spec.n_fft + spec.lookahead_hops * spec.hop)))
+    played = separator.process(sent)[0]
+    size = 2 * sent.shape[1]
+    product = np.fft.rfft(played[0], size) * np.fft.rfft(noise[0], size).conj()
+    lag = int(np.fft.irfft(product, size).argmax())
+    if not np.allclose(played[:, lag : lag + frames], noise, atol=1e-4):
+        raise GateError("the framing of the spec does not give back the signal")
+    return lag
+
+
+def script(program: nn.Module) -> bytes:
+    """The bytes of `program` scripted, frozen and saved."""
+    try:
+        return to_bytes(torchscript.script(program, METHODS))
+    except Exception as error:  # TorchScript raises many kinds
+        raise GateError(f"the program cannot be scripted: {error}") from None
+
+
+def load_program(content: bytes) -> Program:
+    """Load a program from the bytes of its file, to give it columns and states by hand."""
+    return cast(Program, from_bytes(content))
+
+
+def load_runner(content: bytes, spec: ModelSpec) -> ModelRunner:
+    """Load a program from the bytes of its file as the runtime does; it has no golden frames yet."""
+    shape = (0, spec.channels, spec.bins)
+    none = Golden(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32))
+    return form_of(spec).load(ModelPackage(Path(spec.name), spec, none, "", content))
+
+
+def play_steps(runner: ModelRunner, columns: Tensor) -> Tensor:
+    """Masks of `columns` one step at a time, from the beginning, as the runtime plays them."""
+    runner.reset()
+    masks = []
+    for column in columns.numpy():
+        runner.column[:] = column
+        runner.step()
+        masks.append(runner.mask.copy())
+    return torch.from_numpy(np.stack(masks))
+
+
+def _difference(what: str, a: Tensor, b: Tensor, tolerance: float) -> float:
+    if a.shape != b.shape:
+        raise GateError(f"{what}: shapes {list(a.shape)} and {list(b.shape)} differ")
+    worst = float((a - b).abs().max()) if a.numel() else 0.0
+    if not worst <= tolerance:  # NaN too
+        raise GateError(f"{what}: masks differ by {worst:.2g}, allowed {tolerance:g}")
+    return worst
+
+
+def _check_range(what: str, masks: Tensor) -> None:
+    if not bool(torch.isfinite(masks).all()) or float(masks.min()) < 0 or float(masks.max()) > 1:
+        raise GateError(f"{what}: masks leave 0..1 or are not finite")
+
+
+def _check_causality(what: str, masks_of: Any, columns: Tensor) -> float:
+    """New input must not change previous output, to the last bit of what float32 sums keep."""
+    steps, worst = columns.shape[0], 0.0
+    rng = torch.Generator().manual_seed(2)
+    whole = masks_of(columns)
+    for cut in sorted({1, steps // 3, steps // 2, steps - 1}):
+        changed = columns.clone()
+        changed[cut:] = torch.randn(changed[cut:].shape, generator=rng)
+        worst = max(worst, _difference(f"causality ({what}, future changed from step {cut})",
+                                       whole[:cut], masks_of(changed)[:cut], FILE_TOLERANCE))  # fmt: skip
+    return worst
+
+
+@torch.no_grad()
+def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
+    """Run every check on `program` against the training form `net`; the first failure raises `GateError`."""
+    columns = check_columns(spec)
+    size, eager = spec.state_size, program
+    wanted = net.masks(columns)
+    if wanted.shape != columns.shape[:-1]:
+        raise GateError(f"masks have shape {list(wanted.shape)}, expected {list(columns.shape[:-1])}")
+    found: dict[str, float] = {}
+
+    own_size = getattr(program, "state_size", size)
+    if own_size != size:
+        raise GateError(f"the program keeps {own_size} floats of state, its spec says {size}")
+    if spec.params != sum(p.numel() for p in net.parameters()):
+        raise GateError(f"the spec says {spec.params} parameters, the net has another number")
+    macs = count_macs(eager, columns[0], size, spec.lookahead_hops + 1)
+    if macs != spec.macs_per_hop:
+        raise GateError(f"the spec says {spec.macs_per_hop} multiplications a hop, torch counts {macs}")
+    latency = measured_latency(spec)
+    if latency != spec.algorithmic_latency:
+        raise GateError(f"the spec says {spec.algorithmic_latency} samples of latency, measured {latency}")
+
+    content = script(program)
+    loaded, runner = load_program(content), load_runner(content, spec)
+    stepped = play_steps(runner, columns)
+    found["training form / offline"] = _difference(
+        "training form / offline", wanted, eager.offline(columns), FORM_TOLERANCE
+    )  # fmt: skip
+    plain = run_steps(eager, columns, size)
+    found["training form / stepped"] = _difference("training form / stepped", wanted, plain, FORM_TOLERANCE)
+    found["stepped / reloaded"] = _difference("stepped / reloaded", plain, stepped, FILE_TOLERANCE)
+    found["reloaded: stepped / offline"] = _difference(
+        "reloaded: stepped / offline", stepped, loaded.offline(columns), FORM_TOLERANCE
+    )
+    # All memory is in the state: a second stream in between must not be heard in the first.
+    state, other = torch.zeros(size), torch.zeros(size)
+    mixed = []
+    for column in columns:
+        mixed.append(loaded.step(column, state).clone())
+        loaded.step(torch.randn_like(column), other)
+    what = "two streams (memory outside the state)"
+    found["two streams"] = _difference(what, stepped, torch.stack(mixed), 0.0)
+
+    found["causality, training form"] = _check_causality("training form", net.masks, columns)
+    found["causality, offline"] = _check_causality("offline", loaded.offline, columns)
+    found["causality, stepped"] = _check_causality("stepped", partial(play_steps, runner), columns)
+    for what, level in (("silence", 0.0), ("1e-6 of full scale", 1e-6), ("10,000 times full scale", 1e4)):
+        _check_range(what, play_steps(runner, columns * level))
+    _check_range("test signal", stepped)
+    return Checked(content, columns, stepped, found)

@@ -1,0 +1,95 @@
+"""`mean`: the mean of the weights of several runs, as a run of its own.
+
+Runs that began with the same weights can be averaged weight by weight. The mean costs nothing to play. It
+often scores as well as each of them where they learnt, and better where they did not (M. Wortsman et al.,
+"Model soups", ICML 2022). `evaluate` and `robustness` tell whether this holds for the runs at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from functools import reduce
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rtsep.errors import ModelError, OutputError, UsageError
+from train.data.cache import whole_file
+from train.data.licences import heard
+from train.learn import checkpoint as checkpoints
+from train.learn.checkpoint import SPENT, Checkpoint
+
+
+def mean_of(weights: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    """Return sum(share * weight) for each name; `shares` sum to 1. Whole numbers are those of the first."""
+    return {
+        name: sum((share * each[name] for share, each in zip(shares, weights, strict=True)), 0 * first)
+        if torch.is_floating_point(first)
+        else first.clone()
+        for name, first in weights[0].items()
+    }
+
+
+def mean(runs: Sequence[Path], shares: Sequence[float], folder: Path) -> Checkpoint:
+    """Write the mean of `runs` to `folder` and return it.
+
+    `runs` are runs, checkpoints or model files; `shares` (one each, greater than 0) are what they weigh. The
+    mean has learnt from all that they have learnt from. Raises `ModelError` for nets of two kinds,
+    `UsageError` for shares that do not fit, and `OutputError` where `folder` holds a run already.
+    """
+    if len(shares) != len(runs) or not all(0 < share < math.inf for share in shares):
+        raise UsageError(f"--shares: {len(runs)} numbers greater than 0 are needed, one for each run")
+    if (folder / checkpoints.FILE).exists():
+        raise OutputError(f"{folder} holds a run already; take another folder")
+    states = [checkpoints.load(run) for run in runs]
+    kind = _shapes(states[0])
+    for run, state in zip(runs, states, strict=True):
+        if _shapes(state) != kind:
+            raise ModelError(f"{run}: another net than {runs[0]}; only nets of one kind have a mean")
+    total = sum(shares)
+    average = mean_of([state.average for state in states], [share / total for share in shares])
+    most = {name: max(state.spent[name] for state in states) for name in SPENT}
+    result = Checkpoint(
+        states[0].system, average, average,
+        step=max(state.step for state in states),
+        earlier=most,  # runs from one start share what it took: their sum would count that twice
+        data=reduce(heard, (state.data for state in states)),
+        machine=", ".join(dict.fromkeys(state.machine for state in states)),
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.save(result, folder)
+    return result
+
+
+def _shapes(state: Checkpoint) -> tuple[str, dict[str, torch.Size]]:
+    return state.system.family, {name: value.shape for name, value in state.average.items()}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `python -m train mean`."""
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="runs, checkpoints or model files")
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="where the mean goes")
+    parser.add_argument(
+        "--shares", type=float, nargs="+", metavar="X", help="what each of them weighs (the same)"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run `python -m train mean`."""
+    result = mean(options.runs, options.shares or [1.0] * len(options.runs), options.run)
+    content = {
+        "command": "python -m train " + shlex.join(sys.argv[1:]),
+        "config": {"init": str(options.runs[-1])},  # a chain of records goes on from the last one
+        "parameters": sum(weight.numel() for weight in result.system.net().parameters()),
+        "machine": result.machine,
+        "data": result.data,
+    }
+    with whole_file(options.run / "run.json") as file:
+        file.write(json.dumps(content, indent=1).encode())
+    print(f"{options.run}: the mean of {len(options.runs)} runs, {len(result.data)} sets of data")

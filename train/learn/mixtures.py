@@ -1,0 +1,102 @@
+"""The stream of training batches: drawn by a seed and a step, in this process or in several beside it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from train.data.cache import RATE, AudioCache
+from train.data.remix import Remixer
+from train.learn.system import System
+
+Draw = tuple[int, float]
+"""Number of the step, share of real songs."""
+
+
+class Mixtures(Dataset[Tensor]):
+    """Batches [B, 2 (voice, mix), 2 (left, right), n] at the system's rate; a step gives the same again."""
+
+    def __init__(self, cache: Path, system: System, seed: int, rank: int = 0) -> None:
+        self._folder, self._system, self._seed, self._rank = cache, system, seed, rank
+        self._remixer: Remixer | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_remixer": None}  # it holds the memory map, all of it once pickled
+
+    @property
+    def remixer(self) -> Remixer:
+        """Opened where it is used: a memory map does not travel to another process."""
+        if self._remixer is None:
+            system = self._system
+            frames = -(-system.frames * RATE // system.rate)
+            self._remixer = Remixer(AudioCache(self._folder), frames, recipe=system.training.recipe)
+        return self._remixer
+
+    def __getitem__(self, draw: Draw) -> Tensor:  # type: ignore[override]
+        step, share = draw
+        return self.batch(step, self._system.training.batch, share)
+
+    def batch(self, step: int, size: int, share: float) -> Tensor:
+        """The batch of one step."""
+        waves = self.remixer.batch((self._seed, self._rank, step), size, share)
+        return torch.from_numpy(at_rate(waves, self._system.rate, self._system.frames))
+
+
+def at_rate(waves: NDArray[np.float32], rate: int, frames: int) -> NDArray[np.float32]:
+    """Resample `waves` [..., n] from the cache's rate and cut them to `frames`."""
+    if rate == RATE:
+        return waves[..., :frames]
+    flat = waves.reshape(-1, waves.shape[-1]).T
+    changed = soxr.resample(flat, RATE, rate).T
+    out = np.zeros((changed.shape[0], frames), np.float32)
+    kept = min(frames, changed.shape[1])
+    out[:, :kept] = changed[:, :kept]
+    return out.reshape(*waves.shape[:-1], frames)
+
+
+class _Steps(Sampler[Draw]):
+    """Steps from `first` on, each with the share of real songs that is due when it is drawn."""
+
+    def __init__(self, first: int, share: Callable[[int], float]) -> None:
+        self._first, self._share = first, share
+
+    def __iter__(self) -> Iterator[Draw]:
+        step = self._first
+        while True:
+            yield step, self._share(step)
+            step += 1
+
+
+def _deaf(_worker: int) -> None:
+    """Leave Ctrl-C, which the terminal sends to all, to the process that trains: it stops in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def batches(
+    mixtures: Mixtures, first: int, share: Callable[[int], float], workers: int, pinned: bool
+) -> Iterator[Tensor]:
+    """Yield the batches of the steps from `first` on, for ever.
+
+    `workers` processes draw ahead; with 0 each batch is drawn when it is asked for. `pinned` memory goes to
+    a GPU without a copy.
+    """
+    loader = DataLoader(
+        mixtures,
+        batch_size=None,
+        sampler=_Steps(first, share),
+        num_workers=workers,
+        pin_memory=pinned,
+        prefetch_factor=4 if workers else None,
+        multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=_deaf,
+    )
+    return iter(loader)

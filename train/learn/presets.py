@@ -1,0 +1,127 @@
+"""The systems by name: what `--system` of the command line takes."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import typing
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from rtsep.dsp.windows import PROFILES
+from rtsep.errors import ModelError, UsageError, suggest
+from train.learn.nets.causal import Causal
+from train.learn.nets.column_dense import ColumnDense
+from train.learn.nets.column_resnet import ColumnResNet
+from train.learn.nets.gru import Gru
+from train.learn.nets.unet import UNet
+from train.learn.system import System, Training
+
+CAUSAL = Causal()
+OPEN = replace(CAUSAL.training.recipe, open_only=True)
+
+# A finer grid of bins, and so one halving more, to the same bands; a hop of twice the length carries more.
+STUDIO = replace(
+    CAUSAL,
+    framing=PROFILES["studio"],
+    pool=((384, 1), (384, 2), (256, 4), (1024, 16)),
+    channels_down=(24, 32, 64, 96),
+    dim=128,
+    width=224,
+    spread=176,
+    layers=5,
+    lookahead=2,
+    training=replace(CAUSAL.training, hops=258),
+)
+
+PRESETS: dict[str, System] = {
+    "causal": CAUSAL,  # rtsep's own, for the profile `live`
+    "causal-open": replace(CAUSAL, training=replace(CAUSAL.training, recipe=OPEN)),
+    "causal-stage": replace(
+        CAUSAL, framing=PROFILES["stage"], training=replace(CAUSAL.training, batch=2, hops=774)
+    ),
+    "causal-studio": STUDIO,
+    "causal-wide": replace(STUDIO, framing=PROFILES["wide"], lookahead=4),
+    "unet": UNet(),
+    "unet-instrumental": UNet(target="instrumental"),
+    "unet-l11": UNet(loss_form="l11"),
+    "column-resnet": ColumnResNet(),
+    "column-resnet-causal": ColumnResNet(column="last"),
+    "column-resnet18": ColumnResNet(
+        variant="resnet18",
+        width=16,
+        stride=12,
+        mel_weighting=True,
+        power=3.0,
+        training=Training(batch=4, hops=280, schedule="cyclic"),
+    ),
+    "column-dense": ColumnDense(),
+    "gru": Gru(),
+}
+
+FAMILIES: dict[str, type[System]] = {type(system).family: type(system) for system in PRESETS.values()}
+
+
+def preset(name: str) -> System:
+    """Return the preset `name`; `UsageError` names the nearest one otherwise."""
+    if name not in PRESETS:
+        raise UsageError(
+            f"--system {name}: no such preset{suggest(name, PRESETS)}; there are {', '.join(PRESETS)}"
+        )
+    return PRESETS[name]
+
+
+def changed(system: System, choices: Iterable[str]) -> System:
+    """Return `system` with choices "NAME=VALUE"; "training.NAME=VALUE" for how it is trained.
+
+    Raises `UsageError` for what does not exist or is not of its type.
+    """
+    for choice in choices:
+        name, _, text = choice.partition("=")
+        try:
+            system = _replaced(system, name.strip().split("."), text.strip())
+        except (ValueError, SyntaxError) as error:
+            raise UsageError(f"--set {choice}: {error}") from None
+    return system
+
+
+def _replaced(value: Any, path: list[str], text: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(value)}
+    if path[0] not in fields:
+        raise ValueError(f"no '{path[0]}'{suggest(path[0], fields)}; there are {', '.join(fields)}")
+    old = getattr(value, path[0])
+    if dataclasses.is_dataclass(old) and len(path) > 1:
+        return dataclasses.replace(value, **{path[0]: _replaced(old, path[1:], text)})
+    if dataclasses.is_dataclass(old) or len(path) > 1:
+        raise ValueError("name one of its fields" if dataclasses.is_dataclass(old) else "it has no fields")
+    new = text if isinstance(old, str) else ast.literal_eval(text)
+    if isinstance(old, float) and type(new) is int:
+        new = float(new)
+    if type(new) is not type(old):
+        raise ValueError(f"{new!r} is not of the kind of {old!r}")
+    return dataclasses.replace(value, **{path[0]: new})
+
+
+def to_plain(system: System) -> dict[str, Any]:
+    """Return what a checkpoint holds of a system: plain values only."""
+    return {"family": system.family, "options": dataclasses.asdict(system)}
+
+
+def from_plain(raw: dict[str, Any]) -> System:
+    """Inverse of `to_plain`; `ModelError` for what this version does not know."""
+    try:
+        system: System = _build(FAMILIES[raw["family"]], raw["options"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"a system this version of train does not know ({error})") from None
+    return system
+
+
+def _build(kind: Any, raw: Any) -> Any:
+    """A dataclass (or a value of one) back from its plain form."""
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return typing.cast(Any, kind)(**{name: _build(hints[name], value) for name, value in raw.items()})
+    if isinstance(raw, list):
+        return tuple(_build(None, value) for value in raw)
+    return raw

@@ -1,0 +1,197 @@
+"""`label`: let a separator of others take whole songs apart, so that mixtures without stems can teach.
+
+Of a folder with `tracks.tsv` the training songs that are mixtures alone become songs of two stems, with a
+table of their own that `prepare` reads beside the first. What the teacher calls voice is no truth. Songs in
+which it finds next to no voice are left out, and the table's sample rate states where its stems end. Two
+options make the labels better: the mean of several estimates, and a second model that must agree with the
+teacher about silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rtsep.errors import InputFileError, UsageError
+from rtsep.files.audiofile import make_folder
+from rtsep.model.remote import load_model
+from rtsep.model.runner import ModelRunner
+from train.data.cache import RATE
+from train.data.effects import Wave, active_rms
+from train.data.readers.decode import AudioFile
+from train.data.readers.table import TABLE, rows_of
+from train.data.tracks import Stems, read_wave
+from train.score.evaluate import as_live, separate
+from train.score.metrics import level_db
+from train.score.peers import SPLEETER_BINS, SPLEETER_FFT, SPLEETER_HOP, Peer, load_peer
+
+BAND_RATE = 2 * SPLEETER_BINS * RATE // SPLEETER_FFT
+"""Sample rate whose band is what the teacher's stems hold."""
+
+SILENT_DB = -25.0
+"""A voice so far under the song is taken for none."""
+
+SOUNDING_DB = -12.0
+"""A voice above this, against the mixture of the same second, is certainly there."""
+
+SHORTEST_S = 6.0
+"""Stretches of a song in which teacher and checking model agree are kept from this length on."""
+
+SHIFT = SPLEETER_HOP * 150 + SPLEETER_HOP // 2
+"""Samples by which the second estimate is shifted: other frames, and other pieces of them."""
+
+STEMS = ("vocals", "accompaniment")
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How songs are labelled."""
+
+    teacher: str = "spleeter"
+    seconds: float | None = None  # of each song, the part with most voice; None: all of it
+    averaged: bool = False  # the mean of two estimates: as it is, and shifted with swapped channels
+    check: Path | None = None  # a model file that must agree with the teacher about silence
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not self.seconds >= SHORTEST_S:
+            raise UsageError(f"--seconds {self.seconds:g}: {SHORTEST_S:g} and more are accepted")
+
+
+def label(folder: Path, out: Path, how: Labelling = Labelling()) -> list[dict[str, str]]:
+    """Write stems and table of the mixtures in `folder` to `out`; returns the table's rows.
+
+    Songs that are labelled already are left as they are. Raises `InputFileError` where nothing is to do and
+    `UsageError` without the teacher.
+    """
+    rows = [row for row in rows_of(folder / TABLE) if row["role"] == "mixture" and row["split"] == "train"]
+    if not rows:
+        raise InputFileError(f"{folder / TABLE}: no training songs that are mixtures alone")
+    make_folder(out)
+    peer = load_peer(how.teacher)
+    checker = load_model(how.check, "cpu") if how.check is not None else None
+    told, songs, bar = [], 0, tqdm(rows, unit="song", desc="label")
+    for row in bar:
+        name = Path(row["path"]).stem
+        place = out / row["set"] / name
+        if not place.exists():
+            mix, stems = _estimated(read_wave(AudioFile(folder / row["path"])), peer, how)
+            if active_rms(stems[0]) == 0 or level_db(stems[0], mix) < SILENT_DB:
+                bar.write(f"left out: {name} (next to no voice by the teacher's estimate)")
+                continue
+            kept = [(0, mix.shape[1])] if checker is None else agreed(mix, stems[0], checker)
+            length_s = sum(end - start for start, end in kept) / RATE
+            if checker is not None:
+                bar.write(f"{name}: {length_s:.0f} s kept of {mix.shape[1] / RATE:.0f}")
+            if not kept:
+                continue
+            _write(place, stems, kept, split=checker is not None)
+        songs += 1
+        for piece in sorted(path.parent for path in place.rglob(f"{STEMS[0]}.flac")):
+            path = piece.relative_to(out).as_posix()
+            told.append({
+                "split": "train", "set": f"{row['set']}-{how.teacher}", "path": path,
+                "role": "vocals+accompaniment", "sample_rate": str(BAND_RATE),
+                "licence": f"{row['licence']}, stems by {peer.title}",
+            })  # fmt: skip
+    with (out / TABLE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(told[0]) if told else ["path"], delimiter="\t")
+        writer.writeheader()
+        writer.writerows(told)
+    print(f"{out / TABLE}: {songs} songs labelled of {len(rows)}")
+    return told
+
+
+def _estimated(mix: Wave, peer: Peer, how: Labelling) -> tuple[Wave, Stems]:
+    """The part of `mix` [2, n] that is kept, and its stems by the teacher."""
+    stems = peer.separate(mix)
+    if how.seconds is not None:
+        part = most_of(stems[0], round(how.seconds * RATE))
+        mix, stems = mix[:, part], (stems[0][:, part], stems[1][:, part])
+    if how.averaged:
+        turned = peer.separate(np.pad(mix[::-1], ((0, 0), (SHIFT, 0))))
+        vocals, others = (
+            np.asarray((stem + other[::-1, SHIFT:]) / 2, np.float32)
+            for stem, other in zip(stems, turned, strict=True)
+        )
+        stems = vocals, others
+    return mix, stems
+
+
+def most_of(voice: Wave, frames: int) -> slice:
+    """The `frames` of `voice` [2, n] with the most energy, to a tenth of a second; all of what is shorter."""
+    if voice.shape[1] <= frames:
+        return slice(0, voice.shape[1])
+    step = RATE // 10
+    until = np.pad(np.cumsum(np.square(voice, dtype=np.float64).sum(0)), (1, 0))
+    starts = np.arange(0, voice.shape[1] - frames + 1, step)
+    start = int(starts[np.argmax(until[starts + frames] - until[starts])])
+    return slice(start, start + frames)
+
+
+def agreed(mix: Wave, voice: Wave, checker: ModelRunner) -> list[tuple[int, int]]:
+    """Stretches [start, end) of `mix` [2, n], of `SHORTEST_S` and more, about whose silence both agree.
+
+    `voice` [2, n] is the teacher's. They disagree about a second in which one finds a voice of `SOUNDING_DB`
+    and more where the other finds less than `SILENT_DB`, both against the mixture of that second.
+    """
+    with as_live():
+        found = separate(checker, mix)[0]
+    teacher_db, checker_db = (_levels(wave, mix) for wave in (voice, found))
+    clash = (np.minimum(teacher_db, checker_db) < SILENT_DB) & (
+        np.maximum(teacher_db, checker_db) > SOUNDING_DB
+    )
+    edges = [0, *(int(edge) for second in np.flatnonzero(clash) for edge in (second, second + 1)), len(clash)]
+    stretches = [
+        (start * RATE, min(end * RATE, mix.shape[1]))
+        for start, end in zip(edges[::2], edges[1::2], strict=True)
+    ]
+    return [(start, end) for start, end in stretches if end - start >= SHORTEST_S * RATE]
+
+
+def _levels(wave: Wave, mix: Wave) -> NDArray[np.float64]:
+    """Level of `wave` against `mix`, both [2, n], second by second in dB."""
+    starts = np.arange(0, mix.shape[1], RATE)
+    energy, whole = (np.add.reduceat(np.square(one, dtype=np.float64).sum(0), starts) for one in (wave, mix))
+    # The floor, some -100 dBFS, makes silent seconds silent for both.
+    return 10 * np.log10((energy + 1e-12) / (whole + RATE * 1e-10))
+
+
+def _write(place: Path, stems: Stems, kept: Sequence[tuple[int, int]], split: bool) -> None:
+    """Write the kept stretches of a song below the folder `place`, all of them or none."""
+    partial = place.with_name(place.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    peak = max(1.0, *(float(np.abs(stem).max()) for stem in stems))  # integers end at 1
+    for number, (start, end) in enumerate(kept, 1):
+        folder = partial / f"{place.name}-{number}" if split else partial
+        make_folder(folder)
+        for name, stem in zip(STEMS, stems, strict=True):
+            soundfile.write(folder / f"{name}.flac", stem[:, start:end].T / peak, RATE, subtype="PCM_16")
+    partial.replace(place)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `python -m train label`."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=f"folder with {TABLE}")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="stems and their table")
+    parser.add_argument("--teacher", default="spleeter", help="(%(default)s)")
+    parser.add_argument("--seconds", type=float, metavar="X",
+                        help="of each song, the part with most voice (all of it)")  # fmt: skip
+    parser.add_argument("--averaged", action="store_true",
+                        help="mean of two estimates, one of them shifted with swapped channels")  # fmt: skip
+    parser.add_argument("--check", type=Path, metavar="FILE",
+                        help="model file; where both disagree about silence is left out")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    how = Labelling(options.teacher, options.seconds, options.averaged, options.check)
+    label(options.data, options.out, how)

@@ -1,0 +1,246 @@
+"""`listen`: a page to hear and see what a model does to recordings: mixture, vocals, instrumental, mask."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rtsep.errors import InputFileError, UsageError
+from rtsep.files.audiofile import make_folder
+from rtsep.limits import DEVICES
+from rtsep.model.package import read_package
+from rtsep.model.remote import load
+from rtsep.model.runner import ModelRunner
+from train.data.cache import RATE, whole_file
+from train.data.effects import Wave
+from train.data.readers.base import is_audio
+from train.data.tracks import Track, find_tracks, is_stems, read_song, select_tracks
+from train.pages.page import Excerpt, Lane, page
+from train.pages.pictures import RANGE_DB, Picture, mask_picture, paint, sound_picture
+from train.score.evaluate import as_live, card, names_of, score_stems, separate
+
+SECONDS = 30.0
+MOST = 12
+
+LEAD_IN_S = 5.0
+"""Played before an excerpt and not kept: a model that has just begun knows little."""
+
+
+class Watched(ModelRunner):
+    """A model whose masks are kept."""
+
+    def __init__(self, model: ModelRunner) -> None:
+        self._model = model
+        self.spec, self.column, self.mask = model.spec, model.column, model.mask
+        self.masks: list[NDArray[np.float16]] = []  # of the first channel: [bins] a step
+
+    def step(self) -> None:
+        """Step the model and keep its mask."""
+        self._model.step()
+        self.masks.append(self.mask[0].astype(np.float16))
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._model.reset()
+        self.masks = []
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An excerpt as the model played it: [2, n] each."""
+
+    start_s: float
+    mix: Wave
+    vocals: Wave
+    instrumental: Wave
+    reference: tuple[Wave, Wave] | None
+    mask: Picture  # nan where the model hears nothing
+
+
+def listen(
+    model: Path,
+    data: Path | Sequence[Path],
+    out: Path,
+    *,
+    tracks: Sequence[str] = (),
+    seconds: float = SECONDS,
+    most: int = MOST,
+    device: str = "cpu",
+) -> Path:
+    """Write `out`/index.html, with sounds and pictures beside it, and return its path.
+
+    `data`: data sets, folders of tracks, tracks or recordings. Of each track the `seconds` with the most
+    voice are taken. Broken ones are named, skipped and counted; `InputFileError` where none is left.
+    """
+    if seconds < 1 or most < 1:
+        raise UsageError(f"--seconds {seconds:g} --most {most}: at least 1 second of at least 1 track")
+    package = read_package(model)
+    paths = find_songs([data] if isinstance(data, Path) else data)
+    if tracks:
+        paths = select_tracks(paths, tracks)
+    elif len(paths) > most:
+        print(f"the first {most} of {len(paths)} tracks; --most or --tracks for others")
+        paths = paths[:most]
+    runner = load(package, device)
+    for folder in (out, out / "sounds", out / "pictures"):
+        make_folder(folder)
+    excerpts: list[Excerpt] = []
+    skipped: list[str] = []
+    for path in tqdm(paths, unit="track", desc="listen"):
+        try:
+            track = read_song(path)
+        except InputFileError as error:
+            skipped.append(str(error))
+            continue
+        heard = play(runner, track, seconds)
+        excerpts.append(_write(track, heard, out, _file_name(track.name, len(excerpts))))
+    for line in skipped:
+        print(f"skipped: {line}")
+    if not excerpts:
+        raise InputFileError(f"none of {len(paths)} tracks could be read; first: {skipped[0]}")
+    named = [
+        line.replace(str(path.parent) + "/", "") for line in skipped for path in paths if str(path) in line
+    ]
+    target = out / "index.html"
+    with whole_file(target) as file:
+        file.write(page(card(package), excerpts, named).encode())
+    print(f"{target}: {len(excerpts)} tracks, {len(skipped)} skipped; open it in a browser")
+    return target
+
+
+def find_songs(data: Sequence[Path]) -> list[Path]:
+    """Paths of the tracks with stems and of the plain recordings in each of `data`."""
+    found: list[Path] = []
+    for path in data:
+        if not path.exists():
+            raise InputFileError(f"{path}: no such file or folder")
+        if path.is_file() and not is_stems(path):
+            found.append(path)
+            continue
+        loose = [] if is_stems(path) or not path.is_dir() else sorted(path.iterdir())
+        songs = [f for f in loose if f.is_file() and is_audio(f.name)]
+        try:
+            found += find_tracks([path])
+        except InputFileError:
+            if not songs:
+                raise InputFileError(f"{path}: neither stems nor recordings there") from None
+        found += songs
+    return list(dict.fromkeys(found))
+
+
+def play(model: ModelRunner, track: Track, seconds: float) -> Heard:
+    """Separate the part of `track` with the most voice, as live."""
+    frames = min(track.mix.shape[1], int(seconds * RATE))
+    vocals = track.stems[0] if track.stems else None
+    if vocals is None and frames < track.mix.shape[1]:  # where is the voice? the model says
+        with as_live():
+            vocals = separate(model, track.mix)[0]
+    start = 0 if vocals is None else loudest(vocals, frames)
+    lead_in = min(start, int(LEAD_IN_S * RATE))
+    watched = Watched(model)
+    with as_live():
+        found = separate(watched, track.mix[:, start - lead_in : start + frames])
+    here = slice(start, start + frames)
+    masks = np.stack(watched.masks)
+    return Heard(
+        start / RATE,
+        track.mix[:, here],
+        found[0][:, lead_in:],
+        found[1][:, lead_in:],
+        (track.stems[0][:, here], track.stems[1][:, here]) if track.stems else None,
+        mask_picture(masks, model.spec, lead_in / RATE, frames / RATE),
+    )
+
+
+def loudest(wave: Wave, frames: int) -> int:
+    """First frame of the `frames` of `wave` [2, n] that hold the most energy, to a tenth of a second."""
+    sums = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64).sum(0))])
+    starts = np.arange(0, max(1, wave.shape[1] - frames + 1), RATE // 10)
+    return int(starts[np.argmax(sums[starts + frames] - sums[starts])])
+
+
+def _write(track: Track, heard: Heard, out: Path, name: str) -> Excerpt:
+    sounds = {"mixture": heard.mix, "vocals": heard.vocals, "instrumental": heard.instrumental}
+    if heard.reference:
+        sounds["reference"] = heard.reference[0]
+    titles = {
+        "mixture": ("Mixture", "what goes in"),
+        "vocals": ("Vocals", "by the model"),
+        "instrumental": ("Instrumental", "by the model: mixture - vocals"),
+        "reference": ("Vocals as recorded", "what would be perfect"),
+    }
+    peak = max(float(np.abs(wave).max()) for wave in sounds.values())
+    gain = min(1.0, 0.99 / peak) if peak > 0 else 1.0
+    pictures = {kind: sound_picture(wave) for kind, wave in sounds.items()}
+    top = float(pictures["mixture"].max())
+    lanes = []
+    for kind, wave in sounds.items():
+        sound = write_sound(out / "sounds" / f"{name}-{kind}", wave * gain)
+        picture = out / "pictures" / f"{name}-{kind}.png"
+        paint(picture, pictures[kind], top - RANGE_DB, top, "magma")
+        title, note = titles[kind]
+        lanes.append(Lane(title, f"pictures/{picture.name}", f"sounds/{sound.name}", note))
+    picture = out / "pictures" / f"{name}-mask.png"
+    paint(picture, heard.mask, 0.0, 1.0, "cividis")
+    lanes.append(Lane("Mask", f"pictures/{picture.name}", None, "share of each frequency taken for voice"))
+    scores: dict[str, dict[str, float]] = {}
+    if heard.reference:
+        scores, _ = score_stems(heard.reference, (heard.vocals, heard.instrumental))
+    length = heard.mix.shape[1] / RATE
+    return Excerpt(track.name, heard.start_s, length, track.seconds, tuple(lanes), scores)
+
+
+def write_sound(stem: Path, wave: Wave) -> Path:
+    """Write [2, n] as `stem`.mp3, which every browser plays, or .flac where libsndfile is too old for that.
+
+    Constant bit rate: browsers seek to the very place in such a file, and estimate it in others.
+    """
+    mp3 = "MP3" in soundfile.available_formats()
+    path = stem.with_name(stem.name + (".mp3" if mp3 else ".flac"))
+    how: dict[str, Any] = {"format": "FLAC", "subtype": "PCM_16"}
+    if mp3:
+        how = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
+        how["compression_level"] = 0.4  # 192 kbit/s
+    soundfile.write(path, wave.T, RATE, **how)
+    return path
+
+
+def _file_name(name: str, number: int) -> str:
+    # Numbered: two names may come to the same letters.
+    return f"{number + 1:02d}-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", action="extend", required=True, metavar="PATH",
+        help="stems or recordings: data sets, folders, files, as many as you like",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for index.html")
+    parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each track (%(default)g)")
+    parser.add_argument("--most", type=int, default=MOST, help="tracks on the page (%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    listen(
+        options.model,
+        options.data,
+        options.out,
+        tracks=options.tracks,
+        seconds=options.seconds,
+        most=options.most,
+        device=options.device,
+    )

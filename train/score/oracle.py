@@ -1,0 +1,77 @@
+"""Oracle masks: what the best mask of a model's own windows, rate and channels would play.
+
+An oracle takes a model's place in the played path and knows the true stems: what it scores is the ceiling of
+every net that masks these columns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep import pipeline as stage
+from rtsep.dsp.resample import to_device_rate
+from rtsep.model.contract import ModelSpec
+from rtsep.model.runner import ModelRunner
+from train.data.effects import Wave
+from train.data.tracks import Stems
+
+MASKS = {"ratio": "|V| / (|V| + |A|)", "phase": "Re(V / X), limited to 0..1"}
+"""V, A and X: the columns of vocals, accompaniment and mixture. "phase" is the phase-sensitive mask of
+H. Erdogan et al., "Phase-sensitive and recognition-boosted speech separation using deep recurrent neural
+networks", ICASSP 2015."""
+
+
+def ratio_mask(vocals: Wave, accompaniment: Wave) -> NDArray[np.float32]:
+    """Share of the vocals' magnitude [..., bins] of two spectra [..., bins, 2]; 0 where both are silent."""
+    voice, music = (np.hypot(s[..., 0], s[..., 1]) for s in (vocals, accompaniment))
+    whole = voice + music
+    return np.divide(voice, whole, out=np.zeros_like(voice), where=whole > 0)
+
+
+def phase_mask(vocals: Wave, mix: Wave) -> NDArray[np.float32]:
+    """Real part of vocals / mix [..., bins], limited to 0..1, of two spectra [..., bins, 2]."""
+    shared = (vocals * mix).sum(-1)
+    power = np.square(mix).sum(-1)
+    return np.clip(np.divide(shared, power, out=np.zeros_like(shared), where=power > 0), 0, 1)
+
+
+class Oracle(ModelRunner):
+    """`column` in, `mask` out, by the stems it was given.
+
+    Expects to be stepped once for every hop of the mixture of `stems`, from its beginning, at `rate` Hz.
+    """
+
+    def __init__(self, spec: ModelSpec, stems: Stems, rate: int, mask: str = "ratio") -> None:
+        self.spec = spec
+        self.column: NDArray[np.float32] = np.zeros((spec.channels, spec.bins, 2), np.float32)
+        self.mask: NDArray[np.float32] = np.zeros((spec.channels, spec.bins), np.float32)
+        self._kind, self._stems, self._rate = mask, stems, rate
+        self._columns = np.zeros((2, *self.column.shape), np.float32)  # of vocals, accompaniment
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew with the first hop."""
+        model_rate = stage.model_rate_for(self.spec, self._rate)
+        self._paths = [
+            stage.make_pipeline(self.spec, self._rate, len(stem), model_rate) for stem in self._stems
+        ]
+        self._position = 0  # frames heard
+        self._due = deque([np.zeros_like(self.mask)] * self.spec.lookahead_hops)
+
+    def step(self) -> None:
+        """Write the best mask of the column that is `lookahead_hops` older than `column`."""
+        frames = stage.frames_needed(self._paths[0])
+        for path, stem, column in zip(self._paths, self._stems, self._columns, strict=True):
+            block = np.zeros((len(stem), frames), np.float32)  # silence after the end
+            heard = stem[:, self._position : self._position + frames]
+            block[:, : heard.shape[1]] = heard
+            stage.begin_hop(path, block, column)
+            to_device_rate(path.bridge, path.hop, path.vocals[:, :frames])  # ends the step; not listened to
+        self._position += frames
+        vocals, accompaniment = self._columns
+        best = ratio_mask(vocals, accompaniment) if self._kind == "ratio" else phase_mask(vocals, self.column)
+        self._due.append(best)
+        self.mask[:] = self._due.popleft()

@@ -1,0 +1,160 @@
+"""`robustness`: how a model bears what singers and DJs do with it, through the path that plays it live.
+
+Silence, instrumentals, a voice alone, speech over music, other levels, another sample rate: each measure has
+a bar, and what cannot be measured is named with the reason. Level and rate are asked of the tracks in
+`--data`, or else of the cache's validation songs: a model may be worked on without a look at test tracks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import shlex
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from rich.table import Column, Table
+
+from rtsep.limits import DEVICES
+from rtsep.model.package import read_package
+from rtsep.offline.separator import Separator
+from rtsep.terminal import plain_console
+from train.data.cache import RATE, default_cache
+from train.data.excerpts import scored_songs
+from train.data.tracks import find_tracks
+from train.score.evaluate import card, one_thread_each
+from train.score.robustness_measures import AS_IS, MEASURES, Bench, Clip, Measure, Worker, start_process
+from train.score.scores import TARGETS, Content, check_writable, write_scores
+
+
+def robustness(
+    model: Path,
+    cache: Path,
+    data: Path | Sequence[Path] | None = None,
+    json_path: Path | None = None,
+    workers: int = 1,
+    *,
+    device: str = "cpu",
+) -> Content:
+    """Make all measures of `model`, print them, and return what the JSON at `json_path` holds.
+
+    `data`: tracks with stems for level and rate; without, the validation songs of the cache. Damaged tracks
+    are named and counted. `ModelError` or `InputFileError` where model, cache or `data` are no use at all.
+    """
+    if json_path is not None:
+        check_writable(json_path)
+    package = read_package(model)
+    worker = Worker.start(model, cache, device)  # before any other process: a fault is one clear line
+    clips: list[Clip] = []
+    if data:
+        clips += find_tracks([data] if isinstance(data, Path) else data)
+    else:
+        clips += scored_songs(worker.cache)
+    with contextlib.ExitStack() as stack:
+        pool = None
+        if workers > 1:
+            stack.enter_context(one_thread_each())
+            context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+            processes = ProcessPoolExecutor(workers, context, start_process, (model, cache, device))
+            pool = stack.enter_context(processes)
+        bench = Bench(worker, clips, pool)
+        measures = [measure(bench) for measure in MEASURES]
+    rows, skipped = bench.scored if clips else ([], [])
+    latency = Separator(worker.model, RATE, 2).latency  # type: ignore[arg-type]
+    content: Content = {
+        "command": "python -m train " + shlex.join(sys.argv[1:]),
+        "model": package.spec.name,
+        "model_sha256": package.sha256,
+        "card": card(package) | {"played_latency_samples": latency, "played_rate": RATE},
+        "bars": {
+            "met": sum(measure.met is True for measure in measures),
+            "missed": sum(measure.met is False for measure in measures),
+            "not_measured": sum(measure.met is None for measure in measures),
+        },
+        "measures": {measure.name: measure.to_json() for measure in measures},
+        "clips_from": "tracks of --data" if data else "validation songs of the cache",
+        "clips": rows,
+        "skipped": [{"track": result.path.name, "reason": result.reason} for result in skipped],
+    }
+    print_measures(measures, content)
+    if json_path is not None:
+        write_scores(content, json_path)
+    return content
+
+
+def print_measures(measures: Sequence[Measure], content: Content) -> None:
+    """Print every measure against its bar, what lies behind it, and the clips that were used and skipped."""
+    console = plain_console(log_width=120)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    table = Table(
+        Column("measure", no_wrap=True), "what", Column("figure", justify="right"), "bar", "met",
+        title=content["model"],
+    )  # fmt: skip
+    for measure in measures:
+        verdict = "not measured" if measure.met is None else "yes" if measure.met else "NO"
+        table.add_row(measure.name, measure.asks, measure.shown, measure.bar, verdict)
+    console.print(table)
+    for measure in measures:
+        for line in [f"not measured: {measure.reason}"] if measure.reason else _behind(measure):
+            say(f"{measure.name}: {line}")
+    bars = content["bars"]
+    say(
+        f"{bars['met']} bars met, {bars['missed']} missed, {bars['not_measured']} not measured; level and "
+        f"rate on {len(content['clips'])} {content['clips_from']}, {len(content['skipped'])} skipped"
+    )
+    for skipped in content["skipped"]:
+        say(f"skipped: {skipped['reason']}")
+
+
+def _behind(measure: Measure) -> list[str]:
+    details = measure.details
+    if "vocals_dbfs" in details:
+        return ["vocals {vocals_dbfs:.1f}, instrumental {instrumental_dbfs:.1f} dBFS".format(**details)]
+    if "pairs" in details:
+        means = "singing {singing_sdr_mean:.2f}, speech {speech_sdr_mean:.2f} dB in the mean"
+        paired = "paired difference {mean:.2f} in the mean, {median:.2f} in the median"
+        besides = "{unprocessed_mean:.2f} between the mixtures; {actors} actors, {pieces} pieces"
+        return ["; ".join((means, paired, besides)).format(**details)]
+    if "worst" in details:
+        sources = ", ".join(f"{source} {db:.2f}" for source, db in details["means_by_source"].items())
+        worst = ", ".join(f"{row['name']} {row['db']:.2f}" for row in details["worst"])
+        told = "mean {mean:.2f} ± {se:.2f}, median {median:.2f} dB".format(**details)
+        lines = [f"{told} of {len(details['excerpts'])} excerpts; means: {sources}"]
+        return lines + [f"worst {worst}"] + [f"left out, silent: {name}" for name in details["left_out"]]
+    if "changes" in details:
+        short = dict(zip(TARGETS, ("voc.", "acc."), strict=True))
+        medians = (f"{short[target]} {details['medians'][target][AS_IS]:.2f}" for target in TARGETS)
+        lines = [f"median SDR {AS_IS}: {', '.join(medians)} dB"]
+        for variant, of in details["changes"].items():
+            told = "{mean_paired:+.2f} ± {se_paired:.2f} (median {median_paired:+.2f})"
+            changes = (told.format(**of[target]) for target in TARGETS)
+            lines.append(f"{variant}: {', '.join(map(' '.join, zip(short.values(), changes, strict=True)))}")
+        return lines
+    return []
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="(%(default)s)")
+    parser.add_argument(
+        "--data", type=Path, action="append", metavar="PATH",
+        help="tracks with stems for level and rate, as for evaluate; may be given again "
+             "(the cache's validation songs)",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
+    parser.add_argument("--workers", type=int, default=1, help="excerpts at a time (%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    robustness(
+        options.model, options.cache, options.data, options.json, options.workers, device=options.device
+    )
