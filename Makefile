@@ -7,8 +7,8 @@
 # make plugin   build the LV2 plugin and install it for this user
 # make lint   formatting, style, types, direction of imports, schemas
 # make man    make the man page man/rtsep.1 from the parser of the command line
-# make dist   build the wheel and the sdist into dist/, and check their metadata
-# make test-wheel   install that wheel into a new virtual environment and play the demo with it
+# make dist   build the sdist and two wheels into dist/, and check them: one for Linux with the built plugin, one for all
+# make test-wheel   install both wheels into a new virtual environment, play the demo and install the plugin with them
 
 # make live TORCH=cpu   the same with PyTorch's own build for processors: no gigabytes of CUDA where no GPU is
 # make live MIDI=yes    with python-rtmidi where it has to be built (Python 3.13 and newer)
@@ -132,7 +132,7 @@ test-jack-load: $(VENV)/.dev
 
 test-long: $(VENV)/.dev test-jack-load
 	$(call apt_install,$(APT_LONG))
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser,dist]'
 	$(BIN)/python -m pytest -m long -rs
 
 SECONDS := 7200
@@ -166,10 +166,21 @@ man: $(VENV)/.dev
 # Release: docs/releasing.md has the whole path.
 DIST := dist
 
+# The wheel for Linux carries the plugin, compiled against an old C library by Zig's C compiler. `auditwheel` looks
+# whether it keeps to that.
+WHEEL_LIBC := 2.28
+WHEEL_TAG := manylinux_$(subst .,_,$(WHEEL_LIBC))_x86_64
+WHEEL_CC = $(abspath $(BIN))/python -m ziglang cc -target x86_64-linux-gnu.$(WHEEL_LIBC)
+
 dist: $(VENV)/.dev man
+	$(call apt_install,lv2-dev)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dist]'
 	rm -rf $(DIST)
 	$(BIN)/python -m build --no-isolation --outdir $(DIST) .
+	RTSEP_WHEEL=$(WHEEL_TAG) CC="$(WHEEL_CC)" $(BIN)/python -m pip wheel -q --disable-pip-version-check --no-deps \
+	  --no-build-isolation --no-cache-dir --wheel-dir $(DIST) $(DIST)/*.tar.gz
 	$(BIN)/twine check --strict $(DIST)/*
+	$(BIN)/auditwheel show $(DIST)/*-$(WHEEL_TAG).whl
 
 test-wheel: dist
 	$(call apt_install,$(APT_LIVE))

@@ -1,5 +1,3 @@
-#define _POSIX_C_SOURCE 200809L
-
 #include "core.h"
 
 #include <math.h>
@@ -8,6 +6,7 @@
 
 #include "controls.h"
 #include "link.h"
+#include "system.h"
 
 /* While the host renders: how long an engine may bring nothing before the sound goes on without it. It may have to
    compile first, on a slow machine. */
@@ -41,6 +40,12 @@ struct RtsepCore {
 
     _Atomic uint32_t latency;
 };
+
+static char *copy_of(const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = malloc(size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
 
 static int64_t load(const Link *link, int slot) {
     return atomic_load_explicit(&link->slots[slot], memory_order_acquire);
@@ -85,7 +90,7 @@ RtsepCore *rtsep_core_new(double rate, uint32_t block, const char *bundle, const
     core->log = log;
     core->log_handle = log_handle;
     core->watched = watched;
-    core->bundle = strdup(bundle);
+    core->bundle = copy_of(bundle);
     core->begins = true;
     if (core->bundle)
         core->link = core->wanted = make_link(core, block, model, sha256);
@@ -129,7 +134,7 @@ bool rtsep_core_set_model(RtsepCore *core, const char *model, const char *sha256
 bool rtsep_core_set_block(RtsepCore *core, uint32_t block) {
     if (block == core->wanted->block)
         return true;
-    char *model = strdup(core->wanted->model), *sha256 = strdup(core->wanted->sha256);
+    char *model = copy_of(core->wanted->model), *sha256 = copy_of(core->wanted->sha256);
     bool done = model && sha256 && change_link(core, block, model, sha256);
     free(model);
     free(sha256);
@@ -247,7 +252,7 @@ static int64_t output_of(Link *link, int64_t *begin) {
 /* Wait for output up to frame `end`, as long as there is an engine that may bring it. */
 static void await_output(RtsepCore *core, Link *link, int64_t end) {
     int64_t begin, now = output_of(link, &begin), seen = now;
-    double since = link_clock();
+    double since = clock_now();
     while ((now < end || load(link, SLOT_OUT_STREAMS) != load(link, SLOT_STREAMS)) &&
            load(link, SLOT_STATE) != STATE_REFUSED) {
         if (core->given_up && now == seen)
@@ -256,9 +261,9 @@ static void await_output(RtsepCore *core, Link *link, int64_t end) {
         now = output_of(link, &begin);
         if (now != seen) {
             seen = now;
-            since = link_clock();
+            since = clock_now();
             core->given_up = false;
-        } else if (link_clock() - since > PATIENCE_S || atomic_load(&link->failures) >= MOST_FAILURES) {
+        } else if (clock_now() - since > PATIENCE_S || atomic_load(&link->failures) >= MOST_FAILURES) {
             core->given_up = true;
         }
     }

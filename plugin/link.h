@@ -41,7 +41,7 @@ typedef struct Link {
     char *model;
     char *sha256;
     _Atomic int failures; /* engines running that have ended soon after their start, or not started */
-    struct Watch *watch; /* private to the platform's file */
+    struct Watch *watch; /* private to link.c */
 } Link;
 
 /* Frames over which wet and dry change places. */
@@ -59,8 +59,5 @@ void link_wake_engine(Link *link);
 
 /* Wait until the engine has written output, a moment at most. */
 void link_await_output(Link *link);
-
-/* Monotonic time in s. */
-double link_clock(void);
 
 #endif

@@ -107,7 +107,7 @@ def run_hops(
 
         number = exchange.header[slots.COLUMNS]  # ours to write: runs on when an engine is built anew
         begin_hop(pipeline, hop_state.block[:, :frames], exchange.columns[number % SLOTS])
-        _follow_silence(hop_state, hop_state.block[:, :frames])
+        follow_silence(hop_state.silent_frames, hop_state.block[:, :frames])
         if hop_state.silent_frames[0] > SLEEP_AFTER_S * state[r.RATE]:
             state[r.LATE_RUN] = 0
         elif _ask_model(state, exchange, hop_state, number):
@@ -171,13 +171,14 @@ def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _follow_silence(hop_state: HopState, block: np.ndarray) -> None:
+def follow_silence(silent_frames: np.ndarray, block: np.ndarray) -> None:
+    """Count the frames of silent input until now in `silent_frames` [1]; `block` is [channels, frames]."""
     for c in range(block.shape[0]):
         for i in range(block.shape[1]):
             if not abs(block[c, i]) < SILENCE:  # not a number is no silence
-                hop_state.silent_frames[0] = 0
+                silent_frames[0] = 0
                 return
-    hop_state.silent_frames[0] += block.shape[1]
+    silent_frames[0] += block.shape[1]
 
 
 @njit(cache=True, nogil=True)

@@ -21,6 +21,7 @@ from typing import Any
 
 from rtsep.audio.pipewire_sink import COMMANDS, FAILED, LOOPBACK, TASKS, Make
 from rtsep.audio.pipewire_sink import library as find_library
+from rtsep.realtime.child_process import end_with_parent
 
 LOOK_S = 0.1
 
@@ -29,7 +30,6 @@ _IS_INPUT = 0x1  # JackPortIsInput
 _AUDIO = b"32 bit float mono audio"
 _PLAYBACK = 1  # JackPlaybackLatency
 _POSITIONS = ("FL", "FR")
-_PR_SET_PDEATHSIG = 1
 
 
 class _Range(ctypes.Structure):
@@ -112,13 +112,10 @@ def _begin_loopback(task: Make) -> subprocess.Popen[bytes]:
         "audio.position": ",".join(_POSITIONS),
     }  # fmt: skip
 
-    def die_with_parent() -> None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
     return subprocess.Popen(
         [LOOPBACK, "-i", _written(sink), "-o", _written(end)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,
+        preexec_fn=end_with_parent,
     )  # fmt: skip
 
 

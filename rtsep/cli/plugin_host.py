@@ -10,7 +10,7 @@ from rtsep.model.catalog import DEFAULT_MODEL
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument(
-        "--memory", type=int, required=True, metavar="FD", help="open file of the shared memory"
+        "--memory", required=True, metavar="NAME", help="shared memory: the number of an open file"
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME", help="model by name or path")
     parser.add_argument("--sha256", default="", metavar="HEX", help="of the model as the project was saved")

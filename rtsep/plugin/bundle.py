@@ -35,13 +35,14 @@ RATES = (22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
 
 _MARK = "version"
 _FLAGS = ("-O2", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden")
-SOURCES = ("core.c", "link_posix.c", "lv2.c", "transport.c")
 
 
 def user_folder() -> Path:
     """Return where hosts look for a user's LV2 plugins."""
     if sys.platform == "darwin":
         return Path.home() / "Library/Audio/Plug-Ins/LV2"
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home()) / "LV2"
     return Path.home() / ".lv2"
 
 
@@ -54,17 +55,32 @@ def source_folder() -> Path:
     raise OutputError("the sources of the plugin are not part of this installation; install rtsep again")
 
 
+def sources(system: str = "posix") -> list[str]:
+    """Return the names of the C files for "posix" or "windows"."""
+    own = [f"{part}_{system}.c" for part in ("engine_process", "shared", "system")]
+    return ["bundle.c", "core.c", "link.c", "lv2.c", "transport.c", *own]
+
+
+def built_plugin() -> Path | None:
+    """Return the compiled plugin that a wheel carries, None where there is none that loads here."""
+    path = Path(str(resources.files("rtsep"))) / "assets" / "plugin" / ttl.BINARY
+    return path if path.is_file() and not library_fault(path) else None
+
+
 def compile_plugin(target: Path, flags: Sequence[str] = ()) -> None:
-    """Compile the plugin to the file `target`. Raises `OutputError` with the remedy."""
+    """Compile the plugin to the file `target`, with the compiler that CC names.
+
+    Raises `OutputError` with the remedy.
+    """
     if sys.platform == "win32":
-        raise OutputError("the plugin is not built on Windows yet: its engine needs Linux or macOS")
+        raise OutputError("on Windows, CMake builds the plugin: see docs/plugin.md")
     compiler = os.environ.get("CC") or "cc"
     source = source_folder()
     with tempfile.TemporaryDirectory(prefix="rtsep-plugin-") as name:
         ttl.write_headers(Path(name))
         command = [
             *compiler.split(), *_FLAGS, *flags, f"-I{name}", f"-I{source}",
-            *(str(source / file) for file in SOURCES), "-o", str(target), "-lpthread", "-lm",
+            *(str(source / file) for file in sources()), "-o", str(target), "-lpthread", "-lm",
         ]  # fmt: skip
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -108,7 +124,10 @@ def write_bundle(folder: Path, engine: Sequence[str], flags: Sequence[str] = ())
     """Write all files of the bundle to the empty `folder`. Raises `OutputError`."""
     of = packages()
     models = [ttl.Model(p.path.stem, p.sha256, purpose_of(p.path)) for p in of]
-    compile_plugin(folder / ttl.BINARY, flags)
+    if (built := built_plugin()) and not flags:
+        shutil.copy(built, folder / ttl.BINARY)
+    else:
+        compile_plugin(folder / ttl.BINARY, flags)
     (folder / "manifest.ttl").write_text(ttl.manifest_ttl(models))
     (folder / "rtsep.ttl").write_text(ttl.plugin_ttl(version("rtsep")))
     (folder / "presets.ttl").write_text(ttl.presets_ttl(models))
@@ -194,7 +213,7 @@ def faults(bundle: Path) -> Iterator[str]:
     words = _read(bundle / "engine").splitlines()
     if not words or shutil.which(words[0]) is None:
         yield f"its engine '{' '.join(words)}' cannot be started"
-    if fault := _library_fault(bundle):
+    if fault := library_fault(bundle / ttl.BINARY):
         yield fault
     noted = {tuple(line.split("\t")[:2]) for line in _read(bundle / "models").splitlines()}
     missing = [p.path.stem for p in packages() if (p.path.stem, p.sha256) not in noted]
@@ -202,15 +221,15 @@ def faults(bundle: Path) -> Iterator[str]:
         yield f"it has no preset for {', '.join(missing)}"
 
 
-def _library_fault(bundle: Path) -> str:
-    """Return why the plugin's library cannot be loaded, "" if it can."""
+def library_fault(path: Path) -> str:
+    """Return why the plugin's library `path` cannot be loaded, "" if it can."""
     try:
-        library = ctypes.CDLL(str(bundle / ttl.BINARY))
+        library = ctypes.CDLL(str(path))
         library.lv2_descriptor.restype = ctypes.POINTER(ctypes.c_char_p)
         uri = library.lv2_descriptor(0)[0]
     except (OSError, AttributeError, ValueError) as error:
-        return f"{ttl.BINARY} cannot be loaded ({error})"
-    return "" if uri == ttl.URI.encode() else f"{ttl.BINARY} is another plugin"
+        return f"{path.name} cannot be loaded ({error})"
+    return "" if uri == ttl.URI.encode() else f"{path.name} is another plugin"
 
 
 def engine_version(bundle: Path) -> str:

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtsep import pipeline as stage
-from rtsep.audio.hoploop import HOLD_S, RESERVE_NS, SILENCE, SLEEP_AFTER_S
+from rtsep.audio.hoploop import HOLD_S, RESERVE_NS, SLEEP_AFTER_S, follow_silence
 from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.dsp.shift import copy_rows
 from rtsep.model.contract import ModelSpec
@@ -127,7 +127,7 @@ def run_stream(
         _read_block(rings[0], read, block)
         number = exchange.header[slots.COLUMNS]
         begin_hop(pipeline, block, exchange.columns[number % SLOTS])
-        _follow_silence(work, block)
+        follow_silence(work.silent_frames, block)
         if not rendering and work.silent_frames[0] > SLEEP_AFTER_S * state[at.SLOT_RATE]:
             work.late_run[0] = 0
         else:
@@ -165,16 +165,6 @@ def _write_block(ring: np.ndarray, start: int, feeds: np.ndarray) -> None:
         for k in range(len(_PLAYED)):
             for c in range(channels):
                 ring[row, k * channels + c] = feeds[_PLAYED[k], c, i]
-
-
-@njit(cache=True, nogil=True)
-def _follow_silence(work: Work, block: np.ndarray) -> None:
-    for c in range(block.shape[0]):
-        for i in range(block.shape[1]):
-            if not abs(block[c, i]) < SILENCE:  # not a number is no silence
-                work.silent_frames[0] = 0
-                return
-    work.silent_frames[0] += block.shape[1]
 
 
 @njit(cache=True, nogil=True)

@@ -8,11 +8,7 @@ process and its model end too. Lines for the log of the plugin's host go to stan
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import select
-import signal
-import sys
 import threading
 import time
 
@@ -30,6 +26,7 @@ from rtsep.plugin.hops import BEHIND, ENDED, compile_loop, fresh, latency_of, ru
 from rtsep.plugin.layout import Memory, map_memory
 from rtsep.realtime import priority, slots, wake
 from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.child_process import end_with_parent
 from rtsep.realtime.slots import SharedSlots
 
 PRIORITY = 65
@@ -41,15 +38,13 @@ _LEAVE_S = 2.5
 _SETTLE_NS, _SETTLE_RENDER_NS = 50_000_000, 20_000_000_000
 
 
-def run(descriptor: int, model: str, sha256: str) -> int:
-    """Serve the plugin behind the open file `descriptor` until it ends; return the exit code."""
+def run(name: str, model: str, sha256: str) -> int:
+    """Serve the plugin behind the memory `name` (of `map_memory`) until it ends; return the exit code."""
     try:
-        memory = map_memory(descriptor)
+        memory = map_memory(name)
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--memory {descriptor}: {error}; the plugin starts this command, not a user"
-        ) from None
-    _end_with_parent()
+        raise UsageError(f"--memory {name}: {error}; the plugin starts this command, not a user") from None
+    end_with_parent()
     release(memory.slots, at.SLOT_ENGINE_PROTOCOL, at.PROTOCOL)
     try:
         _check_version(memory)
@@ -66,13 +61,6 @@ def say(kind: str, text: str) -> None:
     """Send one line to the host's log; `kind` is "note" or "error"."""
     with contextlib.suppress(OSError):
         os.write(1, f"{kind} {' '.join(text.split())}\n".encode(errors="replace"))
-
-
-def _end_with_parent() -> None:
-    """Have the system end this process with the thread that has started it: a stopped process, too."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
 
 
 def _check_version(memory: Memory) -> None:
@@ -158,10 +146,17 @@ class _Engine:
 
     def _watch_input(self, supervisor: ModelSupervisor) -> None:
         """Wait for the end of the plugin; say what happens to the model meanwhile."""
+        ended = threading.Event()
+
+        def read() -> None:
+            with contextlib.suppress(OSError):
+                while os.read(0, 1):
+                    pass
+            ended.set()
+
+        threading.Thread(target=read, name="host-end", daemon=True).start()
         restarts = 0
-        while True:
-            if select.select([0], [], [], _LOOK_S)[0] and not os.read(0, 1):
-                break
+        while not ended.wait(_LOOK_S):
             if supervisor.restarts != restarts:
                 restarts = supervisor.restarts
                 say("error", f"the model process {supervisor.last_error}; it is started again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -49,24 +50,40 @@ class Memory(NamedTuple):
     slots: NDArray[np.int64]  # [SLOT_COUNT]
     input: NDArray[np.float32]  # [ring frames, IN_CHANNELS]
     output: NDArray[np.float32]  # [ring frames, OUT_CHANNELS]
-    signals: tuple[int, int]  # addresses of two semaphores: input has come, output has come
+    signals: tuple[int, int]  # handles of `rtsep.realtime.wake`: input has come, output has come
 
 
-def map_memory(descriptor: int) -> Memory:
-    """Map the memory behind an open file. Raises `OSError`, or `ValueError` where it is no such memory."""
-    size = os.fstat(descriptor).st_size
+def map_memory(name: str) -> Memory:
+    """Map the memory that a plugin shares.
+
+    `name` is the number of an open file; on Windows it is the name of the memory, a colon, and its bytes.
+    Raises `OSError`, or `ValueError` where there is no such memory.
+    """
+    from rtsep.realtime.wake import Semaphore  # the numbers above are read without a compiler
+
+    label, mapped = _open(name)
+    size = len(mapped)
     if size < RINGS_AT:
         raise ValueError(f"{size} bytes are no memory of a plugin")
-    whole = np.frombuffer(mmap.mmap(descriptor, size), np.uint8)
+    whole = np.frombuffer(mapped, np.uint8)
     slots = whole[: 8 * SLOT_COUNT].view(np.int64)
     frames = int(slots[SLOT_RING_FRAMES])
     rings = whole[RINGS_AT:].view(np.float32)
     if frames <= 0 or frames & (frames - 1) or len(rings) != frames * (IN_CHANNELS + OUT_CHANNELS):
         raise ValueError(f"a ring of {frames} frames does not fit in {size} bytes")
     base = int(whole.ctypes.data) + SIGNALS_AT
+    first, second = (Semaphore(base + i * SIGNAL_BYTES, f"{label}-{i}", create=False) for i in range(2))
     return Memory(
         slots=slots,
         input=rings[: frames * IN_CHANNELS].reshape(frames, IN_CHANNELS),
         output=rings[frames * IN_CHANNELS :].reshape(frames, OUT_CHANNELS),
-        signals=(base, base + SIGNAL_BYTES),
+        signals=(first.handle, second.handle),
     )
+
+
+def _open(name: str) -> tuple[str, mmap.mmap]:
+    if sys.platform == "win32":
+        label, _, size = name.partition(":")
+        return label, mmap.mmap(-1, int(size), tagname=f"Local\\{label}")
+    descriptor = int(name)
+    return "", mmap.mmap(descriptor, os.fstat(descriptor).st_size)

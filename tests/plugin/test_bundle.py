@@ -79,3 +79,23 @@ def test_the_engine_is_refused_to_a_user(tmp_path, capsys):
 def test_texts_of_models_cannot_break_what_hosts_read():
     model = ttl.Model('a "quoted"\\ name\nof two lines', "ab" * 32, "")
     assert '"Model a \\"quoted\\"\\\\ name of two lines"' in ttl.presets_ttl([model])
+
+
+@needs_a_compiler
+def test_a_plugin_that_the_wheel_carries_is_taken_where_it_loads(tmp_path, binary, monkeypatch):
+    carried = tmp_path / "package" / "assets" / "plugin" / ttl.BINARY
+    carried.parent.mkdir(parents=True)
+    monkeypatch.setattr(bundle.resources, "files", lambda name: tmp_path / "package")
+    assert bundle.built_plugin() is None
+    carried.write_bytes(b"of another machine")
+    assert bundle.built_plugin() is None
+    carried.unlink()
+    shutil.copy(binary, carried)
+    assert bundle.built_plugin() == carried
+
+    monkeypatch.setattr(bundle, "packages", lambda: [])
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    made = tmp_path / "made"
+    made.mkdir()
+    bundle.write_bundle(made, ("rtsep",))
+    assert (made / ttl.BINARY).read_bytes() == carried.read_bytes()

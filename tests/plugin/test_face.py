@@ -43,7 +43,7 @@ def memories() -> list[Memory]:
         except OSError:  # the descriptor of this listing
             continue
         if target.startswith("/memfd:rtsep-plugin"):
-            found.append(map_memory(int(link.name)))
+            found.append(map_memory(link.name))
     return found
 
 

@@ -18,7 +18,7 @@ from tests.models import make_model
 @pytest.fixture
 def memory(tmp_path, monkeypatch):
     """An open file that a plugin of this version shares, and its memory."""
-    monkeypatch.setattr(host, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(host, "end_with_parent", lambda: None)
     frames = 1024
     slots = np.zeros(layout.RINGS_AT // 8, np.int64)
     slots[layout.SLOT_PROTOCOL], slots[layout.SLOT_CONTROLS] = layout.PROTOCOL, len(TABLE)
@@ -26,7 +26,7 @@ def memory(tmp_path, monkeypatch):
     rings = np.zeros(frames * (layout.IN_CHANNELS + layout.OUT_CHANNELS), np.float32)
     (tmp_path / "memory").write_bytes(slots.tobytes() + rings.tobytes())
     descriptor = os.open(tmp_path / "memory", os.O_RDWR)
-    yield descriptor, map_memory(descriptor).slots
+    yield descriptor, map_memory(str(descriptor)).slots
     os.close(descriptor)
 
 
@@ -34,7 +34,7 @@ def memory(tmp_path, monkeypatch):
 def test_a_plugin_of_another_version_is_refused_and_that_is_said(memory, capfd, slot):
     descriptor, slots = memory
     slots[slot] += 1
-    assert host.run(descriptor, "live", "") == UsageError.exit_code
+    assert host.run(str(descriptor), "live", "") == UsageError.exit_code
     assert slots[layout.SLOT_STATE] == layout.STATE_REFUSED
     said = capfd.readouterr().out
     assert said.startswith("error the plugin (protocol")
@@ -45,13 +45,13 @@ def test_a_latency_that_the_plugin_does_not_know_of_is_refused(memory, capfd, tm
     descriptor, slots = memory
     slots[layout.SLOT_MOST] = slots[layout.SLOT_DELAY] = 100
     model = make_model(tmp_path / "half.pt", "half")
-    assert host.run(descriptor, str(model), "") == UsageError.exit_code
+    assert host.run(str(descriptor), str(model), "") == UsageError.exit_code
     assert "another latency than the installed plugin was told" in capfd.readouterr().out
 
 
 def test_a_missing_model_is_refused_and_that_is_said(memory, capfd):
     descriptor, slots = memory
-    assert host.run(descriptor, "mine", "ab" * 32) == ModelError.exit_code
+    assert host.run(str(descriptor), "mine", "ab" * 32) == ModelError.exit_code
     assert slots[layout.SLOT_STATE] == layout.STATE_REFUSED
     said = capfd.readouterr().out
     assert "the project's model is missing" in said

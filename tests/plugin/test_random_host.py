@@ -23,7 +23,7 @@ def build(tmp_path):
     def compiled(*flags: str) -> Path:
         ttl.write_headers(tmp_path)
         folder = bundle.source_folder()
-        sources = [str(SOURCE), *(str(folder / name) for name in bundle.SOURCES)]
+        sources = [str(SOURCE), *(str(folder / name) for name in bundle.sources())]
         program = tmp_path / "host"
         subprocess.run(
             [*os.environ.get("CC", "cc").split(), *sources, "-g", "-O1", "-std=gnu11", *flags,

@@ -1,6 +1,6 @@
-"""The wheel and the sdist that `make dist` builds: what they hold, and that the wheel alone plays.
+"""The wheels and the sdist that `make dist` builds: what they hold, and that a wheel alone plays.
 
-`make test-wheel` builds both, names their folder in RTSEP_DIST and runs these tests.
+`make test-wheel` builds them, names their folder in RTSEP_DIST and runs these tests.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import email
 import json
 import os
+import platform
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,6 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 1500.0  # an installation of torch, or a first start, which compiles
 
 pytestmark = pytest.mark.skipif("RTSEP_DIST" not in os.environ, reason="make test-wheel runs it")
+
+
+PURE, LINUX = "*-none-any.whl", "*-manylinux_*_x86_64.whl"
+LINUX_X86_64 = sys.platform == "linux" and platform.machine() == "x86_64"
 
 
 def built(pattern: str) -> Path:
@@ -45,8 +51,9 @@ def run(*words: object, cwd: Path, **environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_wheel_holds_licences_models_and_nothing_else():
-    with zipfile.ZipFile(built("*.whl")) as wheel:
+@pytest.mark.parametrize("kind", [PURE, LINUX], ids=["for all", "for Linux"])
+def test_a_wheel_holds_licences_models_and_nothing_else(kind):
+    with zipfile.ZipFile(built(kind)) as wheel:
         names = wheel.namelist()
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
         headers = email.message_from_bytes(wheel.read(metadata))
@@ -62,6 +69,17 @@ def test_the_wheel_holds_licences_models_and_nothing_else():
         assert f"rtsep/assets/models/{model.stem}.LICENSE.txt" in files
     for source in (ROOT / "plugin").glob("*.[ch]"):
         assert f"rtsep/assets/plugin/{source.name}" in names
+    objects = [name for name in names if name.endswith((".so", ".pyd", ".dll", ".o"))]
+    assert objects == ([] if kind == PURE else ["rtsep/assets/plugin/rtsep.so"])
+
+
+def test_auditwheel_is_content_with_the_wheel_for_linux():
+    wheel = built(LINUX)
+    (said,) = [" ".join(run(sys.executable, "-m", "auditwheel", "show", wheel, cwd=wheel.parent))]
+    least = re.search(r'consistent with the following platform tag: "manylinux_(\d+)_(\d+)_x86_64"', said)
+    claimed = re.search(r"-manylinux_(\d+)_(\d+)_x86_64", wheel.name)
+    assert least and claimed, said
+    assert [int(n) for n in least.groups()] <= [int(n) for n in claimed.groups()], said
 
 
 def test_the_sdist_holds_what_git_holds():
@@ -71,14 +89,17 @@ def test_the_sdist_holds_what_git_holds():
     assert set(kept.splitlines()) - held <= {".gitignore"}
 
 
+PIP = ("-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile")
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel into a new virtual environment; return the folder of its programs."""
+    """Install the wheel for this system into a new virtual environment; return the folder of its programs."""
     place = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "venv", place / "venv", cwd=place)
     programs = place / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
-    pip = (programs / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile")
-    run(*pip, "-c", ROOT / "constraints.txt", built("*.whl"), cwd=place)
+    wheel = built(LINUX if LINUX_X86_64 else PURE)
+    run(programs / "python", *PIP, "-c", ROOT / "constraints.txt", wheel, cwd=place)
     return programs
 
 
@@ -105,3 +126,19 @@ def test_the_installed_wheel_tells_the_licences(installed, tmp_path):
     terms = {model["name"]: model["terms"] for model in listed["models"]}
     assert terms["open"] == "free"
     assert terms["live"] == "non-commercial"
+
+
+@pytest.mark.skipif(not LINUX_X86_64, reason="the wheel with the built plugin is for Linux on x86-64")
+def test_the_plugin_needs_no_compiler_from_the_wheel_for_linux_and_one_from_the_other(installed, tmp_path):
+    install = (installed / "rtsep", "plugin", "install", "--folder", tmp_path)
+    check = (installed / "rtsep", "plugin", "check", "--folder", tmp_path)
+    run(*install, cwd=tmp_path, CC="/nowhere/cc")
+    run(*check, cwd=tmp_path)
+
+    pure = (installed / "python", *PIP, "--no-deps", "--force-reinstall", built(PURE))
+    run(*pure, cwd=tmp_path)
+    with pytest.raises(AssertionError, match="apt-get install gcc libc6-dev lv2-dev"):
+        run(*install, cwd=tmp_path, CC="/nowhere/cc")
+    if shutil.which("cc") and Path("/usr/include/lv2").is_dir():
+        run(*install, cwd=tmp_path)
+        run(*check, cwd=tmp_path)
