@@ -43,6 +43,8 @@ ifneq ($(filter-out yes,$(MIDI)),)
 $(error MIDI=$(MIDI): yes is known; without MIDI, it is installed where it has wheels)
 endif
 EXTRA := $(if $(MIDI),[midi])
+# The tests need python-rtmidi, which has no wheels for Python 3.13 and newer: it is built there.
+BUILDS_MIDI := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 13) else "")' 2>/dev/null)
 
 .PHONY: man live plugin test soak test-long test-jack-load lint setup clean dist test-wheel
 .DEFAULT_GOAL := help
@@ -96,8 +98,9 @@ $(VENV)/.live: pyproject.toml constraints.txt $(MADE)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(MADE)
+	$(if $(BUILDS_MIDI),$(call apt_install,$(APT_MIDI)))
 	$(install_torch)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,midi]'
 	@touch $@ $(VENV)/.live
 
 setup: $(VENV)/.dev

@@ -36,7 +36,8 @@ def test_install_check_remove(cheap, tmp_path, capsys):
     assert [path.name for path in folder.iterdir()] == ["rtsep.lv2"]
     assert main(["plugin", "check", *where]) == 0
     assert "fits" in capsys.readouterr().out
-    if validate := shutil.which("lv2_validate"):
+    validate = shutil.which("lv2_validate")
+    if validate and shutil.which("sord_validate"):  # the script calls this program
         files = sorted(map(str, (folder / "rtsep.lv2").glob("*.ttl")))
         done = subprocess.run([validate, *files], capture_output=True, text=True)
         assert "Found 0 errors" in done.stdout, done.stdout + done.stderr
