@@ -102,7 +102,8 @@ class PulseStream:
             return None
         self._first_device = index
         self.moves += 1
-        self._news.append(f"somebody has moved us from {self._device.name} to {title}; playing on there")
+        stream = "output" if side.playback else "input"
+        self._news.append(f"the {stream} was moved from {self._device.name} to {title}; it goes on there")
         if where:
             number = self._device.index + 2 * (where.index - side.device_index)  # see `pulse_backend`
             self._device = replace(self._device, index=number, name=where.title, system_name=where.name)

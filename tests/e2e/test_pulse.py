@@ -140,7 +140,7 @@ def test_a_user_may_move_the_stream_and_it_plays_on_and_waits_there(server, live
     assert ours.isdigit()
     server.control("move-sink-input", ours, "second")
     until(lambda: np.abs(recorder.sound).max(initial=0) > 0.01, "the other sink should sound")
-    process.wait_said(f"moved us from {SPEAKERS} to second")
+    process.wait_said(f"was moved from {SPEAKERS} to second")
     assert not [line for line in process.said if "waiting" in line]
     server.remove_sink("second")
     process.wait_said("second has gone")
