@@ -5,7 +5,8 @@
 # make soak   hours of play with faults at random, on a private server: SECONDS=7200 SEED=17 SERVER=jack|pipewire;
 #             FAULTS="MIDI flood,model killed" for these only; readings, plots and a page in out/soak
 # make plugin   build the LV2 plugin and install it for this user
-# make lint   formatting, style, types, direction of imports, schemas
+# make lint   formatting, style, types, direction of imports, schemas, links of the documentation
+# make docs   the documentation as a site, in out/site
 # make man    make the man page man/rtsep.1 from the parser of the command line
 # make dist   build the sdist and two wheels into dist/, and check them: one for Linux with the built plugin, one for all
 # make test-wheel   install both wheels into a new virtual environment, play the demo and install the plugin with them
@@ -46,11 +47,11 @@ EXTRA := $(if $(MIDI),[midi])
 # The tests need python-rtmidi, which has no wheels for Python 3.13 and newer: it is built there.
 BUILDS_MIDI := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 13) else "")' 2>/dev/null)
 
-.PHONY: man live plugin test soak test-long test-jack-load lint setup clean dist test-wheel
+.PHONY: man docs live plugin test soak test-long test-jack-load lint setup clean dist test-wheel
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,14s/^# //p' Makefile
+	@sed -n '1,15s/^# //p' Makefile
 
 # System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
 define apt_install
@@ -157,6 +158,14 @@ lint: $(VENV)/.dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
 	  $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format --force-filetype yaml CITATION.cff
+	$(BUILD_SITE)
+
+# Strict: a link, an anchor or a picture that is not there stops the build, and so does a page that the menu lacks.
+BUILD_SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+docs: $(VENV)/.dev
+	$(BUILD_SITE)
+	@echo "To read it: $(BIN)/python -m http.server -b 127.0.0.1 -d out/site 8000, then http://127.0.0.1:8000"
 
 # A line of a man page that begins with ' is a command; where text does, it gets its long name.
 man: $(VENV)/.dev

@@ -32,10 +32,10 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT /
 PAGES["README.md"] = (ROOT / "README.md").read_text()
 TEXT = "\n".join(PAGES.values())
 
-LINKED = PAGES | {
-    name: (ROOT / name).read_text()
-    for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "train/README.md")
-    if (ROOT / name).exists()
+LINKED = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for folder in (".", ".github", "docs", "train", "benchmarks", "rtsep/assets", "rtsep/assets/models")
+    for path in sorted((ROOT / folder).glob("*.md"))
 }
 
 
