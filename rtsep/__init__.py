@@ -9,7 +9,7 @@
         session.controls.threshold = 0.4
         session.wait()
 
-What is named here is loaded when it is first used: `import rtsep` alone brings neither torch nor numba.
+The public names are loaded at their first use: `import rtsep` alone imports neither torch nor numba.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ sealed.guard()
 
 
 def __getattr__(name: str) -> object:
-    """Load what is asked for the first time."""
+    """Import a public name at its first use; raise `AttributeError` for any other name."""
     if name == "__version__":
         from importlib.metadata import version
 

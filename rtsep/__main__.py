@@ -1,7 +1,8 @@
 """The command `rtsep`, also as `python -m rtsep`.
 
-Imports nothing but what is always there: whatever is broken in the command line, or missing below it, is one
-line on standard error, and a Ctrl-C while it is imported is an interrupt like any other.
+This module imports only the standard library and modules that always load. An import error in the command
+line or below it therefore becomes one line on standard error, and Ctrl-C during an import ends the program
+like any other interrupt.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from rtsep.errors import INTERRUPTED
 
 
 def main() -> int:
-    """Run the command line with the words of this process; return the exit code."""
+    """Run the command line with the arguments of this process; return the exit code."""
     standard_streams.complete()
     try:
         return unexpected.guarded(_command_line)

@@ -1,9 +1,9 @@
-"""Where compiled code is kept between runs.
+"""The folder of compiled code, kept between runs.
 
-numba's own cache looks at the file of a cached function only, not at the functions it calls in other
-files: after a `git pull` it would go on running yesterday's FFT inside today's STFT. A folder for each state
-of the sources rules that out, and works where the package itself cannot be written to. What a file there is
-made of: `sealed`.
+numba's own cache checks only the file of a cached function, not the functions that it calls in other files:
+after a `git pull` it would still run the old FFT inside the new STFT. One folder for each state of the
+sources prevents this, and works where the package's own folder is read-only. `rtsep.sealed` describes the
+files in it.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from pathlib import Path
 from rtsep import folders
 
 KEPT = 4
-"""How many folders are kept: a second checkout, another version, and so on."""
+"""Number of folders kept: room for a second checkout, another version, and so on."""
 
 VARIABLE = "NUMBA_CACHE_DIR"
-"""The environment variable that names another folder."""
+"""Environment variable that overrides the folder."""
 
 _CONFSTR_NAMES = getattr(os, "confstr_names", {})  # Windows has none
 
 
 def fingerprint() -> str:
-    """Return a digest of all that compiled code is made from: sources, and what chooses among them."""
+    """Return a digest of everything that compiled code depends on: sources, versions and the machine."""
     libc = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in _CONFSTR_NAMES else ""
     digest = hashlib.sha256(f"{os.environ.get('RTSEP_WAKE', '')}\0{libc}".encode())
     package = Path(__file__).parent
     sources = {source: source.read_bytes() for source in sorted(package.rglob("*.py"))}
-    # Constants of neighbours are frozen into compiled code, whether or not their files name numba.
+    # Compiled code contains constants of neighbouring files, even of files that do not mention numba.
     compiled = {source.parent for source, text in sources.items() if b"numba" in text}
     for source, text in sources.items():
         if source.parent in compiled:
@@ -42,11 +42,11 @@ def fingerprint() -> str:
 
 
 def use_cache(folder: Path | None = None) -> str:
-    """Keep compiled code under `folder` (the user's cache) from now on; call before numba is imported.
+    """Keep compiled code under `folder` (default: the user's cache); call this before numba is imported.
 
-    `NUMBA_CACHE_DIR` in the environment is respected. Child processes follow. Where a folder cannot be
-    written, the temporary folder serves. Returns a line for the user that says so, else "". If a program has
-    imported numba before, its folder stays.
+    The environment variable `NUMBA_CACHE_DIR` takes precedence. Child processes inherit the folder. If the
+    folder cannot be written, the temporary folder is used, and the return value is a line for the user; else
+    it is "". If the program imported numba earlier, numba keeps its folder.
     """
     folders.settle_temporary()
     if "numba" in sys.modules:
@@ -62,19 +62,22 @@ def use_cache(folder: Path | None = None) -> str:
     other = folders.own_temporary("compiled")
     if other is None or _take_one_of(other):
         os.environ.pop(VARIABLE, None)
-        return f"{refusal}: each start compiles for half a minute; set {VARIABLE} to a folder of yours"
+        return (
+            f"{refusal}: each start compiles for half a minute; set {VARIABLE} to a folder that you can write"
+        )
     return (
-        f"{refusal}: compiled code is kept in {other} as long as that lasts; {VARIABLE} names another folder"
+        f"{refusal}: compiled code is kept in the temporary folder {other}; set {VARIABLE} to choose "
+        "another one"
     )
 
 
 def compiled_folder() -> Path:
-    """Return the folder that `use_cache` has chosen."""
+    """Return the folder chosen by `use_cache`."""
     return Path(os.environ.get(VARIABLE) or folders.cache() / "compiled")
 
 
 def _take_one_of(folder: Path) -> str:
-    """Keep compiled code in the folder of today's sources below `folder`; return why not, "" if it is so."""
+    """Use the folder of the current sources below `folder`; return the reason if that fails, else ""."""
     refusal = _take(folder / fingerprint())
     with contextlib.suppress(OSError):
         for old in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT]:
@@ -83,10 +86,10 @@ def _take_one_of(folder: Path) -> str:
 
 
 def _take(folder: Path) -> str:
-    """Keep compiled code in `folder`; return why that cannot be, "" if it is so."""
+    """Keep compiled code in `folder`; return the reason if that fails, else ""."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        folder.touch()  # the newest ones are kept
+        folder.touch()  # the newest folders are kept
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         return f"{folder} cannot be written ({folders.reason(folder, error)})"

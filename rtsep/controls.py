@@ -1,8 +1,8 @@
-"""The one table of controls: what a player may turn while it plays.
+"""The table of controls: everything that can be changed while a session plays.
 
-Command line, keys, MIDI and the Python API read this table; the compiled hop reads the values. A
-control is one 64-bit slot, stored atomically by whoever turns it and read once a hop, so that a
-change is heard from the next hop on and nothing ever waits.
+The command line, keys, MIDI and the Python API read this table; the compiled hop loop reads the values. A
+control is one 64-bit slot. Writers store it atomically, and the hop loop reads it once per hop, so a change
+takes effect at the next hop and no thread waits.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from rtsep.errors import UsageError, suggest
 from rtsep.realtime.atomics import acquire, release
 
 MINUS_INFINITY_DB = -144.0
-"""Gains at or below this are silence: 24 bits down."""
+"""Gain that counts as silence, as do all lower ones: the range of 24 bits."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """One row of the table."""
+    """Row of the table: one control with its range, unit, default and texts."""
 
     name: str
     default: float
     minimum: float
     maximum: float
     unit: str  # "", "dB", "ms", "switch", or "choice"
-    meaning: str  # for an engineer
-    effect: str  # what it does to the sound, for a musician
+    meaning: str  # technical description
+    effect: str  # audible effect, for musicians
     choices: tuple[str, ...] = ()
 
     def parse(self, text: str) -> float:
-        """Read a value as a person writes it; raises `UsageError` that names what is accepted."""
+        """Read a value as a user types it; raise `UsageError` with the accepted values."""
         word = text.strip().lower()
         if self.choices:
             if word in self.choices:
                 return float(self.choices.index(word))
             raise UsageError(
-                f"{self.name} '{text}': one of {', '.join(self.choices)}{suggest(word, self.choices)}"
+                f"{self.name} '{text}': must be one of {', '.join(self.choices)}{suggest(word, self.choices)}"
             )
         if self.unit == "switch" and word in ("on", "off"):
             return float(word == "on")
@@ -51,18 +51,18 @@ class Control:
         return self.check(value)
 
     def check(self, value: float) -> float:
-        """Return `value` if it lies in range (-inf dB becomes the silent gain), else raise `UsageError`."""
+        """Return `value` if it is in range (-inf dB becomes the silent gain), else raise `UsageError`."""
         if self.unit == "dB" and value == -math.inf:
             value = self.minimum
-        if not self.minimum <= value <= self.maximum:  # NaN fails this as well
+        if not self.minimum <= value <= self.maximum:  # also refuses NaN
             raise UsageError(f"{self.name} {value:g}: out of range; {self.accepted}")
         if self.unit in ("switch", "choice") and value != int(value):
-            raise UsageError(f"{self.name} {value:g}: nothing in between; {self.accepted}")
+            raise UsageError(f"{self.name} {value:g}: in-between values are not accepted; {self.accepted}")
         return value
 
     @property
     def accepted(self) -> str:
-        """What a value may be, in words."""
+        """Return the accepted values as text."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if self.unit == "switch":
@@ -71,7 +71,7 @@ class Control:
         return f"{low} to {self.maximum:g}{' ' + self.unit if self.unit else ''}"
 
     def shown(self, value: float) -> str:
-        """Return `value` as a person writes it."""
+        """Return `value` as a user would type it."""
         if self.choices:
             return self.choices[int(value)]
         if self.unit == "switch":
@@ -89,8 +89,8 @@ TABLE: tuple[Control, ...] = (
         0,
         1,
         "",
-        "where the mask decides 'voice': bins under it fade out or are cut",
-        "higher: less music in the voice, but soft singing goes too",
+        "mask value that counts as voice: bins below it fade out, or are cut with a binary mask",
+        "higher: less music in the voice, but soft singing is lost too",
     ),
     Control(
         "mask",
@@ -98,7 +98,7 @@ TABLE: tuple[Control, ...] = (
         0,
         1,
         "choice",
-        "as it comes, or 0/1 at the threshold (0: at 0.5)",
+        "soft: as the model gives it; binary: 0 or 1, cut at the threshold (at 0.5 if that is 0)",
         "binary: a harder cut, with a watery sound",
         ("soft", "binary"),
     ),
@@ -109,7 +109,7 @@ TABLE: tuple[Control, ...] = (
         1,
         "",
         "mask values below it become 0",
-        "higher: what is left of the music in the voice falls silent",
+        "higher: removes faint music that remains in the voice",
     ),
     Control(
         "smoothing",
@@ -117,26 +117,30 @@ TABLE: tuple[Control, ...] = (
         0,
         100,
         "ms",
-        "time constant of the mask",
-        "higher: less chirping, but attacks get softer",
+        "time constant that smooths the mask",
+        "higher: less chirping, but softer attacks",
     ),
-    Control("vocals_gain", 0, _SILENT, 12, "dB", "level of the vocals", "the voice louder or softer"),
+    Control("vocals_gain", 0, _SILENT, 12, "dB", "level of the vocals", "makes the voice louder or softer"),
     Control(
-        "instrumental_gain", 0, _SILENT, 12, "dB", "level of the instrumental", "the music louder or softer"
+        "instrumental_gain",
+        0,
+        _SILENT,
+        12,
+        "dB",
+        "level of the instrumental",
+        "makes the music louder or softer",
     ),
-    Control("vocals_mute", 0, 0, 1, "switch", "silence the vocals", "karaoke: the music alone"),
-    Control("vocals_solo", 0, 0, 1, "switch", "only the vocals", "a cappella: the voice alone"),
-    Control(
-        "instrumental_mute", 0, 0, 1, "switch", "silence the instrumental", "a cappella: the voice alone"
-    ),
-    Control("instrumental_solo", 0, 0, 1, "switch", "only the instrumental", "karaoke: the music alone"),
+    Control("vocals_mute", 0, 0, 1, "switch", "silence the vocals", "karaoke: only the music"),
+    Control("vocals_solo", 0, 0, 1, "switch", "play only the vocals", "a cappella: only the voice"),
+    Control("instrumental_mute", 0, 0, 1, "switch", "silence the instrumental", "a cappella: only the voice"),
+    Control("instrumental_solo", 0, 0, 1, "switch", "play only the instrumental", "karaoke: only the music"),
     Control(
         "blend",
         1,
         0,
         1,
         "",
-        "dry to separated, aligned in time; the feeds always add up",
+        "from dry (0) to separated (1), aligned in time; the stems always add up to the input",
         "lower: closer to the original, with fewer artefacts",
     ),
     Control(
@@ -145,8 +149,8 @@ TABLE: tuple[Control, ...] = (
         0,
         1,
         "switch",
-        "the aligned dry signal, cross-faded, past mute, solo and gains",
-        "the original, to compare with",
+        "play the dry signal, aligned and cross-faded; mute, solo and gains have no effect",
+        "the original, for comparison",
     ),
     Control(
         "balance",
@@ -154,14 +158,14 @@ TABLE: tuple[Control, ...] = (
         0,
         1,
         "",
-        "on one stereo output: 0 music alone, 0.5 both, 1 voice alone",
+        "on one stereo output: 0 is only music, 0.5 both, 1 only voice",
         "one fader from karaoke to a cappella",
     ),
 )
 
 BY_NAME: dict[str, Control] = {control.name: control for control in TABLE}
 
-# Slots, for compiled code; the test of the table holds them to it.
+# Indices for compiled code; a test compares them with the table.
 THRESHOLD, MASK, GATE, SMOOTHING = 0, 1, 2, 3
 VOCALS_GAIN, INSTRUMENTAL_GAIN = 4, 5
 VOCALS_MUTE, VOCALS_SOLO, INSTRUMENTAL_MUTE, INSTRUMENTAL_SOLO = 6, 7, 8, 9
@@ -172,22 +176,22 @@ LEVEL_CONTROLS = (
     VOCALS_GAIN, INSTRUMENTAL_GAIN, VOCALS_MUTE, INSTRUMENTAL_MUTE, VOCALS_SOLO, INSTRUMENTAL_SOLO,
     BALANCE, BLEND, BYPASS,
 )  # fmt: skip
-"""Controls of the level at an output: those that `rtsep.dsp.router.feed_levels` reads."""
+"""Controls that set the level of an output; `rtsep.dsp.router.feed_levels` reads them."""
 
 
 FADER_DB = 72.0
-"""How far below its top a fader that ends in silence (or a knob that ends in 0) still counts decibels."""
+"""Range in dB, counted from the top, of a fader or knob whose low end is silence or 0."""
 
 CURVES = ("lin", "dB")
 
 
 @dataclass(frozen=True)
 class Travel:
-    """How a knob, fader or slider goes through a control's range: position 0..1 to value and back.
+    """Mapping between a position 0..1 of a knob, fader or slider and a control's value.
 
-    "lin" moves evenly in the plain quantity (for a gain, its amplitude), "dB" evenly in decibels. Where the
-    range starts at 0 or -inf, which no decibel reaches, position 0 is exactly that. A switch or choice
-    takes the nearest of its values.
+    The curve "lin" is even in the plain value (amplitude for a gain), "dB" is even in decibels. If the range
+    starts at 0 or -inf, which decibels cannot reach, position 0 gives exactly that value. A switch or choice
+    takes its nearest value.
     """
 
     control: Control
@@ -197,11 +201,11 @@ class Travel:
 
     @classmethod
     def whole(cls, control: Control) -> Travel:
-        """Return the whole range of `control`, in dB where that is its unit."""
+        """Return the travel over the whole range of `control`, in dB if that is the control's unit."""
         return cls(control, control.minimum, control.maximum, "dB" if control.unit == "dB" else "lin")
 
     def value(self, position: float) -> float:
-        """Return the value at `position`, 0..1 (limited to that)."""
+        """Return the value at `position`, which is limited to 0..1."""
         position = min(max(position, 0.0), 1.0)
         if position in (0.0, 1.0):
             return self.high if position else self.low
@@ -216,7 +220,7 @@ class Travel:
         return min(max(value, self.low), self.high)
 
     def position(self, value: float) -> float:
-        """Return where `value` lies, 0..1; values outside of the range lie at its ends."""
+        """Return the position 0..1 of `value`; values outside the range give 0 or 1."""
         if not self.low < value < self.high:
             return float(value >= self.high)
         low, high = self._ends()
@@ -231,7 +235,7 @@ class Travel:
         return self.curve == "dB"
 
     def _ends(self) -> tuple[float, float]:
-        """Return low and high in what the travel is even in: decibels, amplitude, or the plain unit."""
+        """Return low and high in the unit of the curve: decibels, amplitude, or the plain value."""
         low, high = self.low, self.high
         if self.control.unit == "dB":
             if not self._in_db:
@@ -252,10 +256,10 @@ def _bits(value: float) -> int:
 
 
 class Controls:
-    """Live values of the table. Attributes are the controls: `controls.threshold = 0.4`."""
+    """Live values of the table. The controls are attributes: `controls.threshold = 0.4`."""
 
-    slots: NDArray[np.int64]  # float64 bits, one a control; what compiled code reads
-    movers: dict[str, str]  # by name, who moved it last; controls nobody moved are not in it
+    slots: NDArray[np.int64]  # [controls] float64 bits, read by compiled code
+    movers: dict[str, str]  # by control name, the last source of a change; untouched controls are missing
 
     def __init__(self, **values: float) -> None:
         object.__setattr__(self, "slots", np.array([_bits(c.default) for c in TABLE], np.int64))
@@ -268,7 +272,9 @@ class Controls:
         for index, control in enumerate(TABLE):
             if control.name == name:
                 return index
-        raise UsageError(f"unknown control '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}")
+        raise UsageError(
+            f"unknown control '{name}'{suggest(name, BY_NAME)}; the controls are {', '.join(BY_NAME)}"
+        )
 
     def __getattr__(self, name: str) -> float:
         if name.startswith("__"):
@@ -279,28 +285,28 @@ class Controls:
         self.set(name, value)
 
     def set(self, name: str, value: float, by: str = "API") -> None:
-        """Set a control; `by` says who did: "MIDI", "key", "API". Raises `UsageError`, and sets nothing."""
+        """Set a control; `by` is the source, such as "MIDI". Raise `UsageError` for a bad name or value."""
         index = self._find(name)
         release(self.slots, index, _bits(TABLE[index].check(float(value))))
         self.movers[name] = by
 
     def set_text(self, name: str, text: str, by: str = "API") -> None:
-        """Set a control from text, as a command line or a map file gives it."""
+        """Set a control from text, as in a command line or a map file; raise `UsageError` for bad text."""
         self.set(name, TABLE[self._find(name)].parse(text), by)
 
     def moved_by(self, name: str) -> str:
-        """Return who moved a control last, "" if nobody has."""
+        """Return the last source that changed a control, "" for an untouched one."""
         self._find(name)
         return self.movers.get(name, "")
 
     def snapshot(self) -> dict[str, float]:
-        """Return every value by name."""
+        """Return all values by control name."""
         return {control.name: getattr(self, control.name) for control in TABLE}
 
 
 def markdown_table() -> str:
-    """Return the table as Markdown: as docs/controls.md shows it."""
-    rows = [("control", "range", "at first", "what you hear", "meaning"), ("---",) * 5]
+    """Return the table of docs/controls.md in Markdown."""
+    rows = [("control", "range", "default", "audible effect", "meaning"), ("---",) * 5]
     for control in TABLE:
         flag = f"`--{control.name.replace('_', '-')}`"
         accepted = ", ".join(control.choices) or control.accepted

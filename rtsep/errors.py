@@ -1,6 +1,6 @@
-"""What can go wrong by a user's doing, each kind with the exit code that scripts may rely on.
+"""Errors that a user can correct, each class with an exit code for scripts.
 
-A message is one line: what was given, what is accepted, what to do about it.
+A message is one line: the value that was given, the values that are accepted, and the remedy.
 """
 
 from __future__ import annotations
@@ -10,32 +10,32 @@ from collections.abc import Iterable
 
 
 class RtsepError(Exception):
-    """Base of every error that a user can mend; `exit_code` is what the command line returns."""
+    """Base class of every error that a user can correct; the command line returns its `exit_code`."""
 
     exit_code = 1
 
 
 UNEXPECTED = 10
-"""The exit code for any other exception: a defect, or a machine in a state that nobody has foreseen."""
+"""Exit code for any other exception: a defect, or an unforeseen state of the machine."""
 
 INTERRUPTED = 130
-"""The exit code after a Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, by the convention of shells."""
 
 
 class UsageError(RtsepError, ValueError):
-    """An option or argument has a value that makes no sense."""
+    """An option or argument has an invalid value."""
 
     exit_code = 2
 
 
 class DeviceError(RtsepError):
-    """An audio device is missing, refuses the format, or went away."""
+    """An audio device is missing, refuses the format, or disappeared."""
 
     exit_code = 3
 
 
 class ModelError(RtsepError):
-    """A model file is missing, broken, or not one of ours."""
+    """A model file is missing, damaged, or not an rtsep model."""
 
     exit_code = 4
 
@@ -47,35 +47,35 @@ class InputFileError(RtsepError):
 
 
 class NoSoundError(InputFileError):
-    """An audio file is whole, but there is no sound in it."""
+    """An audio file is intact but contains no audio."""
 
 
 class OutputError(RtsepError):
-    """A result cannot be written: no permission, no space, not a folder."""
+    """A result cannot be written: no permission, no space, or not a folder."""
 
     exit_code = 6
 
 
 class ModelProcessError(RtsepError):
-    """The model's process did not come up, or would not stay up."""
+    """The model process did not start, or failed repeatedly."""
 
     exit_code = 7
 
 
 class SessionError(RtsepError):
-    """There is no session to attach to, or it has gone meanwhile."""
+    """There is no session to attach to, or it has ended."""
 
     exit_code = 8
 
 
 class CompileError(RtsepError):
-    """The code of the audio path cannot be compiled on this machine."""
+    """The audio path's code cannot be compiled on this machine."""
 
     exit_code = 9
 
 
 def in_a_line(error: BaseException) -> str:
-    """Return an error that is no `RtsepError` as one line: its class, and what it says first."""
+    """Return an error that is not an `RtsepError` as one line: its class and the first line of its text."""
     said = str(error).strip().splitlines()
     return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
 

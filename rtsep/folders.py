@@ -1,7 +1,7 @@
-"""The user's folders, also where there is no home: in containers, in services, for a number without a name.
+"""The user's folders, including the case of no home folder: containers, services, unnamed user ids.
 
-The only place that asks for them. A folder that is not known, or that this user cannot reach, is a folder in
-which nothing is found and nothing can be written; whoever writes there says `reason`.
+All other modules get these folders here. If a folder is unknown or out of reach for this user, nothing is
+found in it and nothing can be written to it; `reason` gives the explanation for a message.
 """
 
 from __future__ import annotations
@@ -12,51 +12,51 @@ import tempfile
 from pathlib import Path
 
 NOWHERE = Path(os.devnull, "rtsep")
-"""Stands for a folder that is not known: nothing can lie behind a device."""
+"""Placeholder for an unknown folder: no file can exist below the null device."""
 
 _IN_MEMORY = Path("/dev/shm")
 
 
 def config() -> Path:
-    """Return the folder of settings, presets and maps."""
+    """Return the folder for settings, presets and maps."""
     return _found("user_config_path")
 
 
 def state() -> Path:
-    """Return the folder of what a session leaves for the next one."""
+    """Return the folder for the state that one session leaves for the next."""
     return _found("user_state_path")
 
 
 def data() -> Path:
-    """Return the folder of the user's own models."""
+    """Return the folder for the user's own models."""
     return _found("user_data_path")
 
 
 def cache() -> Path:
-    """Return the folder of what can be made anew."""
+    """Return the folder for files that can be created again."""
     return _found("user_cache_path")
 
 
 def _found(kind: str) -> Path:
-    import platformdirs  # not before: `rtsep.unexpected` is there to tell that a package is missing
+    import platformdirs  # imported late: `rtsep.unexpected` reports a missing package
 
     try:
         path: Path = getattr(platformdirs, kind)("rtsep")
-        path.exists()  # raises where the way there is barred: the home of another user
-    except (OSError, RuntimeError):  # the latter: nobody knows a home
+        path.exists()  # raises if the path is barred: another user's home
+    except (OSError, RuntimeError):  # RuntimeError: the home folder is unknown
         return NOWHERE
     return path if path.is_absolute() else NOWHERE
 
 
 def reason(path: Path, error: OSError) -> str:
-    """Return why a file in one of these folders cannot be written, in words."""
+    """Return as text why a file in one of these folders cannot be written."""
     if NOWHERE.parent in path.parents:
-        return "there is no home folder that this user can reach; set HOME to one"
+        return "this user has no home folder within reach; set HOME to one"
     return error.strerror or str(error)
 
 
 def settle_temporary() -> None:
-    """Let temporary files lie in memory where no other folder can be written, as in a read-only container."""
+    """Put temporary files in memory if no other folder can be written, as in a read-only container."""
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
@@ -65,10 +65,10 @@ def settle_temporary() -> None:
 
 
 def own_temporary(name: str) -> Path | None:
-    """Return a temporary folder for `name` that belongs to this user alone; None: there can be none.
+    """Return a temporary folder for `name` that only this user can write; None: impossible.
 
-    It is the same one each time. A folder of that name which others can write is not taken: they could plant
-    files in it.
+    Every call returns the same folder. An existing folder that others can write is refused, as they could
+    plant files in it.
     """
     with contextlib.suppress(OSError):
         user = os.geteuid() if hasattr(os, "geteuid") else "user"

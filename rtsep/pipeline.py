@@ -1,11 +1,11 @@
-"""The signal's way through one hop, compiled: the heart that file mode and the live engine share.
+"""The signal path of one hop, compiled; file mode and the live engine share it.
 
     block -> model rate -> mid/side -> STFT -> column -> (the model) -> mask -> policy
           -> masked column -> inverse STFT -> left/right -> device rate (+ band above) -> router -> feeds
 
-`begin_hop` goes up to the column, `finish_hop` from the mask on; between them the caller gets a mask
-from wherever the model runs. Knows no thread, device or clock. Block: `frames_needed(pipeline)`
-frames at the device rate, in and out; output lags input by `stream_delay(pipeline)` frames.
+`begin_hop` runs up to the column, `finish_hop` starts at the mask; in between, the caller gets a mask from
+the model. The pipeline does not depend on threads, devices or clocks. Block: `frames_needed(pipeline)` frames
+at the device rate, in and out; the output lags the input by `stream_delay(pipeline)` frames.
 """
 
 from __future__ import annotations
@@ -29,38 +29,40 @@ from rtsep.model.contract import ModelSpec
 from rtsep.realtime.atomics import bits_to_float, load_acquire
 
 LOUDEST = 1e4
-"""Samples beyond +80 dB full scale, infinite or not a number are a fault of the source: they become 0."""
+"""Highest valid sample, +80 dB full scale. Samples beyond it, infinities and NaN are errors of the source and
+become 0."""
 
 FAINTEST = 1e-25
-"""Samples below -500 dB full scale become 0: their products would be denormals, which processors are slow
-with. A plugin that fades out may send them for minutes."""
+"""Smallest valid sample, -500 dB full scale. Smaller ones become 0: their products would be denormals, which
+processors compute slowly. A plugin that fades out can send them for minutes."""
 
 WET_FADE_HOPS = 2
-"""How fast the dry signal takes over, and gives way again, when masks stop and return."""
+"""Length of the cross-fade to the dry signal when masks stop, and back when they return."""
 
 
 class Pipeline(NamedTuple):
-    """State and work space of one stream of `channels` channels."""
+    """State and buffers of one stream of `channels` channels."""
 
     bridge: RateBridge
     stft: Stft
-    mid_side: NDArray[np.bool_]  # [1] how the model wants its pairs
-    rate: NDArray[np.float64]  # [1] the model's, Hz
+    mid_side: NDArray[np.bool_]  # [1] True: the model takes mid and side
+    rate: NDArray[np.float64]  # [1] the model's rate, Hz
     step: NDArray[np.int64]  # [1] hops begun
-    bad_samples: NDArray[np.int64]  # [1] LOUDEST and beyond
-    clean: NDArray[np.float32]  # [channels, most frames a step] the block, faults removed
+    bad_samples: NDArray[np.int64]  # [1] count of samples beyond LOUDEST
+    clean: NDArray[np.float32]  # [channels, max frames a hop] the block with invalid samples set to 0
     hop: NDArray[np.float32]  # [channels, hop] at the model's rate
-    spectra: NDArray[np.float32]  # [lookahead + 1, channels, bins, 2] ring of columns awaiting their mask
+    # [lookahead + 1, channels, bins, 2] ring of columns that wait for their masks
+    spectra: NDArray[np.float32]
     masked: NDArray[np.float32]  # [channels, bins, 2]
-    smooth: NDArray[np.float32]  # [model channels, bins] state of the mask's smoother
+    smooth: NDArray[np.float32]  # [model channels, bins] state of the mask smoother
     mask: NDArray[np.float32]  # [model channels, bins] as played
     above: BandAbove
-    vocals: NDArray[np.float32]  # [channels, most frames a step]
-    dry: NDArray[np.float32]  # [channels, delay + most frames a step] the input, oldest first
+    vocals: NDArray[np.float32]  # [channels, max frames a hop]
+    dry: NDArray[np.float32]  # [channels, delay + max frames a hop] the input, oldest first
     values: NDArray[np.float64]  # [controls] as read for this hop
-    dry_share: NDArray[np.float64]  # [feeds] who carries the dry signal
-    levels: NDArray[np.float64]  # [2, feeds, sources] this hop's and the last one's
-    wet: NDArray[np.float64]  # [1] 1 while masks come, 0 when they have stopped
+    dry_share: NDArray[np.float64]  # [feeds] share of the dry signal in each feed
+    levels: NDArray[np.float64]  # [2, feeds, sources] levels of this hop and of the previous one
+    wet: NDArray[np.float64]  # [1] 1 while masks arrive, 0 after they have stopped
 
 
 def make_pipeline(
@@ -70,7 +72,7 @@ def make_pipeline(
     model_rate: int,
     dry_feeds: tuple[int, ...] = (VOCALS, MIX, BUS),
 ) -> Pipeline:
-    """Return a fresh pipeline for audio at `rate` Hz, the model running at `model_rate` (one of its own).
+    """Return a new pipeline for audio at `rate` Hz with a model at `model_rate` (one of the model's rates).
 
     `dry_feeds` are the feeds (indices of FEEDS) that carry the dry signal under bypass and blend.
     """
@@ -106,12 +108,12 @@ def make_pipeline(
 
 
 def max_frames_per_step(rate: int, model_rate: int, hop: int) -> int:
-    """Return the most device frames a step can take."""
+    """Return the maximum of device frames in one hop."""
     return hop if rate == model_rate else -(-hop * rate // model_rate) + 1
 
 
 def model_rate_for(spec: ModelSpec, rate: int) -> int:
-    """Return the rate at which the model hears audio of `rate` Hz: its own, or the nearest sensible one."""
+    """Return the model's rate for audio at `rate` Hz: the same rate if supported, else the best match."""
     if rate in spec.rates:
         return rate
     whole = [own for own in spec.rates if rate % own == 0 or own % rate == 0]
@@ -120,24 +122,24 @@ def model_rate_for(spec: ModelSpec, rate: int) -> int:
 
 @njit(cache=True, nogil=True)
 def frames_needed(pipeline: Pipeline) -> int:
-    """Return how many device frames the next hop takes and gives."""
+    """Return the number of device frames that the next hop takes and gives."""
     return resample.frames_needed(pipeline.bridge)
 
 
 def stream_delay(pipeline: Pipeline) -> int:
-    """Return by how many device frames the feeds lag the input, the filling of a hop not included."""
+    """Return the lag of the feeds behind the input in device frames, without the filling of a hop."""
     return int(pipeline.bridge.stream_delay[0])
 
 
 @njit(cache=True, nogil=True)
 def begin_hop(pipeline: Pipeline, block: np.ndarray, column: np.ndarray) -> None:
-    """Take `block` [channels, frames_needed] in; write the model's `column` [model channels, bins, 2]."""
+    """Read `block` [channels, frames_needed]; write the model's `column` [model channels, bins, 2]."""
     channels, frames = block.shape
     clean = pipeline.clean[:, :frames]
     for c in range(channels):
         for i in range(frames):
             x = block[c, i]
-            if not abs(x) <= LOUDEST:  # NaN too
+            if not abs(x) <= LOUDEST:  # also true for NaN
                 x = np.float32(0)
                 pipeline.bad_samples[0] += 1
             elif abs(x) < FAINTEST:
@@ -156,7 +158,7 @@ def begin_hop(pipeline: Pipeline, block: np.ndarray, column: np.ndarray) -> None
 
 @njit(cache=True, nogil=True)
 def newest_spectra(pipeline: Pipeline) -> np.ndarray:
-    """Return the spectra [channels, bins, 2] of the hop that was begun last."""
+    """Return the spectra [channels, bins, 2] of the most recent `begin_hop`."""
     return pipeline.spectra[(pipeline.step[0] - 1) % pipeline.spectra.shape[0]]
 
 
@@ -164,10 +166,10 @@ def newest_spectra(pipeline: Pipeline) -> np.ndarray:
 def finish_hop(
     pipeline: Pipeline, mask: np.ndarray, controls: np.ndarray, masks_come: bool, feeds: np.ndarray
 ) -> None:
-    """Play the hop begun last with `mask` [model channels, bins]; write `feeds` [feeds, channels, frames].
+    """Apply `mask` [model channels, bins] to the current hop; write `feeds` [feeds, channels, frames].
 
-    `controls` are the slots of `rtsep.controls.Controls`. With `masks_come` False the dry signal
-    takes over within WET_FADE_HOPS hops, until masks come again.
+    `controls` are the slots of `rtsep.controls.Controls`. With `masks_come` False the dry signal replaces the
+    output within WET_FADE_HOPS hops, until masks arrive again.
     """
     for k in range(pipeline.values.size):
         pipeline.values[k] = bits_to_float(load_acquire(controls, k))
@@ -178,7 +180,7 @@ def finish_hop(
     shape_mask(
         mask, pipeline.smooth, int(values[MASK]), values[THRESHOLD], values[GATE], factor, pipeline.mask
     )
-    # The mask belongs to the oldest column of the ring; the next hop will overwrite it.
+    # The mask belongs to the oldest column of the ring; the next hop overwrites that column.
     apply_mask(pipeline.mask, pipeline.spectra[pipeline.step[0] % pipeline.spectra.shape[0]], pipeline.masked)
     synthesise(pipeline.stft, pipeline.masked, pipeline.hop)
     if pipeline.mid_side[0]:
@@ -195,7 +197,7 @@ def finish_hop(
     change = 1.0 / WET_FADE_HOPS if masks_come else -1.0 / WET_FADE_HOPS
     pipeline.wet[0] = min(1.0, max(0.0, pipeline.wet[0] + change))
     feed_levels(values, pipeline.wet[0], pipeline.dry_share, pipeline.levels[0])
-    if pipeline.step[0] == 1:  # nothing has sounded yet: start at the levels, do not fade in
+    if pipeline.step[0] == 1:  # the first hop: start at these levels, without a fade
         copy_rows(pipeline.levels[0], pipeline.levels[1])
     route(vocals, pipeline.dry[:, :frames], pipeline.levels[1], pipeline.levels[0], feeds)
     for c in range(vocals.shape[0]):

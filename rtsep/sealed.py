@@ -1,8 +1,8 @@
-"""Files of compiled code that end with a checksum.
+"""Cache files of compiled code that end with a checksum.
 
-numba does not look whether a file of its cache is whole: one that a power cut has left half written ends the
-program, or a thread of it. What does not match its checksum is compiled again. Every process that imports
-rtsep reads and writes such files, whoever has started it: one that wrote plain ones would have all others
+numba does not check its cache files: one that a power cut left incomplete ends the program or one of its
+threads. A file that does not match its checksum is compiled again. Every process that imports rtsep reads and
+writes files in this form, whoever started it: plain files written by one process would make all others
 compile again.
 """
 
@@ -22,13 +22,13 @@ from types import ModuleType
 from typing import Any
 
 _CACHING = "numba.core.caching"
-_USERS = ("numba.core.dispatcher", "numba.core.ccallback")  # modules that take `FunctionCache` from there
-_SEAL = struct.Struct("<8sQI")  # mark, length and checksum of what is before it
+_USERS = ("numba.core.dispatcher", "numba.core.ccallback")  # modules that import `FunctionCache` from there
+_SEAL = struct.Struct("<8sQI")  # mark, length and checksum of the content
 _MARK = b"rtsep nb"
 
 
 def guard() -> None:
-    """Have numba's cache check our files, as soon as it is imported: many commands do without."""
+    """Make numba's cache check our files once numba is imported; many commands never import it."""
     if _CACHING in sys.modules:
         _guard_module(sys.modules[_CACHING])
     elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
@@ -36,12 +36,12 @@ def guard() -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Guards numba's module as soon as it is imported."""
+    """Import hook that installs the guard when numba's module is imported."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the module's spec as it would be found without us, with the guard behind its execution."""
+        """Return the module's original spec, changed so that the guard follows its execution."""
         if fullname != _CACHING:
             return None
         sys.meta_path.remove(self)
@@ -58,7 +58,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def _guard_module(caching: Any) -> None:
-    """Let functions of ours have checked files; without a folder for them, let them be compiled each time."""
+    """Give rtsep's functions checked cache files; if no folder can be written, compile at each start."""
     if hasattr(caching, "rtsep_guards"):
         return
     caching.rtsep_guards = True
@@ -72,7 +72,7 @@ def _guard_module(caching: Any) -> None:
         if function.__module__.partition(".")[0] == __name__.partition(".")[0]:
             cache._cache_file.__class__ = sealed
             with contextlib.suppress(OSError):
-                # In a frozen program numba takes the program's own, which its child processes do not have.
+                # In a frozen program, numba would use the program's own cache, which child processes lack.
                 source = Path(function.__code__.co_filename).stat()
                 cache._cache_file._source_stamp = source.st_mtime, source.st_size
         return cache
@@ -82,13 +82,13 @@ def _guard_module(caching: Any) -> None:
 
 
 def _sealed(plain: Any) -> Any:
-    """Return a class of numba's cache files whose content is checked, in the place of `plain`."""
+    """Return a subclass of numba's cache class `plain` that checks its files."""
 
     class Sealed(plain):  # type: ignore[misc]
-        """Files that end with a checksum; one that is damaged is as good as none."""
+        """Cache files that end with a checksum; a damaged file counts as missing."""
 
         def save(self, key: Any, data: Any) -> None:
-            with contextlib.suppress(OSError):  # no room: it is compiled again the next time
+            with contextlib.suppress(OSError):  # disk full: the next run compiles again
                 super().save(key, data)
 
         def _load_index(self) -> Any:
@@ -111,7 +111,7 @@ def _sealed(plain: Any) -> Any:
 
 
 def seal(content: bytes) -> bytes:
-    """Return what follows `content` in a file of the cache; whoever reads the pickle does not look there."""
+    """Return `content` with the seal appended; unpickling ignores the bytes after the pickle."""
     return _SEAL.pack(_MARK, len(content), zlib.crc32(content))
 
 

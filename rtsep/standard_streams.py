@@ -1,7 +1,7 @@
-"""Standard input, output and error, also where a program was started without some, or their reader has left.
+"""Standard input, output and error, including missing streams and readers that have closed them.
 
-A closed one (`>&-`, many services) gives its number to the next file that is opened: what is printed then
-goes to a recording. And Python prints to standard output what is meant for a standard error that is missing.
+A closed stream (`>&-`, many services) leaves its number to the next file that is opened: printed text would
+then end up in a recording. If standard error is missing, Python prints its text to standard output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def complete() -> None:
-    """Lead those that are closed to the null device; call it before any file is opened."""
+    """Open missing standard streams on the null device; call this before any file is opened."""
     for number, (name, mode) in enumerate(_STREAMS):
         try:
             os.fstat(number)
@@ -32,32 +32,32 @@ def complete() -> None:
 
 
 def say(line: str) -> None:
-    """Print a line for the user on standard error; if its reader has left, nothing ends for that."""
+    """Print a line for the user on standard error; ignore a closed reader."""
     with contextlib.suppress(OSError):
         print(f"rtsep: {line}", file=sys.stderr, flush=True)
 
 
 def finish() -> None:
-    """Write what is still to be written; raises `OSError` where that fails for standard output."""
+    """Flush all output; raise `OSError` if standard output cannot be written."""
     try:
         _flush("stderr")
-    except OSError:  # nobody is there to be told
+    except OSError:  # standard error has no reader
         drop("stderr")
     _flush("stdout")
 
 
 def is_of_output(error: OSError) -> bool:
-    """Whether an error that reached the outermost layer is of standard output: it names no file."""
+    """Return whether an error that reached the outermost layer concerns standard output: it names no file."""
     return isinstance(error, BrokenPipeError) or (error.errno == errno.ENOSPC and error.filename is None)
 
 
 def _flush(name: str) -> None:
-    with contextlib.suppress(ValueError, AttributeError):  # closed, or none
+    with contextlib.suppress(ValueError, AttributeError):  # closed, or missing
         getattr(sys, name).flush()
 
 
 def drop(name: str) -> None:
-    """Lead a stream nowhere: nothing more is written to it, not at the end of the process either."""
+    """Redirect a stream to the null device, so that nothing is written at the end of the process either."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, getattr(sys, name).fileno())

@@ -1,4 +1,4 @@
-"""The terminal that tables and progress bars are printed to."""
+"""The terminal for tables and progress bars."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rich.console import Console
 
 
 def plain_console(log_width: int | None = None, **options: Any) -> Console:
-    """Return a console that prints a text as it is: the name of a file or device may hold brackets or colons.
+    """Return a console that prints text unchanged: names of files and devices may contain brackets or colons.
 
-    `log_width` is the width in columns where the output is no terminal: a log may be wide. The options are
+    `log_width` is the width in columns if the output is not a terminal: a log may be wide. The options are
     those of `rich.console.Console`.
     """
     console = Console(markup=False, emoji=False, **options)

@@ -1,7 +1,7 @@
-"""An exception that nobody has foreseen: one line for the user, and a file with the details.
+"""Unforeseen exceptions: one line for the user, and a file with the details.
 
-The command line and every process of ours end by `guarded`, and have their threads watched. A program that
-imports rtsep keeps its own ways: an import installs nothing.
+The command line and every child process run inside `guarded` and watch their threads. A program that imports
+rtsep keeps its own handling: an import installs nothing.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from rtsep.errors import UNEXPECTED, in_a_line
 from rtsep.realtime.foreign_calls import aloud
 
 SHOW = "RTSEP_TRACEBACK"
-"""The environment variable that has the details printed as well, if it is neither empty nor 0."""
+"""Environment variable that also prints the details, if it is neither empty nor 0."""
 
 KEPT = 10
-"""Files of details that stay; older ones make room."""
+"""Number of detail files kept; older ones are deleted."""
 
-_LONGEST = 300  # characters of an exception's own words in the line
+_LONGEST = 300  # characters of the exception's own text in the line
 
-_REPAIR = "install it again: python -m pip install --force-reinstall rtsep"
+_REPAIR = "install rtsep again: python -m pip install --force-reinstall rtsep"
 
 _PREFIX, _SUFFIX = "error-", ".txt"
 
-# Class and place of those that were told: a callback may repeat one.
+# Class and place of the reported exceptions: a callback may repeat one.
 _known: set[tuple[str, str, int]] = set()
 
 
 def guarded(main: Callable[[], int | None], where: str = "") -> int:
-    """Return what `main` returns (None: 0); an exception is told, and the code is `UNEXPECTED`.
+    """Return the result of `main` (None: 0); report an exception and return `UNEXPECTED`.
 
-    `where` names the process in the line. `SystemExit` and `KeyboardInterrupt` pass.
+    `where` names the process in the message. `SystemExit` and `KeyboardInterrupt` pass through.
     """
     try:
         return main() or 0
@@ -50,7 +50,7 @@ def guarded(main: Callable[[], int | None], where: str = "") -> int:
 
 
 def main_of(module: str) -> int:
-    """Run `main` of a module of ours, as a process of its own does; return the exit code."""
+    """Run `main` of one of rtsep's modules as a separate process would; return the exit code."""
 
     def run() -> int | None:
         use_cache()
@@ -62,7 +62,7 @@ def main_of(module: str) -> int:
 
 
 def tell(error: BaseException, where: str = "") -> None:
-    """Print one line about `error` on standard error, once for each place; the details go to a file."""
+    """Print one line about `error` on standard error, once for each place; write the details to a file."""
     place = _place(error)
     if place in _known:
         return
@@ -79,9 +79,9 @@ def tell(error: BaseException, where: str = "") -> None:
 
 
 def watch(where: str = "") -> None:
-    """Have exceptions of threads, and those that Python can raise nowhere, told likewise, from now on.
+    """Report exceptions of threads, and exceptions that Python cannot raise, in the same way from now on.
 
-    `where` names the process in the line.
+    `where` names the process in the message.
     """
 
     def of_thread(given: threading.ExceptHookArgs) -> None:
@@ -98,7 +98,7 @@ def watch(where: str = "") -> None:
 
 
 def _print(text: str) -> None:
-    """Print to the descriptor: `sys.stderr` is Textual's while there is a view, and what it gets is lost."""
+    """Print to the descriptor: during a view, `sys.stderr` belongs to Textual and its text is lost."""
     with contextlib.suppress(OSError), aloud():
         os.write(2, text.encode("utf-8", "backslashreplace"))
 
@@ -113,9 +113,9 @@ def _place(error: BaseException) -> tuple[str, str, int]:
 
 
 def _details(error: BaseException) -> str:
-    """Return the traceback, under what else a report of a defect needs."""
+    """Return the traceback, preceded by the other data that a bug report needs."""
     lines = [f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}, process {os.getpid()}", f"words: {sys.argv}"]
-    with contextlib.suppress(Exception):  # a defect in a report hides the other one
+    with contextlib.suppress(Exception):  # an error in the report must not hide the original one
         import platform
         from importlib.metadata import version
 
@@ -124,7 +124,7 @@ def _details(error: BaseException) -> str:
 
 
 def _kept(details: str) -> Path | None:
-    """Write the details to a file of this user's; return its path, None where none can be written."""
+    """Write the details to a file; return its path, None if no file can be written."""
     name = f"{_PREFIX}{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{len(_known)}{_SUFFIX}"
     for folder in _folders():
         path = folder / name
@@ -141,7 +141,7 @@ def _kept(details: str) -> Path | None:
 def _folders() -> Iterator[Path]:
     try:
         usual = folders.state() / "errors"
-    except ImportError:  # which may be what is told
+    except ImportError:  # possibly the very exception to report
         pass
     else:
         yield usual

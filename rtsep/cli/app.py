@@ -1,4 +1,4 @@
-"""`rtsep app`: the page in the browser, with nothing chosen yet."""
+"""`rtsep app`: the page in the browser, where the user chooses what to play."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="local",
         metavar="local|lan[:PORT]",
-        help="where the page is served (local); lan: for phones in the local network, too",
+        help="network that can open the page (local: this computer); lan: also phones in the local network",
     )
-    parser.add_argument("--session", metavar="NAME", help=f"what 'rtsep attach' calls it ({DEFAULT})")
+    parser.add_argument(
+        "--session", metavar="NAME", help=f"name of the session for 'rtsep attach' ({DEFAULT})"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play nothing until the page has chosen what; then as `rtsep live`."""
+    """Wait for the choices on the page; then play like `rtsep live`."""
     words = ["--in", "demo", "--out", "mix", "--out-device", VIRTUAL, "--headless", "--page", arguments.where]
     if arguments.session:
         words += ["--session", arguments.session]

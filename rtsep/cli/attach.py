@@ -18,17 +18,17 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the session until it is over, or the user has seen enough; raises `SessionError`."""
+    """Show the session until it ends or the user quits; raise `SessionError` if there is none."""
     from rtsep.surfaces.remote.player import RemotePlayer
 
     say = Lines()
     if not can_show():
-        raise UsageError("there is no terminal to show it on; 'rtsep get' and 'rtsep set' need none")
+        raise UsageError("there is no terminal for the view; 'rtsep get' and 'rtsep set' need none")
     player = RemotePlayer(arguments.session, say)
     try:
         for number in (signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else ():
             signal.signal(number, lambda *_: player.end())
-        from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
+        from rtsep.surfaces.view.show import show  # Textual is loaded only for a view
 
         show(player, say)
         name = player.session.name

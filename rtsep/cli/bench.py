@@ -1,4 +1,4 @@
-"""`rtsep bench`: whether this machine can do it, measured as live audio asks for it."""
+"""`rtsep bench`: measurements of this machine under the conditions of live audio."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from rtsep.cli.main import Parser
 from rtsep.terminal import plain_console
 
 BENCHES = {
-    "hop": "analysis, model and synthesis of one hop, on one core or a GPU",
-    "roundtrip": "how late the sound really is, against the latency that is declared",
-    "stress": "what is missed while this machine is busy with other things",
-    "file": "how fast 'rtsep file' is and how much memory it takes, by length",
-    "start": "how long a start takes to its first sound, and where that time goes",
+    "hop": "time of one hop (analysis, model, synthesis) on one core or a GPU",
+    "roundtrip": "measured latency of the sound, compared with the declared latency",
+    "stress": "losses while this machine is busy with other work",
+    "file": "speed and memory of 'rtsep file', by length of the file",
+    "start": "time from the start to the first sound, stage by stage",
 }
-"""Each is a module of `rtsep.bench` with `fill_parser` and `run`, loaded only when it is asked for."""
+"""Modules of `rtsep.bench` with `fill_parser` and `run`, each loaded only when it is needed."""
 
 
 class _BenchParser(Parser):
-    """Gets the options of its benchmark when it is used: torch, which some bring, takes a second to load."""
+    """Parser that adds the options of its benchmark late: some need torch, which takes a second to load."""
 
     bench = ""
     filled = False
 
     def fill(self) -> None:
-        """Add the options of the benchmark, once."""
+        """Add the options of the benchmark once."""
         if not self.filled:
             self.filled = True
             importlib.import_module(f"rtsep.bench.{self.bench}").fill_parser(self)
@@ -37,13 +37,13 @@ class _BenchParser(Parser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse, as every parser does."""
+        """Add the options, then parse."""
         self.fill()
         return super().parse_known_args(args, namespace)
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
-    """Add a command for every benchmark."""
+    """Add one command for each benchmark."""
     benches = parser.add_subparsers(
         dest="bench", metavar="BENCHMARK", required=True, parser_class=_BenchParser
     )
@@ -52,7 +52,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run one benchmark and tell its figures."""
+    """Run one benchmark and print its figures."""
     result = importlib.import_module(f"rtsep.bench.{arguments.bench}").run(arguments)
     if arguments.json:
         print(json.dumps(result.to_json()))

@@ -1,4 +1,4 @@
-"""`rtsep completion`: what a shell needs to complete commands, options and files, made from the parser."""
+"""`rtsep completion`: shell completion of commands, options and files, made from the parser."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from rtsep.controls import BY_NAME
 SHELLS = ("bash", "zsh", "fish")
 
 _FILES = {"DIR": shtab.DIRECTORY, "FILE": shtab.FILE, "PATH": shtab.FILE, "INPUT": shtab.FILE}
-"""What words in the placeholder of a value are completed with."""
+"""Completion by the placeholder of a value."""
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("shell", choices=SHELLS, metavar="|".join(SHELLS), help="the shell")
+    parser.add_argument(
+        "shell", choices=SHELLS, metavar="|".join(SHELLS), help="shell to print the script for"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the completion."""
+    """Print the completion script."""
     print(shtab.complete(whole_parser(), arguments.shell))
     return 0
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """Return the command line with the options of every command, also for the man page (`make man`)."""
+    """Return the parser with the options of all commands, also for the man page (`make man`)."""
     parser = build_parser(EVERY)
     _prepare(parser)
     return parser
 
 
 def _prepare(parser: argparse.ArgumentParser) -> None:
-    """Add what is added late, and what is a file."""
-    if fill := getattr(parser, "fill", None):  # of a benchmark
+    """Add late options and mark the options that take files."""
+    if fill := getattr(parser, "fill", None):  # a benchmark's parser
         fill()
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -1,4 +1,4 @@
-"""`rtsep config`: list and set the defaults of `live`, and say which layer gives an option its value."""
+"""`rtsep config`: list and set the defaults of `live`, and show which layer gives an option its value."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rtsep.surfaces.presets import Presets
 from rtsep.terminal import plain_console
 
 CHECKS: dict[str, Callable[[Any], object]] = {"model": find_model, "preset": Presets().load, "map": load_map}
-"""What a value must name when it is set."""
+"""Check of a value by option, made when it is set: the name must exist."""
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -40,21 +40,23 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--why",
         nargs=argparse.REMAINDER,
         metavar="NAME [OPTION ...]",
-        help="say what each layer gives NAME, with these options of 'live'; for example: "
+        help="print the value of NAME in each layer, with these options of 'live'; for example: "
         "--why threshold --preset chorus",
     )
     what = parser.add_subparsers(dest="what", metavar="set|unset|path|edit")
     setting = what.add_parser("set", help="write a default of 'live' to the file")
     setting.add_argument("name", metavar="NAME", help="an option of 'live', such as block or out_device")
-    setting.add_argument("values", nargs="+", metavar="VALUE", help="its value; several MIDI ports")
-    unset = what.add_parser("unset", help="take defaults out of the file")
+    setting.add_argument(
+        "values", nargs="+", metavar="VALUE", help="its value; several values for MIDI ports"
+    )
+    unset = what.add_parser("unset", help="remove defaults from the file")
     unset.add_argument("names", nargs="+", metavar="NAME")
     what.add_parser("path", help="print the path of the file")
     what.add_parser("edit", help="open the file with $VISUAL or $EDITOR, then check it")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """List, set, remove, print or edit, by the arguments."""
     if arguments.why is not None:
         return _why(arguments.why, arguments.json)
     match arguments.what:
@@ -84,7 +86,7 @@ def _unset(names: Sequence[str]) -> int:
     settings = settings_of(live_parser())
     for name in names:
         there = remove_setting(settings, name)
-        print(f"{name}: {'taken out of' if there else 'not in'} {config_file()}")
+        print(f"{name}: {'removed from' if there else 'not in'} {config_file()}")
     return 0
 
 
@@ -136,7 +138,7 @@ def _rows(layers: Layers) -> dict[str, Any]:
 def _why(words: Sequence[str], as_json: bool) -> int:
     parser = live_parser()
     if not words:
-        parser.error("--why NAME: name an option of 'live', such as block")
+        parser.error("--why NAME: the name of an option of 'live' is missing, such as block")
     name, *options = words
     if options[-1:] == ["--json"]:
         as_json, options = True, options[:-1]
@@ -156,7 +158,7 @@ def _why(words: Sequence[str], as_json: bool) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON can have it."""
+    """Return a value that JSON can represent."""
     if isinstance(value, list | tuple):
         return list(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,4 +1,4 @@
-"""`rtsep devices`: what there is to play from and to."""
+"""`rtsep devices`: the devices to play from and to."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             )  # fmt: skip
         console.print(table)
     else:
-        console.print(note or "no audio device here; 'rtsep live --in demo' plays on the virtual device")
+        console.print(note or "no audio device found; 'rtsep live --in demo' plays on the virtual device")
     if ports:
         table = Table(title="MIDI inputs")
         table.add_column("port")
@@ -64,5 +64,5 @@ def run(arguments: argparse.Namespace) -> int:
             table.add_row(port.name, port.api)
         console.print(table)
     else:
-        console.print(missing() or "no MIDI input here", markup=False, soft_wrap=True)
+        console.print(missing() or "no MIDI input found", markup=False, soft_wrap=True)
     return 0

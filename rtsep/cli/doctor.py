@@ -1,4 +1,4 @@
-"""`rtsep doctor`: what commonly ruins live audio on this machine, each with what to do."""
+"""`rtsep doctor`: common problems of live audio on this machine, with remedies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def examine() -> list[Finding]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was found; return 1 where something needs doing, else 0."""
+    """Print the findings; return 1 if the user should change something, else 0."""
     found = examine()
     problems = [each for each in found if each.state == "problem"]
     if arguments.json:
@@ -58,4 +58,4 @@ def _show(found: list[Finding], problems: int) -> None:
         if each.remedy:
             table.add_row("", "", Text(f"-> {each.remedy}", "bold"))
     console.print(table)
-    console.print(f"{problems} to do" if problems else "nothing to do", highlight=False)
+    console.print(f"problems to fix: {problems}" if problems else "no problems found", highlight=False)

@@ -1,4 +1,4 @@
-"""How a session that a terminal shows is ended: by Ctrl-C, by `kill`, by the terminal's end."""
+"""End of a session that a terminal shows: by Ctrl-C, by `kill`, or when the terminal closes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from rtsep.session.api import Session
 
 
 class Ending:
-    """What Ctrl-C, a kill and a window that is closed do; under `nohup` the last one does nothing.
+    """Reaction to Ctrl-C, SIGTERM and the closing of the terminal (under `nohup`, none to the last).
 
-    Until the session is started they interrupt what is waited for, once; from then on they end it in order.
+    Before the session starts, the first signal interrupts the wait; afterwards, a signal ends the session in
+    order.
     """
 
     def __init__(self) -> None:
-        """Take the signals, from now on; call it on the main thread."""
+        """Install the signal handlers; call this on the main thread."""
         self._session: Session | None = None
-        self.interrupted = False  # before it played
+        self.interrupted = False  # before the session started
         signals = [signal.SIGINT, signal.SIGTERM]
         if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signals.append(signal.SIGHUP)
@@ -29,15 +30,15 @@ class Ending:
     def _take(self, *_: object) -> None:
         before, session = self.interrupted, self._session
         if session is None or session.state == "starting":
-            self.interrupted = True  # never unsaid: a second signal may end the session while we look
+            self.interrupted = True  # never reset: a second signal can end the session while this is read
         if session:
             session.end()
-        elif not before:  # else it is being cleared away
+        elif not before:  # else the session is being closed
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def in_order(self, session: Session) -> Iterator[None]:
-        """End `session` from now on, which plays within; `KeyboardInterrupt` if it has not played yet."""
+        """Let signals end `session` inside the block; raise `KeyboardInterrupt` if it never started."""
         self._session = session
         yield
         if self.interrupted:

@@ -1,4 +1,4 @@
-"""`rtsep file`: stems of audio files, exactly as live would play them."""
+"""`rtsep file`: stems of audio files, identical to the output of live."""
 
 from __future__ import annotations
 
@@ -40,12 +40,10 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=_input_path,
         metavar="INPUT",
-        help="wav, flac, ogg, opus, mp3; with ffmpeg, any; a folder of them; '-' is standard input; "
-        "'demo' is the song that comes with rtsep",
+        help="wav, flac, ogg, opus, mp3; any format with ffmpeg; a folder of audio files; '-' is standard "
+        "input; 'demo' is the song that comes with rtsep",
     )
-    parser.add_argument(
-        "-r", "--recursive", action="store_true", help="look into the folders below a folder, too"
-    )
+    parser.add_argument("-r", "--recursive", action="store_true", help="include the folders below a folder")
     parser.add_argument(
         "--from",
         dest="lists",
@@ -53,28 +51,38 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="FILE|-",
-        help="a list of inputs, one a line or between NULs; '-' is standard input; may be given again",
+        help="read a list of inputs, one per line or separated by NUL; '-' is standard input; may be "
+        "repeated",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("out"), metavar="DIR", help="stems go to DIR/<song>/ (out)"
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("out"),
+        metavar="DIR",
+        help="write the stems to DIR/<song>/ (out)",
     )
-    parser.add_argument("--stem", choices=STEMS, help="only this one (both)")
+    parser.add_argument("--stem", choices=STEMS, help="write only this stem (both)")
     parser.add_argument(
-        "--format", choices=FORMATS, default=WAV, help="format of the stems (wav); the others keep the tags"
+        "--format",
+        choices=FORMATS,
+        default=WAV,
+        help="format of the stems (wav); flac, mp3 and opus keep the tags",
     )
-    parser.add_argument("--overwrite", action="store_true", help="separate again what is finished")
+    parser.add_argument("--overwrite", action="store_true", help="separate finished files again")
     parser.add_argument(
         "-j",
         "--jobs",
         type=_processes,
         default=1,
         metavar="N",
-        help="files at a time, each in a process with a model of its own; 0: one a processor (1)",
+        help="files to separate at the same time, each in a process with its own model; 0: one per "
+        "processor (1)",
     )
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})"
     )
-    add_compute(parser, "where the model runs")
+    add_compute(parser, "processor that runs the model")
     parser.add_argument(
         "--subtype", choices=SUBTYPES, default="PCM_24", help="sample format of the stems (PCM_24)"
     )
@@ -82,26 +90,28 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--track",
         type=audio_track,
         metavar="N",
-        help="of a file with several audio tracks, from 1 (the default one)",
+        help="audio track to read if the file has several, from 1 (the default track)",
     )
     parser.add_argument(
         "--block",
         type=block_size,
         default=DEFAULT_BLOCK,
         metavar="FRAMES",
-        help="frames read at a time; changes no result",
+        help="frames to read at a time; the result does not change",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON line a file instead of a progress bar")
-    add_controls(parser, without=("balance",))  # it has no stereo output
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON line per file instead of a progress bar"
+    )
+    add_controls(parser, without=("balance",))  # file has no stereo output
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Separate every input; a bad one is named and the others are done all the same."""
+    """Separate every input; report a bad one and continue with the others."""
     controls = read_controls(arguments)
     check_format(arguments.format, arguments.subtype)
     jobs = list(_jobs(arguments))
     opened = None
-    if len(jobs) == 1:  # what is wrong with it is said before a model is loaded
+    if len(jobs) == 1:  # report problems of a single file before a model is loaded
         if jobs[0].refusal:
             raise InputFileError(jobs[0].refusal)
         opened = AudioReader(jobs[0].source, arguments.track)
@@ -128,19 +138,23 @@ def run(arguments: argparse.Namespace) -> int:
             running = separate_here(jobs, how, report.progress, opened)
         with contextlib.closing(running):
             for done in running:
-                if done.exit_code == ModelError.exit_code:  # it fails all of them
+                if done.exit_code == ModelError.exit_code:  # a bad model fails for all files
                     raise ModelError(done.error)
                 report.note(done)
     return report.exit_code
 
 
 def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
-    """Yield every input once, with the folder that its stems would like; a folder may be refused."""
+    """Yield each input once, with the preferred folder for its stems; that folder may be refused."""
     listed = [path for each in arguments.lists for path in listed_files(each)]
     if not arguments.inputs and not arguments.lists:
-        raise UsageError("file: name an INPUT (an audio file or a folder), or a list of them with --from")
+        raise UsageError(
+            "file: an INPUT is missing; give an audio file or a folder, or a list of them with --from"
+        )
     if not arguments.inputs and not listed:
-        raise UsageError(f"--from {arguments.lists[0]}: this list is empty")
+        raise UsageError(
+            f"--from {arguments.lists[0]}: this list is empty; give a file with one input per line"
+        )
     seen: set[Path] = set()
     for path in [*arguments.inputs, *listed]:
         sources = [path]
@@ -163,7 +177,7 @@ def _input_path(text: str) -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a path names an open file of this process, which no other process has."""
+    """Return whether a path refers to an open file of this process, which other processes lack."""
     return path == STDIN or path.parts[:3] in (("/", "dev", "fd"), ("/", "proc", "self"))
 
 
@@ -172,25 +186,25 @@ def _processes(text: str) -> int:
 
 
 def _processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Report:
-    """What is printed while files are separated, and the exit code; a context manager.
+    """Output and exit code while files are separated; a context manager.
 
-    Time is foretold by the sizes of the files. What was finished before counts for nothing there.
+    The remaining time is estimated from the file sizes. Files finished before count as no work.
     """
 
     def __init__(self, jobs: list[Job], as_json: bool, model: str) -> None:
         self._json, self._model = as_json, model
         self._bytes = {job: _size(job.source) for job in jobs}
         self._all_bytes, self._done_bytes = float(sum(self._bytes.values())), 0.0
-        self._shares: dict[Job, float] = {}  # of the files that are being separated
+        self._shares: dict[Job, float] = {}  # share done of each file in progress
         self._count, self._separated, self._skipped, self._refused, self._damaged = 0, 0, 0, 0, 0
         self._began = time.monotonic()
         self._codes: list[int] = []
-        self._name = ""  # of the file that was begun last
+        self._name = ""  # the most recently started file
         self._total = len(jobs)
         self._console = plain_console(stderr=True)
         self._bar = Progress(
@@ -214,12 +228,12 @@ class _Report:
 
     @property
     def exit_code(self) -> int:
-        """0 where all went well, the code of the errors where they are of one kind, else 1."""
+        """Return 0 if all went well, the errors' common code if they agree, else 1."""
         kinds = set(self._codes)
         return kinds.pop() if len(kinds) == 1 else int(bool(kinds))
 
     def progress(self, job: Job) -> FileProgress:
-        """Return what is told of the progress of one file, on any thread."""
+        """Return the progress callback for one file; it may run on any thread."""
         self._name = _shown(job.source)
         self._describe()
 
@@ -231,7 +245,7 @@ class _Report:
         return advance
 
     def note(self, done: Done) -> None:
-        """Print how a file has ended."""
+        """Print the result of one file."""
         size = self._bytes[done.job]
         self._shares.pop(done.job, None)
         self._count += 1
@@ -240,7 +254,7 @@ class _Report:
         else:
             self._done_bytes += size
         self._move()
-        self._bar.stop()  # a line takes its place for a moment
+        self._bar.stop()  # the line temporarily replaces the bar
         self._tell(done)
         self._bar.start()
         self._describe()
@@ -259,7 +273,7 @@ class _Report:
         if done.damage:
             self._codes.append(InputFileError.exit_code)
             self._damaged += 1
-            _say(f"{done.damage}; the stems hold what can be read")
+            _say(f"{done.damage}; the stems hold the readable part")
 
     def _describe(self) -> None:
         place = f"{min(self._count + 1, self._total)} of {self._total} " if self._total > 1 else ""
@@ -270,7 +284,7 @@ class _Report:
         self._bar.update(self._task, completed=done, total=max(self._all_bytes, 1.0))
 
     def _prefix(self) -> str:
-        """Return `3 of 20, 0:04:10 left: ` where there are several files."""
+        """Return `3 of 20, 0:04:10 left: ` if there are several files, else ""."""
         if self._total == 1:
             return ""
         left = self._all_bytes - self._done_bytes
@@ -287,7 +301,10 @@ class _Report:
         else:
             places = one_line(" and ".join(_texts(stems).values()))
             name = one_line(done.job.source.name)
-            print(f"{self._prefix()}{name}: finished before ({places}; --overwrite: again)", flush=True)
+            print(
+                f"{self._prefix()}{name}: finished before ({places}); --overwrite separates it again",
+                flush=True,
+            )
 
     def _print(self, result: FileResult) -> None:
         for note in result.notes:
@@ -309,12 +326,12 @@ class _Report:
             print(json.dumps(line), flush=True)
         else:
             places = one_line(" and ".join(_texts(result.stems).values()))
-            speed = f"{1 / result.realtime_factor:.1f} times as fast as it plays"
+            speed = f"{1 / result.realtime_factor:.1f} times faster than playback"
             print(f"{self._prefix()}{one_line(result.input.name)}: {places} ({speed})", flush=True)
         if result.clipped_samples:
             print(
                 f"rtsep: {result.clipped_samples} samples of the stems were beyond full scale and clipped; "
-                "--subtype FLOAT keeps them",
+                "--subtype FLOAT avoids clipping",
                 file=sys.stderr,
             )
 
@@ -324,7 +341,7 @@ def _say(line: str) -> None:
 
 
 def _shown(path: Path) -> str:
-    """Return the name of a file for a terminal, in one line of UTF-8."""
+    """Return a file name for a terminal: one line of UTF-8."""
     return one_line(printable(path.name))
 
 

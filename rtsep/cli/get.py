@@ -1,4 +1,4 @@
-"""`rtsep get`: what a session that plays is doing, for people and for scripts."""
+"""`rtsep get`: the state of a running session, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from rtsep.surfaces.remote.messages import Get, State
 
 
 def add_session(parser: argparse.ArgumentParser) -> None:
-    """Add the option that chooses among sessions."""
+    """Add the option that selects one of several sessions."""
     parser.add_argument(
-        "--session", metavar="NAME", help="which one, where several play (see 'rtsep live --session')"
+        "--session",
+        metavar="NAME",
+        help="name of the session, needed if several are running (see 'rtsep live --session')",
     )
 
 
@@ -26,15 +28,15 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="a control, or state, title, input, output, model, or a figure of 'live --json', such as "
-        "late_masks or latency_ms.total (all that matters)",
+        help="a control; or state, title, input, output, model; or a figure of 'live --json', such as "
+        "late_masks or latency_ms.total (default: a summary)",
     )
     add_session(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON line")
+    parser.add_argument("--json", action="store_true", help="print one JSON line")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was asked for."""
+    """Print the requested values."""
     with Link(arguments.session) as link:
         state = link.ask(Get(id=link.new_id()), State)
     if not arguments.names:
@@ -61,7 +63,7 @@ def _whole(state: State) -> dict[str, Any]:
 
 
 def _value(state: State, name: str) -> Any:
-    """Return one value of a session; a part of a figure is written behind a dot."""
+    """Return one value of a session; a dot selects a part of a figure. Raise `UsageError` if unknown."""
     key = _key(name)
     if key in state.controls:
         return state.controls[key].value
@@ -72,7 +74,9 @@ def _value(state: State, name: str) -> Any:
         if part == "model" and key != "model":
             found = whole["stats"]
         if not isinstance(found, dict) or part not in found:
-            raise UsageError(f"'{name}': nothing of a session is called so{suggest(key, known)}")
+            raise UsageError(
+                f"'{name}': a session has no such value{suggest(key, known)}; 'rtsep get --json' prints all"
+            )
         found = found[part]
     return found
 

@@ -1,4 +1,4 @@
-"""Which layer gives an option of `live` its value: command line, preset, `--resume`, `rtsep.toml` or none."""
+"""The layers that give an option of `live` its value: command line, preset, `--resume`, `rtsep.toml`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from rtsep.surfaces.presets import Presets
 
 COMMAND_LINE, RESUME, FILE, BUILT_IN = "command line", "last session", "rtsep.toml", "built in"
 ORDER = (COMMAND_LINE, PRESET, RESUME, FILE, BUILT_IN)
-"""The first layer that says something counts."""
+"""The layers in order of precedence: the first one with a value counts."""
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """What a layer says of an option: a value as the parser returns it, of a control a number."""
+    """Value that a layer gives to an option: as the parser returns it, or a number for a control."""
 
     layer: str
     value: Any
-    place: str = ""  # where it stands, in words
+    place: str = ""  # description of the source, such as file and line
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Layers:
     """All layers of one call of `live`."""
 
     settings: Mapping[str, Setting]
-    given: Mapping[str, Any]  # by the command line
+    given: Mapping[str, Any]  # from the command line
     built_in: Mapping[str, Any]
     config: Config
     preset: Mapping[str, float]
@@ -45,14 +45,14 @@ class Layers:
     resumed: Mapping[str, float]  # controls
     resumes: bool
     remembered: Mapping[str, Any]  # devices of the last session
-    without: frozenset[str] = field(default=frozenset())  # those of them that cannot be opened
+    without: frozenset[str] = field(default=frozenset())  # names of remembered devices that cannot be opened
 
     def of(self, name: str) -> list[Spoken]:
-        """Return what the layers say of the option `name`, the one that counts first."""
+        """Return the values of the option `name` in all layers, in order of precedence."""
         said = self._said(name)
         if name not in CHANNELS.values():
             return said
-        # Channels belong to the device that the same layer names.
+        # Channel numbers apply only to the device of the same layer.
         device = next(device for device, channels in CHANNELS.items() if channels == name)
         counts = self.of(device)[0].layer
         naming = {each.layer for each in self._said(device)}
@@ -61,17 +61,17 @@ class Layers:
                 or each.layer == BUILT_IN]  # fmt: skip
 
     def value(self, name: str) -> Any:
-        """Return the value that counts."""
+        """Return the effective value."""
         return self.of(name)[0].value
 
     def fill(self, arguments: argparse.Namespace) -> None:
-        """Give `arguments` the value of every option that is no control."""
+        """Set every option of `arguments` that is not a control to its effective value."""
         for name, setting in self.settings.items():
             if setting.control is None:
                 setattr(arguments, setting.dest, self.value(name))
 
     def controls(self) -> Controls:
-        """Return the controls as they begin; each knows the layer that has moved it."""
+        """Return the controls at the start; each carries the layer that set it."""
         controls = Controls()
         for name, setting in self.settings.items():
             if setting.control:
@@ -81,13 +81,13 @@ class Layers:
                     controls.set(setting.dest, said.value, by)
         out, balance = self.of("out")[0], self.of("balance")[0]
         if out.value in BALANCES and ORDER.index(out.layer) < ORDER.index(balance.layer):
-            controls.set("balance", BALANCES[out.value], BUS)  # a lower layer has another output in mind
+            controls.set("balance", BALANCES[out.value], BUS)  # a lower layer assumes another output
         return controls
 
     def fallbacks(self) -> Iterator[list[str]]:
-        """Yield what to do without, to try in this order: the names of no, one, all remembered devices.
+        """Yield sets of remembered devices to leave out, to try in this order: none, one of them, all.
 
-        From then on `of` leaves these out.
+        After each one, `of` ignores the devices in it.
         """
         names = [name for name in CHANNELS if self._remembers(name)]
         for count in range(len(names) + 1):
@@ -100,7 +100,7 @@ class Layers:
         return name in self.remembered and said.value == self.remembered[name] and said.layer != BUILT_IN
 
     def _said(self, name: str) -> list[Spoken]:
-        """Return what each layer says by itself."""
+        """Return the value of each layer as written there."""
         said = []
         if name in self.given:
             said.append(Spoken(COMMAND_LINE, self.given[name], self.settings[name].flag))
@@ -115,7 +115,7 @@ class Layers:
         said.append(Spoken(BUILT_IN, self.built_in[name]))
         if name not in CHANNELS:
             return said
-        # 'last' stands for the device of the last session, if there was one and it can be opened.
+        # 'last' means the device of the last session, if there was one and it can be opened.
         for each in [each for each in said if each.value == LAST]:
             place = said.index(each)
             last = Spoken(each.layer, self.remembered.get(name), f"{each.place} ('{LAST}')")
@@ -128,9 +128,9 @@ class Layers:
 
 
 def gather(parser: argparse.ArgumentParser, words: Sequence[str], say: Callable[[str], None]) -> Layers:
-    """Read all layers for `rtsep live WORDS`; `parser` is that of `live`, and loses its defaults.
+    """Read all layers for `rtsep live WORDS`; `parser` is the parser of `live`, and loses its defaults.
 
-    `say` gets a line where nothing can be resumed. Raises `UsageError` for a wrong file, preset or control.
+    `say` receives a line if nothing can be resumed. Raise `UsageError` for a bad file, preset or control.
     """
     settings = settings_of(parser)
     built_in = {
@@ -181,5 +181,5 @@ def _last_devices(settings: Mapping[str, Setting], say: Callable[[str], None]) -
     try:
         return {name: settings[name].read(value) for name, value in load_last_devices().items()}
     except RtsepError as error:
-        say(f"the devices of the last session are not known: {error}")
+        say(f"the devices of the last session are unknown: {error}")
     return {}

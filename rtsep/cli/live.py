@@ -1,4 +1,4 @@
-"""`rtsep live`: the main job."""
+"""`rtsep live`: live separation, the main command."""
 
 from __future__ import annotations
 
@@ -52,87 +52,104 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         dest="input",
         default="mic",
         metavar=f"mic|demo|{SYSTEM}|{APP}NAME|{LAST}|DEVICE|FILE",
-        help=f"what to listen to (mic); {SYSTEM}: all that this computer plays, {APP}NAME: one program",
+        help=f"input (mic); {SYSTEM}: everything that this computer plays; {APP}NAME: one program",
     )
     ends.add_argument(
         "--out",
         choices=tuple(ROUTES),
-        help="what to play; both: vocals on 1-2, instrumental on 3-4 "
-        "(both where the device has the channels, else vocals)",
+        help="stems to play; both: vocals on channels 1-2, instrumental on 3-4 "
+        "(both if the device has these channels, else vocals)",
     )
     ends.add_argument(
-        "--out-device", metavar=f"DEVICE|{LAST}|{VIRTUAL}", help="where to play it (the default output)"
+        "--out-device", metavar=f"DEVICE|{LAST}|{VIRTUAL}", help="output device (the default output)"
     )
     ends.add_argument(
-        "--track", type=audio_track, metavar="N", help="of a file with several audio tracks (the default one)"
+        "--track",
+        type=audio_track,
+        metavar="N",
+        help="audio track to play if the file has several (the default track)",
     )
     add_switch(
-        ends, "--as-microphone", False, "play into a virtual microphone, which other programs can choose"
+        ends, "--as-microphone", False, "play into a virtual microphone that other programs can choose"
     )
-    ends.add_argument("--in-channels", type=channel_list, metavar="1,2", help="channels of the input")
+    ends.add_argument("--in-channels", type=channel_list, metavar="1,2", help="input channels")
     ends.add_argument(
         "--out-channels",
         type=channel_list,
         metavar="1,2,3,4",
-        help="channels of the output, in the order of --out",
+        help="output channels, in the order of --out",
     )
-    ends.add_argument("--rate", type=integer, metavar="HZ", help="sample rate (the device's)")
+    ends.add_argument("--rate", type=integer, metavar="HZ", help="sample rate (the device's rate)")
     ends.add_argument(
-        "--block", type=integer, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)"
+        "--block",
+        type=integer,
+        metavar="FRAMES",
+        help="frames per block (256; a JACK server uses its own block size)",
     )
     ends.add_argument(
-        "--slack", type=integer, metavar="FRAMES", help="extra time for the model (chosen from the block)"
+        "--slack",
+        type=integer,
+        metavar="FRAMES",
+        help="extra time for the model (chosen from the block size)",
     )
     ends.add_argument(
         "--client-name",
         default="rtsep",
         metavar="NAME",
-        help="our name on a JACK server (rtsep)",
+        help="rtsep's name on a JACK server (rtsep)",
     )
-    add_switch(ends, "--connect", True, "JACK: connect our ports")
-    add_switch(ends, "--reconnect", True, "wait for a device that goes away; without it: end")
-    add_switch(ends, "--limiter", True, "nothing that is played goes beyond full scale")
-    add_switch(ends, "--feedback-guard", True, "dim the output where the microphone captures it and howls")
+    add_switch(ends, "--connect", True, "JACK: connect rtsep's ports")
+    add_switch(ends, "--reconnect", True, "wait for a device that disappears; without it, the session ends")
+    add_switch(ends, "--limiter", True, "limit the output to full scale")
+    add_switch(ends, "--feedback-guard", True, "reduce the output when acoustic feedback builds up")
     model = parser.add_argument_group("model")
     model.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model ({DEFAULT_MODEL})")
-    add_compute(model, "where it runs")
+    add_compute(model, "processor that runs the model")
     run_group = parser.add_argument_group("run")
     run_group.add_argument(
-        "--record", type=Path, metavar="DIR", help="keep vocals, instrumental and mix as aligned wav files"
+        "--record",
+        type=Path,
+        metavar="DIR",
+        help="record vocals, instrumental and mix as aligned wav files in DIR",
     )
     run_group.add_argument(
-        "--subtype", choices=SUBTYPES, default="PCM_24", help="their sample format (PCM_24)"
+        "--subtype", choices=SUBTYPES, default="PCM_24", help="sample format of the recordings (PCM_24)"
     )
-    run_group.add_argument("--seconds", type=number, metavar="S", help="end after so much audio")
-    add_switch(run_group, "--headless", False, "no view on the terminal")
-    add_switch(run_group, "--json", False, "one JSON line a second, and one at the end")
+    run_group.add_argument("--seconds", type=number, metavar="S", help="end after S seconds of audio")
+    add_switch(run_group, "--headless", False, "do not show the view in the terminal")
+    add_switch(run_group, "--json", False, "print one JSON line per second, and one at the end")
     run_group.add_argument(
-        "--session", metavar="NAME", help=f"what 'rtsep attach', 'get' and 'set' call it ({DEFAULT})"
+        "--session",
+        metavar="NAME",
+        help=f"name of the session for 'rtsep attach', 'get' and 'set' ({DEFAULT})",
     )
-    add_switch(run_group, "--remote", True, "let them reach it")
+    add_switch(run_group, "--remote", True, "accept these commands")
     run_group.add_argument(
         "--page",
         nargs="?",
         const="local",
         metavar="local|lan[:PORT]",
-        help="open a page in the browser to see and turn it; lan: for phones in the local network, too",
+        help="open a page in the browser that shows and controls the session; lan: also for phones in the "
+        "local network",
     )
     run_group.add_argument(
         "--osc",
         metavar="PORT|HOST:PORT",
-        help="receive Open Sound Control there (PORT: of this computer only)",
+        help="receive Open Sound Control on this port (PORT alone: only from this computer)",
     )
     add_controls(parser)
-    where_from = parser.add_argument_group("where the controls begin; those given here win")
-    where_from.add_argument(
-        "--preset", metavar="NAME", help="as a preset has them ('rtsep presets' lists them)"
+    where_from = parser.add_argument_group(
+        "initial controls; options given on the command line take precedence"
     )
-    add_switch(where_from, "--resume", False, "controls and devices as the last session has left them")
-    add_midi(parser.add_argument_group("MIDI"), "play with this controller, by name or part of it")
+    where_from.add_argument(
+        "--preset", metavar="NAME", help="start with the values of a preset ('rtsep presets' lists them)"
+    )
+    add_switch(where_from, "--resume", False, "start with the controls and devices of the last session")
+    add_midi(parser.add_argument_group("MIDI"), "use this MIDI controller, given by its name or a part of it")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play until the end, Ctrl-C, or an error; `KeyboardInterrupt` where it was ended before it played."""
+    """Play until the end, Ctrl-C, or an error; raise `KeyboardInterrupt` if it was ended before it played."""
     stages = Stages()
     ending = Ending()
     stages.reached("imports")
@@ -149,10 +166,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _Job:
-    """One session from the command line to its last figures."""
+    """One session, from the command line to its final figures."""
 
     def __init__(self, arguments: argparse.Namespace, stages: Stages, ending: Ending) -> None:
-        """Read what was asked for, and the model file. Raises `RtsepError`; nothing is opened yet."""
+        """Read the arguments and the model file; open nothing yet. Raise `RtsepError` for a bad argument."""
         self.say = Lines()
         self._arguments, self._stages, self._ending = arguments, stages, ending
         self._layers = gather(live_parser(), arguments.command_line, self.say)
@@ -164,7 +181,7 @@ class _Job:
         self._package = read_package(find_model(arguments.model))
         self._page = page_of(arguments)
         self._osc = osc_of(arguments)
-        self._fresh: bool = getattr(arguments, "fresh", False)  # the page chooses what to play
+        self._fresh: bool = getattr(arguments, "fresh", False)  # the user chooses on the page what to play
         stages.reached("model file")
 
     def play(self, claimed: Claim | None) -> None:
@@ -172,7 +189,7 @@ class _Job:
         session = self._open()
         surface: MidiSurface | None = None
         try:
-            _print_passing("getting ready (the first start on a machine compiles for half a minute)")
+            _print_passing("preparing (the first start on a machine compiles for half a minute)")
             if self._midi:
                 surface = MidiSurface(
                     self._controls, self._midi, self.say, Presets().on_program(self._controls, self.say)
@@ -189,10 +206,10 @@ class _Job:
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the terminal has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the terminal has closed
 
     def _open(self) -> Session:
-        """Return an open session; a device of the last one that is gone gives way to the next layer's."""
+        """Return an open session; if a remembered device is gone, the next layer's device is used."""
         arguments, layers = self._arguments, self._layers
         refusal: RtsepError | None = None
         for without in layers.fallbacks():
@@ -215,7 +232,7 @@ class _Job:
         raise refusal
 
     def _play(self, session: Session, surface: MidiSurface | None, claimed: Claim | None) -> None:
-        """Start the session, announce it, and play until it is over."""
+        """Start the session, announce it, and play until it ends."""
         arguments = self._arguments
         session.start()
         if self._ending.interrupted:
@@ -247,21 +264,21 @@ class _Job:
                 if plays_on(arguments):
                     session.loop()
                 from rtsep.surfaces.players.session_player import SessionPlayer
-                from rtsep.surfaces.view.show import show  # Textual is loaded only where it is seen
+                from rtsep.surfaces.view.show import show  # Textual is loaded only for a view
 
                 show(SessionPlayer(session), self.say)
             session.wait()
 
 
 def live_parser() -> Parser:
-    """Return the parser of `live` by itself."""
+    """Return the parser of `live` alone."""
     parser = Parser(prog="rtsep live")
     fill_parser(parser)
     return parser
 
 
 def check_options(words: Sequence[str]) -> None:
-    """Refuse words of the command line that `live` would refuse at its start. Raises `UsageError`."""
+    """Refuse arguments that `live` would refuse at its start. Raise `UsageError`."""
     parser = live_parser()
     layers = gather(parser, words, lambda _: None)
     arguments = argparse.Namespace()
@@ -271,7 +288,7 @@ def check_options(words: Sequence[str]) -> None:
 
 
 def _claim(arguments: argparse.Namespace, say: Callable[[str], None]) -> Claim | None:
-    """Return the name and socket of the session; None where it can have none, which is said."""
+    """Return the session's name and socket; None if neither is possible, after a message."""
     if not (arguments.remote and supported()):
         return None
     try:
@@ -280,7 +297,10 @@ def _claim(arguments: argparse.Namespace, say: Callable[[str], None]) -> Claim |
         say(str(error))
         return None
     if claimed.name != (arguments.session or DEFAULT):
-        say(f"a session '{DEFAULT}' plays already: this one is called '{claimed.name}' (--session names it)")
+        say(
+            f"session '{DEFAULT}' is already running; this one is called '{claimed.name}' (--session sets "
+            "the name)"
+        )
     return claimed
 
 
@@ -289,17 +309,17 @@ def _options(arguments: argparse.Namespace) -> LiveOptions:
 
 
 def _print_passing(line: str) -> None:
-    """Print what is of interest now and not later, when a view lists what was said."""
+    """Print a line that matters only now; a view lists its messages afterwards."""
     standard_streams.say(line)
 
 
 def plays_on(arguments: argparse.Namespace) -> bool:
-    """Return whether the demo song is played again and again, for somebody who is there to end it."""
+    """Return whether the demo song repeats, because a user is there to end it."""
     return arguments.input == "demo" and arguments.seconds is None and arguments.record is None
 
 
 def _devices_of(session: Session) -> tuple[LiveOptions, str, str, bool]:
-    """Return what `last_devices` keeps of a session."""
+    """Return the part of a session that `last_devices` stores."""
     route = session.now.route
     names = [device.name if device else VIRTUAL for device in (route.ends.input, route.ends.output)]
     return route.options, names[0], names[1], route.ends.source is not None

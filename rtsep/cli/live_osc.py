@@ -14,19 +14,19 @@ from rtsep.surfaces.remote.server import Server
 
 
 def osc_of(arguments: argparse.Namespace) -> Where | None:
-    """Return where OSC is to be received, None for nowhere. Raises `UsageError`."""
+    """Return the address to receive OSC on, None for no OSC. Raise `UsageError` for a bad combination."""
     if arguments.osc is None:
         return None
     if not supported():
-        raise UsageError("--osc: this system has no Unix sockets for Python, which OSC needs")
+        raise UsageError("--osc: OSC needs Unix sockets, which Python lacks on this system; leave --osc out")
     if not arguments.remote:
-        raise UsageError("--osc: it reaches the session as 'rtsep attach' does; leave --no-remote out")
+        raise UsageError("--osc: OSC reaches the session like 'rtsep attach' does; leave --no-remote out")
     return parse_where(arguments.osc)
 
 
 @contextmanager
 def receiving_osc(where: Where | None, remote: Server | None, say: Callable[[str], None]) -> Iterator[None]:
-    """Receive OSC while it is entered; where that cannot be, `say` why, and the sound goes on."""
+    """Receive OSC inside the block; if that is impossible, report it with `say`; the audio continues."""
     if where is None or remote is None:
         if where:
             say("no OSC: the session cannot be reached (see above)")

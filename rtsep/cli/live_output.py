@@ -1,4 +1,4 @@
-"""What `rtsep live` prints: a line at the start, JSON lines for programs, the figures at the end."""
+"""Output of `rtsep live`: a line at the start, JSON lines for programs, the figures at the end."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ REPORT_EVERY_S = 1.0
 
 
 def announce(session: Session, as_json: bool) -> None:
-    """Print what plays, and its latency: on standard output, or beside it where that is for programs."""
+    """Print the routing and its latency: on standard output, or on standard error if that carries JSON."""
     if not as_json:
         print(session.now.title, flush=True)
         return
-    with contextlib.suppress(OSError):  # nobody is there to be told
+    with contextlib.suppress(OSError):  # nobody reads standard error
         print(session.now.title, file=sys.stderr, flush=True)
 
 
 def midi_stats(surface: MidiSurface | None) -> dict[str, Any]:
-    """Return the figures of MIDI as the JSON lines have them; none without MIDI."""
+    """Return the MIDI figures for the JSON lines; empty without MIDI."""
     return {"midi": surface.stats()} if surface else {}
 
 
 def summarise(session: Session, stages: Stages, as_json: bool, midi: dict[str, Any]) -> None:
-    """Print the figures of a session that has ended, what to do about its faults, and its recordings."""
+    """Print the figures of a finished session, remedies for its problems, and its recordings."""
     stats = session.stats() | midi
     if as_json:
         late = session.engine.late_hops()
@@ -55,10 +55,10 @@ def summarise(session: Session, stages: Stages, as_json: bool, midi: dict[str, A
 
 
 class Reporter:
-    """Reports the session while it runs, for programs: a JSON line a second. A context manager."""
+    """Context manager that prints one JSON line per second while the session runs."""
 
     def __init__(self, session: Session, surface: MidiSurface | None) -> None:
-        """Report nothing yet."""
+        """Print nothing yet."""
         self._session, self._surface = session, surface
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
@@ -77,6 +77,6 @@ class Reporter:
             try:
                 stats = self._session.stats() | midi_stats(self._surface)
                 print(json.dumps({"t": elapsed, **stats}), flush=True)
-            except OSError:  # whoever read our lines has left
+            except OSError:  # the reader of the lines has closed them
                 self._session.end()
                 return

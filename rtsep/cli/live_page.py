@@ -1,4 +1,4 @@
-"""`--page`: the page of a session, its addresses in words and as a QR code, and a browser that shows it."""
+"""`--page`: the page of a session, its addresses as text and as a QR code, and a browser to show it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,26 @@ from rtsep.surfaces.remote.server import Server
 
 
 def page_of(arguments: argparse.Namespace) -> Where | None:
-    """Return where the page is to be served, None for none. Raises `UsageError`."""
+    """Return the address to serve the page on, None for no page. Raise `UsageError` for a bad combination."""
     if arguments.page is None:
         return None
     if not supported():
-        raise UsageError("--page: this system has no Unix sockets for Python, which the page needs")
+        raise UsageError(
+            "--page: the page needs Unix sockets, which Python lacks on this system; leave --page out"
+        )
     if not arguments.remote:
-        raise UsageError("--page: the page reaches the session as 'rtsep attach' does; leave --no-remote out")
+        raise UsageError(
+            "--page: the page reaches the session like 'rtsep attach' does; leave --no-remote out"
+        )
     return parse_where(arguments.page)
 
 
 def open_page(
     where: Where | None, remote: Server | None, say: Callable[[str], None], fresh: bool
 ) -> AbstractContextManager[Addresses | None] | None:
-    """Return what serves the page while it is entered; None where there is none, which is said.
+    """Serve the page inside the block and return its server; None if that fails, after a message.
 
-    `fresh`: nothing has been chosen yet, the page asks for it.
+    `fresh`: nothing has been chosen yet, and the page asks for it.
     """
     if where is None:
         return None
@@ -54,7 +58,7 @@ def _served(
         page = Page(session, where, load_keys(), say, fresh)
         addresses = page.start()
         _announce(addresses, say)
-    except RtsepError as error:  # the sound goes on
+    except RtsepError as error:  # the audio continues without the page
         say(str(error))
     try:
         yield addresses
@@ -67,7 +71,7 @@ def _announce(addresses: Addresses, say: Callable[[str], None]) -> None:
     say(f"page: {addresses.here}")
     if addresses.phone:
         say(f"page for a phone in this network: {addresses.phone}")
-        say(f"page for the audience, which turns nothing: {addresses.audience}")
+        say(f"page for the audience (read-only): {addresses.audience}")
     if can_browse():
         import webbrowser
 
@@ -77,16 +81,16 @@ def _announce(addresses: Addresses, say: Callable[[str], None]) -> None:
 
 
 def can_browse() -> bool:
-    """Return whether a browser can show something here."""
+    """Return whether this machine can show a browser."""
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def show_code(addresses: Addresses | None, session: Session, waits: bool) -> None:
-    """Print the QR code of the address for a phone, if a terminal is there to show it.
+    """Print the QR code of the phone's address, if standard error is a terminal.
 
-    With `waits`, a view is about to cover it: return on Enter, or when the session is over.
+    With `waits`, a view is about to cover the code: return after Enter, or when the session ends.
     """
     if addresses is None or not addresses.phone or sys.__stderr__ is None or not sys.__stderr__.isatty():
         return

@@ -1,4 +1,4 @@
-"""The command line: `rtsep COMMAND`, each with a module of this room."""
+"""The command line: `rtsep COMMAND`, one module of this package for each command."""
 
 from __future__ import annotations
 
@@ -23,59 +23,59 @@ from rtsep.standard_streams import say
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with one clear line instead of a page of usage, -inf and -6dB as numbers, ~ in every path."""
+    """argparse with one-line errors; -inf and -6dB are numbers, and ~ works in every path."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.register("type", Path, user_path)
-        # Else -inf and -6dB were options.
+        # Without this, argparse takes -inf and -6dB for options.
         self._negative_number_matcher = re.compile(r"^-(\d+|\d*\.\d+|inf)( ?dB)?$", re.IGNORECASE)
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong and where help is, and leave with the exit code of wrong usage."""
+        """Print the error and a pointer to the help, and exit with the code for wrong usage."""
         self.exit(UsageError.exit_code, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
 
 
 COMMANDS = {
-    "live": "separate live: a microphone, a DAW bus, a file, the demo song",
-    "app": "open a page in the browser, and choose there what to play",
-    "attach": "show and turn a session that plays elsewhere, such as the service",
-    "get": "print what a session that plays is doing, or some of its values",
-    "set": "turn controls of a session that plays, or switch its model or devices",
-    "stop": "end a session that plays",
-    "service": "let 'live' play in the background from login on (systemd)",
-    "file": "separate audio files, as live would play them",
-    "devices": "list audio devices, MIDI ports, and what 'mic' and 'out' are now",
-    "midi": "print what controllers send, teach a knob what it turns, show the map",
-    "models": "list models; show one; 'models check FILE' replays its golden frames",
-    "system": "undo what a session that was killed has left on the sound server",
-    "config": "list and set the defaults of 'live'; say which layer gave a value",
-    "presets": "list, save, show and delete named settings of the controls",
-    "plugin": "install the LV2 plugin for audio workstations, remove it, check it",
-    "plugin-host": "the engine of the plugin, which starts it",
-    "doctor": "check this machine for what commonly ruins live audio, and say what to do",
-    "completion": "print the completion of bash, zsh or fish",
-    "bench": "measure whether this machine can do it",
+    "live": "separate live: a microphone, a DAW bus, a file or the demo song",
+    "app": "open the page in the browser and choose there what to play",
+    "attach": "show and control a running session, such as the service",
+    "get": "print the state of a running session, or some of its values",
+    "set": "set controls of a running session, or switch its model or devices",
+    "stop": "end a running session",
+    "service": "run 'live' in the background from login on (systemd)",
+    "file": "separate audio files, with the same result as live",
+    "devices": "list audio devices and MIDI ports, and the devices behind 'mic' and 'out'",
+    "midi": "print controllers' messages, assign knobs to controls, show the map",
+    "models": "list models, show one, or check a file: 'models check FILE'",
+    "system": "restore the sound server after a session was killed",
+    "config": "list and set the defaults of 'live', and show where a value comes from",
+    "presets": "list, save, show and delete presets (named settings of the controls)",
+    "plugin": "install, remove or check the LV2 plugin for audio workstations",
+    "plugin-host": "engine process of the plugin (the plugin starts it)",
+    "doctor": "find common problems of live audio on this machine, with remedies",
+    "completion": "print the completion script for bash, zsh or fish",
+    "bench": "measure whether this machine is fast enough",
 }
 
 _COMPILING = ("live", "app", "file", "bench", "plugin", "plugin-host")
-"""Commands that compile, and say so where the compiled code cannot be kept as usual."""
+"""Commands that compile code, and print a message if it cannot be kept in the usual place."""
 
 
 def _load(command: str) -> ModuleType:
-    """Import one command only: a list of models need not wait for PortAudio, nor live for torch."""
+    """Import only one command: a list of models must not wait for PortAudio, nor live for torch."""
     return importlib.import_module("rtsep.cli." + command.replace("-", "_"))
 
 
 EVERY = "*"
-"""In place of a command: all of them."""
+"""Argument of `build_parser` that stands for all commands."""
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """Return the command line; of the commands, only `command` gets its options (`EVERY`: all do)."""
+    """Return the parser; only `command` gets its options (`EVERY`: all commands do)."""
     parser = Parser(
         prog="rtsep",
-        description="Live vocal separation: any input in, voice and instruments out, now.",
+        description="Live vocal separation: splits any input into voice and instruments as it plays.",
         epilog="Start with: rtsep live --in demo --out vocals",
     )
     parser.add_argument("--version", action="version", version=f"rtsep {version('rtsep')}")
@@ -92,7 +92,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
     """Run the command line; return the exit code.
 
-    `argv` are the words after the program's name (None: those of this process). With `prepare=False`, no
+    `argv` are the arguments without the program name (None: those of this process). With `prepare=False`, no
     model process is started before its model is known: `benchmarks.unprepared` measures the difference.
     """
     standard_streams.complete()
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
     unexpected.watch()
     code = unexpected.guarded(lambda: _run_to_the_end(prepare))
     if hangs() or threading.active_count() > 1:
-        # A thread that still compiles, or hangs in a library of a sound system, may keep the process from
+        # A thread that still compiles, or hangs in a sound system's library, can keep the process from
         # ending: libraries wait for such threads when they are unloaded.
         os._exit(code)
     return code
@@ -111,16 +111,16 @@ def main(argv: Sequence[str] | None = None, *, prepare: bool = True) -> int:
 def _run_to_the_end(prepare: bool) -> int:
     try:
         code = _run(None, prepare)
-    except SystemExit as left:  # of the parser
+    except SystemExit as left:  # raised by the parser
         code = left.code if isinstance(left.code, int) else 0
     except Exception:
-        _finish(0)  # what was printed before comes before the line about it
+        _finish(0)  # earlier output comes before the error line
         raise
     return _finish(code)
 
 
 def _finish(code: int) -> int:
-    """Write what is still to be written; return the exit code, which is `code` where that works."""
+    """Flush the output; return `code`, or another exit code if that fails."""
     try:
         standard_streams.finish()
     except OSError as error:
@@ -129,9 +129,9 @@ def _finish(code: int) -> int:
 
 
 def _refused(error: OSError) -> int:
-    """Return the exit code where standard output cannot be written, and tell why."""
+    """Report that standard output cannot be written; return the exit code."""
     standard_streams.drop("stdout")
-    if isinstance(error, BrokenPipeError):  # the reader of our output has left: so do we
+    if isinstance(error, BrokenPipeError):  # the reader of the output has closed it: end as well
         return 1
     say(f"standard output cannot be written: {error.strerror}")
     return OutputError.exit_code
@@ -146,7 +146,7 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
     if prepare and command in ("live", "app") and not {"-h", "--help"} & set(words):
         from rtsep.model import launch
 
-        launch.prepare()  # torch loads there while everything else does here
+        launch.prepare()  # torch loads in that process while this one imports the rest
     try:
         arguments = build_parser(command).parse_args(words)
         arguments.command_line = words[words.index(arguments.command) + 1 :]

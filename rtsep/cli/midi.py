@@ -1,4 +1,4 @@
-"""`rtsep midi`: what controllers send, what it moves, and how a knob is taught."""
+"""`rtsep midi`: print the messages of controllers and their effect, and assign knobs to controls."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
 from rtsep.terminal import plain_console
 
 WAIT_S = 60.0
-"""How long `learn` waits for a move."""
+"""Time that `learn` waits for a move, in seconds."""
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the commands under this command."""
     what = parser.add_subparsers(dest="what", metavar="monitor|learn|show", required=True)
-    monitor = what.add_parser("monitor", help="print what controllers send, and what it would move")
-    learn = what.add_parser("learn", help="wait for a move of a knob or pad, and have it turn CONTROL")
+    monitor = what.add_parser(
+        "monitor", help="print controllers' messages and the controls that they would move"
+    )
+    learn = what.add_parser("learn", help="wait until a knob or pad moves, and assign it to CONTROL")
     show = what.add_parser("show", help="print the map and the ports")
     learn.add_argument("control", metavar="CONTROL", help=f"one of {', '.join(BY_NAME)}")
     for command in (monitor, learn):
-        add_midi(command, "listen to this controller only, by name or part of it")
-        command.add_argument("--seconds", type=seconds, metavar="S", help="end after so long")
-    show.add_argument("--map", type=Path, metavar="FILE", help=f"the map ({user_file()})")
+        add_midi(command, "use only this controller, given by its name or a part of it")
+        command.add_argument("--seconds", type=seconds, metavar="S", help="end after S seconds")
+    show.add_argument("--map", type=Path, metavar="FILE", help=f"map file ({user_file()})")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Monitor, learn or show, by the arguments."""
     if arguments.what == "show":
         return _show(load_map(arguments.map))
     if reason := missing():
@@ -58,7 +60,7 @@ def _say(line: str) -> None:
 
 def _show(midi_map: MidiMap) -> int:
     console = plain_console()
-    table = Table(title=f"MIDI map: {midi_map.path or f'the default ({user_file()} is not there)'}")
+    table = Table(title=f"MIDI map: {midi_map.path or f'the default ({user_file()} does not exist)'}")
     for title in ("control", "knob or pad", "how", ""):
         table.add_column(title)
     for entry in midi_map.entries:
@@ -70,7 +72,7 @@ def _show(midi_map: MidiMap) -> int:
     for port in ports:
         console.print(f"port: {port.name} ({port.api})", markup=False, highlight=False)
     if not ports:
-        console.print(missing() or "no MIDI controller here", markup=False, soft_wrap=True)
+        console.print(missing() or "no MIDI controller found", markup=False, soft_wrap=True)
     return 0
 
 
@@ -79,17 +81,17 @@ def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> 
 
     def show(port: str, event: Event, effects: list[str]) -> None:
         if event.kind == CC14 and event.most == MOST_7:
-            return  # a coarse half with no fine one: it was printed as the plain controller that it is
+            return  # a coarse value without a fine one was already printed as a plain controller
         arrow = f"  -> {', '.join(effects)}" if effects else ""
         try:
             print(f"{port}  {event}{arrow}", flush=True)
-        except BrokenPipeError:  # we are on the thread of the ports
+        except BrokenPipeError:  # this code runs on the thread of the ports
             unheard.set()
 
     surface = MidiSurface(Controls(), MidiOptions(ports, midi_map), _say, on_event=show)
     try:
         surface.start()
-        _say("listening (Ctrl-C ends)")
+        _say("waiting for messages (Ctrl-C ends)")
         until = time.monotonic() + (limit or float("inf"))
         while (left := until - time.monotonic()) > 0 and not unheard.wait(min(0.2, left)):
             pass
@@ -101,14 +103,14 @@ def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> 
 
 
 def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> int:
-    name = name.replace("-", "_")  # as the options of `live` are written
+    name = name.replace("-", "_")  # the options of `live` are written with dashes
     if name not in BY_NAME:
         raise UsageError(
-            f"no control is called '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}"
+            f"'{name}' is not a control{suggest(name, BY_NAME)}; the controls are {', '.join(BY_NAME)}"
         )
     control = BY_NAME[name]
     if is_there(path) or is_folder(path):
-        load_map(path)  # a map that is none is not waited for; a new one starts with the default map
+        load_map(path)  # refuse a bad map before the wait; a missing map starts as the default one
     heard: queue.Queue[Event] = queue.Queue()
     surface = MidiSurface(
         Controls(),
@@ -118,7 +120,7 @@ def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> in
     )
     try:
         surface.start()
-        _say(f"turn the knob for {name}, or press its pad and let go (Ctrl-C ends)")
+        _say(f"turn the knob for {name}, or press and release its pad (Ctrl-C ends)")
         events = burst(heard, patience)
     finally:
         surface.close()

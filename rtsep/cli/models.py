@@ -1,4 +1,4 @@
-"""`rtsep models`: list the models, show one, check a file."""
+"""`rtsep models`: list the models, show one, or check a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rtsep.model.remote import load
 from rtsep.terminal import plain_console
 
 MAX_WIDTH = 80
-"""Columns that the text of `rtsep models NAME` takes at most."""
+"""Maximum width of the text of `rtsep models NAME`, in columns."""
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List, show or check."""
+    """List, show or check, by the arguments."""
     words: list[str] = arguments.words
     if not words:
         return _list(arguments.json)
@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     if len(words) == 1 and words[0] != "check":
         return _show(read_package(find_model(words[0])), arguments.json)
     raise UsageError(
-        f"models {' '.join(words)}: write 'rtsep models', 'rtsep models NAME' or 'rtsep models check FILE'"
+        f"models {' '.join(words)}: not understood; use 'rtsep models', 'rtsep models NAME' or 'rtsep "
+        "models check FILE'"
     )
 
 
@@ -68,10 +69,10 @@ def _summary(package: ModelPackage) -> dict[str, Any]:
 
 
 def _origin(package: ModelPackage) -> str:
-    """Return whose file it is, by its checksum."""
+    """Return the origin of the file, found by its checksum."""
     if is_shipped(package.sha256):
         return "shipped with rtsep (known by its checksum)"
-    return "not shipped with rtsep; its program is checked whenever it loads"
+    return "not shipped with rtsep; its program is checked at every load"
 
 
 def _latency_ms(package: ModelPackage) -> float:
@@ -116,7 +117,7 @@ def _list(as_json: bool) -> int:
             package.sha256[:8],
         )
     console.print(table)
-    console.print("SDR: vocals / accompaniment, mean. The whole licence: 'rtsep models NAME'")
+    console.print("SDR: vocals / accompaniment, mean. Full licence: 'rtsep models NAME'")
     for package in packages:
         if purpose := purpose_of(package.path):
             console.print(f"{package.spec.name:<7}{purpose}", markup=False, highlight=False)
@@ -140,7 +141,7 @@ def _show(package: ModelPackage, as_json: bool) -> int:
 
 
 def _rows(package: ModelPackage) -> Iterator[tuple[str, str]]:
-    """Yield the label and the text of each row of `rtsep models NAME`."""
+    """Yield label and text of each row of `rtsep models NAME`."""
     spec, data = package.spec, package.spec.data
     yield "name", spec.name
     yield "file", str(package.path)
@@ -162,17 +163,17 @@ def _rows(package: ModelPackage) -> Iterator[tuple[str, str]]:
     yield "licence", terms_of(spec)
     yield "", TERMS[terms_of(spec)]
     if spec.licence:
-        yield "", f"In the words of the file: {spec.licence}."
+        yield "", f"Statement in the file: {spec.licence}."
     if missing := sets_without_licence(data):
-        yield "", f"Sets without a stated licence: {', '.join(missing)}."
+        yield "", f"Training sets without a stated licence: {', '.join(missing)}."
     if unsure := sets_not_checked(data):
-        yield "", f"Sets whose exact licence was not checked: {', '.join(unsure)}."
+        yield "", f"Training sets whose exact licence was not checked: {', '.join(unsure)}."
     for number, (licence, names) in enumerate(sets_by_licence(data).items()):
         yield "" if number else "trained on", f"{licence}: {', '.join(names)}"
 
 
 def markdown_table() -> str:
-    """Return the shipped models as a Markdown table, as the README shows it."""
+    """Return the shipped models as the Markdown table of the README."""
     packages = [read_package(path) for path in shipped_files()]
     rows = [("model", "latency", "vocals / accompaniment SDR", "parameters", "licence"), ("---",) * 5]
     for package in packages:
@@ -187,7 +188,7 @@ def markdown_table() -> str:
                 terms_of(spec),
             )
         )
-    rows.append(("no model: the mixture itself", "", f"{_sdr(packages[0], 'mixture')} dB", "", ""))
+    rows.append(("no model (unprocessed mixture)", "", f"{_sdr(packages[0], 'mixture')} dB", "", ""))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

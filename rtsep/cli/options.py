@@ -1,4 +1,4 @@
-"""Option values, read strictly: each reader says in one line what it accepts."""
+"""Strict readers of option values; each error is one line with the accepted values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def whole_number(text: str, name: str, low: int, high: int) -> int:
 
 
 def integer(text: str) -> int:
-    """Read an integer; its bounds are checked with the other options."""
+    """Read an integer; its range is checked together with the other options."""
     try:
         return int(text)
     except ValueError:
@@ -37,7 +37,7 @@ def integer(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """Read a number; its bounds are checked with the other options."""
+    """Read a number; its range is checked together with the other options."""
     try:
         return float(text)
     except ValueError:
@@ -55,7 +55,7 @@ def audio_track(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """Read a duration."""
+    """Read a duration in seconds."""
     value = number(text)
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text}: must be more than 0 seconds")
@@ -63,28 +63,30 @@ def seconds(text: str) -> float:
 
 
 def channel_list(text: str) -> tuple[int, ...]:
-    """Read `1,2` or `3-6`; the numbers are checked with the other options."""
+    """Read `1,2` or `3-6`; the numbers are checked together with the other options."""
     channels: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdigit() or (dash and not last.isdigit()):
-            raise argparse.ArgumentTypeError(f"'{text}' is no list of channels; write it like 1,2 or 3-6")
+            raise argparse.ArgumentTypeError(f"'{text}' is not a list of channels; write it like 1,2 or 3-6")
         low, high = int(first), int(last) if dash else int(first)
         if high < low:
-            raise argparse.ArgumentTypeError(f"'{part.strip()}' goes down; write {high}-{low}")
-        channels += range(low, min(high, low + MOST_CHANNELS) + 1)  # a longer list is refused in any case
+            raise argparse.ArgumentTypeError(f"'{part.strip()}' is in descending order; write {high}-{low}")
+        channels += range(low, min(high, low + MOST_CHANNELS) + 1)  # a longer list is refused later
     return tuple(channels)
 
 
 def add_switch(group: argparse._ArgumentGroup, flag: str, default: bool, purpose: str) -> None:
-    """Add `--NAME` and `--no-NAME`: whatever `rtsep.toml` says, the command line can say the other."""
+    """Add `--NAME` and `--no-NAME`, so that the command line can override `rtsep.toml` either way."""
     action = group.add_argument(flag, action=argparse.BooleanOptionalAction, help=purpose)
-    action.default = default  # not before: some Pythons would add it to the help
+    action.default = default  # set later: some versions of Python would add it to the help
 
 
 def add_controls(parser: argparse.ArgumentParser, without: Container[str] = ()) -> None:
-    """Add an option for every control of the table, but for those in `without`."""
-    group = parser.add_argument_group("controls", "the same that MIDI and keys turn while it plays")
+    """Add an option for every control of the table except those in `without`."""
+    group = parser.add_argument_group(
+        "controls", "MIDI and keys change the same controls while the session plays"
+    )
     for control in TABLE:
         if control.name in without:
             continue
@@ -97,7 +99,7 @@ def add_controls(parser: argparse.ArgumentParser, without: Container[str] = ()) 
                 const="on",
                 help=f"{control.effect}; {control.meaning}",
             )
-            # What a preset or the last state has on.
+            # The command line can turn off a switch that a preset or the last state turned on.
             group.add_argument(
                 flag.replace("--", "--no-"),
                 dest=control.name,
@@ -116,9 +118,9 @@ def add_controls(parser: argparse.ArgumentParser, without: Container[str] = ()) 
 
 
 def read_controls(arguments: argparse.Namespace, controls: Controls | None = None) -> Controls:
-    """Return `controls` (new ones) as the command line sets them; raises `UsageError` that names the option.
+    """Return `controls` (default: new ones) with the values of the command line.
 
-    What it does not mention stays.
+    Controls without an option keep their values. Raise `UsageError` with the option for a bad value.
     """
     controls = controls if controls is not None else Controls()
     for name in BY_NAME:
@@ -132,28 +134,30 @@ def read_controls(arguments: argparse.Namespace, controls: Controls | None = Non
 
 
 def add_midi(group: argparse._ArgumentGroup | argparse.ArgumentParser, purpose: str) -> None:
-    """Add the options that name controllers and their map."""
+    """Add the options for controllers and their map."""
     group.add_argument(
         "--midi",
         action="append",
         type=midi_port,
         metavar=f"PORT|{VIRTUAL}",
-        help=f"{purpose}; {VIRTUAL}: a port of our own, 'rtsep'; may be given again",
+        help=f"{purpose}; {VIRTUAL}: create the port 'rtsep'; may be repeated",
     )
-    group.add_argument("--map", type=Path, metavar="FILE", help=f"what its knobs turn ({user_file()})")
+    group.add_argument("--map", type=Path, metavar="FILE", help=f"map of its knobs ({user_file()})")
 
 
 def midi_port(text: str) -> str:
     """Read the name of a MIDI port."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("a name, or part of one; 'rtsep devices' lists them")
+        raise argparse.ArgumentTypeError(
+            "the name of a MIDI port is empty; give a name or a part of one ('rtsep devices' lists them)"
+        )
     return text.strip()
 
 
 def read_midi(arguments: argparse.Namespace) -> MidiOptions | None:
-    """Return which controllers play along and what they turn, None for no MIDI; raises `UsageError`."""
+    """Return the controllers and their map, None for no MIDI; raise `UsageError` for a bad combination."""
     if not arguments.midi:
         if arguments.map:
-            raise UsageError(f"--map {arguments.map}: for which controller? Name one with --midi")
+            raise UsageError(f"--map {arguments.map}: a controller is missing; name one with --midi")
         return None
     return MidiOptions(tuple(arguments.midi), load_map(arguments.map), arguments.map or user_file())

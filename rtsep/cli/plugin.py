@@ -14,18 +14,18 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the commands under this command."""
     what = parser.add_subparsers(dest="what", metavar="install|remove|check", required=True)
     for name, purpose in (
-        ("install", "build the LV2 plugin and put it where hosts look for it"),
-        ("remove", "take it away again"),
-        ("check", "look whether it is there, loads, and fits this version"),
+        ("install", "build the LV2 plugin and install it in the folder that hosts search"),
+        ("remove", "remove the plugin"),
+        ("check", "check that the plugin is installed, loads, and matches this version"),
     ):
         of = what.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:])
         of.add_argument(
-            "--folder", type=Path, metavar="FOLDER", help="of LV2 plugins (default: the user's own)"
+            "--folder", type=Path, metavar="FOLDER", help="folder of LV2 plugins (default: the user's own)"
         )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Install, remove or check, by the arguments."""
     where = arguments.folder or bundle.user_folder()
     if arguments.what == "install":
         print(f"installed {bundle.install(where, command_of('rtsep.cli.main'))}")
@@ -38,11 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(bundles: list[Path]) -> None:
-    """Print what is there; raises `OutputError` where something needs doing."""
+    """Print the state of the installed plugin; raise `OutputError` if the user should act."""
     found = [path for path in bundles if path.exists()]
     if not found:
         raise OutputError("the plugin is not installed; run 'rtsep plugin install'")
     faults = list(bundle.faults(found[0]))
     if faults:
         raise OutputError(f"{found[0]}: {'; '.join(faults)}; run 'rtsep plugin install'")
-    print(f"{found[0]}: fits, and its engine is version {bundle.engine_version(found[0])}")
+    print(f"{found[0]}: matches, and its engine is version {bundle.engine_version(found[0])}")

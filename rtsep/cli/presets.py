@@ -1,4 +1,4 @@
-"""`rtsep presets`: list, save, show and delete named settings of the controls."""
+"""`rtsep presets`: list, save, show and delete presets, the named settings of the controls."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(dest="what", metavar="save|show|delete")
     save = what.add_parser(
         "save",
-        help="keep the controls that are given; without any, all of them as they stand in the session that "
-        "plays, or stood in the last one",
+        help="save the given controls; without any, save all controls of the running or else the last "
+        "session",
     )
-    show = what.add_parser("show", help="print one")
-    delete = what.add_parser("delete", help="remove one")
+    show = what.add_parser("show", help="print a preset")
+    delete = what.add_parser("delete", help="remove a preset")
     for command in (save, show, delete):
         command.add_argument("name", metavar="NAME")
     save.add_argument(
         "--program",
         type=_program,
         metavar="N",
-        help=f"the MIDI program change that recalls it, 0 to {HIGHEST_PROGRAM} "
-        "(without any number given, program N recalls the Nth of the list, from 0)",
+        help=f"MIDI program number that recalls the preset, 0 to {HIGHEST_PROGRAM} "
+        "(if no preset has a number, program N recalls the Nth of the list, from 0)",
     )
-    save.add_argument("--replace", action="store_true", help="write over one of this name")
+    save.add_argument("--replace", action="store_true", help="replace an existing preset of this name")
     add_controls(save)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """List, save, show or delete, by the arguments."""
     presets = Presets()
     if arguments.what == "save":
         return _save(presets, arguments)
@@ -69,7 +69,7 @@ def _save(presets: Presets, arguments: argparse.Namespace) -> int:
             moved = dict(load_last_state().values)
         except FileNotFoundError:
             raise UsageError(
-                "no session has played here yet; give the controls to save, like --threshold 0.4"
+                "no session has played here yet; give the controls to save, such as --threshold 0.4"
             ) from None
     path = presets.save(Preset(arguments.name, moved, arguments.program), arguments.replace)
     print(f"saved '{arguments.name}' to {path}: {_line(moved)}")

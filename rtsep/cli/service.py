@@ -1,4 +1,4 @@
-"""`rtsep service`: a systemd user unit that plays from login on, to which others attach."""
+"""`rtsep service`: a systemd user unit that plays from login on; other programs attach to its session."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rtsep.surfaces.remote.place import DEFAULT, check_name
 from rtsep.surfaces.toml import write_whole
 
 NOT_FOR_A_SERVICE = {
-    "--json": "nobody reads its lines; 'rtsep get --json' does the same",
-    "--session": "it stands before '--'",
-    "--no-remote": "a service is reached through its socket alone",
+    "--json": "nobody reads the lines of a service; 'rtsep get --json' prints the same",
+    "--session": "give it before '--'",
+    "--no-remote": "a service can be reached only through its socket",
     "--seconds": "a service plays until it is stopped",
 }
 
@@ -25,22 +25,24 @@ NOT_FOR_A_SERVICE = {
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the commands under this command."""
     what = parser.add_subparsers(dest="what", metavar="install|remove|status", required=True)
-    install = what.add_parser("install", help="write the unit, start it, and let it start at each login")
+    install = what.add_parser("install", help="write the unit, start it, and start it at each login")
     install.add_argument(
         "options",
         nargs="*",
         metavar="OPTION",
-        help="options of 'live', behind --: rtsep service install -- --in mic --out vocals",
+        help="options of 'live', after --: rtsep service install -- --in mic --out vocals",
     )
     remove = what.add_parser("remove", help="stop it and remove the unit")
-    status = what.add_parser("status", help="say whether it is installed, runs, and what it plays")
+    status = what.add_parser("status", help="print whether it is installed and running, and what it plays")
     status.add_argument("--json", action="store_true", help="one JSON line")
     for command in (install, remove, status):
-        command.add_argument("--session", default=DEFAULT, metavar="NAME", help=f"its session ({DEFAULT})")
+        command.add_argument(
+            "--session", default=DEFAULT, metavar="NAME", help=f"name of its session ({DEFAULT})"
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Install, remove or print the status, by the arguments."""
     session = check_name(arguments.session)
     if arguments.what == "install":
         return _install(session, arguments.options)
@@ -56,14 +58,17 @@ def _install(session: str, options: Sequence[str]) -> int:
     before = path.read_text() if path.exists() else None
     if before != text:
         write_whole(path, text, "unit")
-    print(f"{path}: {'as it was' if before == text else 'written'}")
+    print(f"{path}: {'unchanged' if before == text else 'written'}")
     if missing := manager():
-        print(f"no user manager of systemd answers here ({missing}); nothing was started")
-        print(f"where one runs: systemctl --user daemon-reload && systemctl --user enable --now {unit}")
+        print(f"no systemd user manager is running here ({missing}); nothing was started")
+        print(
+            "with a user manager, run: systemctl --user daemon-reload && systemctl --user enable --now "
+            f"{unit}"
+        )
         return 0
     _done(systemctl("daemon-reload"), "daemon-reload")
     _done(systemctl("enable", unit), f"enable {unit}")
-    # A service that plays on with the same unit is left alone.
+    # A service that is already running with the same unit is not restarted.
     verb = "start" if before == text else "restart"
     _done(systemctl(verb, unit), f"{verb} {unit}")
     print(f"{unit}: {verb}ed, and starts at each login ('loginctl enable-linger' starts it with the machine)")
@@ -76,21 +81,22 @@ def _install(session: str, options: Sequence[str]) -> int:
 def _remove(session: str) -> int:
     path, unit = unit_path(session), unit_name(session)
     if not path.exists():
-        print(f"{path}: there is none")
+        print(f"{path}: this service is not installed; run 'rtsep service install'")
         return 0
     missing = manager()
     if not missing:
         _done(systemctl("disable", "--now", unit), f"disable --now {unit}")
     try:
         path.unlink(missing_ok=True)
-        for link in path.parent.glob(f"*.wants/{unit}"):  # of 'enable', where systemctl is not there to do it
+        # the links that 'enable' made, in case systemctl is missing
+        for link in path.parent.glob(f"*.wants/{unit}"):
             link.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path}: cannot be removed: {error.strerror}") from None
     print(f"{path}: removed")
     if missing:
-        print(f"no user manager of systemd answers here ({missing}); nothing was stopped")
-        print(f"where one runs: systemctl --user stop {unit}; systemctl --user daemon-reload")
+        print(f"no systemd user manager is running here ({missing}); nothing was stopped")
+        print(f"with a user manager, run: systemctl --user stop {unit}; systemctl --user daemon-reload")
         return 0
     _done(systemctl("daemon-reload"), "daemon-reload")
     print(f"{unit}: stopped")
@@ -115,15 +121,16 @@ def _status(session: str, as_json: bool) -> int:
         return 0
     print(f"{path}: {'installed' if path.exists() else 'not installed'}")
     print(
-        f"no user manager of systemd answers here ({missing})" if missing else f"{unit}: {active}, {enabled}"
+        f"no systemd user manager is running here ({missing})" if missing else f"{unit}: {active}, {enabled}"
     )
     print(line)
     return 0
 
 
 def _check(options: Sequence[str]) -> None:
-    """Refuse options that `live` would refuse at its start, or that make no sense for a service."""
-    from rtsep.cli.live import check_options  # with all that 'live' needs; status needs none of it
+    """Refuse options that `live` would refuse at its start, and options that a service cannot have."""
+    # imported late: it loads everything for 'live', which status does not need
+    from rtsep.cli.live import check_options
 
     for word in options:
         name = word.partition("=")[0]
@@ -136,5 +143,5 @@ def _done(answer: tuple[int, str], what: str) -> None:
     code, line = answer
     if code != 0:
         raise OutputError(
-            f"'systemctl --user {what}' has failed: {line or f'code {code}'}; see 'journalctl --user'"
+            f"'systemctl --user {what}' failed: {line or f'code {code}'}; see 'journalctl --user'"
         )

@@ -1,4 +1,4 @@
-"""`rtsep set`: turn controls of a session that plays, switch its model or devices, record."""
+"""`rtsep set`: change controls of a running session, switch its model or devices, record."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from rtsep.surfaces.remote.messages import (
 )
 
 BY = "command"
-"""Who has moved the controls that are set here."""
+"""Source of a change that this command makes."""
 
 OTHERS = {
-    "model": "play with another model",
-    "in": "play from another input",
-    "out-device": "play to another device",
-    "preset": "set the controls as a preset has them",
+    "model": "switch to another model",
+    "in": "switch to another input",
+    "out-device": "switch to another output device",
+    "preset": "set the controls to the values of a preset",
     "record": "on, off, or a folder",
 }
-"""What can be set besides controls."""
+"""Settings other than the controls, with their help."""
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -41,15 +41,17 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "name", metavar="CONTROL", help=f"a control, such as threshold, or one of these: {others}"
     )
     parser.add_argument("value", metavar="VALUE", help="its value: 0.4, -6dB, on, binary")
-    parser.add_argument("more", nargs="*", metavar="CONTROL VALUE", help="further ones, set in one go")
+    parser.add_argument(
+        "more", nargs="*", metavar="CONTROL VALUE", help="more controls and values, set together"
+    )
     add_session(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Set what was given: what belongs to the session first, then all controls in one go."""
+    """Set the given values: first those of the session, then all controls together."""
     words = [arguments.name, arguments.value, *arguments.more]
     if len(words) % 2:
-        raise UsageError(f"'{words[-1]}': a value is missing behind it; for example: rtsep set threshold 0.4")
+        raise UsageError(f"'{words[-1]}': a value is missing after it; for example: rtsep set threshold 0.4")
     pairs = [(_key(name), value) for name, value in zip(words[::2], words[1::2], strict=True)]
     with Link(arguments.session) as link:
         for request in requests(link, pairs):
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def requests(link: Link, pairs: Sequence[tuple[str, str]]) -> list[Request]:
-    """Return what is to be asked."""
+    """Return the requests for the given pairs of name and value; raise `UsageError` for an unknown name."""
     asked: list[Request] = []
     controls: dict[str, float | bool | str] = {}
     for name, value in pairs:

@@ -1,13 +1,14 @@
-"""The options of `rtsep live`, layer over layer: command line, preset, `--resume`, `rtsep.toml`, built in.
+"""The options of `rtsep live` in layers: command line, preset, `--resume`, `rtsep.toml`, built in.
 
-Names, types and accepted values come from the parser of `live`: `--out-device` is `out_device` in the
-file. It is flat TOML, and checked strictly:
+Names, types and accepted values come from the parser of `live`: `--out-device` is `out_device` in the file.
+The file is flat TOML and checked strictly:
 
     in = "Scarlett"
     in_channels = [3, 4]
     block = 128
     midi = ["nanokontrol"]
     vocals_gain = -6
+
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from rtsep.surfaces.toml import TomlFile, control_of, control_text, read_text, s
 
 WHAT = "settings"
 ELSEWHERE = "RTSEP_CONFIG"
-"""The environment variable that names another file; empty: none is read."""
+"""Environment variable with the path of another settings file; if it is empty, no file is read."""
 
 OLD_NAMES = {OLD_COMPUTE: "compute"}
 """Options by names that they had before. The file may use them; `rtsep config` writes the new ones."""
@@ -40,7 +41,7 @@ _HEADER = "# Defaults of 'rtsep live'; 'rtsep config' lists them.\n"
 
 
 def config_file() -> Path:
-    """Return the path of the file of settings; the null device where none is to be read."""
+    """Return the path of the settings file; the null device if none is to be read."""
     named = os.environ.get(ELSEWHERE)
     if named is not None:
         return Path(named or os.devnull)
@@ -49,43 +50,43 @@ def config_file() -> Path:
 
 @dataclass(frozen=True)
 class Setting:
-    """One option of `live`: its name in the file, and how its values are read."""
+    """Option of `live`: its name in the file and the reader of its values."""
 
     name: str
     action: argparse.Action
 
     @property
     def dest(self) -> str:
-        """Its name among the parsed arguments."""
+        """Return the attribute name among the parsed arguments."""
         return self.action.dest
 
     @property
     def flag(self) -> str:
-        """The option of the command line."""
+        """Return the option of the command line."""
         return self.action.option_strings[0]
 
     @property
     def control(self) -> Control | None:
-        """The control that the option sets, None for all other options."""
+        """Return the control that the option sets, None for all other options."""
         return BY_NAME.get(self.dest)
 
     @property
     def is_switch(self) -> bool:
-        """Whether the option takes no value."""
+        """Return whether the option takes no value."""
         return self.control.unit == "switch" if self.control else self.action.nargs == 0
 
     @property
     def is_list(self) -> bool:
-        """Whether the option may be given again."""
+        """Return whether the option may be repeated."""
         return isinstance(self.action, argparse._AppendAction)
 
     def read(self, value: Any) -> Any:
-        """Return `value`, as TOML has it, as the parser would; raises `UsageError` without file and line."""
+        """Convert a TOML value to the parser's value; raise `UsageError` without file and line."""
         if self.control:
             return self._read_control(value)
         if self.is_switch:
             if not isinstance(value, bool):
-                raise UsageError(f"{self.name} {shown(value)}: true or false")
+                raise UsageError(f"{self.name} {shown(value)}: must be true or false")
             if isinstance(self.action, argparse.BooleanOptionalAction):
                 return value
             return self.action.const if value else not self.action.const
@@ -112,7 +113,7 @@ class Setting:
         choices = self.action.choices
         if choices is not None and value not in choices:
             near = suggest(text, map(str, choices))
-            raise UsageError(f"{self.name} '{text}': one of {', '.join(map(str, choices))}{near}")
+            raise UsageError(f"{self.name} '{text}': must be one of {', '.join(map(str, choices))}{near}")
         return value
 
     def _check(self, value: Any) -> Any:
@@ -124,7 +125,7 @@ class Setting:
         return value
 
     def of_words(self, words: Sequence[str]) -> Any:
-        """Return what words of the command line stand for, as TOML has it; raises `UsageError`."""
+        """Convert command-line words to the TOML value; raise `UsageError` for bad ones."""
         if self.is_list:
             return list(words)
         text = ",".join(words)
@@ -132,7 +133,7 @@ class Setting:
             return tomlkit.parse(f"x = {control_text(self.control.parse(text), self.control)}")["x"]
         if self.is_switch:
             if text.lower() not in ("true", "false", "on", "off"):
-                raise UsageError(f"{self.name} '{text}': true or false")
+                raise UsageError(f"{self.name} '{text}': must be true or false")
             return text.lower() in ("true", "on")
         value = self.read(text)
         if isinstance(value, tuple):
@@ -140,7 +141,7 @@ class Setting:
         return value if isinstance(value, int | float) else text
 
     def as_text(self, value: Any) -> str:
-        """Return a value as a person writes it."""
+        """Return a value as a user would type it."""
         if value is None or (self.is_list and not value):
             return "-"
         if self.control:
@@ -152,7 +153,7 @@ class Setting:
 
 def _text(name: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise UsageError(f"{name} {shown(value)}: not a value of this option")
+        raise UsageError(f"{name} {shown(value)}: not a value of this option; see 'rtsep live --help'")
     return str(value)
 
 
@@ -169,11 +170,13 @@ def settings_of(parser: argparse.ArgumentParser) -> dict[str, Setting]:
 
 
 def find_setting(settings: Mapping[str, Setting], name: str) -> Setting:
-    """Return one by its name or flag; raises `UsageError` with the nearest names."""
+    """Return an option by its name or flag; raise `UsageError` with the nearest names."""
     plain = name.removeprefix("--").replace("-", "_")
     plain = OLD_NAMES.get(plain, plain)
     if plain not in settings:
-        raise UsageError(f"no option of 'rtsep live' is called '{name}'{suggest(plain, settings)}")
+        raise UsageError(
+            f"'{name}' is not an option of 'rtsep live'{suggest(plain, settings)}; 'rtsep config' lists them"
+        )
     return settings[plain]
 
 
@@ -183,10 +186,10 @@ def names_of(name: str) -> list[str]:
 
 
 class Config:
-    """The values of `rtsep.toml` by name; where there is no file, none."""
+    """The values of `rtsep.toml` by name; empty without a file."""
 
     def __init__(self, settings: Mapping[str, Setting], path: Path | None = None) -> None:
-        """Read the file; raises `UsageError` that names its line for a wrong name or value."""
+        """Read the file; raise `UsageError` with the line of a wrong name or value."""
         self.path = path or config_file()
         self.values: dict[str, Any] = {}
         self._keys: dict[str, str] = {}  # as the file writes them
@@ -195,7 +198,7 @@ class Config:
             try:
                 setting = find_setting(settings, key)
                 if setting.name != OLD_NAMES.get(key, key):
-                    raise UsageError(f"'{key}' is written {setting.name} here")
+                    raise UsageError(f"'{key}' must be written {setting.name} in this file")
                 if setting.name in self.values:
                     both = " and ".join(names_of(setting.name))
                     raise UsageError(f"{both} are the same option: keep {setting.name}")
@@ -217,9 +220,9 @@ def _text_of(path: Path) -> str:
 
 
 def write_setting(settings: Mapping[str, Setting], name: str, words: Sequence[str]) -> Path:
-    """Write one value to the file; comments and all else stay. Return its path.
+    """Write one value to the file and return its path; comments and other values stay.
 
-    Raises `UsageError` for a wrong name or value or a broken file, `OutputError` where it cannot be written.
+    Raise `UsageError` for a bad name, value or file, `OutputError` if the file cannot be written.
     """
     setting = find_setting(settings, name)
     value = setting.of_words(words)
@@ -232,9 +235,9 @@ def write_setting(settings: Mapping[str, Setting], name: str, words: Sequence[st
 
 
 def remove_setting(settings: Mapping[str, Setting], name: str) -> bool:
-    """Take one value out of the file, of a wrong name as well; return whether it was there.
+    """Remove a value from the file, even one with a wrong name; return whether it was there.
 
-    Raises `UsageError` for a name that neither `live` nor the file has, and for a file that is no TOML.
+    Raise `UsageError` for a name that neither `live` nor the file has, and for a file that is not TOML.
     """
     document = _document()
     names = [name] if name in document else names_of(find_setting(settings, name).name)
@@ -250,7 +253,7 @@ def remove_setting(settings: Mapping[str, Setting], name: str) -> bool:
 def _document() -> tomlkit.TOMLDocument:
     path = config_file()
     text = _text_of(path)
-    TomlFile(text, path)  # says what is wrong with a file that is no TOML
+    TomlFile(text, path)  # reports the errors of a file that is not TOML
     try:
         return tomlkit.parse(text or _HEADER)
     except TOMLKitError as error:

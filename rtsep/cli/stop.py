@@ -1,4 +1,4 @@
-"""`rtsep stop`: end a session that plays, in order."""
+"""`rtsep stop`: end a running session in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask it to end."""
+    """Send the request to end."""
     with Link(arguments.session) as link:
         link.ask(End(id=link.new_id()), Done)
         print(f"'{link.name}' ends")

@@ -1,4 +1,4 @@
-"""`rtsep system restore`: the sound server as it was before a session that was killed."""
+"""`rtsep system restore`: undo the changes that a killed session left on the sound server."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(dest="what", metavar="restore", required=True)
     what.add_parser(
         "restore",
-        help="give players back to their outputs and remove virtual devices; a session that plays keeps them",
+        help="move players back to their outputs and remove virtual devices; running sessions keep theirs",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Restore, and print each change."""
     for line in undo_left() or ["nothing to restore"]:
         print(line)
     return 0

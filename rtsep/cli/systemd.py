@@ -1,4 +1,4 @@
-"""The user unit of systemd that `rtsep service` writes, and systemd's answers about it."""
+"""The systemd user unit that `rtsep service` writes, and queries to systemd about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtsep.surfaces.remote.place import DEFAULT
 PATIENCE_S = 30.0
 
 NOT_AGAIN = (2, 4, 5, 6)
-"""Exit codes that another start would end with as well: options, model, input file, output folder."""
+"""Exit codes that a restart would repeat: options, model, input file, output folder."""
 
 _UNIT = """\
 # Written by 'rtsep service install', which writes it anew; 'systemctl --user edit {unit}' adds to it.
@@ -54,12 +54,12 @@ def unit_name(session: str) -> str:
 
 
 def unit_path(session: str) -> Path:
-    """Return where the unit lies: systemd's folder for what a user has written."""
+    """Return the path of the unit: systemd's folder for units of the user."""
     return folders.config().parent / "systemd" / "user" / unit_name(session)
 
 
 def program() -> list[str]:
-    """Return the words that start this program, whatever the folder and PATH: as it was started now."""
+    """Return the command that starts this program independently of the folder and PATH."""
     called = Path(sys.argv[0])
     if called.name != "__main__.py" and (found := shutil.which(sys.argv[0])):
         return [str(Path(found).absolute())]
@@ -67,7 +67,7 @@ def program() -> list[str]:
 
 
 def unit_text(session: str, options: Sequence[str], folder: Path) -> str:
-    """Return the unit that plays `session` with `options` of `live`; their paths count from `folder`."""
+    """Return the unit that plays `session` with `options` of `live`; their paths are relative to `folder`."""
     words = [*program(), "live", "--headless", "--resume", "--session", session, *options]
     return _UNIT.format(
         unit=unit_name(session),
@@ -79,9 +79,9 @@ def unit_text(session: str, options: Sequence[str], folder: Path) -> str:
 
 
 def quoted(word: str) -> str:
-    """Return one word as systemd reads it in ExecStart. Raises `OutputError` for a control character."""
+    """Return one word in the syntax of ExecStart. Raise `OutputError` for a control character."""
     if not word.isprintable():
-        raise OutputError(f"{word!r}: a unit of systemd holds printable characters only")
+        raise OutputError(f"{word!r}: a systemd unit accepts printable characters only")
     word = word.replace("%", "%%").replace("$", "$$")
     if re.fullmatch(r"[\w@%+=:,./$-]+", word):
         return word
@@ -89,9 +89,9 @@ def quoted(word: str) -> str:
 
 
 def systemctl(*words: str) -> tuple[int, str]:
-    """Run `systemctl --user WORDS`; return its exit code and the first line that it printed.
+    """Run `systemctl --user WORDS`; return its exit code and the first line of its output.
 
-    Where there is none, or it does not answer, the code is -1 and the line says so.
+    If systemctl is missing or does not answer, the code is -1 and the line is the reason.
     """
     try:
         run = subprocess.run(
@@ -111,6 +111,6 @@ def systemctl(*words: str) -> tuple[int, str]:
 
 
 def manager() -> str:
-    """Return why no user manager answers, "" where one does."""
+    """Return why no user manager answers, "" if one does."""
     code, line = systemctl("show-environment")
     return "" if code == 0 else line or f"systemctl --user ended with code {code}"

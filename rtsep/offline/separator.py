@@ -71,7 +71,7 @@ class Separator:
     @staticmethod
     def _load(name: str | Path, compute: str) -> ModelRunner:
         if compute not in COMPUTE:
-            raise UsageError(f"compute '{compute}': one of {', '.join(COMPUTE)}")
+            raise UsageError(f"compute '{compute}': must be one of {', '.join(COMPUTE)}")
         return load(read_package(find_model(str(name))), compute)
 
     @property

@@ -131,7 +131,7 @@ def named_as_options() -> Iterator[None]:
 def _one_of(name: str, value: str, accepted: tuple[str, ...]) -> None:
     if value not in accepted:
         near = suggest(str(value), accepted)
-        raise OptionError(name, f" {value!r}: one of {', '.join(accepted)}{near}")
+        raise OptionError(name, f" {value!r}: must be one of {', '.join(accepted)}{near}")
 
 
 def _is_whole(value: object, low: int, high: int) -> bool:

@@ -79,7 +79,7 @@ class TomlFile:
     def switch(self, value: Any, key: str, place: Place | None = None) -> bool:
         """Return `value` of `key` if it is true or false."""
         if not isinstance(value, bool):
-            raise self.error(f"{key} {shown(value)}: true or false", key, place)
+            raise self.error(f"{key} {shown(value)}: must be true or false", key, place)
         return value
 
     def control_value(self, value: Any, control: Control) -> float:

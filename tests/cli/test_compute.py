@@ -89,7 +89,7 @@ def test_both_keys_at_once_are_refused_with_the_line():
 @pytest.mark.parametrize("keyword", ["compute", "device"])
 def test_both_keyword_arguments_are_accepted(home_of, keyword):
     assert keyword in inspect.signature(home_of).parameters
-    with pytest.raises(UsageError, match="compute 'tpu': one of cpu, cuda"):
+    with pytest.raises(UsageError, match="compute 'tpu': must be one of cpu, cuda"):
         home_of(**{keyword: "tpu"})
 
 

@@ -25,9 +25,13 @@ def test_it_looks_at_this_machine(tmp_path):
 @pytest.mark.parametrize(
     ("findings", "code", "last"),
     [
-        ([ok("one", "seen")], 0, "nothing to do"),
-        ([ok("one", "seen"), note("two", "seen", "may be done")], 0, "nothing to do"),
-        ([note("two", "seen", "may be done"), problem("three", "[red]bad", "do it")], 1, "1 to do"),
+        ([ok("one", "seen")], 0, "no problems found"),
+        ([ok("one", "seen"), note("two", "seen", "may be done")], 0, "no problems found"),
+        (
+            [note("two", "seen", "may be done"), problem("three", "[red]bad", "do it")],
+            1,
+            "problems to fix: 1",
+        ),
     ],
 )
 def test_the_exit_code_says_whether_something_needs_doing(capfd, monkeypatch, findings, code, last):

@@ -82,7 +82,7 @@ def test_stems_of_what_can_be_read_of_a_damaged_file_are_kept(tmp_path, model):
     assert outcome.code == InputFileError.exit_code
     (line,) = outcome.json
     assert "1.00 s of 2.00 s can be read" in line["damage"]
-    assert outcome.said == [f"rtsep: {line['damage']}; the stems hold what can be read"]
+    assert outcome.said == [f"rtsep: {line['damage']}; the stems hold the readable part"]
     assert soundfile.info(line["stems"]["vocals"]).frames == pytest.approx(RATE, abs=20)
 
 

@@ -52,7 +52,7 @@ def test_a_unit_is_written_once_and_removed(user):
     first = rtsep_here("service", "install", *options, **user)
     assert first.code == 0
     assert first.out[0] == f"{unit(user)}: written"
-    assert "no user manager of systemd answers here" in first.out[1]
+    assert "no systemd user manager is running here" in first.out[1]
     assert first.out[2].endswith(
         "systemctl --user daemon-reload && systemctl --user enable --now rtsep.service"
     )
@@ -127,7 +127,7 @@ def test_a_user_manager_is_told(user, tmp_path):
     assert (
         rtsep_here(*install, PATH=path, **user)
         .said[-1]
-        .startswith("rtsep: 'systemctl --user daemon-reload' has failed: Unit is masked.")
+        .startswith("rtsep: 'systemctl --user daemon-reload' failed: Unit is masked.")
     )
 
 

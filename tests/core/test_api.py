@@ -194,7 +194,7 @@ def test_a_mono_block_is_told_what_it_needs():
     [
         ({"model": "lve"}, ModelError, "no model is called 'lve'; did you mean 'live'?"),
         ({"model": "none/such.pt"}, ModelError, "no such model file"),
-        ({"compute": "gpu"}, UsageError, "compute 'gpu': one of cpu, cuda"),
+        ({"compute": "gpu"}, UsageError, "compute 'gpu': must be one of cpu, cuda"),
         ({"rate": 44100.5}, UsageError, "rate 44100.5: a whole number in Hz"),
         ({"rate": float("nan")}, UsageError, "rate nan: a whole number in Hz"),
         ({"rate": "44100"}, UsageError, "rate '44100': a whole number in Hz"),

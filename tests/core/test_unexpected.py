@@ -175,7 +175,7 @@ def test_an_import_that_fails_is_one_line_with_the_remedy(module, tmp_path, monk
     assert run.returncode == UNEXPECTED, run
     found = LINE.fullmatch(run.stderr.strip())
     assert found, run.stderr
-    assert re.search(rf"Error: .*{re.escape(module)}.*; install it again: python -m pip", found["said"])
+    assert re.search(rf"Error: .*{re.escape(module)}.*; install rtsep again: python -m pip", found["said"])
     assert "Traceback" in Path(found["file"]).read_text()
 
 

@@ -35,7 +35,7 @@ def test_the_bounds_are_accepted(options):
         ("out_channels", (3, 2, 3), " (3, 2, 3): name each channel once; 3 is named twice"),
         ("client_name", "x" * 33, f" '{'x' * 33}': 1 to 32 printable characters without a colon"),
         ("seconds", float("inf"), " inf: must be more than 0"),
-        ("compute", "npu", " 'npu': one of cpu, cuda; did you mean 'cpu'?"),
+        ("compute", "npu", " 'npu': must be one of cpu, cuda; did you mean 'cpu'?"),
     ],
 )
 def test_an_error_names_the_argument_or_the_option(name, value, rest):

@@ -82,9 +82,12 @@ def test_what_cannot_start_raises_at_once_and_leaves_nothing_behind(half, song, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"out": "vocal"}, "out 'vocal': one of vocals, instrumental, mix, both; did you mean 'vocals'?"),
-        ({"compute": "gpu"}, "compute 'gpu': one of cpu, cuda"),
-        ({"subtype": "MP3"}, "subtype 'MP3': one of"),
+        (
+            {"out": "vocal"},
+            "out 'vocal': must be one of vocals, instrumental, mix, both; did you mean 'vocals'?",
+        ),
+        ({"compute": "gpu"}, "compute 'gpu': must be one of cpu, cuda"),
+        ({"subtype": "MP3"}, "subtype 'MP3': must be one of"),
         ({"rate": 44100.0}, "rate 44100.0: a whole number from 8000 to 384000"),
         ({"block": 1}, "block 1: a whole number from 16 to 8192"),
         ({"slack": -1}, "slack -1: a whole number from 0"),

@@ -212,7 +212,7 @@ class _MapReader:
         mode = table.get("mode", TOGGLE if switch or kind == NOTE else KNOB)
         if mode not in MODES and not (mode == KNOB and "mode" not in table):
             raise self._error(
-                f"mode {shown(mode)}: one of {', '.join(MODES)}{near(mode, MODES)}", "mode", place
+                f"mode {shown(mode)}: must be one of {', '.join(MODES)}{near(mode, MODES)}", "mode", place
             )
         encoder = self._encoder(table, kind, mode, place)
         invert = self._switch(table, "invert", False, place)
@@ -253,7 +253,9 @@ class _MapReader:
         curve = table.get("curve", whole.curve)
         if curve not in CURVES:
             raise self._error(
-                f"curve {shown(curve)}: one of {', '.join(CURVES)}{near(curve, CURVES)}", "curve", place
+                f"curve {shown(curve)}: must be one of {', '.join(CURVES)}{near(curve, CURVES)}",
+                "curve",
+                place,
             )
         ends = table.get("range", [whole.low, whole.high])
         if not isinstance(ends, list) or len(ends) != 2:
@@ -286,7 +288,7 @@ class _MapReader:
         if encoder not in ENCODERS:
             hint = near(encoder, ENCODERS)
             raise self._error(
-                f"encoder {shown(encoder)}: one of {', '.join(ENCODERS)}{hint}", "encoder", place
+                f"encoder {shown(encoder)}: must be one of {', '.join(ENCODERS)}{hint}", "encoder", place
             )
         if kind != CC or mode != KNOB:
             raise self._error("an encoder is a knob that sends cc, and turns no switch", "encoder", place)

@@ -236,7 +236,7 @@ def test_a_line_that_is_too_long_says_so():
 def test_the_help_names_keys_and_controls():
     async def act(stage):
         await stage.press("question_mark")
-        for text in ("Backspace", "record, and stop", "where the mask decides", "any other key goes back"):
+        for text in ("Backspace", "record, and stop", "counts as voice", "any other key goes back"):
             assert text in stage.text
         await stage.press("end")
         for text in ("overruns", "real-time", "drift"):  # what the figures say, to the last one
