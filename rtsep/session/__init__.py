@@ -1,4 +1,4 @@
-"""A live session: one thread owns it, everybody else sends it commands. `Session` is the way in."""
+"""Live sessions: one thread owns a session, all others send it commands. `Session` is the interface."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Session"]
 
 
 def __getattr__(name: str) -> object:
-    """Load the session when it is first asked for: its modules are light, all of them together are not."""
+    """Import the session at its first use: each of its modules is quick to load, all together are not."""
     if name != "Session":
         raise AttributeError(f"module 'rtsep.session' has no attribute '{name}'")
     from rtsep.session.api import Session

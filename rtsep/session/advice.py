@@ -1,4 +1,4 @@
-"""Advice on what went wrong while it played: a line for each cause, with what to do."""
+"""Advice on problems during a session: one line for each cause, with the remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtsep.model.contract import ModelSpec
 from rtsep.model.package import read_package
 
 WINDOW_S = 10.0
-"""While it plays, faults are counted over so long."""
+"""Length of the window in which faults are counted, in seconds."""
 
 LEAST = {
     "late_masks": 20,
@@ -25,25 +25,25 @@ LEAST = {
     "source_starved_frames": 4096,
     "bad_samples": 1,
 }
-"""So many in a window are worth a line while it plays, once for each cause."""
+"""Minimum faults in a window that give a line during a session, once for each cause."""
 
 _LIGHTER = 0.75
-"""A model is lighter whose arithmetic takes this share at most."""
+"""A model counts as lighter if its arithmetic is at most this share."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What played, as far as advice depends on it."""
+    """Properties of the session that the advice depends on."""
 
     spec: ModelSpec
     block: int  # frames
     slack: int  # frames
-    server_decides: bool  # on the block: a JACK server or PipeWire
-    real_time: bool  # the hop loop has its priority
+    server_decides: bool  # the JACK server or PipeWire sets the block
+    real_time: bool  # the hop loop runs at real-time priority
 
 
 def advice(counted: Mapping[str, int], setting: Setting) -> Iterator[str]:
-    """Yield a line for each fault that `counted` (as `Engine.counters`) has, with what to do."""
+    """Yield a line with the remedy for each fault in `counted` (see `Engine.counters`)."""
     if late := counted["late_masks"]:
         remedies = [_larger_block(setting), _lighter_model(setting.spec)]
         yield f"{_many(late, 'mask')} came late: {_tried(remedies, _more_slack(setting))}"
@@ -52,19 +52,19 @@ def advice(counted: Mapping[str, int], setting: Setting) -> Iterator[str]:
         yield f"the output had gaps ({_many(underruns, 'underrun')}): {_tried(remedies)}{_priority(setting)}"
     if overruns := counted["overruns"]:
         yield (
-            f"input was lost ({_many(overruns, 'overrun')}): other programs take the processor; close some, "
-            "'rtsep doctor' says more"
+            f"input was lost ({_many(overruns, 'overrun')}): other programs use the processor; close some, or "
+            "run 'rtsep doctor'"
         )
     if xruns := counted["device_xruns"]:
         yield f"the sound system lost audio ({_many(xruns, 'time')}): {_tried([_larger_block(setting)])}"
     if starved := counted["source_starved_frames"]:
         yield f"{_many(starved, 'frame')} of the file came too late: play it from a faster disk"
     if bad := counted["bad_samples"]:
-        yield f"the input had {_many(bad, 'sample')} that are no sound: look at the program that sends them"
+        yield (f"the input had {_many(bad, 'invalid sample')}: check the program that sends it")
 
 
 class Adviser:
-    """Gives advice while it plays."""
+    """Gives advice during a session."""
 
     def __init__(self) -> None:
         self._before: Mapping[str, int] | None = None
@@ -72,13 +72,13 @@ class Adviser:
         self._told: set[str] = set()
 
     def due(self) -> bool:
-        """Return whether a window is over."""
+        """Return whether a window has ended."""
         return time.monotonic() - self._since >= WINDOW_S
 
     def look(self, counted: Mapping[str, int], setting: Setting) -> list[str]:
-        """Take what was `counted` from the start on, at the end of a window; return lines for the user."""
+        """Read the counters since the start at the end of a window; return lines for the user."""
         before, self._before, self._since = self._before, dict(counted), time.monotonic()
-        if before is None:  # the start is over with the first window
+        if before is None:  # the start ends with the first window
             return []
         new = {name: counted[name] - before[name] for name in LEAST}
         many = {name: n if n >= LEAST[name] and name not in self._told else 0 for name, n in new.items()}
@@ -93,7 +93,7 @@ def _many(count: int, noun: str) -> str:
 def _tried(remedies: list[str], otherwise: str = "") -> str:
     named = [remedy for remedy in remedies if remedy] or [otherwise]
     words = " or ".join(remedy for remedy in named if remedy)
-    return f"try {words}" if words else "'rtsep doctor' looks for what holds this machine up"
+    return f"try {words}" if words else "run 'rtsep doctor' to find the cause on this machine"
 
 
 def _larger_block(setting: Setting) -> str:
@@ -110,19 +110,19 @@ def _more_slack(setting: Setting) -> str:
 
 def _priority(setting: Setting) -> str:
     return (
-        "" if setting.real_time else "; rtsep has no real-time priority: 'rtsep doctor' says how it gets it"
+        "" if setting.real_time else "; rtsep has no real-time priority: 'rtsep doctor' shows how to get it"
     )
 
 
 def _lighter_model(spec: ModelSpec) -> str:
-    """Return the lightest shipped model, in words, "" where none is lighter."""
+    """Return the name of the lightest shipped model as text, "" if none is lighter."""
 
     def cost(of: ModelSpec) -> float:
         return of.macs_per_hop * of.rates[0] / of.hop
 
     lighter: dict[str, float] = {}
     files: list[Path] = []
-    with contextlib.suppress(OSError):  # no file handles are left: that is no reason to end the session
+    with contextlib.suppress(OSError):  # out of file handles: no reason to end the session
         files = shipped_files()
     for path in files:
         try:

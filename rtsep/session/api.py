@@ -1,8 +1,9 @@
-"""A live session from Python: plays on a thread of its own while your program turns its controls.
+"""A live session from Python: it plays on its own thread while your program changes its controls.
 
 with rtsep.Session("demo", out="vocals") as session:
     session.controls.threshold = 0.4
     session.wait()
+
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ def _say(line: str) -> None:
 
 
 class Session(Readings):
-    """One live session, begun by `with` (or `start`) and over when its input is, or the `with` is left.
+    """One live session. It starts with `with` (or `start`) and ends with its input or the `with` block.
 
-    Several may play at once, each with an engine and a model process of its own. Lines for the user (a
-    device that went away, say) go to `logging.getLogger("rtsep")`. A session lives on a thread of its own;
-    the methods send commands there, and may be called on any thread. It belongs to the process that made it:
-    a fork (`os.fork`, `multiprocessing`) ends without touching it, and cannot use it.
+    Several sessions may play at once, each with its own engine and model process. Messages for the user (such
+    as a lost device) go to `logging.getLogger("rtsep")`. The methods send commands to the session's thread,
+    and may be called on any thread. A session belongs to the process that made it: a fork (`os.fork`,
+    `multiprocessing`) cannot use it, and does not change it when it ends.
     """
 
     def __init__(
@@ -78,16 +79,16 @@ class Session(Readings):
         track: int | None = None,
         device: str | None = None,
     ) -> None:
-        """Take what is to be played; nothing is opened yet. Raises `UsageError` for what makes no sense.
+        """Check the options; open nothing yet. Raise `UsageError` for an invalid value.
 
-        The arguments are the options of `rtsep live`: `input` is "mic", "demo", a device's name, a file, or
-        "system" or "app:NAME" for what other programs play; `out` "vocals", "instrumental", "mix" or "both"
-        (None: both where the device has the channels); `out_device` a name, or "virtual" for none;
-        `as_microphone` plays into a virtual microphone. Channels count from 1, `rate` is in Hz, `block` and
-        `slack` are in frames, `record` is a folder. `compute` is where the model runs, "cpu" or "cuda".
-        `limiter` keeps what is played within full scale; `feedback_guard` dims the output where a microphone
-        captures it and howls. Recordings are taken before both. Of a file with several audio tracks, `track`
-        is read (from 1; None: the default one). `device` is the old name of `compute`, still accepted.
+        The arguments are the options of `rtsep live`. `input` is "mic", "demo", the name of a device, a file,
+        or "system" or "app:NAME" for the sound of other programs. `out` is "vocals", "instrumental", "mix" or
+        "both" (None: both if the device has the channels). `out_device` is a name, or "virtual" for no
+        device; `as_microphone` plays into a virtual microphone. Channels count from 1, `rate` is in Hz,
+        `block` and `slack` are in frames, `record` is a folder. `compute` selects the processor of the model,
+        "cpu" or "cuda"; `device` is its old name. `limiter` keeps the output within full scale;
+        `feedback_guard` reduces the output when acoustic feedback builds up. Recordings are taken before
+        both. `track` selects the audio track of a file with several (from 1; None: the default track).
         """
         options = LiveOptions(
             input=str(input),
@@ -121,10 +122,10 @@ class Session(Readings):
         say: Callable[[str], None] = _say,
         stages: Stages | None = None,
     ) -> Session:
-        """Return a session with these options; the command line and the benchmarks make theirs so.
+        """Return a session with these options, for the command line and the benchmarks.
 
-        `model` is a name, a path, or a model file that was read. `say` gets lines for the user, on any
-        thread. `stages`, if given, are the stages of the start so far; the further ones are noted there.
+        `model` is a name, a path, or a model file that was read. `say` receives lines for the user, on any
+        thread. `stages`, if given, are the stages of the start so far; later stages are added to it.
         """
         session = cls.__new__(cls)
         session._set_up(options, model, controls, say, stages)
@@ -147,12 +148,12 @@ class Session(Readings):
     # --- life ------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Find the devices, and begin to load the model. Raises `RtsepError` where it cannot.
+        """Find the devices and begin to load the model. Raise `RtsepError` if that fails.
 
-        `start` does it, too; only a program that has to do something in between calls it before.
+        `start` calls this too; call it yourself only to do something between the two.
         """
         if self._owner or self._closed or not self._origin.is_here:
-            raise UsageError("a session plays once; make another one")
+            raise UsageError("a session plays only once; create another one")
         model = self._model
         package = model if isinstance(model, ModelPackage) else read_package(find_model(model))
         if self._options.record:
@@ -168,18 +169,18 @@ class Session(Readings):
                 self._say(note)
         except BaseException:
             self._finish()
-            if owner.now is None:  # nothing was opened: it may be tried again
+            if owner.now is None:  # nothing was opened, so it may be tried again
                 self._owner, self._closed = None, False
             raise
 
     def start(self) -> Session:
-        """Open everything and play; returns once it plays. Raises `RtsepError` where it cannot.
+        """Open everything and return as soon as it plays. Raise `RtsepError` if that fails.
 
-        The first start on a machine compiles for half a minute. A session plays once: make another one to
-        play again.
+        The first start on a machine compiles for half a minute. A session plays only once: create another one
+        to play again.
         """
         if self._started:
-            raise UsageError("a session plays once; make another one")
+            raise UsageError("a session plays only once; create another one")
         if self._owner is None:
             self.open()
         self._started = True
@@ -195,9 +196,9 @@ class Session(Readings):
         return self
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until playing is over, at most `timeout` seconds; return whether it is.
+        """Wait until the session ends, at most `timeout` seconds; return whether it has ended.
 
-        Raises what ended it before its time: a `DeviceError`, for example.
+        Without `timeout` there is no limit. Raise the error that ended it early, such as a `DeviceError`.
         """
         over = self.is_over(timeout)
         if over:
@@ -205,15 +206,15 @@ class Session(Readings):
         return over
 
     def is_over(self, timeout: float | None = 0.0) -> bool:
-        """Return whether playing is over, after at most `timeout` seconds; raises nothing of its end."""
+        """Return whether the session has ended, after at most `timeout` seconds; do not raise its error."""
         return wait_for(self._running()[0].over, timeout)
 
     def end(self) -> None:
-        """Ask the session to end; returns at once. A signal handler may call it."""
+        """Request the end of the session and return at once. A signal handler may call it."""
         self._running()[0].inbox.send(commands.End())
 
     def close(self) -> None:
-        """End the session, give everything back, and raise what ended it before its time (once)."""
+        """End the session, release everything, and raise the error that ended it early (once)."""
         self._finish()
         self._raise_failure()
 
@@ -228,77 +229,77 @@ class Session(Readings):
         if value is None:
             self._raise_failure()
         elif owner and owner.failure:
-            value.add_note(f"(the session had ended, too: {owner.failure})")
+            value.add_note(f"(the session had already ended: {owner.failure})")
             owner.failure = None
 
-    # --- while it plays ----------------------------------------------------------------------------------
+    # --- during playback --------------------------------------------------------------------------------
 
     @property
     def now(self) -> Snapshot:
-        """The published state of the session: input and output, model, engine; it stays as it is."""
+        """Return the published state, immutable: input and output, model, engine."""
         return self._running()[1]
 
     def start_recording(self, folder: str | Path) -> None:
-        """Record mix, vocals and instrumental to `folder`, from the next hop on; a further take beside it.
+        """Record mix, vocals and instrumental in `folder` from the next hop on; keep existing takes.
 
-        Raises `OutputError` where nothing can be written, `UsageError` while it records already.
+        Raise `OutputError` if the folder cannot be written, `UsageError` if a recording is already running.
         """
         self._ask(command := commands.StartRecording(user_path(folder)))
         command.outcome.result()
 
     def stop_recording(self) -> dict[str, Path] | None:
-        """End the take; return its files by stem, None where nothing was recorded. Waits for the disk."""
+        """End the take; return its files by stem, None if nothing was recorded. Wait for the disk."""
         self._ask(command := commands.StopRecording())
         recorder = command.outcome.result()
         return recorder.files() if recorder else None
 
     def switch_model(self, model: str | Path) -> None:
-        """Play with another model, by name or path, without a gap: returns once it is heard, after seconds.
+        """Switch to another model, given by name or path, without a gap; return when it is active.
 
-        It is loaded and hears along while the one before plays on, then comes in over a cross-fade; `latency`
-        may be another one from then on. A recording goes on in another take. Raises `ModelError`,
-        `ModelProcessError` or `UsageError` for a model that does not load or is too slow here, and
-        `DeviceError` where playing stops meanwhile; the one before plays on.
+        The new model loads and processes the input while the old one still plays, which takes seconds; then
+        the output cross-fades to it. `latency` can change. A recording continues in a new take. Raise
+        `ModelError`, `ModelProcessError` or `UsageError` for a model that does not load or is too slow here,
+        and `DeviceError` if playback stops meanwhile; the old model stays active.
         """
         self._running()
         self._ask(command := commands.SwitchModel(read_package(find_model(str(model)))))
         command.outcome.result()
 
     def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
-        """Hear or play through something else, named as at the start; returns once that plays.
+        """Switch the input, the output device, or both, named as at the start; return when they play.
 
-        What plays fades out, what comes fades in; between them it is silent for as long as devices take to
-        open. A played file goes on where it was, a recording in another take; `rate` and `latency` may be
-        other ones from then on. Raises `DeviceError`, `InputFileError` or `UsageError` for what cannot be
-        opened; what was there before plays on.
+        The output fades out and in, and is silent while the devices open. A played file continues at the same
+        position, a recording in a new take; `rate` and `latency` can change. Raise `DeviceError`,
+        `InputFileError` or `UsageError` if something cannot be opened; the old devices then play on.
         """
         self._running()
         if input is None and out_device is None:
-            raise UsageError("nothing to switch to: name an input, an output device, or both")
+            raise UsageError("nothing to switch to: give an input, an output device, or both")
         self._ask(command := commands.SwitchDevices(None if input is None else str(input), out_device))
         command.outcome.result()
 
     # --- a played file -----------------------------------------------------------------------------------
 
     def seek(self, seconds: float) -> None:
-        """Play on from `seconds` of the file, to the sample; a paused one stays paused, at that place.
+        """Continue at `seconds` of the file, exact to the sample; a paused file stays paused there.
 
-        Returns at once. It is audible after the latency. A file that ffmpeg decodes has to be decoded up to
-        there before; the sound goes on meanwhile. A recording keeps what is played. A place behind the end of
-        a loop is the loop's start. Raises `UsageError` where no file is played, or for a place not in it.
+        Return at once; the change is audible after the latency. A file that ffmpeg decodes must first be
+        decoded up to that position; playback continues meanwhile. A recording contains the output as played.
+        A position behind the end of a loop becomes the loop's start. Raise `UsageError` if no file is played,
+        or for a position outside it.
         """
 
         def change(source: FileSource, heard: int) -> None:
             length = source.place(heard).length
             if not (math.isfinite(seconds) and 0 <= seconds <= (math.inf if length is None else length)):
-                known = "from 0 on" if length is None else f"the file has 0 to {length:.3f} s"
+                known = "it must be 0 or more" if length is None else f"the file has 0 to {length:.3f} s"
                 raise UsageError(f"seek to {seconds:g} s: {known}")
             source.seek(seconds)
 
         self._change_file(change)
 
     def skip(self, seconds: float) -> None:
-        """Go on by `seconds` in the file (less than 0: back), at most to one of its ends; as `seek`."""
+        """Move by `seconds` in the file (negative: back), at most to one of its ends; else like `seek`."""
 
         def change(source: FileSource, heard: int) -> None:
             length = source.place(heard).length
@@ -308,18 +309,19 @@ class Session(Readings):
         self._change_file(change)
 
     def pause(self) -> None:
-        """Let the file stand still: silence is played until `resume`, and recorded. No fault is counted."""
+        """Pause the file: until `resume`, the output and recordings are silent. No fault is counted."""
         self._change_file(lambda source, _: source.pause(True))
 
     def resume(self) -> None:
-        """Go on with the frame of the file behind the last one that was played before `pause`."""
+        """Continue with the frame that follows the last one played before `pause`."""
         self._change_file(lambda source, _: source.pause(False))
 
     def loop(self, start: float = 0.0, end: float | None = None) -> None:
-        """Play from `start` to `end` of the file, in s, again and again; None: to the end of the file.
+        """Repeat the file from `start` to `end`, in seconds (None: the end of the file).
 
-        The end is joined to the start without a gap, to the sample. What plays behind the end goes to the
-        start at once. Raises `UsageError` where no file is played, or for less than SHORTEST_LOOP_S.
+        The end joins the start without a gap, exact to the sample. A position behind the end moves to the
+        start at once. Raise `UsageError` if no file is played, or if the loop is shorter than
+        SHORTEST_LOOP_S.
         """
 
         def change(source: FileSource, heard: int) -> None:
@@ -328,13 +330,15 @@ class Session(Readings):
             most = math.inf if length is None else length
             if not (start >= 0 and start + SHORTEST_LOOP_S <= last <= most):
                 known = "" if length is None else f", within the {length:.3f} s of the file"
-                raise UsageError(f"loop {start:g} to {last:g} s: {SHORTEST_LOOP_S:g} s at least{known}")
+                raise UsageError(
+                    f"loop {start:g} to {last:g} s: a loop must have at least {SHORTEST_LOOP_S:g} s{known}"
+                )
             source.set_loop((start, end))
 
         self._change_file(change)
 
     def stop_loop(self) -> None:
-        """Play on to the end of the file."""
+        """End the loop: play on to the end of the file."""
         self._change_file(lambda source, _: source.set_loop(None))
 
     def _change_file(self, change: Callable[[FileSource, int], None]) -> None:
@@ -344,23 +348,23 @@ class Session(Readings):
     # --- devices -----------------------------------------------------------------------------------------
 
     def devices(self) -> list[Device]:
-        """Return the devices there are now; as far as PortAudio plays, those that were there when it began.
+        """Return the current devices; while PortAudio plays, its devices as they were at the start.
 
-        Raises `DeviceError`.
+        Raise `DeviceError` if they cannot be listed.
         """
         self._ask(command := commands.ListDevices())
         return command.outcome.result()
 
-    # --- within --------------------------------------------------------------------------------------------
+    # --- internal ---------------------------------------------------------------------------------------
 
     def _running(self) -> tuple[SessionOwner, Snapshot]:
         if not self._origin.is_here:
-            raise UsageError("a fork cannot use the session of the process that it comes from; attach to it")
+            raise UsageError("a forked process cannot use the session of its parent; attach to it instead")
         owner = self._owner
         now = owner.now if owner else None
         if owner is None or now is None:
             raise UsageError(
-                "the session has not begun; write 'with rtsep.Session(...) as session:', or start() it"
+                "the session has not started; write 'with rtsep.Session(...) as session:', or call start()"
             )
         return owner, now
 
@@ -378,5 +382,5 @@ class Session(Readings):
         self._closed = True
         atexit.unregister(self._finish)
         self._owner.inbox.send(commands.End())
-        if self._owner.thread.ident:  # else an interrupt came before it was started
+        if self._owner.thread.ident:  # else an interrupt came before the thread started
             self._owner.thread.join()

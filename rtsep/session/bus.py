@@ -1,4 +1,4 @@
-"""The stereo bus: where its balance begins, and what it plays in words."""
+"""The stereo bus: the initial value of its balance, and its content as text."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from rtsep.dsp.router import BUS, FEEDS, SOURCES, feed_levels
 from rtsep.session.options import BALANCES
 
 BY = "output"
-"""What has set `balance` where only the output did so: `Controls.moved_by`."""
+"""Source of a change of `balance` that only the output caused; see `Controls.moved_by`."""
 
 _STEM_NAMES = ("voice", "music")
 
 
 def plays_bus(form: Format) -> bool:
-    """Return whether the output is the stereo bus, and not a pair of channels for each stem."""
+    """Return whether the output is the stereo bus, not a pair of channels for each stem."""
     return any(entry // form.channels == BUS for entry in form.out_map if entry >= 0)
 
 
 def begin_balance(form: Format, controls: Controls) -> None:
-    """Set `balance` as the output asks for, unless something else has set it before."""
+    """Set `balance` to the default of the output, unless something else has set it before."""
     if plays_bus(form) and controls.moved_by("balance") in ("", BY):
         controls.set("balance", BALANCES[form.bus], BY)
 
 
 def output_in_words(form: Format, controls: Controls) -> str:
-    """Return what the output plays now, such as "voice" or "voice -6 dB + music"; "" for no stereo bus."""
+    """Return the output as text, such as "voice" or "voice -6 dB + music"; "" without a stereo bus."""
     if not plays_bus(form):
         return ""
     values = np.array([getattr(controls, control.name) for control in TABLE])

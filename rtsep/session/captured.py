@@ -1,7 +1,7 @@
 """Input from other programs, and output to them: `--in system`, `--in app:NAME`, `--as-microphone`.
 
-PulseAudio and PipeWire get virtual devices of ours (`rtsep.session.desktop`). On Windows a loopback device of
-WASAPI is looked for, on macOS a device that loops what is played into it, by the names of known ones.
+On PulseAudio and PipeWire, rtsep creates virtual devices (`rtsep.session.desktop`). On Windows it looks for a
+loopback device of WASAPI, on macOS for a known loopback device by its name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rtsep.session.options import ALSA_INTO_SERVER, VIRTUAL, LiveOptions
 _ALSA = "ALSA"
 _WASAPI, _WASAPI_SUFFIX = "Windows WASAPI", " [Loopback]"
 _CABLES = ("BlackHole", "Loopback Audio", "Soundflower", "CABLE Output", "VB-Cable")
-"""Names of devices that capture what is played into them. In one of them the two sides differ by a word."""
+"""Names of loopback devices. The two sides of one differ by a word."""
 
 _HOW_TO_GET = {
     "win32": "install VB-Cable, make it the default output of Windows, and name your loudspeakers with "
@@ -32,13 +32,13 @@ _HOW_TO_GET = {
 def find_on_desktop(
     options: LiveOptions, from_file: bool, parts: tuple[Part, ...], before: Device | None, notes: list[str]
 ) -> tuple[Device | None, Device | None, DeviceList]:
-    """Return input, output and devices, on the PulseAudio server. Raises `DeviceError`.
+    """Return input, output and devices on the PulseAudio server. Raise `DeviceError`.
 
-    `parts` make the virtual devices. `before` is the output that was lost, if one was: where the user has
-    named it, no other takes its place. `notes` gets lines for the user.
+    `parts` create the virtual devices. `before` is the lost output, if any: if the user named it, no other
+    output replaces it. `notes` receives lines for the user.
     """
     if devices.look_at_pulse().pulse is None:
-        raise DeviceError("the sound server does not answer any more; start it again")
+        raise DeviceError("the sound server does not answer any more; restart it")
     for part in parts:
         notes += part.open()
     there = devices.look_at_pulse()
@@ -58,9 +58,9 @@ def find_on_desktop(
     else:
         output = there.find(players.real, "output") if players else there.default("output")
     if there.pulse and players:
-        what = "all that plays" if options.app is None else f"'{options.app}'"
+        what = "all playback" if options.app is None else f"'{options.app}'"
         notes.append(
-            f"by {there.pulse.name}: {what} goes through rtsep until it ends "
+            f"by {there.pulse.name}: {what} passes through rtsep until it ends "
             "('rtsep system restore' undoes it after a crash)"
         )
     return source, output, there
@@ -80,33 +80,35 @@ def _input(options: LiveOptions, there: DeviceList) -> Device:
 
 
 def find_elsewhere(options: LiveOptions, there: DeviceList, platform: str = sys.platform) -> Device | None:
-    """Return the input for `--in system` without a PulseAudio server; None: JACK has a device of this name.
+    """Return the input for `--in system` without a PulseAudio server; None: a JACK device has this name.
 
-    Raises `DeviceError` with the remedy.
+    Raise `DeviceError` with the remedy.
     """
     if options.app is not None:
         raise DeviceError(
-            f"--in {options.input} needs PulseAudio or PipeWire; --in system takes all that plays"
+            f"--in {options.input} needs PulseAudio or PipeWire; --in system captures all playback"
         )
     if platform in _HOW_TO_GET:
         return _loopback(there, platform)
     if there.jack and not jack_library.pipewire_runs():
-        return None  # "system" is what JACK calls the sound card
+        return None  # JACK calls the sound card "system"
     raise no_server("--in system")
 
 
 def no_server(what: str) -> DeviceError:
-    """Return the error for `what` where no PulseAudio server answers."""
+    """Return the error for `what` if no PulseAudio server answers."""
     if jack_library.pipewire_runs():
         return DeviceError(
-            f"{what}: PipeWire runs, but not its PulseAudio server; install and start pipewire-pulse "
+            f"{what}: PipeWire is running, but not its PulseAudio server; install and start pipewire-pulse "
             "(Debian, Ubuntu: apt-get install pipewire-pulse)"
         )
-    return DeviceError(f"{what} needs PulseAudio, or PipeWire with pipewire-pulse; neither answers here")
+    return DeviceError(
+        f"{what} needs PulseAudio, or PipeWire with pipewire-pulse; neither answers here; start one of them"
+    )
 
 
 def find_microphone(there: DeviceList, platform: str = sys.platform) -> Device:
-    """Return the output for `--as-microphone` without a PulseAudio server; raises `DeviceError`."""
+    """Return the output for `--as-microphone` without a PulseAudio server; raise `DeviceError` if none."""
     if platform not in _HOW_TO_GET:
         raise no_server("--as-microphone")
     names = [name.replace("CABLE Output", "CABLE Input").lower() for name in _CABLES]
@@ -124,12 +126,12 @@ def _loopback(there: DeviceList, platform: str) -> Device:
         found.sort(key=lambda device: device.name.removesuffix(_WASAPI_SUFFIX) != output.name)
     found += [d for d in inputs if any(name.lower() in d.name.lower() for name in _CABLES)]
     if not found:
-        raise DeviceError(f"--in system finds no loopback device; {_HOW_TO_GET[platform]}")
+        raise DeviceError(f"--in system needs a loopback device, and there is none; {_HOW_TO_GET[platform]}")
     return found[0]
 
 
 def refuse_feedback(source: Device | None, output: Device | None) -> None:
-    """Raise `DeviceError` where the input captures what the output plays."""
+    """Raise `DeviceError` if the input captures the output of rtsep."""
     if source is None or output is None:
         return
     leads_into_server = output.api == _ALSA and output.name in ALSA_INTO_SERVER
@@ -149,7 +151,7 @@ def refuse_feedback(source: Device | None, output: Device | None) -> None:
                 f"our output would come back as input; name another sink with --out-device; {remedy}"
             )
         raise DeviceError(
-            f"{source.name} captures what is played on {output.name}: our output would come back as input; "
+            f"{source.name} captures the output {output.name}: rtsep's output would come back as input; "
             f"{remedy}"
         )
 

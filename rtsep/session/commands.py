@@ -1,7 +1,7 @@
-"""The commands to the thread that owns a session, and the queue that carries them there.
+"""Commands to the thread that owns a session, and their queue.
 
-The sender of a command waits for its outcome, a `Future`. Every command gets exactly one: from the owner, or,
-where the session has ended, from the queue. The queue's own lock is the only one of a session.
+The sender of a command waits for its outcome, a `Future`. Every command gets exactly one outcome: from the
+owner, or from the queue if the session has ended. The queue's own lock is the only lock of a session.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Command:
-    """A request to the owner. `outcome` gets the result, or the error."""
+    """Request to the owner. `outcome` gets the result or the error."""
 
     outcome: Future[Any] = field(default_factory=Future, init=False, repr=False)
 
     def refuse(self) -> None:
-        """Answer for a session that does not play: has ended, or has not begun."""
+        """Answer for a session that does not play, because it has ended or has not started."""
         self.outcome.set_result(None)
 
     def answer(self, work: Callable[[], Any]) -> None:
-        """Do `work`; its result or error is the outcome."""
+        """Do `work`; its result or error becomes the outcome."""
         try:
             result = work()
         except Exception as error:
@@ -44,7 +44,7 @@ class Command:
 
 @dataclass(frozen=True, eq=False)
 class Play(Command):
-    """Play as soon as all is ready. Nobody waits for the outcome."""
+    """Play as soon as everything is ready. Nobody waits for the outcome."""
 
     outcome: Future[None] = field(default_factory=Future, init=False, repr=False)
 
@@ -58,14 +58,14 @@ class End(Command):
 
 @dataclass(frozen=True, eq=False)
 class Arrived(Command):
-    """A helper thread has finished its work. Nobody waits for the outcome."""
+    """A helper thread has finished. Nobody waits for the outcome."""
 
     outcome: Future[None] = field(default_factory=Future, init=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class SwitchModel(Command):
-    """Play with another model; the outcome comes when it is heard."""
+    """Switch to another model; the outcome comes when it is active."""
 
     package: ModelPackage
     outcome: Future[None] = field(default_factory=Future, init=False, repr=False)
@@ -73,13 +73,13 @@ class SwitchModel(Command):
     def refuse(self) -> None:
         """Answer for a session that does not play."""
         self.outcome.set_exception(
-            UsageError("a model can be switched only while it plays; try again when it does")
+            UsageError("a model can be switched only during playback; try again when the session plays")
         )
 
 
 @dataclass(frozen=True, eq=False)
 class SwitchDevices(Command):
-    """Play from another input, to another output device, or both; None: as it is."""
+    """Switch the input, the output device, or both; None: unchanged."""
 
     input: str | None
     out_device: str | None
@@ -88,74 +88,80 @@ class SwitchDevices(Command):
     def refuse(self) -> None:
         """Answer for a session that does not play."""
         self.outcome.set_exception(
-            UsageError("devices can be switched only while it plays; try again when it does")
+            UsageError("devices can be switched only during playback; try again when the session plays")
         )
 
 
 @dataclass(frozen=True, eq=False)
 class ChangeFile(Command):
-    """Change how the file is played: `change` gets its source, and the frame of the input that is heard."""
+    """Change the playback of the file: `change` gets its source and the input frame now at the output."""
 
     change: Callable[[FileSource, int], None]
     outcome: Future[None] = field(default_factory=Future, init=False, repr=False)
 
     def refuse(self) -> None:
         """Answer for a session that does not play."""
-        self.outcome.set_exception(UsageError("the session has ended; no file is played any more"))
+        self.outcome.set_exception(
+            UsageError("the session has ended, and its file with it; start another session")
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class ListDevices(Command):
-    """List the devices there are now."""
+    """List the current devices."""
 
     outcome: Future[list[Device]] = field(default_factory=Future, init=False, repr=False)
 
     def refuse(self) -> None:
         """Answer for a session that does not play."""
-        self.outcome.set_exception(UsageError("the session has ended; it lists no devices any more"))
+        self.outcome.set_exception(
+            UsageError("the session has ended and lists no devices; start another session")
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class StartRecording(Command):
-    """Begin a take in `folder`."""
+    """Start a take in `folder`."""
 
     folder: Path
     outcome: Future[None] = field(default_factory=Future, init=False, repr=False)
 
     def refuse(self) -> None:
         """Answer for a session that does not play."""
-        self.outcome.set_exception(UsageError("the session has ended; nothing is recorded any more"))
+        self.outcome.set_exception(
+            UsageError("the session has ended and cannot record; start another session")
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class StopRecording(Command):
-    """End the take. The outcome is its recorder, which may wait for the disk yet; None: there is no take."""
+    """End the take. The outcome is its recorder, which may still be writing; None: there is no take."""
 
     outcome: Future[Recorder | None] = field(default_factory=Future, init=False, repr=False)
 
 
 class Inbox:
-    """The queue of one session. Any thread sends, signal handlers too; the owner alone receives."""
+    """The queue of one session. Any thread and signal handler may send; only the owner receives."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()  # its `put` may interrupt itself
+        self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()  # its `put` is reentrant
         self._closed = False
 
     def send(self, command: Command) -> None:
-        """Hand `command` to the owner; in a session that has ended it is refused at once."""
+        """Send `command` to the owner; it is refused at once if the session has ended."""
         self._queue.put(command)
-        if self._closed:  # looked at after the `put`: either the owner's last look finds it, or this one
+        if self._closed:  # checked after the `put`: either the owner's last check finds it, or this one does
             self._refuse_all()
 
     def receive(self, timeout_s: float | None) -> Command | None:
-        """Wait for the next command, `timeout_s` at most (None: without a limit); None where none came."""
+        """Wait for the next command, at most `timeout_s` seconds (None: no limit); return None on timeout."""
         try:
             return self._queue.get(timeout=timeout_s)
         except queue.Empty:
             return None
 
     def close(self) -> None:
-        """Refuse what waits here and what comes later: the owner receives nothing more."""
+        """Refuse all waiting and future commands: the owner receives nothing more."""
         self._closed = True
         self._refuse_all()
 

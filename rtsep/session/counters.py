@@ -1,4 +1,4 @@
-"""Counters of a whole session, over the engines it may need, and percentiles of the time a hop takes."""
+"""Counters of a whole session across its engines, and percentiles of the duration of hops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Sums what finished engines have counted with what the present one counts. It is never changed."""
+    """Immutable sum of the counters of finished engines, to which those of the current one are added."""
 
     before: Mapping[str, int] = field(default_factory=dict)
     histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(HISTOGRAM_BINS, np.int64))
@@ -23,7 +23,7 @@ class Tally:
     hop_ns: int = 0
 
     def plus(self, engine: Engine) -> Tally:
-        """Return a tally with the counts of an engine that has ended as well."""
+        """Return a tally that includes the counts of a finished engine."""
         longest = engine.telemetry()
         return Tally(
             before=self._with(engine.counters(), 1),
@@ -33,7 +33,7 @@ class Tally:
         )
 
     def without(self, counted: Mapping[str, int]) -> Tally:
-        """Return a tally that leaves out the counts of an engine (`Engine.counters`) before it was heard."""
+        """Return a tally without the counts (`Engine.counters`) of an engine before it became active."""
         return replace(self, before=self._with(counted, -1))
 
     def _with(self, counted: Mapping[str, int], times: int) -> dict[str, int]:
@@ -42,7 +42,7 @@ class Tally:
     def total(self, engine: Engine) -> dict[str, Any]:
         """Return the session's counters, with `hop_us` percentiles and the longest time between two calls."""
         counts = {name: value + self.before.get(name, 0) for name, value in engine.counters().items()}
-        hops = self.histogram + engine.hop_histogram()  # before the longest, see the hop loop
+        hops = self.histogram + engine.hop_histogram()  # read before the maximum; the hop loop explains why
         longest = engine.telemetry()
         return {
             **counts,
@@ -54,8 +54,8 @@ class Tally:
 def percentiles(histogram: NDArray[np.int64], longest_ns: int | None = None) -> dict[str, float]:
     """Return p50, p99, p99.9 and max of a histogram with bins of HISTOGRAM_STEP_NS, in us.
 
-    A bin counts as its upper edge, so that no figure is better than what was measured. The last one has none:
-    `longest_ns`, the longest of all hops, stands for it, and is the maximum.
+    A bin counts as its upper edge, so that no figure is better than the measurement. The last bin has no
+    upper edge: `longest_ns`, the longest of all hops, replaces it and is the maximum.
     """
     total = int(histogram.sum())
     if total == 0:

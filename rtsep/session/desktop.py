@@ -1,6 +1,6 @@
-"""What a session changes on the sound server of a desktop: who plays into it, and its virtual microphone.
+"""Changes of a session to a desktop's sound server: the players that it captures, and its virtual microphone.
 
-Both are undone when the session ends. `undo_left` does it for sessions that were killed.
+Both are undone when the session ends. `undo_left` does this for sessions that were killed.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from rtsep.session.held import Held
 from rtsep.session.options import LiveOptions
 
 CALL_PATIENCE_S = 8.0
-"""A server that takes longer for a few calls has hung."""
+"""Time limit for a few calls to the server, in seconds; a slower server is taken to hang."""
 
 LOOK_AGAIN_S = 1.0
 VOICE_RATE = 48000
-"""Rate of the virtual microphone in Hz: that of call programs."""
+"""Rate of the virtual microphone in Hz; programs for calls use it."""
 
 _CLIENT = "rtsep-players"
 
 
 class Part(Protocol):
-    """One thing that a session changes on the server."""
+    """Change of a session on the server."""
 
-    key: tuple[str, str | None]  # parts with the same one do the same
+    key: tuple[str, str | None]  # parts with the same key do the same
 
     def open(self) -> list[str]:
-        """Make what is missing on the server; return lines for the user. Raises `RtsepError`."""
+        """Create the missing devices on the server; return lines for the user. Raise `RtsepError`."""
 
     def begin(self, options: LiveOptions) -> None:
-        """Start to work: the session plays."""
+        """Activate the part: the session plays."""
 
     def tend(self, latency_s: float) -> list[str]:
-        """Return lines for the user, each once. `latency_s` is that from input to output, as it is now."""
+        """Return new lines for the user. `latency_s` is the latency from input to output in seconds."""
 
     def close(self) -> None:
-        """Undo it."""
+        """Undo the change."""
 
 
 def _on_server(work: Callable[[Any], Any]) -> Any:
-    """Return `work(pulse)`; raises its errors, and `DeviceError` for a server that has gone or hangs."""
+    """Return `work(pulse)`; raise its errors, and `DeviceError` if the server is gone or hangs."""
     found: list[Any] = []
 
     def act() -> None:
@@ -59,17 +59,21 @@ def _on_server(work: Callable[[Any], Any]) -> Any:
         except RtsepError as error:
             found.append(error)
         except Exception as error:
-            found.append(DeviceError(f"the sound server refuses us ({error}); is it still running?"))
+            found.append(
+                DeviceError(
+                    f"the sound server refused the connection ({error}); check that it is still running"
+                )
+            )
 
     if not within(CALL_PATIENCE_S, act):
-        raise DeviceError("the sound server does not answer; start it again")
+        raise DeviceError("the sound server does not answer; restart it")
     if isinstance(found[0], RtsepError):
         raise found[0]
     return found[0]
 
 
 class PlayersTaken:
-    """All that plays, or one program, led through the virtual sink. Closed once."""
+    """Routes all playback, or one program, through the virtual sink. Closed once."""
 
     def __init__(self, app: str | None) -> None:
         self.key: tuple[str, str | None] = (pulse_virtual.PLAYERS, app)
@@ -82,15 +86,15 @@ class PlayersTaken:
         self._changes: Changes | None = None
         self._thread = threading.Thread(target=self._run, name="players", daemon=True)
         if not self._held.take():
-            raise self._held.refusal("takes what plays")
+            raise self._held.refusal("captures playback")
 
     @property
     def real(self) -> str:
-        """The server's name of the sink that is the default one for the user; after `open`."""
+        """Return the server's name of the default sink before rtsep; valid after `open`."""
         return self._diversion.real
 
     def open(self) -> list[str]:
-        """Make the virtual sink; return lines for the user. Raises `RtsepError`."""
+        """Create the virtual sink; return lines for the user. Raise `RtsepError`."""
         self._held.keep(vars(self._undo))
         begin = self._begin_sink if pipewire_sink.is_possible() else None
         lines: list[str] = _on_server(lambda pulse: self._diversion.prepare(pulse, begin))
@@ -106,22 +110,22 @@ class PlayersTaken:
         return self._sink is not None
 
     def begin(self, options: LiveOptions) -> None:
-        """Lead players to the virtual sink from now on."""
+        """Move players to the virtual sink from now on."""
         self._follows = not options.names_output and not options.as_microphone
         if self._thread.ident is None:
             self._thread.start()
 
     def tend(self, latency_s: float) -> list[str]:
-        """Have players told of the latency; return lines for the user, each once."""
+        """Report the latency to players; return new lines for the user."""
         if self._sink:
             self._sink.tell(latency_s)
         lines, self._lines = self._lines, []
         return lines
 
     def close(self) -> None:
-        """Give the players back. Where the server has gone, the next start does what is left to do."""
+        """Move the players back. If the server is gone, the next start does the rest."""
         self._leaving.set()
-        with contextlib.suppress(Exception):  # it may leave the server right now
+        with contextlib.suppress(Exception):  # the server may stop at this moment
             if changes := self._changes:
                 changes.wake()
         if self._thread.ident is not None:
@@ -144,36 +148,36 @@ class PlayersTaken:
             except RtsepError as error:
                 self._lines.append(str(error))
                 return
-            except Exception:  # the server has gone: the session waits for it, too
+            except Exception:  # the server is gone: the session waits for it, too
                 self._leaving.wait(LOOK_AGAIN_S)
             finally:
                 self._changes = None
 
 
 class VirtualMicrophone:
-    """A source that other programs can choose as their microphone. Closed once."""
+    """Source that other programs can choose as their microphone. Closed once."""
 
     def __init__(self) -> None:
         self.key: tuple[str, str | None] = (pulse_virtual.VOICE, None)
         self._held = Held(pulse_virtual.VOICE)
         if not self._held.take():
-            raise self._held.refusal("is the virtual microphone")
+            raise self._held.refusal("provides the virtual microphone")
 
     def open(self) -> list[str]:
-        """Make the microphone. Raises `RtsepError`."""
+        """Create the microphone. Raise `RtsepError`."""
         self._held.keep({})
         _on_server(lambda pulse: pulse_virtual.load_microphone(pulse, VOICE_RATE))
-        return [f"programs find the microphone as '{pulse_virtual.VOICE_TITLE}'"]
+        return [f"the microphone is called '{pulse_virtual.VOICE_TITLE}' in other programs"]
 
     def begin(self, options: LiveOptions) -> None:
-        """Do nothing: it is there."""
+        """Do nothing: the microphone already exists."""
 
     def tend(self, latency_s: float) -> list[str]:
-        """Return nothing."""
+        """Return no lines."""
         return []
 
     def close(self) -> None:
-        """Remove it."""
+        """Remove the microphone."""
         with contextlib.suppress(DeviceError):
             _on_server(lambda pulse: pulse_virtual.unload(pulse, pulse_virtual.VOICE))
             self._held.clear()
@@ -181,22 +185,22 @@ class VirtualMicrophone:
 
 
 def undo_left() -> list[str]:
-    """Undo what killed sessions have left on the server; return lines for the user.
+    """Undo changes that killed sessions left on the server; return lines for the user.
 
-    Raises `DeviceError` where there is something to undo and no server answers, `OutputError` without a
-    state folder.
+    Raise `DeviceError` if there is something to undo and no server answers, `OutputError` without a state
+    folder.
     """
     lines = []
     for role, what in (
-        (pulse_virtual.PLAYERS, "the players are back where they were"),
-        (pulse_virtual.VOICE, "its virtual microphone is removed"),
+        (pulse_virtual.PLAYERS, "the players are back on their outputs"),
+        (pulse_virtual.VOICE, "its virtual microphone was removed"),
     ):
         held = Held(role)
         if not held.is_left or not held.take():
             continue
         try:
             if _on_server(partial(_undo, role, held.left)):
-                lines.append(f"a session was killed here: {what}")
+                lines.append(f"an earlier session was killed: {what}")
             held.clear()
         finally:
             held.release()
@@ -209,14 +213,14 @@ def _undo(role: str, left: Any, pulse: Any) -> bool:
     try:
         undo = Undo.of_json(left)
     except (AttributeError, ValueError):
-        undo = Undo()  # the file is damaged: the sink is removed all the same
+        undo = Undo()  # the file is damaged: remove the sink without it
     return pulse_players.give_back(pulse, undo)
 
 
 def parts_wanted(options: LiveOptions, given: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Return the parts that `options` ask for, those `given` where they are the same.
+    """Return the parts that `options` need; reuse those in `given` that are the same.
 
-    None where no PulseAudio server answers: other systems have other ways. Raises `RtsepError`.
+    None if no PulseAudio server answers: other systems have other ways. Raise `RtsepError`.
     """
     if not (options.takes_players or options.as_microphone) or devices.look_at_pulse().pulse is None:
         return ()
@@ -237,7 +241,7 @@ def parts_wanted(options: LiveOptions, given: tuple[Part, ...]) -> tuple[Part, .
 
 
 def close_parts(parts: tuple[Part, ...], kept: tuple[Part, ...] = ()) -> None:
-    """Undo `parts`, but those that are `kept`."""
+    """Undo `parts` except those in `kept`."""
     for part in parts:
         if part not in kept:
             part.close()

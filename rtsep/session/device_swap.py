@@ -1,4 +1,4 @@
-"""Other devices: asked for by a command, or looked for because those that played were lost."""
+"""Device swaps, requested by a command or caused by a lost device."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
     from rtsep.session.live import Live
 
 LOOK_PATIENCE_S = 5.0
-"""A sound system that takes longer to list its devices has hung."""
+"""Time limit for a sound system to list its devices, in seconds; a slower one is taken to hang."""
 
 LOOK_AGAIN_S = 0.5
-"""How often a lost device is looked for."""
+"""Interval between searches for a lost device, in seconds."""
 
 
 class LostDevices:
-    """Waits for devices that went away, and plays on them once they are back."""
+    """Waits for lost devices and plays on them when they are back."""
 
     def __init__(self, live: Live, helpers: Helpers) -> None:
         self._live, self._helpers = live, helpers
-        self._said: set[str] = set()  # reasons, since it played last
+        self._said: set[str] = set()  # reasons reported since it last played
         self._look_at = 0.0  # monotonic time
         self._look: Future[Route | str] | None = None
 
     @property
     def looking(self) -> bool:
-        """Whether a look at the sound systems is under way."""
+        """Return whether a search of the sound systems is running."""
         return self._look is not None
 
     def wait_for(self, reason: str) -> None:
-        """Wait from now on; `reason` is why they cannot be played on. Raises `DeviceError` if not wanted."""
+        """Wait from now on, because of `reason`. Raise `DeviceError` if waiting is turned off."""
         if not self._live.options.reconnect:
-            raise DeviceError(f"{reason}; ended (--no-reconnect)")
+            raise DeviceError(f"{reason}; the session ends (--no-reconnect)")
         self._miss(reason)
         self._live.move_to(SessionState.WAITING)
         self._look_at = time.monotonic() + LOOK_AGAIN_S
 
     def found(self) -> None:
-        """Note that it plays again, on whatever devices."""
+        """Record that the session plays again, on any devices."""
         self._said.clear()
 
     def advance(self) -> None:
-        """Look, where it is time to, and play where they are back. Raises `DeviceError` for a hung system."""
+        """Search if it is time, and play if the devices are back. Raise `DeviceError` if the system hangs."""
         if self._look is None:
             if time.monotonic() >= self._look_at:
                 self._look = self._helpers.run("device-finder", self._find)
@@ -79,16 +79,18 @@ class LostDevices:
             self.wait_for(str(error))
         else:
             self.found()
-            name = found.ends.name  # of another sink, where the default one was meant
-            self._live.say(f"{name} is back; playing" if name == before else f"{name}: playing there now")
+            name = found.ends.name  # of another sink, if the default one was requested
+            self._live.say(
+                f"{name} is back; playback continues" if name == before else f"playback continues on {name}"
+            )
 
     def _miss(self, reason: str) -> None:
-        if reason not in self._said:  # it may be found again and again, and not open
+        if reason not in self._said:  # a device can be found repeatedly and still fail to open
             self._said.add(reason)
             self._live.say(f"{reason}; waiting for it to come back (Ctrl-C ends)")
 
     def _find(self) -> Route | str:
-        """Return the route where all devices are back and can be used, else why not, "" for not yet back."""
+        """Return the route if all devices are back and usable, else the reason; "" if not back yet."""
         found: list[Route | Exception] = []
         live = self._live
 
@@ -99,11 +101,11 @@ class LostDevices:
                 found.append(error)
 
         if not within(LOOK_PATIENCE_S, look):
-            raise DeviceError("the sound system does not answer any more; start rtsep again when it does")
+            raise DeviceError("the sound system does not answer any more; restart it, then rtsep")
         (outcome,) = found
         if isinstance(outcome, Route):
             return outcome
-        if isinstance(outcome, OSError):  # no handles left, for example: there may be some later
+        if isinstance(outcome, OSError):  # for example, out of file handles: some may become free
             return outcome.strerror or str(outcome)
         if not isinstance(outcome, RtsepError):
             raise outcome
@@ -111,10 +113,10 @@ class LostDevices:
 
 
 def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helpers: Helpers) -> Steps:
-    """Play through the devices that `command` names; the steps end when they play.
+    """Switch to the devices of `command`; the steps end when they play.
 
-    Raises `DeviceError`, `InputFileError` or `UsageError` for what cannot be, and where the new devices do
-    not open; then it plays as before.
+    Raise `DeviceError`, `InputFileError` or `UsageError` for impossible requests and for devices that do not
+    open; then the session plays as before.
     """
     changed: dict[str, Any] = {}
     if command.input is not None:
@@ -145,7 +147,7 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
 
 
 def _move(live: Live, route: Route, lost: LostDevices) -> None:
-    """Play on the devices of `route`; raises `DeviceError` where they do not open, and plays as before."""
+    """Switch to the devices of `route`; raise `DeviceError` if they do not open, and play as before."""
     before = live.route
     if live.playback:
         live.stop_playing()
@@ -155,7 +157,7 @@ def _move(live: Live, route: Route, lost: LostDevices) -> None:
     except RtsepError as error:
         route.close(goes_on=before)
         live.take_up(before)
-        refusal = DeviceError(f"{error}; playing on as before: {before.ends.name}")
+        refusal = DeviceError(f"{error}; playback continues as before: {before.ends.name}")
         try:
             live.play()
         except DeviceError as gone:
@@ -171,11 +173,11 @@ def _move(live: Live, route: Route, lost: LostDevices) -> None:
 
 
 def list_devices(live: Live, helpers: Helpers) -> Steps:
-    """Return the devices there are now; as far as PortAudio plays, those that were there when it began.
+    """Return the current devices; while PortAudio plays, its devices as they were at the start.
 
-    Raises `DeviceError`.
+    Raise `DeviceError` if they cannot be listed.
     """
-    look = live.state is SessionState.PLAYING  # else the session looks itself
+    look = live.state is SessionState.PLAYING  # else the session searches by itself
 
     def find() -> list[Device]:
         return list((devices.look() if look else devices.known()).devices)

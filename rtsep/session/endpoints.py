@@ -1,4 +1,4 @@
-"""What the user named, resolved: devices, files, channels, rates and blocks of a live session."""
+"""Resolution of the user's choices to devices, files, channels, rates and blocks of a live session."""
 
 from __future__ import annotations
 
@@ -27,56 +27,56 @@ from rtsep.session.options import APP, BALANCES, ROUTES, SYSTEM, VIRTUAL, LiveOp
 NO_DEVICES = DeviceList(devices=(), jack=None, defaults={"input": -1, "output": -1})
 
 DEFAULT_BLOCK = 256
-"""Frames a call, where the device does not decide (a JACK server does)."""
+"""Default block in frames per call, unless the device decides (a JACK server does)."""
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aif", ".aiff", ".mp4"}
-"""What is meant as a file where none is there: an input that ends so is no device."""
+"""Suffixes of files: an input with one of them is never the name of a device."""
 
 
 @dataclass
 class Ends:
-    """Input and output as resolved: a device, or the stand-in for one."""
+    """Resolved input and output: devices or their substitutes."""
 
     source: AudioReader | None
     input: Device | None
     output: Device | None  # None: virtual
     form: Format
     notes: list[str] = field(default_factory=list)
-    known: frozenset[str] = frozenset()  # names of all devices that were there
+    known: frozenset[str] = frozenset()  # names of all devices found
 
     @property
     def name(self) -> str:
-        """Input -> output, in words."""
+        """Return input -> output as text."""
         heard = printable(self.source.path.name) if self.source else self.input.name if self.input else "?"
         return f"{heard} -> {self.output.name if self.output else VirtualDevice.name}"
 
     @property
     def may_burst(self) -> bool:
-        """Whether a driver or server may lie between devices and their calls; JACK calls evenly."""
+        """Return whether calls can come in bursts, from a driver or server; JACK calls evenly."""
         return any(device and not device.is_jack for device in (self.input, self.output))
 
     @property
     def most_added_s(self) -> float:
-        """Latency beyond the algorithm, in seconds, that slack by measure keeps to; 0: none is set."""
+        """Return the limit of latency from slack and device in seconds for automatic slack; 0: no limit."""
         return max(device.most_added_s for device in (self.input, self.output) if device)
 
     @property
     def captured_sink(self) -> str:
-        """A sound server's name of the sink whose sound is the input; "" for any other input."""
+        """Return the server's name of the sink that is captured as input; "" for any other input."""
         return captured_sink(self.input)
 
     @property
     def rates(self) -> str:
-        """The rates, in words."""
+        """Return the rates as text."""
         form = self.form
         return f"{form.rate} Hz" if form.rate == form.out_rate else f"{form.rate} -> {form.out_rate} Hz"
 
     def moved_to(self, input: Device | None, output: Device | None) -> Ends:
-        """Return these on other devices, where they were moved to some; None: as before."""
+        """Return a copy on other devices; None: unchanged."""
         return replace(self, input=input or self.input, output=output or self.output)
 
     def at_rates(self, rate: int | None, out_rate: int | None) -> Ends:
-        """Return these at other rates of input and output in Hz; None: as before."""
+        """Return a copy at other rates of input and output in Hz; None: unchanged."""
         form = self.form
         if not form.two_clocks:
             rate = out_rate = rate or out_rate
@@ -91,17 +91,17 @@ class Ends:
 
 
 class NotBackError(DeviceError):
-    """A device that was lost is not there yet."""
+    """A lost device is not back yet."""
 
 
 def resolve_ends(
     options: LiveOptions, before: Ends | None = None, lost: bool = False, parts: tuple[Part, ...] = ()
 ) -> Ends:
-    """Find devices, channels, rates and blocks; raises `RtsepError` where something cannot be.
+    """Find devices, channels, rates and blocks; raise `RtsepError` if something is impossible.
 
-    `before` are the ends so far: a file that they play goes on where it was. If their devices were `lost`,
-    these are looked for and no others, whatever is the default now; `NotBackError` where they are not there.
-    `parts` are what the session changes on the sound server.
+    `before` are the current ends: a file that they play continues at its position. If their devices were
+    `lost`, only these are searched, whatever the default is now; raise `NotBackError` if they are missing.
+    `parts` are the session's changes on the sound server.
     """
     notes: list[str] = []
     source = before.source if before else _open_source(options.input, options.track)
@@ -161,7 +161,7 @@ def _find_on_desktop(
     parts: tuple[Part, ...],
     notes: list[str],
 ) -> tuple[Device | None, Device | None, DeviceList]:
-    """Find the devices on a sound server that has these `parts`; `before` are the ends that were lost."""
+    """Find the devices on a sound server that has these `parts`; `before` are the lost ends."""
     try:
         return find_on_desktop(options, source is not None, parts, before.output if before else None, notes)
     except DeviceError as error:
@@ -192,15 +192,18 @@ def _find_named(
     notes += _ways(options, there, input_device, output)
     if output is None and not wants_virtual:
         if source is None and options.out_device is None:
-            raise DeviceError("there is no output device; --out-device virtual plays without one")
+            raise DeviceError(
+                "there is no output device; connect one, or play without one with --out-device virtual"
+            )
         notes.append(
-            "no audio device here: playing on the virtual device (nothing is heard; --record keeps it)"
+            "no audio device found: playing on the virtual device, which is silent (--record saves the "
+            "result)"
         )
     return input_device, output, there
 
 
 def _ways(options: LiveOptions, there: DeviceList, *found: Device | None) -> list[str]:
-    """Return lines that say which way was taken, and why, where that is not plain."""
+    """Return lines that explain an automatic choice of the sound system, if it is not obvious."""
     if there.jack and there.jack.note and any(device and device.is_jack for device in found):
         return [there.jack.note]
     if options.input != "mic" and options.out_device is not None:
@@ -209,7 +212,7 @@ def _ways(options: LiveOptions, there: DeviceList, *found: Device | None) -> lis
     chosen = [device for device in found if device and device.is_pulse]
     if chosen and there.pulse:
         ends = " and ".join(device.name for device in chosen)
-        lines.append(f"by {there.pulse.name}, the sound server that answers here: {ends}")
+        lines.append(f"by {there.pulse.name}, the sound server that is running: {ends}")
     return lines
 
 
@@ -223,7 +226,8 @@ def _find_lost(before: Ends) -> tuple[Device | None, Device | None, DeviceList]:
         except DeviceError as error:
             if isinstance(error, HungServerError) or not all(device.of_server for device in wanted):
                 raise
-            raise NotBackError("the sound server is not back yet") from None  # nothing else need answer
+            # no other system needs to answer
+            raise NotBackError("the sound server is not back yet") from None
     found = [device and there.find_again(device, kind, before.known) for kind, device in ends]
     for (_, device), again in zip(ends, found, strict=True):
         if device and not again:
@@ -232,7 +236,7 @@ def _find_lost(before: Ends) -> tuple[Device | None, Device | None, DeviceList]:
 
 
 def _open_source(text: str, track: int | None) -> AudioReader | None:
-    """Return a reader where the input is the demo song, a file or a pipe, None where it is a device."""
+    """Return a reader if the input is the demo song, a file or a pipe, None if it is a device."""
     if text == "demo":
         return AudioReader(demo_song(), track)
     if text == SYSTEM or str(text).startswith(APP):
@@ -278,30 +282,30 @@ def _in_map(options: LiveOptions, source: AudioReader | None, device: Device | N
         if channel > there:
             name = source.path.name if source else device.name if device else "?"
             raise UsageError(
-                f"--in-channels {channel}: {name} has {there} channel{'s' if there != 1 else ''}"
+                f"--in-channels {channel}: {name} has only {there} channel{'s' if there != 1 else ''}"
             )
     return [channel - 1 for channel in chosen]
 
 
 def _route(options: LiveOptions, output: Device | None, channels: int) -> str:
-    """Return the key of ROUTES that is played: the one asked for, or what the device has channels for."""
+    """Return the key of ROUTES to play: the requested one, or the default for the device's channels."""
     if options.out is not None:
         return options.out
     return "both" if output is None or output.channels("output") >= 2 * max(2, channels) else "vocals"
 
 
 def _out_map(options: LiveOptions, output: Device | None, channels: int) -> list[int]:
-    """Lay the routed feeds on device channels; a mono signal goes to both sides of a pair."""
+    """Map the routed feeds to device channels; a mono signal goes to both channels of a pair."""
     width = max(2, channels)
     there = output.channels("output") if output else None
     route = _route(options, output, channels)
     entries = [feed * channels + min(side, channels - 1) for feed in ROUTES[route] for side in range(width)]
     if there == 1 and options.out_channels is None and len(entries) == 2:
-        entries = entries[:1]  # one loudspeaker: the first channel of the feed
+        entries = entries[:1]  # a single loudspeaker plays the first channel of the feed
     places = options.out_channels or tuple(range(1, len(entries) + 1))
     if len(places) != len(entries):
         raise UsageError(
-            f"--out-channels {','.join(map(str, places))}: --out {route} has {len(entries)} channels to place"
+            f"--out-channels {','.join(map(str, places))}: give {len(entries)} channels for --out {route}"
         )
     if there is not None and max(places) > there:
         remedy = (
@@ -316,7 +320,7 @@ def _out_map(options: LiveOptions, output: Device | None, channels: int) -> list
     out_map = [-1] * max(places)
     for place, entry in zip(places, entries, strict=True):
         if out_map[place - 1] != -1:
-            raise UsageError(f"--out-channels: channel {place} is named twice")
+            raise UsageError(f"--out-channels: channel {place} is given twice; give each channel once")
         out_map[place - 1] = entry
     return out_map
 
@@ -331,28 +335,28 @@ def _choose_rate(
     if output:
         return output.rate
     assert source
-    return min(max(source.rate, LOWEST_RATE), HIGHEST_RATE)  # beyond these, the file is resampled
+    return min(max(source.rate, LOWEST_RATE), HIGHEST_RATE)  # the file is resampled to this range
 
 
 def _may_howl(options: LiveOptions, source: Device | None, output: Device | None) -> bool:
     """Return whether the input may be a microphone that captures loudspeakers on the output."""
     if source is None or output is None or options.takes_players or options.as_microphone:
         return False
-    is_patched = source.is_jack and not options.connect  # by the user, as an insert of a DAW
+    is_patched = source.is_jack and not options.connect  # the user connects it, as an insert of a DAW
     return not is_patched and not captured_sink(source)
 
 
 def _slack(options: LiveOptions, ends: tuple[Device | None, ...], rate: int) -> int | None:
-    """Return the slack in frames: as given, else what the devices need; None: chosen from the block."""
+    """Return the slack in frames: as given, else as the devices need; None: chosen from the block."""
     needed = sum(device.slack_s for device in ends if device)
     return options.slack if options.slack is not None or needed == 0 else round(needed * rate)
 
 
 def _block(options: LiveOptions, device: Device | None, period: int | None, notes: list[str]) -> int:
-    """Return the frames a call of `device`; `period` is that of the JACK server, if one runs."""
+    """Return the frames per call of `device`; `period` is the JACK server's period, if one runs."""
     if device and device.is_jack and period:
         if options.block not in (None, period):
-            note = f"--block {options.block}: the JACK server decides, its period is {period}"
+            note = f"--block {options.block} is not used: the JACK server's period is {period}"
             if note not in notes:
                 notes.append(note)
         return period

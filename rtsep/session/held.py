@@ -1,7 +1,7 @@
-"""A part of the sound server that one session at a time may change, and the file that tells how to undo it.
+"""A part of the sound server that only one session may change at a time, with a file for undoing the change.
 
-The lock of a session ends with its process, however it ends. A file whose lock is free was left by a session
-that was killed: what it tells is undone by the next start, or by `rtsep system restore`.
+The lock of a session ends with its process, however that ends. A file with a free lock was left by a killed
+session; the next start or `rtsep system restore` undoes its changes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from rtsep.realtime import locks
 
 
 class Held:
-    """Holds a part of the server, from `take` to `release`."""
+    """Lock on a part of the server, from `take` to `release`."""
 
     def __init__(self, part: str) -> None:
-        """`part` is a role of `rtsep.audio.pulse_virtual`; the files are called after it."""
+        """`part` is a role of `rtsep.audio.pulse_virtual` and gives the files their name."""
         folder = folders.state()
         self._file, self._lock_file = folder / f"{part}.json", folder / f"{part}.lock"
         self._lock: int | None = None
 
     def take(self) -> bool:
-        """Take it; return False if a running session has it. Raises `OutputError` without a state folder."""
+        """Take the lock; return False if a running session has it.
+
+        Raise `OutputError` without a state folder.
+        """
         try:
             self._lock_file.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
@@ -47,16 +50,16 @@ class Held:
         return True
 
     def refusal(self, what: str) -> DeviceError:
-        """Return the error for a part that a running session has; `what` tells what that does."""
+        """Return the error for a part that a running session holds; `what` describes its use."""
         holder = ""
         with contextlib.suppress(OSError):
             holder = self._lock_file.read_text(encoding="utf-8").strip()
         whose = "this one" if holder == str(os.getpid()) else f"process {holder}" if holder else "another one"
-        return DeviceError(f"a session of rtsep ({whose}) {what} already; end it first")
+        return DeviceError(f"another session of rtsep ({whose}) already {what}; end it first")
 
     @property
     def left(self) -> Any:
-        """What the file tells; None where there is none, or none that can be read."""
+        """Return the content of the file; None if it is missing or unreadable."""
         try:
             return json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -64,11 +67,11 @@ class Held:
 
     @property
     def is_left(self) -> bool:
-        """Whether there is a file."""
+        """Return whether the file exists."""
         return self._file.exists()
 
     def keep(self, what: dict[str, Any]) -> None:
-        """Write the file, all of it or nothing; raises `OutputError`."""
+        """Write the file atomically; raise `OutputError` if that fails."""
         beside = self._file.with_suffix(".part")
         try:
             beside.write_text(json.dumps(what), encoding="utf-8")
@@ -81,12 +84,12 @@ class Held:
         return OutputError(f"{path}: cannot be written: {folders.reason(path, error)}")
 
     def clear(self) -> None:
-        """Remove the file: nothing is left to undo."""
+        """Remove the file: nothing needs to be undone."""
         with contextlib.suppress(OSError):
             self._file.unlink()
 
     def release(self) -> None:
-        """Let others take it."""
+        """Release the lock."""
         if self._lock is not None:
             locks.release(self._lock)
             self._lock = None

@@ -1,4 +1,4 @@
-"""Helper threads of a session: they do what takes long and has no say in it; their arrival is a command."""
+"""Helper threads of a session for slow work that changes no state; their results arrive as commands."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Helpers:
         self._threads: list[threading.Thread] = []
 
     def run(self, name: str, work: Callable[[], T], ends_soon: bool = False) -> Future[T]:
-        """Do `work` on a thread called `name`; the owner is woken when the outcome is there.
+        """Do `work` on a thread called `name`; the outcome wakes the owner.
 
-        `ends_soon`: once the session ends, it is worth waiting for.
+        `ends_soon`: wait for this thread when the session ends.
         """
         outcome: Future[T] = Future()
 
@@ -44,14 +44,14 @@ class Helpers:
         return outcome
 
     def join(self, patience_s: float) -> None:
-        """Wait for those that end soon, `patience_s` together at most."""
+        """Wait for the threads that end soon, at most `patience_s` seconds together."""
         until = time.monotonic() + patience_s
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
 
 def abandon(work: Future[T], clear: Callable[[T], None]) -> None:
-    """Let `clear` take what `work` brings, now or when it arrives: nobody waits for it any more."""
+    """Pass the result of `work` to `clear`, now or when it arrives, because nobody waits for it any more."""
 
     def arrived(done: Future[T]) -> None:
         if done.exception() is None:

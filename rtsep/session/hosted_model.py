@@ -1,4 +1,4 @@
-"""A model that plays: its process, the slots it shares with the hop loop, and the engine around it."""
+"""A hosted model: its process, the slots that it shares with the hop loop, and the engine around it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from rtsep.realtime.slots import SharedSlots
 
 
 class ModelHost:
-    """A model with its process and its slots. It stays while engines come and go with the devices."""
+    """Model with its process and slots. It outlives the engines that device swaps replace."""
 
     def __init__(self, package: ModelPackage, compute: str) -> None:
-        """Create the slots; no process runs yet. The model will compute on `compute` ("cpu", "cuda")."""
+        """Create the slots; do not start the process. The model will run on `compute` ("cpu", "cuda")."""
         self.package = package
         self.slots = SharedSlots.create(package.spec.channels, package.spec.bins)
         self.process = ModelSupervisor(self.slots, package.path, compute, package.sha256)
 
     def start(self) -> None:
-        """Start the process and wait until it is ready; raises `ModelError` or `ModelProcessError`."""
+        """Start the process and wait until it is ready; raise `ModelError` or `ModelProcessError`."""
         self.process.start()
 
     def close(self) -> None:
-        """End the process and remove the slots; no engine uses them any more."""
+        """End the process and remove the slots; no engine may use them any more."""
         self.process.stop()
         self.slots.close()
 
 
 class HostedModel:
-    """A model and the engine that plays with it. It is never changed: other devices take another one."""
+    """Model and engine that play together. Immutable: a device swap creates another one."""
 
     def __init__(
         self,
@@ -41,13 +41,13 @@ class HostedModel:
         controls: Controls,
         input_ring: NDArray[np.float32] | None = None,
     ) -> None:
-        """Build the engine for devices of this format; `input_ring` as for `Engine`."""
+        """Build the engine for this stream format; `input_ring` as in `Engine`."""
         self.host = host
         self.engine = Engine(host.package.spec, form, controls, host.slots, input_ring)
 
     @property
     def package(self) -> ModelPackage:
-        """The model's file."""
+        """Return the model's file."""
         return self.host.package
 
     def for_devices(self, form: Format) -> HostedModel:

@@ -1,7 +1,7 @@
-"""Commands that take several steps, and the waits between them.
+"""Commands that take several steps, and the waits between the steps.
 
-A job is a generator on the owner's thread. It yields a `Wait` and is resumed when that is over; meanwhile the
-owner obeys other commands and watches the devices.
+A job is a generator on the owner's thread. It yields a `Wait` and is resumed when the wait is over; meanwhile
+the owner handles other commands and watches the devices.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rtsep.errors import DeviceError, UsageError
 from rtsep.session.commands import Command
 
 SWITCH_PATIENCE_S = 10.0
-"""On devices that play, no step of a switch takes so long."""
+"""Time limit for one step of a switch on devices that play, in seconds."""
 
 
 @dataclass
@@ -23,37 +23,38 @@ class Wait:
     """Wait until `over` returns True."""
 
     over: Callable[[], bool]
-    playing: bool = False  # it is over only while devices play: for what callbacks and the hop loop do
-    until: float = field(default_factory=lambda: time.monotonic() + SWITCH_PATIENCE_S)  # where `playing`
+    playing: bool = False  # the wait depends on callbacks or the hop loop, so devices must play
+    # time limit if `playing`
+    until: float = field(default_factory=lambda: time.monotonic() + SWITCH_PATIENCE_S)
 
 
 Steps = Generator[Wait, None, Any]
-"""The steps of a job; what it returns is the outcome of its command."""
+"""Steps of a job; their return value is the outcome of the command."""
 
 
 class Job:
-    """One command under way."""
+    """Command in progress."""
 
     def __init__(self, command: Command, steps: Steps, asks_devices: bool = False) -> None:
-        """Prepare `steps`; none is done yet. `asks_devices`: they ask the sound systems what there is."""
+        """Prepare `steps` without running any. `asks_devices`: they query the sound systems."""
         self.asks_devices = asks_devices
         self._command, self._steps = command, steps
         self._begun = False
         self._wait = Wait(lambda: True)
-        self.failure: Exception | None = None  # why it has failed
+        self.failure: Exception | None = None  # reason of a failure
 
     @property
     def done(self) -> bool:
-        """Whether the command has its outcome."""
+        """Return whether the command has its outcome."""
         return self._command.outcome.done()
 
     @property
     def waits_for_calls(self) -> bool:
-        """Whether it waits for what callbacks and the hop loop do."""
+        """Return whether the job waits for callbacks or the hop loop."""
         return self._wait.playing
 
     def advance(self) -> None:
-        """Do the steps that are possible now. One that waits for devices in vain raises within the job."""
+        """Run the steps that are possible now. A wait for devices that times out raises within the job."""
         self._begun = True
         while not self.done and self._wait.over():
             self._go_on()
@@ -61,21 +62,21 @@ class Job:
             self.stop_playing()
 
     def stop_playing(self) -> None:
-        """Tell it that the devices stop: a step that waits for them raises `DeviceError` within the job."""
+        """Handle the stop of the devices: a wait for them raises `DeviceError` within the job."""
         if not self.done and self._wait.playing:
-            self._go_on(DeviceError("it stopped playing before it could switch"))
+            self._go_on(DeviceError("playback stopped before the switch; try again when it plays"))
 
     def end(self) -> None:
-        """Tell it that the session ends, as often as it takes: then its command has an outcome."""
+        """Raise the end of the session within the job until it finishes: its command needs an outcome."""
         if not self._begun:
             self._steps.close()
             self._command.refuse()
         self.stop_playing()
         while not self.done:
-            self._go_on(UsageError("the session has ended before it could switch"))
+            self._go_on(UsageError("the session ended before the switch"))
 
     def _go_on(self, error: Exception | None = None) -> None:
-        """Resume the job, with `error` raised in it if there is one."""
+        """Resume the job, with `error` raised in it if given."""
         try:
             self._wait = next(self._steps) if error is None else self._steps.throw(error)
         except StopIteration as end:

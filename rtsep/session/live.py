@@ -1,6 +1,6 @@
-"""What a live session is made of, and how one part gives way to another. On the owner's thread only.
+"""The parts of a live session and their replacement. Only the owner's thread uses this module.
 
-Nothing here waits for a command. `now` is the exception to the rule of the one thread: any thread reads it.
+Nothing here waits for a command. The exception to the single thread is `now`: any thread may read it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from rtsep.session.stages import Stages
 from rtsep.session.states import SessionState, transition
 
 FADE_PATIENCE_S = 0.2
-"""A fade that takes longer has no calls to happen in; the sound goes on without it."""
+"""Time limit of a fade in seconds; a longer one has no callbacks to run in, and is skipped."""
 
 FADE_LOOK_S = 0.002
 
 LIMITER_TOLD_DB = 0.5
-"""A limiter that takes less away is not worth a line."""
+"""Smallest gain reduction of the limiter that is worth a line, in dB."""
 
 
 class Live:
@@ -50,19 +50,20 @@ class Live:
         say: Callable[[str], None],
         stages: Stages,
     ) -> None:
-        """Build the engine for `route`; no process runs and nothing sounds yet."""
+        """Build the engine for `route`; start no process and no audio yet."""
         self.controls, self.say, self.stages = controls, say, stages
-        self.playback: Playback | None = None  # while it plays
-        self._left: Engine | None = None  # by the last change of the rate
+        self.playback: Playback | None = None  # None while it does not play
+        self._left: Engine | None = None  # the engine before the last change of the rate
         self._slack_law = SlackLaw()
-        self._stopped: tuple[Engine | None, float] = (None, 0.0)  # an engine, and s that it stood still
+        # an engine, and the seconds that it stood still
+        self._stopped: tuple[Engine | None, float] = (None, 0.0)
         self._cables: Cables = {}
-        self._moved_to: tuple[Device | None, Device | None] = (None, None)  # as the route has it
+        self._moved_to: tuple[Device | None, Device | None] = (None, None)  # as in the route
         self._told_of_limiter = self._told_of_priority = False
         self._told_of_feedback: tuple[Engine | None, int] = (None, 0)
         self._told_of_model: tuple[ModelSupervisor | None, int, bool] = (None, 0, True)
         self._adviser = Adviser()
-        self._played_s = 0.0  # on devices that were lost or left since
+        self._played_s = 0.0  # on devices used before
         begin_balance(route.ends.form, controls)
         host = ModelHost(package, route.options.compute)
         try:
@@ -82,48 +83,48 @@ class Live:
 
     @property
     def state(self) -> SessionState:
-        """The state."""
+        """Return the state."""
         return self.now.state
 
     @property
     def route(self) -> Route:
-        """Input and output as they are now."""
+        """Return the current input and output."""
         return self.now.route
 
     @property
     def options(self) -> LiveOptions:
-        """What was asked for, at the start and by switches since."""
+        """Return the options of the start, with later switches applied."""
         return self.now.route.options
 
     @property
     def hosted(self) -> HostedModel:
-        """The model that is heard."""
+        """Return the active model."""
         return self.now.hosted
 
     @property
     def engine(self) -> Engine:
-        """The engine that is heard."""
+        """Return the active engine."""
         return self.now.hosted.engine
 
     @property
     def takes(self) -> Takes:
-        """The recordings."""
+        """Return the recordings."""
         return self.now.takes
 
     def move_to(self, state: SessionState) -> None:
-        """Change the state; raises `IllegalTransitionError` for one that may not follow."""
+        """Change the state; raise `IllegalTransitionError` for a transition that is not allowed."""
         self.now = self.now._replace(state=transition(self.state, state))
 
     # --- playing ---------------------------------------------------------------------------------------
 
     def lock_memory(self) -> None:
-        """Keep our memory from being paged out, where the system allows that."""
+        """Lock rtsep's memory against paging, if the system allows it."""
         self.now = self.now._replace(memory_locked=priority.lock_memory())
 
     def play(self) -> None:
-        """Open the devices and play. Raises `DeviceError`, with the engine ended and nothing open.
+        """Open the devices and play. Raise `DeviceError`, with the engine ended and nothing open.
 
-        At the start, raises `OutputError` where `--record` cannot write.
+        At the start, raise `OutputError` if `--record` cannot write.
         """
         starting = self.state is SessionState.STARTING
         if self.state not in (SessionState.STARTING, SessionState.OPENING):
@@ -145,8 +146,8 @@ class Live:
         self.move_to(SessionState.PLAYING)
 
     def stop_playing(self) -> None:
-        """Close the devices and end the engine; a file stays where it was, a take ends."""
-        self.move_to(SessionState.STOPPING)  # no switch begins any more
+        """Close the devices and end the engine; a file keeps its position, a take ends."""
+        self.move_to(SessionState.STOPPING)  # no new switch from here on
         self._halt()
 
     def _halt(self) -> None:
@@ -159,32 +160,32 @@ class Live:
         self.takes.detach()
 
     def _record_by(self, attach: Callable[[Tape], None]) -> None:
-        """Let recordings take from the engine that is heard."""
+        """Attach the recordings to the active engine."""
         try:
             attach(Tape(self.engine.record_tap, self._frames_left()))
         except OutputError as error:
             if self.state is SessionState.STARTING:
                 raise
-            self.say(f"recording stopped: {error}; the sound goes on")
+            self.say(f"recording stopped: {error}; the audio continues")
 
     def _frames_left(self) -> int | None:
-        """Return how many frames `--seconds` leaves to play, None without it."""
+        """Return the frames left to play under `--seconds`, None without it."""
         if self.options.seconds is None:
             return None
         return round((self.options.seconds - self._played_s) * self.route.ends.form.rate)
 
     def change_file(self, change: Callable[[FileSource, int], None]) -> None:
-        """Do `change` with the file that is played; raises `UsageError` where none is."""
+        """Call `change` with the played file; raise `UsageError` if there is none."""
         if self.route.source is None:
-            raise UsageError(f"{self.route.ends.name}: no file is played; --in names one")
+            raise UsageError(f"{self.route.ends.name}: no file is played; choose one with --in")
         change(self.route.source, heard_frame(self.engine))
 
     # --- other parts -------------------------------------------------------------------------------------
 
     def take_up(self, route: Route, hosted: HostedModel | None = None) -> None:
-        """Be ready to play with this route, on another engine; what the one before has counted is kept.
+        """Prepare another engine for this route; keep the counts of the previous one.
 
-        `hosted` is built for the route, if it is given.
+        `hosted`, if given, was built for the route.
         """
         before, form = self.hosted, route.ends.form
         if route.source:
@@ -195,7 +196,7 @@ class Live:
         self.now = self.now._replace(route=route, hosted=hosted, tally=self.now.tally.plus(before.engine))
 
     def take_over(self, hosted: HostedModel, unheard: dict[str, int]) -> None:
-        """Go on with another model, which is heard already; `unheard` is what it has counted before."""
+        """Continue with another model that is already active; `unheard` are its counts before that."""
         tally = self.now.tally.plus(self.engine).without(unheard)
         self.now = self.now._replace(hosted=hosted, tally=tally)
         self._record_by(self.takes.change)
@@ -203,7 +204,7 @@ class Live:
             self.playback.tell_latency(hosted.engine.latency.total)
 
     def follow_blocks(self) -> None:
-        """Take the size of the devices' calls as it is now; the sound has followed already."""
+        """Update the block size to the devices' calls; the audio has already adapted."""
         ends, before = self.route.ends, self.engine.latency.total
         form, latency = self.engine.follow_blocks(), self.engine.latency
         if self.playback and latency.total != before:
@@ -212,10 +213,10 @@ class Live:
             return
         self.now = self.now._replace(route=self.route._replace(ends=replace(ends, form=form)))
         block = form.out_block if form.out_block != ends.form.out_block else form.block
-        self.say(f"{ends.name}: the block has changed to {block} frames; {latency.line()}")
+        self.say(f"{ends.name}: the block size is now {block} frames; {latency.line()}")
 
     def follow_moves(self) -> None:
-        """Take over the devices that somebody has moved us to: where they go away, they are waited for."""
+        """Update the devices if the user moved the streams: a lost device is then waited for there."""
         if not self.playback or self.playback.moved_to == self._moved_to:
             return
         self._moved_to = self.playback.moved_to
@@ -224,7 +225,7 @@ class Live:
         self.playback.watchdog.follow(ends)
 
     def follow_bursts(self) -> None:
-        """Set the slack by how evenly devices call, unless the user has chosen it."""
+        """Set the slack by the timing of the devices' calls, unless the user chose it."""
         ends = self.route.ends
         if self.options.slack is not None or not ends.may_burst:
             return
@@ -236,10 +237,10 @@ class Live:
         self.now = self.now._replace(route=self.route._replace(ends=replace(ends, form=form)))
         if self.playback:
             self.playback.tell_latency(latency.total)
-        self.say(f"{ends.name}: calls come {calls}, the slack is {wanted} frames now; {latency.line()}")
+        self.say(f"{ends.name}: calls come {calls}, so the slack is now {wanted} frames; {latency.line()}")
 
     def follow_faults(self) -> None:
-        """Tell what to do about what goes wrong."""
+        """Report problems with their remedies."""
         if self._adviser.due():
             counted = self.now.tally.total(self.engine)
             for line in self._adviser.look(counted, self.now.setting):
@@ -247,59 +248,63 @@ class Live:
             if self.hosted.host.process.lost_priority and not self._told_of_priority:
                 self._told_of_priority = True
                 self.say(
-                    f"model '{self.hosted.package.spec.name}' computes for longer than this system lets "
-                    "real-time threads run (RLIMIT_RTTIME) and has lost its priority: other programs can "
-                    "delay its masks; a lighter model keeps it"
+                    f"model '{self.hosted.package.spec.name}' computed for longer than this system lets "
+                    "real-time threads run (RLIMIT_RTTIME) and lost its priority: other programs can "
+                    "delay its masks; choose a lighter model"
                 )
 
     def follow_model(self) -> None:
-        """Tell that the model's process has ended, once until it has played again."""
+        """Report the end of the model process, once until it has played again."""
         name, process = self.hosted.package.spec.name, self.hosted.host.process
         followed, told, played = self._told_of_model
         if process is not followed:
             told, played = 0, True
         if (restarts := process.restarts) > told:
             if played:
-                self.say(f"model '{name}' {process.last_error}: the dry sound is heard until it is back")
+                self.say(f"model '{name}' {process.last_error}: the dry signal plays until it is back")
             played = False
         self._told_of_model = (process, restarts, played or process.ready)
 
     def follow_stops(self) -> None:
-        """Tell for how long all of the session stood still."""
+        """Report the time for which the whole session stood still."""
         engine, stopped_s = self.engine, self.engine.telemetry().stopped_ns * 1e-9
         before, self._stopped = self._stopped, (engine, stopped_s)
         if before[0] is engine and stopped_s > before[1]:
-            rest = "the file goes on where it stood" if self.route.source else "the input meanwhile is lost"
+            rest = (
+                "the file continues at its position"
+                if self.route.source
+                else ("the input of that time is lost")
+            )
             self.say(f"stopped for {stopped_s - before[1]:.1f} s, as by Ctrl-Z or a paused container; {rest}")
 
     def follow_limiter(self) -> None:
-        """Tell once that the limiter acts."""
+        """Report the limiter's first action."""
         reduction = self.engine.limiter_db()
         if self._told_of_limiter or reduction > -LIMITER_TOLD_DB:
             return
         self._told_of_limiter = True
         self.say(
-            f"limiter: the output would be {-reduction:.1f} dB beyond full scale and is made softer; "
-            "while it acts the outputs do not add up to the input: turn the gains or the input down"
+            f"limiter: the output is reduced, because it would be {-reduction:.1f} dB beyond full scale; "
+            "meanwhile the outputs do not add up to the input: reduce the gains or the input"
         )
 
     def follow_feedback(self) -> None:
-        """Tell of feedback, each time that the output is dimmed further."""
+        """Report feedback each time the output is reduced further."""
         feedback = self.engine.feedback()
         engine, told = self._told_of_feedback
         if feedback.found > (told if engine is self.engine else 0):
             where = f" at {feedback.hz:.0f} Hz" if feedback.hz else ""
             self.say(
-                f"feedback{where}: the microphone captures the loudspeakers; the output is dimmed "
+                f"feedback{where}: the microphone captures the loudspeakers; the output is reduced "
                 "until you change a level: turn a gain down, move the microphone away, or use headphones"
             )
         self._told_of_feedback = (self.engine, feedback.found)
 
     def follow_rates(self) -> None:
-        """Go on at the rates that the devices have changed to, if any, on the same streams.
+        """Continue at the devices' new rates, if these changed, on the same streams.
 
-        The sound fades out, another engine is built meanwhile, and it fades in. A file goes on where it was,
-        a recording in another take.
+        The output fades out, another engine is built, and the output fades in. A file continues at its
+        position, a recording in a new take.
         """
         playback = self.playback
         if not playback or playback.new_rates == (None, None):
@@ -310,7 +315,7 @@ class Live:
         while not playback.mixer.faded_out and time.monotonic() < began + FADE_PATIENCE_S:
             time.sleep(FADE_LOOK_S)
         self.move_to(SessionState.STOPPING)
-        before.engine.end_hops()  # the streams may still call it, and get silence
+        before.engine.end_hops()  # the streams may still call this engine, and get silence
         self.route.rewind(_frames_through(before.engine))
         self.take_up(route, hosted)
         self.move_to(SessionState.OPENING)
@@ -325,10 +330,10 @@ class Live:
             raise
         finally:
             self._end_left()
-            self._left = before.engine  # a call may be at work with it
+            self._left = before.engine  # a call may still use this engine
         self.move_to(SessionState.PLAYING)
         latency = self.engine.latency
-        self.say(f"{route.ends.name}: the rate has changed to {route.ends.rates}; {latency.line()}")
+        self.say(f"{route.ends.name}: the rate is now {route.ends.rates}; {latency.line()}")
 
     def _end_left(self) -> None:
         if self._left:
@@ -336,7 +341,7 @@ class Live:
             self._left = None
 
     def end(self) -> None:
-        """Stop playing, if it plays, for good."""
+        """Stop playback for good."""
         try:
             if self.state is SessionState.PLAYING:
                 self.stop_playing()
@@ -344,12 +349,12 @@ class Live:
             self.move_to(SessionState.ENDED)
 
     def close(self) -> None:
-        """Give everything back; it has ended."""
+        """Release everything after the end."""
         self.takes.close()
         self.hosted.host.close()
         self.route.close()
 
 
 def _frames_through(engine: Engine) -> int:
-    """Return how many frames of its input an engine has given as feeds."""
+    """Return the number of input frames that an engine has turned into feeds."""
     return max(0, engine.progress().consumed - engine.feed_delay)

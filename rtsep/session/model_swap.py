@@ -1,4 +1,4 @@
-"""Another model: it is loaded while one plays, hears along, shows that it keeps up, and is faded in."""
+"""Model swap: the new model loads, processes the input in parallel, proves fast enough, and is faded in."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from rtsep.session.live import Live
 
 WARM_UP_S = 1.0
-"""How long it hears along: what a model remembers is short, but not nothing."""
+"""Time for which the new model processes the input before the fade, in seconds; its memory is short."""
 
 LATE_SHARE = 0.5
-"""Of its masks; a model that is late with more of them meanwhile is not let in."""
+"""Maximum share of late masks during that time; a slower model is refused."""
 
 
 def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
-    """Play with the model of `package`; the steps end when it is heard, and the one before has ended.
+    """Switch to the model of `package`; the steps end when it is active and the previous one has ended.
 
-    A recording goes on in another take. Raises `ModelError`, `ModelProcessError`, `DeviceError` or
-    `UsageError`; then the model before plays on.
+    A recording continues in a new take. Raise `ModelError`, `ModelProcessError`, `DeviceError` or
+    `UsageError`; then the previous model stays active.
     """
     host = ModelHost(package, live.options.compute)
     if host.slots.note:
@@ -40,7 +40,7 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
         loading.result()
         mixer = live.playback.mixer if live.playback else None
         if mixer is None:
-            raise UsageError("a model can be switched only while it plays; try again when it does")
+            raise UsageError("a model can be switched only during playback; try again when the session plays")
         before, source = live.hosted, live.route.source
         ring = before.engine.input_ring if source else None
         coming = HostedModel(host, live.route.ends.form, live.controls, ring)
@@ -54,13 +54,13 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
     closing = helpers.run("model-closer", before.host.close, ends_soon=True)
     try:
         yield Wait(closing.done)
-    except UsageError:  # the session ends; the switch is done all the same
+    except UsageError:  # the session ends; the switch still completes
         return
     closing.result()
 
 
 def _close(host: ModelHost, loading: Future[None]) -> None:
-    host.process.stop()  # which ends a helper that still loads
+    host.process.stop()  # this also ends a helper that is still loading
     wait([loading])
     host.close()
 
@@ -68,12 +68,12 @@ def _close(host: ModelHost, loading: Future[None]) -> None:
 def _bring_in(
     coming: HostedModel, playing: HostedModel, mixer: EngineMixer, source: FileSource | None
 ) -> Generator[Wait, None, dict[str, int]]:
-    """Let `coming`, whose model is ready, be heard in the place of `playing`, whose engine `mixer` serves.
+    """Cross-fade from `playing` to `coming`, whose model is ready; `mixer` serves the engine of `playing`.
 
-    `source` is the file that is played, if one is. Returns what the engine counted before it was heard; the
-    one that had played runs idle and is the caller's to end. Raises `UsageError` for a model that is too slow
-    here, `ModelProcessError` for one that breaks down, and `DeviceError` where the devices stop; then nothing
-    has changed, and the engine of `coming` has ended.
+    `source` is the played file, if any. Return the counts of the new engine before it became active; the
+    caller ends the old engine, which now idles. Raise `UsageError` for a model that is too slow here,
+    `ModelProcessError` for one that fails, and `DeviceError` if the devices stop; then nothing has changed,
+    and the engine of `coming` has ended.
     """
     engine, process = coming.engine, coming.host.process
     unheard = engine.counters()
@@ -88,15 +88,17 @@ def _bring_in(
         unheard = engine.counters()
         name = coming.package.spec.name
         if process.restarts:
-            raise ModelProcessError(f"model '{name}' breaks down as it plays: {process.last_error}")
+            raise ModelProcessError(
+                f"model '{name}' failed while it processed the input: {process.last_error}"
+            )
         if unheard["late_masks"] > LATE_SHARE * unheard["hops"]:
             late = f"{unheard['late_masks']} of {unheard['hops']} masks came late"
-            raise UsageError(f"model '{name}' is too slow here: {late}")
+            raise UsageError(f"model '{name}' is too slow on this machine: {late}; choose a lighter model")
         mixer.fade_in()
         yield Wait(lambda: mixer.faded_in, playing=True)
     except BaseException:
         mixer.drop_other()
-        if not mixer.serves(engine):  # else it was heard just as the wait was over, and there is no way back
+        if not mixer.serves(engine):  # else it became active just as the wait ended, and there is no way back
             if source:
                 engine.detach_source(source)
             engine.stop()

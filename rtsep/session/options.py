@@ -1,4 +1,4 @@
-"""The options of a live session, and the one place that checks their values."""
+"""The options of a live session; their values are checked only here."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from rtsep.limits import (
 )
 
 SYSTEM, APP = "system", "app:"
-"""The input that is all that plays here, and the beginning of one that is one program."""
+"""Input for all playback of this computer, and prefix of an input for one program."""
 
 VIRTUAL = "virtual"
-"""The name of the output device that needs no hardware."""
+"""Name of the output device that needs no hardware."""
 
 ALSA_INTO_SERVER = ("default", "pulse", "pipewire")
-"""What ALSA calls the default device of a sound server."""
+"""ALSA's names for the default device of a sound server."""
 
 ROUTES: dict[str, tuple[int, ...]] = {
     "vocals": (BUS,),
@@ -39,36 +39,36 @@ ROUTES: dict[str, tuple[int, ...]] = {
     "mix": (BUS,),
     "both": (VOCALS, INSTRUMENTAL),
 }
-"""The feeds that each value of `out` plays, in the order of the output channels."""
+"""Feeds for each value of `out`, in the order of the output channels."""
 
 BALANCES = {"vocals": 1.0, "instrumental": 0.0, "mix": 0.5}
-"""The control `balance` as it begins, by those values of `out` that play the stereo bus."""
+"""Initial value of the control `balance` for each value of `out` that plays the stereo bus."""
 
 
 class OptionError(UsageError):
-    """An option of a live session has a value that is not accepted."""
+    """An option of a live session has an invalid value."""
 
     def __init__(self, name: str, rest: str) -> None:
-        """The message is `name`, a field of `LiveOptions`, followed directly by `rest`."""
+        """Build the message from `name`, a field of `LiveOptions`, directly followed by `rest`."""
         super().__init__(name + rest)
         self.name, self.rest = name, rest
 
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """The options of `rtsep live` and `rtsep.Session`; channel numbers count from 1, as printed on the gear.
+    """Options of `rtsep live` and `rtsep.Session`; channel numbers count from 1, as printed on devices.
 
-    A value that is not accepted raises `OptionError` when the object is made.
+    An invalid value raises `OptionError` when the object is created.
     """
 
     input: str = "mic"
-    out: str | None = None  # a key of ROUTES; None: both where there are channels for it
+    out: str | None = None  # a key of ROUTES; None: both if the device has the channels
     out_device: str | None = None
     as_microphone: bool = False  # the output is a virtual microphone, in place of `out_device`
     in_channels: tuple[int, ...] | None = None
     out_channels: tuple[int, ...] | None = None
     rate: int | None = None  # Hz
-    block: int | None = None  # frames a call
+    block: int | None = None  # frames per call
     slack: int | None = None  # frames
     client_name: str = "rtsep"
     connect: bool = True
@@ -79,7 +79,7 @@ class LiveOptions:
     subtype: str = "PCM_24"
     seconds: float | None = None
     compute: str = "cpu"  # where the model runs
-    track: int | None = None  # of a file with several audio tracks, from 1; None: the default one
+    track: int | None = None  # audio track of a file with several, from 1; None: the default track
 
     def __post_init__(self) -> None:
         if self.record is not None:
@@ -95,7 +95,9 @@ class LiveOptions:
         _distinct("in_channels", self.in_channels)
         _distinct("out_channels", self.out_channels)
         if self.app is not None and not self.app.strip():
-            raise OptionError("input", f" {self.input}: name a program after '{APP}', such as {APP}firefox")
+            raise OptionError(
+                "input", f" {self.input}: give the name of a program after '{APP}', such as {APP}firefox"
+            )
         if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds > 0):
             raise OptionError("seconds", f" {self.seconds:g}: must be more than 0")
         if error := client_name_error(self.client_name):
@@ -103,24 +105,24 @@ class LiveOptions:
 
     @property
     def takes_players(self) -> bool:
-        """Whether the input is what other programs play."""
+        """Return whether the input is the playback of other programs."""
         return self.input == SYSTEM or self.app is not None
 
     @property
     def names_output(self) -> bool:
-        """Whether the user has named an output of a sound server other than its default one."""
+        """Return whether the user chose a sound server's output other than its default one."""
         return self.out_device is not None and self.out_device not in ALSA_INTO_SERVER
 
     @property
     def app(self) -> str | None:
-        """The name of the one program that is the input; None for any other input."""
-        text = str(self.input)  # a path is given, too
+        """Return the name of the single program that is the input; None for any other input."""
+        text = str(self.input)  # the input may also be a path
         return text.removeprefix(APP) if text.startswith(APP) else None
 
 
 @contextlib.contextmanager
 def named_as_options() -> Iterator[None]:
-    """Let the errors of `LiveOptions` name the option of the command line in place of the field."""
+    """Let errors of `LiveOptions` name the command-line option instead of the field."""
     try:
         yield
     except OptionError as error:
@@ -140,7 +142,7 @@ def _is_whole(value: object, low: int, high: int) -> bool:
 
 def _between(name: str, value: int | None, low: int, high: int, unit: str) -> None:
     if value is not None and not _is_whole(value, low, high):
-        raise OptionError(name, f" {value!r}: a whole number from {low} to {high} {unit}".rstrip())
+        raise OptionError(name, f" {value!r}: must be a whole number from {low} to {high} {unit}".rstrip())
 
 
 def _distinct(name: str, channels: tuple[int, ...] | None) -> None:
@@ -148,10 +150,10 @@ def _distinct(name: str, channels: tuple[int, ...] | None) -> None:
         return
     for channel in channels:
         if not _is_whole(channel, 1, MOST_CHANNELS):
-            accepted = f"a whole number from 1 to {MOST_CHANNELS}; channels count from 1"
+            accepted = f"must be a whole number from 1 to {MOST_CHANNELS}"
             raise OptionError(name, f": channel {channel!r}: {accepted}")
     if not channels:
-        raise OptionError(name, " (): name each channel once, and one at least")
+        raise OptionError(name, " (): give at least one channel, each only once")
     twice = sorted({channel for channel in channels if channels.count(channel) > 1})
     if twice:
-        raise OptionError(name, f" {channels}: name each channel once; {twice[0]} is named twice")
+        raise OptionError(name, f" {channels}: channel {twice[0]} is given twice; give each channel once")

@@ -1,7 +1,7 @@
-"""The thread that owns a live session: it alone changes state, devices, model, engine and recordings.
+"""The thread that owns a live session: only it changes state, devices, model, engine and recordings.
 
-Everybody else sends it commands and waits for the outcome. It wakes for a command, for a helper's arrival,
-and every WATCH_EVERY_S to see whether the devices still play.
+All other threads send it commands and wait for the outcome. It wakes up for a command, for the result of a
+helper, and every WATCH_EVERY_S to check the devices.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ T = TypeVar("T")
 
 WATCH_EVERY_S = 0.02
 STEP_EVERY_S = 0.005
-"""How often a switch looks whether the callbacks have done their part."""
+"""Interval of checks during a switch for the work of the callbacks, in seconds."""
 
 HELPERS_LEFT_S = 5.0
-"""How long the end waits for helpers that end a model: longer than a model takes to leave."""
+"""Time limit at the end for helpers that end a model, in seconds: longer than a model needs."""
 
 
 class _LeavingError(Exception):
-    """The session was told to end while it got ready."""
+    """The session was asked to end while it was preparing."""
 
 
 class SessionOwner:
-    """The owner of one session, and its thread."""
+    """Owner of one session, with its thread."""
 
     def __init__(
         self,
@@ -68,24 +68,24 @@ class SessionOwner:
         say: Callable[[str], None],
         stages: Stages | None = None,
     ) -> None:
-        """`say` gets lines for the user. `stages`, if given, are those before; the further ones are noted."""
+        """`say` receives lines for the user. `stages`, if given, already has the earlier stages."""
         self.inbox = Inbox()
         self.found = threading.Event()  # the devices are found, or it has failed
         self.begun = threading.Event()  # it plays, or has ended before that
-        self.over = threading.Event()  # all is given back
-        self.failure: BaseException | None = None  # what ended it before its time
+        self.over = threading.Event()  # everything is released
+        self.failure: BaseException | None = None  # the error that ended the session early
         self.thread = threading.Thread(target=self._run, name="rtsep-session", daemon=True)
         self._package, self._options, self._controls = package, options, controls
         self._say, self._stages, self._timed = say, stages or Stages(), stages is not None
         self._helpers = Helpers(self.inbox)
         self._live: Live | None = None
         self._lost: LostDevices | None = None
-        self._jobs: deque[Job] = deque()  # the first one is under way
+        self._jobs: deque[Job] = deque()  # the first one is in progress
         self._asked_to_play = self._leaving = False
 
     @property
     def now(self) -> Snapshot | None:
-        """The published state; None before the devices are found. On any thread."""
+        """Return the published state, None before the devices are found. Any thread may read it."""
         return self._live.now if self._live else None
 
     # --- the thread --------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class SessionOwner:
             self._play(*self._get_ready())
         except _LeavingError:
             pass
-        except BaseException as error:  # for whoever waits
+        except BaseException as error:  # raised again for the callers that wait
             self.failure = error
         try:
             self._finish()
@@ -106,7 +106,7 @@ class SessionOwner:
                 event.set()
 
     def _get_ready(self) -> tuple[Live, LostDevices]:
-        """Find the devices, load the model, compile; return once it is asked to play."""
+        """Find the devices, load the model, compile; return on the command to play."""
         finding = self._helpers.run("device-finder", lambda: Route.find(self._options))
         try:
             route = self._result(finding)
@@ -127,7 +127,7 @@ class SessionOwner:
         try:
             self._result(loading)
         except Exception:
-            self._until(compiling.done)  # it works on memory that the end gives back
+            self._until(compiling.done)  # it uses memory that the end releases
             raise
         self._stages.reached("model", live.hosted.host.process.moments)
         self._result(compiling)
@@ -140,7 +140,7 @@ class SessionOwner:
             compile_streams(live.route.ends.input, live.route.ends.output)
         except RtsepError:
             raise
-        except Exception as error:  # whatever numba and LLVM raise
+        except Exception as error:  # any error of numba or LLVM
             raise CompileError(
                 f"the audio code cannot be compiled here ({in_a_line(error)}); remove the folder "
                 f"{compiled_folder()} and try again"
@@ -152,17 +152,17 @@ class SessionOwner:
         return work.result()
 
     def _until(self, happens: Callable[[], bool]) -> None:
-        """Obey commands until `happens()`; raises `_LeavingError` where the session is to end."""
+        """Handle commands until `happens()`; raise `_LeavingError` if the session is to end."""
         while not (self._leaving or happens()):
             self._obey(self.inbox.receive(None))
         if self._leaving:
             raise _LeavingError
 
     def _play(self, live: Live, lost: LostDevices) -> None:
-        """Play until the end; a device that goes away is waited for, unless told otherwise.
+        """Play until the end; wait for a lost device unless that is turned off.
 
-        Raises `DeviceError` where there is nothing to play on, `InputFileError` behind the end of a file that
-        is damaged further on, `OutputError` where `--record` cannot write.
+        Raise `DeviceError` if there is no device left to play on, `InputFileError` at a damaged part of a
+        file, `OutputError` if `--record` cannot write.
         """
         live.lock_memory()
         if live.options.record:
@@ -187,12 +187,12 @@ class SessionOwner:
         return STEP_EVERY_S if self._jobs and self._jobs[0].waits_for_calls else WATCH_EVERY_S
 
     def _is_over(self, live: Live, lost: LostDevices) -> bool:
-        """Return whether all of the input has been played; wait for a device that was lost."""
+        """Return whether all input has been played; wait for a lost device."""
         if failure := live.engine.failure:
-            raise CompileError(f"the audio code has failed ({in_a_line(failure)})") from failure
+            raise CompileError(f"the audio code failed ({in_a_line(failure)})") from failure
         if live.playback is None:
             if lost.looking or not (self._jobs and self._jobs[0].asks_devices):
-                lost.advance()  # one at a time asks the sound systems
+                lost.advance()  # only one search of the sound systems at a time
             return False
         if live.playback.new_rates != (None, None):
             if self._jobs:
@@ -216,7 +216,7 @@ class SessionOwner:
         if watchdog.over(live.engine) and not (source and source.unsettled):
             return True
         if reason := watchdog.lost(live.engine):
-            live.follow_moves()  # by the look just now
+            live.follow_moves()  # found by the search just now
             if self._jobs:
                 self._jobs[0].stop_playing()
             live.stop_playing()
@@ -224,7 +224,7 @@ class SessionOwner:
         return False
 
     def _finish(self) -> None:
-        """End all, refuse what waits, give everything back; the last line comes first."""
+        """End everything, refuse waiting commands, release everything; the last line is printed first."""
         live = self._live
         with ExitStack() as stack:
             stack.callback(self._helpers.join, HELPERS_LEFT_S)
@@ -240,7 +240,7 @@ class SessionOwner:
     # --- commands ----------------------------------------------------------------------------------------
 
     def _obey(self, command: Command | None) -> None:
-        """Do what `command` asks for; what takes several steps becomes a job."""
+        """Carry out `command`; if it takes several steps, queue it as a job."""
         live, lost, helpers = self._live, self._lost, self._helpers
         match command:
             case None | Arrived():
@@ -266,7 +266,7 @@ class SessionOwner:
                 self._jobs.append(Job(command, list_devices(live, helpers), asks_devices=True))
 
     def _advance(self, live: Live, lost: LostDevices) -> None:
-        """Do what the first job can do now, and begin the next one where it is done."""
+        """Advance the first job, and start the next one when it is done."""
         while self._jobs:
             job = self._jobs[0]
             if job.asks_devices and lost.looking:

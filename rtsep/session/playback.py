@@ -1,4 +1,4 @@
-"""One stretch of playing: the streams on the devices, the mixer they call, and the watchdog over them."""
+"""One period of playback: the device streams, the mixer that they call, and their watchdog."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from rtsep.session.watchdog import Watchdog
 
 
 class Playback:
-    """The streams of one route. They stay while engines are switched, and mixers where rates change."""
+    """Streams of one route. They stay while engines are switched, and while mixers change for a new rate."""
 
     def __init__(
         self, engine: Engine, route: Route, frames: int | None, cables: Cables, fades_in: bool
     ) -> None:
-        """Open the devices and let them call `engine`; raises `DeviceError`, and leaves nothing open.
+        """Open the devices and let them call `engine`; raise `DeviceError`, and leave nothing open.
 
-        `frames` of input are played at most (None: no limit). `cables` are those of our JACK ports, which
-        are kept there. With `fades_in`, the first sound fades in: it goes on in the midst of something.
+        At most `frames` of input are played (None: no limit). `cables` are the connections of rtsep's JACK
+        ports, and are kept there. With `fades_in`, the output fades in, because it continues in the middle of
+        a signal.
         """
         ends, form, options = route.ends, route.ends.form, route.options
         latency = engine.latency.total
@@ -43,18 +44,18 @@ class Playback:
 
     @property
     def new_rates(self) -> tuple[int | None, int | None]:
-        """The rates of input and output in Hz, where the devices have changed them: the sound fades out."""
+        """Return new rates of input and output in Hz if the devices changed them; the output fades out."""
         return self._streams.new_rates
 
     @property
     def moved_to(self) -> tuple[Device | None, Device | None]:
-        """The devices that somebody has moved input and output to; None: where they were opened."""
+        """Return the devices to which the user moved input and output; None: unchanged."""
         return self._streams.moved_to
 
     def go_on(self, engine: Engine, route: Route, frames: int | None) -> None:
-        """Play on with `engine` at the devices' new rates, on the same streams; it fades in.
+        """Continue with `engine` at the devices' new rates, on the same streams, with a fade-in.
 
-        `frames` of input are played at most (None: no limit).
+        At most `frames` of input are played (None: no limit).
         """
         form = route.ends.form
         self._streams.go_on_at(form.rate, form.out_rate)
@@ -64,18 +65,18 @@ class Playback:
         self._streams.tell_latency(engine.latency.total)
 
     def tend(self) -> list[str]:
-        """Do what is due for the streams; return lines for the user."""
+        """Do due work of the streams; return lines for the user."""
         return self._streams.tend()
 
     def tell_latency(self, frames: int) -> None:
-        """Tell the devices' system what we add from now on."""
+        """Report rtsep's added latency in frames to the devices' system."""
         self._streams.tell_latency(frames)
 
     def close(self) -> None:
-        """End the calls of the devices."""
+        """Stop the callbacks."""
         self._streams.close()
 
 
 def way_out_s(form: Format) -> float:
-    """Return the longest time from a call to the loudspeaker: what is closed before that, cuts."""
+    """Return the longest time in seconds from a call to the loudspeaker; an earlier close cuts the end."""
     return form.hardware / form.rate + 2 * form.out_block / form.out_rate

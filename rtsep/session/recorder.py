@@ -1,7 +1,7 @@
-"""Takes the feeds from the hop loop's ring to files, on a thread of its own that may be slow.
+"""Recording: writes the feeds from the hop loop's ring to files, on its own thread, which may be slow.
 
-The hop loop fills its ring whether or not anybody records, and never waits. A take is a thread that reads
-the ring from some frame on; what it does not fetch in time is silence in its files, which keep the time.
+The hop loop always fills its ring and never waits. A take is a thread that reads the ring from some frame on.
+Frames that it does not read in time become silence in its files, so that times stay right.
 """
 
 from __future__ import annotations
@@ -24,56 +24,56 @@ from rtsep.errors import OutputError, UsageError
 from rtsep.files.audiofile import StemWriter, make_folder
 
 STEMS: dict[str, int] = {"vocals": VOCALS, "instrumental": INSTRUMENTAL, "mix": DRY}
-"""File names and the feeds they hold; `mix` is the input, aligned with the stems."""
+"""File names and their feeds; `mix` is the input, aligned with the stems."""
 
 LOW_ROOM_S = 600.0
-"""A disk that has room for less than so much recording is told of, once a take."""
+"""Warning threshold: space on the disk in seconds of recording; reported once per take."""
 
-_LOOK_EVERY_S = 0.1  # what a killed process loses
-_SYNC_EVERY_S = 2.0  # what a power cut loses
-_BLOCK = 1 << 15  # frames written at once, at most: memory stays flat however far behind
+_LOOK_EVERY_S = 0.1  # loss of a killed process
+_SYNC_EVERY_S = 2.0  # loss of a power cut
+_BLOCK = 1 << 15  # most frames written at once: this bounds the memory, however late the writer is
 
 
 class Tape(NamedTuple):
-    """What one engine's hop loop leaves for recorders."""
+    """Source of recordings: the ring of one engine's hop loop."""
 
     tap: RecordTap
-    most_frames: int | None  # of input, from the engine's start; None: no limit
+    most_frames: int | None  # limit of input frames from the engine's start; None: no limit
 
 
 @dataclass(frozen=True)
 class RecordingState:
-    """How a recording goes."""
+    """State of a recording."""
 
     folder: Path
     seconds: float  # in the files
-    lost_frames: int  # silence, where the disk was too slow
+    lost_frames: int  # replaced by silence, because the disk was too slow
     clipped_samples: int
-    failure: str | None  # why it has stopped by itself
+    failure: str | None  # reason why it stopped by itself
 
     def as_json(self) -> dict[str, Any]:
-        """Return it in types that JSON knows."""
+        """Return the state in JSON types."""
         return {**asdict(self), "folder": str(self.folder)}
 
 
 class Recorder:
-    """One take: its files begin with the hop that is next when it is made."""
+    """One take: its files begin with the next hop after its creation."""
 
     def __init__(
         self, folder: Path, tape: Tape, subtype: str, say: Callable[[str], None], first: int | None = None
     ) -> None:
-        """Record `tape` to a take in `folder`; `say` gets lines for the user, on the recorder's thread.
+        """Record `tape` as a take in `folder`; `say` receives lines for the user, on the recorder's thread.
 
-        With `first`, the files begin with that frame of the input, which lies a moment back. Raises
-        `OutputError` where there can be no files.
+        With `first`, the files begin with that recent frame of the input. Raise `OutputError` if the files
+        cannot be created.
         """
         self._tap, self._most_frames, self._say = tape.tap, tape.most_frames, say
         tap, lag = tape.tap, tape.tap.feed_delay
-        # The feeds begin with the pipeline's own silence: `lag` frames before the first of the input.
+        # The feeds begin with the pipeline's latency: `lag` frames of silence before the first of the input.
         begin = tap.written() if first is None else first + lag
         self._read = max(lag, begin)
-        self._until = 0  # frames of the ring's count, once it is to stop
-        # What the hop loop may overwrite while it is read is not read.
+        self._until = 0  # where to stop, in frames of the ring's count
+        # Frames that the hop loop may overwrite during the read are skipped.
         self._reach = tap.length - tap.length // 8
         _, channels = tap.feed_shape
         self.writer = StemWriter(next_take(folder), tuple(STEMS), tap.rate, channels, subtype, replace=False)
@@ -88,7 +88,7 @@ class Recorder:
 
     @property
     def state(self) -> RecordingState:
-        """How it goes."""
+        """Return the state."""
         writer = self.writer
         return RecordingState(
             writer.folder,
@@ -100,16 +100,16 @@ class Recorder:
 
     @property
     def end(self) -> int:
-        """The frame of the input behind the last one of a take that has stopped."""
+        """Return the input frame that follows the last one of a stopped take."""
         return self._until - self._tap.feed_delay
 
     def finish(self) -> None:
-        """End the take with what the hop loop has left until now; returns before all of it is written."""
+        """End the take at the current frame; return before everything is written."""
         self._until = self._tap.written()
         self._leaving.set()
 
     def files(self) -> dict[str, Path] | None:
-        """Wait for the disk; return the files of a take that is finished, None where nothing came."""
+        """Wait for the disk; return the files of a finished take, None if nothing was recorded."""
         self._thread.join()
         return self._kept
 
@@ -120,7 +120,7 @@ class Recorder:
 
     @property
     def at_work(self) -> bool:
-        """Whether its files are not complete yet."""
+        """Return whether its files are incomplete."""
         return self._thread.is_alive()
 
     # --- the recorder's thread -----------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Recorder:
             self.failure = error
         finally:
             self._finish()
-            self._tap = self._tap.without_ring()  # the take is kept for its files; its engine need not be
+            self._tap = self._tap.without_ring()  # keep the take for its files, but release its engine
 
     def _record(self) -> None:
         synced = time.monotonic()
@@ -145,7 +145,7 @@ class Recorder:
         self._drain(self._until)
 
     def _drain(self, until: int) -> None:
-        """Write what lies in the ring before frame `until`."""
+        """Write the frames of the ring before frame `until`."""
         tap = self._tap
         while self._read < until:
             if (behind := tap.written() - self._read) > self._reach:
@@ -157,15 +157,17 @@ class Recorder:
 
     def _write_silence(self, frames: int) -> None:
         if self.lost_frames == 0:
-            self._say("the disk is too slow for the recording: there is silence where it could not follow")
+            self._say(
+                "the disk is too slow for the recording: some of it is silence; record to a faster disk"
+            )
         silence = np.zeros((min(frames, _BLOCK), *self._tap.feed_shape), np.float32)
         for start in range(0, frames, _BLOCK):
             written = self._write(silence[: frames - start])
             self.lost_frames += written
 
     def _write(self, block: NDArray[np.float32]) -> int:
-        """Write the part of a block [frames, feeds, channels] that is still input; return its length."""
-        # Of a played file, and behind a limit, the silence that follows is not kept.
+        """Write the part of a block [frames, feeds, channels] that is input; return its length in frames."""
+        # The silence after the end of a file, or after a limit, is not recorded.
         end = self._tap.source_end()
         if self._most_frames is not None:
             end = min(end, self._most_frames)
@@ -184,7 +186,9 @@ class Recorder:
             if left_s < LOW_ROOM_S:
                 self._told_of_room = True
                 room = f"{left_s / 60:.0f} more minutes" if left_s >= 120.0 else f"{left_s:.0f} more seconds"
-                self._say(f"{self.writer.folder}: the disk has room for {room} of recording")
+                self._say(
+                    f"{self.writer.folder}: the disk has space for only {room} of recording; free some space"
+                )
 
     def _finish(self) -> None:
         writer, folder = self.writer, self.writer.folder
@@ -198,39 +202,39 @@ class Recorder:
             self._kept = {stem: path for stem, path in writer.paths.items() if path.exists()} or None
         if self.failure:
             seconds = writer.frames / self._tap.rate
-            kept = f"{seconds:.1f} s are kept in {folder}" if self._kept else "nothing of it is kept"
-            self._say(f"recording stopped: {self.failure}; {kept}; the sound goes on")
+            kept = f"{seconds:.1f} s are saved in {folder}" if self._kept else "nothing is saved"
+            self._say(f"recording stopped: {self.failure}; {kept}; the audio continues")
         if self.lost_frames:
             self._say(f"the disk was too slow: {self.lost_frames} frames of {folder} are silence")
         if writer.clipped_samples:
             self._say(
                 f"{writer.clipped_samples} recorded samples were beyond full scale and clipped; "
-                "--subtype FLOAT keeps them"
+                "--subtype FLOAT avoids clipping"
             )
 
 
 def told(take: Mapping[str, Path]) -> str:
-    """Return the line that tells the files of a take."""
+    """Return the line that lists the files of a take."""
     return "recorded " + ", ".join(str(path) for path in take.values())
 
 
 class Takes:
-    """The recordings of a session, while engines come and go.
+    """Recordings of a session, across its engines.
 
     One thread starts and stops them; `state` and `finished` may be read on any thread.
     """
 
     def __init__(self, subtype: str, say: Callable[[str], None]) -> None:
-        """Record nothing yet; `subtype` is the files' sample format, `say` gets lines for the user."""
+        """Record nothing yet; `subtype` is the files' sample format, `say` receives lines for the user."""
         self._subtype, self._say = subtype, say
-        self._tape: Tape | None = None  # of the engine that runs
-        self._folder: Path | None = None  # where to record to, as soon as one runs
+        self._tape: Tape | None = None  # from the running engine
+        self._folder: Path | None = None  # folder for the recording, once an engine runs
         self._recorder: Recorder | None = None
-        self._finished: list[Recorder] = []  # takes that have ended; the last ones may wait for the disk
+        self._finished: list[Recorder] = []  # ended takes; the last ones may still be written
 
     @property
     def state(self) -> RecordingState | None:
-        """How the recording goes, or why it has stopped by itself; None: there is none."""
+        """Return the state of the recording, or the reason why it stopped by itself; None: there is none."""
         recorder, folder = self._recorder, self._folder
         if recorder:
             return recorder.state
@@ -238,18 +242,18 @@ class Takes:
 
     @property
     def finished(self) -> list[dict[str, Path]]:
-        """The files of the finished takes, by stem."""
+        """Return the files of the finished takes, by stem."""
         complete = [recorder for recorder in tuple(self._finished) if not recorder.at_work]
         return [files for recorder in complete if (files := recorder.files())]
 
     def start(self, folder: Path) -> None:
-        """Begin a take in `folder`, with the next hop, or with the first frame that will be played.
+        """Start a take in `folder` with the next hop, or with the first frame of the playback.
 
-        Raises `UsageError` where one goes on, `OutputError` where there can be none.
+        Raise `UsageError` if a take is already running, `OutputError` if it cannot be written.
         """
         state = self.state
         if state and not state.failure:
-            raise UsageError(f"already recording to {state.folder}; stop that first")
+            raise UsageError(f"a recording to {state.folder} is already running; stop it first")
         self._finish()
         make_folder(folder)
         if self._tape:
@@ -257,30 +261,30 @@ class Takes:
         self._folder = folder
 
     def finish(self) -> Recorder | None:
-        """End the take; return its recorder, which may wait for the disk yet, None where there is none."""
+        """End the take; return its recorder, which may still be writing, None if there is no take."""
         self._folder = None
         return self._finish()
 
     def stop(self) -> dict[str, Path] | None:
-        """End the take; return its files, None where there is nothing. Waits for the disk."""
+        """End the take; return its files, None if there is nothing. Wait for the disk."""
         recorder = self.finish()
         return recorder.files() if recorder else None
 
     def attach(self, tape: Tape) -> None:
-        """Take from `tape` from now on: an engine is about to start. Raises `OutputError`."""
+        """Record from `tape` from now on: an engine is about to start. Raise `OutputError`."""
         self._attach(tape)
 
     def detach(self) -> None:
-        """End the take with its engine; the next engine goes on with another, unless this one failed.
+        """End the take with its engine; the next engine continues with another, unless this one failed.
 
-        Waits for the disk.
+        Wait for the disk.
         """
         self._detach()
 
     def go_on(self, tape: Tape) -> None:
-        """Take from another engine, which is about to start in the place of one that has ended.
+        """Record from another engine that is about to replace an ended one, in a new take.
 
-        A further take goes on. Does not wait for the disk. Raises `OutputError`.
+        Do not wait for the disk. Raise `OutputError`.
         """
         recorder = self._finish()
         if recorder and recorder.failure:
@@ -288,15 +292,15 @@ class Takes:
         self._attach(tape)
 
     def change(self, tape: Tape) -> None:
-        """Take from another engine that hears the same: a further take begins with the frame where this ends.
+        """Record from another engine with the same input: a new take begins exactly where this one ends.
 
-        Waits for the disk. Raises `OutputError`.
+        Wait for the disk. Raise `OutputError`.
         """
         ended = self._detach()
         self._attach(tape, ended.end if ended else None)
 
     def close(self) -> None:
-        """End all takes, and wait for the disk."""
+        """End all takes and wait for the disk."""
         self._detach()
         for recorder in self._finished:
             recorder.files()
@@ -326,7 +330,7 @@ class Takes:
 
 
 def next_take(folder: Path) -> Path:
-    """Return `folder`, or `folder/take-2`, ... where it holds a take already: none is overwritten."""
+    """Return `folder`, or `folder/take-2` and so on if it has a take: none is overwritten."""
     take, number = folder, 1
     while any((take / f"{stem}{end}").exists() for stem in STEMS for end in (".wav", ".part.wav")):
         number += 1

@@ -1,4 +1,4 @@
-"""What a session plays from and to: what was asked for, the devices that were found, the file in play."""
+"""Input and output of a session: the options, the devices found for them, the file in play."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtsep.session.options import LiveOptions
 
 
 def _undo_left() -> list[str]:
-    """Undo what killed sessions have left; it waits for another time where no sound server answers."""
+    """Undo the changes that killed sessions left; skip this if no sound server answers."""
     try:
         return undo_left()
     except RtsepError:
@@ -20,12 +20,12 @@ def _undo_left() -> list[str]:
 
 
 class Route(NamedTuple):
-    """One of possibly several in a session's life, as devices come, go and are switched."""
+    """Devices and file of a session; it is replaced when devices come, go or are switched."""
 
     options: LiveOptions
     ends: Ends
-    source: FileSource | None  # where a file is played
-    parts: tuple[Part, ...] = ()  # what it changes on the sound server
+    source: FileSource | None  # None if no file is played
+    parts: tuple[Part, ...] = ()  # changes on the sound server
 
     @classmethod
     def find(
@@ -35,11 +35,11 @@ class Route(NamedTuple):
         lost: bool = False,
         parts: tuple[Part, ...] = (),
     ) -> Route:
-        """Find what `options` name; raises `RtsepError` where something cannot be.
+        """Find the devices for `options`; raise `RtsepError` if something is impossible.
 
-        With `before`, a file that it plays goes on in this one, whatever the options say of the input. If its
-        devices were `lost`, they are looked for and no others, see `resolve_ends`. `parts` are those of the
-        route that plays now, which this one goes on with where it can.
+        With `before`, its played file continues in this route, whatever the options are. If its devices were
+        `lost`, only these are searched, see `resolve_ends`. `parts` belong to the current route; this one
+        reuses them if it can.
         """
         parts = before.parts if before else parts
         lines = _undo_left() if before is None else []
@@ -58,29 +58,29 @@ class Route(NamedTuple):
             raise
 
     def at_rates(self, rate: int | None, out_rate: int | None) -> Route:
-        """Return this route at other rates of input and output in Hz; None: as before."""
+        """Return this route at other rates of input and output in Hz; None: unchanged."""
         return self._replace(ends=self.ends.at_rates(rate, out_rate))
 
     def begin(self) -> None:
-        """Let the changes on the sound server take effect: it plays."""
+        """Activate the changes on the sound server: the session plays."""
         for part in self.parts:
             part.begin(self.options)
 
     def tend(self, latency_s: float) -> list[str]:
-        """Return lines for the user of what has happened on the sound server.
+        """Return lines for the user about events on the sound server.
 
-        `latency_s` is that from input to output, as it is now: players are told of it.
+        `latency_s` is the current latency from input to output in seconds, which players receive.
         """
         return [line for part in self.parts for line in part.tend(latency_s)]
 
     def rewind(self, frame: int) -> None:
-        """Let a file go on, on the next engine, with `frame` of what it gave the one that has ended."""
+        """Let a file continue on the next engine at `frame` of the ended engine's input."""
         if self.source:
             self.source.stop()
             self.source.go_back(frame)
 
     def close(self, goes_on: Route | None = None) -> None:
-        """Close the file, and undo the changes on the sound server, but what `goes_on` goes on with."""
+        """Close the file and undo the changes on the sound server, except those that `goes_on` reuses."""
         close_parts(self.parts, goes_on.parts if goes_on else ())
         if self.source and not (goes_on and goes_on.source is self.source):
             self.source.close()

@@ -1,9 +1,9 @@
-"""Slack by measure: what a device needs whose calls come in bursts, or late at times.
+"""Automatic slack for devices with calls in bursts, or with occasional late calls.
 
-At the start, the rule of the calls counts: the middle of the first windows of `rtsep.audio.bursts`. Later a
-fault, an underrun or a late mask, asks for more: what most windows of late have needed, and what a rare gap
-has needed that was not the first one. One may have any cause, two are the way of this machine. Slack that
-nothing has needed for ten minutes is taken back.
+At the start, the slack follows the median of the first windows of `rtsep.audio.bursts`. Later a fault (an
+underrun or a late mask) raises it to the need of most recent windows, and to the need of a rare gap if that
+was not the first one: one gap can have any cause, two are typical of the machine. Slack that was not needed
+for ten minutes is reduced.
 """
 
 from __future__ import annotations
@@ -16,46 +16,47 @@ from rtsep.audio.engine import Engine
 from rtsep.limits import MOST_SLACK
 
 FIRST_WINDOWS, FIRST_SHARE = 8, 0.5
-"""At the start: the middle of so many windows, 0.8 s."""
+"""At the start: the median of this number of windows, 0.8 s."""
 
 LATER_WINDOWS, LATER_SHARE = 12, 0.6
-"""After a fault: most of so many. A gap that is longer than a window spoils several."""
+"""After a fault: most of this number of windows. A gap longer than a window affects several."""
 
 DECIDED_AFTER_S = 2.5 * WINDOW_S
-"""The window that has the fault in it is complete then."""
+"""Delay after a fault, in seconds, until the window with the fault is complete."""
 
 SAME_GAP_S = LATER_WINDOWS * WINDOW_S
-"""Faults that follow each other so closely have one gap as their cause."""
+"""Faults closer together than this have the same gap as their cause, in seconds."""
 
 GAP_MEMORY_S = 120.0
-"""A second gap within so long is no chance."""
+"""A second gap within this time is no coincidence, in seconds."""
 
 LOOK_EVERY_S = 1.0  # shorter than SAME_GAP_S: no window is missed
 LOWERED_AFTER_S = 600.0
-"""How long nothing must have needed what is taken back; twice as long each time that it was missed."""
+"""Time without need before slack is reduced, in seconds; it doubles after each reduction that was wrong."""
 
 LONGEST_PATIENCE_S = 4 * 3600.0
 
 
 class SlackLaw:
-    """Says what slack an engine needs."""
+    """Computes the slack that an engine needs."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
-        self._chosen = 0  # what the engine began with: time for the model, with even calls
+        self._chosen = 0  # the engine's first slack: time for the model, with even calls
         self._measured = False
         self._faults = 0
-        self._fault_at: float | None = None  # monotonic time of one that nothing was done about yet
-        self._gaps: deque[tuple[float, int]] = deque()  # monotonic time, and how long in frames
-        self._looks: deque[tuple[float, int]] = deque()  # monotonic time, and what was needed, in frames
-        self._since = 0.0  # monotonic time of the first look that counts
+        self._fault_at: float | None = None  # monotonic time of an open fault
+        self._gaps: deque[tuple[float, int]] = deque()  # monotonic time, and length in frames
+        self._looks: deque[tuple[float, int]] = deque()  # monotonic time, and need in frames
+        self._since = 0.0  # monotonic time of the first valid look
         self._lowered_at: float | None = None
         self._patience_s = LOWERED_AFTER_S
 
     def wanted(self, engine: Engine, most_s: float = 0.0, now: float | None = None) -> int | None:
-        """Return the slack in frames that `engine` is to have; None: what it has is right.
+        """Return the slack in frames that `engine` should have; None: no change.
 
-        `most_s`: seconds that slack and device may add together, 0 for no bound. `now` is the monotonic time.
+        `most_s` bounds the latency of slack and device together in seconds, 0 for no bound. `now` is the
+        monotonic time.
         """
         now = time.monotonic() if now is None else now
         counted = engine.counters()
@@ -96,7 +97,7 @@ class SlackLaw:
         self._looks.clear()
 
     def _needed_after_fault(self, engine: Engine, now: float) -> int | None:
-        """Return how early calls came, in frames, as far as it was no chance; None: not known yet."""
+        """Return how early calls came, in frames, apart from coincidences; None: not known yet."""
         rule, gap = (engine.burst_frames(LATER_WINDOWS, share) for share in (LATER_SHARE, 1.0))
         if rule is None or gap is None:
             return None
@@ -111,7 +112,7 @@ class SlackLaw:
         return max(rule, lengths[-2] if len(lengths) > 1 else 0)
 
     def _lower(self, engine: Engine, now: float) -> int | None:
-        """Look at what is needed; return less slack where more was not needed for long."""
+        """Record the current need; return a smaller slack if the present one was not needed for long."""
         needed = engine.burst_frames(LATER_WINDOWS, 1.0)
         if needed is None:
             return None
@@ -128,15 +129,15 @@ class SlackLaw:
 
     def _slack_for(self, engine: Engine, early: int) -> int:
         """Return the slack in frames for calls that come `early` frames too early."""
-        # A call takes all of its block at once: less than a whole further block does nothing for the worst
-        # hop. An eighth of a block is jitter, on top of bursts of whole ones.
+        # A call takes its whole block at once, so less than another whole block does not help the worst hop.
+        # An eighth of a block is jitter, on top of bursts of whole blocks.
         block = engine.form.block
         blocks = -(-(early - block // 8) // block) if early > 0 else 0
         return min(self._chosen + blocks * block, MOST_SLACK)
 
     @staticmethod
     def _most(engine: Engine, most_s: float) -> int:
-        """Return the slack in frames with which the latency keeps its bound."""
+        """Return the largest slack in frames that keeps the latency within its bound."""
         if most_s == 0.0:
             return MOST_SLACK
         latency = engine.latency

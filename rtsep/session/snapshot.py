@@ -16,24 +16,24 @@ from rtsep.session.states import SessionState
 
 
 def heard_frame(engine: Engine) -> int:
-    """Return the frame of the input that is heard now; below 0 before the first one is."""
+    """Return the frame of the input that is now at the output; negative before the first one."""
     form = engine.form
     return engine.progress().played * form.rate // form.out_rate - engine.latency.total
 
 
 class Snapshot(NamedTuple):
-    """All that readers need. The owner publishes another one by one assignment, and changes none."""
+    """Everything that readers need. The owner publishes a new one by a single assignment."""
 
     state: SessionState
     route: Route
-    hosted: HostedModel  # the model that is heard
-    tally: Tally  # what the engines before it have counted
+    hosted: HostedModel  # the active model
+    tally: Tally  # counts of the earlier engines
     takes: Takes  # for its `state` and `finished`
     memory_locked: bool = False
 
     @property
     def title(self) -> str:
-        """Input -> output, what it plays, the model and the latency, as printed at the start."""
+        """Return input, output, content, model and latency as text, as printed at the start."""
         engine, model = self.hosted.engine, self.hosted.package.spec.name
         played = output_in_words(engine.form, engine.controls)
         ends = f"{self.route.ends.name}: {played}" if played else self.route.ends.name
@@ -41,23 +41,23 @@ class Snapshot(NamedTuple):
 
     @property
     def place(self) -> Place | None:
-        """Where the file that is played stands; None: no file is played."""
+        """Return the position of the played file; None: no file is played."""
         source = self.route.source
         return source.place(heard_frame(self.hosted.engine)) if source else None
 
     @property
     def setting(self) -> Setting:
-        """What advice depends on."""
+        """Return the properties that the advice depends on."""
         engine, ends = self.hosted.engine, self.route.ends
         decides = any(device and device.is_jack for device in (ends.input, ends.output))
         return Setting(engine.spec, engine.form.block, engine.slack, decides, engine.real_time)
 
     def advice(self) -> list[str]:
-        """Return what to do about what went wrong so far: a line for each cause."""
+        """Return the remedies for problems so far: one line for each cause."""
         return list(advice(self.tally.total(self.hosted.engine), self.setting))
 
     def stats(self) -> dict[str, Any]:
-        """Return the counters of the whole session, latency, levels, the model's state; for JSON."""
+        """Return the session's counters, latency, levels and the model's state, in JSON types."""
         engine, process = self.hosted.engine, self.hosted.host.process
         budget, recording, place = engine.latency, self.takes.state, self.place
         return {

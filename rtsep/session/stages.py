@@ -1,7 +1,7 @@
-"""How a start goes: the moments at which its stages were reached, from a process's begin to the first sound.
+"""Timing of a start: the times of its stages, from the start of the process to the first sound.
 
-By `time.monotonic`, which all processes of a machine share: the model process tells its own moments, and
-whoever started `rtsep` knows the begin.
+Times are by `time.monotonic`, which all processes of a machine share: the model process reports its own
+times, and the program that started `rtsep` knows the beginning.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from rtsep.dsp.router import FEEDS
 
 LOOK_EVERY_S, LOOK_SELDOM_S = 0.001, 0.02
 PATIENCE_S = 2.0
-"""An input that is silent for so long is waited for no longer."""
+"""Maximum wait for an input that is silent, in seconds."""
 
 
 class Stages:
-    """The moments of one start, in s; of a stage that is reached again, the first one counts."""
+    """Times of one start in seconds; if a stage is reached repeatedly, the first time counts."""
 
     def __init__(self) -> None:
         self.moments: dict[str, float] = {}
-        self._heard_at: int | None = None  # output frames behind the first ones that are not silent
+        self._heard_at: int | None = None  # output frames after the first ones that are not silent
 
     def reached(self, stage: str, also: Mapping[str, float] | None = None) -> None:
-        """Note that `stage` is reached now, and the moments of what another process reached before."""
+        """Record that `stage` is reached now, and the times that another process recorded earlier."""
         for name, moment in (also or {}).items():
             self.moments.setdefault(name, moment)
         self.moments.setdefault(stage, time.monotonic())
 
     def listen(self, engine: Engine) -> bool:
-        """Note the first hop and the first sound as they come by; return whether to look again soon.
+        """Record the first hop and the first sound when they occur; return whether to check again soon.
 
-        Sound is what the output is given: the last hop at whose end a feed that is played was not silent
-        must have been taken by the device, so that at most a hop more is counted, never less.
+        Sound is output data: the device must have taken the last hop that ended with a played feed that was
+        not silent. At most one more hop is counted, never less.
         """
         if "sound" in self.moments:
             return False
         if engine.progress().hops > 0:
             self.reached("hop")
             if self._heard_at is None and _is_heard(engine):
-                self._heard_at = engine.progress().produced  # read again: not before that hop
+                self._heard_at = engine.progress().produced  # read again, to be after that hop
         if self._heard_at is not None and engine.progress().played >= self._heard_at:
             self.reached("sound")
         return time.monotonic() - self.moments["streams"] < PATIENCE_S
 
 
 class Stopwatch:
-    """Notes when the first hop and the first sound come, on a thread of its own. A context manager."""
+    """Records the times of the first hop and first sound on its own thread. A context manager."""
 
     def __init__(self, stages: Stages, engine: Callable[[], Engine]) -> None:
-        """Look at the engine that `engine` returns, which may be another one each time."""
+        """Watch the engine that `engine` returns, which may change."""
         self._stages, self._engine = stages, engine
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stopwatch", daemon=True)

@@ -1,4 +1,4 @@
-"""The states of a live session, and the transitions between them that are allowed."""
+"""States of a live session, and the allowed transitions between them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import StrEnum
 
 
 class SessionState(StrEnum):
-    """The state of a session; its value is the word in `stats()["state"]`."""
+    """State of a session; its value is the word in `stats()["state"]`."""
 
-    STARTING = "starting"  # the devices, the model and the compiled code get ready
+    STARTING = "starting"  # devices, model and compiled code are being prepared
     PLAYING = "playing"
-    STOPPING = "stopping"  # the streams are closed, the engine ends
-    OPENING = "opening"  # the streams of other devices, or of devices that are back, are opened
-    WAITING = "waiting"  # a device was lost; the session looks for it
+    STOPPING = "stopping"  # the streams close, the engine ends
+    OPENING = "opening"  # new or returned devices are being opened
+    WAITING = "waiting"  # a device was lost; the session searches for it
     ENDED = "ended"
 
 
@@ -24,15 +24,15 @@ ALLOWED: dict[SessionState, frozenset[SessionState]] = {
     SessionState.WAITING: frozenset({SessionState.OPENING, SessionState.ENDED}),
     SessionState.ENDED: frozenset(),
 }
-"""The states that may follow each state."""
+"""States that may follow each state."""
 
 
 class IllegalTransitionError(AssertionError):
-    """A transition that is not in `ALLOWED`: an error in this program."""
+    """A transition outside `ALLOWED`: a defect of this program."""
 
 
 def transition(now: SessionState, to: SessionState) -> SessionState:
-    """Return `to`, the state after `now`; raises `IllegalTransitionError` where it may not follow."""
+    """Return `to`, the state after `now`; raise `IllegalTransitionError` if it may not follow."""
     if to not in ALLOWED[now]:
         raise IllegalTransitionError(f"a session that is {now} cannot become {to}")
     return to

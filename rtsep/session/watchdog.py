@@ -1,4 +1,4 @@
-"""An eye on what plays: whether it is over, and whether a device is still there."""
+"""Watchdog of the playback: checks whether it has ended, and whether devices still call."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from rtsep.audio.streams import Streams
 from rtsep.session.endpoints import Ends
 
 LOST_AFTER_S = 1.0
-"""A device that plays, and has not called for so long, is gone."""
+"""A playing device that has not called for this time is lost, in seconds."""
 
 STARTS_WITHIN_S = 6.0
-"""The same until it has played for a second, and again on a device that we were moved to. A sound server may
-sleep: an idle PulseAudio looks up every 2 s. A driver before it fills its own buffer by some calls, and waits
-then."""
+"""Time limit in seconds until a device has played for a second, also after the user moved the stream. A sound
+server can sleep: an idle PulseAudio wakes up every 2 s. A driver first fills its own buffer with some calls,
+and then waits."""
 
 SETTLES_IN_S = 1.0
-"""A device has started that has called for so long after we were moved there."""
+"""A device to which the user moved the stream has started when it has called for this time, in seconds."""
 
 LOST_IN_FREEWHEEL_S = 30.0
-"""The same while a server waits for all of its clients, however long one of them takes."""
+"""Time limit in freewheel mode, in seconds, where the server waits for its slowest client."""
 
 
 class Watchdog:
-    """Looks at the engine that is heard, which may be another one each time."""
+    """Watches the active engine, which can change."""
 
     def __init__(self, streams: Streams, ends: Ends, frames: int | None) -> None:
-        """Watch these, for `frames` frames of input at most (None: no limit)."""
+        """Watch these streams for at most `frames` frames of input (None: no limit)."""
         self._streams, self._ends, self._frames = streams, ends, frames
         sides = ("input", "output") if ends.input else ("output",)
         self._called = {side: (-1, time.monotonic()) for side in sides}
@@ -39,11 +39,11 @@ class Watchdog:
         self._ends = ends
 
     def forgive(self, seconds: float) -> None:
-        """Count `seconds` in which the whole session stood still as no silence of a device."""
+        """Do not count `seconds` during which the whole session stood still as silence of a device."""
         self._called = {side: (calls, since + seconds) for side, (calls, since) in self._called.items()}
 
     def over(self, engine: Engine) -> bool:
-        """Tell whether all of the input has been played."""
+        """Return whether all input has been played."""
         at = engine.progress()
         end = at.source_end
         if self._frames is not None:
@@ -52,7 +52,7 @@ class Watchdog:
         return min(at.consumed, played) >= end + engine.latency.total
 
     def lost(self, engine: Engine) -> str | None:
-        """Return why a device can be played on no more, None while it can."""
+        """Return why a device is lost, None while it plays."""
         at = engine.progress()
         if reason := self._streams.lost:
             return reason

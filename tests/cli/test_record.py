@@ -66,7 +66,7 @@ def assert_stopped_and_played_on(outcome: Outcome, why: str, folder: Path, song:
     assert outcome.code == 0, outcome
     told = [line for line in outcome.said if "recording stopped" in line]
     assert len(told) == 1, outcome.said
-    for part in (why, "the sound goes on"):
+    for part in (why, "the audio continues"):
         assert part in told[0]
     final = json.loads(outcome.out[-1])
     assert final["hops"] >= SECONDS * 44100 // 256  # all of it was played

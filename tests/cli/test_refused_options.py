@@ -31,7 +31,7 @@ def in_process(capfd, *arguments: str) -> Outcome:
         ((*LIVE, "--block", "8"), ("--block", "16 to 8192")),
         ((*LIVE, "--block", "-64"), ("--block",)),
         ((*LIVE, "--slack", "-1"), ("--slack",)),
-        ((*LIVE, "--in-channels", "0"), ("--in-channels", "count from 1")),
+        ((*LIVE, "--in-channels", "0"), ("--in-channels", "from 1 to 64")),
         ((*LIVE, "--in-channels", "1,1"), ("--in-channels", "twice")),
         ((*LIVE, "--in-channels", "left"), ("--in-channels", "1,2 or 3-6")),
         ((*LIVE, "--in-channels", "3,4"), ("--in-channels 3", "has 2 channels")),

@@ -112,7 +112,7 @@ def test_a_server_that_ends_is_waited_for_and_played_on_again(server, live):
     process.wait_said("the sound server has ended; waiting")
     lines = len(process.lines)
     server.start()
-    process.wait_said("is back; playing")
+    process.wait_said("is back; playback continues")
     plays(process, lines)
     process.end()
 
@@ -126,7 +126,7 @@ def test_a_sink_that_leaves_is_waited_for_by_its_name(server, live):
     process.wait_said("headset has gone")
     lines = len(process.lines)
     server.add_sink("headset")
-    process.wait_said("is back; playing")
+    process.wait_said("is back; playback continues")
     plays(process, lines)
     process.end()
 
@@ -146,6 +146,6 @@ def test_a_user_may_move_the_stream_and_it_plays_on_and_waits_there(server, live
     process.wait_said("second has gone")
     lines = len(process.lines)
     server.add_sink("second")
-    process.wait_said("second is back; playing")
+    process.wait_said("second is back; playback continues")
     plays(process, lines)
     process.end()

@@ -107,7 +107,7 @@ def test_a_server_that_changes_its_period_is_followed_in_place(start_rig, half_m
         take.sound[:, :2] + take.sound[:, 2:], rig.expected(played, take), SUM_TOLERANCE, "the stems' sum"
     )
     assert {line["state"] for line in rig.live.lines[lines:]} == {"playing"}
-    assert len(said_of(rig.live, f"the block has changed to {period} frames")) == 1
+    assert len(said_of(rig.live, f"the block size is now {period} frames")) == 1
 
 
 def test_a_frozen_server_is_no_hang(start_rig, half_model):

@@ -31,7 +31,7 @@ def test_a_played_file_goes_on_where_it_stood_and_its_recording_is_whole(tmp_pat
     for number in range(TAKES):
         take = tmp_path / f"take {number}"
         said, final = stopped_and_continued(tmp_path / "song.wav", model, take)
-        told = re.search(r"stopped for ([\d.]+) s.*the file goes on where it stood", said)
+        told = re.search(r"stopped for ([\d.]+) s.*the file continues at its position", said)
         assert told and float(told[1]) >= STOPPED_S - 0.1, said
         assert final["model"]["restarts"] == 0
         if final["overruns"] == 0 and final["source_starved_frames"] == 0:

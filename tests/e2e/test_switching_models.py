@@ -165,8 +165,8 @@ def too_slow(path: Path) -> None:
             no_model: ("ModelError", "not a model file, or a truncated one"),
             wrong_golden: ("ModelError", "golden frames do not replay"),
         },
-        {dying: ("ModelProcessError", "breaks down as it plays")},
-        {too_slow: ("UsageError", "is too slow here")},
+        {dying: ("ModelProcessError", "failed while it processed the input")},
+        {too_slow: ("UsageError", "is too slow on this machine")},
     ],
     ids=["broken", "dying", "too slow"],
 )

@@ -118,7 +118,7 @@ def test_one_program_is_waited_for_and_given_back_after_a_kill(server, environme
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "back where they were" in done.stdout
+    assert "back on their outputs" in done.stdout
     until(lambda: places(server) == {player: "second"}, "it should be where it was")
     assert SINK not in sinks(server).values()
 

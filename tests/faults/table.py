@@ -255,7 +255,7 @@ def device_silent(stage: Stage) -> None:
     until(lambda: len(stage.box.streams) > streams, "it should be opened anew")
 
 
-DIED = r"^model 'test-half' ended with code -9: the dry sound is heard until it is back$"
+DIED = r"^model 'test-half' ended with code -9: the dry signal plays until it is back$"
 MODEL_OUT = ("late_masks", "model.restarts")
 AWAY = r"waiting for it to come back"
 
@@ -266,7 +266,7 @@ FAULTS = (
         "the model's process is stopped (SIGSTOP)",
         model_stopped,
         MODEL_OUT,
-        (r"^model 'test-half' gave no answer for 1\.5 s: the dry sound",),
+        (r"^model 'test-half' gave no answer for 1\.5 s: the dry signal",),
         dry=True,
     ),
     Fault("the model is ten times too slow for five seconds", model_slow, ("late_masks",), dry=True),
@@ -274,27 +274,27 @@ FAULTS = (
     Fault(
         "the disk is full while it records",
         disk_full,
-        said=(r"^recording stopped: .*No space left.*s are kept in .*; the sound goes on$",),
+        said=(r"^recording stopped: .*No space left.*s are saved in .*; the audio continues$",),
     ),
     Fault("the disk is slow while it records", disk_slow),
     Fault(
         "the folder of a recording is removed",
         folder_removed,
-        said=(r"^recording stopped: .*the file was removed.*nothing of it is kept; the sound goes on$",),
+        said=(r"^recording stopped: .*the file was removed.*nothing is saved; the audio continues$",),
     ),
     Fault("the program forks", program_forks),
     Fault(
         "no file handles are left",
         handles_run_out,
         MODEL_OUT,
-        (rf"{DIED}|^model 'test-half' cannot be started \(Too many open files\): the dry sound",),
+        (rf"{DIED}|^model 'test-half' cannot be started \(Too many open files\): the dry signal",),
         dry=True,
     ),
     Fault("two sessions play at once", second_session),
     Fault(
         "the device is unplugged within a block",
         device_unplugged,
-        said=(rf"^the box was unplugged; {AWAY}", r"is back; playing$"),
+        said=(rf"^the box was unplugged; {AWAY}", r"is back; playback continues$"),
         new_stream=True,
     ),
     Fault(
@@ -303,14 +303,14 @@ FAULTS = (
         said=(
             rf"^box has stopped answering; {AWAY}",
             rf"^Too many open files; {AWAY}",
-            r"is back; playing$",
+            r"is back; playback continues$",
         ),
         new_stream=True,
     ),
     Fault(
         "the device stops calling",
         device_silent,
-        said=(rf"^box has stopped answering; {AWAY}", r"is back; playing$"),
+        said=(rf"^box has stopped answering; {AWAY}", r"is back; playback continues$"),
         new_stream=True,
     ),
 )

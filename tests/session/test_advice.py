@@ -32,13 +32,13 @@ def setting(model="studio", block=256, server_decides=False, real_time=True):
             {"underruns": 1},
             {"real_time": False},
             "the output had gaps (1 underrun): try --slack 384 or --block 512; rtsep has no real-time "
-            "priority: 'rtsep doctor' says how it gets it",
+            "priority: 'rtsep doctor' shows how to get it",
         ),
         ({"device_xruns": 1}, {}, "the sound system lost audio (1 time): try --block 512"),
         (
             {"device_xruns": 2},
             {"block": 8192},
-            "the sound system lost audio (2 times): 'rtsep doctor' looks for what holds this machine up",
+            "the sound system lost audio (2 times): run 'rtsep doctor' to find the cause on this machine",
         ),
     ],
 )

@@ -211,7 +211,7 @@ def test_the_end_while_a_model_is_loaded_leaves_no_process(models, songs, monkey
         session.end()
         assert session.wait(PATIENCE_S)
         switching.join(PATIENCE_S)
-    assert str(refused[0]) == "the session has ended before it could switch"
+    assert str(refused[0]) == "the session ended before the switch"
     wait_until(lambda: not session_threads(), "threads stay")
     wait_until(lambda: children() <= processes, "model processes should end")
     assert shared_files() <= shared

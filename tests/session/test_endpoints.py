@@ -51,7 +51,7 @@ def test_more_channels_than_two_are_routed_one_by_one():
     [
         (LiveOptions(out="both"), DeviceError, "use --out vocals"),
         (LiveOptions(out="vocals", out_channels=(3, 4)), DeviceError, "choose others"),
-        (LiveOptions(out="both", out_channels=(1, 2)), UsageError, "has 4 channels to place"),
+        (LiveOptions(out="both", out_channels=(1, 2)), UsageError, "give 4 channels for --out"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_remedy(options, error, remedy):

@@ -49,7 +49,7 @@ def test_a_queue_that_is_closed_refuses_in_the_words_of_the_command():
     inbox, command = Inbox(), SwitchModel(None)  # type: ignore[arg-type]
     inbox.close()
     inbox.send(command)
-    with pytest.raises(UsageError, match="only while it plays"):
+    with pytest.raises(UsageError, match="only during playback"):
         command.outcome.result(0)
 
 
@@ -94,7 +94,7 @@ def test_only_a_step_that_waits_for_calls_is_given_up_when_the_devices_stop():
     fading.advance()
     assert fading.waits_for_calls
     fading.stop_playing()
-    with pytest.raises(DeviceError, match="stopped playing before it could switch"):
+    with pytest.raises(DeviceError, match="playback stopped before the switch"):
         outcome.result(0)
     assert cleared == [True]
 

@@ -244,7 +244,7 @@ def test_a_disk_that_fills_up_ends_the_take_and_leaves_files_of_one_length(tmp_p
     assert not recorder._thread.is_alive()
     assert recorder.state.failure and "No space left" in recorder.state.failure
     assert len(said) == 1
-    for part in ("recording stopped", "No space left", "make room", str(tmp_path), "the sound goes on"):
+    for part in ("recording stopped", "No space left", "make room", str(tmp_path), "the audio continues"):
         assert part in said[0]
     for stem, feed in STEMS.items():  # before anybody asks it to stop
         np.testing.assert_array_equal(read(tmp_path / f"{stem}.wav"), feeds[:1000, feed])
@@ -287,7 +287,7 @@ def test_it_tells_once_when_the_room_gets_low(tmp_path, said, monkeypatch):
         pass
     free = 8 * bytes_a_minute
     recorder.stop()
-    assert said == [f"{tmp_path}: the disk has room for 9 more minutes of recording"]
+    assert said == [f"{tmp_path}: the disk has space for only 9 more minutes of recording"]
 
 
 def test_it_tells_before_the_start_when_the_room_is_low(tmp_path, said, monkeypatch):
@@ -295,7 +295,7 @@ def test_it_tells_before_the_start_when_the_room_is_low(tmp_path, said, monkeypa
     free = 20 * 44100 * 2 * 3 * 3
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, free))
     recorder = Recorder(tmp_path, tape, "PCM_24", said.append)
-    assert said == [f"{tmp_path}: the disk has room for 20 more seconds of recording"]
+    assert said == [f"{tmp_path}: the disk has space for only 20 more seconds of recording"]
     recorder.stop()
 
 

@@ -88,11 +88,11 @@ def test_what_cannot_start_raises_at_once_and_leaves_nothing_behind(half, song, 
         ),
         ({"compute": "gpu"}, "compute 'gpu': must be one of cpu, cuda"),
         ({"subtype": "MP3"}, "subtype 'MP3': must be one of"),
-        ({"rate": 44100.0}, "rate 44100.0: a whole number from 8000 to 384000"),
-        ({"block": 1}, "block 1: a whole number from 16 to 8192"),
-        ({"slack": -1}, "slack -1: a whole number from 0"),
-        ({"in_channels": (0, 1)}, "in_channels: channel 0: a whole number from 1"),
-        ({"out_channels": [1, 1]}, "out_channels (1, 1): name each channel once"),
+        ({"rate": 44100.0}, "rate 44100.0: must be a whole number from 8000 to 384000"),
+        ({"block": 1}, "block 1: must be a whole number from 16 to 8192"),
+        ({"slack": -1}, "slack -1: must be a whole number from 0"),
+        ({"in_channels": (0, 1)}, "in_channels: channel 0: must be a whole number from 1"),
+        ({"out_channels": [1, 1]}, "out_channels (1, 1): channel 1 is given twice"),
         ({"seconds": 0}, "seconds 0: must be more than 0"),
         ({"seconds": float("nan")}, "seconds nan: must be more than 0"),
         ({"client_name": "a:b"}, "client_name 'a:b'"),
@@ -107,7 +107,7 @@ def test_values_that_make_no_sense_are_refused_before_anything_is_opened(argumen
 def test_it_plays_once_and_says_so(half, song):
     session = rtsep.Session(song, out_device="virtual", model=half, seconds=0.1)
     for early in (session.stats, session.wait, session.end, lambda: session.latency):
-        with pytest.raises(UsageError, match="has not begun"):
+        with pytest.raises(UsageError, match="has not started"):
             early()
     with session:
         with pytest.raises(UsageError, match="plays once"):
@@ -135,7 +135,10 @@ def test_an_error_while_it_plays_is_raised_once_and_masks_none(half, song, monke
         assert session.is_over(20)
         raise ZeroDivisionError
     (note,) = error.value.__notes__
-    assert note == "(the session had ended, too: the device went up in smoke; ended (--no-reconnect))"
+    assert (
+        note
+        == "(the session had already ended: the device went up in smoke; the session ends (--no-reconnect))"
+    )
     assert hop_loops() == 0
 
 

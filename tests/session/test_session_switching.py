@@ -81,7 +81,7 @@ def test_other_devices_that_do_not_open_are_refused_and_the_file_plays_on(
         with pytest.raises(DeviceError) as error:
             session.switch_device(input=low)
         assert str(error.value) == (
-            "it is used by another program; playing on as before: long.wav -> virtual device"
+            "it is used by another program; playback continues as before: long.wav -> virtual device"
         )
         assert opened == [RATE, 22050, RATE]
         session.switch_device(out_device="virtual")
@@ -138,7 +138,7 @@ def test_a_device_that_is_found_and_does_not_open_is_told_of_once(half, long_son
         until(lambda: session.stats()["state"] == "waiting")
     gone, refused = "it is unplugged; waiting", "it is used by another program; waiting"
     words = [message.partition(" for it")[0] for message in caplog.messages]
-    assert words[:4] == [gone, refused, "long.wav -> virtual device is back; playing", gone]
+    assert words[:4] == [gone, refused, "long.wav -> virtual device is back; playback continues", gone]
 
 
 def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_for(
@@ -173,24 +173,24 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
         "it is unplugged; waiting",
         "--in-channels 3: it has 2 channels; waiting",
         "the sound system refuses; waiting",
-        "long.wav -> virtual device is back; playing",
+        "long.wav -> virtual device is back; playback continues",
     ]
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_switches_that_make_no_sense_are_refused(half, long_song, tmp_path):
     session = rtsep.Session(long_song, out_device="virtual", model=half)
-    with pytest.raises(UsageError, match="has not begun"):
+    with pytest.raises(UsageError, match="has not started"):
         session.switch_model(half)
     with session:
         with pytest.raises(
-            UsageError, match="nothing to switch to: name an input, an output device, or both"
+            UsageError, match="nothing to switch to: give an input, an output device, or both"
         ):
             session.switch_device()
         with pytest.raises(InputFileError, match=r"none\.wav: no such file"):
             session.switch_device(input=tmp_path / "none.wav")
     for switch in (lambda: session.switch_model(half), lambda: session.switch_device(input=long_song)):
-        with pytest.raises(UsageError, match="only while it plays"):
+        with pytest.raises(UsageError, match="only during playback"):
             switch()
     assert hop_loops() == 0
 

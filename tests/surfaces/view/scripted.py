@@ -178,7 +178,7 @@ class ScriptedPlayer:
     def skip(self, seconds: float) -> str:
         self.calls.append(("skip", f"{seconds:g}"))
         if self.overrides.get("file") is None:
-            raise UsageError("no file is played; --in names one")
+            raise UsageError("no file is played; choose one with --in")
         return ""
 
     def loop_here(self) -> str:

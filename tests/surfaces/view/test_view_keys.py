@@ -65,7 +65,7 @@ def test_letters_switch():
 def test_keys_of_a_played_file():
     async def act(stage):
         await stage.press(">")
-        assert "no file is played; --in names one" in stage.text and "4:05" not in stage.text
+        assert "no file is played; choose one with --in" in stage.text and "4:05" not in stage.text
         place = {"position_s": 62.4, "length_s": 245.0, "paused": False, "loop_s": None}
         stage.player.overrides["file"] = place
         await stage.press("t", "<", ">", "a")
