@@ -52,7 +52,7 @@ def advice(counted: Mapping[str, int], setting: Setting) -> Iterator[str]:
         yield f"the output had gaps ({_many(underruns, 'underrun')}): {_tried(remedies)}{_priority(setting)}"
     if overruns := counted["overruns"]:
         yield (
-            f"input was lost ({_many(overruns, 'overrun')}): other programs use the processor; close some, or "
+            f"input was lost ({_many(overruns, 'overrun')}): other programs use the processor; close some or "
             "run 'rtsep doctor'"
         )
     if xruns := counted["device_xruns"]:
