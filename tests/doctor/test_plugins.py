@@ -18,7 +18,7 @@ HERE = version("rtsep")
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     """A bundle that fits, as far as it can be told without a compiler."""
-    monkeypatch.setattr(bundle, "_library_fault", lambda _: "")
+    monkeypatch.setattr(bundle, "library_fault", lambda _: "")
     folder = tmp_path / "rtsep.lv2"
     folder.mkdir()
     (folder / "version").write_text(f"{HERE} {PROTOCOL}\n")
