@@ -1,4 +1,4 @@
-"""The table of audio back ends. Another one is a file with a `Backend` and a line here."""
+"""Table of the audio back ends. A new one is a file with a `Backend` and a line here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BACKENDS: dict[str, Backend] = {
     PORTAUDIO: PortAudioBackend(),
     "virtual": VirtualBackend(),
 }
-"""Back ends by `Device.api`, in the order of their devices; a system without a line is one of PortAudio's."""
+"""Back ends by `Device.api`, in the order of their devices; PortAudio handles systems without a line."""
 
 
 def backend_of(device: Device) -> Backend:

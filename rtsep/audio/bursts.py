@@ -1,11 +1,12 @@
-"""How evenly a device calls: measured by the callback, read by the front, which chooses slack by it.
+"""Measurement of the timing of a device's calls; automatic slack is based on it.
 
-A sound server behind a driver may call several times in a row and then pause. The first of such calls come
-early, and each of them wants a block that a device with even calls would ask for later. Slack makes that up.
+A sound server between the driver and rtsep can call several times in a row and then pause. The first of such
+calls come early: each of them needs a block that a device with even calls would need later. Slack covers
+this.
 
-Each call tells when frame 0 would have been due by it. The spread of these times within a window is how early
-calls come, at most. One late call spoils one window: readers take the middle of several. A window in which
-the whole process stood still, as in a suspended machine, begins anew.
+Each call gives a time at which frame 0 would have been due. The spread of these times within a window is the
+maximum by which calls come early. One late call affects only one window, so readers take the median of
+several. A window during which the whole process stood still, as in a suspended machine, starts again.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from rtsep.realtime.atomics import acquire, store_release
 from rtsep.realtime.stops import STOP_NS
 
 WINDOW_S = 0.1
-"""Longer than the pause between two bursts of every server that was measured."""
+"""Length of a window in seconds: longer than the pause between two bursts of every measured server."""
 
 KEPT = 16
-"""Windows that are remembered."""
+"""Number of windows that are kept."""
 
 SKIPPED = 2
-"""Windows after the start that tell nothing: servers fill their buffers."""
+"""Windows after the start that are ignored, because servers fill their buffers then."""
 
 COUNT, LOW, HIGH, FRAMES, SPREADS = 0, 1, 2, 3, 8
 SLOT_COUNT = SPREADS + KEPT
@@ -32,8 +33,8 @@ SLOT_COUNT = SPREADS + KEPT
 
 @njit(cache=True, nogil=True)
 def measure_call(slots: np.ndarray, at: int, base_ns: int, frames: int, rate: int) -> None:
-    """Note a call of `frames` frames, by which frame 0 was due at `base_ns`, in the slots from `at` on."""
-    if base_ns - slots[at + LOW] > STOP_NS:  # not the device alone: all of us stood still
+    """Record a call of `frames` frames, which gives `base_ns` for frame 0, in the slots from `at` on."""
+    if base_ns - slots[at + LOW] > STOP_NS:  # the whole process stood still, not only the device
         slots[at + FRAMES] = 0
     if slots[at + FRAMES] == 0:
         slots[at + LOW] = slots[at + HIGH] = base_ns
@@ -47,9 +48,9 @@ def measure_call(slots: np.ndarray, at: int, base_ns: int, frames: int, rate: in
 
 
 def read_spread(slots: NDArray[np.int64], at: int, windows: int, share: float) -> float | None:
-    """Return how early calls come in seconds, by the last `windows` windows; None while there are fewer.
+    """Return in seconds how early calls come, from the last `windows` windows; None if there are fewer.
 
-    `share` of these windows have no larger spread.
+    The spread of `share` of these windows is not larger.
     """
     count = int(acquire(slots, at + COUNT))
     if count < SKIPPED + windows:

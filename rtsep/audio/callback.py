@@ -1,9 +1,9 @@
-"""What an audio callback does for an engine, compiled: copies between the device's block and its rings.
+"""The work of an audio callback for an engine, compiled: copies between the device's block and the rings.
 
-Runs on the sound system's thread (or the virtual device's). Takes no lock and no GIL, allocates nothing,
-waits for nothing; it counts, and wakes the hop loop. `rtsep.audio.engine_mixer` says for which engine.
+It runs on the thread of the sound system or of the virtual device. It takes no lock and no GIL, allocates
+nothing and never waits; it counts, and wakes the hop loop. `rtsep.audio.engine_mixer` selects the engine.
 
-Block: the device's, any length. Stream delay 0: what the rings add is in the engine's `LatencyBudget`.
+Block: the device's, any length. Stream delay 0: the `LatencyBudget` of the engine includes the rings.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from rtsep.realtime import clock, wake
 from rtsep.realtime.atomics import fence, load_acquire, store_release
 
 FADE_S = 0.005
-"""How long the fade takes between two layouts of the output."""
+"""Duration of the fade between two layouts of the output, in seconds."""
 
 SETTLED_S = 0.2
-"""Calls that stay smaller for so long are the rule now: less is kept ready for them."""
+"""Time in seconds after which smaller calls count as the new size, so that less is kept ready."""
 
 
 @njit(cache=True, nogil=True)
 def take_input(slots: np.ndarray, device_block: int, frames: int, lost: int) -> None:
     """Copy `frames` frames from the address `device_block` into the input ring.
 
-    `lost` is not 0 where the device has lost input before this call.
+    `lost` is not 0 if the device has lost input before this call.
     """
     now = clock.now_ns(slots[r.IN_SCRATCH : r.IN_SCRATCH + 2])
     ring_frames, channels = slots[r.RING_FRAMES], slots[r.IN_CHANNELS]
@@ -46,11 +46,11 @@ def take_input(slots: np.ndarray, device_block: int, frames: int, lost: int) -> 
 
 @njit(cache=True, nogil=True)
 def take_source(slots: np.ndarray, frames: int) -> None:
-    """Let `frames` frames of a played file, which its reader has put into the ring, arrive."""
+    """Take `frames` frames of a played file, which its reader has put into the ring, as input."""
     now = clock.now_ns(slots[r.IN_SCRATCH : r.IN_SCRATCH + 2])
     start = slots[r.IN_WRITE]
     ready = load_acquire(slots, r.SOURCE_WRITE)
-    if start + frames > ready:  # late, or over: silence
+    if start + frames > ready:  # late, or after the end: silence
         ring_frames, channels = slots[r.RING_FRAMES], slots[r.IN_CHANNELS]
         ring = r.input_ring(slots)
         for i in range(max(start, ready), start + frames):
@@ -69,17 +69,17 @@ def _input_arrived(slots: np.ndarray, written: int, now: int) -> None:
     bursts.measure_call(slots, r.IN_BURSTS, base, frames, slots[r.RATE])
     store_release(slots, r.IN_BASE_NS, base)
     store_release(slots, r.IN_WRITE, written)
-    fence()  # the hop loop stores NEXT_HOP_AT, then looks at IN_WRITE; one of us must see the other
+    fence()  # The hop loop stores NEXT_HOP_AT, then reads IN_WRITE; one of the two must see the other's store
     if written >= load_acquire(slots, r.NEXT_HOP_AT):
         wake.post(slots[r.HOP_SIGNAL])
 
 
 @njit(cache=True, nogil=True)
 def give_output(slots: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
-    """Copy `frames` frames from the output ring to the address `device_block`; silence where it is late.
+    """Copy `frames` frames from the output ring to the address `device_block`; silence if it is late.
 
-    `ran_dry` is not 0 where the device had nothing to play before this call. A device may change the size
-    of its calls at any time.
+    `ran_dry` is not 0 if the device had nothing to play before this call. A device may change the size of its
+    calls at any time.
     """
     now = clock.now_ns(slots[r.OUT_SCRATCH : r.OUT_SCRATCH + 2])
     ring_frames, channels = slots[r.RING_FRAMES], slots[r.OUT_CHANNELS]
@@ -115,11 +115,11 @@ def give_output(slots: np.ndarray, device_block: int, frames: int, ran_dry: int)
 
 @njit(cache=True, nogil=True)
 def _count(slots: np.ndarray, slot: int, frames: int, rate: int) -> int:
-    """Count a call of `frames` frames; return the size to reckon with from now on, or 0 while that is open.
+    """Count a call of `frames` frames; return the block size to use from now on, or 0 while that is open.
 
-    `slot` holds the size so far, which a larger call exceeds at once. The two slots behind it are the largest
-    call and the frames of all calls since smaller ones have been counted, which takes SETTLED_S. Calls of
-    mixed sizes whose largest is a little smaller this time change nothing: it may be larger the next time.
+    `slot` holds the current size; a larger call raises it at once. The next two slots hold the largest call
+    and the total frames since smaller calls began, for SETTLED_S. For calls of mixed sizes, a slightly
+    smaller maximum changes nothing, because the next one may be larger again.
     """
     if frames > slots[slot]:
         slots[slot + 1] = slots[slot + 2] = 0
@@ -135,10 +135,10 @@ def _count(slots: np.ndarray, slot: int, frames: int, rate: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _lay_out(slots: np.ndarray, start: int, frames: int) -> None:
-    """Keep as much ready as calls of `frames` frames require; `start` is the first frame of this one.
+    """Keep enough output ready for calls of `frames` frames; `start` is the first frame of this call.
 
-    Where that is more, the ring still holds what was played: it is played on from further back, at once.
-    Less is kept ready only when smaller calls have become the rule.
+    If more is needed, playback continues at once from further back, as the ring still holds played frames.
+    Less is kept ready only after smaller calls have become the rule.
     """
     before = slots[r.BLOCK]
     if slots[r.OUT_CALLS] > 0 and frames != slots[r.OUT_FRAMES]:
@@ -147,12 +147,12 @@ def _lay_out(slots: np.ndarray, start: int, frames: int) -> None:
     settled, mixed = 0 < block <= before, slots[r.OUT_MIXED] != 0
     if settled:
         slots[r.OUT_MIXED] = 0
-    if slots[r.PREFILL] > 0:  # else two clocks: the hop loop steers towards another distance
+    if slots[r.PREFILL] > 0:  # else two clocks: the hop loop steers to another distance
         waiting = start - load_acquire(slots, r.IN_READ)
         if block == 0:
             if not mixed or _suffices(slots, frames, waiting):
                 return
-            block = before  # calls of mixed sizes, at their worst
+            block = before  # worst case for calls of mixed sizes
             waiting = slots[r.MOST] - 1
         elif settled and mixed:
             waiting = slots[r.MOST] - 1
@@ -165,9 +165,9 @@ def _lay_out(slots: np.ndarray, start: int, frames: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _suffices(slots: np.ndarray, frames: int, waiting: int) -> bool:
-    """Tell whether what is kept ready is enough for a call of `frames` frames, slack not touched.
+    """Return whether the output kept ready is enough for a call of `frames` frames without using slack.
 
-    `waiting` are the frames before it that are not yet a whole hop, or several.
+    `waiting` are the frames before it that do not yet fill a hop, or several hops.
     """
     if slots[r.HOP] == 0:
         return True
@@ -177,11 +177,11 @@ def _suffices(slots: np.ndarray, frames: int, waiting: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def _play_from(slots: np.ndarray, lag: int, start: int, frames: int, settled: bool, mixed: bool) -> bool:
-    """Play with `lag` from now on, over a fade; return False where it is too early for that."""
+    """Play with `lag` from now on, after a fade; return False if it is too early for that."""
     before, written = slots[r.OUT_LAG], load_acquire(slots, r.OUT_WRITE)
     if lag < before and (not settled or written + lag < start + frames):
         return False
-    if lag == before or (lag > before and settled and mixed):  # mixed sizes ask for more when they need it
+    if lag == before or (lag > before and settled and mixed):  # mixed sizes raise the lag when they need it
         return True
     slots[r.OUT_LAG_BEFORE] = before
     slots[r.OUT_FADE] = max(0, min(int(FADE_S * slots[r.OUT_RATE]), written + before - start))
@@ -192,7 +192,7 @@ def _play_from(slots: np.ndarray, lag: int, start: int, frames: int, settled: bo
 
 @njit(cache=True, nogil=True)
 def _fade(slots: np.ndarray, target: np.ndarray, first: int) -> None:
-    """Fade to `target` [frames, channels] from what lies in the ring from `first` on."""
+    """Fade to `target` [frames, channels] from the ring's content from `first` on."""
     ring_frames, ring = slots[r.RING_FRAMES], r.output_ring(slots)
     length, faded = slots[r.OUT_FADE], slots[r.OUT_FADED]
     count = min(target.shape[0], length - faded)

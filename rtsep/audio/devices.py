@@ -1,4 +1,4 @@
-"""The sound devices of all systems: list them, choose one by name, ask whether it can do what is wanted."""
+"""The sound devices of all systems: list them, select one by name, check its format."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from rtsep.errors import DeviceError, suggest
 
 @dataclass(frozen=True)
 class DeviceList:
-    """The devices as one look at the sound systems has found them. A later look changes nothing here."""
+    """Devices found by one search of the sound systems. A later search does not change this object."""
 
-    devices: tuple[Device, ...]  # a JACK server first
+    devices: tuple[Device, ...]  # the JACK server comes first
     jack: JackServer | None
-    defaults: Mapping[str, int]  # device number for "input" and "output", where no JACK server runs; -1: none
+    defaults: Mapping[str, int]  # device number for "input" and "output" without a JACK server; -1: none
     pulse: PulseServer | None = None
-    missing: str = ""  # for the user: what would be a better way, if it was installed
+    missing: str = ""  # line for the user about a better, but missing library
 
     def default(self, kind: str) -> Device | None:
-        """Return what `mic` ("input") or the default output is; a running JACK server comes first."""
+        """Return the default microphone ("input") or output; a running JACK server takes precedence."""
         found = self._of(kind)
         if found and found[0].is_jack:
             return found[0]
         chosen = next((d for d in found if d.index == self.defaults[kind]), None)
-        if chosen or self.pulse:  # a monitor is no microphone, and PortAudio would lead into the same server
+        if chosen or self.pulse:  # a monitor is not a microphone, and PortAudio would reach the same server
             return chosen
         return found[0] if found else None
 
     def find(self, text: str, kind: str) -> Device:
-        """Return the device that `text` names: an index, a name, or a part of one name only.
+        """Return the device for `text`: a number, a name, or an unambiguous part of a name.
 
-        Raises `DeviceError` with the nearest names, or with those that are meant equally well.
+        Raise `DeviceError` with the nearest names, or with the names that match equally well.
         """
         found = self._of(kind)
         if text.isdigit():
@@ -47,7 +47,7 @@ class DeviceList:
                 if device.index == int(text):
                     return device
             known = ", ".join(f"{d.index} ({d.name})" for d in found) or "none"
-            raise DeviceError(f"no {kind} device has the number {text}; {kind} devices: {known}")
+            raise DeviceError(f"no {kind} device has the number {text}; the {kind} devices are {known}")
         lower = text.lower()
         exact = [d for d in found if lower in _names(d)]
         part = exact or [d for d in found if any(lower in name for name in _names(d))]
@@ -55,7 +55,7 @@ class DeviceList:
             return part[0]  # one card under several host APIs: the first is the system's preferred one
         if part:
             raise DeviceError(
-                f"{kind} device '{text}' is not clear: "
+                f"{kind} device '{text}' is ambiguous; give a longer part of the name: "
                 + ", ".join(f"{d.index} ({d.name}, {d.api})" for d in part)
             )
         names = [d.name for d in found]
@@ -65,9 +65,9 @@ class DeviceList:
         raise DeviceError(f"no {kind} device is called '{text}'{hint} ('rtsep devices' lists them)")
 
     def find_again(self, lost: Device, kind: str, before: Collection[str]) -> Device | None:
-        """Return `lost` where it is back, by name and system, for "input" or "output"; None while it is not.
+        """Return `lost`, found by name and system as "input" or "output"; None if it is not back.
 
-        A card of ALSA may come back under another number: then its name is new, none of those `before`.
+        A card of ALSA can come back under another number; its name is then new, not one of `before`.
         """
         there = [d for d in self._of(kind) if d.api == lost.api]
         same = [d for d in there if (d.name, d.system_name) == (lost.name, lost.system_name)] or [
@@ -80,8 +80,8 @@ class DeviceList:
 
 
 def look() -> DeviceList:
-    """Look at what there is now; raises `DeviceError` where no sound system can be asked."""
-    os.environ.setdefault("JACK_NO_START_SERVER", "1")  # looking at devices starts no server
+    """Search the sound systems; raise `DeviceError` if none answers."""
+    os.environ.setdefault("JACK_NO_START_SERVER", "1")  # a search starts no server
     server, desktop = jack.look(), pulse.look()
     try:
         portaudio.initialise()
@@ -92,14 +92,14 @@ def look() -> DeviceList:
 
 
 def look_at_pulse() -> DeviceList:
-    """Look at the sinks and sources of the PulseAudio server only; the list is empty where none answers."""
+    """Search only the sinks and sources of the PulseAudio server; the list is empty if none answers."""
     server = pulse.look()
     defaults = pulse.defaults_of(server) if server else {"input": -1, "output": -1}
     return DeviceList(tuple(pulse.devices_of(server)), None, defaults, server)
 
 
 def known() -> DeviceList:
-    """Return what the last look of anybody in this program has found; raises `DeviceError`."""
+    """Return the result of the last search in this program; raise `DeviceError`."""
     return _listed(jack.server, pulse.server)
 
 
@@ -123,7 +123,7 @@ def _listed(server: JackServer | None, desktop: PulseServer | None) -> DeviceLis
 
 
 def _names(device: Device) -> set[str]:
-    """Return the names by which a device is found, in lower case."""
+    """Return the accepted names of a device, in lower case."""
     names = {device.name.lower(), device.system_name.lower()} - {""}
     return names | {"system"} if device.index == JACK else names
 
@@ -133,11 +133,11 @@ def _unnumbered(name: str) -> str:
 
 
 def check_format(device: Device, kind: str, channels: int, rate: int) -> None:
-    """Raise `DeviceError` that says what `device` can do, where it cannot do `channels` at `rate`."""
+    """Raise `DeviceError` with the device's abilities if `device` cannot do `channels` at `rate`."""
     most = device.channels(kind)
     if channels > most:
         raise DeviceError(
-            f"{device.name} has {most} {kind} channel{'s' if most != 1 else ''}, {channels} are needed; "
+            f"{device.name} has {most} {kind} channel{'s' if most != 1 else ''}, but {channels} are needed; "
             f"choose fewer with {'--in-channels' if kind == 'input' else '--out-channels or --out vocals'}"
         )
     backend_of(device).check(device, kind, channels, rate)

@@ -1,10 +1,10 @@
-"""Two devices, two clocks: the output is resampled by the few parts per million that they differ.
+"""Two devices, two clocks: the output is resampled by their difference of some parts per million.
 
-The distance between what the hop loop has written and what the output device plays is held at a
-target. It is measured without the saw-tooth of either device's blocks (both positions are read off
-the clock, not off the rings) and fed to a second-order loop: damping 0.7, natural frequency
-LOOP_RATE, so a step settles within some 15 s and nothing wobbles audibly. F. Adriaensen, "Controlling
-adaptive resampling", Linux Audio Conference 2012, derives the same loop.
+The distance between the hop loop's write position and the output device's read position is held at a target.
+It is measured from the clock instead of the rings, so it contains no saw-tooth of the devices' blocks. A
+second-order loop (damping 0.7, natural frequency LOOP_RATE) controls it: a step settles within some 15 s
+without audible wobble. F. Adriaensen, "Controlling adaptive resampling", Linux Audio Conference 2012, derives
+the same loop.
 
 Block: one hop in, about as much out. Stream delay: half a filter, 32 frames.
 """
@@ -27,8 +27,8 @@ LIMIT = 0.005
 """Largest correction: half a per cent, far beyond any two working clocks."""
 
 LASTING_LIMIT = 0.001
-"""The same for good: what two clocks differ by. A step of the distance, as after a stall, is no difference:
-taken for one, it would swing far to the other side, and come too late there."""
+"""Largest lasting correction: the real difference of two clocks. A step of the distance, as after a stall, is
+not a clock difference: treated as one, it would cause a large overshoot, and output would come too late."""
 
 _ERROR_SMOOTHING_S = 0.25
 
@@ -37,17 +37,17 @@ class Drift(NamedTuple):
     """State of the correction. One input frame advances the position by 1, one output frame by `step`."""
 
     table: NDArray[np.float32]
-    history: NDArray[np.float32]  # [channels, length], input frames, newest last
-    position: NDArray[np.float64]  # [1] input frames from the newest one on to the next output frame
-    correction: NDArray[np.float64]  # [1] relative, 1e-6 is a ppm
+    history: NDArray[np.float32]  # [channels, length] input frames, newest last
+    position: NDArray[np.float64]  # [1] input frames from the newest one to the next output frame
+    correction: NDArray[np.float64]  # [1] relative; 1e-6 is 1 ppm
     integral: NDArray[np.float64]  # [1]
-    error: NDArray[np.float64]  # [2] smoothed error in output frames; 1 once it holds a value
+    error: NDArray[np.float64]  # [2] smoothed error in output frames; then 1 once it is valid
     nominal: float  # input rate / output rate
     out_rate: float
 
 
 def make_drift(in_rate: int, out_rate: int, channels: int, most_frames: int) -> Drift:
-    """Return a fresh state for blocks of at most `most_frames` input frames."""
+    """Return a new state for blocks of at most `most_frames` input frames."""
     table = sinc_table(out_rate / in_rate)
     return Drift(
         table=table,
@@ -62,19 +62,19 @@ def make_drift(in_rate: int, out_rate: int, channels: int, most_frames: int) -> 
 
 
 def stream_delay(drift: Drift) -> int:
-    """Return by how many output frames the interpolation lags."""
+    """Return the delay of the interpolation in output frames."""
     return math.ceil(drift.table.shape[1] // 2 / drift.nominal)
 
 
 @njit(cache=True, nogil=True)
 def correct(drift: Drift, fill: float, target: float, elapsed_s: float) -> None:
-    """Steer by the measured `fill`, in output frames; call once a hop, every `elapsed_s` seconds."""
+    """Update the correction from `fill`, measured in output frames; call it every hop, `elapsed_s` apart."""
     error = fill - target
     if drift.error[1] == 0.0:
         drift.error[0], drift.error[1] = error, 1.0
     share = min(1.0, elapsed_s / _ERROR_SMOOTHING_S)
     drift.error[0] += share * (error - drift.error[0])
-    smooth = drift.error[0] / drift.out_rate  # seconds
+    smooth = drift.error[0] / drift.out_rate  # / drift.out_rate] seconds
     drift.integral[0] += LOOP_RATE * LOOP_RATE * smooth * elapsed_s
     drift.integral[0] = min(LASTING_LIMIT, max(-LASTING_LIMIT, drift.integral[0]))
     drift.correction[0] = min(LIMIT, max(-LIMIT, drift.integral[0] + 2.0 * DAMPING * LOOP_RATE * smooth))
@@ -82,12 +82,13 @@ def correct(drift: Drift, fill: float, target: float, elapsed_s: float) -> None:
 
 @njit(cache=True, nogil=True)
 def resample_block(drift: Drift, block: np.ndarray, out: np.ndarray) -> int:
-    """Take `block` [channels, frames]; write to `out` [channels, >= frames / nominal + 2]; return how many.
+    """Resample `block` [channels, frames] to `out` [channels, >= frames / nominal + 2]; return the frames.
 
-    Too full makes the correction positive: steps grow, fewer frames come out.
+    If the fill is too high, the correction is positive: steps grow, and fewer frames come out.
     """
     push(drift.history, block)
-    # Counted from the newest frame: a position that grows loses its fraction with age, and the correction.
+    # Counted from the newest frame: a growing position would lose its fraction over time, and so the
+    # correction.
     drift.position[0] -= block.shape[1]
     half = drift.table.shape[1] // 2
     step = drift.nominal * (1.0 + drift.correction[0])

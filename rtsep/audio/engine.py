@@ -1,4 +1,4 @@
-"""The running engine: rings, pipeline and hop loop put together, its latency added up, its state read."""
+"""The running engine: rings, pipeline and hop loop together, its latency budget and its state."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from rtsep.realtime.slots import Exchange, SharedSlots
 
 PRIORITY = 65
 RECORD_SECONDS = 8.0
-"""How long a recorder may be kept from its disk before frames are lost to it."""
+"""Maximum delay of a recorder in seconds before it loses frames."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class Format:
     """Rates, channels and blocks of one run."""
 
     rate: int  # Hz of the input and of the engine's device side
-    channels: int  # of the signal
-    in_map: tuple[int, ...]  # device channel (from 0) of each channel
-    out_map: tuple[int, ...]  # per device channel: feed * channels + channel, or -1
-    block: int  # frames a call of the input (of both, with one clock)
+    channels: int  # channels of the signal
+    in_map: tuple[int, ...]  # device channel (from 0) for each channel
+    out_map: tuple[int, ...]  # for each device channel: feed * channels + channel, or -1
+    block: int  # frames per call of the input (of both, with one clock)
     out_rate: int
     out_block: int
     two_clocks: bool
-    slack: int | None = None  # frames; None: chosen
-    hardware: int = 0  # frames that the devices say they add; 0 where they cannot be trusted (JACK)
-    bus: str = "mix"  # how the stereo bus begins, a feed; it names the bus's ports
-    limiter: bool = False  # no sample that is played is beyond full scale
-    feedback_guard: bool = False  # a howling loop of microphone and loudspeakers is dimmed
+    slack: int | None = None  # frames; None: automatic
+    hardware: int = 0  # frames that the devices report; 0 if their reports are unreliable (JACK)
+    bus: str = "mix"  # initial feed of the stereo bus; it gives the bus's ports their names
+    limiter: bool = False  # limit the output to full scale
+    feedback_guard: bool = False  # reduce the output if microphone and loudspeakers feed back
 
 
 class Engine:
@@ -65,7 +65,7 @@ class Engine:
         shared: SharedSlots,
         input_ring: NDArray[np.float32] | None = None,
     ) -> None:
-        """`input_ring`: of an engine that plays a file, which this one is to hear as well."""
+        """Build an engine; `input_ring` belongs to an engine with a played file that this one shares."""
         self.form = form
         self.spec = spec
         self.controls = controls
@@ -84,17 +84,17 @@ class Engine:
         state[r.BLOCK], state[r.IN_BLOCK] = form.out_block, form.block
         state[r.OUT_RATE] = form.out_rate
         state[r.NEXT_HOP_AT] = 1
-        state[r.HOP] = self.spec.hop if form.rate == self.model_rate else 0  # else they vary by a frame
+        state[r.HOP] = self.spec.hop if form.rate == self.model_rate else 0  # else hops vary by one frame
         state[r.MOST] = self._most
         state[r.SLACK] = CHOSEN if form.slack is None else form.slack
         if not form.two_clocks:
             slack, hop = state[r.SLACK], state[r.HOP]
             state[r.OUT_WRITE] = state[r.PREFILL] = prefill(hop, self._most, slack, form.block)
-        self._ready = int(state[r.PREFILL])  # output frames that lie ready before the first input
+        self._ready = int(state[r.PREFILL])  # output frames ready before the first input
         self._thread: threading.Thread | None = None
-        self._real_time = False  # as the hop loop began
+        self._real_time = False  # at the start of the hop loop
         self.failure: Exception | None = None
-        """Why the hop loop has ended by itself; None while it runs as it should."""
+        """Error that ended the hop loop; None while it runs normally."""
 
     # --- latency ---------------------------------------------------------------------------------
 
@@ -105,15 +105,15 @@ class Engine:
         return 0 if self.form.two_clocks else int(chosen_slack(self._most, self.form.block))
 
     def _compute_fill(self) -> float:
-        """Output frames to keep ahead, with two clocks, besides both blocks: a hop, and time to compute."""
+        """Return the output frames to keep ahead with two clocks, besides both blocks: hop and computing."""
         compute = MIN_COMPUTE_SHARE * self._most + self._slack
         return (self._most + compute) * self.form.out_rate / self.form.rate
 
     @property
     def latency(self) -> LatencyBudget:
-        """The declared latency; what the tests measure against."""
+        """Return the declared latency; tests compare it with the measured one."""
         form = self.form
-        # The algorithmic latency has the filling of a hop in it, which a device's block runs along with.
+        # The algorithmic latency includes the filling of a hop, which overlaps with the device's block.
         algorithm = stage.stream_delay(self._pipeline) + self._most
         if form.two_clocks:
             ratio = form.rate / form.out_rate
@@ -127,11 +127,11 @@ class Engine:
 
     @property
     def feed_delay(self) -> int:
-        """Frames by which the feeds lag the input as they leave the pipeline: the recorder's offset."""
+        """Return the lag of the feeds behind the input at the pipeline's output: the recorder's offset."""
         return stage.stream_delay(self._pipeline)
 
     def burst_frames(self, windows: int, share: float) -> int | None:
-        """Return how many frames too early devices call, see `rtsep.audio.bursts`; None: not known yet."""
+        """Return how many frames early devices call, see `rtsep.audio.bursts`; None: not known yet."""
         form, slots = self.form, self._rings.slots
         sides = [(r.OUT_BURSTS, form.out_block, form.out_rate)]
         if form.two_clocks:
@@ -141,15 +141,15 @@ class Engine:
             spread = read_spread(slots, at, windows, share)
             if spread is None:
                 return None
-            if spread * rate > block:  # less is the jitter that every engine bears
+            if spread * rate > block:  # less is jitter that every engine tolerates
                 frames += math.ceil(spread * form.rate)
         return frames
 
     def set_slack(self, frames: int) -> Format:
-        """Have `frames` of slack from now on, not less than at the start; return the format with them.
+        """Use `frames` of slack from now on, at least the initial slack; return the format with it.
 
-        The sound goes on from elsewhere, over a short fade. With two clocks, more comes after a gap, and for
-        less the distance is steered.
+        Playback moves to another position, with a short fade. With two clocks, more slack comes after a gap,
+        and less slack by steering the distance.
         """
         more = frames - self._slack
         if self.form.two_clocks:
@@ -164,13 +164,13 @@ class Engine:
 
     @property
     def slack(self) -> int:
-        """Frames that are added so that the model can finish."""
+        """Return the frames that are added so that the model can finish."""
         return self._slack
 
     def follow_blocks(self) -> Format:
-        """Take the blocks that the device has now, as far as they have settled; return the format with them.
+        """Adopt the devices' current blocks if they have settled; return the format with them.
 
-        The sound has followed them already. `form` and `latency` are those of the new blocks from now on.
+        The audio has adapted already. `form` and `latency` then refer to the new blocks.
         """
         form, out_block = self.form, self.read(r.BLOCK)
         self._ready = self.read(r.PREFILL) + self.read(r.OUT_LAG)
@@ -214,9 +214,9 @@ class Engine:
         )
 
     def compile(self) -> None:
-        """Compile the hop loop, or load it from the cache; seconds at the first time.
+        """Compile the hop loop, or load it from the cache; the first time takes seconds.
 
-        What calls the engine is compiled by the back end that calls it.
+        The back end compiles the callbacks.
         """
         priority.prepare()
         state = self._rings.slots
@@ -226,9 +226,9 @@ class Engine:
         state[r.RUN] = 1
 
     def attach_source(self, source: FileSource) -> None:
-        """Let `source` give the input, at the pace of the output; before the engine is called.
+        """Let `source` provide the input, at the pace of the output; call this before the engine is used.
 
-        An engine that was built on the input ring of another one is fed along with that one from now on.
+        An engine that shares the input ring of another one is fed together with it from now on.
         """
         self._rings.slots[r.HAS_SOURCE] = 1
         if self._shares_input:
@@ -237,11 +237,11 @@ class Engine:
             source.start(self._rings.slots, self._rings.input)
 
     def detach_source(self, source: FileSource) -> None:
-        """Let `source` feed this engine no more; another engine goes on with it."""
+        """Stop feeding this engine from `source`; another engine continues with it."""
         source.feed_no_more(self._rings.slots)
 
     def start(self) -> None:
-        """Start the hop loop; it waits for input."""
+        """Start the hop loop, which waits for input."""
         self._declare_trip()
 
         def run() -> None:
@@ -257,14 +257,14 @@ class Engine:
         self._thread.start()
 
     def end_hops(self) -> None:
-        """End the hop loop; devices may go on to call, and get silence."""
+        """End the hop loop; devices may still call, and get silence."""
         release(self._rings.slots, r.RUN, 0)
         wake_hops(self._rings.slots)
         if self._thread:
             self._thread.join()
 
     def stop(self) -> None:
-        """End the hop loop, if it runs; devices must be stopped before."""
+        """End the hop loop if it runs; stop the devices first."""
         self.end_hops()
         self._hop_signal.close()
 
@@ -272,7 +272,7 @@ class Engine:
 
     @property
     def real_time(self) -> bool:
-        """Whether the hop loop has its priority, or had it until it ended."""
+        """Return whether the hop loop has real-time priority, or had it until it ended."""
         thread = self._thread
         if thread is None or thread.native_id is None or not thread.is_alive():
             return self._real_time
@@ -280,55 +280,55 @@ class Engine:
 
     @property
     def state(self) -> NDArray[np.int64]:
-        """The slots that callbacks get the address of; for `rtsep.audio` alone."""
+        """Return the slots that callbacks get the address of; only for `rtsep.audio`."""
         return self._rings.slots
 
     @property
     def input_ring(self) -> NDArray[np.float32]:
-        """[frames, channels]; the reader of a played file writes here."""
+        """Return the input ring [frames, channels]; the reader of a played file writes to it."""
         return self._rings.input
 
     @property
     def output_ring(self) -> NDArray[np.float32]:
-        """[frames, output channels]; the hop loop writes here what is to be played."""
+        """Return the output ring [frames, output channels]; the hop loop writes the output to it."""
         return self._rings.output
 
     @property
     def record_tap(self) -> RecordTap:
-        """What the hop loop leaves for a recorder, whether there is one or not."""
+        """Return the recorders' access to the feeds, which exists with or without a recorder."""
         return RecordTap(self._rings.slots, self._hop_state.record, self.form.rate, self.feed_delay)
 
     @property
     def exchange(self) -> Exchange:
-        """The slots shared with the model, for whoever reads along."""
+        """Return the slots shared with the model, for other readers."""
         return self._exchange
 
     def progress(self) -> Progress:
-        """Return how far input, hop loop and output have come."""
+        """Return the positions of input, hop loop and output."""
         return read_progress(self._rings.slots)
 
     def telemetry(self) -> Telemetry:
-        """Return the longest times so far. Read `hop_histogram` before: the longest hop is stored first."""
+        """Return the longest times so far. Read `hop_histogram` first: the longest hop is stored first."""
         return read_telemetry(self._rings.slots)
 
     def forget_longest(self) -> None:
-        """Let the longest times count from now on; takes some hops' time."""
+        """Restart the longest times; this takes some hops."""
         form = self.form
         hop_s = self.spec.hop / self.model_rate
         forget_longest(self._rings.slots, 4 * max(form.out_block / form.out_rate, hop_s))
 
     def read(self, slot: int) -> int:
-        """Return one slot of `rtsep.audio.rings`; for `rtsep.audio` and its tests."""
+        """Return one slot of `rtsep.audio.rings`; only for `rtsep.audio` and its tests."""
         return int(acquire(self._rings.slots, slot))
 
     def late_hops(self) -> list[int]:
-        """Return the numbers (from 0) of the last hops whose mask came late, oldest first."""
+        """Return the numbers (from 0) of recent hops with late masks, oldest first."""
         count = self.read(r.LATE_MASKS)
         kept = min(count, r.LATE_LOG)
         return [int(self._hop_state.late_log[i % r.LATE_LOG]) for i in range(count - kept, count)]
 
     def hop_histogram(self) -> NDArray[np.int64]:
-        """Return how many hops took how long, in bins of HISTOGRAM_STEP_NS."""
+        """Return the histogram of hop durations, in bins of HISTOGRAM_STEP_NS."""
         return self._hop_state.histogram.copy()
 
     def meters(self) -> dict[str, dict[str, float]]:
@@ -341,15 +341,15 @@ class Engine:
 
     @property
     def asleep(self) -> bool:
-        """Whether the model gets no columns now, as the input is silent."""
+        """Return whether the model gets no columns now, because the input is silent."""
         return bool(self._hop_state.silent_frames[0] > SLEEP_AFTER_S * self.form.rate)
 
     def limiter_db(self) -> float:
-        """Return by how many decibels the limiter makes the output softer just now: 0 or less."""
+        """Return the limiter's current gain in decibels: 0 or less."""
         return reduction_db(self._hop_state.limiter)
 
     def feedback(self) -> Feedback:
-        """Return what the guard against feedback has found, and by how much it dims the output."""
+        """Return the state of the feedback guard and its gain."""
         return read_feedback(self._hop_state.guard)
 
     def drift_ppm(self) -> float | None:
@@ -357,7 +357,7 @@ class Engine:
         return float(self._hop_state.drift.integral[0]) * 1e6 if self.form.two_clocks else None
 
     def counters(self) -> dict[str, Any]:
-        """Return what went by and what went wrong so far."""
+        """Return the totals of frames, hops and faults so far."""
         return {
             "hops": self.read(r.HOPS),
             "late_masks": self.read(r.LATE_MASKS),
@@ -373,7 +373,7 @@ class Engine:
 
 
 def _dry_feeds(form: Format) -> tuple[int, ...]:
-    """Return the feeds that carry the dry signal: the first stem that is played, the mix and the bus."""
+    """Return the feeds that carry the dry signal: the first played stem, the mix and the bus."""
     played = {entry // form.channels for entry in form.out_map if entry >= 0}
     alone = INSTRUMENTAL in played or (BUS in played and form.bus == FEEDS[INSTRUMENTAL])
     return (INSTRUMENTAL if alone and VOCALS not in played else VOCALS, MIX, BUS)

@@ -1,24 +1,24 @@
-"""The mixer of engines: audio callbacks serve one engine, or two while the second fades in over the first.
+"""The mixer of engines: audio callbacks serve one engine, or two during a cross-fade to the second.
 
-A stream keeps the address of a mixer for its whole life; engines come and go behind it. An incoming
-engine gets the same input as the active one from the next call on. It is played only when that is asked
-for, over a cross-fade: no switch may click. If the next engine cannot be mixed with this one, as it has
-another rate, another mixer takes the place of this one, on the same streams. The rules of
-`rtsep.audio.callback` hold here too.
+A stream keeps the address of a mixer for its whole life, while engines are replaced behind it. An incoming
+engine gets the same input as the active one from the next call on. It becomes audible only on request, over a
+cross-fade, so that no switch clicks. An engine with another rate cannot be mixed with this one; another mixer
+then replaces this one on the same streams. The rules of `rtsep.audio.callback` apply here too.
 
 Block: the device's, any length. Stream delay 0.
 
 | slot | written by | read by |
 | --- | --- | --- |
-| CURRENT | front, before anything runs; then the callback that has the output, when a fade is over | all |
+| CURRENT | front, before anything runs; then the output callback, after a fade | all |
 | INCOMING, FADE | front | callbacks |
-| IN_SYNCED | the callback that has the input | callback that has the output, front |
-| OUT_SYNCED, FADED | the callback that has the output | front |
-| FADE_OUT | front: asks for silence, softly | callback that has the output |
-| LEVEL | front, before anything runs; then the callback that has the output | front |
-| SUCCESSOR | front | the callback that has the input |
-| IN_SUCCESSOR | the callback that has the input | callbacks |
-| LENGTH, SCRATCH, MOST | front, before anything runs | callback that has the output |
+| IN_SYNCED | the input callback | output callback, front |
+| OUT_SYNCED, FADED | the output callback | front |
+| FADE_OUT | front: requests a fade to silence | output callback |
+| LEVEL | front, before anything runs; then the output callback | front |
+| SUCCESSOR | front | the input callback |
+| IN_SUCCESSOR | the input callback | callbacks |
+| LENGTH, SCRATCH, MOST | front, before anything runs | output callback |
+
 """
 
 from __future__ import annotations
@@ -42,61 +42,62 @@ from rtsep.realtime.atomics import (
     store_release,
 )
 
-CURRENT = 0  # address of the slots of the engine that is heard
-INCOMING = 1  # of the one that comes; 0: none
-FADE = 2  # 1: the next one is to be heard
+CURRENT = 0  # address of the slots of the active engine
+INCOMING = 1  # address of the incoming engine's slots; 0: none
+FADE = 2  # 1: fade to the incoming engine
 LENGTH = 3  # frames of a fade
 SCRATCH = 4  # address of float32 [MOST, output channels]
-FADE_OUT = 5  # 1: fade all out
-MOST = 6  # frames of a call, at most, in which the next one can be heard
-SUCCESSOR = 7  # address of the mixer that takes this one's place; 0: none
-IN_SYNCED = CACHE_LINE  # address of the next engine, once its input side runs along
-IN_SUCCESSOR = IN_SYNCED + 1  # the same address, once the input goes there: then the output comes from there
-OUT_SYNCED = 2 * CACHE_LINE  # the same of its output side
-FADED = OUT_SYNCED + 1  # frames of the fade that were heard
-LEVEL = OUT_SYNCED + 2  # of all that is played: LENGTH is unity, 0 and below silence; a frame moves it by one
+FADE_OUT = 5  # 1: fade everything out
+MOST = 6  # maximum frames of a call in which the next engine can be mixed
+SUCCESSOR = 7  # address of the mixer that replaces this one; 0: none
+IN_SYNCED = CACHE_LINE  # address of the incoming engine, once its input side runs
+# address of the successor, once it gets the input: from then on it provides the output
+IN_SUCCESSOR = IN_SYNCED + 1
+OUT_SYNCED = 2 * CACHE_LINE  # the same for the output side
+FADED = OUT_SYNCED + 1  # played frames of the fade
+LEVEL = OUT_SYNCED + 2  # overall level: LENGTH is unity, 0 and below silence; it moves by one per frame
 SLOT_COUNT = 3 * CACHE_LINE
 
 LARGEST_BLOCK = 8192
-"""Frames of a call in which two engines can be mixed: devices may change the size of their calls."""
+"""Maximum frames of a call in which two engines can be mixed: devices may change the size of their calls."""
 
 FADE_S = 0.05
-"""How long a fade takes."""
+"""Duration of a fade in seconds."""
 
 CALL_OVER_S = 0.2
-"""No audio callback takes so long."""
+"""Maximum duration of an audio callback in seconds, with a large margin."""
 
 
 @njit(inline="always")
 def mixer_at(address: int) -> np.ndarray:
-    """Return the slots of a mixer, int64 [SLOT_COUNT], by their address."""
+    """Return the slots of a mixer, int64 [SLOT_COUNT], at their address."""
     return carray(as_pointer(address), (SLOT_COUNT,), np.int64)
 
 
 @njit(cache=True, nogil=True)
 def serving_mixer(mixer: np.ndarray) -> np.ndarray:
-    """Return the mixer that is in use: `mixer`, whose address the streams have, or its successor."""
+    """Return the mixer in use: `mixer`, to which the streams have the address, or its successor."""
     successor = load_acquire(mixer, IN_SUCCESSOR)
     return mixer if successor == 0 else mixer_at(successor)
 
 
 @njit(cache=True, nogil=True)
 def current_engine(mixer: np.ndarray) -> np.ndarray:
-    """Return the slots of the engine that is heard."""
+    """Return the slots of the active engine."""
     return r.slots_at(load_acquire(serving_mixer(mixer), CURRENT))
 
 
 @njit(cache=True, nogil=True)
 def plays_a_file(mixer: np.ndarray) -> bool:
-    """Tell whether the input is a file, which comes at the output's pace."""
+    """Return whether the input is a file, which is read at the output's pace."""
     return current_engine(mixer)[r.HAS_SOURCE] != 0
 
 
 @njit(cache=True, nogil=True)
 def process_input(mixer: np.ndarray, device_block: int, frames: int, lost: int) -> None:
-    """Take `frames` frames of input from the address `device_block`, or of the played file where it is 0.
+    """Read `frames` frames of input from the address `device_block`, or from the played file if it is 0.
 
-    `lost` is not 0 where the device has lost input before this call.
+    `lost` is not 0 if the device has lost input before this call.
     """
     store_release(mixer, IN_SUCCESSOR, load_acquire(mixer, SUCCESSOR))
     _give_input(serving_mixer(mixer), device_block, frames, lost)
@@ -104,13 +105,13 @@ def process_input(mixer: np.ndarray, device_block: int, frames: int, lost: int) 
 
 @njit(cache=True, nogil=True)
 def _give_input(mixer: np.ndarray, device_block: int, frames: int, lost: int) -> None:
-    second = load_acquire(mixer, INCOMING)  # before CURRENT: a fade may end meanwhile
+    second = load_acquire(mixer, INCOMING)  # read before CURRENT: a fade may end meanwhile
     first = load_acquire(mixer, CURRENT)
     current = r.slots_at(first)
     if second != 0 and second != first:
         coming = r.slots_at(second)
         if mixer[IN_SYNCED] != second:
-            # Both count the frames of one stream. The hop loop starts only when both sides have joined.
+            # Both count the frames of one stream. The hop loop starts only after both sides have joined.
             coming[r.IN_WRITE] = coming[r.IN_READ] = coming[r.RECORD_WRITE] = current[r.IN_WRITE]
             store_release(mixer, IN_SYNCED, second)
         _take(coming, device_block, frames, 0)
@@ -127,9 +128,9 @@ def _take(engine: np.ndarray, device_block: int, frames: int, lost: int) -> None
 
 @njit(cache=True, nogil=True)
 def process_output(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
-    """Give `frames` frames of output to the address `device_block`.
+    """Write `frames` frames of output to the address `device_block`.
 
-    `ran_dry` is not 0 where the device had nothing to play before this call.
+    `ran_dry` is not 0 if the device had nothing to play before this call.
     """
     _fill_output(serving_mixer(mixer), device_block, frames, ran_dry)
 
@@ -142,7 +143,7 @@ def _fill_output(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int
     if level == length and not fading_out:
         return
     engine = current_engine(mixer)
-    # Two clocks: nothing is there to be played before they have found each other. The wait begins then.
+    # Two clocks: there is no output until the two sides are aligned. The wait begins then.
     waits = level < 0 and engine[r.UNDERRUN_FRAMES] != missed
     played = r.frames_at(device_block, frames, engine[r.OUT_CHANNELS])
     for i in range(frames):
@@ -164,14 +165,14 @@ def _mix(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> Non
     give_output(current, device_block, frames, ran_dry)
     if second == 0 or second == first:
         return
-    # Its input comes first: what it keeps ready is counted from the frame that it has heard first.
+    # Its input comes first: its prefill is counted from its first input frame.
     if load_acquire(mixer, IN_SYNCED) != second or frames > mixer[MOST]:
         return
     coming = r.slots_at(second)
     if mixer[OUT_SYNCED] != second:
-        start = current[r.OUT_READ] - frames  # of this call
+        start = current[r.OUT_READ] - frames  # start of this call
         coming[r.OUT_READ] = start
-        coming[r.OUT_WRITE] += start  # what it keeps ready lies behind that
+        coming[r.OUT_WRITE] += start  # its prefill lies behind that
         store_release(mixer, OUT_SYNCED, second)
     give_output(coming, mixer[SCRATCH], frames, 0)
     if load_acquire(mixer, FADE) == 0:
@@ -189,20 +190,20 @@ def _mix(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> Non
 
 
 class Served(Protocol):
-    """An engine, as far as a mixer knows it; whatever the slots point to lives as long as it does."""
+    """Engine as the mixer sees it; everything that the slots point to lives as long as the engine."""
 
     @property
     def state(self) -> NDArray[np.int64]:
-        """The slots of `rtsep.audio.rings`."""
+        """Return the slots of `rtsep.audio.rings`."""
 
 
 class EngineMixer:
-    """The front's side of a mixer. It, and whoever it serves, must outlive the streams that call it."""
+    """Python side of a mixer. It and its engines must outlive the streams that call it."""
 
     def __init__(
         self, engine: Served, rate: int, block: int, out_channels: int, silent: int | None = None
     ) -> None:
-        """Serve `engine`, from its first frame on, or fading in after its first `silent` frames.
+        """Serve `engine` from its first frame on, or with a fade-in after its first `silent` frames.
 
         `rate` and `block` are those of the output.
         """
@@ -217,7 +218,7 @@ class EngineMixer:
         self.slots[SCRATCH], self.slots[MOST] = self._scratch.ctypes.data, block
 
     def add_incoming(self, engine: Served) -> None:
-        """Let another engine hear along; its hop loop may start once `synced`."""
+        """Feed another engine with the same input; its hop loop may start once it is `synced`."""
         self._served = (*self._served, engine)
         for slot in (FADE, IN_SYNCED, OUT_SYNCED, FADED):
             self.slots[slot] = 0
@@ -225,39 +226,39 @@ class EngineMixer:
 
     @property
     def synced(self) -> bool:
-        """Whether the engine that comes has the input and the output of the one that plays."""
+        """Return whether the incoming engine has the input and output of the active one."""
         coming = self.slots[INCOMING]
         return all(acquire(self.slots, slot) == coming for slot in (IN_SYNCED, OUT_SYNCED))
 
     def fade_in(self) -> None:
-        """Let the engine that comes be heard, over FADE_S."""
+        """Fade to the incoming engine, over FADE_S."""
         release(self.slots, FADE, 1)
 
     @property
     def faded_in(self) -> bool:
-        """Whether it is the one that plays."""
+        """Return whether the incoming engine is now the active one."""
         return int(acquire(self.slots, CURRENT)) == int(self.slots[INCOMING])
 
     def drop_other(self) -> None:
-        """Serve the engine that plays alone; when this returns, no call is at work with the other one."""
+        """Serve only the active engine; when this returns, no call uses the other one."""
         release(self.slots, INCOMING, 0)
         time.sleep(CALL_OVER_S)
         self._served = tuple(engine for engine in self._served if self.serves(engine))
 
     def serves(self, engine: Served) -> bool:
-        """Whether `engine` is the one that plays."""
+        """Return whether `engine` is the active one."""
         return int(acquire(self.slots, CURRENT)) == address_of(engine.state, 0)
 
     def hand_over(self, successor: EngineMixer) -> None:
-        """Have another mixer take the place of this one, or of its last successor."""
-        self._successors = (*self._successors[-1:], successor)  # a call may be at work with the last one
+        """Let another mixer replace this one, or its last successor."""
+        self._successors = (*self._successors[-1:], successor)  # a call may still use the last one
         release(self.slots, SUCCESSOR, successor.slots.ctypes.data)
 
     def fade_out(self) -> None:
-        """Fade all out, for good: another mixer goes on."""
+        """Fade everything out, for good: another mixer takes over."""
         release(self.slots, FADE_OUT, 1)
 
     @property
     def faded_out(self) -> bool:
-        """Whether nothing is heard any more."""
+        """Return whether the output is silent after `fade_out`."""
         return int(acquire(self.slots, LEVEL)) == 0

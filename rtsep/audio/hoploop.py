@@ -1,8 +1,8 @@
-"""The hop loop: one compiled function on one thread that turns input into feeds until it is told to stop.
+"""The hop loop: one compiled function on one thread that turns input into feeds until it is stopped.
 
-Needs no GIL and takes no lock, so nothing that Python does can delay a hop. A mask is waited for
-until the last moment at which the hop can still be played; a late one costs that hop its own mask
-(the last one serves), never its deadline.
+It needs no GIL and takes no lock, so no Python code can delay a hop. It waits for a mask until the last
+moment at which the hop can still be played. If the mask is late, the hop uses the previous mask, and keeps
+its deadline.
 
 Block: one hop, `frames_needed` device frames. Stream delay: the pipeline's, and the drift's with two clocks.
 """
@@ -29,59 +29,60 @@ from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
 from rtsep.realtime.stops import STOP_NS
 
 RESERVE_NS = 500_000
-"""What stays of a hop's time after its mask's deadline, besides what its synthesis takes: a late wake-up."""
+"""Part of a hop's time, after the mask's deadline and besides the synthesis, reserved for late wake-ups."""
 
 HOLD_S = 0.06
-"""How long the last mask may serve, for one hop at least; then the dry signal fades in."""
+"""Longest reuse of the last mask in seconds, at least one hop; then the dry signal fades in."""
 
 RESYNC_S = 0.1
-"""Two clocks: a distance this far off its target is set anew at once, not steered."""
+"""Two clocks: a distance that is off its target by this time, in seconds, is reset at once, not steered."""
 
 LATE_HOPS = 3
-"""Two clocks: of so many hops running something came too late to be played, as the distance is too short: it
-is set anew as well. Steered, it would crackle until half a per cent has made up for it."""
+"""Two clocks: after this number of late hops in a row, the distance is too short and is reset as well.
+Steering would crackle until a correction of half a per cent has made up for it."""
 
 CALLS_COMPARED = 3
-"""Whose times say when the next call is due: the earliest, as if all had come when it did. One that came late
-would have the next one's mask waited for too long; after a gap of the device's own they are all late, and
-masks are given up too early for as many calls less one."""
+"""Number of recent output callbacks used to predict the next one; the earliest counts, so one late callback
+does not extend the deadline. After a gap in the device, up to CALLS_COMPARED - 1 masks are given up too
+early."""
 
-METER_FALL_S = 0.4  # of 20 dB
+METER_FALL_S = 0.4  # seconds for 20 dB
 
 PATIENT_NS = 2_000_000_000
-"""How long a mask is waited for while the device waits for us."""
+"""Maximum wait for a mask while the device waits for rtsep."""
 
 SLEEP_AFTER_S = 10.0
 SILENCE = 1e-4
-"""Input below -80 dB full scale for so long puts the model to sleep: it gets no columns until sound returns.
-
-Its state has settled by then, so to it the silence is only shorter. The last mask serves meanwhile."""
+"""Input below -80 dB full scale for SLEEP_AFTER_S puts the model to sleep: it gets no columns until there is
+sound again. The model's state has settled by then, so it only sees a shorter silence. The last mask is used
+meanwhile."""
 
 _LOOK_EVERY_NS = 100_000_000
 
 
 class HopState(NamedTuple):
-    """What the hop loop works on and what it leaves for others to read."""
+    """State of the hop loop and its results for other readers."""
 
-    block: NDArray[np.float32]  # [channels, most frames]
-    feeds: NDArray[np.float32]  # [feeds, channels, most frames]
-    held: NDArray[np.float32]  # [model channels, bins] the last mask that came in time
+    block: NDArray[np.float32]  # [channels, max frames]
+    feeds: NDArray[np.float32]  # [feeds, channels, max frames]
+    held: NDArray[np.float32]  # [model channels, bins] the last mask in time
     out_map: NDArray[np.int64]  # [device channels] feed * channels + channel, or -1 for silence
-    mapped: NDArray[np.float32]  # [device channels, most frames]
-    resampled: NDArray[np.float32]  # [device channels, most frames at the output's rate]
+    mapped: NDArray[np.float32]  # [device channels, max frames]
+    resampled: NDArray[np.float32]  # [device channels, max frames at the output's rate]
     record: NDArray[np.float32]  # [frames, feeds, channels] ring for the recorder; 0 frames: none
     meters: NDArray[np.float32]  # [feeds, 2] peak, mean square; decaying
-    late_log: NDArray[np.int64]  # [LATE_LOG] numbers of late hops
+    late_log: NDArray[np.int64]  # [LATE_LOG] numbers of hops with late masks
     histogram: NDArray[np.int64]  # hops by duration
-    finish_ns: NDArray[np.int64]  # [1] what the part of a hop after its mask takes, by the median
-    bases_ns: NDArray[np.int64]  # [CALLS_COMPARED] time of frame 0 of the output by its last calls; 0: none
+    finish_ns: NDArray[np.int64]  # [1] median time of the part of a hop after its mask
+    # [CALLS_COMPARED] time of frame 0 of the output according to its last calls; 0: none
+    bases_ns: NDArray[np.int64]
     drift: Drift
-    limiter: Limiter  # at the output's rate, behind all else: recordings and meters are before it
-    guard: FeedbackGuard  # listens to the input, and dims what the limiter has left
+    limiter: Limiter  # at the output's rate, last in the path; recordings and meters come before it
+    guard: FeedbackGuard  # analyses the input, and reduces the output after the limiter
     two_clocks: bool
-    compute_fill: float  # two clocks: output frames to keep ahead, besides a block of each side
-    late_hops: NDArray[np.int64]  # [1] two clocks: hops running that came too late, in part at least
-    silent_frames: NDArray[np.int64]  # [1] frames of silent input until now
+    compute_fill: float  # two clocks: output frames to keep ahead, besides one block of each side
+    late_hops: NDArray[np.int64]  # [1] two clocks: consecutive hops that were at least partly late
+    silent_frames: NDArray[np.int64]  # [1] frames of silent input so far
 
 
 @njit(cache=True, nogil=True)
@@ -105,7 +106,8 @@ def run_hops(
         started = clock.now_ns(scratch)
         _read_block(state, written, hop_state.block[:, :frames])
 
-        number = exchange.header[slots.COLUMNS]  # ours to write: runs on when an engine is built anew
+        # the hop loop owns this count, which continues across engines
+        number = exchange.header[slots.COLUMNS]
         begin_hop(pipeline, hop_state.block[:, :frames], exchange.columns[number % SLOTS])
         follow_silence(hop_state.silent_frames, hop_state.block[:, :frames])
         if hop_state.silent_frames[0] > SLEEP_AFTER_S * state[r.RATE]:
@@ -134,7 +136,8 @@ def run_hops(
         _record(state, hop_state, feeds)
         _meter(hop_state.meters, feeds, seconds)
         took_ns = clock.now_ns(scratch) - started
-        if took_ns > load_acquire(state, r.HOP_MAX_NS):  # before its bin: no percentile is above the maximum
+        # stored before its bin: no percentile exceeds the maximum
+        if took_ns > load_acquire(state, r.HOP_MAX_NS):
             store_release(state, r.HOP_MAX_NS, took_ns)
         hop_state.histogram[min(took_ns // r.HISTOGRAM_STEP_NS, r.HISTOGRAM_BINS - 1)] += 1
         store_release(state, r.HOPS, state[r.HOPS] + 1)
@@ -142,7 +145,7 @@ def run_hops(
 
 @njit(cache=True, nogil=True)
 def note_stop(state: np.ndarray, now: int) -> None:
-    """Look at the clock: a long time since the last look is one in which the process was stopped."""
+    """Check the clock: a long time since the last check means that the process was stopped."""
     stood = now - state[r.LOOKED_NS]
     if stood > STOP_NS:
         store_release(state, r.STOPPED_NS, state[r.STOPPED_NS] + stood)
@@ -151,17 +154,17 @@ def note_stop(state: np.ndarray, now: int) -> None:
 
 @njit(cache=True, nogil=True)
 def wake_hops(state: np.ndarray) -> None:
-    """Have the hop loop look at `state`."""
+    """Wake the hop loop to check `state`."""
     wake.post(state[r.HOP_SIGNAL])
 
 
 @njit(cache=True, nogil=True)
 def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
-    """Copy the next frames of the input ring to `block`; what was overwritten meanwhile reads as silence."""
+    """Copy the next frames of the input ring to `block`; frames overwritten meanwhile become silence."""
     ring_frames, channels = state[r.RING_FRAMES], state[r.IN_CHANNELS]
     ring = r.input_ring(state)
     start = state[r.IN_READ]
-    oldest = written - ring_frames + ring_frames // 8  # the callback may be writing just now
+    oldest = written - ring_frames + ring_frames // 8  # the callback may be writing now
     for i in range(block.shape[1]):
         row = (start + i) & (ring_frames - 1)
         for c in range(channels):
@@ -175,7 +178,7 @@ def follow_silence(silent_frames: np.ndarray, block: np.ndarray) -> None:
     """Count the frames of silent input until now in `silent_frames` [1]; `block` is [channels, frames]."""
     for c in range(block.shape[0]):
         for i in range(block.shape[1]):
-            if not abs(block[c, i]) < SILENCE:  # not a number is no silence
+            if not abs(block[c, i]) < SILENCE:  # NaN is not silence
                 silent_frames[0] = 0
                 return
     silent_frames[0] += block.shape[1]
@@ -183,22 +186,22 @@ def follow_silence(silent_frames: np.ndarray, block: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True)
 def _ask_model(state: np.ndarray, exchange: Exchange, hop_state: HopState, number: int) -> bool:
-    """Give column `number` to the model; return whether its mask has come in time."""
+    """Send column `number` to the model; return whether its mask came in time."""
     publish_column(exchange, number)
     return _await_mask(state, exchange, number, _deadline(state, hop_state))
 
 
 @njit(cache=True, nogil=True)
 def _deadline(state: np.ndarray, hop_state: HopState) -> int:
-    """Return the time at which the call that plays the first frame of this hop is due, less the reserve."""
+    """Return the due time of the call that plays the first frame of this hop, less the reserve."""
     if load_acquire(state, r.PATIENT) != 0:
         return clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]) + PATIENT_NS
     block = state[r.OUT_FRAMES] if state[r.OUT_FRAMES] > 0 else max(1, state[r.BLOCK])
-    last_end = load_acquire(state, r.OUT_READ)  # the calls to come begin whole blocks later
+    last_end = load_acquire(state, r.OUT_READ)  # the next calls begin whole blocks later
     played_at = state[r.OUT_WRITE] + load_acquire(state, r.OUT_LAG)
     call_start = last_end + (played_at - last_end) // block * block
     base = load_acquire(state, r.OUT_BASE_NS)
-    if base == 0:  # the first input is here, its output call not yet: it comes now
+    if base == 0:  # the first input is here, but not its output call: it comes now
         base = clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2])
     else:
         hop_state.bases_ns[load_acquire(state, r.OUT_CALLS) % CALLS_COMPARED] = base
@@ -210,7 +213,7 @@ def _deadline(state: np.ndarray, hop_state: HopState) -> int:
 
 @njit(cache=True, nogil=True)
 def _follow_median(median: np.ndarray, value: int) -> None:
-    """Move `median` [1] towards `value` by a fixed share: a hop that was held up counts for no more."""
+    """Move `median` [1] towards `value` by a fixed share, so that an outlier has no more effect."""
     if median[0] == 0:
         median[0] = value
     step = max(1, median[0] // 64)
@@ -264,14 +267,14 @@ def _write_mapped(state: np.ndarray, hop_state: HopState, feeds: np.ndarray) -> 
 
 @njit(cache=True, nogil=True)
 def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, now: int) -> None:
-    """Resample the hop to the output's clock and steer the distance between the two."""
+    """Resample the hop to the output's clock and control the distance between the two."""
     drift = hop_state.drift
     count = clocks.resample_block(drift, _map_feeds(hop_state, feeds), hop_state.resampled)
-    limit(hop_state.limiter, hop_state.resampled, count)  # here: a resampler may overshoot
+    limit(hop_state.limiter, hop_state.resampled, count)  # limited here, because a resampler may overshoot
     dim(hop_state.guard, hop_state.resampled, count)
     if load_acquire(state, r.OUT_CALLS) == 0:
-        return  # nobody listens yet
-    # Positions by the clock, between the calls: no saw-tooth of blocks in what is measured.
+        return  # no output call yet
+    # Positions come from the clock, between calls: the measurement has no saw-tooth of blocks.
     in_rate, out_rate = float(state[r.RATE]), float(state[r.OUT_RATE])
     heard = (now - load_acquire(state, r.IN_BASE_NS)) * 1e-9 * in_rate
     played = (now - load_acquire(state, r.OUT_BASE_NS)) * 1e-9 * out_rate
@@ -284,7 +287,7 @@ def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, n
     target_fill += added
     first = state[r.RESYNCS] == 0 or added > state[r.ADDED_BEFORE]
     state[r.ADDED_BEFORE] = added
-    # What is late and no nearer than it should be was held up itself, and catches up.
+    # Late output that is not too close was delayed itself, and catches up.
     late = start < load_acquire(state, r.OUT_READ) and fill < target_fill - count / 2
     hop_state.late_hops[0] = hop_state.late_hops[0] + 1 if late else 0
     too_late = hop_state.late_hops[0] == LATE_HOPS

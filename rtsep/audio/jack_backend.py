@@ -1,4 +1,4 @@
-"""JACK as an audio back end. Loads libjack only when a stream is opened: most machines have none."""
+"""JACK as an audio back end. It loads libjack only to open a stream: most machines have none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtsep.errors import DeviceError
 from rtsep.realtime.foreign_calls import within
 
 LOOK_PATIENCE_S = 5.0
-"""A JACK server that does not answer for so long has hung."""
+"""Time limit for an answer of the JACK server in seconds; a slower server is taken to hang."""
 
 
 class HungServerError(DeviceError):
@@ -18,33 +18,34 @@ class HungServerError(DeviceError):
 
 
 class JackBackend:
-    """The one server of this machine, where one runs, with the programs on it."""
+    """The JACK server of this machine, if it runs, and the programs on it."""
 
     def __init__(self) -> None:
         self.server: JackServer | None = None
-        """The server as `look` has found it."""
+        """Server found by `look`."""
         self.missing = ""
-        """For the user: a library that would lead to a server that `look` has seen; "" if none is missing."""
+        """Line for the user about a missing library for a server that `look` has found; "" if none is
+        missing."""
 
     def look(self) -> JackServer | None:
-        """Look for the server and return it; raises `HungServerError`."""
+        """Search for the server and return it; raise `HungServerError`."""
         found: list[tuple[JackServer | None, str]] = []
 
         def look() -> None:
             found.append((jack_ports.find_server(), jack_library.missing()))
 
         if not within(LOOK_PATIENCE_S, look):
-            raise HungServerError("the JACK server has hung; stop it, or start it again")
+            raise HungServerError("the JACK server does not answer; stop or restart it")
         ((self.server, self.missing),) = found
         return self.server
 
     def devices(self) -> list[Device]:
-        """Return the server, which stands for the sound card, and the programs on it."""
+        """Return the server, which represents the sound card, and the programs on it."""
         return self.devices_of(self.server)
 
     @staticmethod
     def devices_of(server: JackServer | None) -> list[Device]:
-        """Return `server`, where there is one, and the programs on it."""
+        """Return `server`, if any, and the programs on it."""
         if server is None:
             return []
         card = Device(JACK, server.name, "JACK", server.captures, server.playbacks, server.rate)
@@ -57,18 +58,18 @@ class JackBackend:
         ]
 
     def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
-        """Raise `DeviceError` where the server has another rate."""
+        """Raise `DeviceError` if the server has another rate."""
         if rate != device.rate:
-            raise DeviceError(f"{device.name} runs at {device.rate} Hz, not at {rate}; leave --rate away")
+            raise DeviceError(f"{device.name} runs at {device.rate} Hz, not at {rate}; leave out --rate")
 
     def compile(self) -> None:
-        """Compile what the server calls, or load it from the cache."""
+        """Compile the server's callbacks, or load them from the cache."""
         from rtsep.audio import jack_calls  # needs libjack
 
         jack_calls.compile_callbacks()
 
     def open(self, request: StreamRequest) -> AudioStream:
-        """Join the server; rate and block are its own."""
+        """Join the server, which sets rate and block."""
         from rtsep.audio.jack_stream import JackStream  # needs libjack
 
         form = request.form

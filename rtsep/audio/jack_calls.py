@@ -1,12 +1,12 @@
-"""The functions that a JACK server calls for a stream of ours, compiled. Needs libjack when it is imported.
+"""The JACK callbacks of a stream, compiled. Importing this module needs libjack.
 
-All of them are compiled, also the rare ones: one in Python would need the GIL while whoever holds it may
-be waiting for the server, which waits for us. None of them closes anything. None waits, but in freewheel,
-where the server waits for its clients however long they take: there a call waits for the hops it plays.
+All callbacks are compiled, even rare ones: a Python callback would need the GIL, whose holder may wait for
+the server, which waits for the callback. No callback closes anything. None waits, except in freewheel mode,
+where the server waits for its clients: there a call waits for the hops that it plays.
 
-The server may change its period and its rate at any time. The engine follows the size of the calls by
-itself; at another rate the sound fades out, and the session goes on with another engine. No callback is set
-for either: PipeWire's libjack would leave out the cycles until the callback has returned.
+The server may change its period and its rate at any time. The engine adapts to the size of the calls by
+itself. At another rate the output fades out, and the session continues with another engine. There is no
+callback for either: PipeWire's libjack would skip cycles until that callback returned.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rtsep.audio.engine_mixer import (
 from rtsep.realtime import clock
 from rtsep.realtime.atomics import address_of, as_address, as_pointer, load_acquire, store_release
 
-libjack = ctypes.CDLL(jack_ports.library())  # not for all: PortAudio may have loaded another one
+libjack = ctypes.CDLL(jack_ports.library())  # each uses its own: PortAudio may have loaded another one
 for _name in (
     "jack_port_get_buffer",
     "jack_port_get_latency_range",
@@ -48,22 +48,22 @@ _sample_rate = types.ExternalFunction("jack_get_sample_rate", types.uint32(types
 
 # Slots of a stream.
 MIXER = 0  # address of the mixer
-LONGEST = 1  # frames that the blocks hold
-LOST = 2  # SHUT_DOWN: it plays no more
-LATENCY = 3  # frames from our inputs to our outputs
+LONGEST = 1  # capacity of the blocks in frames
+LOST = 2  # SHUT_DOWN: it has stopped
+LATENCY = 3  # frames from rtsep's inputs to its outputs
 RANGE = 4  # a jack_latency_range_t: uint32 min, max
 IN_BLOCK = 5  # address of float32 [LONGEST, inputs]
 OUT_BLOCK = 6  # address of float32 [LONGEST, outputs]
-INPUTS = 7  # how many
+INPUTS = 7  # number of inputs
 OUTPUTS = 8
-PLAYS = 9  # 1: from now on; before that, its ports are being connected one by one
+PLAYS = 9  # 1: it plays; before that, its ports are being connected one by one
 CLIENT = 10  # address of the jack_client_t
 RATE = 11  # Hz, of the engine
-NEW_RATE = 12  # Hz, where the server has another one; 0: it has not
+NEW_RATE = 12  # Hz of the server if it differs; 0: it does not
 STEADY = 13  # frames since the period changed
 LAST = 14  # frames of the last call
 FREEWHEEL = 15  # 1: the server does not keep time
-STALE = 16  # [2] by CAPTURE and PLAYBACK: how often the latency of our ports was to be set anew
+STALE = 16  # [2] by CAPTURE and PLAYBACK: number of requests to set the latency of rtsep's ports
 SCRATCH = 18  # [2]
 PORTS = 20  # addresses of the inputs, then of the outputs
 MOST_PORTS = 128
@@ -72,32 +72,33 @@ SLOTS = PORTS + MOST_PORTS
 SHUT_DOWN = 1
 
 CAPTURE, PLAYBACK = 0, 1
-"""JackCaptureLatency: how old a port's signal is; JackPlaybackLatency: how long until it is played."""
+"""Latency modes of JACK. JackCaptureLatency: the age of a port's signal; JackPlaybackLatency: the time until
+it is played."""
 
 AWAIT_NS = 4_000_000_000
-"""How long a call in freewheel waits for its hops, or for its frames of a played file."""
+"""Maximum wait of a call in freewheel mode for its hops, or for its frames of a played file."""
 
 _LOOK_EVERY_NS = 20_000
 
 HIGHEST_RATE = 1_000_000
-"""Hz; what a libjack says beyond that is no rate: it does not know yet."""
+"""Highest plausible rate in Hz; libjack returns more while the rate is still unknown."""
 
 
 @njit(inline="always")
 def _stream_at(address: int) -> np.ndarray:
-    """Return the slots of a stream, int64 [SLOTS], by their address."""
+    """Return the slots of a stream, int64 [SLOTS], at their address."""
     return carray(as_pointer(address), (SLOTS,), np.int64)
 
 
 @njit(cache=True, nogil=True)
 def _samples(port: int, frames: int) -> np.ndarray:
-    """Return the samples of a port in this call, [frames]."""
+    """Return the samples [frames] of a port in this call."""
     return carray(as_pointer(_port_buffer(port, frames)), (frames,), np.float32)
 
 
 @njit(cache=True, nogil=True)
 def _wait_for_us(mixer: np.ndarray, waits: int) -> None:
-    """Tell the engines whether the server waits for them."""
+    """Inform the engines whether the server waits for them."""
     serving = serving_mixer(mixer)
     current_engine(mixer)[r.PATIENT] = waits
     coming = load_acquire(serving, INCOMING)
@@ -107,7 +108,7 @@ def _wait_for_us(mixer: np.ndarray, waits: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _await_source(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
-    """Wait until `frames` more frames of the played file are read, or it is over; AWAIT_NS at most."""
+    """Wait until `frames` more frames of the played file are read, or it ends; at most AWAIT_NS."""
     until = clock.now_ns(scratch) + AWAIT_NS
     end = engine[r.IN_WRITE] + frames
     while load_acquire(engine, r.SOURCE_WRITE) < min(end, load_acquire(engine, r.SOURCE_END)):
@@ -118,7 +119,7 @@ def _await_source(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True)
 def _await_hops(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
-    """Wait until the next `frames` frames of the output are there, AWAIT_NS at most."""
+    """Wait until the next `frames` frames of the output are ready; at most AWAIT_NS."""
     until = clock.now_ns(scratch) + AWAIT_NS
     while load_acquire(engine, r.OUT_WRITE) + engine[r.OUT_LAG] < engine[r.OUT_READ] + frames:
         if clock.now_ns(scratch) > until:
@@ -128,7 +129,7 @@ def _await_hops(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
 
 @cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
 def process(frames, user):  # type: ignore[no-untyped-def]
-    """JackProcessCallback; `user` is the address of a stream's slots, here and below."""
+    """Process callback (JackProcessCallback); `user` is the address of a stream's slots, here and below."""
     slots = _stream_at(as_address(user))
     mixer = mixer_at(slots[MIXER])
     inputs, outputs, count = slots[INPUTS], slots[OUTPUTS], np.int64(frames)
@@ -171,28 +172,29 @@ def process(frames, user):  # type: ignore[no-untyped-def]
 
 @cfunc(types.void(types.voidptr), nopython=True, cache=True)
 def shut_down(user):  # type: ignore[no-untyped-def]
-    """JackShutdownCallback."""
+    """Shutdown callback (JackShutdownCallback)."""
     store_release(_stream_at(as_address(user)), LOST, SHUT_DOWN)
 
 
 @cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)
 def freewheel(starting, user):  # type: ignore[no-untyped-def]
-    """JackFreewheelCallback."""
+    """Freewheel callback (JackFreewheelCallback)."""
     store_release(_stream_at(as_address(user)), FREEWHEEL, 1 if starting != 0 else 0)
 
 
 @cfunc(types.int32(types.voidptr), nopython=True, cache=True)
 def xrun(user):  # type: ignore[no-untyped-def]
-    """JackXRunCallback."""
+    """Xrun callback (JackXRunCallback)."""
     slots = _stream_at(as_address(user))
     state = current_engine(mixer_at(slots[MIXER]))
-    state[r.IN_OVERFLOWS if slots[INPUTS] > 0 else r.OUT_UNDERFLOWS] += 1  # process leaves them alone
+    # the process callback does not write these
+    state[r.IN_OVERFLOWS if slots[INPUTS] > 0 else r.OUT_UNDERFLOWS] += 1
     return np.int32(0)
 
 
 @njit(cache=True, nogil=True)
 def set_latency(slots: np.ndarray, mode: int) -> None:
-    """Set the latency of our ports, CAPTURE or PLAYBACK, from that of the ports connected to them."""
+    """Set the latency of rtsep's ports, CAPTURE or PLAYBACK, from the ports connected to them."""
     inputs, outputs = slots[INPUTS], slots[OUTPUTS]
     forth = mode == CAPTURE
     first_known, known = (0, inputs) if forth else (inputs, outputs)
@@ -211,16 +213,16 @@ def set_latency(slots: np.ndarray, mode: int) -> None:
 
 @cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)
 def latency_now(mode, user):  # type: ignore[no-untyped-def]
-    """JackLatencyCallback for jackd: tell the server what we add, so that a DAW can make up for it."""
+    """Latency callback for jackd: report rtsep's latency, so that a DAW can compensate for it."""
     set_latency(_stream_at(as_address(user)), np.int64(mode))
 
 
 @cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)
 def latency_later(mode, user):  # type: ignore[no-untyped-def]
-    """JackLatencyCallback for PipeWire: have the stream's owner tell it.
+    """Latency callback for PipeWire: request the report from the stream's owner.
 
-    PipeWire's libjack calls this with a lock held. To set a latency makes it do what else is waiting, such as
-    a change of the period, which takes that lock: it would never return, nor would the cycles go on.
+    PipeWire's libjack calls this with a lock held. Setting a latency makes it handle other waiting events,
+    such as a change of the period, which takes that lock: this would deadlock and stop the cycles.
     """
     slots = _stream_at(as_address(user))
     at = STALE + np.int64(mode)
@@ -228,6 +230,6 @@ def latency_later(mode, user):  # type: ignore[no-untyped-def]
 
 
 def compile_callbacks() -> None:
-    """Compile what the server calls, or load it from the cache: mostly done once this module is imported."""
+    """Compile the callbacks, or load them from the cache; the import of this module has done most of it."""
     assert all(call.address for call in (process, xrun, latency_now, latency_later, freewheel, shut_down))
     set_latency(np.zeros(SLOTS, np.int64), CAPTURE)

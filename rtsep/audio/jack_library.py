@@ -1,7 +1,7 @@
-"""The libjack of this program: jackd's where its server runs, else PipeWire's, found without `pw-jack`.
+"""Selection of libjack: jackd's if its server runs, else PipeWire's, which is found without `pw-jack`.
 
-PipeWire brings a libjack of its own. Distributions either install it as the system's libjack or keep it in a
-folder where only `pw-jack` makes programs find it. One program uses one of them for its whole life.
+PipeWire has its own libjack. Distributions either install it as the system's libjack, or keep it in a folder
+that programs find only through `pw-jack`. A program uses one libjack for its whole life.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any, NamedTuple
 from rtsep.realtime.foreign_calls import one_at_a_time
 
 _PRIVATE = ("/usr/lib/*", "/usr/lib64", "/usr/lib", "/usr/local/lib/*", "/usr/local/lib64", "/usr/local/lib")
-"""Folders that hold PipeWire's private one."""
+"""Folders of PipeWire's private libjack."""
 
 _NO_START_SERVER = 0x01  # JackNoStartServer
-_SERVER_ERROR = 0x20  # JackServerError: a server runs, but has not let us in
+_SERVER_ERROR = 0x20  # JackServerError: a server runs, but has refused the connection
 _DAEMON_PATIENCE_S = 1.0
 
 HOW_TO_GET = "Debian, Ubuntu: apt-get install pipewire-jack; Fedora: pipewire-jack-audio-connection-kit"
 
 
 class Library(NamedTuple):
-    """A libjack."""
+    """Loaded libjack."""
 
-    name: str  # as the dynamic linker takes it
-    pipewire: bool  # whether it is PipeWire's
+    name: str  # name for the dynamic linker
+    pipewire: bool  # True: PipeWire's libjack
 
 
 _chosen: Library | None = None
@@ -40,11 +40,11 @@ _choosing = threading.Lock()
 
 
 def choose() -> Library | None:
-    """Return the libjack to use; None where there is none. Asks the servers, until one was `load`ed."""
+    """Return the libjack to use; None if there is none. Query the servers until one was `load`ed."""
     if _chosen:
         return _chosen
     system = _opened(ctypes.util.find_library("jack"))
-    if system and system.pipewire:  # the distribution's choice, or pw-jack's
+    if system and system.pipewire:  # chosen by the distribution, or by pw-jack
         return system
     private = pipewire_library() if pipewire_runs() else None
     if private is None or (system and _server_answers(system.name)):
@@ -53,7 +53,7 @@ def choose() -> Library | None:
 
 
 def answers() -> bool:
-    """Return whether it is worth joining a server: as long as none has answered, another one may come."""
+    """Return whether joining a server is worth a try; until one has answered, another may appear."""
     if _chosen:
         return True
     library = choose()
@@ -63,17 +63,17 @@ def answers() -> bool:
 
 
 def missing() -> str:
-    """Return a line for the user if PipeWire runs, but its libjack is not installed; else ""."""
+    """Return a line for the user if PipeWire runs without its libjack; else ""."""
     if _chosen or not pipewire_runs() or pipewire_library():
         return ""
     system = _opened(ctypes.util.find_library("jack"))
     if system and system.pipewire:
         return ""
-    return f"PipeWire runs, but its JACK library is missing, which leads straight to it ({HOW_TO_GET})"
+    return f"PipeWire is running without its JACK library, which gives direct access ({HOW_TO_GET})"
 
 
 def load() -> Any:
-    """Return the module `jack`, on the libjack that was chosen; raises `OSError` where there is none."""
+    """Return the module `jack`, on the chosen libjack; raise `OSError` if there is none."""
     global _chosen
     with _choosing:
         if _chosen is None:
@@ -88,7 +88,7 @@ def load() -> Any:
 
 
 def _import_with(library: str) -> None:
-    """Import `jack`, which asks ctypes for the library's name, with this one."""
+    """Import `jack` with this library; the module looks up its name through ctypes."""
     find = ctypes.util.find_library
 
     def find_library(name: str) -> str | None:
@@ -102,7 +102,7 @@ def _import_with(library: str) -> None:
 
 
 def pipewire_runs() -> bool:
-    """Return whether a PipeWire daemon of this user answers, and JACK clients may join it."""
+    """Return whether a PipeWire daemon of this user answers and accepts JACK clients."""
     if not sys.platform.startswith("linux") or "PIPEWIRE_NOJACK" in os.environ:
         return False
     remote = os.environ.get("PIPEWIRE_REMOTE") or "pipewire-0"
@@ -110,14 +110,14 @@ def pipewire_runs() -> bool:
     with socket.socket(socket.AF_UNIX) as daemon:
         daemon.settimeout(_DAEMON_PATIENCE_S)
         try:
-            daemon.connect(str(Path(folder, remote)))  # an absolute remote stands for itself
+            daemon.connect(str(Path(folder, remote)))  # an absolute remote is used as it is
         except (OSError, ValueError):
             return False
     return True
 
 
 def pipewire_library() -> str | None:
-    """Return the path of PipeWire's private libjack, None where it is not installed."""
+    """Return the path of PipeWire's private libjack, None if it is not installed."""
     return next((str(path) for path in _private_libraries() if _opened(str(path))), None)
 
 
@@ -127,7 +127,7 @@ def _private_libraries() -> Iterator[Path]:
 
 
 def _opened(name: str | None) -> Library | None:
-    """Return a libjack by its name; None where it cannot be loaded, as that of another architecture."""
+    """Load a libjack by its name; return None if that fails, as for another architecture."""
     if name is None:
         return None
     try:
@@ -144,7 +144,7 @@ _say_nothing = _Said(lambda _: None)
 
 
 def _server_answers(name: str) -> bool:
-    """Return whether a JACK server runs that the libjack `name` reaches."""
+    """Return whether a JACK server is running that the libjack `name` reaches."""
     library = ctypes.CDLL(name)
     library.jack_set_error_function(_say_nothing)
     library.jack_set_info_function(_say_nothing)

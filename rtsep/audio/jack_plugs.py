@@ -1,4 +1,4 @@
-"""Connections of our ports on a JACK server: made at the start, and again when other ports are back."""
+"""Connections of rtsep's ports on a JACK server: made at the start, and again when lost ports are back."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rtsep.realtime.foreign_calls import within
 LOOK_EVERY_S = 0.5
 
 CONNECT_PATIENCE_S = 2.0
-"""A server that takes longer to look at connections, and to make some, has hung."""
+"""Time limit for the server to list and make connections, in seconds; a slower one is taken to hang."""
 
 
 class Peers(NamedTuple):
-    """The programs that our inputs and our outputs are connected to; "": the sound card."""
+    """Programs to connect inputs and outputs to; "": the sound card."""
 
     inputs: str = ""
     outputs: str = ""
@@ -26,19 +26,19 @@ CARD = Peers()
 
 
 class _Side:
-    """Our inputs, or our outputs."""
+    """The inputs or the outputs of rtsep."""
 
     def __init__(self, word: str, card: str, ports: list[Any], peer: str) -> None:
         self.word, self.card, self.ports, self.peer = word, card, ports, peer
-        self.others: list[str] = []  # ports that ours were to be connected to, one by one
-        self.wanted: Cables = {}  # by our port: where it is connected, or was when that went away
-        self.gone: set[str] = set()  # of these, ports that are not there now
-        self.found = False  # whether there has been anything to connect to
-        self.silent = False  # whether the user knows that nothing is connected
+        self.others: list[str] = []  # ports to connect to, in order
+        self.wanted: Cables = {}  # for each of rtsep's ports: its connections, including lost ones
+        self.gone: set[str] = set()  # lost ports among them
+        self.found = False  # whether there has been a port to connect to
+        self.silent = False  # whether the user was informed that nothing is connected
 
 
 class Plugs:
-    """The connections of one client, as they are wanted. Its methods ask the server."""
+    """Wanted connections of one client. The methods query the server."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class Plugs:
         cables: Cables,
         peers: Peers = CARD,
     ) -> None:
-        """Connect `inputs` and `outputs` of `client` to what `cables` says; others to `peers`.
+        """Connect `inputs` and `outputs` of `client` as in `cables`, other ports to `peers`.
 
-        If `connects` is false, to nothing that is not in `cables`. The last connections are written there.
+        If `connects` is false, only `cables` is used. The last connections are stored there.
         """
         self._client, self._connects, self._cables = client, connects, cables
         sides = (
@@ -62,7 +62,7 @@ class Plugs:
         self._look_at = 0.0  # monotonic time
 
     def connect(self) -> None:
-        """Make the first connections, as far as there is something to connect to."""
+        """Make the first connections, if there are ports to connect to."""
         for side in self._sides:
             self._connect_side(side)
 
@@ -77,7 +77,8 @@ class Plugs:
 
     def _plug(self, port: Any, others: list[str]) -> None:
         for other in others:
-            with contextlib.suppress(Exception):  # gone meanwhile; or someone else is patching, too
+            # it has just gone, or another program has made the connection
+            with contextlib.suppress(Exception):
                 self._client.connect(*_from_to(port, other))
 
     def _connected(self, port: Any) -> list[str]:
@@ -91,14 +92,14 @@ class Plugs:
         return True
 
     def tend(self, now: float) -> list[str]:
-        """Look after the connections at times; `now` is the monotonic time. Return lines for the user."""
+        """Check the connections at intervals; `now` is the monotonic time. Return lines for the user."""
         if now < self._look_at:
             return []
         self._look_at = now + LOOK_EVERY_S
         said: list[str] = []
 
         def look() -> None:
-            with contextlib.suppress(Exception):  # the server is about to go
+            with contextlib.suppress(Exception):  # the server is about to end
                 for side in self._sides:
                     said.extend(self._follow(side))
                     self._restore(side)
@@ -108,7 +109,7 @@ class Plugs:
         return said
 
     def _follow(self, side: _Side) -> list[str]:
-        """Go over to another default sink or source, but for what the user has connected; return a line."""
+        """Switch to a new default sink or source, except for the user's own connections; return a line."""
         now = default_ports(self._client, side.card) if self._connects and not side.peer else []
         if not (now and side.others) or now == side.others:
             return []
@@ -117,22 +118,22 @@ class Plugs:
         for k, port in enumerate(side.ports):
             wanted, old, new = side.wanted[port.shortname], before[k : k + 1], now[k : k + 1]
             if not set(old) <= set(wanted) or (wanted and not old):
-                continue  # the user has connected it elsewhere
+                continue  # connected elsewhere by the user
             for name in old:
                 self._unplug(port, name)
             self._plug(port, new)
             side.wanted[port.shortname] = [name for name in wanted if name not in old] + new
             followed = True
         device = now[0].partition(":")[0]
-        does = "capturing it" if side.card == CAPTURE else "playing there"
-        return [f"the default {side.word[:-1]} is '{device}' now: {does}"] if followed else []
+        does = "capture continues from it" if side.card == CAPTURE else "playback continues there"
+        return [f"the default {side.word[:-1]} is now '{device}': {does}"] if followed else []
 
     def _unplug(self, port: Any, other: str) -> None:
-        with contextlib.suppress(Exception):  # gone meanwhile
+        with contextlib.suppress(Exception):  # it has just gone
             self._client.disconnect(*_from_to(port, other))
 
     def _restore(self, side: _Side) -> None:
-        """Connect to what was away and is back; forget what somebody has disconnected."""
+        """Connect again to returned ports; forget connections that the user has removed."""
         away: set[str] = set()
         for port in side.ports:
             connected = self._connected(port)
@@ -157,10 +158,10 @@ class Plugs:
             return []
         side.silent = True
         awaited = ", ".join(sorted(side.gone)) or side.peer or "a sound device"
-        return [f"nothing is connected to our {side.word}; waiting for {awaited}"]
+        return [f"rtsep's {side.word} have no connection; waiting for {awaited}"]
 
     def note_cables(self, gone: bool) -> None:
-        """Keep the connections for the next client; `gone`: the server, and all other ports with it."""
+        """Keep the connections for the next client; `gone`: the server ended, with all other ports."""
         for side in self._sides:
             for port in side.ports:
                 self._cables.pop(_key(side, port), None)
@@ -173,10 +174,10 @@ class Plugs:
 
 
 def _from_to(port: Any, other: str) -> tuple[Any, Any]:
-    """Return the two ends of a connection of `port`, an input or an output of ours."""
+    """Return both ends of a connection of `port`, an input or output of rtsep."""
     return (other, port) if port.is_input else (port, other)
 
 
 def _key(side: _Side, port: Any) -> str:
-    """Return the name by which the cables of a port are kept: those to another program are other ones."""
+    """Return the key for a port's cables: connections to another program have another key."""
     return f"{port.shortname} to {side.peer}" if side.peer else str(port.shortname)

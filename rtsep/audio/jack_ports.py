@@ -1,4 +1,4 @@
-"""A JACK server seen from outside: whether there is one, what it offers, how our ports are called on it."""
+"""The JACK server seen from outside: its existence, its ports, and the names of rtsep's ports on it."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ from rtsep.realtime.forks import in_forks
 SIDES = ("L", "R")
 
 PATIENCE_S = 2.0
-"""How long a server that runs is asked again if it answers with an error, as it may on a crowded machine."""
+"""Time in seconds during which a server that answers with an error is asked again, as on a busy machine."""
 
 _PAUSE_S = 0.1
 
 CAPTURE, PLAYBACK = "capture", "playback"
-"""The two kinds of ports of a sound card: those that give sound, and those that take it."""
+"""Kinds of ports of a sound card: sources of audio, and destinations."""
 
 _DIRECTIONS = {CAPTURE: {"is_output": True}, PLAYBACK: {"is_input": True}}
 _CARD_PORTS = {CAPTURE: "^system:(capture|monitor)_", PLAYBACK: "^system:playback_"}
-"""PipeWire's further names for its default devices. To it, the ports of a virtual source are a monitor's."""
+"""PipeWire's aliases of its default devices. It treats the ports of a virtual source as a monitor's."""
 
 _OTHER_SIDE = {CAPTURE: "monitor_", PLAYBACK: "input_"}
-"""How names begin of what captures a sink, and of what plays into a virtual source: no part of a card."""
+"""Prefixes of ports that capture a sink or feed a virtual source; they do not belong to a card."""
 
-PIPEWIRE = ("PipeWire", "no JACK server runs: playing in PipeWire's graph, by its JACK library")
+PIPEWIRE = ("PipeWire", "no JACK server is running: playing in PipeWire's graph, through its JACK library")
 """Name and note of PipeWire as a server."""
 
 
 @dataclass(frozen=True)
 class JackClient:
-    """A program on a server, without the sound card."""
+    """Program on a server, apart from the sound card."""
 
     name: str
-    gives: int  # audio ports that our inputs can be connected to
-    takes: int  # audio ports that our outputs can be connected to
+    gives: int  # audio ports that rtsep's inputs can be connected to
+    takes: int  # audio ports that rtsep's outputs can be connected to
 
 
 @dataclass(frozen=True)
 class JackServer:
-    """What a server says of itself."""
+    """Properties of a server."""
 
     rate: int  # Hz
     period: int  # frames
     captures: int  # ports of the sound card
     playbacks: int
     name: str = "JACK server"
-    note: str = ""  # for the user, about the way to it
+    note: str = ""  # for the user, about the connection to it
     clients: tuple[JackClient, ...] = ()
 
 
 def open_client(name: str) -> Any:
     """Open a client (a `jack.Client`); the server makes its name unique.
 
-    Raises where there is no server, or where it answers with an error at each try.
+    Raise an error if there is no server, or if every attempt fails.
     """
     jack = jack_library.load()
     jack.set_error_function(lambda _: None)
@@ -69,7 +69,7 @@ def open_client(name: str) -> Any:
     while True:
         began = time.monotonic()
         try:
-            # To keep PortAudio away from the server, when it looks, keeps all of the program away.
+            # Keeping PortAudio away from the server during its search keeps the whole program away.
             with one_at_a_time():
                 return jack.Client(name, no_start_server=True)
         except jack.JackOpenError as error:
@@ -79,17 +79,17 @@ def open_client(name: str) -> Any:
 
 
 def abandon(client: Any, memory: Any) -> None:
-    """Take leave of a client whose server has ended; nothing of it calls us any more.
+    """Abandon a client whose server has ended, so that nothing of it calls rtsep any more.
 
-    `memory` is what its callbacks have worked on; it stays, should one be under way. PipeWire's libjack from
-    1.3.81 on frees buffers of connected ports twice when it closes such a client, which aborts the program:
-    there the rest of it, two threads at rest, is left behind.
+    `memory` is the data of its callbacks; it stays in case one is running. PipeWire's libjack from 1.3.81 on
+    frees buffers of connected ports twice when it closes such a client, which aborts the program; there the
+    rest of the client, two idle threads, is leaked.
     """
     if not _frees_twice():
         client.close()
         return
     _abandoned.append(memory)
-    with contextlib.suppress(Exception):  # that the server has ended
+    with contextlib.suppress(Exception):  # the server has ended
         client.deactivate()
     client._ptr = jack_library.load()._ffi.NULL  # else its deletion would close it
 
@@ -103,16 +103,16 @@ def _frees_twice() -> bool:
 
 
 _ours: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
-"""The clients of this process that play, and their names."""
+"""Playing clients of this process, with their names."""
 
 
 def keep(client: Any) -> None:
-    """Count a client as one of this process: it is no device of its own, and a fork does not close it."""
+    """Mark a client as part of this process: it is not listed as a device, and a fork does not close it."""
     _ours[client] = str(client.name)
 
 
 def _leave_alone() -> None:
-    """Let a fork not close the clients of the process that it comes from, as their deletion would."""
+    """Prevent a fork from closing its parent's clients, which their deletion would do."""
     for client in _ours:
         client._ptr = jack_library.load()._ffi.NULL
 
@@ -131,13 +131,13 @@ def is_pipewire() -> bool:
 
 
 def address(of: Any) -> int:
-    """Return the address of what a `jack.Client` or one of its ports stands for."""
+    """Return the address of the C object behind a `jack.Client` or one of its ports."""
     jack = jack_library.load()
     return int(jack._ffi.cast("intptr_t", of._ptr))
 
 
 def find_server() -> JackServer | None:
-    """Return the running server, or None where there is none (or no libjack)."""
+    """Return the running server, or None if there is none (or no libjack)."""
     if not jack_library.answers():
         return None
     try:
@@ -155,7 +155,7 @@ def find_server() -> JackServer | None:
             note,
             _clients_of(client),
         )
-    except Exception:  # it has gone meanwhile
+    except Exception:  # it has ended meanwhile
         return None
     finally:
         client.close()
@@ -164,8 +164,8 @@ def find_server() -> JackServer | None:
 def default_ports(client: Any, kind: str) -> list[str]:
     """Return the ports of PipeWire's default source or sink, CAPTURE or PLAYBACK, in their order.
 
-    The device may be hardware or not. Libjack finds it by the names that jackd has for a sound card. Empty
-    where there is no such device, and on jackd, where nobody chooses one.
+    The device need not be hardware. Libjack finds it by jackd's names for a sound card. The list is empty if
+    there is no such device, and on jackd, which has no default device.
     """
     if not is_pipewire():
         return []
@@ -180,19 +180,19 @@ def card_ports(client: Any, kind: str) -> list[str]:
 
 
 def ports_of(client: Any, program: str, kind: str) -> list[str]:
-    """Return the ports of a program that stand for those of a sound card, CAPTURE or PLAYBACK."""
+    """Return the ports of a program that replace those of a sound card, CAPTURE or PLAYBACK."""
     found = client.get_ports(name_pattern=f"^{re.escape(program)}:", is_audio=True, **_DIRECTIONS[kind])
     return [str(port.name) for port in found]
 
 
 def _ports(client: Any, kind: str, **which: Any) -> list[str]:
-    """Return the ports of devices that fit, but those of the other side of a device."""
+    """Return matching ports of devices, without ports of a device's other side."""
     found = [str(port.name) for port in client.get_ports(is_audio=True, **_DIRECTIONS[kind], **which)]
     return [name for name in found if not name.partition(":")[2].startswith(_OTHER_SIDE[kind])]
 
 
 def _clients_of(asking: Any) -> tuple[JackClient, ...]:
-    """Return the programs with audio ports, by name; not the sound card, nor clients of this process."""
+    """Return the programs with audio ports, by name, without the sound card and this process's clients."""
     hidden = {port.name.partition(":")[0] for port in asking.get_ports(is_audio=True, is_physical=True)}
     hidden |= set(_ours.values())
     counts: dict[str, list[int]] = {}
@@ -207,7 +207,7 @@ def _clients_of(asking: Any) -> tuple[JackClient, ...]:
 def output_names(out_map: tuple[int, ...], channels: int, bus: str) -> list[str]:
     """Return a port name for each device channel: `vocals_L`, `instrumental_R`, `mix_3`, `silence_1`.
 
-    The ports of the stereo bus are named for `bus`, the feed that it begins with.
+    The ports of the stereo bus are named after `bus`, its initial feed.
     """
     names: list[str] = []
     for device, source in enumerate(out_map):
@@ -217,7 +217,7 @@ def output_names(out_map: tuple[int, ...], channels: int, bus: str) -> list[str]
         feed, channel = FEEDS[source // channels], source % channels
         if source // channels == BUS:
             feed = bus
-        # One channel on both sides of a pair: the first place is the left one.
+        # One channel on both sides of a pair: the first position is the left one.
         side = out_map[:device].count(source) if channels == 1 else channel
         name = f"{feed}_{SIDES[side]}" if channels <= 2 and side < 2 else f"{feed}_{channel + 1}"
         names.append(name if name not in names else f"{name}_{device + 1}")

@@ -1,8 +1,8 @@
-"""A stream on a JACK server, or in PipeWire's graph: a client of our own. Needs libjack when it is imported.
+"""A stream on a JACK server, or in PipeWire's graph, with its own client. Importing it needs libjack.
 
-Not through PortAudio: its JACK driver asserts, when it ends, that the server lets it go, so a server that
-dies takes the program with it; it cannot name ports, and it keeps to itself that a server shuts down. The
-functions that the server calls are in `rtsep.audio.jack_calls`.
+PortAudio is not used here: its JACK driver asserts at its end that the server releases it, so a server that
+dies aborts the program; it cannot name ports, and it does not report a shutdown of the server. The callbacks
+are in `rtsep.audio.jack_calls`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.foreign_calls import close_or_leave, within
 
 START_PATIENCE_S = 5.0
-"""A server that takes longer to take a client in, or to give it ports, has hung."""
+"""Time limit for the server to accept a client or its ports, in seconds; a slower one is taken to hang."""
 
 STEADY_S = 0.1
-"""PipeWire is told of latencies when its period has not changed for so long."""
+"""PipeWire gets latencies after its period has been constant for this time, in seconds."""
 
 TELL_EVERY_S = 0.1
 
 
 class JackStream:
-    """Our client: an `rtsep.audio.backend.AudioStream`."""
+    """Client of rtsep on the server: an `rtsep.audio.backend.AudioStream`."""
 
     def __init__(
         self,
@@ -45,23 +45,26 @@ class JackStream:
         rate: int,
         peers: Peers = CARD,
     ) -> None:
-        """Join the server with ports `in_0`, `in_1` ... and `outputs`; it is told of `latency` frames.
+        """Join the server with ports `in_0`, `in_1` ... and `outputs`; report `latency` frames to it.
 
-        The engine behind `mixer` runs at `rate` Hz. Ports that `client.cables` names are connected to what it
-        says, and to nothing else; the others to `peers`. Raises `DeviceError`.
+        The engine behind `mixer` runs at `rate` Hz. Ports in `client.cables` are connected only as listed
+        there, all others to `peers`. Raise `DeviceError` if that fails.
         """
         self._memory = mixer  # must outlive the stream
         self._pipewire = jack_ports.is_pipewire()
         self._options, self._peers = client, peers
-        self._plugs: Plugs | None = None  # once it plays
+        self._plugs: Plugs | None = None  # None until it plays
         self._slots = np.zeros(calls.SLOTS, np.int64)
-        self._told = [0, 0]  # by mode: the count in STALE that the server was told for
+        self._told = [0, 0]  # by mode: the count in STALE that was last reported
         self._tell_at = 0.0  # monotonic time
         self._client: Any = None
-        self._period = 0  # frames, as it begins
+        self._period = 0  # frames at the start
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
-        self._bounded(lambda: self._join(client.name, inputs, outputs), "the JACK server refuses our ports")
+        self._bounded(
+            lambda: self._join(client.name, inputs, outputs),
+            "the JACK server refuses rtsep's ports; restart the server",
+        )
         longest = max(LARGEST_BLOCK, self._period)
         self._blocks = [np.zeros((longest, max(1, n)), np.float32) for n in (inputs, len(outputs))]
         slots = self._slots
@@ -77,14 +80,14 @@ class JackStream:
         try:
             self._client = jack_ports.open_client(name)
         except Exception:
-            raise DeviceError("the JACK server does not answer; is it still running?") from None
+            raise DeviceError("the JACK server does not answer; check that it is still running") from None
         jack_ports.keep(self._client)
         self._period = int(self._client.blocksize)
         self._inputs = [self._client.inports.register(f"in_{k}") for k in range(inputs)]
         self._outputs = [self._client.outports.register(name) for name in outputs]
 
     def _bounded(self, action: Any, refusal: str) -> None:
-        """Do `action`, which calls the server; raises `DeviceError` with the stream closed where it fails."""
+        """Call `action`, which uses the server; on failure, close the stream and raise `DeviceError`."""
         failed: list[Exception] = []
 
         def act() -> None:
@@ -94,7 +97,7 @@ class JackStream:
                 failed.append(error)
 
         if not within(START_PATIENCE_S, act):
-            failed = [DeviceError("the JACK server does not answer any more")]
+            failed = [DeviceError("the JACK server does not answer any more; restart it")]
         if not failed:
             return
         self.close()
@@ -104,32 +107,32 @@ class JackStream:
 
     @property
     def lost(self) -> str | None:
-        """Why it plays no more, as the server has told; None while it plays."""
+        """Return the server's reason if it has stopped the stream; None while it plays."""
         if acquire(self._slots, calls.LOST) == 0:
             return None
         return "PipeWire has ended" if self._pipewire else "the JACK server has shut down"
 
     @property
     def new_rate(self) -> int | None:
-        """The server's rate in Hz where it is no longer the engine's; the sound fades out."""
+        """Return the server's rate in Hz if it differs from the engine's; the output then fades out."""
         return int(acquire(self._slots, calls.NEW_RATE)) or None
 
     @property
     def moves(self) -> int:
-        """0: nobody moves it."""
+        """Return 0: streams of this kind are not moved."""
         return 0
 
     @property
     def moved_to(self) -> None:
-        """None: nobody moves it."""
+        """Return None: streams of this kind are not moved."""
 
     @property
     def waits_for_us(self) -> bool:
-        """Whether the server is in freewheel."""
+        """Return whether the server is in freewheel mode."""
         return acquire(self._slots, calls.FREEWHEEL) != 0
 
     def start(self) -> None:
-        """Let the calls come, and connect. Raises `DeviceError`."""
+        """Start the calls and connect. Raise `DeviceError` if that fails."""
         us = ctypes.c_void_p(jack_ports.address(self._client))
         lib = calls.libjack
         latency = calls.latency_later if self._pipewire else calls.latency_now
@@ -141,7 +144,7 @@ class JackStream:
             (lib.jack_on_shutdown, calls.shut_down),
         ):
             function(us, ctypes.c_void_p(callback.address), ctypes.c_void_p(self._slots.ctypes.data))
-        self._bounded(self._activate, "the JACK server does not let us play")
+        self._bounded(self._activate, "the JACK server refuses to activate rtsep; restart the server")
 
     def _activate(self) -> None:
         self._client.activate()
@@ -149,12 +152,12 @@ class JackStream:
         self._plugs = Plugs(
             self._client, self._inputs, self._outputs, options.connect, options.cables, self._peers
         )
-        with contextlib.suppress(Exception):  # ports go and come
+        with contextlib.suppress(Exception):  # ports can disappear at any time
             self._plugs.connect()
         release(self._slots, calls.PLAYS, 1)
 
     def tend(self) -> list[str]:
-        """Do what is due: tell the server of latencies, connect ports again. Return lines for the user."""
+        """Do due work: report latencies to the server, connect ports again. Return lines for the user."""
         now = time.monotonic()
         if self._pipewire and now >= self._tell_at:
             self._tell_at = now + TELL_EVERY_S
@@ -171,10 +174,10 @@ class JackStream:
                 calls.set_latency(self._slots, mode)
 
     def tell_latency(self, latency: int) -> None:
-        """Tell the server what we add from now on, and with it a DAW that makes up for it."""
+        """Report rtsep's latency in frames to the server, and so to a DAW that compensates it."""
         self._slots[calls.LATENCY] = latency
         if self._pipewire:
-            self._told = [-1, -1]  # with the next `tend`
+            self._told = [-1, -1]  # in the next `tend`
             return
         client = ctypes.c_void_p(jack_ports.address(self._client))
         within(START_PATIENCE_S, lambda: calls.libjack.jack_recompute_total_latencies(client))
@@ -185,7 +188,7 @@ class JackStream:
         release(self._slots, calls.NEW_RATE, 0)
 
     def close(self) -> bool:
-        """Leave the server; returns False where it never lets us, and the client had to be left behind."""
+        """Leave the server; return False if it does not respond and the client was abandoned."""
         return close_or_leave(self, self._leave)
 
     def _leave(self) -> None:

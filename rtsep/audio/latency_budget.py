@@ -1,4 +1,4 @@
-"""The declared latency of an engine, part by part."""
+"""The declared latency of an engine, in parts."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LatencyBudget:
-    """Where the time goes, in frames of the input's rate."""
+    """Parts of the latency, in frames of the input's rate."""
 
     rate: int
     algorithm: int  # window, look-ahead, rate conversion
-    engine: int  # slack for inference, block/hop mismatch, distance kept between two clocks
-    device: int  # what blocks add that are no part of a hop, and what the hardware says of itself
+    engine: int  # slack for inference, block/hop mismatch, distance between two clocks
+    # extra buffering if the device block is longer than a hop, and the latency that the hardware reports
+    device: int
 
     @property
     def total(self) -> int:
-        """From input to output, in frames."""
+        """Return the latency from input to output in frames."""
         return self.algorithm + self.engine + self.device
 
     def milliseconds(self) -> dict[str, float]:
@@ -30,7 +31,7 @@ class LatencyBudget:
         return {name: round(1000.0 * frames / self.rate, 3) for name, frames in parts.items()}
 
     def line(self) -> str:
-        """Return the budget as the one line that is printed before the start."""
+        """Return the budget as the single line that is printed before the start."""
         ms = self.milliseconds()
         return (
             f"latency: algorithm {ms['algorithm']:.1f} + engine {ms['engine']:.1f} "

@@ -1,9 +1,9 @@
-"""A virtual sink in PipeWire's graph that says how long its sound takes, so that a picture stays in step.
+"""A virtual sink in PipeWire's graph that reports its latency, so that players keep video in sync.
 
-A null sink can't say it: it takes no latency from anybody. What a player is told of is the latency of the
-ports behind its sink. So our sink leads into ports whose latency is ours: the work of a process of its own
-(`rtsep.audio.pipewire_sink_process`), which ends with this one, the sink too. It needs `pw-loopback` and
-PipeWire's JACK library. Where one of them is missing, a null sink has to do.
+A null sink cannot report it: PipeWire gives players the latency of the ports behind their sink. Therefore
+rtsep's sink leads into ports with the right latency, which a separate process provides
+(`rtsep.audio.pipewire_sink_process`); it ends with this one, and the sink with it. It needs `pw-loopback` and
+PipeWire's JACK library. If one of them is missing, a null sink is used.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from rtsep.realtime.wire import Message, Wire, encode
 
 LOOPBACK = "pw-loopback"
 FAILED = 1
-"""The exit code of a process that has no sink (any more)."""
+"""Exit code of a process without a sink, or without one any more."""
 
 _COMMAND = command_of("rtsep.audio.pipewire_sink_process")
 _LEAVE_S = 2.0
 
 
 class Make(Message, frozen=True):
-    """The task: make a stereo sink."""
+    """Task: create a stereo sink."""
 
     name: str  # the server's name of it
-    title: str  # for people
-    end: str  # the name of what it leads into
+    title: str  # name for people
+    end: str  # name of the destination of the sink
     properties: dict[str, str]
 
 
 class Latency(Message, frozen=True):
-    """How long it takes from the sink to the ear."""
+    """Latency from the sink to the loudspeaker."""
 
     seconds: float
 
@@ -44,7 +44,7 @@ COMMANDS: Wire[Latency] = Wire(Latency)
 
 
 def library() -> str | None:
-    """Return the name of PipeWire's libjack, None where there is none."""
+    """Return the name of PipeWire's libjack, None if there is none."""
     if found := pipewire_library():
         return found
     system = choose()
@@ -52,17 +52,17 @@ def library() -> str | None:
 
 
 def is_possible() -> bool:
-    """Return whether such a sink can be made here."""
+    """Return whether such a sink can be created here."""
     return (
         bool(_COMMAND[0]) and pipewire_runs() and shutil.which(LOOPBACK) is not None and library() is not None
     )
 
 
 class PipeWireSink:
-    """The sink. Used by one thread at a time."""
+    """Virtual sink. Only one thread may use it at a time."""
 
     def __init__(self, name: str, title: str, properties: dict[str, str]) -> None:
-        """Begin to make it; whoever needs it waits until it is there. Raises `OSError`."""
+        """Start to create it; users wait until it exists. Raise `OSError` if that fails."""
         self._told: float | None = None
         task = encode(Make(name, title, f"{name}-end", properties))
         self._process = subprocess.Popen(
@@ -72,15 +72,15 @@ class PipeWireSink:
 
     @property
     def is_there(self) -> bool:
-        """Whether its process runs: it ends when the sink does."""
+        """Return whether its process runs: it ends with the sink."""
         return self._process.poll() is None
 
     def tell(self, seconds: float) -> None:
-        """Have players told that it takes so long from the sink to the ear."""
+        """Report the latency from the sink to the loudspeaker, in seconds, to players."""
         if seconds == self._told or not self.is_there:
             return
         assert self._process.stdin
-        with contextlib.suppress(OSError):  # it ends right now
+        with contextlib.suppress(OSError):  # it is just ending
             self._process.stdin.write(encode(Latency(seconds)).encode())
             self._process.stdin.flush()
         self._told = seconds

@@ -1,11 +1,11 @@
-"""The virtual sink on PipeWire in a process of its own: a sink that says how long its sound takes.
+"""The process of the virtual sink on PipeWire, which reports the latency of its sound.
 
     TASK        a line of `rtsep.audio.pipewire_sink.TASKS`
 
-The sink is one end of a `pw-loopback`. Its other end leads into the ports of a JACK client of ours, which
-plays nothing: the latency of these ports is what PipeWire reports to whoever plays into the sink. Reads lines
-of `rtsep.audio.pipewire_sink.COMMANDS` from standard input, and ends with it, the sink too. It also ends when
-PipeWire or `pw-loopback` does.
+The sink is one end of a `pw-loopback`. Its other end leads into the ports of a JACK client that plays
+nothing: PipeWire reports the latency of these ports to players of the sink. The process reads lines of
+`rtsep.audio.pipewire_sink.COMMANDS` from standard input, and ends with it, the sink too. It also ends with
+PipeWire or `pw-loopback`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _OnShutdown = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class LatentEnd:
-    """A JACK client whose inputs say how long it takes until they are heard. It has no process callback."""
+    """JACK client with inputs that report a latency. It has no process callback."""
 
     def __init__(self, library: str, name: str) -> None:
-        """Join PipeWire's graph. Raises `OSError` where that fails."""
+        """Join PipeWire's graph. Raise `OSError` if that fails."""
         self._jack = ctypes.CDLL(library)
         self._jack.jack_client_open.restype = ctypes.c_void_p
         self._jack.jack_port_register.restype = ctypes.c_void_p
@@ -54,7 +54,7 @@ class LatentEnd:
             self._jack.jack_client_open(name.encode(), _NO_START_SERVER, ctypes.byref(status))
         )
         if not self._client:
-            raise OSError("PipeWire does not let a client in")
+            raise OSError("PipeWire refuses the client")
         self._ports = [
             ctypes.c_void_p(self._jack.jack_port_register(self._client, side.encode(), _AUDIO, _IS_INPUT, 0))
             for side in _POSITIONS
@@ -62,13 +62,14 @@ class LatentEnd:
         self._asked, self._told, self._seconds = 1, 0, 0.0
         self._period = 0  # frames
         self.lost = False
-        # PipeWire's libjack makes both calls with a lock held that a set latency needs, too: only noted here.
+        # PipeWire's libjack makes both calls while it holds a lock that setting a latency needs: only record
+        # them here.
         self._callbacks = (_OnLatency(self._note), _OnShutdown(self._shut_down))
         on_latency, on_shutdown = self._callbacks
         self._jack.jack_set_latency_callback(self._client, on_latency, None)
         self._jack.jack_on_shutdown(self._client, on_shutdown, None)
         if self._jack.jack_activate(self._client):
-            raise OSError("PipeWire does not let a client play")
+            raise OSError("PipeWire refuses to activate the client")
 
     def _note(self, mode: int, _: Any) -> None:
         self._asked += mode == _PLAYBACK
@@ -77,12 +78,12 @@ class LatentEnd:
         self.lost = True
 
     def tell(self, seconds: float) -> None:
-        """Say from the next `tend` on that it takes so long."""
+        """Report this latency in seconds from the next `tend` on."""
         self._seconds = seconds
         self._asked += 1
 
     def tend(self, source: str) -> None:
-        """Connect to the ports of the client `source` where that is due, and say the latency anew."""
+        """Connect to the ports of the client `source` if needed, and report the latency again."""
         for port, side in zip(self._ports, _POSITIONS, strict=True):
             if not self._jack.jack_port_connected(port):
                 there = f"{source}:output_{side}".encode()
@@ -93,20 +94,21 @@ class LatentEnd:
             self._period = period
             self._told = self._asked
             frames = round(self._seconds * self._jack.jack_get_sample_rate(self._client))
-            # The way through `pw-loopback` takes a period, and is reported, but not the way that we capture.
+            # The path through `pw-loopback` takes a period, which is reported; the path of the capture is
+            # not.
             frames = max(0, frames - self._period)
             for port in self._ports:
                 self._jack.jack_port_set_latency_range(port, _PLAYBACK, ctypes.byref(_Range(frames, frames)))
 
 
 def _begin_loopback(task: Make) -> subprocess.Popen[bytes]:
-    """Begin the `pw-loopback` whose first end is the sink; it is killed with this process."""
+    """Start the `pw-loopback` that provides the sink; it is killed together with this process."""
     sink = {
         "media.class": "Audio/Sink", "node.name": task.name, "node.description": task.title,
         "audio.position": ",".join(_POSITIONS), **task.properties,
     }  # fmt: skip
-    # Names that are the same whichever of them PipeWire's libjack takes. Nobody connects it but we, and no
-    # mixer lists it.
+    # Fixed names, whichever of them PipeWire's libjack uses. Only rtsep connects it, and mixers do not list
+    # it.
     end = dict.fromkeys(("node.name", "node.description", "node.nick"), task.end) | {
         "media.class": "Stream/Output/Audio/Internal", "node.autoconnect": "false",
         "audio.position": ",".join(_POSITIONS),
@@ -120,13 +122,13 @@ def _begin_loopback(task: Make) -> subprocess.Popen[bytes]:
 
 
 def _written(properties: dict[str, str]) -> str:
-    """Return properties as PipeWire's tools read them."""
+    """Return properties in the syntax of PipeWire's tools."""
     quoted = (f'{name} = "{value}"' for name, value in properties.items())
     return "{ " + " ".join(quoted) + " }"
 
 
 def serve(task: Make) -> int:
-    """Hold the sink until standard input ends; return the exit code."""
+    """Provide the sink until standard input closes; return the exit code."""
     library = find_library()
     if library is None:
         return FAILED
@@ -141,7 +143,7 @@ def serve(task: Make) -> int:
                 continue
             with contextlib.suppress(BlockingIOError):
                 read = os.read(0, 4096)
-                if not read:  # whoever has begun us has ended, or wants us to
+                if not read:  # the parent has ended, or asks for the end
                     return 0
                 *lines, rest = (rest + read).split(b"\n")
                 for line in lines:
@@ -156,7 +158,7 @@ def serve(task: Make) -> int:
 
 
 def main() -> int:
-    """Do the task on the command line; return the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the session, which then ends us
+    """Run the task of the command line; return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the session handles Ctrl-C, and then ends this process
     code = serve(TASKS.decode(sys.argv[1]))
-    os._exit(code)  # a client of a server that has gone may keep the process from ending
+    os._exit(code)  # a client of a dead server can keep the process from ending

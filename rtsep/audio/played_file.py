@@ -1,7 +1,7 @@
-"""A file as it is played: read on, back within what was read last, to any place, and round a loop.
+"""Reading of a played file: onwards, back within recent frames, at any position, and in a loop.
 
-Nothing here waits for a decoder that has to begin anew: such a place is opened on a thread (`Opening`) while
-what plays goes on. Memory is bounded: a few seconds behind the place, and a loop of LOOP_BYTES at most.
+Nothing here waits for a decoder to start again: a thread opens the new position (`Opening`) while playback
+continues. Memory is bounded: a few seconds behind the position, and a loop of at most LOOP_BYTES.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ from rtsep.errors import InputFileError
 from rtsep.files.audiofile import AudioReader
 
 LOOP_BYTES = 16 << 20
-"""A loop of so many bytes at most is kept in memory once it was played; a longer one is read again."""
+"""Maximum size of a loop kept in memory after it was played; a longer one is read again."""
 
 _OPENING_FRAMES = 1 << 15
 
 
 class Piece(NamedTuple):
-    """Some of a file."""
+    """Part of a file."""
 
-    frame: int  # of the file, the first one
+    frame: int  # first frame in the file
     sound: NDArray[np.float32]  # [frames, channels of the file]
-    sought: bool = False  # it does not run on from the one before, and is meant to
+    sought: bool = False  # intended jump: it does not follow the previous piece
 
     def until(self, frames: int) -> Piece:
         """Return the first `frames` frames."""
         return self._replace(sound=self.sound[:frames])
 
     def since(self, frames: int) -> Piece:
-        """Return what is left without the first `frames` frames, one of them at least."""
+        """Return the rest without the first `frames` frames, at least one frame."""
         return Piece(self.frame + frames, self.sound[frames:])
 
 
 class Loop(NamedTuple):
-    """What is played again and again, in frames of the file."""
+    """Loop over part of the file, in frames of the file."""
 
     start: int
-    end: int | None  # behind the last one; None: the end of the file
+    end: int | None  # after the last frame; None: the end of the file
 
 
 class Opening:
-    """Opens a file at a place, on a thread of its own: one that only goes on is decoded up to there."""
+    """Thread that opens a file at a position; a format without seeking is decoded up to there."""
 
     def __init__(self, reader: AudioReader, frame: int, ready: Callable[[], None]) -> None:
-        """Open the file of `reader` once more; `ready` is called on the thread when `frame` is reached."""
+        """Open the file of `reader` again; the thread calls `ready` when it reaches `frame`."""
         self.frame = frame
         self._ready, self._leaving = ready, threading.Event()
         self._reader: AudioReader | None = None
         self._failure: InputFileError | None = None
         again: Callable[[], AudioReader] | None = None
         try:
-            again = reader.again()  # which may be closed before the thread runs
+            again = reader.again()  # `reader` may be closed before the thread runs
         except InputFileError as error:
             self._failure = error
         self._thread = threading.Thread(target=self._run, args=(again,), name="file-seeker", daemon=True)
@@ -65,11 +65,11 @@ class Opening:
 
     @property
     def done(self) -> bool:
-        """Whether `result` returns at once."""
+        """Return whether `result` is available at once."""
         return not self._thread.is_alive()
 
     def result(self) -> AudioReader:
-        """Wait for it, and return a reader at the place; raises `InputFileError`."""
+        """Wait, and return a reader at the position; raise `InputFileError`."""
         self._thread.join()
         if self._failure:
             raise self._failure
@@ -77,7 +77,7 @@ class Opening:
         return self._reader
 
     def cancel(self) -> None:
-        """Give it up."""
+        """Cancel the opening."""
         self._leaving.set()
         self._thread.join()
         if self._reader:
@@ -98,33 +98,33 @@ class Opening:
 
 
 class PlayedFile:
-    """The sound of `reader`, in the order in which it is played. Of one thread."""
+    """Audio of `reader` in the order of playback. For one thread only."""
 
     def __init__(self, reader: AudioReader, kept_frames: int) -> None:
-        """Begin at the first frame; `kept_frames` behind the place are remembered."""
+        """Begin at the first frame; keep `kept_frames` behind the position."""
         self._reader = reader
-        self._reader_at = 0  # frame of the file that it gives next
+        self._reader_at = 0  # next frame from the reader, in frames of the file
         self._kept_frames = kept_frames
         self.rate, self.channels, self.length = reader.rate, reader.channels, reader.length
-        self.position = 0  # frame of the file that `read` gives next; at the end of a loop: that
-        self.taken = 0  # frames that `read` has given, as they were played
-        self.failure: InputFileError | None = None  # why it ended before its time
+        self.position = 0  # next frame that `read` returns; at the end of a loop: that end
+        self.taken = 0  # frames returned by `read` so far
+        self.failure: InputFileError | None = None  # error that ended the file early
         self._past: deque[Piece] = deque()  # newest last
         self._past_frames = 0
-        self._again: deque[Piece] = deque()  # to be given once more
+        self._again: deque[Piece] = deque()  # to be returned again
         self._sought = False
         self._loop: Loop | None = None
-        self._gathered: list[Piece] = []  # of the loop, from its start on
+        self._gathered: list[Piece] = []  # the loop from its start on
         self._memory = Piece(0, self._nothing)
-        self._next_start: Opening | None = None  # of a loop, where the reader cannot go back
+        self._next_start: Opening | None = None  # start of a loop, if the reader cannot seek back
 
     @property
     def loop(self) -> Loop | None:
-        """What is played again and again."""
+        """Return the current loop."""
         return self._loop
 
     def set_loop(self, loop: Loop | None) -> None:
-        """Play `loop` again and again from its next end on; None: play to the end of the file."""
+        """Play `loop` repeatedly after its next end; None: play to the end of the file."""
         self._loop, self._gathered = loop, []
         if self._next_start:
             self._next_start.cancel()
@@ -132,22 +132,22 @@ class PlayedFile:
         self._open_start()
 
     def reaches(self, frame: int) -> bool:
-        """Return whether `go_to` needs no reader that was opened at `frame`."""
+        """Return whether `go_to` works without a reader opened at `frame`."""
         return self._reader.seeks or self._remembers(frame)
 
     def open_at(self, frame: int, ready: Callable[[], None]) -> Opening:
-        """Begin to open the file at `frame`; `ready` is called on another thread when that is done."""
+        """Start to open the file at `frame`; another thread calls `ready` when that is done."""
         return Opening(self._reader, frame, ready)
 
     def go_to(self, frame: int, reader: AudioReader | None = None) -> None:
-        """Let `read` go on with `frame`, by `reader`, which is there; None where the file `reaches` it."""
+        """Continue `read` at `frame`, with `reader` at that position; None if the file `reaches` it."""
         self._again.clear()
         self.position, self._sought = frame, True
         if reader:
             self._read_by(reader, frame)
 
     def read(self, frames: int) -> Piece:
-        """Return the next piece, of at most `frames` frames, which run on in the file; none are the end."""
+        """Return the next piece of at most `frames` consecutive frames; an empty one is the end."""
         piece = self._next(frames)
         self.position += len(piece.sound)
         self._past.append(piece)
@@ -158,7 +158,7 @@ class PlayedFile:
         return piece
 
     def return_to(self, taken: int) -> None:
-        """Let `read` go on as when `taken` was so, under the loop of now; as far back as is remembered."""
+        """Return to the position at which `taken` was so, under the current loop, if its frames are kept."""
         known = [piece for piece in (*self._past, *self._again) if len(piece.sound)]
         first = self.taken - self._past_frames
         left = max(0, taken - first)
@@ -182,7 +182,7 @@ class PlayedFile:
             self._next_start.cancel()
         self._reader.close()
 
-    # --- forwards ----------------------------------------------------------------------------------------
+    # --- reading forward -----------------------------------------------------------------------------
 
     def _next(self, frames: int) -> Piece:
         loop = self._loop
@@ -203,11 +203,11 @@ class PlayedFile:
         return Piece(self.position, sound, sought)
 
     def _known(self, frames: int) -> Piece | None:
-        """Return what comes next of what was read before, None where that has to be read."""
+        """Return the next frames if they were read before, None if they must be read."""
         if self._again and not (self._again[0].sought or self._again[0].frame == self.position):
             loop = self._loop
             if loop and loop.end is None and self._again[0].frame == loop.start:
-                self.position = loop.start  # the end of the file was found before
+                self.position = loop.start  # the end of the file was found earlier
             else:
                 self._again.clear()  # it was read for another loop
         if not self._again:
@@ -224,7 +224,7 @@ class PlayedFile:
         return np.zeros((0, self.channels), np.float32)
 
     def _read(self, frames: int) -> NDArray[np.float32]:
-        """Return the sound at the position, [<= frames, channels]."""
+        """Return the audio at the position, [<= frames, channels]."""
         if self._remembers(self.position):
             start = self.position - self._memory.frame
             return self._memory.sound[start : start + frames]
@@ -245,7 +245,7 @@ class PlayedFile:
         return self._memory.frame <= frame < self._memory.frame + len(self._memory.sound)
 
     def _move(self) -> None:
-        """Bring the reader to the position; one that cannot go back is slow. Raises `InputFileError`."""
+        """Move the reader to the position; slow if it cannot seek back. Raise `InputFileError`."""
         self.failure = None
         if self._reader.seeks:
             self._reader.seek(self.position)
@@ -260,7 +260,7 @@ class PlayedFile:
     # --- loops -------------------------------------------------------------------------------------------
 
     def _begin_again(self, loop: Loop) -> None:
-        """Go to the start of the loop, whose end has come."""
+        """Go to the start of the loop after its end."""
         if self._gathered:
             sound = np.concatenate([piece.sound for piece in self._gathered])
             self._memory, self._gathered = Piece(loop.start, sound), []
@@ -276,7 +276,7 @@ class PlayedFile:
                 self.failure, self._reader_at = error, loop.start
 
     def _gather(self, piece: Piece) -> None:
-        """Keep what was read of the loop, if all of it from its start on was and it is not too long."""
+        """Keep the frames of the loop if they are complete from its start on and not too long."""
         loop, gathered = self._loop, self._gathered
         if loop and piece.frame == loop.start:
             gathered.clear()
@@ -290,11 +290,11 @@ class PlayedFile:
                 self._open_start()
 
     def _open_start(self) -> None:
-        """Have a reader open the start of the loop, in good time, where the present one cannot go back."""
+        """Open the start of the loop early if the current reader cannot seek back."""
         loop = self._loop
         if loop and not self._next_start and not self.reaches(loop.start):
             self._next_start = self.open_at(loop.start, _nobody)
 
 
 def _nobody() -> None:
-    """Nobody waits to be told."""
+    """Do nothing, because no thread waits for the result."""

@@ -1,6 +1,6 @@
 """PortAudio as an audio back end, through sounddevice: its devices, its callback, its streams.
 
-PortAudio is kept away from a JACK server, which `jack_stream` speaks to itself.
+PortAudio is kept away from JACK servers; `jack_stream` connects to them directly.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _STREAM_CALLBACK = types.int32(
 )
 
 CLOSE_AFTER_S = 1.0
-"""How long the end of a stream waits for other calls: to close it beside them is better than not at all."""
+"""Wait for other calls before a stream is closed, in seconds; a close beside them is better than none."""
 
 _portaudio: Any = None
 _open: set[Stream] = set()
@@ -39,9 +39,9 @@ _looking = False
 
 @cfunc(_STREAM_CALLBACK, nopython=True, cache=True)
 def portaudio_callback(device_in, device_out, frames, time_info, flags, user):  # type: ignore[no-untyped-def]
-    """PaStreamCallback; `user` is the address of a mixer. Always asks to be called again (0).
+    """Audio callback (PaStreamCallback); `user` is the address of a mixer. It always continues (returns 0).
 
-    One function serves duplex, input-only and output-only streams: what is missing arrives as a null pointer.
+    One function serves duplex, input-only and output-only streams: the missing side is a null pointer.
     """
     mixer = mixer_at(as_address(user))
     count, status = np.int64(frames), np.int64(flags)
@@ -55,17 +55,15 @@ def portaudio_callback(device_in, device_out, frames, time_info, flags, user):  
 
 
 def initialise() -> None:
-    """Load PortAudio, or have it look at the devices anew; raises `DeviceError` where it cannot.
+    """Load PortAudio, or make it search the devices again; raise `DeviceError` if that fails.
 
-    As long as a stream is open (of another session in this program) it keeps to the devices that it knows:
-    to look anew would close that stream.
+    While a stream is open (of another session in this program), PortAudio keeps its list of devices: a new
+    search would close that stream.
     """
     global _looking
     with one_at_a_time(), quiet_stderr(), _away_from_jack(), _as_device_error():
-        if _looking:  # and has lost its turn
-            raise DeviceError(
-                "the sound system does not answer any more; start the program again when it does"
-            )
+        if _looking:  # and is no longer entitled to search
+            raise DeviceError("the sound system does not answer any more; restart it, then this program")
         _looking = True
         try:
             _look()
@@ -87,48 +85,50 @@ def _look() -> None:
         in_forks(lambda: atexit.unregister(sounddevice._exit_handler))
     if _open:
         return
-    if _portaudio._initialized:  # not where the last look has failed
+    if _portaudio._initialized:  # false if the last search failed
         _portaudio._terminate()
-    # Not its _initialize, which leads standard error elsewhere as well, and back when we do not know of it.
+    # sounddevice's _initialize also redirects standard error, and restores it at an unknown time.
     _portaudio._check(_portaudio._lib.Pa_Initialize())
     _portaudio._initialized += 1
 
 
 @contextlib.contextmanager
 def _as_device_error() -> Iterator[None]:
-    """Raise what PortAudio says is wrong as a `DeviceError`; its own class is known once it is loaded."""
+    """Convert PortAudio's errors to `DeviceError`; their class is known only after loading."""
     try:
         yield
     except Exception as error:
         if type(error).__name__ != "PortAudioError":
             raise
-        raise DeviceError(f"the sound system refuses: {error}") from None
+        raise DeviceError(
+            f"the sound system refused the request: {error}; 'rtsep devices' lists the devices"
+        ) from None
 
 
 def looks_anew() -> bool:
-    """Whether `initialise` would look at the devices anew."""
+    """Return whether `initialise` would search the devices again."""
     return not _open
 
 
 _AWAY_FROM_JACK = {
     "JACK_DEFAULT_SERVER": "rtsep-none",  # no server has this name
     "JACK_NO_START_SERVER": "1",
-    "PIPEWIRE_NOJACK": "1",  # PipeWire's libjack knows no names of servers, but this
+    "PIPEWIRE_NOJACK": "1",  # PipeWire's libjack ignores server names, but not this
 }
 
 
 def _away_from_jack() -> contextlib.AbstractContextManager[None]:
     """Keep PortAudio from joining a JACK server: it aborts the program when a server ends (jack_stream).
 
-    Every libjack reads the environment when a client is opened, and PortAudio opens its client only here.
+    Every libjack reads the environment when it opens a client, and PortAudio opens its client only here.
     """
     return for_libraries(_AWAY_FROM_JACK)
 
 
 def query_devices() -> list[tuple[str, dict[str, Any]]]:
-    """Return host API and description of every device, by number; none before `initialise`.
+    """Return host API and description of every device, by number; empty before `initialise`.
 
-    Raises `DeviceError`.
+    Raise `DeviceError`.
     """
     if _portaudio is None:
         return []
@@ -138,7 +138,7 @@ def query_devices() -> list[tuple[str, dict[str, Any]]]:
 
 
 def default_index(kind: str) -> int:
-    """Return the number of the default device for "input" or "output"; -1 is none."""
+    """Return the number of the default device for "input" or "output"; -1: none."""
     if _portaudio is None:
         return -1
     with one_at_a_time():
@@ -146,21 +146,21 @@ def default_index(kind: str) -> int:
 
 
 def refusal(index: int, kind: str, channels: int, rate: int) -> str | None:
-    """Return why device `index` cannot do `channels` at `rate` Hz, or None where it can."""
+    """Return why device `index` cannot do `channels` at `rate` Hz, None if it can."""
     check = _portaudio.check_input_settings if kind == "input" else _portaudio.check_output_settings
     try:
         with one_at_a_time(), quiet_stderr():
             check(device=index, channels=channels, dtype="float32", samplerate=rate)
-    except Exception as error:  # sounddevice raises PortAudioError and ValueError alike
+    except Exception as error:  # sounddevice raises both PortAudioError and ValueError
         return str(error)
     return None
 
 
 class PortAudioBackend:
-    """All devices that PortAudio knows, but for a JACK server."""
+    """All devices of PortAudio, except JACK servers."""
 
     def devices(self) -> list[Device]:
-        """Return the devices as `initialise` has found them; raises `DeviceError`."""
+        """Return the devices found by `initialise`; raise `DeviceError`."""
         return [
             Device(
                 index=index,
@@ -177,15 +177,15 @@ class PortAudioBackend:
         ]
 
     def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
-        """Raise `DeviceError` that says what `device` can do."""
+        """Raise `DeviceError` with the device's abilities if the format is impossible."""
         if reason := refusal(device.index, kind, channels, rate):
             raise DeviceError(
                 f"{device.name} cannot do {channels} channels at {rate} Hz ({reason}); "
-                f"its own rate is {device.rate} Hz"
+                f"its own rate is {device.rate} Hz: try --rate {device.rate}"
             )
 
     def compile(self) -> None:
-        """Compile the callback, or load it from the cache: done once this module is imported."""
+        """Compile the callback, or load it from the cache; the import of this module does this."""
         assert portaudio_callback.address
 
     def open(self, request: StreamRequest) -> AudioStream:
@@ -197,7 +197,7 @@ class PortAudioBackend:
 
 
 class Stream:
-    """An open stream that runs the compiled callback on a mixer."""
+    """Open stream that runs the compiled callback on a mixer."""
 
     def __init__(
         self,
@@ -208,9 +208,9 @@ class Stream:
         rate: int,
         block: int,
     ) -> None:
-        """Open devices with (number, channels) and `block` frames a call.
+        """Open devices given as (number, channels), with `block` frames per call.
 
-        `owner` is whatever owns the memory that `mixer` points to.
+        `owner` owns the memory that `mixer` points to.
         """
         sd = _portaudio
         both = [end for end in (inputs, outputs) if end is not None]
@@ -219,7 +219,7 @@ class Stream:
         channels: Any = tuple(n for _, n in both) if kind == "duplex" else both[0][1]
         self._memory = (owner, mixer)  # must outlive the stream
         try:
-            # Until the stream is counted nobody may look anew.
+            # Until the stream is counted, no search may start.
             with one_at_a_time(), quiet_stderr():
                 self._stream = sd._StreamBase(
                     kind=kind,
@@ -237,52 +237,52 @@ class Stream:
                 _open.add(self)
         except Exception as error:
             raise DeviceError(
-                f"cannot open {_names(both)}: {error}; 'rtsep devices' lists what is there"
+                f"cannot open {_names(both)}: {error}; 'rtsep devices' lists the devices"
             ) from None
 
     @property
     def lost(self) -> str | None:
-        """Nothing: PortAudio does not say; calls that stay away do."""
+        """Return None: PortAudio reports no loss; missing calls reveal it."""
         return None
 
     def start(self) -> None:
-        """Let the callbacks come."""
+        """Start the callbacks."""
         try:
             with one_at_a_time(), quiet_stderr():
                 self._stream.start()
         except Exception as error:
-            raise DeviceError(f"the device does not start: {error}") from None
+            raise DeviceError(f"the device does not start: {error}; another program may use it") from None
 
     @property
     def new_rate(self) -> None:
-        """None: it has one rate for life."""
+        """Return None: its rate never changes."""
 
     @property
     def moves(self) -> int:
-        """0: nobody moves it."""
+        """Return 0: streams of this kind are not moved."""
         return 0
 
     @property
     def moved_to(self) -> None:
-        """None: nobody moves it."""
+        """Return None: streams of this kind are not moved."""
 
     @property
     def waits_for_us(self) -> bool:
-        """False: it keeps time."""
+        """Return False: the device keeps time."""
         return False
 
     def go_on_at(self, rate: int) -> None:
-        """Do nothing: it never changes its rate."""
+        """Do nothing: the rate never changes."""
 
     def tend(self) -> list[str]:
-        """Do nothing: all happens in the callbacks."""
+        """Do nothing: all work happens in the callbacks."""
         return []
 
     def tell_latency(self, latency: int) -> None:
-        """Nothing: PortAudio has nobody to tell."""
+        """Do nothing: PortAudio does not use the latency."""
 
     def close(self) -> bool:
-        """Stop and close; returns False where the device's server is dead and the stream had to be left."""
+        """Stop and close; return False if the device's server is dead and the stream was abandoned."""
         closed = close_or_leave(self, self._close)
         _open.discard(self)
         return closed
@@ -296,5 +296,5 @@ def _names(ends: list[tuple[int, int]]) -> str:
     try:
         known = query_devices()
         return " and ".join(str(known[number][1]["name"]) for number, _ in ends)
-    except (DeviceError, IndexError):  # they have gone meanwhile
+    except (DeviceError, IndexError):  # they have disappeared meanwhile
         return "the device"

@@ -1,7 +1,7 @@
-"""What audio callbacks serve in an engine's place: plays what it is given, keeps what it hears.
+"""A substitute for an engine under audio callbacks: plays a given signal and keeps the captured one.
 
-The very rings and functions of an engine, without a hop loop between them: what a probe adds to a way that a
-signal takes is nothing, on whatever device its stream runs.
+It uses the rings and functions of an engine without a hop loop, so it adds nothing to the path of a signal,
+on any device.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _LOOK_EVERY_S = 0.02
 
 
 class Probe:
-    """Takes an engine's place on a `rtsep.audio.engine_mixer.EngineMixer`."""
+    """Replaces an engine on a `rtsep.audio.engine_mixer.EngineMixer`."""
 
     def __init__(self, rate: int, in_map: tuple[int, ...], outputs: int) -> None:
-        """Hear the device channels `in_map` (from 0) and play on `outputs` channels, at `rate` Hz."""
+        """Capture the device channels `in_map` (from 0) and play on `outputs` channels, at `rate` Hz."""
         self._rings = r.Rings(rate, max(1, len(in_map)), list(in_map) or [0], max(1, outputs))
         self.rate = rate
-        self.state[r.NEXT_HOP_AT] = _FOREVER  # no hop is waited for
+        self.state[r.NEXT_HOP_AT] = _FOREVER  # it waits for no hop
 
     @property
     def state(self) -> NDArray[np.int64]:
-        """The slots of `rtsep.audio.rings`."""
+        """Return the slots of `rtsep.audio.rings`."""
         return self._rings.slots
 
     def read(self, slot: int) -> int:
@@ -41,36 +41,36 @@ class Probe:
 
     @property
     def xruns(self) -> int:
-        """How often the device has told of frames that were lost."""
+        """Return how often the device has reported lost frames."""
         return self.read(r.IN_OVERFLOWS) + self.read(r.OUT_UNDERFLOWS)
 
     def play(self, signal: NDArray[np.float32], lead: int) -> int:
         """Play `signal` [frames, outputs] once, `lead` frames from now; return the frame of its first sample.
 
-        Silence is around it. It must fit into a ring, with the lead.
+        Silence surrounds it. Signal and lead together must fit into a ring.
         """
         ring = self._rings.output
         if lead + len(signal) > len(ring):
-            raise ValueError(f"{lead} + {len(signal)} frames do not fit into {len(ring)}")
+            raise ValueError(f"{lead} + {len(signal)} frames do not fit into a ring of {len(ring)}")
         start = self.read(r.OUT_READ) + lead
-        ring[:] = 0  # nothing of it is played before OUT_WRITE says so
+        ring[:] = 0  # nothing of it is played before OUT_WRITE allows it
         ring[(start + np.arange(len(signal))) & (len(ring) - 1)] = signal
         release(self.state, r.OUT_WRITE, start + len(signal))
         return start
 
     def play_on(self, sound: NDArray[np.float32]) -> None:
-        """Play the ring's length of `sound` [frames, outputs] from now on, over and over."""
+        """Play `sound` [frames, outputs] of the ring's length from now on, repeatedly."""
         ring = self._rings.output
         ring[:] = np.resize(sound, ring.shape)
         release(self.state, r.OUT_WRITE, _FOREVER)
 
     def hearing(self) -> Follower:
-        """Keep what is heard from now on."""
+        """Keep captured frames from now on."""
         return Follower(self.state, r.IN_WRITE, self._rings.input, self.read(r.IN_WRITE))
 
 
 class Follower:
-    """Keeps what is written to a ring, from `first` on, for as long as it is asked to look."""
+    """Keeps the frames written to a ring from `first` on, as long as `look` is called often enough."""
 
     def __init__(
         self, state: NDArray[np.int64], write_slot: int, ring: NDArray[np.float32], first: int
@@ -79,10 +79,10 @@ class Follower:
         self._state, self._slot, self._ring = state, write_slot, ring
         self._next = first
         self._blocks: list[NDArray[np.float32]] = []
-        self.torn = False  # it has looked too late once
+        self.torn = False  # `look` was once called too late
 
     def look(self) -> int:
-        """Take what there is; return how many frames that makes since `first`."""
+        """Copy new frames; return their total since `first`."""
         written = int(acquire(self._state, self._slot))
         self.torn |= written - self._next > len(self._ring)
         rows = np.arange(self._next, max(written, self._next)) & (len(self._ring) - 1)
@@ -92,20 +92,20 @@ class Follower:
 
     @property
     def sound(self) -> NDArray[np.float32]:
-        """All that was kept, [frames, channels], from the frame `first` on."""
+        """Return all kept frames, [frames, channels], from the frame `first` on."""
         return np.concatenate([*self._blocks, self._ring[:0]])
 
 
 def played_by(engine: Engine, first: int | None = None) -> Follower:
-    """Keep what `engine` gives to be played, from output frame `first` on (None: from now on)."""
+    """Keep the output of `engine` from output frame `first` on (None: from now on)."""
     start = engine.read(r.OUT_WRITE) if first is None else first
     return Follower(engine.state, r.OUT_WRITE, engine.output_ring, start)
 
 
 def follow(wanted: dict[Follower, int], alive: Callable[[], None], patience_s: float) -> None:
-    """Let each follower look until it has its `wanted` frames; `alive` raises where they will never come.
+    """Call `look` of each follower until it has its `wanted` frames; `alive` raises if they will never come.
 
-    Raises `DeviceError` after `patience_s`.
+    Raise `DeviceError` after `patience_s`.
     """
     until = time.monotonic() + patience_s
     while True:
@@ -114,5 +114,5 @@ def follow(wanted: dict[Follower, int], alive: Callable[[], None], patience_s: f
             return
         alive()
         if time.monotonic() > until:
-            raise DeviceError("the device calls too seldom; try another one, or another --rate or --block")
+            raise DeviceError("the device calls too rarely; try another one, or another --rate or --block")
         time.sleep(_LOOK_EVERY_S)

@@ -1,8 +1,8 @@
-"""PulseAudio as an audio back end, and PipeWire where it takes PulseAudio's place.
+"""PulseAudio as an audio back end, and PipeWire in place of PulseAudio.
 
-Latency of playback: the server takes a burst, a sixth of what it may keep where its device allows that (see
-`pulse_library`), and it has a margin ready below which its buffer does not sink; a block is played after
-both. Of capture: the server sends fragments of a block, which the engine counts as one.
+Playback latency: the server takes a burst (a sixth of its buffer if its device allows that, see
+`pulse_library`), and keeps a margin below which its buffer does not sink; a block is played after both.
+Capture latency: the server sends fragments of a block, which the engine counts as one.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from rtsep.errors import DeviceError
 from rtsep.limits import HIGHEST_RATE
 
 KEPT_S = 0.06
-"""What the server may keep of what we play, its device's buffer included: as much as a busy desktop needs."""
+"""Maximum buffer of the server for rtsep's output in seconds, device included; a busy desktop needs this."""
 
 BURST, MARGIN = 0.3, 0.4
-"""Shares of KEPT_S: what the server takes at once, and what it always has ready besides."""
+"""Shares of KEPT_S: the amount that the server takes at once, and the amount that it keeps ready besides."""
 
 SLACK_S, LATE_S = 0.006, 0.02
-"""Extra time for the model: often our threads run at normal priority, beside other programs. And for input:
-so do those of the server, whose fragments come late at times."""
+"""Extra time for the model, because threads often run at normal priority beside other programs; and extra
+time for input, because the server's threads do too, and its fragments are sometimes late. In seconds."""
 
 MOST_ADDED_S = 0.1
-"""Latency beyond the algorithm that is not exceeded for the sake of calls that come late."""
+"""Limit of latency beyond the algorithm, in seconds, that late calls may not exceed."""
 
 FIRST_INDEX = 1000
-"""Device numbers of this back end: this plus twice the server's own number, and one more for a source."""
+"""First device number of this back end, plus twice the server's own number, plus one for a source."""
 
 MOST_CHANNELS = 32
 
 
 class PulseBackend:
-    """The sinks and sources of the one server of this desktop, where one answers."""
+    """Sinks and sources of this desktop's server, if it answers."""
 
     def __init__(self) -> None:
         self.server: PulseServer | None = None
-        """The server as `look` has found it."""
+        """Server found by `look`."""
 
     def look(self) -> PulseServer | None:
-        """Look for the server and return it."""
+        """Search for the server and return it."""
         self.server = pulse_server.find_server()
         return self.server
 
     def devices(self) -> list[Device]:
-        """Return sinks, then sources, as `look` has found them."""
+        """Return sinks, then sources, as found by `look`."""
         return self.devices_of(self.server)
 
     @staticmethod
@@ -61,9 +61,10 @@ class PulseBackend:
 
     @staticmethod
     def defaults_of(server: PulseServer) -> dict[str, int]:
-        """Return the device numbers of the default "input" and "output" of `server`; -1 is none.
+        """Return the device numbers of the default "input" and "output" of `server`; -1: none.
 
-        A server without a microphone names the monitor of a sink as its default source: that is none.
+        A server without a microphone gives the monitor of a sink as its default source, which is not
+        accepted.
         """
         microphones = [
             source for source in server.sources if not source.is_monitor and source.name != VOICE_SOURCE
@@ -78,9 +79,9 @@ class PulseBackend:
         }
 
     def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
-        """Raise `DeviceError` for a rate that the server does not convert."""
+        """Raise `DeviceError` for a rate that the server cannot convert."""
         if rate > HIGHEST_RATE or channels > MOST_CHANNELS:
-            raise DeviceError(f"{device.name} cannot do {channels} channels at {rate} Hz")
+            raise DeviceError(f"{device.name} cannot do {channels} channels at {rate} Hz; leave out --rate")
 
     def compile(self) -> None:
         """Compile the loops of its streams, or load them from the cache."""
@@ -89,7 +90,7 @@ class PulseBackend:
         pulse_stream.compile_loops()
 
     def open(self, request: StreamRequest) -> AudioStream:
-        """Open a sink or a source: the two never share a clock that we could know of."""
+        """Open a sink or a source; a common clock of the two is unknown, so each has its own stream."""
         from rtsep.audio.pulse_stream import PulseStream  # needs libpulse
 
         device = request.output or request.input

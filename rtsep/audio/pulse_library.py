@@ -1,7 +1,7 @@
-"""The part of libpulse that opens a stream: connects to the server and asks it for latency in its own terms.
+"""The part of libpulse for opening a stream: connects to the server and requests a latency in its terms.
 
-All runs on a main loop of our own, which is not threaded: one thread at a time calls libpulse, first the one
-that opens the stream, then the stream's own, which runs `rtsep.audio.pulse_loop`.
+Everything runs on a main loop without a thread: one thread at a time calls libpulse, first the one that opens
+the stream, then the stream's own, which runs `rtsep.audio.pulse_loop`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from rtsep.errors import DeviceError
 LIBRARY = "libpulse.so.0"
 
 CONNECT_PATIENCE_S = 5.0
-"""A server that has not answered for so long has hung."""
+"""Time limit for an answer of the server in seconds; a slower one is taken to hang."""
 
 REQUEST = 3
-"""The server asks for a third of what it may keep, at least. Then it takes a sixth at once and keeps five
-sixths ready (fix_playback_buffer_attr in its sources): short bursts, and a deep buffer."""
+"""The server requests at least this part, a third, of its buffer. It then takes a sixth at once and keeps
+five sixths ready (fix_playback_buffer_attr in its sources): short bursts and a deep buffer."""
 
 READY, FAILED = 4, 5  # pa_context_state_t; a stream is READY at 2 and has FAILED at 3
 STREAM_READY, STREAM_FAILED = 2, 3
@@ -47,15 +47,15 @@ class _BufferAttributes(Structure):
 
 
 class Side(NamedTuple):
-    """One stream as it is asked for."""
+    """Parameters of one stream."""
 
-    device: str  # the server's own name of the sink or source
+    device: str  # the server's name of the sink or source
     playback: bool
     channels: int
-    positions: tuple[int, ...]  # of the device's channels, as the server numbers them
+    positions: tuple[int, ...]  # positions of the device's channels, in the server's numbering
     rate: int  # Hz
-    latency: int  # frames that the server may keep, its device's buffer included; of a source: a fragment
-    title: str  # for the user's mixer
+    latency: int  # frames of the server's buffer, device included; for a source: of a fragment
+    title: str  # title in the user's mixer
     client: str  # name of the program there
     device_index: int = -1  # the server's number of the sink or source
     barred: int = -1  # playback: the server's number of the sink that gets silence, see `pulse_loop`
@@ -63,10 +63,10 @@ class Side(NamedTuple):
 
 
 class Connection:
-    """A connected stream, corked until `uncork`. Not thread-safe: see above."""
+    """Connected stream, corked until `uncork`. Not thread-safe, see above."""
 
     def __init__(self, side: Side) -> None:
-        """Connect; raises `DeviceError`, and leaves nothing open."""
+        """Connect; raise `DeviceError`, and leave nothing open."""
         self._pulse = _library()
         self._side = side
         self.loop: int = self._pulse.pa_mainloop_new()
@@ -83,7 +83,9 @@ class Connection:
         api = pulse.pa_mainloop_get_api(self.loop)
         self.context = pulse.pa_context_new(api, self._side.client.encode())
         if pulse.pa_context_connect(self.context, None, _NOAUTOSPAWN, None) < 0:
-            raise DeviceError(f"the sound server refuses us ({self._error()}); is it still running?")
+            raise DeviceError(
+                f"the sound server refused the connection ({self._error()}); check that it is still running"
+            )
         self._await(pulse.pa_context_get_state, self.context, READY, FAILED)
 
     def _open(self) -> None:
@@ -97,11 +99,14 @@ class Connection:
             pulse.pa_channel_map_init_extend(byref(places), side.channels, _DEFAULT_MAP)
         self.stream = pulse.pa_stream_new(self.context, side.title.encode(), byref(spec), byref(places)) or 0
         if not self.stream:
-            raise DeviceError(f"the sound server refuses {side.channels} channels at {side.rate} Hz")
+            raise DeviceError(
+                f"the sound server refuses {side.channels} channels at {side.rate} Hz; choose fewer, or "
+                "leave out --rate"
+            )
         wanted = 4 * side.channels * side.latency
         flags = _START_CORKED | _ADJUST_LATENCY
         if side.playback:
-            # No wait for a full buffer: time runs on through an underrun, and `pulse_loop` makes up for it.
+            # Prebuffering is off: time continues through an underrun, and `pulse_loop` compensates.
             request = 4 * side.channels * (side.latency // REQUEST)
             buffer = _BufferAttributes(_UNSET, wanted, 0, request, _UNSET)
             done = pulse.pa_stream_connect_playback(
@@ -109,19 +114,24 @@ class Connection:
             )
         else:
             buffer = _BufferAttributes(_UNSET, _UNSET, _UNSET, _UNSET, wanted)
-            flags |= _NO_REMIX_CHANNELS  # a channel that was asked for is that one, not a mix with others
+            flags |= _NO_REMIX_CHANNELS  # a requested channel must not be a mix with others
             done = pulse.pa_stream_connect_record(self.stream, side.device.encode(), byref(buffer), flags)
         if done < 0:
-            raise DeviceError(f"the sound server refuses {side.device} ({self._error()})")
+            raise DeviceError(
+                f"the sound server refuses {side.device} ({self._error()}); 'rtsep devices' lists the devices"
+            )
         self._await(pulse.pa_stream_get_state, self.stream, STREAM_READY, STREAM_FAILED)
 
     def _await(self, state_of: Any, what: int, ready: int, failed: int) -> None:
         until = time.monotonic() + CONNECT_PATIENCE_S
         while (state := state_of(what)) != ready:
             if state >= failed:
-                raise DeviceError(f"the sound server refuses {self._side.device} ({self._error()})")
+                raise DeviceError(
+                    f"the sound server refuses {self._side.device} ({self._error()}); 'rtsep devices' lists "
+                    "the devices"
+                )
             if time.monotonic() > until:
-                raise DeviceError("the sound server does not answer; start it again")
+                raise DeviceError("the sound server does not answer; restart it")
             self._turn()
 
     def _turn(self) -> None:
@@ -135,28 +145,28 @@ class Connection:
 
     @property
     def buffer_frames(self) -> int:
-        """What the server lets us keep ready for playback, its device's buffer not included; in frames."""
+        """Return the server's playback buffer in frames, without its device's buffer."""
         granted = self._pulse.pa_stream_get_buffer_attr(self.stream).contents
         return int(granted.tlength) // (4 * self._side.channels)
 
     @property
     def index(self) -> int:
-        """The server's number of the stream."""
+        """Return the server's number of the stream."""
         return int(self._pulse.pa_stream_get_index(self.stream))
 
     @property
     def device_name(self) -> str:
-        """The server's name of the sink or source that the stream is on now."""
+        """Return the server's name of the current sink or source of the stream."""
         return str((self._pulse.pa_stream_get_device_name(self.stream) or b"").decode(errors="replace"))
 
     def uncork(self) -> None:
-        """Let the stream run; the request is on its way when `pulse_loop` takes over."""
+        """Start the stream; the request is sent when `pulse_loop` takes over."""
         operation = self._pulse.pa_stream_cork(self.stream, 0, None, None)
         if operation:
             self._pulse.pa_operation_unref(operation)
 
     def close(self) -> None:
-        """Leave the server; once only."""
+        """Leave the server; call this only once."""
         pulse = self._pulse
         if self.stream:
             pulse.pa_stream_disconnect(self.stream)
@@ -169,13 +179,13 @@ class Connection:
 
 
 def _library() -> Any:
-    """Return libpulse with the types of what is used here."""
+    """Return libpulse with the types of the functions used here."""
     try:
         pulse = ctypes.CDLL(LIBRARY)
     except OSError as error:
         raise DeviceError(f"{error}; install it (Debian/Ubuntu: apt-get install libpulse0)") from None
     pointers = (
-        "pa_mainloop_new pa_mainloop_get_api pa_context_new pa_stream_new pa_stream_cork"  # what they return
+        "pa_mainloop_new pa_mainloop_get_api pa_context_new pa_stream_new pa_stream_cork"  # return types
     )
     for name in pointers.split():
         getattr(pulse, name).restype = c_void_p

@@ -1,14 +1,14 @@
-"""The thread of a PulseAudio stream, compiled: it runs libpulse's main loop, and calls the mixer in between.
+"""The thread of a PulseAudio stream, compiled: it runs libpulse's main loop and calls the mixer in between.
 
-A sound server takes what it plays in bursts, as long as the latency of its device. Called in bursts, an
-engine would need that much slack. So playback is paced: blocks are given to the server one by one, by our own
-clock, which is steered so that the server's buffer never sinks below a margin. Input is passed on at once;
-an engine with two clocks reckons with its fragments.
+A sound server takes its input in bursts as long as the latency of its device. Called in bursts, an engine
+would need that much slack. Therefore playback is paced: the server gets blocks one by one, by rtsep's clock,
+which is controlled so that the server's buffer never sinks below a margin. Input is passed on at once; an
+engine with two clocks accounts for its fragments.
 
-Between the two functions of the mixer nothing is called that waits or allocates. libpulse itself does both,
-on this thread of ours, between blocks.
+Between the two functions of the mixer, nothing waits or allocates. libpulse itself does both, on this thread,
+between blocks.
 
-Block: the stream's (output), or whatever the server sends (input). Stream delay: see `pulse_backend`.
+Block: the stream's (output), or as the server sends it (input). Stream delay: see `pulse_backend`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _drop = types.ExternalFunction("pa_stream_drop", _i32(_i64))
 _buffer_attributes = types.ExternalFunction("pa_stream_get_buffer_attr", _i64(_i64))
 _device_index = types.ExternalFunction("pa_stream_get_device_index", types.uint32(_i64))
 
-# Slots of a stream. The front writes RUN, and those before it at the start; the thread writes the rest.
+# Slots of a stream. The front writes RUN, and the slots before it at the start; the thread writes the rest.
 LOOP, CONTEXT, STREAM = 0, 1, 2  # addresses
 MIXER = 3
 CHANNELS = 4
 RUN = 8
-BARRED = 9  # playback: number of the sink that gets silence, because we capture what it plays; -1: none
-ONLY = 10  # capture: number of the one source whose sound is taken, silence from others; -1: all are
+BARRED = 9  # playback: number of the sink that gets silence, because rtsep captures it; -1: none
+ONLY = 10  # capture: number of the only accepted source, others give silence; -1: all are accepted
 LOST = 16  # a key of `rtsep.audio.pulse_stream.REASONS`; 0 while it plays
 DEVICE = 17  # the server's number of the sink or source
 _SCRATCH = 24  # [2] for clock and libpulse
@@ -53,25 +53,26 @@ SLOT_COUNT = 32
 SERVER_GONE, STREAM_GONE = 1, 2
 
 WINDOW_S = 1.0
-"""How long the lowest fill is looked for, before the pace is changed."""
+"""Time in seconds over which the lowest fill is measured before the pace is changed."""
 
 STEADY_S = 0.5
-"""What a stream needs to find its pace. Until then playback gives silence, and captured sound is dropped: an
-engine with two clocks sets its distance by the first calls, and steers for half a minute if they mislead."""
+"""Time in seconds that a stream needs to find its pace. Until then, playback gives silence, and captured
+audio is dropped: an engine with two clocks sets its distance by the first calls, and a wrong one takes half a
+minute to correct."""
 
 PACE_LIMIT = 0.01
-"""How much faster or slower than its nominal rate the clock may run."""
+"""Maximum relative deviation of the clock from its nominal rate."""
 
-_PULL, _PULL_LONG = 0.3, 0.005  # of the error in seconds, for now and for good
-_STEP_S = 0.004  # a distance this far off is set at once, in the first window
-_STALL_NS = 500_000_000  # a longer stop of our own is not caught up with
+_PULL, _PULL_LONG = 0.3, 0.005  # share of the error in seconds, at once and lasting
+_STEP_S = 0.004  # a distance that is off by this is reset at once, in the first window
+_STALL_NS = 500_000_000  # a longer stop of this thread is not caught up
 _REST_US = 20_000
-_NONE = np.int64(1) << 40  # beyond every fill
+_NONE = np.int64(1) << 40  # above every fill
 
 
 @njit(cache=True, nogil=True)
 def _turn(slots: np.ndarray, microseconds: int) -> bool:
-    """Let libpulse work, for `microseconds` at most; return False where the stream has ended."""
+    """Let libpulse work for at most `microseconds`; return False if the stream has ended."""
     loop = slots[LOOP]
     rest = np.int32(min(max(microseconds, 0), _REST_US))
     alive = _prepare(loop, rest) >= 0 and _poll(loop) >= 0 and _dispatch(loop) >= 0
@@ -87,7 +88,7 @@ def _turn(slots: np.ndarray, microseconds: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def _give(slots: np.ndarray, block: np.ndarray, frames: int) -> None:
-    """Write the first `frames` frames of `block`, float32 [frames, channels]; libpulse keeps a copy."""
+    """Write the first `frames` frames of `block`, float32 [frames, channels]; libpulse copies them."""
     size = np.uint64(4 * slots[CHANNELS] * frames)
     _write(slots[STREAM], np.int64(block.ctypes.data), size, 0, 0, np.int32(0))
 
@@ -102,34 +103,34 @@ def _give_silence(slots: np.ndarray, silence: np.ndarray, frames: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _buffer_frames(slots: np.ndarray) -> int:
-    """Return how much the server keeps ready, in frames, its device's buffer not included."""
+    """Return the fill of the server's buffer in frames, without its device's buffer."""
     granted = carray(as_pointer(_buffer_attributes(slots[STREAM])), (5,), np.uint32)
     return np.int64(granted[1]) // (4 * slots[CHANNELS])
 
 
 @njit(cache=True, nogil=True)
 def _fill(slots: np.ndarray, buffer: int) -> int:
-    """Return how many frames the server has ready; below 0, it has played silence."""
+    """Return the frames that the server has ready; negative if it has played silence."""
     return buffer - np.int64(_writable_size(slots[STREAM])) // (4 * slots[CHANNELS])
 
 
 @njit(cache=True, nogil=True)
 def lowest_fill(margin: int, room: int, span: int, before: tuple[int, int, int]) -> int:
-    """Return the lowest fill to steer to, in frames: `margin`, or less where that would not fit.
+    """Return the target for the lowest fill in frames: `margin`, or less if that does not fit.
 
-    `room`: frames that the server keeps, less a block. `span`: by how much the fill has varied within the
-    last window; `before`: in those before it. What all of them have is the way of the server. A stall of the
-    machine makes a single one wide: to make room for it would leave nothing ready for the next stall.
+    `room`: the server's buffer in frames, less a block. `span`: variation of the fill in the last window;
+    `before`: in earlier windows. The variation common to all is the server's normal behaviour. A stall of the
+    machine affects only one window: making room for it would leave nothing ready for the next stall.
     """
     return min(margin, room - min(span, before[0], before[1], before[2]))
 
 
 @njit(cache=True, nogil=True)
 def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate: float, margin: int) -> None:
-    """Give the server `block` [frames, channels] every `frames / rate` seconds until RUN is cleared.
+    """Send `block` [frames, channels] to the server every `frames / rate` seconds until RUN is cleared.
 
-    `margin`: frames that the server is to have ready at least, as the next block is written. Calls begin when
-    the server takes the first silence away: one whose device sleeps may need seconds for that.
+    `margin`: minimum of frames that the server has ready when the next block is written. Calls begin when the
+    server takes the first silence: if its device sleeps, that may take seconds.
     """
     mixer = mixer_at(slots[MIXER])
     scratch = slots[_SCRATCH : _SCRATCH + 2]
@@ -156,7 +157,7 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
             due = now
         while due <= now and load_acquire(slots, RUN) == 1:
             if _fill(slots, buffer) + frames > buffer + frames // 2:
-                due = now + nominal / 4  # the server takes nothing: we wait along with it
+                due = now + nominal / 4  # the server takes nothing, so this loop waits as well
                 break
             if first:
                 _give_silence(slots, silence, frames)
@@ -171,7 +172,7 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
             due += nominal * pace
         fill = _fill(slots, buffer)
         if fill <= 0:
-            # It ran dry: silence was heard, and more of it lifts us back to where we should be.
+            # An underrun: silence was played, and more silence restores the fill.
             _give_silence(slots, silence, margin - fill)
             if not first:
                 current_engine(mixer)[r.OUT_UNDERFLOWS] += 1
@@ -199,9 +200,10 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
 
 @njit(cache=True, nogil=True)
 def run_capture(slots: np.ndarray, silence: np.ndarray) -> None:
-    """Give the mixer what the server sends, until RUN is cleared.
+    """Pass the server's input to the mixer until RUN is cleared.
 
-    `silence` [frames, channels] takes the place of what the server has lost, and of any source but ONLY.
+    `silence` [frames, channels] replaces frames that the server has lost, and all input from sources except
+    ONLY.
     """
     mixer = mixer_at(slots[MIXER])
     scratch = slots[_SCRATCH : _SCRATCH + 2]

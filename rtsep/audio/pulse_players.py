@@ -1,11 +1,11 @@
-"""Players of a PulseAudio server, taken through a virtual sink of ours, and given back.
+"""Players of a PulseAudio server: routed through rtsep's virtual sink, and moved back.
 
-A player is a sink input: whatever a program plays. `Diversion` holds the rules, and is asked whenever
-something has changed on the server. `Undo` is what it has changed; it goes to a file, so that the next start
-can undo it for a session that was killed. All calls go through a connected `pulsectl.Pulse`.
+A player is a sink input: the playback of a program. `Diversion` contains the rules, and runs whenever
+something has changed on the server. `Undo` describes its changes; it is stored in a file, so that the next
+start can undo them for a killed session. All calls go through a connected `pulsectl.Pulse`.
 
-While a session takes all that plays, the virtual sink is the default one: the server itself leads players
-there, and back when the default is what it was. Only those that do not follow are moved by name, because a
+While a session captures all playback, the virtual sink is the default one: the server itself moves players
+there, and back when the default is restored. Only players that do not follow are moved by name, because a
 server remembers such a move for the program.
 """
 
@@ -22,24 +22,25 @@ from rtsep.audio.pulse_virtual import OUR_SINKS, PLAYERS, SINK, make_sink_for_pl
 from rtsep.errors import DeviceError, suggest
 
 SETTLES_S = 0.4
-"""How long the server gets to move players to another default sink. Then they are moved by name."""
+"""Time in seconds for the server to move players to another default sink; then they are moved by name."""
 
 _LOOK_S = 0.02
 _NOBODY = 0xFFFFFFFF  # the server's number for no client
 _NAMES = ("application.name", "application.process.binary", "media.name", "node.name")
-_FILTERS = ("DSP", "filter", "abstract")  # roles of streams that connect devices: nobody plays them
+# roles of streams that connect devices and do not belong to a player
+_FILTERS = ("DSP", "filter", "abstract")
 
 
 @dataclass
 class Undo:
-    """What a diversion has changed on the server."""
+    """Changes of a diversion on the server."""
 
-    default: str = ""  # the sink that is to be the default one; "": it was not changed
-    moved: dict[str, str] = field(default_factory=dict)  # number of a player -> the sink it was on
+    default: str = ""  # the original default sink; "": it was not changed
+    moved: dict[str, str] = field(default_factory=dict)  # number of a player -> its original sink
 
     @classmethod
     def of_json(cls, found: Any) -> Undo:
-        """Return what `vars` of one has become in a JSON file; raises `ValueError` for anything else."""
+        """Convert the JSON form of `vars(undo)` back; raise `ValueError` for anything else."""
         default, moved = found.get("default"), found.get("moved")
         if not isinstance(default, str) or not isinstance(moved, dict):
             raise ValueError("not an Undo")
@@ -48,14 +49,14 @@ class Undo:
 
 @dataclass(frozen=True)
 class Player:
-    """One stream of a program to a sink."""
+    """Stream of a program to a sink."""
 
     index: int
     sink: int
     program: str
-    names: tuple[str, ...]  # by which it may be named, in lower case
-    ours: bool  # of this process
-    plays: bool  # False: it connects devices, on behalf of the server or a filter
+    names: tuple[str, ...]  # accepted names, in lower case
+    ours: bool  # it belongs to this process
+    plays: bool  # False: it connects devices, for the server or a filter
 
     @classmethod
     def of(cls, raw: Any) -> Player:
@@ -73,57 +74,57 @@ class Player:
         )
 
     def fits(self, text: str) -> int:
-        """Return how well `text` names it: 2 exactly, 1 by a part of a name, 0 not."""
+        """Return how well `text` names it: 2 exactly, 1 by a part of a name, 0 not at all."""
         text = text.lower()
         return 2 if text in self.names else int(any(text in name for name in self.names))
 
 
 def players(pulse: Any) -> list[Player]:
-    """Return all streams to sinks, our own ones as well."""
+    """Return all streams to sinks, including rtsep's own."""
     return [Player.of(raw) for raw in pulse.sink_input_list()]
 
 
 def named(text: str, there: list[Player]) -> list[Player]:
-    """Return the players that `text` names, of one program; raises `DeviceError` for several programs."""
+    """Return the players that `text` names, of one program; raise `DeviceError` for several programs."""
     best = max((player.fits(text) for player in there), default=0)
     found = [player for player in there if best and player.fits(text) == best]
     programs = sorted({player.program for player in found})
     if len(programs) > 1:
         raise DeviceError(
-            f"--in app:{text} is not clear: {', '.join(programs)} play; give more of the name of one"
+            f"--in app:{text} is ambiguous: {', '.join(programs)} are playing; give a longer part of one name"
         )
     return found
 
 
 def waiting_for(text: str, there: list[Player]) -> str:
-    """Return a line for the user where nothing plays that `text` names; raises as `named` does."""
+    """Return a line for the user if no player matches `text`; raise the errors of `named`."""
     others = [player for player in there if player.plays and not player.ours]
     if named(text, others):
         return ""
     programs = sorted({player.program for player in others})
     hint = suggest(text, programs) or (f" (now playing: {', '.join(programs)})" if programs else "")
-    return f"no program called '{text}' plays now; waiting for it{hint}"
+    return f"no program called '{text}' is playing; waiting for it{hint}"
 
 
 class Diversion:
-    """Leads players through the virtual sink. Used by one thread at a time."""
+    """Routes players through the virtual sink. Only one thread may use it at a time."""
 
     def __init__(self, app: str | None, undo: Undo, keep: Callable[[Undo], None]) -> None:
-        """Take the program that `app` names, None: all. `keep` stores `undo`, before each change."""
+        """Capture the program that `app` names, None: all. `keep` stores `undo` before each change."""
         self._app, self._undo, self._keep = app, undo, keep
-        self._program: str | None = None  # that `app` has turned out to name
-        self._seen: set[int] = set()  # players that were led here: who moves them away again, means it
+        self._program: str | None = None  # the program found for `app`
+        self._seen: set[int] = set()  # players already routed here: a later move is the user's choice
         self._said: set[str] = set()
         self._settled_at = 0.0  # when the server should have moved the players to the default sink
         self.real = ""
-        """The server's name of the sink that is the default one for the user."""
+        """Server's name of the default sink for the user."""
 
     def prepare(
         self, pulse: Any, begin: Callable[[str, str, dict[str, str]], bool] | None = None
     ) -> list[str]:
-        """Make the virtual sink; return lines for the user. Raises `DeviceError`.
+        """Create the virtual sink; return lines for the user. Raise `DeviceError`.
 
-        `begin` is another way than a null sink, see `make_sink_for_players`.
+        `begin` is an alternative to a null sink, see `make_sink_for_players`.
         """
         about = pulse.server_info()
         rates = {sink.name: int(sink.sample_spec.rate) for sink in pulse.sink_list()}
@@ -136,12 +137,12 @@ class Diversion:
         return [line] if line else []
 
     def advance(self, pulse: Any, follows: bool) -> list[str]:
-        """Do what is due after a change on the server; return lines for the user.
+        """Do due work after a change on the server; return lines for the user.
 
-        `follows`: our own output goes to the sink that the user makes the default one.
+        `follows`: rtsep's own output follows the user's default sink.
         """
         sinks = {sink.name: sink for sink in pulse.sink_list()}
-        if SINK not in sinks:  # the session is about to notice
+        if SINK not in sinks:  # the session will notice
             return []
         lines: list[str] = []
         if self._app is None:
@@ -160,25 +161,27 @@ class Diversion:
 
     @property
     def due_s(self) -> float | None:
-        """In how many seconds `advance` is due although nothing changes; None: it is not."""
+        """Return the seconds until `advance` is due without a change; None: it is not due."""
         left = self._settled_at - time.monotonic()
         return left if left > 0 else None
 
     def _be_default(self, pulse: Any, sinks: dict[str, Any], follows: bool, lines: list[str]) -> None:
-        """Follow the user's choice of a default sink, and let the virtual one take its place."""
+        """Follow the user's choice of a default sink, and put the virtual one in its place."""
         default = pulse.server_info().default_sink_name
         if default == SINK:
             return
         if default in sinks and default not in OUR_SINKS and default != self.real:
             self.real = default
             if follows:
-                lines.append(f"the default output is '{sinks[default].description}' now: playing there")
+                lines.append(
+                    f"the default output is now '{sinks[default].description}': playback continues there"
+                )
         if self._undo.default != self.real:
             self._undo.default = self.real
             self._keep(self._undo)
         places = {p.index: p.sink for p in players(pulse) if p.ours and p.sink != sinks[SINK].index}
         pulse.default_set(sinks[SINK])
-        # Our output may be led there, too. It goes back by name, and stays where it is from then on.
+        # rtsep's output may be moved there, too. It is moved back by name, and stays there.
         for index, sink in places.items():
             succeeds(pulse.sink_input_move, index, sinks[self.real].index if follows else sink)
         self._settled_at = time.monotonic() + SETTLES_S
@@ -199,7 +202,9 @@ class Diversion:
             return found
         fit = [player for player in others if player.fits(self._app)]
         for program in sorted({player.program for player in fit} - {self._program}):
-            self._say_once(f"'{program}' fits app:{self._app}, too; only '{self._program}' is taken", lines)
+            self._say_once(
+                f"'{program}' matches app:{self._app}, too; only '{self._program}' is captured", lines
+            )
         return [player for player in fit if player.program == self._program]
 
     def _say_once(self, line: str, lines: list[str]) -> None:
@@ -209,16 +214,16 @@ class Diversion:
 
 
 def give_back(pulse: Any, undo: Undo) -> bool:
-    """Undo a diversion: the default sink, the players, the virtual sink. Return whether there was any."""
+    """Undo a diversion: the default sink, the players, the virtual sink. Return whether there was one."""
     sinks = {sink.name: sink for sink in pulse.sink_list()}
     default = pulse.server_info().default_sink_name
     others = [name for name in (undo.default, *sinks) if name in sinks and name not in OUR_SINKS]
     virtual = sinks.get(SINK)
     changed = bool(undo.default and others) and (default == SINK or default not in sinks)
-    # A sink that went with a killed session is still the chosen default: one of its name would be it again.
+    # The sink of a killed session is still the chosen default: a new sink of that name would become it again.
     if changed or (virtual is None and undo.default and default == undo.default):
         pulse.default_set(sinks[others[0]])
-    left = virtual or sinks.get(default)  # where the server leads players whose sink goes
+    left = virtual or sinks.get(default)  # the server's destination for players of a removed sink
     for number, name in undo.moved.items():
         there = next((p for p in players(pulse) if str(p.index) == number), None)
         target = sinks.get(name) or (sinks[others[0]] if others else None)
@@ -227,4 +232,4 @@ def give_back(pulse: Any, undo: Undo) -> bool:
     over = time.monotonic() + SETTLES_S
     while virtual and any(p.sink == virtual.index for p in players(pulse)) and time.monotonic() < over:
         time.sleep(_LOOK_S)
-    return unload(pulse, PLAYERS) or changed  # whoever is left there is led to the default sink
+    return unload(pulse, PLAYERS) or changed  # the server moves remaining players to the default sink

@@ -1,6 +1,6 @@
-"""A PulseAudio server seen from outside, through pulsectl: what it is, its sinks and sources, its defaults.
+"""The PulseAudio server seen from outside, through pulsectl: its version, sinks, sources and defaults.
 
-PipeWire's stand-in for it (pipewire-pulse) is one as well.
+PipeWire's replacement for it (pipewire-pulse) works in the same way.
 """
 
 from __future__ import annotations
@@ -13,48 +13,48 @@ from typing import Any
 from rtsep.realtime.foreign_calls import within
 
 LOOK_PATIENCE_S = 3.0
-"""A server that has not answered for so long has hung."""
+"""Time limit for an answer of the server in seconds; a slower one is taken to hang."""
 
 MONITOR_SUFFIX = ".monitor"
 
 
 @dataclass(frozen=True)
 class PulseEnd:
-    """A sink or a source."""
+    """Sink or source of the server."""
 
     index: int  # the server's number
-    name: str  # the server's own, which stays
-    title: str  # for people
+    name: str  # the server's permanent name
+    title: str  # name for people
     rate: int  # Hz
-    positions: tuple[int, ...]  # of its channels, as the server numbers them
+    positions: tuple[int, ...]  # positions of its channels, in the server's numbering
 
     @property
     def is_monitor(self) -> bool:
-        """Whether it is a source that captures what a sink plays."""
+        """Return whether it is a source that captures the playback of a sink."""
         return self.name.endswith(MONITOR_SUFFIX)
 
 
 @dataclass(frozen=True)
 class PulseServer:
-    """What a server says of itself."""
+    """Properties of a server."""
 
     name: str  # "PulseAudio 16.1" or "PulseAudio (on PipeWire 0.3.65)"
     sinks: tuple[PulseEnd, ...]
     sources: tuple[PulseEnd, ...]
-    default_sink: str  # names; of one that is not there, too
+    default_sink: str  # names, possibly of missing devices
     default_source: str
 
 
 @contextlib.contextmanager
 def connected(client: str = "rtsep-query") -> Iterator[Any]:
-    """Give a connected `pulsectl.Pulse`; raises `OSError` without libpulse, `PulseError` without a server."""
+    """Yield a connected `pulsectl.Pulse`; raise `OSError` without libpulse, `PulseError` without a server."""
     import pulsectl
 
     class Pulse(pulsectl.Pulse):  # type: ignore[misc]
-        """A connection whose answers stay valid.
+        """Connection with answers that stay valid.
 
-        Pulsectl copies plain fields, but `sample_spec` goes on pointing at memory of libpulse,
-        which is used again for the next sink: all of them would have the rate of the last one.
+        Pulsectl copies plain fields, but `sample_spec` still points at memory of libpulse, which is reused
+        for the next sink: all sinks would have the rate of the last one.
         """
 
         def _pulse_info_cb(self, kind: Any, found: list[Any], *rest: Any) -> None:
@@ -70,11 +70,11 @@ def connected(client: str = "rtsep-query") -> Iterator[Any]:
 
 
 def find_server() -> PulseServer | None:
-    """Return the running server, or None where there is none, or none that answers (or no libpulse)."""
+    """Return the running server, or None if none answers (or libpulse is missing)."""
     found: list[PulseServer] = []
 
     def look() -> None:
-        with contextlib.suppress(Exception), connected() as pulse:  # none there, or gone meanwhile
+        with contextlib.suppress(Exception), connected() as pulse:  # no server, or it has just ended
             found.append(_read(pulse))
 
     within(LOOK_PATIENCE_S, look)
@@ -82,7 +82,7 @@ def find_server() -> PulseServer | None:
 
 
 def succeeds(call: Callable[..., Any], *arguments: Any) -> bool:
-    """Make a call of pulsectl; return False where the server refuses it, as for what has gone meanwhile."""
+    """Make a call of pulsectl; return False if the server refuses it, as for objects that no longer exist."""
     import pulsectl
 
     try:
@@ -93,7 +93,7 @@ def succeeds(call: Callable[..., Any], *arguments: Any) -> bool:
 
 
 class Changes:
-    """Waits for changes of sinks, of what plays, and of defaults, on a connected `pulsectl.Pulse`."""
+    """Waits for changes of sinks, players and defaults, on a connected `pulsectl.Pulse`."""
 
     def __init__(self, pulse: Any) -> None:
         import pulsectl
@@ -103,27 +103,27 @@ class Changes:
         pulse.event_mask_set("sink", "sink_input", "server")
 
     def _note(self, event: Any) -> None:
-        self._missed = True  # it may come in the midst of another call
+        self._missed = True  # it may come during another call
         raise self._stop
 
     def wait(self, seconds: float) -> None:
-        """Return after a change since the last call, or after `seconds`; raises if the server has gone."""
+        """Return after a change since the last call, or after `seconds`; raise if the server has ended."""
         if not self._missed:
             self._pulse.event_listen(timeout=seconds)
         self._missed = False
 
     def wake(self) -> None:
-        """Let `wait` return now. On any thread."""
+        """Make `wait` return now. Any thread may call this."""
         self._missed = True
         self._pulse.event_listen_stop()
 
 
 def move(playback: bool, stream: int, device: str) -> bool:
-    """Move a stream to the sink (`playback`) or source called `device`; return whether it is done."""
+    """Move a stream to the sink (`playback`) or source called `device`; return whether that worked."""
     done: list[bool] = []
 
     def act() -> None:
-        with contextlib.suppress(Exception), connected() as pulse:  # none there, or gone meanwhile
+        with contextlib.suppress(Exception), connected() as pulse:  # no server, or it has just ended
             ends = pulse.sink_list() if playback else pulse.source_list()
             place = pulse.sink_input_move if playback else pulse.source_output_move
             done.extend(succeeds(place, stream, end.index) for end in ends if end.name == device)

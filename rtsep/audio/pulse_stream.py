@@ -21,17 +21,17 @@ SILENCE_FRAMES = 1024
 
 REASONS = {
     loop.SERVER_GONE: "the sound server has ended",
-    loop.STREAM_GONE: "{} has gone, or somebody has closed our stream",
+    loop.STREAM_GONE: "{} has disappeared, or the stream was closed from outside",
 }
 
 
 class PulseStream:
-    """One stream, for playback or capture: an `rtsep.audio.backend.AudioStream`."""
+    """Stream for playback or capture: an `rtsep.audio.backend.AudioStream`."""
 
     def __init__(self, mixer: EngineMixer, side: Side, device: Device, block: int, margin: int) -> None:
-        """Connect to `device`; raises `DeviceError`.
+        """Connect to `device`; raise `DeviceError` if that fails.
 
-        `block` (frames a call) and `margin` (frames that the server keeps ready) are of a playback stream.
+        `block` (frames per call) and `margin` (frames that the server keeps ready) apply to playback.
         """
         self._memory, self._side, self._device = mixer, side, device
         self._connection = Connection(side)
@@ -46,9 +46,9 @@ class PulseStream:
         self._first_device = -1
         self._news: list[str] = []
         self.moves = 0
-        """How often it was moved to another device while it played."""
+        """Number of moves to another device during playback."""
         self.moved_to: Device | None = None
-        """The device that it was moved to last; None: it plays where it was opened."""
+        """Device of the last move; None: the stream is where it was opened."""
         block_memory = np.zeros((max(1, block), side.channels), np.float32)
         silence = np.zeros((SILENCE_FRAMES, side.channels), np.float32)
 
@@ -62,13 +62,13 @@ class PulseStream:
         self._thread = threading.Thread(target=run, name="pulse-audio", daemon=True)
 
     def start(self) -> None:
-        """Let the calls come."""
+        """Start the calls."""
         self._connection.uncork()
         self._thread.start()
 
     @property
     def lost(self) -> str | None:
-        """Why it plays no more; None while it plays, on another device too if the user has moved it there."""
+        """Return why it has stopped; None while it plays, even on another device chosen by the user."""
         if reason := REASONS.get(int(acquire(self._slots, loop.LOST))):
             return reason.format(self._device.name)
         now = int(acquire(self._slots, loop.DEVICE))
@@ -79,16 +79,16 @@ class PulseStream:
         return None
 
     def _moved(self, index: int) -> str | None:
-        """Follow a move to the device `index`, or undo it; return why neither is possible."""
+        """Follow a move to the device `index`, or undo it; return the reason if neither is possible."""
         server, side = pulse_server.find_server(), self._side
         if server is None or int(acquire(self._slots, loop.DEVICE)) == self._first_device:
-            return None  # LOST tells, in a moment; or it was put back already
+            return None  # LOST follows in a moment; or it was already moved back
         ends = server.sinks if side.playback else server.sources
-        if side.device not in {end.name for end in ends}:  # so that it was nobody's choice
-            return f"{self._device.name} has gone; the sound server has put us elsewhere"
+        if side.device not in {end.name for end in ends}:  # so the user did not choose the move
+            return f"{self._device.name} has disappeared; the sound server has moved rtsep to another device"
         where = next((end for end in ends if end.index == index), None)
         if side.stays and (where is None or where.name == side.device):
-            # PipeWire tells the number of a source only when the stream is linked to it.
+            # PipeWire gives the number of a source only after the stream is linked to it.
             release(self._slots, loop.ONLY, index if where else side.device_index)
             self._first_device = index
             return None
@@ -96,14 +96,14 @@ class PulseStream:
         if index == side.barred or side.stays:
             if pulse_server.move(side.playback, self._index, side.device):
                 self._news.append(
-                    f"the sound server has put us on {title}, which would feed our output back to our input: "
-                    f"silent there, and moved back to {self._device.name}"
+                    f"the sound server has moved rtsep to {title}, which would feed output back to input: "
+                    f"silent there and moved back to {self._device.name}"
                 )
             return None
         self._first_device = index
         self.moves += 1
         stream = "output" if side.playback else "input"
-        self._news.append(f"the {stream} was moved from {self._device.name} to {title}; it goes on there")
+        self._news.append(f"the {stream} was moved from {self._device.name} to {title}; it continues there")
         if where:
             number = self._device.index + 2 * (where.index - side.device_index)  # see `pulse_backend`
             self._device = replace(self._device, index=number, name=where.title, system_name=where.name)
@@ -113,26 +113,26 @@ class PulseStream:
 
     @property
     def new_rate(self) -> None:
-        """None: the server resamples for us."""
+        """Return None: the server resamples."""
 
     @property
     def waits_for_us(self) -> bool:
-        """False: it keeps time."""
+        """Return False: the server keeps time."""
         return False
 
     def go_on_at(self, rate: int) -> None:
-        """Do nothing: it never changes its rate."""
+        """Do nothing: the rate never changes."""
 
     def tend(self) -> list[str]:
-        """Return lines about moves to other devices, each once."""
+        """Return new lines about moves to other devices."""
         news, self._news = self._news, []
         return news
 
     def tell_latency(self, latency: int) -> None:
-        """Do nothing: the server has no use for what we add."""
+        """Do nothing: the server does not use the latency."""
 
     def close(self) -> bool:
-        """End the calls and leave the server; False where that hangs."""
+        """End the calls and leave the server; return False if that hangs."""
         return close_or_leave(self, self._close)
 
     def _close(self) -> None:
@@ -145,5 +145,5 @@ class PulseStream:
 def compile_loops() -> None:
     """Compile the loops, or load them from the cache."""
     slots, block = np.zeros(loop.SLOT_COUNT, np.int64), np.zeros((1, 1), np.float32)
-    loop.run_playback(slots, block, block, 1.0, 1)  # RUN is 0: they return at once
+    loop.run_playback(slots, block, block, 1.0, 1)  # RUN is 0, so they return at once
     loop.run_capture(slots, block)

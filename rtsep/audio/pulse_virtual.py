@@ -1,7 +1,7 @@
-"""Virtual devices of ours on a PulseAudio server: a sink that players play into, and a microphone.
+"""Virtual devices on a PulseAudio server: a sink that captures players, and a microphone.
 
-All calls go through a connected `pulsectl.Pulse`. A role marks what we have made, so that it is told from
-what somebody else has made under its name, and can be removed after a session that was killed.
+All calls go through a connected `pulsectl.Pulse`. A role marks rtsep's devices, so that they differ from
+others of the same name, and can be removed after a session was killed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rtsep.audio.pulse_server import MONITOR_SUFFIX, succeeds
 from rtsep.errors import DeviceError
 
 PLAYERS, VOICE = "players", "voice"
-"""Roles."""
+"""Roles of the virtual devices."""
 
 SINK, SINK_TITLE = "rtsep", "rtsep (what plays)"
 VOICE_SINK, VOICE_SINK_TITLE = "rtsep_voice", "rtsep (into the virtual microphone)"
@@ -31,14 +31,14 @@ _LOOK_S = 0.02
 def make_sink_for_players(
     pulse: Any, rate: int, begin: Callable[[str, str, dict[str, str]], bool] | None
 ) -> None:
-    """Make the sink that players play into, if it is missing; `rate` is that of a null sink, in Hz.
+    """Create the sink that captures players, if it is missing; `rate` is a null sink's, in Hz.
 
-    `begin` gets its name, title and properties, and begins to make it in another way; where that is None, or
-    fails and returns False, it is a null sink. Raises `DeviceError`.
+    `begin` gets its name, title and properties, and starts to create it in another way; if that is None, or
+    fails and returns False, a null sink is created. Raise `DeviceError`.
     """
     there = _there(pulse.sink_list(), "sink", SINK, PLAYERS)
     if begin and not there and begin(SINK, SINK_TITLE, {_MARK: PLAYERS}):
-        with contextlib.suppress(DeviceError):  # a null sink does not say how long it takes, but it plays
+        with contextlib.suppress(DeviceError):  # a null sink does not report its latency, but it works
             _await_sink(pulse, SINK, SINK_TITLE)
     load_sink(pulse, SINK, SINK_TITLE, PLAYERS, rate)
 
@@ -49,9 +49,9 @@ def _await_sink(pulse: Any, name: str, title: str) -> None:
 
 
 def load_sink(pulse: Any, name: str, title: str, role: str, rate: int) -> None:
-    """Make a stereo sink that plays into nothing but its monitor, if it is missing.
+    """Create a stereo sink that feeds only its monitor, if it is missing.
 
-    `rate` is in Hz. Raises `DeviceError`.
+    `rate` is in Hz. Raise `DeviceError`.
     """
     made = _load(
         pulse, "sink", name, title, role, "module-null-sink",
@@ -62,9 +62,9 @@ def load_sink(pulse: Any, name: str, title: str, role: str, rate: int) -> None:
 
 
 def load_microphone(pulse: Any, rate: int) -> None:
-    """Make the virtual microphone and the sink behind it, if they are missing; `rate` is in Hz.
+    """Create the virtual microphone and the sink behind it, if they are missing; `rate` is in Hz.
 
-    Raises `DeviceError`.
+    Raise `DeviceError`.
     """
     load_sink(pulse, VOICE_SINK, VOICE_SINK_TITLE, VOICE, rate)
     _load(
@@ -74,9 +74,9 @@ def load_microphone(pulse: Any, rate: int) -> None:
 
 
 def _load(pulse: Any, kind: str, name: str, title: str, role: str, module: str, arguments: str) -> bool:
-    """Make a device by a module, if it is missing; return whether it was. `kind` is "sink" or "source".
+    """Create a device by a module, if it is missing; return whether it was. `kind` is "sink" or "source".
 
-    Raises `DeviceError` where somebody else has one of that name.
+    Raise `DeviceError` if another program has a device of that name.
     """
     listed = pulse.sink_list if kind == "sink" else pulse.source_list
     if _there(listed(), kind, name, role):
@@ -88,19 +88,19 @@ def _load(pulse: Any, kind: str, name: str, title: str, role: str, module: str, 
 
 
 def unload(pulse: Any, role: str) -> bool:
-    """Remove what has this role; return whether there was any."""
+    """Remove the devices with this role; return whether there were any."""
     ends = [*pulse.source_list(), *pulse.sink_list()]  # a source before the sink behind it
     modules = {end.owner_module: None for end in ends if end.proplist.get(_MARK) == role}
     for module in modules:
-        succeeds(pulse.module_unload, module)  # it may have gone meanwhile
+        succeeds(pulse.module_unload, module)  # it may have disappeared meanwhile
     return bool(modules)
 
 
 def _there(ends: list[Any], kind: str, name: str, role: str) -> bool:
-    """Return whether there is one of `name`; raises `DeviceError` where it is somebody else's."""
+    """Return whether a device `name` exists; raise `DeviceError` if it belongs to another program."""
     there = _named(ends, name)
     if there is not None and there.proplist.get(_MARK) != role:
-        raise DeviceError(f"there is a {kind} '{name}' already that is not rtsep's; remove or rename it")
+        raise DeviceError(f"there is already a {kind} '{name}' that is not rtsep's; remove or rename it")
     return there is not None
 
 
@@ -109,9 +109,9 @@ def _named(ends: list[Any], name: str) -> Any:
 
 
 def _await(there: Callable[[], Any], title: str) -> None:
-    """PipeWire makes a device after it has answered."""
+    """Wait for a device, which PipeWire creates after its answer; raise `DeviceError` on timeout."""
     over = time.monotonic() + _APPEARS_S
     while not there():
         if time.monotonic() > over:
-            raise DeviceError(f"the sound server has made no '{title}'; start the server again")
+            raise DeviceError(f"the sound server has not created '{title}'; restart the server")
         time.sleep(_LOOK_S)

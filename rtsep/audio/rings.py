@@ -1,18 +1,18 @@
 """The memory between the audio callback and the hop loop: two rings on stream time, and counters.
 
-Both rings are indexed by absolute frame numbers that advance with the device's clock and never by
-how full a ring is. Whoever is late loses exactly the frames that passed; the delay from input to
-output is the same before, during and after an overload.
+Both rings are indexed by absolute frame numbers that advance with the device's clock and never by how full a
+ring is. A late reader or writer loses exactly the frames that passed; the delay from input to output is the
+same before, during and after an overload.
 
 | slot | written by | read by |
 | --- | --- | --- |
-| IN_WRITE, IN_* | the callback that has the input | hop loop, front |
-| OUT_READ, OUT_* | the callback that has the output | hop loop, front |
+| IN_WRITE, IN_* | the input callback | hop loop, front |
+| OUT_READ, OUT_* | the output callback | hop loop, front |
 | IN_READ, OUT_WRITE, NEXT_HOP_AT, HOP_* | hop loop | callbacks, front |
 | SOURCE_WRITE, SOURCE_END | reader of a played file | callback |
 | the rest | set up before anything runs | all |
 
-Private to `rtsep.audio`: others ask the engine (`progress`, `telemetry`, `record_tap`).
+Private to `rtsep.audio`: other code asks the engine (`progress`, `telemetry`, `record_tap`).
 """
 
 from __future__ import annotations
@@ -28,49 +28,49 @@ from rtsep.realtime.atomics import CACHE_LINE, as_pointer
 
 _line = CACHE_LINE
 
-# Written by the callback that has the input.
+# Written by the input callback.
 IN_WRITE = 0 * _line  # frames received
 IN_CALLS = IN_WRITE + 1
-IN_OVERFLOWS = IN_WRITE + 2  # times the device lost input before we saw it
-IN_BASE_NS = IN_WRITE + 3  # time of frame 0, as the last call's time says
-SOURCE_STARVED = IN_WRITE + 4  # frames of a played file that were not read in time (silence instead)
+IN_OVERFLOWS = IN_WRITE + 2  # times the device lost input before its call
+IN_BASE_NS = IN_WRITE + 3  # time of frame 0 according to the last call
+SOURCE_STARVED = IN_WRITE + 4  # frames of a played file that were not read in time (replaced by silence)
 IN_SCRATCH = IN_WRITE + 5  # [2]
-# Written by the callback that has the output.
+# Written by the output callback.
 OUT_READ = 1 * _line  # frames played
 OUT_CALLS = OUT_READ + 1
-OUT_UNDERFLOWS = OUT_READ + 2  # times the device ran dry before it called us
-OUT_BASE_NS = OUT_READ + 3  # time of frame 0, as the last call's time says
+OUT_UNDERFLOWS = OUT_READ + 2  # times the device ran dry before its call
+OUT_BASE_NS = OUT_READ + 3  # time of frame 0 according to the last call
 UNDERRUNS = OUT_READ + 4  # calls for which the hop loop was late
-UNDERRUN_FRAMES = OUT_READ + 5  # frames of silence they cost
+UNDERRUN_FRAMES = OUT_READ + 5  # frames of silence that they caused
 OUT_FRAMES = OUT_READ + 6  # size of the last call
 CALL_GAP_MAX_NS = OUT_READ + 7  # longest time between two calls
 OUT_LAST_NS = 2 * _line  # time of the last call
 OUT_SCRATCH = 2 * _line + 1  # [2]
-BLOCK = 2 * _line + 3  # frames a call that the output is laid out for; set up before anything runs
+BLOCK = 2 * _line + 3  # frames per call in the output's layout; set up before anything runs
 # BLOCK + 1, + 2: see rtsep.audio.callback._count
-OUT_LAG = BLOCK + 3  # frames by which it is played later than laid out at the start; may be negative
-OUT_LAG_BEFORE = BLOCK + 4  # the one that fades out
+OUT_LAG = BLOCK + 3  # lag of the output behind its initial layout, in frames; may be negative
+OUT_LAG_BEFORE = BLOCK + 4  # lag of the part that fades out
 # Written by the hop loop.
 IN_READ = 3 * _line  # frames consumed
-NEXT_HOP_AT = IN_READ + 1  # IN_WRITE that completes the next hop
+NEXT_HOP_AT = IN_READ + 1  # IN_WRITE at which the next hop is complete
 OUT_WRITE = 4 * _line  # frames produced
 HOPS = 5 * _line
 LATE_MASKS = HOPS + 1
 OVERRUNS = HOPS + 2  # times input was overwritten before it was consumed
-LATE_RUN = HOPS + 3  # hops since the last mask that came in time
-RESYNCS = HOPS + 4  # two clocks: times the output position had to be set anew
+LATE_RUN = HOPS + 3  # hops since the last mask in time
+RESYNCS = HOPS + 4  # two clocks: times the output position was reset
 DRIFT_PPM_BITS = HOPS + 5  # two clocks: measured difference (float64 bits)
-RECORD_WRITE = HOPS + 6  # frames handed to the recorder
-HOP_MAX_NS = HOPS + 7  # longest time that a hop took
+RECORD_WRITE = HOPS + 6  # frames written for recorders
+HOP_MAX_NS = HOPS + 7  # longest duration of a hop
 HOP_SCRATCH = 6 * _line  # [2]
-ADDED_BEFORE = HOP_SCRATCH + 2  # two clocks: the ADDED that the output position was set by
-STOPPED_NS = HOP_SCRATCH + 3  # in which the hop loop stood still, and with it all of the process
-LOOKED_NS = HOP_SCRATCH + 4  # time of its last look at the clock
+ADDED_BEFORE = HOP_SCRATCH + 2  # two clocks: the ADDED at the last reset of the output position
+STOPPED_NS = HOP_SCRATCH + 3  # time during which the hop loop and the whole process stood still
+LOOKED_NS = HOP_SCRATCH + 4  # time of its last check of the clock
 # Written by the front.
 RUN = 7 * _line
-SOURCE_WRITE = RUN + 1  # frames of a played file that lie ready in the input ring
+SOURCE_WRITE = RUN + 1  # frames of a played file that are ready in the input ring
 SOURCE_END = RUN + 2  # its length, once known; silence follows
-ADDED = RUN + 3  # two clocks: output frames kept ahead on top, for devices that call in bursts
+ADDED = RUN + 3  # two clocks: extra output frames kept ahead, for devices that call in bursts
 # Fixed while it runs.
 _config = 8 * _line
 IN_RING = _config  # address of float32 [ring frames, channels]
@@ -80,34 +80,34 @@ IN_MAP = _config + 3  # address of int64 [channels]: device channel of each
 OUT_RING = _config + 4  # address of float32 [ring frames, device channels]
 OUT_CHANNELS = _config + 5
 RING_FRAMES = _config + 6  # a power of two
-HOP_SIGNAL = _config + 7  # semaphore the hop loop waits on
-HAS_SOURCE = _config + 8  # input comes from a file: paced by the output
+HOP_SIGNAL = _config + 7  # semaphore of the hop loop
+HAS_SOURCE = _config + 8  # the input is a file: paced by the output
 RATE = _config + 9  # Hz, of the input's clock
 OUT_RATE = _config + 10  # Hz, of the output's clock
 PREFILL = _config + 11  # frames ready at the start; 0: at no fixed distance (two clocks)
-HOP = _config + 12  # frames of a hop, or 0 where they vary
-MOST = _config + 13  # frames of a hop, at most
+HOP = _config + 12  # frames of a hop, or 0 if they vary
+MOST = _config + 13  # maximum frames of a hop
 SLACK = _config + 14  # frames, or prefill.CHOSEN
-# Written by the callback that has the output, too.
+# Also written by the output callback.
 OUT_FADE = 10 * _line  # frames of the fade from one layout to the next; 0: none
-OUT_FADED = OUT_FADE + 1  # of these, played
-OUT_MIXED = OUT_FADE + 2  # 1: calls of late were of several sizes
-PATIENT = OUT_FADE + 3  # 1: the device waits for us, so that no mask need be late
-# Written by the callback that has the input, too.
-IN_BLOCK = 11 * _line  # frames a call; set up before anything runs, and by a device that changes it
-# How evenly devices call, see rtsep.audio.bursts; written by the callback that has the output, or the input.
+OUT_FADED = OUT_FADE + 1  # played frames of this fade
+OUT_MIXED = OUT_FADE + 2  # 1: recent calls had several sizes
+PATIENT = OUT_FADE + 3  # 1: the device waits for rtsep, so no mask needs to be late
+# Also written by the input callback.
+IN_BLOCK = 11 * _line  # frames per call; set up before anything runs, and by a device that changes it
+# Timing of the devices' calls, see rtsep.audio.bursts; written by the output or input callback.
 OUT_BURSTS = 12 * _line
 IN_BURSTS = OUT_BURSTS + bursts.SLOT_COUNT
 SLOT_COUNT = IN_BURSTS + bursts.SLOT_COUNT
 
 NO_END = int(np.iinfo(np.int64).max)
-"""SOURCE_END of a played file whose end is not known."""
+"""Value of SOURCE_END if the end of a played file is unknown."""
 
 RING_SECONDS = 1.5
-"""What a stalled hop loop may fall behind before input is lost; a played file is read this far ahead."""
+"""Maximum lag of a stalled hop loop without loss of input, in seconds; also the read-ahead of files."""
 
 LATE_LOG = 4096
-"""How many of the last late hops are remembered by number."""
+"""Number of recent late hops whose numbers are kept."""
 
 
 def ring_frames(rate: int) -> int:
@@ -116,7 +116,7 @@ def ring_frames(rate: int) -> int:
 
 
 class Rings:
-    """Owns the memory. `slots` is what callbacks and hop loop get the address of."""
+    """Owner of the memory. Callbacks and hop loop get the address of `slots`."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Rings:
         out_channels: int,
         shared_input: NDArray[np.float32] | None = None,
     ) -> None:
-        """`shared_input`: the input ring of another engine, for a played file that both hear."""
+        """Allocate the memory. `shared_input`: the input ring of another engine with the same played file."""
         frames = ring_frames(rate)
         self.slots: NDArray[np.int64] = _aligned_slots(SLOT_COUNT)
         self.input = np.zeros((frames, channels), np.float32) if shared_input is None else shared_input
@@ -145,18 +145,18 @@ class Rings:
         slots[RUN] = 1
 
 
-# --- the memory as compiled code sees it; inlined, so that a view costs nothing ----------------------
+# --- the memory for compiled code; inlined, so that a view costs nothing --------------------------
 
 
 @njit(inline="always")
 def slots_at(address: int) -> np.ndarray:
-    """Return the slots of an engine, int64 [SLOT_COUNT], by their address."""
+    """Return the slots of an engine, int64 [SLOT_COUNT], at their address."""
     return carray(as_pointer(address), (SLOT_COUNT,), np.int64)
 
 
 @njit(inline="always")
 def frames_at(address: int, frames: int, channels: int) -> np.ndarray:
-    """Return interleaved frames, float32 [frames, channels], by their address."""
+    """Return interleaved frames, float32 [frames, channels], at their address."""
     return carray(as_pointer(address), (frames, channels), np.float32)
 
 

@@ -1,7 +1,7 @@
-"""A file played into the engine: read ahead into the input ring, paced by the output's callback.
+"""A file as the input of an engine: read ahead into the input ring, paced by the output callback.
 
-A seek, a pause and another loop are splices: from a frame of the ring on that no callback has reached, other
-sound takes the place of what was read ahead. The audio path needs no code for them.
+A seek, a pause and a new loop are splices: new audio replaces the frames read ahead, from a frame of the ring
+that no callback has reached. The audio path needs no code for them.
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ from rtsep.realtime.atomics import acquire, release
 
 _BLOCK_SECONDS = 0.1
 _KEPT_SECONDS = 3 * r.RING_SECONDS
-"""How much of the file is kept to go back to: more than the longest ring holds, which is less than twice
+"""Seconds of the file kept for going back: more than the longest ring holds, which is less than twice
 RING_SECONDS."""
 
 _AHEAD_SECONDS, _CALLS_AHEAD, _TRIES = 0.04, 2, 5
-"""A splice lies so far ahead of the callback, and so many calls; each further try doubles that."""
+"""Distance of a splice ahead of the callback, in seconds and in calls; each new attempt doubles it."""
 
 _HEAD_SECONDS = 0.5
-"""How much is written at once at a splice: this thread may be held up behind it."""
+"""Amount written at once at a splice, in seconds, because this thread may be delayed afterwards."""
 
 FADE_SECONDS = 0.01
-"""How long what gives way at a seek or a pause fades out."""
+"""Duration of the fade-out at a seek or a pause, in seconds."""
 
 
 class FileSource:
-    """Feeds a file to one engine after another (a device may go and come back, or another take over)."""
+    """Feeds a file to one engine after another, across device and model swaps."""
 
     def __init__(self, reader: AudioReader, rate: int, channels: list[int]) -> None:
-        """Play `channels` (from 0) of `reader` at `rate` Hz, resampled where the file has another rate."""
+        """Play `channels` (from 0) of `reader` at `rate` Hz, resampled if the file has another rate."""
         self._file = PlayedFile(reader, round(_KEPT_SECONDS * reader.rate))
-        self._engines: tuple[NDArray[np.int64], ...] = ()  # slots of those that hear it, of one ring
+        self._engines: tuple[NDArray[np.int64], ...] = ()  # slots of the engines on one ring
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._leaving = False
         self._thread: threading.Thread | None = None
         self._segments: tuple[Segment, ...] = (Segment(0.0, 0, 0, True),)  # oldest first, replaced as a whole
-        self._paused = self._pause = False  # as it is in the ring; as it is wanted
-        self._loop: Loop | None = None  # as it is wanted
-        self._seek: int | None = None  # a frame of the file; wanted
+        self._paused = self._pause = False  # state in the ring; requested state
+        self._loop: Loop | None = None  # requested
+        self._seek: int | None = None  # requested frame of the file
         self._sought: tuple[float, int] = (0.0, 0)  # the last seek: frame of the ring, and of the file
         self._opening: Opening | None = None
-        self._at_work = False  # at what is wanted
+        self._at_work = False  # busy with a request
         self._resampler: soxr.ResampleStream | None = None
-        self._kept: NDArray[np.float32] = np.zeros((0, len(channels)), np.float32)  # not written yet
+        self._kept: NDArray[np.float32] = np.zeros((0, len(channels)), np.float32)  # not yet written
         self._ended = False
         self.play_as(rate, channels)
 
-    # --- what is wanted; on any thread --------------------------------------------------------------------
+    # --- requests; on any thread -------------------------------------------------------------------
 
     def place(self, heard: float) -> Place:
-        """Return the place of frame `heard` of the engine's input; pause and loop as asked for last."""
+        """Return the position for frame `heard` of the engine's input; pause and loop as last requested."""
         rate, length, loop = self._file.rate, self._file.length, self._loop
         return Place(
             position=self._frame_at(heard) / rate,
@@ -79,25 +79,25 @@ class FileSource:
         )
 
     def target(self, heard: float) -> float:
-        """Return the place in s that a step begins at: the last seek's target until that is heard."""
+        """Return the start position of a step in s: the last seek's target until that is audible."""
         seek, (start, frame) = self._seek, self._sought
         to: float | None = frame if heard < start and seek is None else seek
         return (self._frame_at(heard) if to is None else to) / self._file.rate
 
     def seek(self, seconds: float) -> None:
-        """Play on from `seconds` of the file, to the sample; a file that is paused stays so."""
+        """Play on from `seconds` of the file, exact to the sample; a paused file stays paused."""
         self._seek = max(0, round(seconds * self._file.rate))
         self._wake.set()
 
     def pause(self, pause: bool) -> None:
-        """Play silence and stand still, or go on."""
+        """Pause with silence, or continue."""
         self._pause = pause
         self._wake.set()
 
     def set_loop(self, loop: tuple[float, float | None] | None) -> None:
-        """Play from start to end, in s, again and again, without a gap; None: on to the end of the file.
+        """Repeat from start to end in s without a gap; None: play on to the end of the file.
 
-        An end of None is the file's. What plays behind the end goes to the start at once.
+        An end of None is the file's. A position behind the end moves to the start at once.
         """
         rate = self._file.rate
         if loop is not None:
@@ -109,19 +109,19 @@ class FileSource:
 
     @property
     def failure(self) -> InputFileError | None:
-        """Why the file ended before its time."""
+        """Return the error that ended the file early."""
         return self._file.failure
 
     @property
     def unsettled(self) -> bool:
-        """Whether something that was asked for is not in the ring yet."""
+        """Return whether a request is not in the ring yet."""
         wanted = self._seek is not None or self._pause != self._paused or self._loop != self._file.loop
-        return wanted or self._at_work  # in this order: work begins before what is wanted is so
+        return wanted or self._at_work  # in this order, because work begins before the request is cleared
 
     # --- engines ------------------------------------------------------------------------------------------
 
     def play_as(self, rate: int, channels: list[int]) -> None:
-        """Give the next engine this; right after `go_back`, when nothing is left of what the last one had."""
+        """Set rate and channels for the next engine. Call only right after `go_back`."""
         self._rate, self._channels = rate, channels
         self._begin_reading()
 
@@ -134,7 +134,7 @@ class FileSource:
         self._thread.start()
 
     def feed_also(self, state: NDArray[np.int64]) -> None:
-        """Feed a second engine, which shares the first one's ring, from now on."""
+        """Also feed a second engine, which shares the first one's ring, from now on."""
         with self._lock:
             first = self._engines[0]
             for slot in (r.SOURCE_WRITE, r.SOURCE_END):
@@ -142,7 +142,7 @@ class FileSource:
             self._engines = (first, state)
 
     def feed_no_more(self, state: NDArray[np.int64]) -> None:
-        """Leave one of two engines; the other one goes on alone."""
+        """Stop feeding one of two engines; the other one continues."""
         with self._lock:
             self._engines = tuple(engine for engine in self._engines if engine is not state)
 
@@ -154,9 +154,9 @@ class FileSource:
             self._thread.join()
 
     def go_back(self, frame: int) -> None:
-        """Let the next engine begin with `frame` of what this one was given, and lose nothing read ahead.
+        """Let the next engine begin with `frame` of this engine's input, without losing frames read ahead.
 
-        Goes back by what a ring holds, at most; `stop` comes first.
+        Goes back by at most the length of a ring; call `stop` first.
         """
         self._file.return_to(self._taken_at(frame, self._segments))
         self._segments = (Segment(0.0, self._file.position, self._file.taken, not self._paused),)
@@ -206,7 +206,7 @@ class FileSource:
             release(engine, slot, value)
 
     def _head(self) -> NDArray[np.float32]:
-        """Return what comes next, [frames, channels]: enough for `_write_on` to go on; none are the end."""
+        """Return the next frames [frames, channels], enough for `_write_on` to continue; empty at the end."""
         blocks: list[NDArray[np.float32]] = [np.zeros((0, len(self._channels)), np.float32)]
         wanted = int(self._rate * _HEAD_SECONDS)
         while wanted > 0 and len(block := self._next_block(wanted)):
@@ -228,7 +228,7 @@ class FileSource:
         return block
 
     def _take(self, frames: int) -> NDArray[np.float32]:
-        """Return the next frames of the file, [<= frames, its channels]; none is the end."""
+        """Return the next frames of the file, [<= frames, its channels]; empty at the end."""
         taken, expected = self._file.taken, self._file.position
         piece = self._file.read(frames)
         if piece.frame != expected and len(piece.sound):  # the loop begins again
@@ -239,28 +239,28 @@ class FileSource:
         return piece.sound
 
     def _begin_reading(self) -> None:
-        """Begin to resample: nothing of what was read before is left."""
+        """Start to resample without any earlier frames."""
         rates, channels = (self._file.rate, self._rate), len(self._channels)
         other = rates[0] != rates[1]
         self._resampler = soxr.ResampleStream(*rates, channels, "float32", "VHQ") if other else None
         self._kept = np.zeros((0, channels), np.float32)
         self._ended = False
 
-    # --- the place in the file ----------------------------------------------------------------------------
+    # --- the position in the file ----------------------------------------------------------------------
 
     def _frame_at(self, heard: float) -> float:
-        """Return the frame of the file that lies at frame `heard` of the ring's count."""
+        """Return the frame of the file at frame `heard` of the ring's count."""
         at = segment_at(self._segments, heard).frame_at(heard, self._file.rate / self._rate)
         return at if self._file.length is None else min(at, self._file.length)
 
     def _taken_at(self, frame: int, segments: tuple[Segment, ...]) -> int:
-        """Return what the file has given of itself before frame `frame` of the ring's count."""
+        """Return the number of frames taken from the file before frame `frame` of the ring's count."""
         return segment_at(segments, frame).taken_at(frame, self._file.rate / self._rate)
 
     # --- splices ------------------------------------------------------------------------------------------
 
     def _obey(self, ring: NDArray[np.float32]) -> None:
-        """Do what is asked for and can be done now."""
+        """Carry out the requests that are possible now."""
         seek, loop, pause = self._seek, self._loop, self._pause
         changes = loop != self._file.loop
         to = seek
@@ -271,17 +271,17 @@ class FileSource:
         reader = None
         if to is not None and not self._file.reaches(to):
             reader = self._opened(to)
-            if reader is None:  # what plays goes on meanwhile
+            if reader is None:  # playback continues meanwhile
                 if pause != self._paused:
                     self._splice(ring, self._file.loop, pause, None, None)
                 return
         if to is not None or changes or pause != self._paused:
             self._splice(ring, loop, pause, to, reader)
-        if seek is not None and self._seek == seek:  # else another was asked for meanwhile
+        if seek is not None and self._seek == seek:  # else another seek was requested meanwhile
             self._seek = None
 
     def _opened(self, frame: int) -> AudioReader | None:
-        """Return a reader that was opened at `frame`; None: not yet."""
+        """Return a reader opened at `frame`; None: not yet."""
         if self._opening and self._opening.frame != frame:
             self._opening.cancel()
             self._opening = None
@@ -292,7 +292,7 @@ class FileSource:
         opening, self._opening = self._opening, None
         try:
             return opening.result()
-        except InputFileError:  # it could be read before: what plays goes on
+        except InputFileError:  # it was readable before: playback continues
             self._seek, self._loop = None, self._file.loop
             return None
 
@@ -304,11 +304,11 @@ class FileSource:
         to: int | None,
         reader: AudioReader | None,
     ) -> None:
-        """Write what is asked for to the ring, from a frame on that no callback has reached.
+        """Write the requested audio to the ring, from a frame that no callback has reached.
 
-        `to` is the place of a seek, `reader` one that was opened there. A callback that arrives while this
-        writes may have taken some of the old; then it is written once more further on, so that what lies
-        behind a splice is exact always.
+        `to` is the target of a seek, `reader` was opened there. A callback that arrives during the write may
+        have taken old frames; the write is then repeated further on, so that the audio after a splice is
+        always exact.
         """
         state, file, before = self._engines[0], self._file, self._segments
         stood, rate = self._paused, self._rate
@@ -328,13 +328,13 @@ class FileSource:
             self._begin_reading()
             head = self._head()
             self._release(r.SOURCE_END, r.NO_END)
-            if start > written:  # it was over, or late
+            if start > written:  # it had ended, or was late
                 silence = np.zeros((min(start - written, len(ring) // 2), ring.shape[1]), np.float32)
                 write(ring, start - len(silence), silence)
             elif not stood and attempt == 0 and (pause or to is not None):
                 fade_out(ring, start, fade)
             elif not stood and not pause and to is None:
-                fade_over(ring, start, head[:fade])  # the same sound, but for a resampler's beginning
+                fade_over(ring, start, head[:fade])  # the same audio, except at the start of a resampler
             write(ring, start, head)
             self._release(r.SOURCE_WRITE, start + len(head))
             if len(head) == 0:
@@ -345,5 +345,5 @@ class FileSource:
                 return
 
     def _arrived(self) -> int:
-        """Return the frame that callbacks have come to."""
+        """Return the frame that callbacks have reached."""
         return max(acquire(engine, r.IN_WRITE) for engine in self._engines)

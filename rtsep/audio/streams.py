@@ -1,4 +1,4 @@
-"""The open streams of a run: on one device, on two with a clock each, or on the stand-in for an output."""
+"""The open streams of a run: on one device, on two with their own clocks, or on the virtual device."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rtsep.audio.virtual import VIRTUAL_DEVICE
 
 
 def compile_streams(input: Device | None, output: Device | None) -> None:
-    """Compile what these devices will call, or load it from the cache; None as for `Streams`."""
+    """Compile the callbacks of these devices, or load them from the cache; None as for `Streams`."""
     used = [device for device in (input, output or VIRTUAL_DEVICE) if device]
     for backend in {id(found): found for found in map(backend_of, used)}.values():
         backend.compile()
 
 
 class Streams:
-    """Whatever calls a mixer. Opened silent: `start` lets the calls come."""
+    """Streams that call a mixer. They open silent; `start` begins the calls."""
 
     def __init__(
         self,
@@ -28,9 +28,9 @@ class Streams:
         latency: int,
         client: ClientOptions,
     ) -> None:
-        """Open `input` (None: a file is played) and `output` (None: the virtual device) as `form` says.
+        """Open `input` (None: a file is played) and `output` (None: the virtual device) with format `form`.
 
-        `latency` and `client` are for a sound server, see `StreamRequest`. Raises `DeviceError`, and leaves
+        `latency` and `client` are for a sound server, see `StreamRequest`. Raise `DeviceError`, and leave
         nothing open.
         """
         self._streams: list[AudioStream] = []
@@ -50,18 +50,18 @@ class Streams:
             raise
 
     def start(self) -> None:
-        """Let the calls come. Raises `DeviceError`."""
+        """Start the calls. Raise `DeviceError` if that fails."""
         for stream in self._streams:
             stream.start()
 
     @property
     def lost(self) -> str | None:
-        """Why one of them plays no more, where that is told; None while they play."""
+        """Return the reported reason if a stream has stopped; None while they play."""
         return next((reason for stream in self._streams if (reason := stream.lost)), None)
 
     @property
     def new_rates(self) -> tuple[int | None, int | None]:
-        """The new rates in Hz of input and output, where they have changed."""
+        """Return the new rates in Hz of input and output, None if unchanged."""
         rates: list[int | None] = [None, None]
         for (heard, given, *_), stream in zip(self._sides, self._streams, strict=True):
             new = stream.new_rate
@@ -75,12 +75,12 @@ class Streams:
 
     @property
     def moves(self) -> int:
-        """How often they were moved to other devices, together."""
+        """Return how often the streams were moved to other devices, in total."""
         return sum(stream.moves for stream in self._streams)
 
     @property
     def moved_to(self) -> tuple[Device | None, Device | None]:
-        """The devices that input and output were moved to last; None: where they were opened."""
+        """Return the devices of the last moves of input and output; None: where they were opened."""
         moved: list[Device | None] = [None, None]
         for (heard, given, *_), stream in zip(self._sides, self._streams, strict=True):
             to = stream.moved_to
@@ -89,20 +89,20 @@ class Streams:
 
     @property
     def waits_for_us(self) -> bool:
-        """Whether one of them does not keep time, but waits for us."""
+        """Return whether one of them does not keep time, but waits for rtsep."""
         return any(stream.waits_for_us for stream in self._streams)
 
     def tend(self) -> list[str]:
-        """Do what is due outside of the callbacks; return lines for the user."""
+        """Do due work outside the callbacks; return lines for the user."""
         return [line for stream in self._streams for line in stream.tend()]
 
     def tell_latency(self, latency: int) -> None:
-        """Tell whoever makes up for it what we add from now on, in frames."""
+        """Report rtsep's added latency in frames to systems that compensate it."""
         for stream in self._streams:
             stream.tell_latency(latency)
 
     def close(self) -> None:
-        """End the calls; a stream that does not close any more is left behind."""
+        """End the calls; abandon a stream that does not close."""
         for stream in self._streams:
             stream.close()
         self._streams, self._sides = [], []

@@ -1,6 +1,6 @@
-"""A device that is not there: a clock that calls the audio callback's functions and drops what it gets.
+"""The virtual device: a clock that calls the callback's functions and drops their output.
 
-Lets the main job run on a machine without a sound device, at the pace of one.
+It lets the program run without a sound device, at the pace of one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rtsep.realtime.stops import STOP_NS
 PRIORITY = 70
 
 VIRTUAL_DEVICE = Device(-2, "virtual device", "virtual", 0, 0, 44100)
-"""The device of this back end. It is not listed: a session takes it where no output is named or found."""
+"""Device of this back end. It is not listed: a session uses it if no output is named or found."""
 
 
 @njit(cache=True, nogil=True)
@@ -30,15 +30,14 @@ def run_clock(
 ) -> None:
     """Call `mixer` for `frames` frames every `frames / rate` seconds until `running[0]` is cleared.
 
-    `sink` is float32 [frames, output channels], `scratch` int64 [clock.SCRATCH]. After a late call the
-    calls that are due follow at once, as with a device. After a stop of the whole process they do not: the
-    time stood still for what is played.
+    `sink` is float32 [frames, output channels], `scratch` int64 [clock.SCRATCH]. After a late call, due calls
+    follow at once, as with a device. After a stop of the whole process they do not: stream time stood still.
     """
     start = clock.now_ns(scratch)
     calls = 0
     while load_acquire(running, 0) == 1:
         late = clock.now_ns(scratch) - start - int(calls * frames * 1e9 / rate)
-        if late > STOP_NS:  # stopped with its process: what was due meanwhile is not caught up with
+        if late > STOP_NS:  # stopped with its process: missed calls are not caught up
             start += late
         if plays_a_file(mixer):
             process_input(mixer, 0, frames, 0)
@@ -48,14 +47,14 @@ def run_clock(
 
 
 class VirtualBackend:
-    """The device that is always there."""
+    """Back end of the device that always exists."""
 
     def devices(self) -> list[Device]:
-        """Return none: it is not chosen from a list."""
+        """Return no devices: this one is not chosen from a list."""
         return []
 
     def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
-        """Accept everything."""
+        """Accept every format."""
 
     def compile(self) -> None:
         """Compile `run_clock`, or load it from the cache."""
@@ -68,7 +67,7 @@ class VirtualBackend:
 
 
 class VirtualDevice:
-    """Output side (and pace of a played file) without hardware. `rate` may differ a little from nominal."""
+    """Output (and pace of a played file) without hardware. `rate` may differ a little from nominal."""
 
     name = VIRTUAL_DEVICE.name
 
@@ -84,7 +83,7 @@ class VirtualDevice:
 
     @property
     def lost(self) -> str | None:
-        """None: it is never lost."""
+        """Return None: it is never lost."""
         return None
 
     def start(self) -> None:
@@ -93,31 +92,31 @@ class VirtualDevice:
 
     @property
     def new_rate(self) -> None:
-        """None: it has one rate for life."""
+        """Return None: its rate never changes."""
 
     @property
     def moves(self) -> int:
-        """0: nobody moves it."""
+        """Return 0: this device is not moved."""
         return 0
 
     @property
     def moved_to(self) -> None:
-        """None: nobody moves it."""
+        """Return None: this device is not moved."""
 
     @property
     def waits_for_us(self) -> bool:
-        """False: it keeps time."""
+        """Return False: it keeps time."""
         return False
 
     def go_on_at(self, rate: int) -> None:
-        """Do nothing: it never changes its rate."""
+        """Do nothing: the rate never changes."""
 
     def tend(self) -> list[str]:
-        """Do nothing: all happens in the callbacks."""
+        """Do nothing: all work happens in the callbacks."""
         return []
 
     def tell_latency(self, latency: int) -> None:
-        """Do nothing: there is nobody to tell."""
+        """Do nothing: no system uses the latency."""
 
     def close(self) -> bool:
         """Stop the clock and wait for it."""

@@ -84,7 +84,7 @@ def test_a_sink_that_leaves_is_told_of_once_and_connected_when_it_is_back():
     assert desk.look() == []
     for name in CARD:
         desk.server.remove(name)
-    assert desk.look() == ["nothing is connected to our outputs; waiting for card:1, card:2"]
+    assert desk.look() == ["rtsep's outputs have no connection; waiting for card:1, card:2"]
     assert desk.look() == []
     desk.server.playbacks += CARD
     assert desk.look() == ["card:1, card:2: connected"]
@@ -94,7 +94,7 @@ def test_a_sink_that_leaves_is_told_of_once_and_connected_when_it_is_back():
 
 def test_a_sound_card_that_comes_later_is_connected():
     desk = Desk()
-    assert desk.look() == ["nothing is connected to our outputs; waiting for a sound device"]
+    assert desk.look() == ["rtsep's outputs have no connection; waiting for a sound device"]
     desk.server.playbacks += CARD
     desk.look()
     assert desk.server.cables == PLUGGED
@@ -153,7 +153,7 @@ def test_a_program_that_was_named_is_connected_in_the_place_of_the_sound_card():
 
 def test_a_program_that_is_not_there_yet_is_waited_for_by_its_name():
     desk = Desk(*CARD, peer="amp [live]")
-    assert desk.look() == ["nothing is connected to our outputs; waiting for amp [live]"]
+    assert desk.look() == ["rtsep's outputs have no connection; waiting for amp [live]"]
     desk.server.playbacks += AMP
     desk.look()
     assert desk.server.cables == {("left", AMP[0]), ("right", AMP[1])}
@@ -184,7 +184,7 @@ def test_the_default_sink_comes_before_hardware_and_is_followed():
     desk.look()
     assert desk.server.cables == ON_HEADSET
     desk.server.choose("room:1", "room:2")
-    assert desk.look() == ["the default output is 'room' now: playing there"]
+    assert desk.look() == ["the default output is now 'room': playback continues there"]
     assert desk.server.cables == {("left", "room:1"), ("right", "room:2")}
     assert desk.look() == []
 
@@ -192,12 +192,15 @@ def test_the_default_sink_comes_before_hardware_and_is_followed():
 def test_a_default_sink_that_leaves_gives_way_to_the_next_one():
     desk = Desk(*CARD)
     desk.server.choose(*HEADSET)
-    assert desk.look() == ["the default output is 'headset' now: playing there"]
+    assert desk.look() == ["the default output is now 'headset': playback continues there"]
     for name in HEADSET:
         desk.server.remove(name)
-    assert desk.look() == ["nothing is connected to our outputs; waiting for headset:FL, headset:FR"]
+    assert desk.look() == ["rtsep's outputs have no connection; waiting for headset:FL, headset:FR"]
     desk.server.choose(*CARD)
-    assert desk.look() == ["the default output is 'card' now: playing there", "card:1, card:2: connected"]
+    assert desk.look() == [
+        "the default output is now 'card': playback continues there",
+        "card:1, card:2: connected",
+    ]
     assert desk.server.cables == PLUGGED
 
 

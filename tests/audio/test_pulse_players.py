@@ -30,14 +30,14 @@ def test_a_player_is_named_by_a_part_of_a_name_in_any_case():
 
 def test_a_whole_name_counts_more_than_a_part_and_several_programs_are_refused():
     assert named("fire", [FIREFOX, FIRE]) == [FIRE]
-    with pytest.raises(DeviceError, match="app:fir is not clear: Fire, Firefox play"):
+    with pytest.raises(DeviceError, match="app:fir is ambiguous: Fire, Firefox are playing"):
         named("fir", [FIREFOX, FIRE])
 
 
 def test_what_does_not_play_yet_is_said_with_what_plays():
     assert waiting_for("fire", [FIRE]) == ""
     line = waiting_for("mpv", [FIRE])
-    assert "'mpv' plays now" in line
+    assert "'mpv' is playing" in line
     assert "Fire" in line
 
 

@@ -66,7 +66,7 @@ def test_a_role_leaves_the_other_alone():
     ids=["sink", "source"],
 )
 def test_a_device_of_somebody_else_is_refused_by_name_and_stays(server):
-    with pytest.raises(DeviceError, match="already that is not rtsep's; remove or rename it"):
+    with pytest.raises(DeviceError, match="that is not rtsep's; remove or rename it"):
         virtual.load_microphone(server, 48000)
     virtual.unload(server, virtual.VOICE)
     assert [end.name for end in (*server.sinks, *server.sources)] in (

@@ -67,7 +67,7 @@ def test_it_is_found_without_pw_jack_and_follows_the_default_devices(server, liv
     assert live.wait_said("PipeWire's graph")
     until(lambda: server.links() >= LINKS, "it should be connected")
     server.choose_sink(SPARE)  # the user of a desktop
-    live.wait_said(f"the default output is '{SPARE}' now")
+    live.wait_said(f"the default output is now '{SPARE}'")
     until(lambda: server.links() >= INPUTS | outputs(SPARE), "the new default should be followed")
     assert not server.links() & outputs(SPEAKERS)
     assert live.end()["state"] == "ended"

@@ -79,11 +79,11 @@ def test_players_go_through_rtsep_and_come_back_at_the_end(server, environment):
         until(lambda: np.abs(recorder.sound).max(initial=0) > 0.1, "it should be heard")
 
         server.control("move-sink-input", ours, SINK)  # feedback
-        live.wait_said("would feed our output back")
+        live.wait_said("would feed output back")
         until(lambda: places(server).get(ours) == SPEAKERS, "it should be moved back")
 
         server.control("set-default-sink", "second")
-        live.wait_said("playing there")
+        live.wait_said("playback continues there")
         until(lambda: places(server).get(ours) == "second", "the new default should be followed")
         until(lambda: default(server) == SINK, "the virtual sink should be the default again")
         until(lambda: places(server).get(player) == SINK, "the player should stay")

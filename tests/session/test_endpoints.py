@@ -181,7 +181,7 @@ def test_programs_on_a_jack_server_are_inputs_and_outputs_by_one_clock(gear):
 def test_a_sound_system_that_cannot_be_asked_is_told_of(gear):
     gear.cards = [STAGE]
     before = resolve_ends(LiveOptions())
-    gear.failure = DeviceError("the sound system refuses")
+    gear.failure = DeviceError("the sound system refused the request")
     with pytest.raises(DeviceError, match="refuses") as error:
         resolve_ends(LiveOptions(), before, lost=True)
     assert not isinstance(error.value, NotBackError)
@@ -203,7 +203,7 @@ def test_a_device_that_is_back_with_less_is_refused_and_the_virtual_one_needs_no
 def test_a_jack_server_that_hangs_is_told_of_and_not_taken_for_one_that_has_gone(gear):
     gear.jack = JackServer(48000, 256, 2, 2)
     before = resolve_ends(LiveOptions())
-    gear.failure = HungServerError("the JACK server has hung")
+    gear.failure = HungServerError("the JACK server does not answer")
     with pytest.raises(HungServerError):
         resolve_ends(LiveOptions(), before, lost=True)
 

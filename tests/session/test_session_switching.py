@@ -148,7 +148,7 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
         [
             NotBackError("it is not back yet"),
             UsageError("--in-channels 3: it has 2 channels"),
-            DeviceError("the sound system refuses"),
+            DeviceError("the sound system refused the request"),
         ]
     )
     lost, tries, whole = threading.Event(), [], route.resolve_ends
@@ -172,7 +172,7 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
     assert words == [
         "it is unplugged; waiting",
         "--in-channels 3: it has 2 channels; waiting",
-        "the sound system refuses; waiting",
+        "the sound system refused the request; waiting",
         "long.wav -> virtual device is back; playback continues",
     ]
     assert "Traceback" not in capsys.readouterr().err
