@@ -10,6 +10,8 @@ SMALLEST_BLOCK, LARGEST_BLOCK = 16, 8192  # frames per call
 MOST_SLACK = 65536  # frames
 MOST_CHANNELS = 64
 MAX_TRACKS = 99  # of one file
+LOWEST_SPEED, HIGHEST_SPEED = 0.5, 1.5  # of a played file, as a factor
+MAX_KEY = 6.0  # semitones by which a played file is moved up or down
 LONGEST_CLIENT_NAME = 32  # characters
 DEVICES = COMPUTE  # for `train`, whose option is `--device`
 
@@ -19,3 +21,17 @@ def client_name_error(name: str) -> str:
     if 1 <= len(name) <= LONGEST_CLIENT_NAME and ":" not in name and name.isprintable():
         return ""
     return f"'{name}': must be 1 to {LONGEST_CLIENT_NAME} printable characters without a colon"
+
+
+def speed_error(speed: float) -> str:
+    """Return what is wrong with the speed of a played file, a factor; else ""."""
+    if LOWEST_SPEED <= speed <= HIGHEST_SPEED:  # NaN fails this
+        return ""
+    return f"speed {speed:g}: out of range; {LOWEST_SPEED:g} to {HIGHEST_SPEED:g}, 1 is as recorded"
+
+
+def key_error(key: float) -> str:
+    """Return what is wrong with the key of a played file, in semitones above the recorded one; else ""."""
+    if -MAX_KEY <= key <= MAX_KEY:
+        return ""
+    return f"key {key:g}: out of range; -{MAX_KEY:g} to {MAX_KEY:g} semitones, 0 is as recorded"

@@ -176,6 +176,16 @@ class PlayedFile:
         if self._again:
             self.position, self._sought = self._again[0].frame, False
 
+    def before(self, frames: int) -> NDArray[np.float32]:
+        """Return what was read last, [<= frames, channels]: the sound that runs on into what `read` gives."""
+        parts: list[NDArray[np.float32]] = []
+        if not (self._sought or (self._again and self._again[0].sought)):
+            for piece in reversed(self._past):
+                parts.insert(0, piece.sound)
+                if piece.sought or sum(map(len, parts)) >= frames:
+                    break
+        return np.concatenate((self._nothing, *parts))[-frames:]
+
     def close(self) -> None:
         """Close the file."""
         if self._next_start:

@@ -1,7 +1,7 @@
 """A file as the input of an engine: read ahead into the input ring, paced by the output callback.
 
-A seek, a pause and a new loop are splices: new audio replaces the frames read ahead, from a frame of the ring
-that no callback has reached. The audio path needs no code for them.
+A seek, a pause, a new loop, speed and key are splices: new audio replaces the frames read ahead, from a frame
+of the ring that no callback has reached. The audio path needs no code for them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,22 @@ from rtsep.audio.splices import (
     with_segment,
     write,
 )
+from rtsep.audio.stretch import AS_RECORDED, LEAD_SECONDS, Stretch, Stretcher, require_stretcher
 from rtsep.errors import InputFileError
 from rtsep.files.audiofile import AudioReader
+from rtsep.limits import HIGHEST_SPEED
 from rtsep.realtime.atomics import acquire, release
 
 _BLOCK_SECONDS = 0.1
-_KEPT_SECONDS = 3 * r.RING_SECONDS
+_KEPT_SECONDS = 2 * r.RING_SECONDS * HIGHEST_SPEED + 1.0
 """Seconds of the file kept for going back: more than the longest ring holds, which is less than twice
-RING_SECONDS."""
+RING_SECONDS, and the stretcher's read-ahead."""
 
 _AHEAD_SECONDS, _CALLS_AHEAD, _TRIES = 0.04, 2, 5
 """Distance of a splice ahead of the callback, in seconds and in calls; each new attempt doubles it."""
+
+_AHEAD_STRETCHED_SECONDS = 0.12
+"""The same, where the sound of a splice has to be stretched first."""
 
 _HEAD_SECONDS = 0.5
 """Amount written at once at a splice, in seconds, because this thread may be delayed afterwards."""
@@ -42,19 +47,31 @@ _HEAD_SECONDS = 0.5
 FADE_SECONDS = 0.01
 """Duration of the fade-out at a seek or a pause, in seconds."""
 
+STRETCH_FADE_SECONDS = 0.03
+"""How long one speed or key fades over to another."""
+
 
 class FileSource:
     """Feeds a file to one engine after another, across device and model swaps."""
 
-    def __init__(self, reader: AudioReader, rate: int, channels: list[int]) -> None:
-        """Play `channels` (from 0) of `reader` at `rate` Hz, resampled if the file has another rate."""
+    def __init__(
+        self, reader: AudioReader, rate: int, channels: list[int], stretch: Stretch = AS_RECORDED
+    ) -> None:
+        """Play `channels` (from 0) of `reader` at `rate` Hz, resampled if the file has another rate.
+
+        Raise `UsageError` for a `stretch` out of range, or without the library that it needs.
+        """
         self._file = PlayedFile(reader, round(_KEPT_SECONDS * reader.rate))
         self._engines: tuple[NDArray[np.int64], ...] = ()  # slots of the engines on one ring
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._leaving = False
         self._thread: threading.Thread | None = None
-        self._segments: tuple[Segment, ...] = (Segment(0.0, 0, 0, True),)  # oldest first, replaced as a whole
+        self._stretch = self._wanted_stretch = AS_RECORDED  # state in the ring; requested state
+        self.set_stretch(stretch.speed, stretch.key)
+        self._stretch = self._wanted_stretch
+        first = Segment(0.0, 0, 0, self._stretch.speed)
+        self._segments: tuple[Segment, ...] = (first,)  # oldest first, replaced as a whole
         self._paused = self._pause = False  # state in the ring; requested state
         self._loop: Loop | None = None  # requested
         self._seek: int | None = None  # requested frame of the file
@@ -62,6 +79,7 @@ class FileSource:
         self._opening: Opening | None = None
         self._at_work = False  # busy with a request
         self._resampler: soxr.ResampleStream | None = None
+        self._stretcher: Stretcher | None = None
         self._kept: NDArray[np.float32] = np.zeros((0, len(channels)), np.float32)  # not yet written
         self._ended = False
         self.play_as(rate, channels)
@@ -76,6 +94,8 @@ class FileSource:
             length=None if length is None else length / rate,
             paused=self._pause,
             loop=None if loop is None else (loop.start / rate, None if loop.end is None else loop.end / rate),
+            speed=self._wanted_stretch.speed,
+            key=self._wanted_stretch.key,
         )
 
     def target(self, heard: float) -> float:
@@ -107,6 +127,19 @@ class FileSource:
             self._loop = None
         self._wake.set()
 
+    def set_stretch(self, speed: float | None = None, key: float | None = None) -> None:
+        """Play at `speed`, a factor, and `key` semitones above what is recorded; None: as before.
+
+        The place goes on without a jump. Raises `UsageError` for what is out of range, or where the library
+        is missing.
+        """
+        before = self._wanted_stretch
+        wanted = before.but(speed, key)
+        if wanted != AS_RECORDED:
+            require_stretcher()
+        self._wanted_stretch = wanted
+        self._wake.set()
+
     @property
     def failure(self) -> InputFileError | None:
         """Return the error that ended the file early."""
@@ -116,6 +149,7 @@ class FileSource:
     def unsettled(self) -> bool:
         """Return whether a request is not in the ring yet."""
         wanted = self._seek is not None or self._pause != self._paused or self._loop != self._file.loop
+        wanted = wanted or self._wanted_stretch != self._stretch
         return wanted or self._at_work  # in this order, because work begins before the request is cleared
 
     # --- engines ------------------------------------------------------------------------------------------
@@ -159,7 +193,7 @@ class FileSource:
         Goes back by at most the length of a ring; call `stop` first.
         """
         self._file.return_to(self._taken_at(frame, self._segments))
-        self._segments = (Segment(0.0, self._file.position, self._file.taken, not self._paused),)
+        self._segments = (Segment(0.0, self._file.position, self._file.taken, self._pace),)
         self._sought = (0.0, self._file.position)
         self._begin_reading()
 
@@ -221,6 +255,8 @@ class FileSource:
             raw = self._take(int(self._file.rate * _BLOCK_SECONDS))
             self._ended = len(raw) == 0
             block = np.ascontiguousarray(raw[:, self._channels])
+            if self._stretcher:
+                block = self._stretcher.stretch(block, self._ended)
             self._kept = (
                 block if self._resampler is None else self._resampler.resample_chunk(block, self._ended)
             )
@@ -233,18 +269,29 @@ class FileSource:
         piece = self._file.read(frames)
         if piece.frame != expected and len(piece.sound):  # the loop begins again
             last = self._segments[-1]
-            start = last.start + (taken - last.taken) * self._rate / self._file.rate
+            start = last.start + (taken - last.taken) * self._rate / (self._file.rate * last.speed)
             reach = start - SEGMENTS_SECONDS * self._rate
-            self._segments = with_segment(self._segments, Segment(start, piece.frame, taken, True), reach)
+            self._segments = with_segment(
+                self._segments, Segment(start, piece.frame, taken, last.speed), reach
+            )
         return piece.sound
 
     def _begin_reading(self) -> None:
-        """Start to resample without any earlier frames."""
+        """Start to stretch and to resample without any earlier output."""
         rates, channels = (self._file.rate, self._rate), len(self._channels)
+        self._stretcher = None
+        if self._stretch != AS_RECORDED:
+            before = self._file.before(round(LEAD_SECONDS * self._file.rate))[:, self._channels]
+            self._stretcher = Stretcher(self._file.rate, *self._stretch, before)
         other = rates[0] != rates[1]
         self._resampler = soxr.ResampleStream(*rates, channels, "float32", "VHQ") if other else None
         self._kept = np.zeros((0, channels), np.float32)
         self._ended = False
+
+    @property
+    def _pace(self) -> float:
+        """Seconds of the file in one second of the ring; 0: paused."""
+        return 0.0 if self._paused else self._stretch.speed
 
     # --- the position in the file ----------------------------------------------------------------------
 
@@ -261,7 +308,7 @@ class FileSource:
 
     def _obey(self, ring: NDArray[np.float32]) -> None:
         """Carry out the requests that are possible now."""
-        seek, loop, pause = self._seek, self._loop, self._pause
+        seek, loop, pause, stretch = self._seek, self._loop, self._pause, self._wanted_stretch
         changes = loop != self._file.loop
         to = seek
         if loop and loop.end is not None:
@@ -272,11 +319,11 @@ class FileSource:
         if to is not None and not self._file.reaches(to):
             reader = self._opened(to)
             if reader is None:  # playback continues meanwhile
-                if pause != self._paused:
-                    self._splice(ring, self._file.loop, pause, None, None)
+                if pause != self._paused or stretch != self._stretch:
+                    self._splice(ring, self._file.loop, pause, stretch, None, None)
                 return
-        if to is not None or changes or pause != self._paused:
-            self._splice(ring, loop, pause, to, reader)
+        if to is not None or changes or pause != self._paused or stretch != self._stretch:
+            self._splice(ring, loop, pause, stretch, to, reader)
         if seek is not None and self._seek == seek:  # else another seek was requested meanwhile
             self._seek = None
 
@@ -301,6 +348,7 @@ class FileSource:
         ring: NDArray[np.float32],
         loop: Loop | None,
         pause: bool,
+        stretch: Stretch,
         to: int | None,
         reader: AudioReader | None,
     ) -> None:
@@ -313,8 +361,10 @@ class FileSource:
         state, file, before = self._engines[0], self._file, self._segments
         stood, rate = self._paused, self._rate
         fade, written = round(FADE_SECONDS * rate), acquire(state, r.SOURCE_WRITE)
+        fade_in = fade if stretch == self._stretch else round(STRETCH_FADE_SECONDS * rate)
         calls = _CALLS_AHEAD * max(acquire(state, r.OUT_FRAMES), acquire(state, r.BLOCK))
-        ahead = max(round(_AHEAD_SECONDS * rate), calls) + fade
+        ahead_s = _AHEAD_SECONDS if stretch == AS_RECORDED else _AHEAD_STRETCHED_SECONDS
+        ahead = max(round(ahead_s * rate), calls) + fade
         begun: int | None = None
         for attempt in range(_TRIES):
             start = self._arrived() + min(ahead << attempt, len(ring) // 2)
@@ -323,8 +373,8 @@ class FileSource:
                 file.set_loop(loop)
             if to is not None and begun is None:
                 file.go_to(to, reader)
-            begun, self._paused = file.taken, pause
-            self._segments = with_segment(before, Segment(float(start), file.position, begun, not pause))
+            begun, self._paused, self._stretch = file.taken, pause, stretch
+            self._segments = with_segment(before, Segment(float(start), file.position, begun, self._pace))
             self._begin_reading()
             head = self._head()
             self._release(r.SOURCE_END, r.NO_END)
@@ -334,7 +384,7 @@ class FileSource:
             elif not stood and attempt == 0 and (pause or to is not None):
                 fade_out(ring, start, fade)
             elif not stood and not pause and to is None:
-                fade_over(ring, start, head[:fade])  # the same audio, except at the start of a resampler
+                fade_over(ring, start, head[:fade_in])  # the same audio, resampled or stretched anew
             write(ring, start, head)
             self._release(r.SOURCE_WRITE, start + len(head))
             if len(head) == 0:

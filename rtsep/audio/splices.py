@@ -19,6 +19,8 @@ class Place(NamedTuple):
     length: float | None  # None: unknown before the end
     paused: bool
     loop: tuple[float, float | None] | None  # start and end; an end of None is the file's
+    speed: float = 1.0  # a factor; more than 1: faster than recorded
+    key: float = 0.0  # semitones above the recorded key
 
     def as_json(self) -> dict[str, Any]:
         """Return the state in JSON types."""
@@ -27,13 +29,16 @@ class Place(NamedTuple):
             "length_s": None if self.length is None else round(self.length, 3),
             "paused": self.paused,
             "loop_s": list(self.loop) if self.loop else None,
+            "speed": self.speed,
+            "key": self.key,
         }
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Place:
         """Convert the result of `as_json` back, to the millisecond."""
         loop = tuple(found["loop_s"]) if found["loop_s"] else None
-        return cls(found["position_s"], found["length_s"], found["paused"], loop)
+        speed, key = found.get("speed", 1.0), found.get("key", 0.0)
+        return cls(found["position_s"], found["length_s"], found["paused"], loop, speed, key)
 
 
 class Segment(NamedTuple):
@@ -42,15 +47,18 @@ class Segment(NamedTuple):
     start: float  # frame of the ring's count
     frame: int  # of the file
     taken: int  # in the count of `rtsep.audio.played_file.PlayedFile`
-    moves: bool  # False: silence, the file is paused
+    speed: float  # a factor; 0: silence, the file is paused
 
     def frame_at(self, place: float, ratio: float) -> float:
-        """Return the frame of the file at `place` of the ring; `ratio`: frames of the file for each of it."""
-        return self.frame + (max(0.0, place - self.start) * ratio if self.moves else 0.0)
+        """Return the frame of the file at `place` of the ring.
+
+        `ratio` is the number of file frames for each frame of the ring at speed 1.
+        """
+        return self.frame + max(0.0, place - self.start) * ratio * self.speed
 
     def taken_at(self, place: float, ratio: float) -> int:
         """Return the number of frames taken from the file before `place`."""
-        return self.taken + (round(max(0.0, place - self.start) * ratio) if self.moves else 0)
+        return self.taken + round(max(0.0, place - self.start) * ratio * self.speed)
 
 
 def segment_at(segments: tuple[Segment, ...], place: float) -> Segment:

@@ -30,6 +30,7 @@ from rtsep.cli.options import (
 from rtsep.compute import add_compute
 from rtsep.errors import DeviceError, InputFileError, OutputError, RtsepError, UsageError
 from rtsep.files.audiofile import SUBTYPES, make_folder
+from rtsep.limits import HIGHEST_SPEED, LOWEST_SPEED, MAX_KEY
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.session.api import Session
@@ -69,6 +70,14 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="audio track to play if the file has several (the default track)",
     )
+    ends.add_argument(
+        "--speed", type=number, default=1.0, metavar="FACTOR",
+        help=f"play the file faster or slower in its key, {LOWEST_SPEED:g} to {HIGHEST_SPEED:g} (1)",
+    )  # fmt: skip
+    ends.add_argument(
+        "--key", type=number, default=0.0, metavar="SEMITONES",
+        help=f"play the file higher or lower at its speed, -{MAX_KEY:g} to {MAX_KEY:g} (0)",
+    )  # fmt: skip
     add_switch(
         ends, "--as-microphone", False, "play into a virtual microphone that other programs can choose"
     )

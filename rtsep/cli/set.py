@@ -17,6 +17,7 @@ from rtsep.surfaces.remote.messages import (
     Request,
     Set,
     StopRecording,
+    Stretch,
     SwitchDevice,
     SwitchModel,
 )
@@ -28,6 +29,8 @@ OTHERS = {
     "model": "switch to another model",
     "in": "switch to another input",
     "out-device": "switch to another output device",
+    "speed": "play the file faster or slower, a factor such as 0.8",
+    "key": "play the file higher or lower, in semitones",
     "preset": "set the controls to the values of a preset",
     "record": "on, off, or a folder",
 }
@@ -77,6 +80,10 @@ def requests(link: Link, pairs: Sequence[tuple[str, str]]) -> list[Request]:
                 asked.append(SwitchDevice(id=id, input=str(file.absolute()) if is_there(file) else value))
             case "out_device":
                 asked.append(SwitchDevice(id=id, output=value))
+            case "speed":
+                asked.append(Stretch(id=id, speed=_number(name, value)))
+            case "key":
+                asked.append(Stretch(id=id, key=_number(name, value)))
             case "preset":
                 asked.append(LoadPreset(id=id, name=value))
             case "record" if value.lower() == "off":
@@ -89,6 +96,13 @@ def requests(link: Link, pairs: Sequence[tuple[str, str]]) -> list[Request]:
     if controls:
         asked.append(Set(id=link.new_id(), controls=controls, by=BY))
     return asked
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{name} '{text}': not a number") from None
 
 
 def _key(name: str) -> str:

@@ -77,6 +77,8 @@ class Session(Readings):
         limiter: bool = True,
         feedback_guard: bool = True,
         track: int | None = None,
+        speed: float = 1.0,
+        key: float = 0.0,
         device: str | None = None,
     ) -> None:
         """Check the options; open nothing yet. Raise `UsageError` for an invalid value.
@@ -89,6 +91,7 @@ class Session(Readings):
         "cpu" or "cuda"; `device` is its old name. `limiter` keeps the output within full scale;
         `feedback_guard` reduces the output when acoustic feedback builds up. Recordings are taken before
         both. `track` selects the audio track of a file with several (from 1; None: the default track).
+        A file begins at `speed`, a factor, and `key`, semitones above the recorded key.
         """
         options = LiveOptions(
             input=str(input),
@@ -110,6 +113,8 @@ class Session(Readings):
             seconds=seconds,
             compute=chosen_compute(compute, device),
             track=track,
+            speed=speed,
+            key=key,
         )
         self._set_up(options, str(model), controls, _say, None)
 
@@ -340,6 +345,18 @@ class Session(Readings):
     def stop_loop(self) -> None:
         """End the loop: play on to the end of the file."""
         self._change_file(lambda source, _: source.set_loop(None))
+
+    def stretch(self, speed: float | None = None, key: float | None = None) -> None:
+        """Play the file at another speed, in another key, or both; None: as before.
+
+        `speed` is a factor from 0.5 to 1.5 and keeps the key; `key` is in semitones above the recorded one,
+        from -6 to 6, and keeps the speed. Returns at once; is audible after the latency, without a gap. The
+        latency does not change. Position, seek, loop and length stay in the file's own time. Raises
+        `UsageError` where no file is played, for values out of range, or without the library Bungee.
+        """
+        if speed is None and key is None:
+            raise UsageError("nothing to change: name a speed, a key, or both")
+        self._change_file(lambda source, _: source.set_stretch(speed, key))
 
     def _change_file(self, change: Callable[[FileSource, int], None]) -> None:
         self._ask(command := commands.ChangeFile(change))

@@ -120,7 +120,7 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
     """
     changed: dict[str, Any] = {}
     if command.input is not None:
-        changed |= {"input": command.input, "in_channels": None, "track": None}
+        changed |= {"input": command.input, "in_channels": None, "track": None, "speed": 1.0, "key": 0.0}
     if command.out_device is not None:
         changed |= {"out_device": command.out_device, "out_channels": None, "as_microphone": False}
     options = dataclasses.replace(live.options, **changed)

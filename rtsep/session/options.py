@@ -22,6 +22,8 @@ from rtsep.limits import (
     MOST_SLACK,
     SMALLEST_BLOCK,
     client_name_error,
+    key_error,
+    speed_error,
 )
 
 SYSTEM, APP = "system", "app:"
@@ -80,6 +82,8 @@ class LiveOptions:
     seconds: float | None = None
     compute: str = "cpu"  # where the model runs
     track: int | None = None  # audio track of a file with several, from 1; None: the default track
+    speed: float = 1.0  # of a played file, a factor
+    key: float = 0.0  # of a played file, semitones above the recorded key
 
     def __post_init__(self) -> None:
         if self.record is not None:
@@ -92,6 +96,9 @@ class LiveOptions:
         _between("block", self.block, SMALLEST_BLOCK, LARGEST_BLOCK, "frames")
         _between("slack", self.slack, 0, MOST_SLACK, "frames")
         _between("track", self.track, 1, MAX_TRACKS, "")
+        for name, error in (("speed", speed_error(self.speed)), ("key", key_error(self.key))):
+            if error:
+                raise OptionError(name, error.removeprefix(name))
         _distinct("in_channels", self.in_channels)
         _distinct("out_channels", self.out_channels)
         if self.app is not None and not self.app.strip():

@@ -52,7 +52,7 @@ class Readings:
 
     @property
     def place(self) -> Place | None:
-        """Return position, length, pause and loop of the played file, in seconds; None: no file is played.
+        """Return position, length, pause, loop (in s), speed and key of the played file; None: no file.
 
         The position is that of the current output: the frames read from the file, less the latency.
         """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rtsep.audio.source import FileSource
-from rtsep.errors import RtsepError
+from rtsep.audio.stretch import AS_RECORDED, Stretch
+from rtsep.errors import RtsepError, UsageError
 from rtsep.session.desktop import Part, close_parts, parts_wanted, undo_left
 from rtsep.session.endpoints import Ends, resolve_ends
 from rtsep.session.options import LiveOptions
@@ -49,9 +50,12 @@ class Route(NamedTuple):
             ends.notes[:0] = lines
             if before and ends.source is before.ends.source:
                 return cls(options, ends, before.source, ours)
+            stretch = Stretch(options.speed, options.key)
+            if ends.source is None and stretch != AS_RECORDED:
+                raise UsageError(f"{ends.name}: speed and key need a played file; use --in FILE")
             if ends.source is None:
                 return cls(options, ends, None, ours)
-            source = FileSource(ends.source, ends.form.rate, list(ends.form.in_map))
+            source = FileSource(ends.source, ends.form.rate, list(ends.form.in_map), stretch)
             return cls(options, ends, source, ours)
         except BaseException:
             close_parts(ours, parts)

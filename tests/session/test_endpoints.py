@@ -12,6 +12,7 @@ from rtsep.dsp.router import BUS
 from rtsep.errors import DeviceError, UsageError
 from rtsep.session.endpoints import NotBackError, _in_map, _out_map, resolve_ends
 from rtsep.session.options import LiveOptions
+from rtsep.session.route import Route
 
 
 def device(inputs: int = 2, outputs: int = 2) -> Device:
@@ -198,6 +199,18 @@ def test_a_device_that_is_back_with_less_is_refused_and_the_virtual_one_needs_no
     options = LiveOptions(input="demo", out_device="virtual")
     before = resolve_ends(options)
     assert resolve_ends(options, before, lost=True).output is None
+
+
+def test_speed_and_key_are_for_a_file(gear):
+    gear.cards = [LAPTOP]
+    with pytest.raises(UsageError, match="speed and key need a played file; use --in FILE"):
+        Route.find(LiveOptions(speed=0.8))
+    route = Route.find(LiveOptions(input="demo", out_device="virtual", speed=0.8, key=-2))
+    assert route.source.place(0)[-2:] == (0.8, -2)
+    route.close()
+    for option, words in (({"speed": 2}, "speed 2: out of range; 0.5 to 1.5"), ({"key": 9}, "key 9: out of")):
+        with pytest.raises(UsageError, match=words):
+            LiveOptions(**option)
 
 
 def test_a_jack_server_that_hangs_is_told_of_and_not_taken_for_one_that_has_gone(gear):

@@ -83,6 +83,41 @@ def test_what_cannot_be_is_refused(half, song):
         session.seek(0)
 
 
+def test_speed_and_key_while_it_plays_add_no_latency(half, tmp_path):
+    path = tmp_path / "song.wav"
+    sine = 0.5 * np.sin(2 * np.pi * 441 * np.arange(10 * RATE) / RATE)
+    soundfile.write(path, np.stack([sine, sine], axis=1), RATE, subtype="FLOAT")
+    how = {"out_device": "virtual", "model": half, "subtype": "FLOAT", "record": tmp_path / "take"}
+    with rtsep.Session(path, speed=0.5, key=-3, **how) as session:
+        assert session.place[-2:] == (0.5, -3.0)
+        assert session.stats()["file"]["speed"] == 0.5
+        before = session.latency
+        until(lambda: session.place.position > 0.25)
+        session.stretch(speed=1.5)
+        until(lambda: session.place.position > 0.9)
+        session.stretch(key=4)
+        until(lambda: session.place.position > 1.6)
+        session.stretch(1, 0)
+        until(lambda: session.place.position > 2.2)
+        assert session.latency == before
+        with pytest.raises(UsageError, match=r"speed 1\.6: out of range"):
+            session.stretch(1.6)
+        assert session.stats()["source_starved_frames"] == 0
+        session.switch_device(input=path)  # another file begins as it was recorded
+        assert session.place[-2:] == (1.0, 0.0)
+    mix = read(tmp_path / "take" / "mix.wav")[:, 0]
+    found = [pitch(mix[at : at + RATE // 5]) for at in range(0, len(mix) - RATE // 5, RATE // 20)]
+    for semitones in (-3, 4, 0):
+        assert sum(abs(hz / (441 * 2 ** (semitones / 12)) - 1) < 0.002 for hz in found) >= 3, semitones
+    assert np.abs(np.diff(mix, 2))[RATE // 10 :].max() < 0.05  # no click
+
+
+def pitch(sound: np.ndarray) -> float:
+    """Return the mean pitch of a sine, Hz; 0 for silence."""
+    rising = np.flatnonzero((sound[:-1] < 0) & (sound[1:] >= 0))
+    return float(RATE / np.diff(rising).mean()) if len(rising) > 2 else 0.0
+
+
 def test_a_pause_counts_no_fault_and_the_file_ends_after_it(half, song):
     with rtsep.Session(song, out_device="virtual", model=half) as session:
         session.pause()

@@ -1,6 +1,7 @@
-// A played file: where it stands, pause, seek, and a loop from A to B.
+// A played file: where it stands, pause, seek, a loop from A to B, speed and key.
 
 import { button, byId, clock, make, setAttribute, setText } from "./dom.js";
+import { StretchView } from "./stretch.js";
 
 export class FileView {
   #from = null; // the start of a loop whose end is not set yet
@@ -9,9 +10,11 @@ export class FileView {
 
   constructor(act) {
     this.act = act;
+    this.stretch = new StretchView(act);
   }
 
-  build({ turns }) {
+  build(welcome) {
+    const { turns } = welcome;
     const on = { disabled: !turns };
     this.range = make("input", { type: "range", min: 0, max: 1, step: 0.1, "aria-label": "Place in the file", ...on });
     this.now = make("span", { class: "time" });
@@ -33,12 +36,14 @@ export class FileView {
         button("+5 s", () => this.skip(5), on),
         this.loop,
       ),
+      this.stretch.build(welcome),
     );
   }
 
   follow(file) {
     this.#file = file;
     byId("file").hidden = !file;
+    this.stretch.follow(file);
     if (!file) return;
     if (!this.#held) {
       setText(this.now, clock(file.position_s));

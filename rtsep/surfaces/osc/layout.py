@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from rtsep.controls import BY_NAME, TABLE, Control, Travel
+from rtsep.limits import HIGHEST_SPEED, LOWEST_SPEED, MAX_KEY
 from rtsep.surfaces.osc.words import ROOT
 
 _COLOURS = {"vocals": "#ffb13b", "instrumental": "#3fa0ff"}
@@ -26,8 +27,12 @@ def layout() -> Widget:
         _button("record", "record"),
         _button("sync", "sync", mode="tap"),
     ]
+    stretch = [
+        _range("speed", LOWEST_SPEED, HIGHEST_SPEED, 1.0, steps=101),
+        _range("key", -MAX_KEY, MAX_KEY, 0.0, steps=int(2 * MAX_KEY) + 1),
+    ]
     rows = [
-        _row("faders", [_fader(control) for control in faders], 3),
+        _row("faders", [*map(_fader, faders), *stretch], 3),
         _row("switches", [_button(control.name, control.name) for control in switches], 1),
         _row("file", file, 1),
     ]
@@ -52,6 +57,12 @@ def _fader(control: Control) -> Widget:
         "default": round(Travel.whole(control).position(control.default), 4),
         "doubleTap": True,
     }
+
+
+def _range(name: str, low: float, high: float, default: float, steps: int) -> Widget:
+    """Return a fader in the unit of what it turns; `steps` values, its ends included."""
+    span = {"range": {"min": low, "max": high}, "steps": steps}
+    return {**_of("fader", name, name), **span, "default": default, "doubleTap": True}
 
 
 def _button(name: str, address: str, mode: str = "toggle", on: float = 1) -> Widget:

@@ -3,6 +3,7 @@
 /rtsep/balance 0.3              a control, in its own unit, or as a person writes it
 /rtsep/position/vocals_gain 0.8 the same by the travel of a fader, 0 to 1
 /rtsep/pause 1, /rtsep/seek 12.5, /rtsep/skip -5, /rtsep/loop 10 20 (without arguments: no loop)
+/rtsep/speed 0.8, /rtsep/key -2
 /rtsep/record 1, /rtsep/preset verse, /rtsep/model stage
 """
 
@@ -24,6 +25,7 @@ from rtsep.surfaces.remote.messages import (
     Set,
     State,
     StopRecording,
+    Stretch,
     SwitchModel,
 )
 
@@ -56,6 +58,10 @@ def request_of(address: str, arguments: Sequence[Any]) -> Request:
             return Loop(on=False)
         case "loop":
             return Loop(start=_number(arguments[:1], address), end=_number(arguments[1:], address))
+        case "speed":
+            return Stretch(speed=_number(arguments, address))
+        case "key":
+            return Stretch(key=_number(arguments, address))
         case "record":
             return Record() if _number(arguments, address) else StopRecording()
         case "preset":
@@ -86,6 +92,7 @@ def messages_of(state: State) -> dict[str, Any]:
         told[f"{ROOT}file/position"] = round(file["position_s"], 1)
         told[f"{ROOT}file/length"] = file["length_s"] or 0.0
         told[f"{ROOT}pause"] = int(file["paused"])
+        told[f"{ROOT}speed"], told[f"{ROOT}key"] = file["speed"], file["key"]
     return told
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from rtsep.controls import FADER_DB, TABLE
+from rtsep.limits import HIGHEST_SPEED, LOWEST_SPEED, MAX_KEY
 from rtsep.realtime.wire import Message, Wire
 from rtsep.surfaces.players.player import BANDS, HIGHEST_HZ, LOWEST_HZ
 from rtsep.surfaces.remote.messages import (
@@ -28,6 +29,7 @@ from rtsep.surfaces.remote.messages import (
     Seek,
     Set,
     StopRecording,
+    Stretch,
     SwitchDevice,
     SwitchModel,
 )
@@ -46,8 +48,8 @@ class Seen(Message, frozen=True):
 
 
 AnyAsked = (
-    Get | Set | SwitchModel | SwitchDevice | Record | StopRecording | Pause | Seek | Loop | LoadPreset
-    | SavePreset | ListPresets | ListModels | ListDevices | Advise | Learn | Seen
+    Get | Set | SwitchModel | SwitchDevice | Record | StopRecording | Pause | Seek | Loop | Stretch
+    | LoadPreset | SavePreset | ListPresets | ListModels | ListDevices | Advise | Learn | Seen
 )  # fmt: skip
 
 ASKED: Wire[AnyAsked] = Wire(AnyAsked)
@@ -83,6 +85,9 @@ class Welcome(Message, frozen=True):
     bands: int  # of a `Picture`, evenly spaced in pitch
     lowest_hz: float
     highest_hz: float
+    lowest_speed: float  # of a played file, a factor
+    highest_speed: float
+    max_key: float  # semitones, up or down
 
 
 class Away(Message, frozen=True):
@@ -96,4 +101,5 @@ def welcome(turns: bool, phone: str, fresh: bool, most_upload: int) -> Welcome:
     rows = [
         Row(c.name, c.default, c.minimum, c.maximum, c.unit, c.choices, c.effect, c.meaning) for c in TABLE
     ]
-    return Welcome(turns, phone, fresh, most_upload, rows, FADER_DB, BANDS, LOWEST_HZ, HIGHEST_HZ)
+    stretch = (LOWEST_SPEED, HIGHEST_SPEED, MAX_KEY)
+    return Welcome(turns, phone, fresh, most_upload, rows, FADER_DB, BANDS, LOWEST_HZ, HIGHEST_HZ, *stretch)

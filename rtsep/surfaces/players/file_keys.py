@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from rtsep.audio.splices import Place
-from rtsep.surfaces.players.player import clock
+from rtsep.limits import HIGHEST_SPEED, LOWEST_SPEED, MAX_KEY
+from rtsep.surfaces.players.player import clock, stretch_in_words
 
 
 class PlaysFile(Protocol):
@@ -24,6 +25,9 @@ class PlaysFile(Protocol):
     def skip(self, seconds: float) -> None:
         """Go by so much."""
 
+    def stretch(self, speed: float | None = None, key: float | None = None) -> None:
+        """Play at another speed, a factor, or in another key, in semitones."""
+
     def loop(self, start: float, end: float) -> None:
         """Play from `start` to `end`, in seconds, again and again."""
 
@@ -32,7 +36,7 @@ class PlaysFile(Protocol):
 
 
 class FileKeys:
-    """Pause, skip and loop of a player. Each raises `UsageError` where no file is played."""
+    """Pause, skip, speed, key and loop of a player. Each raises `UsageError` where no file is played."""
 
     _session: PlaysFile
     _loop_from: float | None = None  # s in the file
@@ -50,6 +54,24 @@ class FileKeys:
         """Go by so much in the played file."""
         self._session.skip(seconds)
         return ""
+
+    def change_speed(self, by: float) -> str:
+        """Play faster by so much of the recorded speed, within its range; return the speed in words."""
+        place = self._session.place
+        speed = (place.speed if place else 1.0) + by
+        self._session.stretch(speed=round(min(max(speed, LOWEST_SPEED), HIGHEST_SPEED), 4))
+        return self._stretch_in_words()
+
+    def change_key(self, by: float) -> str:
+        """Play higher by so many semitones, within the range of the key; return the key in words."""
+        place = self._session.place
+        key = (place.key if place else 0.0) + by
+        self._session.stretch(key=min(max(key, -MAX_KEY), MAX_KEY))
+        return self._stretch_in_words()
+
+    def _stretch_in_words(self) -> str:
+        place = self._session.place
+        return stretch_in_words(place.speed, place.key) or "as recorded" if place else ""
 
     def loop_here(self) -> str:
         """Begin a loop at what is heard, or end it there, or loop no more."""

@@ -47,6 +47,12 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{minutes:0>5}" if whole >= 3600 else minutes
 
 
+def stretch_in_words(speed: float, key: float) -> str:
+    """Return speed (a factor) and key (semitones) of a played file in words; "" as recorded."""
+    words = [f"speed {100 * speed:.0f} %"] if speed != 1.0 else []
+    return ", ".join([*words, f"key {key:+g}"] if key else words)
+
+
 class Player(Protocol):
     """A running session, as the view sees it."""
 
@@ -88,6 +94,12 @@ class Player(Protocol):
 
     def skip(self, seconds: float) -> str:
         """Go by so much in the played file; return a line for the user, "" for none."""
+
+    def change_speed(self, by: float) -> str:
+        """Play the file faster by so much of the recorded speed; return the speed in words."""
+
+    def change_key(self, by: float) -> str:
+        """Play the file higher by so many semitones; return the key in words."""
 
     def loop_here(self) -> str:
         """Begin a loop at what is heard, or end it there, or loop no more; return a line for the user."""

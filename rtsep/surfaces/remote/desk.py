@@ -38,6 +38,7 @@ from rtsep.surfaces.remote.messages import (
     Set,
     State,
     StopRecording,
+    Stretch,
     SwitchDevice,
     SwitchModel,
     Value,
@@ -132,6 +133,8 @@ class Desk:
                 self.session.loop(request.start, request.end)
             case Loop():
                 self.session.stop_loop()
+            case Stretch():
+                self.session.stretch(request.speed, request.key)
             case LoadPreset():
                 player.recall_preset(request.name)
             case SavePreset():

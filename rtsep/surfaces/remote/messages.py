@@ -88,6 +88,13 @@ class Loop(Request, frozen=True, kw_only=True):
     on: bool = True  # False: play on to the end
 
 
+class Stretch(Request, frozen=True, kw_only=True):
+    """Play the file at another speed, in another key, or both. Answer: `Done`."""
+
+    speed: float | None = None  # a factor, 0.5 to 1.5
+    key: float | None = None  # semitones above the recorded key, -6 to 6
+
+
 class LoadPreset(Request, frozen=True, kw_only=True):
     """Set the controls as a preset has them. Answer: `Done`."""
 
@@ -137,8 +144,8 @@ class End(Request, frozen=True, kw_only=True):
 
 
 AnyRequest = (
-    Get | Set | SwitchModel | SwitchDevice | Record | StopRecording | Pause | Seek | Loop | LoadPreset
-    | SavePreset | ListPresets | ListModels | ListDevices | Advise | Learn | Subscribe | End
+    Get | Set | SwitchModel | SwitchDevice | Record | StopRecording | Pause | Seek | Loop | Stretch
+    | LoadPreset | SavePreset | ListPresets | ListModels | ListDevices | Advise | Learn | Subscribe | End
 )  # fmt: skip
 
 REQUESTS: Wire[AnyRequest] = Wire(AnyRequest)

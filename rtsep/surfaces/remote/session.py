@@ -44,6 +44,7 @@ from rtsep.surfaces.remote.messages import (
     Set,
     State,
     StopRecording,
+    Stretch,
     Subscribe,
     SwitchDevice,
     SwitchModel,
@@ -257,6 +258,10 @@ class RemoteSession:
     def stop_loop(self) -> None:
         """Play on to the end of the file."""
         self._ask(Loop(id=self._new_id(), on=False), Done)
+
+    def stretch(self, speed: float | None = None, key: float | None = None) -> None:
+        """Play the file at another speed (a factor), in another key (semitones), or both; None: as before."""
+        self._ask(Stretch(id=self._new_id(), speed=speed, key=key), Done)
 
     def load_preset(self, name: str) -> None:
         """Set the controls as a preset has them."""

@@ -7,7 +7,7 @@ from typing import Any
 from rich.cells import cell_len
 from textual.geometry import Size
 
-from rtsep.surfaces.players.player import clock
+from rtsep.surfaces.players.player import clock, stretch_in_words
 from rtsep.surfaces.view.canvas import Canvas, Part
 from rtsep.surfaces.view.palette import BAD, GOOD, WARN, Ink
 
@@ -144,6 +144,8 @@ def file_place(ink: Ink, file: dict[str, Any] | None) -> list[Part]:
         start, end = file["loop_s"]
         whole = start == 0 and end is None
         parts.append((" loop" if whole else f" loop {clock(start)}-{clock(end) if end else ''}", ink.base))
+    if stretch := stretch_in_words(file.get("speed", 1.0), file.get("key", 0.0)):
+        parts.append((f" {stretch}", ink(WARN)))
     return parts
 
 

@@ -50,16 +50,26 @@ ACTIONS = {
     "c": "clips",
     "t": "file('t')",
     "a": "file('a')",
+    "(": "file('(')",
+    ")": "file(')')",
+    "[": "file('[')",
+    "]": "file(']')",
     "<": "file('<')",
     ">": "file('>')",
 }
 """Keys that begin an action of the view."""
 
 STEP_S = 5.0
+STEP_SPEED = 0.05
+STEP_KEY = 1.0
 
 FILE_KEYS: dict[str, Callable[[Player], str]] = {
     "t": lambda player: player.pause(),
     "a": lambda player: player.loop_here(),
+    "[": lambda player: player.change_speed(-STEP_SPEED),
+    "]": lambda player: player.change_speed(STEP_SPEED),
+    "(": lambda player: player.change_key(-STEP_KEY),
+    ")": lambda player: player.change_key(STEP_KEY),
     "<": lambda player: player.skip(-STEP_S),
     ">": lambda player: player.skip(STEP_S),
 }
@@ -85,6 +95,7 @@ HELP: tuple[tuple[str, str], ...] = (
     (", .", "balance towards the music, towards the voice"),
     ("mouse", "drag a bar, click a switch, turn the wheel"),
     ("t, < >, a", f"played file: pause; {STEP_S:g} s back, on; loop from, to, off"),
+    ("[ ], ( )", f"played file: slower, faster by {100 * STEP_SPEED:g} %; key down, up by a semitone"),
     ("r", "record, and stop"),
     ("p, s", "recall a preset; save one"),
     ("m, d", "another model; another input or output"),

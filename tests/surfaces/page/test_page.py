@@ -52,6 +52,12 @@ def test_a_played_file_is_paused_sought_and_looped(browser, session):
     assert browser.ask("pause", on=False)["kind"] == "done"
     browser.until(lambda m: m["kind"] == "state" and m["stats"]["file"]["position_s"] > 100)
     assert session.place.loop == (100, 110)
+    assert browser.ask("stretch", speed=0.8, key=2)["kind"] == "done"
+    state = browser.until(lambda m: m["kind"] == "state" and m["stats"]["file"]["speed"] == 0.8)
+    assert state["stats"]["file"]["key"] == 2
+    assert "out of range" in browser.ask("stretch", speed=9)["why"]
+    assert browser.ask("stretch", speed=1, key=0)["kind"] == "done"
+    assert (browser.welcome["lowest_speed"], browser.welcome["max_key"]) == (0.5, 6)
     assert browser.ask("loop", on=False)["kind"] == "done"
 
 
@@ -100,7 +106,7 @@ def test_a_reader_sees_and_turns_nothing(port, session):
             "record": {}, "stoprecording": {},
             "switchmodel": {"name": "x"}, "switchdevice": {}, "loadpreset": {"name": "x"},
             "savepreset": {"name": "x"}, "listpresets": {}, "listmodels": {}, "listdevices": {},
-            "advise": {}, "learn": {"control": "gate"},
+            "advise": {}, "stretch": {"speed": 0.8}, "learn": {"control": "gate"},
         }  # fmt: skip
         for kind, fields in requests.items():
             assert reader.ask(kind, **fields)["why"] == "this address may only read"

@@ -128,6 +128,33 @@ def test_a_played_file_is_turned(session, remote):
     remote.seek(10)
 
 
+def test_speed_and_key_of_a_played_file(session, remote):
+    remote.stretch(speed=0.75, key=-2)
+    assert (session.place.speed, session.place.key) == (0.75, -2)
+    assert remote.place[-2:] == (0.75, -2)
+    for how, words in (
+        ({"speed": 2}, "speed 2: out of range; 0.5 to 1.5"),
+        ({"speed": 0.9, "key": 7}, "key 7: out of range; -6 to 6"),
+        ({}, "name a speed"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            remote.stretch(**how)
+    assert session.place.speed == 0.75  # all of a request, or nothing of it
+    player = RemotePlayer(remote.name, print)
+    try:
+        assert player.change_speed(0.5) == "speed 125 %, key -2"
+        assert player.change_speed(0.5) == "speed 150 %, key -2"
+        assert player.change_key(1) == "speed 150 %, key -1"
+    finally:
+        player.end()
+    assert run("set", "speed", "0.9", "key", "-3").code == 0
+    assert session.place[-2:] == (0.9, -3)
+    assert run("get", "file.speed", "file.key").out == ["file.speed 0.9", "file.key -3.0"]
+    assert_refused(run("set", "speed", "fast"), 2, "speed 'fast': not a number")
+    remote.stretch(1, 0)
+    assert session.place[-2:] == (1, 0)
+
+
 def test_the_command_line_reads_and_turns_it(session, server):
     assert run("set", "threshold", "0.3", "vocals-gain", "-12dB", "mask", "binary").code == 0
     assert (session.controls.threshold, session.controls.vocals_gain, session.controls.mask) == (0.3, -12, 1)

@@ -181,6 +181,14 @@ class ScriptedPlayer:
             raise UsageError("no file is played; choose one with --in")
         return ""
 
+    def change_speed(self, by: float) -> str:
+        self.calls.append(("speed", f"{by:g}"))
+        return "speed 95 %"
+
+    def change_key(self, by: float) -> str:
+        self.calls.append(("key", f"{by:g}"))
+        return "key -1"
+
     def loop_here(self) -> str:
         self.calls.append(("loop",))
         return "a loop from 0:12 on"

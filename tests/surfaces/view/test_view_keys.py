@@ -76,6 +76,14 @@ def test_keys_of_a_played_file():
         stage.player.overrides["file"] = place | {"paused": True, "loop_s": [10, None], "length_s": 3605.0}
         await stage.play(0.3)
         assert "paused 1:02/1:00:05 loop 0:10-" in stage.lines[0]
+        stage.player.calls.clear()
+        await stage.press("[", "]", "(", ")")
+        assert sorted(stage.player.calls) == sorted(
+            [("key", "-1"), ("key", "1"), ("speed", "-0.05"), ("speed", "0.05")]
+        )
+        stage.player.overrides["file"] = place | {"speed": 0.8, "key": -2.0}
+        await stage.play(0.3)
+        assert "1:02/4:05 speed 80 %, key -2" in stage.lines[0]
 
     on_stage(act, (120, 40))
 
