@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from rtsep.errors import InputFileError
+from rtsep.errors import InputFileError, UsageError
 from tests.models import PlainModel, make_model
 from tests.train.recordings import music as noise_and_bass
 from tests.train.recordings import voice as sung_voice
@@ -14,13 +14,15 @@ from train.data.effects import active_rms, rms
 from train.data.tracks import read_track
 from train.score import robustness_measures as demands
 from train.score.evaluate import evaluate, separate
+from train.score.measuring import Bench, Worker
 from train.score.metrics import BssEval, over_frames
 from train.score.robustness import add_arguments, robustness, run
-from train.score.robustness_measures import Bench, Worker, speech_pairs
+from train.score.robustness_measures import speech_pairs
 from train.score.scores import TARGETS
 
 LOW_HZ, HIGH_HZ = 300, 6000
 NAMES = ["silence", "silence after music", "leak", "dry voice", "speech", "level", "rate"]
+NAMES += ["bass under vowels", "treble beside sibilants"]
 
 
 @pytest.fixture(autouse=True)
@@ -280,12 +282,16 @@ def test_all_measures_go_into_json_and_a_table(one_of_each, clip, tmp_path, caps
     assert list(stored["measures"]) == list(content["measures"]) == NAMES
     for name, measure in stored["measures"].items():
         assert {"value", "unit", "bar", "met", "reason", "details", "shown"} <= set(measure)
+        if name == "treble beside sibilants":  # the clip has no sibilants
+            assert not measure["measured"] and measure["met"] is None and "enough frames" in measure["reason"]
+            continue
         assert measure["measured"] and isinstance(measure["met"], bool) and not measure["reason"]
         assert name in told and measure["shown"] in told
     assert stored["measures"]["silence"]["value"] is None
     assert stored["measures"]["silence"]["shown"] == "-inf dBFS"
     assert stored["measures"]["dry voice"]["value"] == pytest.approx(-6.02, abs=0.01)
-    assert stored["bars"] == {"met": 5, "missed": 2, "not_measured": 0}
+    assert stored["measures"]["bass under vowels"]["value"] == pytest.approx(-6.02, abs=0.2)
+    assert stored["bars"] == {"met": 5, "missed": 3, "not_measured": 1}  # half of the bass is missing, too
     assert stored["clips_from"] == "tracks of --data" and "1 tracks of --data, 1 skipped" in told
     assert [row["clip"] for row in stored["clips"]] == ["One - A"]
     assert stored["skipped"][0]["track"] == "Broken" and "skipped: " in told
@@ -329,7 +335,7 @@ def test_what_cannot_be_measured_is_named_with_the_reason(tmp_path, clip, capsys
     for name, reason in reasons.items():
         assert not stored[name]["measured"] and stored[name]["met"] is stored[name]["value"] is None
         assert reason in stored[name]["reason"] and f"{name}: not measured: {stored[name]['reason']}" in told
-    assert content["bars"] == {"met": 1, "missed": 0, "not_measured": 6}
+    assert content["bars"] == {"met": 1, "missed": 0, "not_measured": 8}
 
     (clip / "other.wav").write_bytes(b"no audio")
     level = robustness(model, folder, clip.parent)["measures"]["level"]
@@ -362,3 +368,28 @@ def test_the_command_line_gives_what_the_function_takes(one_of_each, tmp_path, c
     stored = json.loads((tmp_path / "r.json").read_text())
     assert stored["command"].startswith("python -m train robustness --model ")
     assert list(stored["measures"]) == ["silence", "level"]
+
+
+def test_some_measures_alone_are_added_to_a_file_of_the_same_model(one_of_each, tmp_path):
+    model, other, target = (
+        make_model(tmp_path / "ones.pt"),
+        make_model(tmp_path / "b.pt"),
+        tmp_path / "r.json",
+    )
+    first = robustness(model, one_of_each, json_path=target, only=["silence", "leak"])
+    assert list(first["measures"]) == ["silence", "leak"] and first["bars"]["met"] == 1
+    added = robustness(model, one_of_each, json_path=target, only=["silence after music"])
+    assert list(added["measures"]) == ["silence", "leak", "silence after music"]
+    assert added["bars"] == {"met": 2, "missed": 1, "not_measured": 0}
+    assert (
+        added["command"].count("python -m train") == 2
+        and json.loads(target.read_text())["bars"] == added["bars"]
+    )
+    with pytest.raises(UsageError, match="did you mean 'leak'"):
+        robustness(model, one_of_each, only=["leek"])
+    target.write_text(target.read_text().replace(added["model_sha256"], "0" * 64))
+    with pytest.raises(InputFileError, match="another model file"):
+        robustness(model, one_of_each, json_path=target, only=["silence"])
+    target.write_text("[]")
+    with pytest.raises(InputFileError, match="no JSON of 'robustness'"):
+        robustness(other, one_of_each, json_path=target, only=["silence"])

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import multiprocessing
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from rich.table import Column, Table
 
+from rtsep.errors import InputFileError, UsageError, suggest
 from rtsep.limits import DEVICES
-from rtsep.model.package import read_package
+from rtsep.model.package import ModelPackage, read_package
 from rtsep.offline.separator import Separator
 from rtsep.terminal import plain_console
 from train.data.cache import RATE, default_cache
 from train.data.excerpts import scored_songs
 from train.data.tracks import find_tracks
-from train.score.evaluate import card, one_thread_each
-from train.score.robustness_measures import AS_IS, MEASURES, Bench, Clip, Measure, Worker, start_process
+from train.score.evaluate import card, names_of, one_thread_each
+from train.score.measuring import Bench, Clip, Measure, Worker, start_process
+from train.score.robustness_measures import AS_IS, MEASURES, score_clip
 from train.score.scores import TARGETS, Content, check_writable, write_scores
 
 
@@ -38,15 +41,20 @@ def robustness(
     workers: int = 1,
     *,
     device: str = "cpu",
+    only: Sequence[str] = (),
 ) -> Content:
     """Make all measures of `model`, print them, and return what the JSON at `json_path` holds.
 
-    `data`: tracks with stems for level and rate; without, the validation songs of the cache. Damaged tracks
-    are named and counted. `ModelError` or `InputFileError` where model, cache or `data` are no use at all.
+    `data`: tracks with stems for level, rate and bands; without, the validation songs of the cache. Damaged
+    tracks are named and counted. `only`: the names of the measures to make; the others are taken from
+    `json_path`, which has to be of the same model. Raises `ModelError` or `InputFileError` if model, cache,
+    `data` or that file cannot be used, `UsageError` for an unknown name.
     """
+    wanted = _named(only) if only else MEASURES
     if json_path is not None:
         check_writable(json_path)
     package = read_package(model)
+    before = _read_before(json_path, package) if only and json_path is not None else None
     worker = Worker.start(model, cache, device)  # before any other process: a fault is one clear line
     clips: list[Clip] = []
     if data:
@@ -61,27 +69,56 @@ def robustness(
             processes = ProcessPoolExecutor(workers, context, start_process, (model, cache, device))
             pool = stack.enter_context(processes)
         bench = Bench(worker, clips, pool)
-        measures = [measure(bench) for measure in MEASURES]
-    rows, skipped = bench.scored if clips else ([], [])
-    latency = Separator(worker.model, RATE, 2).latency  # type: ignore[arg-type]
-    content: Content = {
-        "command": "python -m train " + shlex.join(sys.argv[1:]),
-        "model": package.spec.name,
-        "model_sha256": package.sha256,
-        "card": card(package) | {"played_latency_samples": latency, "played_rate": RATE},
-        "bars": {
-            "met": sum(measure.met is True for measure in measures),
-            "missed": sum(measure.met is False for measure in measures),
-            "not_measured": sum(measure.met is None for measure in measures),
-        },
-        "measures": {measure.name: measure.to_json() for measure in measures},
-        "clips_from": "tracks of --data" if data else "validation songs of the cache",
-        "clips": rows,
-        "skipped": [{"track": result.path.name, "reason": result.reason} for result in skipped],
-    }
+        measures = [measure(bench) for measure in wanted]
+    command = "python -m train " + shlex.join(sys.argv[1:])
+    made: Content = {measure.name: measure.to_json() for measure in measures}
+    if before is not None:
+        content = before | {"command": f"{before['command']} && {command}"}
+        content["measures"] = before["measures"] | made
+    else:
+        rows, skipped = bench.of_clips(score_clip, "level, rate") if clips and not only else ([], [])
+        latency = Separator(worker.model, RATE, 2).latency  # type: ignore[arg-type]
+        content = {
+            "command": command,
+            "model": package.spec.name,
+            "model_sha256": package.sha256,
+            "card": card(package) | {"played_latency_samples": latency, "played_rate": RATE},
+            "measures": made,
+            "clips_from": "tracks of --data" if data else "validation songs of the cache",
+            "clips": rows,
+            "skipped": [{"track": result.path.name, "reason": result.reason} for result in skipped],
+        }
+    met = [measure["met"] for measure in content["measures"].values()]
+    bars = {"met": met.count(True), "missed": met.count(False), "not_measured": met.count(None)}
+    content["bars"] = bars
     print_measures(measures, content)
     if json_path is not None:
         write_scores(content, json_path)
+    return content
+
+
+def _named(names: Sequence[str]) -> list[Callable[[Bench], Measure]]:
+    """Return the measures of these names; raises `UsageError` for a name that there is not."""
+    known = {measure.__name__.replace("_", " "): measure for measure in MEASURES}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--only '{name}': one of {', '.join(known)}{suggest(name, known)}")
+    return [known[name] for name in names]
+
+
+def _read_before(path: Path, package: ModelPackage) -> Content | None:
+    """Return the content of `path` to add measures to; None if missing. Raises `InputFileError`."""
+    if not path.exists():
+        return None
+    try:
+        content: Content = json.loads(path.read_bytes())
+        same = content["model_sha256"] == package.sha256 and {"command", "measures"} <= content.keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputFileError(
+            f"{path}: no JSON of 'robustness' ({error}); remove it or name another file"
+        ) from None
+    if not same:
+        raise InputFileError(f"{path}: its measures are of another model file; name another file")
     return content
 
 
@@ -121,6 +158,11 @@ def _behind(measure: Measure) -> list[str]:
         paired = "paired difference {mean:.2f} in the mean, {median:.2f} in the median"
         besides = "{unprocessed_mean:.2f} between the mixtures; {actors} actors, {pieces} pieces"
         return ["; ".join((means, paired, besides)).format(**details)]
+    if "dips" in details:
+        shown = "mean {mean:+.2f} ± {se:.2f}, median {median:+.2f} dB".format(**details)
+        dips = "{dips:.1%} of the frames below {dip_db:g} dB".format(**details)
+        lowest = "lowest {clip} {db:+.2f} dB".format(**details["lowest"])
+        return [f"{shown} of {len(details['bands'])} clips; {dips}; {lowest}"]
     if "worst" in details:
         sources = ", ".join(f"{source} {db:.2f}" for source, db in details["means_by_source"].items())
         worst = ", ".join(f"{row['name']} {row['db']:.2f}" for row in details["worst"])
@@ -149,6 +191,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
              "(the cache's validation songs)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
+    parser.add_argument(
+        "--only", type=names_of, default=(), metavar="NAME,...",
+        help="make these measures; --json keeps its others, if it is of the same model file",
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, help="excerpts at a time (%(default)s)")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
 
@@ -156,5 +202,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
     robustness(
-        options.model, options.cache, options.data, options.json, options.workers, device=options.device
-    )
+        options.model, options.cache, options.data, options.json, options.workers, device=options.device,
+        only=options.only,
+    )  # fmt: skip

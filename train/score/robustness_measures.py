@@ -7,28 +7,19 @@ All excerpts are chosen by the recordings alone, so that two models hear the sam
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import soxr
-from tqdm import tqdm
 
-from rtsep.errors import InputFileError
-from rtsep.model.remote import load_model
-from rtsep.model.runner import ModelRunner
 from train.data.cache import OTHER_RATE, RATE, AudioCache, Song
 from train.data.effects import Wave, active_rms, from_db, rms
-from train.data.excerpts import middle_of
-from train.data.tracks import Stems, Track, read_track
-from train.score.evaluate import Skipped, as_live, separate
+from train.data.tracks import Stems
+from train.score.bands import bass_under_vowels, treble_beside_sibilants
+from train.score.evaluate import Skipped
+from train.score.measuring import NO_SONGS, Bench, Clip, Measure, Worker, read_clip
 from train.score.metrics import BssEval, frame_sdr, level_db, over_frames, standard_error
 from train.score.scores import TARGETS, Content
 
@@ -55,110 +46,6 @@ AS_IS, AT_OTHER_RATE = "as it is", f"{OTHER_RATE} Hz"  # ways to play a clip, be
 
 SPEECH, SINGING = "speech", "singing"  # in the names of sources
 NO_MUSIC = "the cache holds no held-back instrumentals"
-
-Clip = Path | Song
-"""A track on disk, or a validation song of the cache."""
-
-Item = TypeVar("Item")
-Row = TypeVar("Row")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One question to a model, its bar, and the answer where there is one."""
-
-    name: str
-    asks: str
-    unit: str
-    bar: str
-    value: float | None = None
-    met: bool | None = None  # None: not measured
-    reason: str = ""  # for not measuring it
-    details: dict[str, Any] = field(default_factory=dict)
-
-    def found(self, value: float, met: bool, **details: Any) -> Measure:
-        """The answer."""
-        return dataclasses.replace(self, value=float(value), met=bool(met), details=details)
-
-    def not_measured(self, reason: str, **details: Any) -> Measure:
-        """No answer, and why."""
-        return dataclasses.replace(self, reason=reason, details=details)
-
-    @property
-    def shown(self) -> str:
-        """The figure with its unit."""
-        return "-" if self.value is None else f"{self.value:.2f} {self.unit}"
-
-    def to_json(self) -> Content:
-        """What the JSON holds of it; `shown` tells -inf, there null as what was not measured."""
-        return dataclasses.asdict(self) | {"measured": self.met is not None, "shown": self.shown}
-
-
-@dataclass(frozen=True)
-class Worker:
-    """What every process works with: the model, and the cache that the excerpts come from."""
-
-    model: ModelRunner
-    cache: AudioCache
-
-    @classmethod
-    def start(cls, model: Path, cache: Path, device: str) -> Worker:
-        """Load both; `ModelError` or `InputFileError` where one is no use."""
-        worker = cls(load_model(model, device), AudioCache(cache))
-        worker.play(np.zeros((2, RATE // 10), np.float32))  # compiles the path
-        return worker
-
-    def play(self, mix: Wave, rate: int = RATE) -> Stems:
-        """Voice and accompaniment of `mix` [2, n] from a fresh state, as a live session gives them."""
-        with as_live():
-            return separate(self.model, mix, rate)
-
-    def track(self, clip: Clip) -> Track:
-        """The track of a clip; of a song of the cache the middle. `InputFileError` for a damaged file."""
-        if isinstance(clip, Path):
-            return read_track(clip)
-        voice, others = middle_of(self.cache, clip)
-        return Track(clip.name, voice + others, (voice, others))
-
-
-_in_worker: list[Worker] = []  # of this process, where it is one of a pool
-
-
-def start_process(model: Path, cache: Path, device: str) -> None:
-    """Make this process of a pool ready for `Bench.each`."""
-    _in_worker.append(Worker.start(model, cache, device))
-
-
-def _in_process(what: Callable[[Worker, Item], Row], item: Item) -> Row:
-    return what(_in_worker[0], item)
-
-
-class Bench:
-    """Where measures are made: in this process, or in a pool whose processes began with `start_process`."""
-
-    def __init__(self, worker: Worker, clips: Sequence[Clip] = (), pool: Executor | None = None) -> None:
-        """`clips` are what `level` and `rate` score."""
-        self.worker, self.clips = worker, tuple(clips)
-        self._pool = pool
-
-    def select(self, kind: str) -> list[Song]:
-        """Held-back songs of a kind, in an order that does not hang on how the cache was made."""
-        return sorted(self.worker.cache.select("valid", kind), key=lambda song: (song.source, song.name))
-
-    def each(self, what: Callable[[Worker, Item], Row], items: Sequence[Item], title: str) -> list[Row]:
-        """`what` of each item, in order; a function of a module, which other processes can import."""
-        if self._pool is None:
-            rows: Iterator[Row] = map(functools.partial(what, self.worker), items)
-        else:
-            rows = self._pool.map(functools.partial(_in_process, what), items)
-        return list(tqdm(rows, total=len(items), desc=title, unit="excerpt"))
-
-    @functools.cached_property
-    def scored(self) -> tuple[list[Content], list[Skipped]]:
-        """The SDR of every clip as it is, at other levels and at another rate; the clips that are damaged."""
-        results = self.each(_score_clip, self.clips, "level, rate")
-        rows = [result for result in results if not isinstance(result, Skipped)]
-        return rows, [result for result in results if isinstance(result, Skipped)]
 
 
 # ---------------------------------------------------------------------- silence
@@ -339,11 +226,11 @@ def _at(level: int) -> str:
     return f"{level:+d} dB"
 
 
-def _score_clip(worker: Worker, clip: Clip) -> Content | Skipped:
-    try:
-        track = worker.track(clip)
-    except InputFileError as error:
-        return Skipped(clip if isinstance(clip, Path) else Path(clip.name), str(error))
+def score_clip(worker: Worker, clip: Clip) -> Content | Skipped:
+    """Return the SDR of a clip as it is, at other levels and at another rate."""
+    track = read_clip(worker, clip)
+    if isinstance(track, Skipped):
+        return track
     assert track.stems is not None
     bss = BssEval(track.stems, RATE)
     found = {AS_IS: _sdr(bss, worker.play(track.mix))}
@@ -364,8 +251,8 @@ def _sdr(bss: BssEval, stems: Stems) -> dict[str, float]:
 
 def _by_change(measure: Measure, bench: Bench, variants: list[str], most: float) -> Measure:
     if not bench.clips:
-        return measure.not_measured("the cache holds no full-band validation songs with stems; give --data")
-    rows, skipped = bench.scored
+        return measure.not_measured(NO_SONGS)
+    rows, skipped = bench.of_clips(score_clip, "level, rate")
     if not rows:
         return measure.not_measured(f"none of {len(skipped)} clips can be read; first: {skipped[0].reason}")
     medians: dict[str, dict[str, float]] = {}
@@ -393,6 +280,7 @@ def _by_change(measure: Measure, bench: Bench, variants: list[str], most: float)
 
 MEASURES: tuple[Callable[[Bench], Measure], ...] = (
     silence, silence_after_music, leak, dry_voice, speech, level, rate,
+    bass_under_vowels, treble_beside_sibilants,
 )  # fmt: skip
 
 
