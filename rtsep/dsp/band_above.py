@@ -1,14 +1,13 @@
-"""The band above a model's rate, which follows what the mask does just below it.
+"""The band above a model's rate, which follows the mask just below it.
 
-A model that runs at a lower rate than the device says nothing about what lies above its Nyquist
-frequency. Here that band goes to the vocals by the mean of the played mask over the top octave that the
-model hears, one gain a column; Spleeter's mask extension "average" does the like with the mean over all
-bins. Gains fade into one another under the product of the STFT's two windows, as the columns themselves
-do: a mask that is the same in all bins plays as if the model had heard the whole band.
+A model with a lower rate than the device gives no mask above its Nyquist frequency. This module gives that
+band to the vocals by the mean of the played mask over the model's top octave, one gain per column; Spleeter's
+mask extension "average" does the same with the mean over all bins. Gains cross-fade under the product of the
+STFT's two windows, like the columns themselves: a mask that is equal in all bins acts on the whole band.
 
 The band is the aligned dry signal minus its unmasked round trip through the model's rate, so it is exactly
-what the vocals lack, the flanks of the conversion's filters included. Block: one hop, begun by `keep_hop`
-and finished by `add_band_above`. Stream delay 0.
+the part that the vocals lack, including the flanks of the conversion's filters. Block: one hop, started by
+`keep_hop` and finished by `add_band_above`. Stream delay 0.
 """
 
 from __future__ import annotations
@@ -25,27 +24,28 @@ from rtsep.dsp.windows import Framing, window_pair
 
 
 class BandAbove(NamedTuple):
-    """State of one stream; of no size where the band stays where it is (`follows` False)."""
+    """State of one stream; empty arrays if the band stays with the instrumental (`follows` False)."""
 
     follows: NDArray[np.bool_]  # [1]
-    octave: NDArray[np.int64]  # [first bin, last bin] whose mean is the gain
-    bridge: RateBridge  # a second way up, for the rows of `hop`
-    weights: NDArray[np.float32]  # [synthesis] of a column in what is played; shifted by hops they sum to 1
+    octave: NDArray[np.int64]  # [first bin, last bin] range whose mean is the gain
+    bridge: RateBridge  # a second conversion to the device rate, for the rows of `hop`
+    # [synthesis] weight of a column in the output; shifted by hops they sum to 1
+    weights: NDArray[np.float32]
     overlap: NDArray[np.float32]  # [gains, synthesis]
-    line: NDArray[np.float32]  # [channels, whole hops] ring: the signal at the model's rate, on its way
-    hop: NDArray[np.float32]  # [channels + gains, hop] the signal, delayed as the STFT delays it; the gains
-    block: NDArray[np.float32]  # [channels + gains, most frames a step] the same at the device's rate
+    line: NDArray[np.float32]  # [channels, whole hops] delay line of the signal at the model's rate
+    hop: NDArray[np.float32]  # [channels + gains, hop] the signal with the STFT's delay, then the gains
+    block: NDArray[np.float32]  # [channels + gains, max frames a hop] the same at the device's rate
 
 
 def make_band_above(
     follows: bool, framing: Framing, bridge: RateBridge, channels: int, gains: int, most_frames: int
 ) -> BandAbove:
-    """Return a fresh state for `channels` beside `bridge`, the mask having `gains` channels."""
+    """Return a new state for `channels` beside `bridge`; the mask has `gains` channels."""
     if not follows:
         channels = gains = 0
     analysis, synthesis = window_pair(framing)
     p, q = bridge.ratio
-    last = int((framing.bins - 1) * min(1.0, q / p))  # what lies above the device's Nyquist is empty
+    last = int((framing.bins - 1) * min(1.0, q / p))  # the band above the device's Nyquist frequency is empty
     inner, rows = int(bridge.inner_delay[0]), channels + gains
     length = (-(-inner // framing.hop) + 1) * framing.hop
     second = bridge._replace(
@@ -67,7 +67,7 @@ def make_band_above(
 
 @njit(cache=True, nogil=True)
 def keep_hop(above: BandAbove, hop: np.ndarray) -> None:
-    """Take the step's `hop` [channels, hop] at the model's rate, left and right, before any mask."""
+    """Store the hop `hop` [channels, hop] at the model's rate, left and right, before any mask."""
     size = hop.shape[1]
     start = above.bridge.clock[0] * size % above.line.shape[1]
     copy_rows(hop, above.line[:, start : start + size])
@@ -79,8 +79,8 @@ def add_band_above(
 ) -> None:
     """Add the band above to `vocals` [channels, frames] by the played `mask` [gains, bins].
 
-    `dry` [channels, frames] is the input, aligned with the vocals. With `mid_side` the gains are those of
-    mid and side, as in `rtsep.dsp.policy.apply_mask`.
+    `dry` [channels, frames] is the input, aligned with the vocals. With `mid_side` the gains apply to mid and
+    side, as in `rtsep.dsp.policy.apply_mask`.
     """
     channels, frames = vocals.shape
     gains, size = above.overlap.shape[0], above.hop.shape[1]
@@ -88,7 +88,7 @@ def add_band_above(
     heard = above.bridge.clock[0] * size - above.bridge.inner_delay[0]
     for c in range(channels):
         for i in range(size):
-            above.hop[c, i] = above.line[c, (heard + i) % length]  # before the start it is silence yet
+            above.hop[c, i] = above.line[c, (heard + i) % length]  # silence before the start
     first, last = above.octave
     span = above.weights.size
     for g in range(gains):

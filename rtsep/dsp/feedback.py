@@ -1,22 +1,23 @@
-"""Guard against acoustic feedback: a loop of microphone and loudspeakers that howls is dimmed.
+"""Guard against acoustic feedback: reduces the output when microphone and loudspeakers howl.
 
 Howling is one tone that grows by the same factor with each trip through loudspeaker, room and microphone. The
-guard looks for it in the spectrum of the input, by three criteria of T. van Waterschoot and M. Moonen,
+guard finds it in the spectrum of the input by three criteria of T. van Waterschoot and M. Moonen,
 "Comparative evaluation of howling detection criteria in notch-filter-based howling suppression", J. Audio
-Eng. Soc. 58(11), 2010: the power of the peak against that of all else, its persistence in one bin, and the
-slope of its level. Flutes and synthesisers meet them too. So the guard makes a test that these do not pass:
-it dims the output for a moment. A tone of the loop falls after one trip; any other sound goes on as it was.
+Eng. Soc. 58(11), 2010: the power of the peak relative to the rest, its persistence in one bin, and the slope
+of its level. Flutes and synthesisers meet them too. Therefore the guard makes a test that these do not pass:
+it reduces the output for a moment. A tone of the loop falls after one trip; any other sound does not.
 
-    listening -> testing -> holding -> listening    the tone fell: feedback, dimmed until the tone has gone
-                         -> listening               the tone went on: the output returns to its level
+    listening -> testing -> holding -> listening    the tone fell: feedback, reduced until the tone is gone
+                         -> listening               the tone continued: the output returns to its level
 
-A loop without a resonance grows at all frequencies. What the limiter holds at full scale for a while is
-therefore tested as well, as a whole; if it is not feedback, the next such test waits, longer each time.
+A loop without a resonance grows at all frequencies. Therefore a signal that the limiter holds at full scale
+for a while is tested as a whole; if it is not feedback, the next such test comes later, each time with a
+longer wait.
 
-After the first time the output returns to its full level, as a note may end by chance. If it comes again
-soon, it is feedback: the output stays softer until somebody turns a control of its level.
+After the first detection the output returns to its full level, as a note may end by chance. If the tone
+returns soon, it is feedback: the output stays reduced until the user changes a control of its level.
 
-At a gain of 1 samples pass bit by bit. Block: one hop. Stream delay 0.
+At a gain of 1 samples are unchanged, bit by bit. Block: one hop. Stream delay 0.
 """
 
 from __future__ import annotations
@@ -32,35 +33,37 @@ from rtsep.controls import LEVEL_CONTROLS
 LISTENING, TESTING, HOLDING = 0, 1, 2
 
 NONE, WHOLE = -1, 0
-"""In place of a tone's bin: no tone, and the whole spectrum."""
+"""Values in place of a tone's bin: no tone, and the whole spectrum."""
 
 LOWEST_HZ = 80.0
 LOBE = 3  # bins on each side of a peak that belong to one tone, with the longest window
-PURE = 0.9  # share of all power that is in a howling tone
-FAINT_DB = -60.0  # full scale; what is below harms nobody
+PURE = 0.9  # minimum share of a howling tone in the total power
+FAINT_DB = -60.0  # full scale; fainter signals are harmless
 
 RISES = 4
 RISE_DB = 1.5
-"""A tone howls that has risen RISES times running by RISE_DB, over steps of one of these lengths."""
-STEPS_S = (0.05, 0.3)  # from 30 dB a second; from 5
-LIMITED_S, WHOLE_LIMITED_S = 0.5, 1.5  # a tone, and all, that the limiter holds for so long is tested too
-WHOLE_AGAIN_S = 10.0  # the next test of the whole spectrum; twice as long each time
+"""A tone howls after RISES consecutive rises by RISE_DB, over steps of one of these lengths."""
+STEPS_S = (0.05, 0.3)  # for slopes from 30 dB per second, and from 5
+# a tone, and the whole spectrum, are also tested after this time at the limiter
+LIMITED_S, WHOLE_LIMITED_S = 0.5, 1.5
+WHOLE_AGAIN_S = 10.0  # time to the next test of the whole spectrum; it doubles each time
 
 TEST_DB = -12.0
 TRIPS = 1.5
-"""A test dims by TEST_DB more than what the tone rises in so many declared trips: the real one is longer."""
-FALL_DB = 6.0  # a tone of the loop falls by as much at least
+"""A test reduces the output by TEST_DB more than the tone rises in this number of declared trips, because the
+real trip is longer."""
+FALL_DB = 6.0  # minimum fall of a tone of the loop
 GONE_DB = 24.0
-MARGIN_S = 0.15  # to the trip: sound crosses a room in it
+MARGIN_S = 0.15  # added to the trip for the sound's way through the room
 DEEPEST_DB = -60.0
 AGAIN_S = 10.0
-STAYS_DB = 6.0  # by which the output stays softer, each time
+STAYS_DB = 6.0  # lasting reduction of the output, added each time
 
 DOWN_DB_S, UP_DB_S = 600.0, 24.0
-"""How fast the gain moves."""
+"""Speed of the gain, in dB per second."""
 
 _LEVELS = np.array(LEVEL_CONTROLS)
-"""The output comes back when one of them is turned."""
+"""Controls that restore the output when they change."""
 
 
 class FeedbackGuard(NamedTuple):
@@ -70,28 +73,26 @@ class FeedbackGuard(NamedTuple):
     hz_per_bin: float
     full_scale: float  # power of a tone at full scale, summed over its bins
     window_s: float
-    trip_s: NDArray[np.float64]  # [1] from input to output, as the engine declares it
+    trip_s: NDArray[np.float64]  # [1] time from input to output as declared by the engine
     mode: NDArray[np.int64]  # [1] LISTENING, TESTING or HOLDING
-    tone: NDArray[
-        np.int64
-    ]  # [2] bin, NONE or WHOLE: the tone that is followed; the last one that was feedback
-    rises: NDArray[np.int64]  # [2] rises running, for each of STEPS_S
+    tone: NDArray[np.int64]  # [2] bin, NONE or WHOLE: the current tone; the last one that was feedback
+    rises: NDArray[np.int64]  # [2] consecutive rises, for each of STEPS_S
     step_s: NDArray[np.float64]  # [2] time since the last step of each
     step_db: NDArray[np.float64]  # [2] level at that step
     limited_s: NDArray[np.float64]  # [1] time at the limiter
-    cleared: NDArray[np.bool_]  # [1] the tone was tested, and is no feedback
-    whole_s: NDArray[np.float64]  # [2] until the whole spectrum may be tested; how long it waits after that
+    cleared: NDArray[np.bool_]  # [1] the tone was tested, and is not feedback
+    whole_s: NDArray[np.float64]  # [2] time to the next test of the whole spectrum; the wait after that
     loudest_db: NDArray[np.float64]  # [1] highest level of the tone while TESTING
-    timer_s: NDArray[np.float64]  # [2] in this mode or at this depth; since the last feedback
-    depth_db: NDArray[np.float64]  # [1] what it is dimmed to while TESTING or HOLDING
-    ceiling_db: NDArray[np.float64]  # [1] what it is dimmed to while LISTENING
-    gain_db: NDArray[np.float64]  # [2] at the end of the last hop and of this one
-    found: NDArray[np.int64]  # [1] times that feedback was certain
-    levels: NDArray[np.float64]  # [LEVEL_CONTROLS] as they were at the last hop
+    timer_s: NDArray[np.float64]  # [2] time in this mode or at this depth; time since the last feedback
+    depth_db: NDArray[np.float64]  # [1] gain while TESTING or HOLDING
+    ceiling_db: NDArray[np.float64]  # [1] gain while LISTENING
+    gain_db: NDArray[np.float64]  # [2] at the end of the previous hop and of this one
+    found: NDArray[np.int64]  # [1] count of certain feedback
+    levels: NDArray[np.float64]  # [LEVEL_CONTROLS] values at the previous hop
 
 
 def make_feedback_guard(on: bool, analysis: np.ndarray, model_rate: int) -> FeedbackGuard:
-    """Return a guard for spectra that the window `analysis` [n_fft] makes of audio at `model_rate` Hz."""
+    """Return a guard for spectra by the window `analysis` [n_fft] of audio at `model_rate` Hz."""
     n_fft = analysis.size
     return FeedbackGuard(
         on=np.array([on]),
@@ -121,9 +122,9 @@ def make_feedback_guard(on: bool, analysis: np.ndarray, model_rate: int) -> Feed
 def follow_feedback(
     guard: FeedbackGuard, spectra: np.ndarray, values: np.ndarray, limiting: bool, seconds: float
 ) -> None:
-    """Look at `spectra` [channels, bins, 2] of the input, and set the gain for this hop of `seconds`.
+    """Analyse `spectra` [channels, bins, 2] of the input, and set the gain for this hop of `seconds`.
 
-    `values` [controls] are the controls of this hop; `limiting` tells whether the limiter acts.
+    `values` [controls] are the controls of this hop; `limiting` is True while the limiter acts.
     """
     if not guard.on[0]:
         return
@@ -144,7 +145,7 @@ def follow_feedback(
 
 @njit(cache=True, nogil=True)
 def dim(guard: FeedbackGuard, block: np.ndarray, frames: int) -> None:
-    """Dim the first `frames` frames of `block` [output channels, frames or more] in place."""
+    """Reduce the first `frames` frames of `block` [output channels, frames or more] in place."""
     start_db, end_db = guard.gain_db
     if start_db == 0.0 and end_db == 0.0:
         return
@@ -159,7 +160,7 @@ def _level_was_turned(guard: FeedbackGuard, values: np.ndarray) -> bool:
     turned = False
     for i in range(_LEVELS.size):
         value = values[_LEVELS[i]]
-        turned = turned or value != guard.levels[i]  # at the first hop, too: it is not a number then
+        turned = turned or value != guard.levels[i]  # also true at the first hop, where it is NaN
         guard.levels[i] = value
     return turned
 
@@ -187,7 +188,7 @@ def _level_db(guard: FeedbackGuard, power: float) -> float:
 
 @njit(cache=True, nogil=True)
 def _listen(guard: FeedbackGuard, spectra: np.ndarray, limiting: bool, seconds: float) -> None:
-    """Follow the loudest tone; begin to test it if it may howl."""
+    """Track the loudest tone; start a test if it may howl."""
     peak, peak_power, total = 0, 0.0, 0.0
     for k in range(int(LOWEST_HZ / guard.hz_per_bin), spectra.shape[1]):
         power = _power(spectra, k)
@@ -199,7 +200,7 @@ def _listen(guard: FeedbackGuard, spectra: np.ndarray, limiting: bool, seconds: 
     is_pure = power >= PURE * total and level > FAINT_DB
     guard.limited_s[0] = guard.limited_s[0] + seconds if limiting else 0.0
     guard.whole_s[0] -= seconds
-    slope = 0.0  # dB a second
+    slope = 0.0  # dB per second
     if not is_pure or abs(peak - guard.tone[0]) > 1:
         guard.tone[0] = peak if is_pure else NONE
         guard.rises[:] = 0
@@ -212,7 +213,7 @@ def _listen(guard: FeedbackGuard, spectra: np.ndarray, limiting: bool, seconds: 
         guard.tone[0] = peak
         for i in range(guard.rises.size):
             guard.step_s[i] += seconds
-            # A step is as long as the window at least: a tone that begins at once is one rise then.
+            # A step is at least as long as the window, so that the onset of a tone is one rise.
             if guard.step_s[i] >= max(STEPS_S[i], guard.window_s):
                 rise = level - guard.step_db[i]
                 slope = max(slope, rise / guard.step_s[i])
@@ -232,7 +233,7 @@ def _listen(guard: FeedbackGuard, spectra: np.ndarray, limiting: bool, seconds: 
 
 @njit(cache=True, nogil=True)
 def _judge(guard: FeedbackGuard, spectra: np.ndarray) -> None:
-    """Look at what dimming does to the tone, or to all."""
+    """Evaluate the effect of the reduction on the tone, or on the whole spectrum."""
     power = 0.0
     if guard.tone[0] == WHOLE:
         for k in range(int(LOWEST_HZ / guard.hz_per_bin), spectra.shape[1]):
@@ -242,7 +243,7 @@ def _judge(guard: FeedbackGuard, spectra: np.ndarray) -> None:
     level = _level_db(guard, power)
     is_over = guard.timer_s[0] > guard.trip_s[0] + guard.window_s + MARGIN_S
     if guard.mode[0] == TESTING:
-        # It may rise until the dimmed sound is at the microphone.
+        # It may rise until the reduced output reaches the microphone.
         guard.loudest_db[0] = max(guard.loudest_db[0], level)
         if level <= guard.loudest_db[0] - FALL_DB:
             guard.mode[0] = HOLDING
@@ -259,7 +260,7 @@ def _judge(guard: FeedbackGuard, spectra: np.ndarray) -> None:
     elif level <= max(guard.loudest_db[0] - GONE_DB, FAINT_DB):
         _end_hold(guard, guard.depth_db[0] + STAYS_DB)
     elif is_over and guard.depth_db[0] <= DEEPEST_DB:
-        _end_hold(guard, 0.0)  # what is left comes from elsewhere
+        _end_hold(guard, 0.0)  # the remaining sound has another source
     elif is_over:
         guard.timer_s[0] = 0.0
         guard.depth_db[0] = max(guard.depth_db[0] + TEST_DB, DEEPEST_DB)
@@ -267,9 +268,9 @@ def _judge(guard: FeedbackGuard, spectra: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True)
 def _end_hold(guard: FeedbackGuard, most_db: float) -> None:
-    """Listen again. If it was the same tone again, the output stays softer, at `most_db` at most."""
+    """Return to LISTENING. If it was the same tone again, the output stays at `most_db` or lower."""
     before, now = guard.tone[1], guard.tone[0]
-    is_again = before != NONE and guard.timer_s[1] <= AGAIN_S  # at another of the room's modes, perhaps
+    is_again = before != NONE and guard.timer_s[1] <= AGAIN_S  # possibly at another mode of the room
     if is_again:
         guard.ceiling_db[0] = max(min(guard.ceiling_db[0] - STAYS_DB, most_db), DEEPEST_DB)
         guard.found[0] += 1
@@ -281,14 +282,14 @@ def _end_hold(guard: FeedbackGuard, most_db: float) -> None:
 
 
 class Feedback(NamedTuple):
-    """What a guard has found, for readers on other threads."""
+    """Results of a guard, for other threads."""
 
-    found: int  # times that feedback was certain
-    hz: float  # of the last one; 0 before the first, and where it was no single tone
-    dimmed_db: float  # of the output now, 0 or less
+    found: int  # count of certain feedback
+    hz: float  # frequency of the last one; 0 before the first, and if it was not a single tone
+    dimmed_db: float  # current gain of the output, 0 or less
 
 
 def read_feedback(guard: FeedbackGuard) -> Feedback:
-    """Return what the guard has found so far, and its gain."""
+    """Return the detections of the guard so far, and its gain."""
     found, tone = int(guard.found[0]), max(0, int(guard.tone[1]))
     return Feedback(found, tone * guard.hz_per_bin if found else 0.0, float(guard.gain_db[1]))

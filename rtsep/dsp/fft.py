@@ -1,10 +1,10 @@
-"""Real FFT of a power-of-two length in float32, in place of any allocation: Stockham, radix 4.
+"""Real FFT of a power-of-two length in float32, without allocation: Stockham, radix 4.
 
-Written here because the hop loop may not allocate and library FFTs for compiled code return new
-arrays. Stockham's autosort form (P. N. Swarztrauber, "FFT algorithms for vector computers",
-Parallel Computing 1, 1984) needs no bit reversal and keeps its inner loops contiguous. A real
-transform of n points is a complex one of n/2 points and one pass of recombination.
-The test oracle is scipy.fft in float64. Block: n samples, stream delay 0.
+It is written here because the hop loop may not allocate, and library FFTs for compiled code return new
+arrays. Stockham's autosort form (P. N. Swarztrauber, "FFT algorithms for vector computers", Parallel
+Computing 1, 1984) needs no bit reversal and keeps its inner loops contiguous. A real transform of n points is
+a complex one of n/2 points and one pass of recombination. Tests compare it with scipy.fft in float64. Block:
+n samples, stream delay 0.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 
 class FftPlan(NamedTuple):
-    """Twiddle factors and work space of one real length n; one plan a thread."""
+    """Twiddle factors and work space for one real length n; one plan per thread."""
 
     stage_re: NDArray[np.float32]  # [n/2] exp(-2 pi i k / (n/2))
     stage_im: NDArray[np.float32]  # [n/2]
     split_re: NDArray[np.float32]  # [n/4 + 1] exp(-2 pi i k / n)
     split_im: NDArray[np.float32]  # [n/4 + 1]
-    work: NDArray[np.float32]  # [4, n/2]: two complex buffers, real and imaginary apart for SIMD
+    work: NDArray[np.float32]  # [4, n/2] two complex buffers, with real and imaginary parts separate for SIMD
 
 
 def plan_fft(n: int) -> FftPlan:
@@ -115,7 +115,7 @@ def irfft(spectrum: np.ndarray, plan: FftPlan, signal: np.ndarray) -> None:
     """
     half = plan.stage_re.size
     zr, zi = plan.work[0], plan.work[1]
-    # conj(Z) goes into the forward transform: conj(fft(conj(Z))) is the unscaled inverse.
+    # The forward transform gets conj(Z): conj(fft(conj(Z))) is the unscaled inverse.
     zr[0] = np.float32(0.5) * (spectrum[0, 0] + spectrum[half, 0])
     zi[0] = -np.float32(0.5) * (spectrum[0, 0] - spectrum[half, 0])
     for k in range(1, half // 2 + 1):

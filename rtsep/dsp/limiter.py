@@ -1,14 +1,14 @@
-"""Limiter of what leaves for loudspeakers: no sample is beyond full scale, and none is later.
+"""Limiter of the output: no sample exceeds full scale, and none is delayed.
 
-A feed-forward limiter without look-ahead or knee, behind a peak detector without attack time: the branching
-one of Giannoulis, Massberg and Reiss, "Digital Dynamic Range Compressor Design - A Tutorial and Analysis",
-J. Audio Eng. Soc. 60(6), 2012, with the ratio at infinity. The detector's envelope is the largest sample of
-the bus or what is left of an earlier one, whichever is more. Where the envelope is beyond 1.0, the bus is
-divided by it. No sample is larger than the envelope, so none comes out beyond 1.0.
+A feed-forward limiter without look-ahead or knee, after a peak detector without attack time: the branching
+one of Giannoulis, Massberg and Reiss, "Digital Dynamic Range Compressor Design - A Tutorial and Analysis", J.
+Audio Eng. Soc. 60(6), 2012, with an infinite ratio. The detector's envelope is the larger of the bus's peak
+sample and the decaying earlier envelope. If the envelope exceeds 1.0, the bus is divided by it. No sample is
+larger than the envelope, so none exceeds 1.0.
 
-All channels of a bus have one gain, so that a voice stays in its place. While no sample is beyond full
-scale and the last peak has faded, the gain is 1 and samples pass bit by bit: there, and only there, feeds
-add up to the input.
+All channels of a bus share one gain, so the stereo image does not move. While no sample exceeds full scale
+and the last peak has decayed, the gain is 1 and samples are unchanged, bit by bit; only then do the feeds add
+up to the input.
 
 Block: any. Stream delay 0.
 """
@@ -22,23 +22,24 @@ from numba import njit
 from numpy.typing import NDArray
 
 RELEASE_S = 0.2
-"""Time constant of the envelope after a peak: 6 dB are let go in 0.14 s."""
+"""Time constant of the envelope after a peak in seconds: 6 dB take 0.14 s."""
 
 
 class Limiter(NamedTuple):
     """State of the limiter of one output."""
 
     on: NDArray[np.bool_]  # [1]
-    bus: NDArray[np.int64]  # [output channels] index of the bus of each, or -1: silence
-    envelope: NDArray[np.float64]  # [buses] 1 where nothing is limited
-    keep: NDArray[np.float64]  # [1] share of the envelope that is left a frame later
-    limited: NDArray[np.int64]  # [1] frames of all buses that were made softer
+    bus: NDArray[np.int64]  # [output channels] bus index of each, or -1: silence
+    envelope: NDArray[np.float64]  # [buses] 1 while nothing is limited
+    keep: NDArray[np.float64]  # [1] decay factor of the envelope per frame
+    limited: NDArray[np.int64]  # [1] limited frames of all buses
 
 
 def make_limiter(on: bool, out_map: tuple[int, ...], channels: int, rate: int) -> Limiter:
     """Return a limiter for an output at `rate` Hz.
 
-    `out_map` has feed * channels + channel of each output channel, or -1; the channels of one feed are a bus.
+    `out_map` has feed * channels + channel for each output channel, or -1; the channels of one feed are a
+    bus.
     """
     feeds = sorted({entry // channels for entry in out_map if entry >= 0})
     buses = [feeds.index(entry // channels) if entry >= 0 else -1 for entry in out_map]
@@ -67,13 +68,14 @@ def limit(limiter: Limiter, block: np.ndarray, frames: int) -> None:
                 limiter.limited[0] += 1
                 for d in range(limiter.bus.size):
                     if limiter.bus[d] == b:
-                        block[d, i] = np.float32(block[d, i] / envelope)  # at most 1: a division rounds so
+                        # at most 1, by the rounding of division
+                        block[d, i] = np.float32(block[d, i] / envelope)
         limiter.envelope[b] = envelope
 
 
 @njit(cache=True, nogil=True)
 def is_limiting(limiter: Limiter) -> bool:
-    """Return whether a bus is softer now."""
+    """Return whether a bus is limited now."""
     largest = 1.0
     for b in range(limiter.envelope.size):
         largest = max(largest, limiter.envelope[b])
@@ -81,5 +83,5 @@ def is_limiting(limiter: Limiter) -> bool:
 
 
 def reduction_db(limiter: Limiter) -> float:
-    """Return by how many decibels the bus that is limited most is softer now, 0 or less."""
+    """Return the gain in decibels of the bus that is limited most, 0 or less."""
     return float(min(0.0, -20.0 * np.log10(limiter.envelope.max(initial=1.0))))

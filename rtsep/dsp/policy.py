@@ -1,7 +1,7 @@
-"""From the network's mask to the mask that is played: smoothing, gate, threshold.
+"""From the network's mask to the played mask: smoothing, gate, threshold.
 
-Works once a hop, on the column of that hop. Block: one column, stream delay 0. A change of any setting is
-heard as the cross-fade of two overlapping windows, so it cannot click.
+It runs once per hop, on the column of that hop. Block: one column, stream delay 0. A changed setting takes
+effect in the cross-fade of two overlapping windows, so it does not click.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from numba import njit
 SOFT, BINARY = 0, 1
 
 BINARY_THRESHOLD = 0.5
-"""Where binary masks cut while the threshold is 0, whoever turned them on: above 0 nearly all is voice."""
+"""Threshold of binary masks while the control is 0, because nearly everything above 0 would be voice."""
 
-_INAUDIBLE = 1e-8  # -160 dB; keeps the smoother out of the denormals
+_INAUDIBLE = 1e-8  # -160 dB; keeps the smoother out of denormals
 
 
 @njit(cache=True, nogil=True)
 def smoothing_factor(time_ms: float, hop: int, rate: float) -> float:
-    """Return the one-pole factor per hop whose time constant is `time_ms`; 0 is none."""
+    """Return the one-pole factor per hop with the time constant `time_ms`; 0: no smoothing."""
     return math.exp(-1000.0 * hop / (rate * time_ms)) if time_ms > 0 else 0.0
 
 
@@ -37,8 +37,8 @@ def shape_mask(
 ) -> None:
     """Write the `played` mask from the `raw` one; all are [channels, bins], values 0..1.
 
-    `smooth` is the smoother's state. With threshold, gate and factor 0 a soft mask passes unchanged.
-    Values that are no number count as 0, others are limited to 0..1: a broken network cannot blow.
+    `smooth` is the smoother's state. With threshold, gate and factor 0 a soft mask is unchanged. NaN counts
+    as 0, and other values are limited to 0..1, so a broken network cannot amplify.
     """
     keep, take = np.float32(factor), np.float32(1.0 - factor)
     if mode == BINARY and threshold == 0:
@@ -47,7 +47,7 @@ def shape_mask(
     for c in range(raw.shape[0]):
         for k in range(raw.shape[1]):
             m = raw[c, k]
-            if not m > 0:  # NaN too
+            if not m > 0:  # also true for NaN
                 m = np.float32(0)
             elif m > 1:
                 m = np.float32(1)

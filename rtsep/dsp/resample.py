@@ -1,12 +1,12 @@
 """Streaming sample-rate conversion around the model: device rate -> model rate -> device rate.
 
 Windowed-sinc interpolation at exact rational positions (J. O. Smith, "Digital Audio Resampling",
-ccrma.stanford.edu/~jos/resample): model frame k is read at the device position k * q / p - delay,
-device frame j at the model position that makes the whole way there and back an *integer* number of
-device frames. The dry signal never passes through here, so the two stems still add up exactly.
+ccrma.stanford.edu/~jos/resample): model frame k is read at the device position k * q / p - delay, device
+frame j at the model position that makes the whole round trip an *integer* number of device frames. The dry
+signal is never converted, so the two stems still add up exactly.
 
-Block: `frames_needed` device frames give one hop at the model's rate, and take the same number back.
-Stream delay: `stream_delay` device frames, this stage and the stages at the model's rate included.
+Block: `frames_needed` device frames give one hop at the model's rate, and one hop gives the same number back.
+Stream delay: `stream_delay` device frames, including this stage and the stages at the model's rate.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from numpy.typing import NDArray
 from rtsep.dsp.shift import copy_rows, push
 
 HALF_TAPS = 32
-"""Zero crossings a side, at the lower of the two rates."""
+"""Zero crossings on each side, at the lower of the two rates."""
 
 PHASES = 512
 """Rows of the table between two input samples; the rows are interpolated linearly (-120 dB)."""
 
 KAISER_BETA = 10.0  # stop band below -100 dB
-PASS_BAND = 0.94  # of the lower Nyquist frequency, where the -6 dB point lies
+PASS_BAND = 0.94  # of the lower Nyquist frequency; the -6 dB point
 
 
 def sinc_table(ratio: float) -> NDArray[np.float32]:
     """Return the interpolation table [PHASES + 1, 2 * half] for output rate / input rate = `ratio`.
 
-    Row r holds the weights of the input samples at -half+1 .. half around a position r / PHASES
-    behind sample 0. Below a ratio of 1 the filter is as much longer as its cut-off is lower.
+    Row r has the weights of the input samples at -half+1 .. half around a position r / PHASES after sample 0.
+    Below a ratio of 1 the filter is longer, in proportion to its lower cut-off.
     """
     cutoff = PASS_BAND * min(1.0, ratio)
     half = math.ceil(HALF_TAPS / min(1.0, ratio))
@@ -42,7 +42,8 @@ def sinc_table(ratio: float) -> NDArray[np.float32]:
     inside = np.clip(1.0 - (offset / half) ** 2, 0.0, None)
     window = np.i0(KAISER_BETA * np.sqrt(inside)) / np.i0(KAISER_BETA)
     table = cutoff * np.sinc(cutoff * offset) * window
-    table /= table.sum(axis=1, keepdims=True)  # unit gain at DC at every position: no ripple on a rumble
+    # unit gain at DC at every position: no ripple at low frequencies
+    table /= table.sum(axis=1, keepdims=True)
     return np.ascontiguousarray(table.astype(np.float32))
 
 
@@ -50,7 +51,7 @@ def sinc_table(ratio: float) -> NDArray[np.float32]:
 def interpolate(history: np.ndarray, newest: int, whole: int, part: float, table: np.ndarray) -> float:
     """Return the signal at position `whole + part`; history[-1] is the sample at position `newest`.
 
-    Positions before the start read as silence, as the history was made of it.
+    Positions before the start give silence, the initial content of the history.
     """
     row = part * (table.shape[0] - 1)
     low = min(int(row), table.shape[0] - 2)
@@ -64,7 +65,7 @@ def interpolate(history: np.ndarray, newest: int, whole: int, part: float, table
 
 
 class RateBridge(NamedTuple):
-    """State of the conversion of one stream, both ways. Rates are model / device = p / q, reduced."""
+    """State of one stream's conversion in both directions. Rates are model / device = p / q, reduced."""
 
     ratio: NDArray[np.int64]  # [p, q]
     clock: NDArray[np.int64]  # [steps done]
@@ -78,7 +79,7 @@ class RateBridge(NamedTuple):
 
 
 def make_bridge(device_rate: int, model_rate: int, hop: int, inner_delay: int, channels: int) -> RateBridge:
-    """Return a fresh bridge; with equal rates it passes blocks through and adds no delay."""
+    """Return a new bridge; with equal rates it passes blocks through and adds no delay."""
     common = math.gcd(device_rate, model_rate)
     p, q = model_rate // common, device_rate // common
     if p == q:
@@ -97,27 +98,27 @@ def make_bridge(device_rate: int, model_rate: int, hop: int, inner_delay: int, c
         down_table=down,
         up_table=up,
         down_history=np.zeros((channels, down.shape[1] + most + 2), np.float32),
-        # one step of output reaches back over a hop, and over the roundings of its delay
+        # one step of output reaches back over a hop, plus the roundings of its delay
         up_history=np.zeros((channels, up.shape[1] + 2 * hop + 8), np.float32),
     )
 
 
 @njit(cache=True, nogil=True)
 def frames_until(bridge: RateBridge, steps: int) -> int:
-    """Return how many device frames `steps` steps take."""
+    """Return the number of device frames in `steps` steps."""
     p, q = bridge.ratio
     return 0 if steps == 0 else ((steps * bridge.hop[0] - 1) * q) // p + 1
 
 
 @njit(cache=True, nogil=True)
 def frames_needed(bridge: RateBridge) -> int:
-    """Return how many device frames the next step takes and gives."""
+    """Return the number of device frames that the next step takes and gives."""
     return frames_until(bridge, bridge.clock[0] + 1) - frames_until(bridge, bridge.clock[0])
 
 
 @njit(cache=True, nogil=True)
 def to_model_rate(bridge: RateBridge, block: np.ndarray, hop: np.ndarray) -> None:
-    """Turn `block` [channels, frames_needed] into `hop` [channels, hop]."""
+    """Convert `block` [channels, frames_needed] to `hop` [channels, hop]."""
     p, q = bridge.ratio
     if p == q:
         copy_rows(block, hop)
@@ -135,7 +136,7 @@ def to_model_rate(bridge: RateBridge, block: np.ndarray, hop: np.ndarray) -> Non
 
 @njit(cache=True, nogil=True)
 def to_device_rate(bridge: RateBridge, hop: np.ndarray, block: np.ndarray) -> None:
-    """Turn `hop` [channels, hop] into `block` [channels, frames_needed]; this ends the step."""
+    """Convert `hop` [channels, hop] to `block` [channels, frames_needed]; this ends the step."""
     p, q = bridge.ratio
     step = bridge.clock[0]
     if p == q:
@@ -145,8 +146,8 @@ def to_device_rate(bridge: RateBridge, hop: np.ndarray, block: np.ndarray) -> No
     push(bridge.up_history, hop)
     newest = (step + 1) * hop.shape[1] - 1
     start = frames_until(bridge, step)
-    # Device frame j sounds what was heard `stream_delay` frames earlier; the way down took `delay` of
-    # them, the stages in between inner_delay model frames: what is left is this position.
+    # Device frame j outputs the input of `stream_delay` frames earlier; the conversion to the model's rate
+    # took `delay` of them, the stages in between inner_delay model frames: the rest gives this position.
     delay = bridge.down_table.shape[1] // 2
     for i in range(block.shape[1]):
         at = (start + i - bridge.stream_delay[0] + delay) * p + bridge.inner_delay[0] * q

@@ -1,18 +1,18 @@
-"""From vocals and mix to the feeds that are heard: gains, mute, solo, balance, blend, bypass.
+"""From vocals and mix to the output feeds: gains, mute, solo, balance, blend, bypass.
 
-A feed is a sum of three sources with one coefficient each: the vocals, the instrumental (mix minus
-vocals, to the last bit), and the dry mix delayed to match. Coefficients move linearly within one
-hop, so nothing that is turned can click. Any block size, stream delay 0.
+A feed is a sum of three sources with one coefficient each: the vocals, the instrumental (mix minus vocals,
+exact to the last bit), and the dry mix with matching delay. Coefficients move linearly within one hop, so
+that no change clicks. Any block size, stream delay 0.
 
-Dry (blend 0, bypass, or no network at hand) means: the mix on the feed that listens (`dry_share`),
-silence on the others. The feeds therefore add up to the delayed input at every setting of blend and
-bypass, which is what keeps a DAW's two returns whole. Blend and bypass are a player's wish, and pass
-mute, solo and gains by. A network that has gone is not: what was muted stays silent, and the mix comes
-at the level of the stem it stands in for, on the other one where that is not heard.
+Dry (blend 0, bypass, or no network) means: the mix on the feed that carries it (`dry_share`), silence on the
+others. Therefore the feeds add up to the delayed input at every setting of blend and bypass, as two returns
+of a DAW require. Blend and bypass are the user's choice, and ignore mute, solo and gains. The loss of the
+network is not: a muted stem stays silent, and the mix gets the level of the stem that it replaces, or of the
+other stem if that one is silent.
 
-The bus is one stereo output for both stems. At balance b its gain of the vocals is min(1, 2b) and its gain
-of the instrumental min(1, 2 - 2b), on top of the two gains: neither stem is louder than at b = 0.5, where
-the bus equals the remix. At b = 1 it equals the vocals and at b = 0 the instrumental, to the last bit.
+The bus is one stereo output for both stems. At balance b its gain of the vocals is min(1, 2b) and its gain of
+the instrumental min(1, 2 - 2b), multiplied by the two gains: neither stem is louder than at b = 0.5, where
+the bus equals the remix. At b = 1 it equals the vocals and at b = 0 the instrumental, exact to the last bit.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from rtsep.dsp.shift import copy_rows
 
 FEEDS = ("vocals", "instrumental", "mix", "dry", "bus")
 VOCALS, INSTRUMENTAL, MIX, DRY, BUS = 0, 1, 2, 3, 4
-"""`mix` is the remix: both stems at their levels on one feed. `dry` is the input, delayed to match.
-`bus` is the remix after the control `balance`: what one stereo output plays."""
+"""Feeds. `mix` is the remix: both stems at their levels on one feed. `dry` is the input, delayed to match.
+`bus` is the remix after the control `balance`, for one stereo output."""
 
 SOURCES = 3  # vocals, instrumental, dry
 
@@ -51,9 +51,9 @@ def _gain(level_db: float, muted: float, soloed: float, other_soloed: float) -> 
 
 @njit(cache=True, nogil=True)
 def feed_levels(values: np.ndarray, wet: float, dry_share: np.ndarray, levels: np.ndarray) -> None:
-    """Write the coefficients `levels` [feeds, sources] that the control `values` ask for.
+    """Write the coefficients `levels` [feeds, sources] for the control `values`.
 
-    `wet` 0..1 is how much there is to blend with (0: no network at hand); `dry_share` [feeds].
+    `wet` 0..1 is the share of the separated signal (0: no network); `dry_share` [feeds].
     """
     vocals = _gain(values[VOCALS_GAIN], values[VOCALS_MUTE], values[VOCALS_SOLO], values[INSTRUMENTAL_SOLO])
     instrumental = _gain(
@@ -92,8 +92,8 @@ def route(
 ) -> None:
     """Mix `vocals` and `dry` [channels, frames] into `feeds` [feeds, channels, frames].
 
-    Coefficients go from `previous` to `levels` (both [feeds, sources]) over the block, the last
-    frame being at `levels`; `previous` is then set to `levels`.
+    Coefficients move from `previous` to `levels` (both [feeds, sources]) over the block and reach `levels` at
+    its last frame; `previous` is then set to `levels`.
     """
     channels, frames = vocals.shape
     for f in range(feeds.shape[0]):

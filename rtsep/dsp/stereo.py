@@ -1,7 +1,7 @@
-"""Left/right to mid/side and back, pair by pair. Any block size, stream delay 0.
+"""Left/right to mid/side and back, by pairs of channels. Any block size, stream delay 0.
 
-A lone channel (mono, or the last of an odd count) is its own mid. Mid is the mean, so that a mono
-source in both channels has the level of one of them; decoding is a sum and a difference.
+A single channel (mono, or the last of an odd count) is its own mid. Mid is the mean, so that a mono source in
+both channels has the level of one of them; decoding is a sum and a difference.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def decode_mid_side(block: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True)
 def fold_columns(spectra: np.ndarray, lone_has_side: bool, column: np.ndarray) -> None:
-    """Write the model's `column` [1 or 2, bins, 2] from any number of channels' `spectra`.
+    """Write the model's `column` [1 or 2, bins, 2] from `spectra` of any number of channels.
 
-    Even channels fold into the first column, odd ones into the second, each as their mean. A lone
-    channel leaves the second column empty where it is a side (`lone_has_side` False), and fills it
-    too where it is a right (True).
+    Even channels are averaged into the first column, odd ones into the second. A single channel leaves the
+    second column empty if it is a side (`lone_has_side` False), and also fills it if it is a right channel
+    (True).
     """
     channels = spectra.shape[0]
     for target in range(column.shape[0]):
@@ -45,7 +45,7 @@ def fold_columns(spectra: np.ndarray, lone_has_side: bool, column: np.ndarray) -
             column[target] = 0
             continue
         weight = np.float32(1.0 / ((channels - source + 1) // 2))
-        # Loops, as an array expression would put its result on the heap.
+        # Loops, because an array expression would allocate its result on the heap.
         for k in range(column.shape[1]):
             for part in range(2):
                 column[target, k, part] = spectra[source, k, part] * weight

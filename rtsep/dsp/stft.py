@@ -1,7 +1,7 @@
 """Streaming STFT and inverse: one hop in, one column out; one masked column in, one hop out.
 
-Block size `hop`, stream delay `synthesis - hop` samples (plus the look-ahead, kept by the caller). The
-plain twin in tests/dsp is a loop of numpy over whole signals.
+Block size `hop`, stream delay `synthesis - hop` samples (plus the look-ahead, kept by the caller). Tests
+compare it with a plain numpy loop over whole signals.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rtsep.dsp.windows import Framing, window_pair
 
 
 class Stft(NamedTuple):
-    """State of one stream: what it has heard (`history`) and what it has yet to say (`overlap`)."""
+    """State of one stream: past input (`history`) and unfinished output (`overlap`)."""
 
     analysis: NDArray[np.float32]  # [n_fft]
     synthesis: NDArray[np.float32]  # [synthesis]
@@ -29,7 +29,7 @@ class Stft(NamedTuple):
 
 
 def make_stft(framing: Framing, channels: int) -> Stft:
-    """Return a fresh state for `channels` channels."""
+    """Return a new state for `channels` channels."""
     analysis, synthesis = window_pair(framing)
     return Stft(
         analysis=analysis.astype(np.float32),
@@ -43,7 +43,7 @@ def make_stft(framing: Framing, channels: int) -> Stft:
 
 @njit(cache=True, nogil=True)
 def analyse(stft: Stft, hop: np.ndarray, spectra: np.ndarray) -> None:
-    """Take `hop` [channels, hop] in; write the spectra [channels, bins, 2] of the newest n_fft samples."""
+    """Read `hop` [channels, hop]; write the spectra [channels, bins, 2] of the newest n_fft samples."""
     n_fft = stft.analysis.size
     push(stft.history, hop)
     for c in range(hop.shape[0]):

@@ -1,14 +1,14 @@
 """Window pairs for a low-delay STFT: long analysis for fine bins, short synthesis for low delay.
 
-The construction is that of D. Mauler and R. Martin, "A low delay, variable resolution, perfect
-reconstruction spectral analysis-synthesis system for speech enhancement", EUSIPCO 2007: the
-product of both windows is a Hann window of the synthesis length, aligned with the *newest*
-samples of the frame, so that overlap-add at any hop that divides half of it gives back the input.
+The construction is by D. Mauler and R. Martin, "A low delay, variable resolution, perfect reconstruction
+spectral analysis-synthesis system for speech enhancement", EUSIPCO 2007: the product of both windows is a
+Hann window of the synthesis length, aligned with the *newest* samples of the frame, so that overlap-add at
+any hop that divides half of it restores the input.
 
-Systems that were designed offline hop further than half a window, where no pair of Hann windows adds
-up. They get the toolboxes' Hann window and its least-squares dual w / sum of shifted w^2: D. Griffin and
-J. Lim, "Signal estimation from modified short-time Fourier transform", IEEE Transactions on Acoustics,
-Speech, and Signal Processing 32 (2), 1984, equation 6.
+Systems designed for offline use have hops longer than half a window, for which no pair of Hann windows adds
+up. They get the usual Hann window and its least-squares dual w / sum of shifted w^2: D. Griffin and J. Lim,
+"Signal estimation from modified short-time Fourier transform", IEEE Transactions on Acoustics, Speech, and
+Signal Processing 32 (2), 1984, equation 6.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from rtsep.errors import UsageError
 
 LARGEST_DUAL = 10.0
-"""How far a dual window may rise above full scale: the further the hop, the fainter a window's overlap with
-the next one, and the more the dual amplifies of what a mask does there."""
+"""Maximum of a dual window above full scale: with a longer hop, windows overlap at lower values, and the dual
+amplifies the effect of a mask there more."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Framing:
         if self.hops_far:
             if self.hop > (longest := _longest_hop(self.n_fft)):
                 raise UsageError(
-                    f"hop {self.hop}: windows of {self.n_fft} overlap too little to be undone; "
+                    f"hop {self.hop}: windows of {self.n_fft} overlap too little to be inverted; "
                     f"{longest} is the longest hop"
                 )
         elif self.hop < 1 or (self.synthesis // 2) % self.hop:
@@ -54,22 +54,22 @@ class Framing:
 
     @property
     def hops_far(self) -> bool:
-        """Whether a hop is longer than half of a symmetric window: a Hann window and its dual."""
+        """Return whether a hop is longer than half of a symmetric window: a Hann window and its dual."""
         return self.synthesis == self.n_fft and self.hop > self.synthesis // 2
 
     @property
     def bins(self) -> int:
-        """Number of frequency bins of a column, DC and Nyquist included."""
+        """Return the number of frequency bins of a column, including DC and Nyquist."""
         return self.n_fft // 2 + 1
 
     @property
     def block_size(self) -> int:
-        """Samples consumed and produced a step."""
+        """Return the samples consumed and produced per step."""
         return self.hop
 
     @property
     def stream_delay(self) -> int:
-        """Samples by which a step's output lags the input of the *same* step.
+        """Return the lag in samples of a step's output behind the input of the *same* step.
 
         The algorithmic latency is `stream_delay + hop` = `synthesis`, as a hop must first be filled.
         """
@@ -95,20 +95,20 @@ def _toolbox_hann(length: int) -> NDArray[np.float64]:
 
 
 def _dual(length: int, hop: int) -> NDArray[np.float64]:
-    """Return the least-squares dual [length] of the toolboxes' Hann window at `hop`.
+    """Return the least-squares dual [length] of the usual Hann window at `hop`.
 
-    Bounded at both ends: a sample at the very edge of one window lies well within the next one, as
-    long as they overlap at all.
+    Bounded at both ends: a sample at the very edge of one window is well within the next one, as long as they
+    overlap at all.
     """
     window = _toolbox_hann(length)
     rows = np.pad(np.square(window), (0, -length % hop)).reshape(-1, hop)
-    power = np.resize(rows.sum(axis=0), length)  # of all windows over each sample; repeats every hop
+    power = np.resize(rows.sum(axis=0), length)  # power of all windows at each sample; repeats every hop
     return window / power
 
 
 @cache
 def _longest_hop(length: int) -> int:
-    """Return the longest hop whose dual stays within LARGEST_DUAL; the dual rises with the hop."""
+    """Return the longest hop with a dual within LARGEST_DUAL; the dual rises with the hop."""
     hops = range(length // 2 + 1, length)
     return length // 2 + bisect_right(hops, LARGEST_DUAL, key=lambda hop: float(_dual(length, hop).max()))
 
@@ -116,11 +116,10 @@ def _longest_hop(length: int) -> int:
 def window_pair(framing: Framing) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the analysis window [n_fft] and the synthesis window [synthesis] of `framing`.
 
-    The synthesis window belongs to the newest `synthesis` samples of the inverse transform.
-    The analysis window is scaled so that a full-scale sine on a bin's centre gives a magnitude
-    of 1 in that bin (networks see levels, not window sums); the synthesis window undoes it.
-    With n_fft == synthesis the pair is the square-root Hann window, or, where a hop is longer than half
-    of it, a Hann window and its least-squares dual.
+    The synthesis window applies to the newest `synthesis` samples of the inverse transform. The analysis
+    window is scaled so that a full-scale sine at a bin's centre has a magnitude of 1 in that bin (networks
+    get levels, not window sums); the synthesis window reverses this. With n_fft == synthesis the pair is the
+    square-root Hann window, or, if a hop is longer than half of it, a Hann window and its least-squares dual.
     """
     if framing.hops_far:
         window = _toolbox_hann(framing.n_fft)
@@ -128,7 +127,7 @@ def window_pair(framing: Framing) -> tuple[NDArray[np.float64], NDArray[np.float
         return window * scale, _dual(framing.n_fft, framing.hop) / scale
     n_fft, half = framing.n_fft, framing.synthesis // 2
     rise = np.sqrt(_hann(2 * (n_fft - half)))[: n_fft - half]  # slow rise over the old samples
-    product = _hann(framing.synthesis)  # what analysis * synthesis must be
+    product = _hann(framing.synthesis)  # required product of analysis and synthesis
 
     analysis = np.empty(n_fft)
     analysis[: n_fft - half] = rise

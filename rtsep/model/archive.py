@@ -1,7 +1,7 @@
-"""A zip archive from a stranger: read whole, within bounds, or refused.
+"""Reading of an untrusted zip archive: complete and within limits, or refused.
 
-Nothing is taken from the archive's directory on trust. What it claims is compared with the bounds first, and
-what is then read is counted: a claim that is too small ends the reading, too.
+The archive's directory is not trusted. Its sizes are first compared with the limits, then the bytes are
+counted during reading: an understated size ends the reading, too.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from rtsep.errors import ModelError
 
 MAX_BYTES = 256 << 20
-"""Bytes of a model file, and of all its entries as they are unpacked."""
+"""Maximum bytes of a model file, and of all its unpacked entries."""
 
 MAX_ENTRIES = 4096
 
 MAX_NAME = 240  # characters
 
 MAX_RATIO = 100
-"""How many times its packed size an entry may have. The code of a program packs some 5 times."""
+"""Maximum ratio of an entry's size to its packed size. The code of a program has a ratio of about 5."""
 
-_SMALL = 1 << 16  # bytes that an entry may have whatever its packed size
+_SMALL = 1 << 16  # bytes that any entry may have, whatever its packed size
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -32,14 +32,16 @@ _ENCRYPTED = 0x1
 def read_entries(content: bytes, max_bytes: int = MAX_BYTES, max_ratio: int = MAX_RATIO) -> dict[str, bytes]:
     """Return the content of each entry of an archive by its name, in the archive's order.
 
-    Raises `ModelError` for names, numbers and sizes out of bounds, and what `zipfile` raises for damage.
+    Raise `ModelError` for names, counts and sizes out of bounds, and the errors of `zipfile` for damage.
     """
     entries: dict[str, bytes] = {}
     total = 0
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         listed = archive.infolist()
         if len(listed) > MAX_ENTRIES:
-            raise ModelError(f"{len(listed)} entries; {MAX_ENTRIES} are accepted; fetch or export it again")
+            raise ModelError(
+                f"{len(listed)} entries; at most {MAX_ENTRIES} are accepted; fetch or export it again"
+            )
         claimed = sum(entry.file_size for entry in listed)
         if claimed > max_bytes:
             raise ModelError(_too_large(claimed, max_bytes))
@@ -62,7 +64,7 @@ def read_entries(content: bytes, max_bytes: int = MAX_BYTES, max_ratio: int = MA
 
 
 def write_entries(entries: Mapping[str, bytes]) -> bytes:
-    """Return an archive of these entries, none of them packed."""
+    """Return an uncompressed archive of these entries."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in entries.items():
@@ -77,7 +79,7 @@ def _check_entry(entry: zipfile.ZipInfo, seen: set[str], max_ratio: int) -> None
     if not plain or len(name) > MAX_NAME or any(part in ("", ".", "..") for part in parts):
         raise ModelError(f"its entry {_shown(name)} has a name that no model has; fetch or export it again")
     if name.lower() in seen:
-        raise ModelError(f"its entry {_shown(name)} is there twice; fetch or export it again")
+        raise ModelError(f"its entry {_shown(name)} occurs twice; fetch or export it again")
     seen.add(name.lower())
     if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
         raise ModelError(f"its entry {_shown(name)} is encrypted or packed in a way that no model is; "
@@ -90,7 +92,7 @@ def _check_entry(entry: zipfile.ZipInfo, seen: set[str], max_ratio: int) -> None
 
 
 def _too_large(size: int, limit: int) -> str:
-    return f"unpacks to {size / 2**20:,.0f} MB or more; {limit / 2**20:.0f} MB are accepted"
+    return f"unpacks to at least {size / 2**20:,.0f} MB; at most {limit / 2**20:.0f} MB are accepted"
 
 
 def _shown(name: str) -> str:

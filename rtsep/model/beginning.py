@@ -1,4 +1,4 @@
-"""How a model process begins, as seen by whoever waits for it: its stages, then ready, refused or dead."""
+"""The start of a model process, seen by its parent: stages, then ready, refused or dead."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _OUT_OF_TIME = -int(getattr(signal, "SIGXCPU", 0))
 
 
 def await_ready(process: subprocess.Popen[str], command: Sequence[str], patience_s: float) -> Ready:
-    """Return the answer of a process that can play; end it after `patience_s`.
+    """Return the answer of a process that is ready; end it after `patience_s`.
 
-    `command` is how to begin it by hand; its last word is the task. Raises `ModelError` if it refuses the
-    model or the model takes too long, `ModelProcessError` if it ends first or sends no answer.
+    `command` is the command to start it by hand; its last word is the task. Raise `ModelError` if it refuses
+    the model or the model takes too long, `ModelProcessError` if it ends first or sends no answer.
     """
     assert process.stdout
     timer = threading.Timer(patience_s, process.kill)
@@ -43,7 +43,7 @@ def await_ready(process: subprocess.Popen[str], command: Sequence[str], patience
             if isinstance(answer, Ready):
                 return answer
             stage = answer.stage
-    finally:  # an interrupt is not to leave it behind
+    finally:  # an interrupt must not leave it running
         timer.cancel()
     code = process.wait()
     if stage and code == _OUT_OF_TIME:
@@ -60,7 +60,7 @@ def too_slow(stage: str) -> str:
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    """Return why a process has ended: its answer, or its exit code. Closes the pipe."""
+    """Return why a process has ended: its answer, or its exit code. Close the pipe."""
     assert process.stdout
     with process.stdout:
         lines = process.stdout.read().splitlines()

@@ -1,4 +1,4 @@
-"""Which models there are: shipped with the package, and found in the user's folder."""
+"""The available models: shipped with the package, or in the user's folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUFFIX = ".pt"
 
 
 def shipped_folder() -> Path:
-    """Where the package keeps its models."""
+    """Return the package's folder of models."""
     return Path(str(resources.files("rtsep"))) / "assets" / "models"
 
 
@@ -26,20 +26,20 @@ def shipped_files() -> list[Path]:
 PURPOSES = {
     "live": "to sing and play along: hardly any delay, on any machine",
     "stage": "monitors on a stage: the shortest delay",
-    "studio": "mixing and practice: cleaner; you hear the delay if you play along",
-    "wide": "listening and karaoke: the cleanest, where a delay does no harm",
-    "open": "like 'live', and free for any use, paid work included",
+    "studio": "mixing and practice: cleaner, but the delay is audible if you play along",
+    "wide": "listening and karaoke: the cleanest, if delay does not matter",
+    "open": "like 'live', but free for any use, including paid work",
 }
-"""What each shipped model is for, in a musician's words."""
+"""Purpose of each shipped model, for musicians."""
 
 
 def purpose_of(path: Path) -> str:
-    """Return what the model of this file is for, "" for one that is not shipped."""
+    """Return the purpose of the model in this file, "" for one that is not shipped."""
     return PURPOSES.get(path.stem, "") if path.parent == shipped_folder() else ""
 
 
 def user_folder() -> Path:
-    """Where a user's own models are found by name."""
+    """Return the folder in which a user's own models are found by name."""
     return folders.data() / "models"
 
 
@@ -52,25 +52,25 @@ def model_files() -> Iterator[tuple[str, Path]]:
 
 
 def find_model(name: str) -> Path:
-    """Return the file that `name` means: a model's name, or a path. Raises `ModelError`."""
-    files = dict(reversed(list(model_files())))  # a shipped model keeps its name
+    """Return the file of `name`, a model's name or a path. Raise `ModelError` if there is none."""
+    files = dict(reversed(list(model_files())))  # a shipped model takes precedence
     if name in files:
         return files[name]
     try:
         path = Path(name).expanduser()
-    except RuntimeError:  # "~nobody/x.pt", where no such home is known
+    except RuntimeError:  # "~nobody/x.pt" without such a home
         path = Path(name)
     try:
         is_pipe, is_there = path.is_fifo(), path.exists()
-    except OSError:  # a name that no file can have
+    except OSError:  # not a valid file name
         is_pipe = is_there = False
-    if is_pipe:  # it would wait for what writes to it
-        raise ModelError(f"{name}: a pipe, no model file; save the model in a file first")
+    if is_pipe:  # reading it would wait for a writer
+        raise ModelError(f"{name}: a pipe, not a model file; save the model in a file first")
     if is_there:
         return path
     if path.suffix == SUFFIX or "/" in name or "\\" in name:
-        raise ModelError(f"{name}: no such model file; 'rtsep models' lists those that are here")
+        raise ModelError(f"{name}: no such model file; 'rtsep models' lists the available ones")
     raise ModelError(
-        f"no model is called '{name}'{suggest(name, files)}; here are: {', '.join(files) or 'none'} "
-        f"(your own go to {user_folder()})"
+        f"no model is called '{name}'{suggest(name, files)}; the models are {', '.join(files) or 'none'} "
+        f"(put your own into {user_folder()})"
     )

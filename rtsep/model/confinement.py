@@ -1,14 +1,14 @@
-"""The rights that the model process gives up, for good, before it loads what a stranger may have written.
+"""The rights that the model process gives up for good before it loads an untrusted program.
 
 | layer | what it takes away |
 | --- | --- |
-| `privileges` | no program that it starts gains any (`no_new_privs`) |
+| `privileges` | gain of privileges by programs that it starts (`no_new_privs`) |
 | `limits` | memory beyond `MEMORY`, written files, other processes and threads, core dumps |
-| `files` | every file but libraries; TCP, signals to others (Landlock) |
-| `calls` | network, programs, processes, threads, writing, all that a model does not need (seccomp) |
+| `files` | every file except libraries; TCP, signals to others (Landlock) |
+| `calls` | network, programs, processes, threads, writing, everything that a model does not need (seccomp) |
 
-`rtsep doctor` tells which of them this system has. A model on a GPU gives up `privileges` only: its
-driver opens devices and starts threads at any time.
+`rtsep doctor` shows the layers of this system. A model on a GPU gives up only `privileges`: its driver opens
+devices and starts threads at any time.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ PRIVILEGES, LIMITS, FILES, CALLS = LAYERS = ("privileges", "limits", "files", "c
 NOT_ON_A_GPU = (LIMITS, FILES, CALLS)
 
 MEMORY = 1 << 30
-"""Bytes that a model may take beyond what its libraries have taken: weights, state and workspace."""
+"""Bytes that a model may use beyond its libraries: weights, state and workspace."""
 
 PROCESSOR_S = 30.0
-"""Processor time that loading and the golden frames may take; some 1 s is usual."""
+"""Processor time in seconds for loading and the golden frames; about 1 s is usual."""
 
 _LIBRARIES = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache",
     "/nix/store", "/gnu/store", f"{sys.prefix}/lib", f"{sys.base_prefix}/lib",
 )  # fmt: skip
-_PROCESSORS = ("/proc/cpuinfo", "/sys/devices/system/cpu")  # which libraries ask what they may use
+_PROCESSORS = ("/proc/cpuinfo", "/sys/devices/system/cpu")  # read by libraries to find the usable processors
 _PACKAGES = ("torch", "numpy", "numba", "llvmlite", "rtsep")
 _SET_NO_NEW_PRIVS = 38
 
 
 def available() -> dict[str, bool]:
-    """Return which layers this system has."""
+    """Return the layers of this system."""
     linux = sys.platform == "linux"
     return {
         PRIVILEGES: linux,
@@ -56,10 +56,10 @@ def available() -> dict[str, bool]:
 
 
 def confine(answers: Sequence[int], layers: Collection[str] = LAYERS) -> list[str]:
-    """Give up all rights of these layers; return those layers that this system does not have.
+    """Give up all rights of these layers; return the layers that this system lacks.
 
-    `answers` are the open files that may still be written. Call it on the only thread of the process, with
-    everything imported and compiled.
+    `answers` are the open files that may still be written. Call it on the only thread of the process, after
+    all imports and compilations.
     """
     there = available()
     for layer in LAYERS:
@@ -77,7 +77,7 @@ def confine(answers: Sequence[int], layers: Collection[str] = LAYERS) -> list[st
 
 
 def limit_processor_time(seconds: float | None) -> None:
-    """End this process (SIGXCPU) when it has computed for so long from now on; None: never."""
+    """End this process (SIGXCPU) after this much more processor time; None: never."""
     if sys.platform == "win32":
         return
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
@@ -105,15 +105,15 @@ def _limit() -> None:
 
 
 def _data_size() -> int:
-    """Return the bytes that count against the limit of data: private, writable memory."""
+    """Return the bytes that count against the data limit: private, writable memory."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmData:"):
             return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status tells no size of data")
+    raise OSError("/proc/self/status contains no size of data")
 
 
 def _readable() -> list[Path]:
-    """Return the folders of libraries, Python's among them, and what the system tells of this process."""
+    """Return the folders of libraries, including Python's, and the system's information on this process."""
     paths = [Path(path) for path in (*_LIBRARIES, *_PROCESSORS)]
     paths += [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     for name in _PACKAGES:

@@ -1,7 +1,6 @@
-"""The model contract: what a model file promises, and the frozen description it carries.
+"""The model contract: the interface of a model file, and its frozen description.
 
-A model is a program with two methods; of which form the program is (TorchScript if nothing else is said)
-stands in its spec:
+A model is a program with two methods; its spec names the form of the program (default: TorchScript):
 
     step(column, state) -> mask      column [channels, bins, 2] float32 (real, imaginary)
                                      state  [state_size] float32, advanced in place, zeros at the start
@@ -9,13 +8,13 @@ stands in its spec:
     offline(columns) -> masks        columns [steps, channels, bins, 2], masks [steps, channels, bins];
                                      equal to `step` from a zero state
 
-All that outlives a step is in `state`: a loaded program serves any number of streams in turn. What it
-computes in, the mask included, may be memory of its own: only one thread at a time may step it, and a mask is
-to be used or copied before the next step.
+Everything that outlives a step is in `state`: a loaded program serves any number of streams in turn. Its
+workspace, including the mask, may be its own memory: only one thread at a time may call `step`, and a mask
+must be used or copied before the next step.
 
-A column is the spectrum of one hop as `rtsep.dsp` computes it: `window_pair` scaling, channels as
-`stereo` says. The mask of step t belongs to the column of step t - lookahead_hops. A mask of one channel
-plays mid and side alike.
+A column is the spectrum of one hop as computed by `rtsep.dsp`: scaled by `window_pair`, with channels as in
+`stereo`. The mask of step t belongs to the column of step t - lookahead_hops. A mask of one channel applies
+to both mid and side.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from rtsep.errors import ModelError, UsageError, suggest
 SCHEMA = 1
 
 TORCHSCRIPT = "torchscript"
-"""The form of a program whose spec names none. It is not written either: older versions know no other."""
+"""Default form of a program. It is not written to the spec, as older versions support no other form."""
 
 MAX_N_FFT, MAX_STATE, MAX_RATES = 1 << 16, 1 << 26, 64
 MAX_RATE = 1_000_000  # Hz
@@ -44,21 +43,21 @@ STEREO_FORMS = ("left-right", "mid-side")
 """`mid-side` columns are ((l + r) / 2, (l - r) / 2)."""
 
 BAND_ABOVE_RULES = ("instrumental", "follow")
-"""Where the band above the model's rate goes on a device of a higher one: `instrumental` leaves it there;
-`follow` gives it to the vocals by the mean of the played mask over the top octave that the model hears."""
+"""Target of the band above the model's rate on a device with a higher rate: `instrumental` leaves it there;
+`follow` gives it to the vocals by the mean of the played mask over the model's top octave."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What training fixed for good. What a player may turn lives in `rtsep.controls`."""
+    """Properties fixed by training. Settings of the player are in `rtsep.controls`."""
 
     name: str
     system: str  # architecture family, as in train/: "causal", "unet", ...
     n_fft: int
     synthesis: int
     hop: int
-    state_size: int  # floats
-    rates: tuple[int, ...] = (44100, 48000)  # Hz, played natively
+    state_size: int  # count of floats
+    rates: tuple[int, ...] = (44100, 48000)  # Hz, supported without conversion
     channels: int = 2  # of the column and the mask
     stereo: str = "mid-side"
     lookahead_hops: int = 0
@@ -67,42 +66,46 @@ class ModelSpec:
     targets: tuple[str, ...] = ("vocals",)
     params: int = 0
     macs_per_hop: int = 0
-    metrics: dict[str, Any] = field(default_factory=dict)  # measured, with the command that gives them
-    data: tuple[str, ...] = ()  # training sets, each with its licence
+    # measurements, with the commands that produced them
+    metrics: dict[str, Any] = field(default_factory=dict)
+    data: tuple[str, ...] = ()  # training sets with their licences
     licence: str = ""
     description: str = ""
-    form: str = TORCHSCRIPT  # of the program: a key of `rtsep.model.loader.FORMS`
+    form: str = TORCHSCRIPT  # form of the program: a key of `rtsep.model.loader.FORMS`
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ModelError(
-                f"model schema {self.schema} is not what this rtsep plays ({SCHEMA}); export the model again"
+                f"model schema {self.schema} is not supported by this rtsep ({SCHEMA} is); export the "
+                "model again"
             )
         try:
             _ = self.framing
         except UsageError as error:
             raise ModelError(f"model spec: {error}") from None
         if self.stereo not in STEREO_FORMS:
-            raise ModelError(f"model spec: stereo '{self.stereo}' is none of {', '.join(STEREO_FORMS)}")
+            raise ModelError(f"model spec: stereo '{self.stereo}' must be one of {', '.join(STEREO_FORMS)}")
         if self.channels not in (1, 2):
-            raise ModelError(f"model spec: {self.channels} channels; 1 or 2 are played")
+            raise ModelError(f"model spec: {self.channels} channels; only 1 or 2 are supported")
         if self.channels == 1 and self.stereo != "mid-side":
-            raise ModelError("model spec: a model of one channel hears the mid: stereo must be 'mid-side'")
+            raise ModelError(
+                "model spec: a model of one channel gets the mid signal: stereo must be 'mid-side'"
+            )
         if self.band_above not in BAND_ABOVE_RULES:
             raise ModelError(
-                f"model spec: band_above '{self.band_above}' is none of {', '.join(BAND_ABOVE_RULES)}"
+                f"model spec: band_above '{self.band_above}' must be one of {', '.join(BAND_ABOVE_RULES)}"
             )
         if self.targets != ("vocals",):
-            raise ModelError(f"model spec: targets {list(self.targets)}; only ['vocals'] is played")
+            raise ModelError(f"model spec: targets {list(self.targets)}; only ['vocals'] is supported")
         if self.state_size < 0 or self.lookahead_hops < 0:
             raise ModelError("model spec: state_size and lookahead_hops cannot be negative")
         if not self.rates or min(self.rates) <= 0:
-            raise ModelError(f"model spec: rates {list(self.rates)} are no sample rates")
+            raise ModelError(f"model spec: rates {list(self.rates)} are not sample rates")
         self._check_bounds()
 
     def _check_bounds(self) -> None:
-        """Raise `ModelError` for sizes that no separator has: a session makes room for what a spec claims."""
+        """Raise `ModelError` for implausible sizes, because a session allocates memory by them."""
         for what, value, most in (
             ("n_fft", self.n_fft, MAX_N_FFT),
             ("state_size", self.state_size, MAX_STATE),
@@ -111,31 +114,31 @@ class ModelSpec:
             ("number of rates", len(self.rates), MAX_RATES),
         ):
             if value > most:
-                raise ModelError(f"model spec: {what} {_short(value)}; {most} is the most that is played")
+                raise ModelError(f"model spec: {what} {_short(value)}; the maximum is {most}")
         for name, value in dataclasses.asdict(self).items():
             if fault := _fault_of(value):
                 raise ModelError(f"model spec: entry '{name}' {fault}")
         for name, value in self.metrics.items():
             if name.endswith(("_mean", "_median")) and not isinstance(value, int | float | None):
-                raise ModelError(f"model spec: entry 'metrics': '{name}' is no number")
+                raise ModelError(f"model spec: entry 'metrics': '{name}' is not a number")
 
     @property
     def framing(self) -> Framing:
-        """The STFT that feeds and plays this model."""
+        """Return the STFT of this model."""
         return Framing(self.n_fft, self.synthesis, self.hop)
 
     @property
     def bins(self) -> int:
-        """Bins of a column."""
+        """Return the number of bins of a column."""
         return self.n_fft // 2 + 1
 
     @property
     def algorithmic_latency(self) -> int:
-        """Samples from input to output at the model's rate, the filling of a hop included."""
+        """Return the samples from input to output at the model's rate, including the filling of a hop."""
         return self.synthesis + self.lookahead_hops * self.hop
 
     def to_json(self) -> str:
-        """Return the spec as `spec.json` holds it."""
+        """Return the spec in the form of `spec.json`."""
         entries = dataclasses.asdict(self)
         if self.form == TORCHSCRIPT:
             del entries["form"]
@@ -153,7 +156,7 @@ class ModelSpec:
         if raw.get("schema") != SCHEMA:  # before the fields: a later schema may have others
             given = raw.get("schema")
             raise ModelError(
-                f"model schema {given} is not what this rtsep plays ({SCHEMA}); export the model again"
+                f"model schema {given} is not supported by this rtsep ({SCHEMA} is); export the model again"
             )
         known = {f.name: f for f in dataclasses.fields(cls)}
         for key in raw:
@@ -173,7 +176,7 @@ class ModelSpec:
 
 
 def _fault_of(value: object) -> str:
-    """Return what is wrong with a value of a spec, however deep it lies; "" if nothing is."""
+    """Return the fault in a value of a spec, at any depth; "" if there is none."""
     rest = [value]
     while rest:
         value = rest.pop()
@@ -183,11 +186,11 @@ def _fault_of(value: object) -> str:
             rest += value
         elif isinstance(value, str):
             if len(value) > MAX_TEXT:
-                return f"has {len(value):,} characters; {MAX_TEXT:,} are accepted"
+                return f"has {len(value):,} characters; at most {MAX_TEXT:,} are accepted"
             if any(unicodedata.category(c) == "Cc" and c != "\n" for c in value):
-                return "has characters that control a terminal"
+                return "contains control characters"
         elif isinstance(value, int) and abs(value) > MAX_NUMBER:
-            return f"has the number {_short(value)}; {MAX_NUMBER} is the largest that is accepted"
+            return f"has the number {_short(value)}; at most {MAX_NUMBER} is accepted"
     return ""
 
 

@@ -1,8 +1,8 @@
 """TorchScript on a GPU (experimental): one step from host memory to host memory, as a captured CUDA graph.
 
-A step is some hundred small kernels. Launched one by one, most of the time goes into the launching; captured
-once and replayed, they run back to back, the copies to and from pinned memory among them (A. Gray, "Getting
-started with CUDA graphs", NVIDIA, 2019).
+A step consists of about a hundred small kernels. Launched one by one, most of the time is spent on launching;
+captured once and replayed, they run back to back, including the copies to and from pinned memory (A. Gray,
+"Getting started with CUDA graphs", NVIDIA, 2019).
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from rtsep.model.torchscript import (
 )
 
 WITHOUT_WORKSPACE = {"CUBLAS_WORKSPACE_CONFIG": ":0:0", "CUBLASLT_WORKSPACE_SIZE": "0"}
-"""Read at a process's first matrix product. Given memory to work in, cuBLAS splits the small products of a
-step into parts and adds those up in a kernel of its own: twenty kernels more, a fifth of the time."""
+"""Variables read at a process's first matrix product. With a workspace, cuBLAS splits the small products of a
+step into parts and adds those up in another kernel: twenty kernels more, a fifth of the time."""
 
 
 def gpu_here() -> tuple[str | None, str | None]:
-    """Name of the GPU, and the version of CUDA that torch brings; None for what is not there."""
+    """Return the name of the GPU and the CUDA version of torch; None for a missing one."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None, torch.version.cuda
 
 
 class CudaStep:
-    """A program with its state on a GPU; of one thread.
+    """Program with its state on a GPU, for one thread.
 
-    A program that cannot be captured, because it looks at its own results, say, is launched step by step.
+    A program that cannot be captured, for example because it reads its own results, is launched step by step.
     """
 
     not_captured: str
-    """Why the last `capture` has failed; "" where it has not."""
+    """Reason why the last `capture` failed; "" if it succeeded."""
 
     clocked: bool
-    """Whether steps read the GPU's own clock: two more calls each, so only for whoever wants to know."""
+    """Whether steps read the GPU's own clock, which takes two more calls per step."""
 
     def __init__(self, module: Any, shape: tuple[int, int], state_size: int) -> None:
-        """Take `module`, on a GPU already; `shape` is of a mask [channels, bins]. Steps are launched."""
+        """Use `module`, already on the GPU; `shape` is a mask's [channels, bins]. Steps are launched."""
         for variable, none in WITHOUT_WORKSPACE.items():
             os.environ.setdefault(variable, none)
         self._module = module
@@ -65,18 +65,18 @@ class CudaStep:
 
     @property
     def captured(self) -> bool:
-        """Whether steps are replayed from a graph."""
+        """Return whether steps are replayed from a graph."""
         return self._graph is not None
 
     def capture(self) -> None:
-        """Replay steps from now on; after some that were launched, which compile the program."""
+        """Replay steps from now on; call this after some launched steps, which compile the program."""
         if self._graph is not None:
             return
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
                 self._launch()
-        except RuntimeError as error:  # it cannot be captured: launched as before
+        except RuntimeError as error:  # capture is impossible: steps are launched as before
             self.not_captured = telling_line(error)
             torch.cuda.synchronize()
             return
@@ -84,17 +84,17 @@ class CudaStep:
 
     @property
     def device_us(self) -> float:
-        """How long the last clocked step took on the GPU, its copies included.
+        """Return the duration of the last clocked step on the GPU in us, including copies.
 
-        Of a launched one, the gaps in which the GPU waits for the next launch too.
+        For a launched step, this includes the gaps in which the GPU waits for the next launch.
         """
         return 1000.0 * self._began.elapsed_time(self._ended)
 
     def step(self, column: Tensor, mask: Tensor) -> None:
-        """Turn `column` into `mask`, both in ordinary host memory, advancing the state.
+        """Compute `mask` from `column`, both in ordinary host memory, and advance the state.
 
-        Little stands here on purpose: a processor that has slept since the last hop takes some ten
-        microseconds for each call that costs one when it is called again and again.
+        This code is short on purpose: after a sleep since the last hop, each call takes a processor about ten
+        microseconds instead of one.
         """
         self._host_column.copy_(column)
         if self.clocked:
@@ -109,7 +109,7 @@ class CudaStep:
         mask.copy_(self._host_mask)
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Reset the state."""
         self._state.zero_()
         self._line.synchronize()
 
@@ -119,10 +119,10 @@ class CudaStep:
 
 
 class CudaRunner(TorchScriptRunner):
-    """A program and its state on a GPU; columns and masks stay in ordinary memory."""
+    """Program with its state on a GPU; columns and masks stay in ordinary memory."""
 
     def __init__(self, spec: ModelSpec, module: Any, graph: bool) -> None:
-        """Take `module`, on the GPU already; `graph=False` launches its kernels one by one."""
+        """Use `module`, already on the GPU; `graph=False` launches its kernels one by one."""
         super().__init__(spec, module)
         self._step = CudaStep(module, (spec.channels, spec.bins), spec.state_size)
         self._captures = graph
@@ -130,16 +130,16 @@ class CudaRunner(TorchScriptRunner):
 
     @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
     def step(self) -> None:
-        """As `ModelRunner.step`; raises `RuntimeError`."""
+        """Run `ModelRunner.step`; raise `RuntimeError`."""
         self._step.step(self._column, self._mask)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
     def reset(self) -> None:
-        """As `ModelRunner.reset`."""
+        """Run `ModelRunner.reset`."""
         self._step.reset()
 
     def warm_up(self) -> None:
-        """As `ModelRunner.warm_up`; captures the graph."""
+        """Run `ModelRunner.warm_up`, then capture the graph."""
         super().warm_up()
         if self._captures:
             with torch.inference_mode():
@@ -151,7 +151,7 @@ class TorchScriptOnCuda(TorchScript):
     """Loads TorchScript to a GPU."""
 
     def load(self, package: ModelPackage, *, graph: bool = True) -> ModelRunner:
-        """As `Form.load`."""
+        """Load the package to the GPU, see `Form.load`."""
         if not torch.cuda.is_available():
             raise ModelError("--compute cuda: torch finds no CUDA device here; use --compute cpu")
         try:
@@ -166,7 +166,7 @@ class TorchScriptOnCuda(TorchScript):
             raise _gpu_refuses(package.path, error) from None
 
     def refusal(self, package: ModelPackage, error: Exception) -> ModelError | None:
-        """As `Form.refusal`."""
+        """Return the error as one line, see `Form.refusal`."""
         if isinstance(error, RuntimeError):
             return _gpu_refuses(package.path, error)
         return super().refusal(package, error)

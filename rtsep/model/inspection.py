@@ -1,4 +1,4 @@
-"""What a TorchScript file holds, looked at before torch sees it; imports no torch."""
+"""Inspection of a TorchScript file before torch reads it; imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SMALL_ENTRIES = ("version", "byteorder", ".format_version", ".storage_alignment
 _MAX_SMALL = 64  # bytes
 
 _PICKLES = {"data.pkl": "data", "constants.pkl": "constants"}
-"""Pickles, and the folder of the data of their tensors."""
+"""Pickles, each with the folder of its tensors' data."""
 
 _TENSOR = re.compile(r"(data|constants)/\d+")
 _CODE = re.compile(r"code/__torch__(/\w+)*\.py")
@@ -24,10 +24,10 @@ _OURS = "extra/"
 
 
 def inspected(content: bytes) -> bytes:
-    """Return a fresh archive of what torch needs of the file `content`, all of it checked.
+    """Return a new archive with the parts of the file `content` that torch needs, all of them checked.
 
-    torch reads archives with a library of its own, which may see other entries in the same bytes: it never
-    gets them. Raises `ModelError` with the reason, without the file's name.
+    torch reads archives with its own library, which may see other entries in the same bytes; therefore it
+    never gets the original. Raise `ModelError` with the reason, without the file's name.
     """
     kept: dict[str, bytes] = {}
     entries = read_entries(content)
@@ -35,12 +35,12 @@ def inspected(content: bytes) -> bytes:
     for name, data in entries.items():
         folder, _, inner = name.partition("/")
         if folder != root:
-            raise ModelError(f"its entry {name[:60]!r} lies in no place that a model has; export it again")
+            raise ModelError(f"its entry {name[:60]!r} is outside the folders of a model; export it again")
         if inner.startswith(_OURS) or _DEBUG.fullmatch(inner):
-            continue  # of no use to torch
+            continue  # not used by torch
         small = inner in _SMALL_ENTRIES and len(data) <= _MAX_SMALL
         if not (small or inner in _PICKLES or _TENSOR.fullmatch(inner) or _CODE.fullmatch(inner)):
-            raise ModelError(f"its entry {name[:60]!r} is none that a model has; export it again")
+            raise ModelError(f"its entry {name[:60]!r} does not belong to a model; export it again")
         kept[name] = data
     code = [data for name, data in kept.items() if name.endswith(".py")]
     if sum(map(len, code)) > MAX_CODE:

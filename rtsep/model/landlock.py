@@ -1,7 +1,7 @@
-"""Landlock: the files that a process may still reach, by its own decision and for good (Linux 5.13 on).
+"""Landlock: a process irrevocably limits its own access to files (Linux 5.13 on).
 
-The kernel's own description: https://docs.kernel.org/userspace-api/landlock.html. Newer kernels restrict
-more (connections, signals, abstract sockets); what this kernel knows is asked for first.
+The kernel's own description: https://docs.kernel.org/userspace-api/landlock.html. Newer kernels also restrict
+connections, signals and abstract sockets; the version of this kernel is queried first.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # system calls, on every processor
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # system calls, the same on every processor
 _ASK_VERSION = 1
 _PATH_BENEATH = 1
 
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 _OF_VERSION = {1: 13, 2: 14, 3: 15, 5: 16}
-"""How many of the rights to files a version of the interface knows, from that version on."""
+"""Number of file rights by version of the interface, valid from that version on."""
 
 _NET_FROM, _TCP = 4, 0b11  # bind, connect
 _SCOPE_FROM, _SCOPES = 6, 0b11  # abstract Unix sockets, signals
 
 
 def version() -> int:
-    """Return the version of the interface that this kernel has; 0: it has none, or it is turned off."""
+    """Return the version of this kernel's interface; 0: missing or turned off."""
     if sys.platform != "linux":
         return 0
     found = _libc().syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
@@ -34,9 +34,9 @@ def version() -> int:
 
 
 def restrict(readable: Iterable[Path]) -> None:
-    """Let the calling thread reach no file but those in `readable`, to read, and what is open already.
+    """Limit the calling thread to reading files in `readable` and to files already open.
 
-    Threads and processes that it starts later inherit that. Needs `no_new_privs`. Raises `OSError`.
+    Threads and processes that it starts later inherit the limit. Needs `no_new_privs`. Raise `OSError`.
     """
     known = version()
     if known == 0:
@@ -59,7 +59,7 @@ def restrict(readable: Iterable[Path]) -> None:
 def _allow(ruleset: int, path: Path) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:  # not on this system
+    except OSError:  # missing on this system
         return
     try:
         rights = _READ_FILE | (_READ_DIR if path.is_dir() else 0)

@@ -1,10 +1,10 @@
-"""How a model process begins; before anybody knows its model, where that saves time.
+"""Start of a model process, even before its model is known if that saves time.
 
     python -m rtsep.model.launch [TASK]
 
-Most of a start is Python loading torch and numba. A process that is begun without a task (`prepare`) does
-that while its parent still loads its own modules, and gets the task later, on its standard input. TASK is a
-line of `rtsep.model.messages.TASKS`. Imports nothing heavy itself.
+Most of a start is the import of torch and numba. A process without a task (`prepare`) imports them while its
+parent still loads its own modules, and gets the task later on standard input. TASK is a line of
+`rtsep.model.messages.TASKS`. This module itself imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from rtsep.realtime.child_process import command_of, environment, require_python
 from rtsep.realtime.forks import in_forks
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
-"""3 MB of weights in a few pages instead of 750: some 10 % of a step with cold caches (glibc 2.35 on)."""
+"""Setting that puts 3 MB of weights into a few pages instead of 750: about 10 % of a step with cold caches
+(glibc 2.35 on)."""
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""A step is too short to share; and what gives up its rights is a thread (`rtsep.model.confinement`)."""
+"""Settings for one thread: a step is too short to share, and rights belong to a thread
+(`rtsep.model.confinement`)."""
 
 COMMAND = command_of("rtsep.model.launch")
 
@@ -35,14 +37,14 @@ _prepared: subprocess.Popen[str] | None = None
 
 
 def prepare() -> None:
-    """Begin a process for the model that will be played first; it ends with this one if none is."""
+    """Start a process for the first model; it ends with this one if it gets no task."""
     global _prepared
-    if _prepared is None and COMMAND[0]:  # without a Python, the start says so
+    if _prepared is None and COMMAND[0]:  # without a Python, the start itself reports the error
         _prepared = launch(COMMAND, subprocess.PIPE)
 
 
 def take(task: str) -> subprocess.Popen[str] | None:
-    """Return the prepared process, once, with this line as its task; None where there is none (any more)."""
+    """Return the prepared process, once, with this line as its task; None if there is none (any more)."""
     global _prepared
     process = _prepared
     if process is None:
@@ -51,16 +53,16 @@ def take(task: str) -> subprocess.Popen[str] | None:
     try:
         with process.stdin as stream:
             stream.write(task)
-    except OSError:  # it has ended, and whoever needs one begins another
+    except OSError:  # it has ended; the caller starts another one
         _prepared = None
         _end(process)
         return None
-    _prepared = None  # not before: an interrupt up to here leaves it to the end of the program
+    _prepared = None  # not earlier: after an interrupt before this line, it ends with the program
     return process
 
 
 def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-    """Begin a process that speaks on its standard output. Raises `ModelProcessError` without a Python."""
+    """Start a process that answers on its standard output. Raise `ModelProcessError` without a Python."""
     require_python(command)
     return subprocess.Popen(
         command,
@@ -72,7 +74,7 @@ def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subproces
 
 
 def _forget() -> None:
-    """Leave what was prepared to the process that prepared it."""
+    """Leave the prepared process to the process that started it."""
     global _prepared
     _prepared = None
 
@@ -90,27 +92,28 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):  # what was not written is not missed
+        with contextlib.suppress(OSError):  # unwritten data does not matter
             if pipe:
                 pipe.close()
 
 
 def main() -> NoReturn:
-    """Load everything, read the task, do it; the process ends here, with its exit code.
+    """Load everything, read the task and run it; the process ends here, with its exit code.
 
-    It ends without Python's own end: to take torch apart costs 0.4 s of a core, for which the end of each
-    session would wait. Nothing is lost by it. Answers are written at once, and the system closes the rest.
+    It skips Python's normal end: unloading torch takes 0.4 s of a core, and the end of each session would
+    wait for it. Nothing is lost: answers are written at once, and the system closes the rest.
     """
     code = _run()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # whoever read it has gone, or it is closed
+        with contextlib.suppress(OSError, ValueError):  # the reader has ended, or the stream is closed
             stream.flush()
     os._exit(code)
 
 
 def _run() -> int:
-    gc.disable()  # a collection with torch loaded takes 141 ms, and those while it loads a sixth of that time
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
+    # a collection with torch loaded takes 141 ms, and collections during the import a sixth of its time
+    gc.disable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     from rtsep.model import loader, process
 
     if len(sys.argv) > 1:

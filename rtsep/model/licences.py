@@ -1,6 +1,6 @@
-"""The licence of a model in two words and in full, from the training sets that its description lists.
+"""The licence of a model, short and in full, from the training sets in its description.
 
-A model file names its training sets, one line each: `NAME: MINUTES min, LICENCE` (`ModelSpec.data`). The
+A model file lists its training sets, one line each: `NAME: MINUTES min, LICENCE` (`ModelSpec.data`). The
 licence of the model follows from these lines; `train.data.licences` writes it into the file as one sentence.
 """
 
@@ -29,10 +29,10 @@ TERMS = {
     RESTRICTED: "The licences of its training sets restrict this model. Read them before you use it.",
     NOT_STATED: "No licence is stated. Ask the owner before you use this model.",
 }
-"""The licence of a model in two words, and what it allows."""
+"""Short licences of a model, each with its meaning."""
 
 NONE_STATED = "none stated"
-"""The licence of a set whose line has none."""
+"""Licence of a set whose line has none."""
 
 FREE_BEGINNING = "free to use"
 RESTRICTED_BEGINNING = "restricted by its data"
@@ -56,11 +56,11 @@ _NOT_CHECKED = re.compile(r"not checked")
 
 
 class TrainingSet(NamedTuple):
-    """One line of a model file's data."""
+    """Training set: one line of a model file's data."""
 
     name: str
     minutes: float  # 0.0 if the line has none
-    licence: str  # as its authors word it
+    licence: str  # in the words of its authors
 
 
 def training_set(line: str) -> TrainingSet:
@@ -72,24 +72,24 @@ def training_set(line: str) -> TrainingSet:
 
 
 def is_free(licence: str) -> bool:
-    """Whether `licence` lets anyone use a recording for anything."""
+    """Return whether `licence` allows any use of a recording by anyone."""
     return all(_FREE.match(part) for part in licence.split(" and ")) and not is_non_commercial(licence)
 
 
 def is_non_commercial(licence: str) -> bool:
-    """Whether `licence` allows research and other non-commercial use only."""
+    """Return whether `licence` allows only research and other non-commercial use."""
     return bool(_NON_COMMERCIAL.search(licence))
 
 
 def is_not_stated(licence: str) -> bool:
-    """Whether `licence` is a note that none was found, and nothing more."""
+    """Return whether `licence` is only a note that none was found."""
     return bool(_NOT_STATED.match(licence))
 
 
 def terms_of(spec: ModelSpec) -> str:
-    """Return the licence of a model in two words: a key of `TERMS`.
+    """Return the short licence of a model: a key of `TERMS`.
 
-    The strictest licence counts: of the training sets, and of the sentence in the file.
+    The strictest licence counts, among the training sets and the sentence in the file.
     """
     licences = [training_set(line).licence for line in spec.data]
     found = {_terms_of(licence) for licence in licences}
@@ -111,12 +111,12 @@ def _terms_of(licence: str) -> str:
 
 
 def sets_without_licence(data: Iterable[str]) -> list[str]:
-    """Return the names of the sets of `data` for which no licence was found."""
+    """Return the names of the sets in `data` without a known licence."""
     return _names(data, _NOT_STATED)
 
 
 def sets_not_checked(data: Iterable[str]) -> list[str]:
-    """Return the names of the sets of `data` whose licence is known by its kind only."""
+    """Return the names of the sets in `data` with a licence known only by its kind."""
     return _names(data, _NOT_CHECKED)
 
 
@@ -125,7 +125,7 @@ def _names(data: Iterable[str], kind: re.Pattern[str]) -> list[str]:
 
 
 def sets_by_licence(data: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names of the sets of `data` under each licence, both in order."""
+    """Return the names of the sets in `data` by licence, both in order."""
     names: dict[str, set[str]] = {}
     for one in map(training_set, data):
         names.setdefault(one.licence, set()).add(one.name)
@@ -135,14 +135,14 @@ def sets_by_licence(data: Iterable[str]) -> dict[str, list[str]]:
 def spdx_of(spec: ModelSpec) -> str:
     """Return the name of the model's licence in an SPDX expression.
 
-    No SPDX licence fits weights that were learnt from sets under many licences; SPDX gives such terms a name
-    that begins with `LicenseRef-`.
+    No SPDX licence fits weights trained on sets under many licences; SPDX gives such terms a name that begins
+    with `LicenseRef-`.
     """
     return f"LicenseRef-rtsep-model-{terms_of(spec).replace(' ', '-')}"
 
 
 def licence_text(package: ModelPackage) -> str:
-    """Return the text of the licence file that stands beside a shipped model."""
+    """Return the text of the licence file beside a shipped model."""
     spec = package.spec
     parts = [
         f"The licence of the rtsep model '{spec.name}' ({package.path.name}): {terms_of(spec)}",
@@ -152,9 +152,9 @@ def licence_text(package: ModelPackage) -> str:
     ]
     if spec.data:
         parts.append(
-            "The terms follow from the recordings that the model learnt from. None of them is in the file. "
-            "Below, each licence is worded as the authors of the sets word it. Where a licence asks for "
-            "attribution, this list gives it; where it asks for the same terms (share-alike), pass the model "
+            "The terms follow from the recordings that were used for training. None of them is in the file. "
+            "Below, each licence is worded as the authors of the sets word it. If a licence asks for "
+            "attribution, this list gives it; if it asks for the same terms (share-alike), pass the model "
             "on under these terms."
         )
     if missing := sets_without_licence(spec.data):
@@ -176,7 +176,7 @@ def licence_text(package: ModelPackage) -> str:
 
 
 def licence_file(model: Path) -> Path:
-    """Return where the licence file of a shipped model stands."""
+    """Return the path of the licence file of a shipped model."""
     return model.with_suffix(".LICENSE.txt")
 
 

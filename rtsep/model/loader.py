@@ -1,4 +1,4 @@
-"""Load a model by the form that its spec declares, and prove it before it plays. Imports no model library."""
+"""Loading and proof of a model by the form in its spec. Imports no model library."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ FORMS = {
     (TORCHSCRIPT, "cpu"): "rtsep.model.torchscript:FORM",
     (TORCHSCRIPT, "cuda"): "rtsep.model.cuda:FORM",  # experimental
 }
-"""Module and name of the `Form`, by the form of the file and where it runs. A new form is one more line."""
+"""Module and name of the `Form`, by the form of the file and its device. A new form is one more line."""
 
 GOLDEN_TOLERANCE = 1e-3
-"""Largest allowed difference of a replayed golden mask: other processors round differently."""
+"""Maximum difference of a replayed golden mask; other processors round differently."""
 
 
 def preload() -> None:
-    """Import what today's model files need on a processor, before it is known which model will play."""
+    """Import the libraries of current model files before the model is known."""
     _import(TORCHSCRIPT, "cpu")
 
 
 def form_of(spec: ModelSpec, compute: str = "cpu") -> Form:
-    """Return the form that loads models like `spec` to `compute` ("cpu", "cuda"); imports its library.
+    """Return the form that loads models like `spec` to `compute` ("cpu", "cuda"); import its library.
 
-    Raises `ModelError` if there is none.
+    Raise `ModelError` if there is none.
     """
     if (spec.form, compute) in FORMS:
         try:
@@ -43,7 +43,7 @@ def form_of(spec: ModelSpec, compute: str = "cpu") -> Form:
     if devices:
         raise ModelError(f"form '{spec.form}' does not run on '{compute}'; use --compute {devices[0]}")
     known = ", ".join(dict.fromkeys(form for form, _ in FORMS))
-    raise ModelError(f"form '{spec.form}' is not one that this rtsep runs ({known}); export the model again")
+    raise ModelError(f"form '{spec.form}' is not supported by this rtsep ({known}); export the model again")
 
 
 def load(
@@ -56,8 +56,8 @@ def load(
 ) -> ModelRunner:
     """Load `package` to `compute` ("cpu", "cuda"), warm it up and replay its golden frames.
 
-    `graph` as for `Form.load`; `own_thread` sets the process up for a thread that only runs models
-    (`Form.take_this_thread`). Raises `ModelError` with the reason.
+    `graph` as for `Form.load`; `own_thread` prepares the process for a thread that only runs models
+    (`Form.take_this_thread`). Raise `ModelError` with the reason.
     """
     try:
         form = form_of(package.spec, compute)
@@ -74,14 +74,14 @@ def load(
         raise
     except MemoryError:
         raise ModelError(
-            f"{package.path}: needs more memory than a model may take; export it smaller"
+            f"{package.path}: needs more memory than a model may use; export a smaller model"
         ) from None
     except Exception as error:  # a program can raise anything
         refusal = form.refusal(package, error)
         if refusal is None:
             raise
         raise refusal from None
-    if not runner.golden_error <= GOLDEN_TOLERANCE:  # NaN too
+    if not runner.golden_error <= GOLDEN_TOLERANCE:  # also true for NaN
         raise ModelError(
             f"{package.path}: its golden frames do not replay (off by {runner.golden_error:.2g}, allowed "
             f"{GOLDEN_TOLERANCE:g}); the file or this {form.engine} is broken"
@@ -90,7 +90,7 @@ def load(
 
 
 def load_model(path: Path, compute: str = "cpu") -> ModelRunner:
-    """Read, verify, load and prove the model file at `path`. Raises `ModelError`."""
+    """Read, verify, load and prove the model file at `path`. Raise `ModelError`."""
     return load(read_package(path), compute)
 
 
@@ -99,7 +99,7 @@ def _import(form: str, compute: str) -> Form:
 
 
 def _replay(runner: ModelRunner, package: ModelPackage) -> float:
-    """Return the largest difference from the golden masks; leaves the state at its beginning."""
+    """Return the largest difference from the golden masks; then reset the state."""
     worst = 0.0
     runner.warm_up()
     for column, expected in zip(package.golden.columns, package.golden.masks, strict=True):

@@ -1,4 +1,4 @@
-"""Messages between whoever uses a model (`supervisor`, `remote`) and its process (`rtsep.model.process`)."""
+"""Messages between users of a model (`supervisor`, `remote`) and its process (`rtsep.model.process`)."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ class Serve(Message, frozen=True):
 
     slots: str  # path of the shared memory
     model: str  # path of the model file
-    sha256: str | None  # of the model file as the session has verified it; None: nobody has
+    sha256: str | None  # of the model file as verified by the session; None: not verified
     compute: str  # "cpu" or "cuda"
-    parent: int  # process that the model process ends with
+    parent: int  # parent process; the model process ends with it
     graph: bool  # whether a GPU replays steps from a graph
-    real_time: bool  # whether to ask for real-time priority and locked memory
+    real_time: bool  # request real-time priority and locked memory
 
 
 class Loading(Message, frozen=True):
-    """A stage that a stranger's program could hold up has begun."""
+    """Start of a stage that an untrusted program could delay."""
 
-    stage: str  # for the user: "loading its program", say
+    stage: str  # description for the user, such as "loading its program"
 
 
 class Ready(Message, frozen=True):
-    """The model is loaded and proved; masks come from now on."""
+    """The model is loaded and proved; it answers columns from now on."""
 
     pid: int
-    real_time: bool  # whether the thread got real-time priority
+    real_time: bool  # the thread has real-time priority
     memory_locked: bool
-    moments: dict[str, float]  # monotonic times in s at which stages of the start were reached
+    moments: dict[str, float]  # monotonic times in s of the stages of the start
     golden_error: float  # largest difference from the golden masks
-    gpu: bool  # whether steps run on a GPU
-    captured: bool  # whether the GPU replays them from a graph
-    not_captured: str  # why not, if it was asked to
+    gpu: bool  # steps run on a GPU
+    captured: bool  # the GPU replays them from a graph
+    not_captured: str  # reason why not, if requested
 
 
 class Refused(Message, frozen=True):
-    """The model cannot be played, from the beginning or any more; the process ends."""
+    """The model cannot be played, from the start or any more; the process ends."""
 
     why: str  # one line, with the remedy
 
 
 TASKS: Wire[Serve] = Wire(Serve)
-"""To a model process, one message."""
+"""Messages to a model process: exactly one."""
 
 ANSWERS: Wire[Loading | Ready | Refused] = Wire(Loading | Ready | Refused)
-"""From a model process: its stages, then whether it is ready, and why it ends if a step fails."""
+"""Messages from a model process: its stages, its readiness, and the reason for its end if a step fails."""

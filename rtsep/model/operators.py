@@ -1,7 +1,7 @@
-"""What a program may call: the operators of nets that turn columns into masks, and nothing with an effect.
+"""Operators that a program may use: those of nets that compute masks from columns, without side effects.
 
-A program that needs more is refused by the operator's name. An operator that only computes may be added here;
-one that reads or writes files, prints, waits, starts threads, or reaches memory of others, may not.
+A program that needs others is refused with the operator's name. An operator that only computes may be added
+here; one that reads or writes files, prints, waits, starts threads, or accesses other memory may not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import warnings
 from rtsep.errors import ModelError
 
 MAX_CODE = 1 << 20
-"""Bytes of a program's text. The longest that rtsep ships has 28 kB."""
+"""Maximum bytes of a program's text. The longest one shipped has 28 kB."""
 
 _SUMS_AND_PRODUCTS = """
     add add_ sub sub_ rsub mul mul_ div div_ floordiv floor_divide remainder fmod neg neg_ pow pow_
@@ -49,7 +49,7 @@ _PLAIN_VALUES = """
 """
 
 ATEN = frozenset(f"{_SUMS_AND_PRODUCTS} {_NETS} {_SHAPES} {_PLAIN_VALUES}".split())
-"""Operators of torch, without `aten::`."""
+"""Allowed operators of torch, without `aten::`."""
 
 PRIM = frozenset(
     """
@@ -59,7 +59,7 @@ PRIM = frozenset(
     isinstance tolist
     """.split()  # noqa: SIM905
 )
-"""Operators of the language, without `prim::`."""
+"""Allowed operators of the language, without `prim::`."""
 
 _FUNCTIONS = frozenset(
     """
@@ -67,7 +67,7 @@ _FUNCTIONS = frozenset(
     isinstance getattr complex list tuple round
     """.split()  # noqa: SIM905
 )
-"""What a program's text may call by its bare name. torch writes everything else as `torch.x` or `ops.x.y`."""
+"""Names that a program's text may call directly. torch writes everything else as `torch.x` or `ops.x.y`."""
 
 _WORDS = ATEN | PRIM | {"device", "strided", "float32", "float64", "int64", "Tensor", "inf", "nan"}
 
@@ -78,13 +78,13 @@ _STATEMENTS = (
 
 
 def refused_operator(kind: str) -> bool:
-    """Whether a node of a graph of this kind ("aten::add") is none that a program may have."""
+    """Return whether a program may not contain a graph node of this kind ("aten::add")."""
     space, _, name = kind.partition("::")
     return name not in {"aten": ATEN, "prim": PRIM}.get(space, ())
 
 
 def refuse(operator: str) -> ModelError:
-    """Return the error of a program that has this operator."""
+    """Return the error for a program with this operator."""
     return ModelError(
         f"its program uses '{operator[:60]}', which a separator does not need; do not trust the file, or "
         "export it without that operator"
@@ -92,13 +92,13 @@ def refuse(operator: str) -> ModelError:
 
 
 def check_code(text: bytes) -> None:
-    """Raise `ModelError` for the text of a program, as torch stores it, that calls what it may not.
+    """Raise `ModelError` if a program's text, as stored by torch, makes a forbidden call.
 
-    torch reads the text with a parser of its own: the graph, checked after loading, decides. This check comes
-    first, because torch runs some methods (`__setstate__`) while it loads.
+    torch reads the text with its own parser: the graph, checked after loading, decides. This check comes
+    first, because torch runs some methods (`__setstate__`) during loading.
     """
     try:
-        with warnings.catch_warnings():  # Python's, of a style that torch writes
+        with warnings.catch_warnings():  # Python warns of torch's style
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -109,7 +109,7 @@ def check_code(text: bytes) -> None:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("__") and node.name != "__init__":
             raise refuse(node.name)
         if isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and node.test.value:
-            raise ModelError("its program has a loop without an end; do not trust the file")
+            raise ModelError("its program has an endless loop; do not trust the file")
         if isinstance(node, ast.Attribute):
             _check_attribute(node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in _FUNCTIONS:

@@ -1,9 +1,9 @@
-"""The model file as an archive: a program with a sealed spec and golden frames inside.
+"""The model file as an archive: a program with a sealed spec and golden frames.
 
-Reading needs no library that runs models, so that listing models is instant. Entries beside the program:
-`extra/golden.npz` (columns and the masks they must give), `extra/spec.json` (`ModelSpec` and the SHA-256 of
-every other entry, so that a flipped byte is found before a sample plays), and what else whoever wrote the
-file wants to find there again; the runtime does not look at that.
+Reading needs no library that runs models, so that listing models is fast. Entries beside the program:
+`extra/golden.npz` (columns and their expected masks), `extra/spec.json` (`ModelSpec` and the SHA-256 of every
+other entry, so that a flipped byte is found before any playback), and further entries of the author, which
+the runtime ignores.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from rtsep.model.archive import MAX_BYTES, read_entries
 from rtsep.model.contract import ModelSpec
 
 MAX_SPEC = 1 << 20
-"""Bytes of a spec. The longest that rtsep ships has 9 kB."""
+"""Maximum bytes of a spec. The longest one shipped has 9 kB."""
 
 MAX_GOLDEN = 64 << 20
-"""Bytes of golden frames as they are unpacked."""
+"""Maximum bytes of unpacked golden frames."""
 
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '<f4', 'fortran_order': (?P<columns_first>True|False), "
     rb"'shape': \((?P<shape>[0-9, ]{0,100})\), \} *\n",
     re.DOTALL,
 )
-"""How a .npy file of float32 begins (format version 1.0)."""
+"""Header of a .npy file of float32 (format version 1.0)."""
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Consecutive steps from a zero state and what they must give."""
+    """Consecutive steps from a zero state, with the expected masks."""
 
     columns: NDArray[np.float32]  # [steps, channels, bins, 2]
     masks: NDArray[np.float32]  # [steps, channels, bins]
@@ -54,7 +54,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A verified model file, not yet loaded. What is loaded is `content`: the file is not read again."""
+    """Verified model file, not yet loaded. `content` is loaded; the file is not read again."""
 
     path: Path
     spec: ModelSpec
@@ -80,10 +80,10 @@ def _digest(entries: Mapping[str, bytes], spec_entry: str) -> str:
 def write_package(
     path: Path, program: bytes, spec: ModelSpec, golden: Golden, also: Mapping[str, bytes] | None = None
 ) -> None:
-    """Seal `program` with its spec and golden frames into `path`.
+    """Seal `program` with its spec and golden frames, and write it to `path`.
 
-    `program` is a zip archive whose entries lie in one root folder, as `torch.jit.save` writes it; `also` are
-    further entries by name, for `ModelPackage.entry`. Raises `OSError` if the file cannot be written.
+    `program` is a zip archive with one root folder, as `torch.jit.save` writes it; `also` are further entries
+    by name, for `ModelPackage.entry`. Raise `OSError` if the file cannot be written.
     """
     buffer = io.BytesIO(program)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
@@ -101,14 +101,14 @@ def write_package(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)  # a reader never sees half a file
+    temporary.replace(path)  # readers never see an incomplete file
 
 
 def read_package(path: Path, sha256: str | None = None) -> ModelPackage:
     """Read and verify a model file: archive, schema, seal, shapes of the golden frames.
 
-    `sha256` is that of the file as another process has verified it: only the same bytes are accepted, and
-    their seal is not computed again. Raises `ModelError` naming the file and the reason.
+    `sha256` comes from another process that has verified the file: only the same bytes are accepted, and the
+    seal is not computed again. Raise `ModelError` with the file and the reason.
     """
     content = _read_file(path)
     found = hashlib.sha256(content).hexdigest()
@@ -119,25 +119,25 @@ def read_package(path: Path, sha256: str | None = None) -> ModelPackage:
     except (
         zipfile.BadZipFile,
         zlib.error,
-        lzma.LZMAError,  # of a file whose method of compression is the damage
+        lzma.LZMAError,  # raised if the damage looks like this compression method
         EOFError,
         KeyError,
         ValueError,
         OSError,
         MemoryError,
-        RuntimeError,  # "encrypted", by a flipped bit; NotImplementedError is one, RecursionError another
+        RuntimeError,  # "encrypted", by a flipped bit; includes NotImplementedError and RecursionError
     ) as error:
         reason = "".join(c if c.isprintable() else "?" for c in str(error)[:200]) or type(error).__name__
         raise ModelError(
             f"{path}: not a model file, or a truncated one ({reason}); fetch or export it again"
         ) from None
     if sha256 is not None and found != sha256:
-        raise ModelError(f"{path}: has changed since it was checked; choose it again")
+        raise ModelError(f"{path}: was changed after its check; choose it again")
     return ModelPackage(path, spec, golden, found, content)
 
 
 def has_entry(path: Path, name: str) -> bool:
-    """Tell whether the file at `path` is an archive with the further entry `name`; verifies nothing."""
+    """Return whether the file at `path` is an archive with the further entry `name`; verify nothing."""
     try:
         with zipfile.ZipFile(path) as archive:
             return _entry_name(archive.namelist(), name) is not None
@@ -148,15 +148,15 @@ def has_entry(path: Path, name: str) -> bool:
 def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device may never end
-                raise ModelError(f"{path}: is no file; save the model in one first")
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device may be endless
+                raise ModelError(f"{path}: not a file; save the model in a file first")
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ModelError(f"{path}: no such model file; 'rtsep models' lists those that are here") from None
+        raise ModelError(f"{path}: no such model file; 'rtsep models' lists the available ones") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > MAX_BYTES:
-        raise ModelError(f"{path}: has more than the {MAX_BYTES >> 20} MB that a model file may have")
+        raise ModelError(f"{path}: larger than {MAX_BYTES >> 20} MB, the maximum for a model file")
     return content
 
 
@@ -165,10 +165,10 @@ def _entry_name(names: Iterable[str], name: str) -> str | None:
 
 
 def _open(content: bytes, sealed: bool) -> tuple[ModelSpec, Golden]:
-    """Return what the archive `content` holds; `sealed`: its seal is known to hold."""
+    """Return the content of the archive `content`; `sealed`: its seal was already verified."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         spec_entry = _entry_name(archive.namelist(), "spec.json")
-    if spec_entry is None:  # a file cut behind the golden frames is still an archive: theirs
+    if spec_entry is None:  # a file cut behind the golden frames is still an archive, that of the frames
         raise ModelError(
             "an archive without a model spec, or a truncated one; export it with 'python -m train export'"
         )
@@ -177,7 +177,7 @@ def _open(content: bytes, sealed: bool) -> tuple[ModelSpec, Golden]:
         raise ModelError(f"its spec has more than {MAX_SPEC:,} bytes; export the model again")
     seal = json.loads(entries[spec_entry])
     if not isinstance(seal, dict) or not isinstance(seal.get("spec"), dict):
-        raise ModelError("its spec is of an unknown form; export the model again")
+        raise ModelError("its spec has an unknown form; export the model again")
     spec = ModelSpec.from_json(json.dumps(seal["spec"]))
     if not sealed and seal.get("content_sha256") != _digest(entries, spec_entry):
         raise ModelError("its content does not match its checksum; fetch or export it again")
@@ -192,22 +192,23 @@ def _open(content: bytes, sealed: bool) -> tuple[ModelSpec, Golden]:
 
 
 def _read_golden(content: bytes) -> Golden:
-    """Return golden frames from the bytes of their .npz file, without a look at what else is in there."""
-    arrays = read_entries(content, MAX_GOLDEN, max_ratio=2000)  # masks of zeros pack as well as zip packs
+    """Return golden frames from the bytes of their .npz file; ignore other content."""
+    # masks of zeros have the best possible compression
+    arrays = read_entries(content, MAX_GOLDEN, max_ratio=2000)
     return Golden(_read_array(arrays["columns.npy"]), _read_array(arrays["masks.npy"]))
 
 
 def _read_array(content: bytes) -> NDArray[np.float32]:
     """Return an array from the bytes of its .npy file, as `numpy.savez` writes float32.
 
-    numpy itself evaluates the header and makes room for whatever size it claims.
+    numpy itself would evaluate the header and allocate any size stated there.
     """
     header = _HEADER.match(content)
     if header is None:
-        raise ValueError("golden frames that are no arrays of float32")
+        raise ValueError("golden frames that are not arrays of float32")
     shape = tuple(int(size) for size in header["shape"].split(b",") if size.strip())
     data = content[header.end() :]
     if 4 * math.prod(shape) != len(data):
-        raise ValueError("golden frames of another size than they claim")
+        raise ValueError("golden frames of another size than stated")
     order: Literal["C", "F"] = "F" if header["columns_first"] == b"True" else "C"
     return np.array(np.frombuffer(data, np.float32).reshape(shape, order=order), order="C")

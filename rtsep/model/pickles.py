@@ -1,8 +1,8 @@
-"""The pickles of a TorchScript file, walked through without making any of their objects.
+"""Check of the pickles in a TorchScript file, without creating any of their objects.
 
-torch's own reader of such pickles calls no Python function, but it trusts the tensors that they describe: one
-that reaches beyond its data reads and writes other memory of the process. Therefore the walk keeps a stack as
-that reader does, accepts the few opcodes and names that torch writes, and compares tensors with their data.
+torch's own reader of such pickles calls no Python function, but it trusts the described tensors: one that
+reaches beyond its data reads and writes other memory of the process. Therefore this check keeps a stack like
+that reader, accepts only the few opcodes and names that torch writes, and compares tensors with their data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from rtsep.errors import ModelError
 
 MAX_BYTES = 1 << 20
-"""Of one pickle. The largest that rtsep ships has 3 kB; a tensor takes some 100 bytes."""
+"""Maximum bytes of one pickle. The largest one shipped has 3 kB; a tensor takes about 100 bytes."""
 
 MAX_MEMO = 1 << 16
 
@@ -48,7 +48,7 @@ _VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
 
 
 class _Mark:
-    """Where a tuple or a list begins on the stack."""
+    """Beginning of a tuple or a list on the stack."""
 
 
 class _Name(NamedTuple):
@@ -61,16 +61,16 @@ class _Storage(NamedTuple):
 
 
 class _Made:
-    """An object of which nothing more is asked."""
+    """Object that needs no further check."""
 
 
 def check_pickle(data: bytes, tensor_data: Callable[[str], bytes | None]) -> None:
-    """Raise `ModelError` for a pickle that does more than to describe a module's values.
+    """Raise `ModelError` for a pickle that does more than describe the values of a module.
 
     `tensor_data` returns the bytes of a tensor's data by its key, None if there are none.
     """
     if len(data) > MAX_BYTES:
-        raise ModelError(f"{len(data):,} bytes of description, {MAX_BYTES:,} are accepted")
+        raise ModelError(f"{len(data):,} bytes of description; at most {MAX_BYTES:,} are accepted")
     _Walk(tensor_data).run(data)
 
 
@@ -81,13 +81,13 @@ class _Walk:
         self._memo: dict[int, Any] = {}
 
     def run(self, data: bytes) -> None:
-        """Walk through all of `data`."""
+        """Process all of `data`."""
         try:
             end = self._walk(data)
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ModelError(f"its description of values is damaged ({type(error).__name__})") from None
         if end != len(data):
-            raise ModelError("its description of values has more behind its end")
+            raise ModelError("its description of values has data after its end")
 
     def _walk(self, data: bytes) -> int:
         end = 0
@@ -137,13 +137,13 @@ class _Walk:
         elif opcode == "NEWOBJ":
             _, made = stack.pop(), stack.pop()
             if not isinstance(made, _Name) or not made.name.startswith("__torch__"):
-                raise ModelError("its description of values makes an object of no class of its own")
+                raise ModelError("its description of values creates an object of an unknown class")
             stack.append(_Made())
         elif opcode == "BUILD":
             stack.pop()
             _ = stack[-1]
         elif opcode != "PROTO":
-            raise ModelError(f"its description of values uses {opcode}, which no model does")
+            raise ModelError(f"its description of values uses {opcode}, which models do not use")
 
     def _since_mark(self) -> list[Any]:
         at = len(self._stack) - 1 - self._stack[::-1].index(_Mark)
@@ -162,19 +162,23 @@ class _Walk:
         if data is None or len(data) != elements * ITEM_BYTES[name]:
             found = "none" if data is None else f"{len(data):,} bytes"
             raise ModelError(
-                f"a tensor wants {elements:,} elements of its data '{key[:20]}', where {found} are stored"
+                f"a tensor needs {elements:,} elements of its data '{key[:20]}', but {found} are stored"
             )
         return _Storage(ITEM_BYTES[name], elements)
 
     def _call(self, function: Any, arguments: Any) -> Any:
         if not isinstance(function, _Name) or not isinstance(arguments, tuple):
-            raise ModelError("its description of values calls what is no function of torch's")
+            raise ModelError(
+                "its description of values makes a call to something that is not a function of torch"
+            )
         if function.name == _TENSOR:
             _check_tensor(*arguments[:4])
         elif function.name in _BUILDERS:
             return arguments[0] if function.name.endswith("restore_type_tag") else _Made()
         elif function.name != _DICT or arguments:
-            raise ModelError(f"its description of values calls '{function.name[:60]}', which no model does")
+            raise ModelError(
+                f"its description of values calls '{function.name[:60]}', which models do not use"
+            )
         return _Made()
 
 
@@ -201,5 +205,5 @@ def _accepted(name: str) -> str:
     storage = name.startswith("torch ") and name.removeprefix("torch ") in ITEM_BYTES
     own = _CLASS.fullmatch(name) is not None and not name.startswith(_EXTENSION)
     if not (known or storage or own):
-        raise ModelError(f"its description of values names '{name[:60]}', which no model does")
+        raise ModelError(f"its description of values contains '{name[:60]}', which models do not use")
     return name

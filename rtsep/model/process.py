@@ -1,11 +1,11 @@
-"""The model in a process of its own: nothing that Python does elsewhere can delay a mask from here.
+"""The model in its own process, so that no Python code elsewhere can delay a mask.
 
-Begun by `rtsep.model.launch`. Answers every column of the shared slots in order. Writes lines of
-`rtsep.model.messages.ANSWERS` to its first standard output. Leaves when told to, or when its parent is gone.
+`rtsep.model.launch` starts it. It answers every column of the shared slots in order, and writes lines of
+`rtsep.model.messages.ANSWERS` to its original standard output. It ends on request, or with its parent.
 
-A model file is a program, and nobody knows who wrote it. So the process gives up its rights between the two
-halves of its start: first all that it needs is imported, compiled and mapped, then nothing is left to it but
-to load the model and to compute (`rtsep.model.confinement`).
+A model file is a program by an unknown author. Therefore the process gives up its rights between the two
+halves of its start: first it imports, compiles and maps everything that it needs; afterwards it can only load
+the model and compute (`rtsep.model.confinement`).
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from rtsep.realtime import priority, slots
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.wire import WireError, encode
 
-PRIORITY = 60  # under the hop loop's, over everything ordinary
-_PATIENCE_NS = 200_000_000  # how often to look for STOP and the parent
+PRIORITY = 60  # below the hop loop, above all ordinary threads
+_PATIENCE_NS = 200_000_000  # interval of checks for STOP and the parent
 
 
 def serve(shared: slots.SharedSlots, model: ModelRunner, parent: int) -> None:
-    """Answer columns until STOP is set or `parent` is no longer our parent."""
+    """Answer columns until STOP is set or `parent` is no longer the parent."""
     exchange = shared.exchange
     header = exchange.header
     scratch = np.zeros(2, np.int64)
     bindings = list(zip(exchange.columns, exchange.masks, strict=True))
-    number = acquire(header, slots.COLUMNS)  # the past is not answered
+    number = acquire(header, slots.COLUMNS)  # earlier columns are not answered
     release(header, slots.MODEL_STATE, slots.READY)
     rests = priority.Rests()
     while acquire(header, slots.STOP) == 0:
@@ -49,7 +49,7 @@ def serve(shared: slots.SharedSlots, model: ModelRunner, parent: int) -> None:
             if os.getppid() != parent:
                 return
             continue
-        if published - number > slots.SLOTS - 2:  # the oldest are being overwritten: start at the newest
+        if published - number > slots.SLOTS - 2:  # the oldest are being overwritten: continue at the newest
             release(
                 header,
                 slots.MODEL_SKIPPED,
@@ -71,7 +71,7 @@ def serve(shared: slots.SharedSlots, model: ModelRunner, parent: int) -> None:
 
 
 def _compile(exchange: slots.Exchange) -> None:
-    """Compile (or load from the cache) what the loop calls, on a copy of the header."""
+    """Compile the functions of the loop, or load them from the cache, on a copy of the header."""
     rehearsal = exchange._replace(header=exchange.header.copy())
     slots.await_column(rehearsal, -1, 0, np.zeros(2, np.int64))
     slots.publish_mask(rehearsal, 0)
@@ -79,7 +79,10 @@ def _compile(exchange: slots.Exchange) -> None:
 
 
 class _Answers:
-    """The pipe to whoever has begun us. Standard output itself goes nowhere: what prints cannot fill it."""
+    """Pipe to the parent.
+
+    Standard output itself leads to the null device, so that prints cannot fill the pipe.
+    """
 
     def __init__(self) -> None:
         self.pipe = os.dup(1)
@@ -91,19 +94,19 @@ class _Answers:
         os.write(self.pipe, encode(message).encode("utf-8", "surrogateescape"))
 
     def refuse(self, why: str, code: int) -> int:
-        """Send why the model is not played (any more); returns `code`."""
+        """Send the reason why the model is not played (any more); return `code`."""
         self.send(Refused(why))
         return code
 
     def silence_errors(self) -> None:
-        """Let standard error go nowhere, too: a stranger's words are no lines of ours."""
+        """Redirect standard error to the null device, too: an untrusted program must not write messages."""
         os.dup2(self._nowhere, 2)
 
 
 def main(task: str, moments: dict[str, float]) -> int:
-    """Load, report, serve; returns the exit code.
+    """Load, report, serve; return the exit code.
 
-    `task` is a line of `messages.TASKS`; `moments` are those of the start so far (monotonic times in s).
+    `task` is a line of `messages.TASKS`; `moments` are the times of the start so far (monotonic, in s).
     """
     answers = _Answers()
     try:
@@ -112,21 +115,24 @@ def main(task: str, moments: dict[str, float]) -> int:
         return answers.refuse(str(error), ModelProcessError.exit_code)
     try:
         package = read_package(Path(serving.model), serving.sha256)
-        form = form_of(package.spec, serving.compute)  # imports its library, if that is not done yet
+        form = form_of(package.spec, serving.compute)  # imports its library, if not done yet
         form.take_this_thread()
         moments.setdefault("model imports", time.monotonic())
         shared = slots.SharedSlots.attach(Path(serving.slots), package.spec.channels, package.spec.bins)
     except ModelError as error:
         return answers.refuse(_named(error, serving), ModelError.exit_code)
-    except FileNotFoundError:  # whoever has begun us has ended meanwhile
+    except FileNotFoundError:  # the parent has ended meanwhile
         return ModelProcessError.exit_code
     _compile(shared.exchange)
-    if serving.real_time:  # asked for when the program is known to end
+    if serving.real_time:  # requested after it is certain that the program ends
         priority.prepare()
     try:
         _give_up_rights(package, serving, answers)
     except OSError as error:
-        why = f"the model process cannot give up its rights ({error}); 'rtsep doctor' tells what is there"
+        why = (
+            f"the model process cannot give up its rights ({error}); 'rtsep doctor' shows the available "
+            "layers"
+        )
         return answers.refuse(why, ModelProcessError.exit_code)
     try:
         model = load(
@@ -153,7 +159,7 @@ def main(task: str, moments: dict[str, float]) -> int:
             not_captured=model.gpu.not_captured if model.gpu else "",
         )
     )
-    package = dataclasses.replace(package, content=b"")  # megabytes that nobody reads again
+    package = dataclasses.replace(package, content=b"")  # frees megabytes that are not read again
     try:
         serve(shared, model, serving.parent)
     except Exception as error:  # a program can raise anything
@@ -165,7 +171,7 @@ def main(task: str, moments: dict[str, float]) -> int:
 
 
 def _give_up_rights(package: ModelPackage, serving: Serve, answers: _Answers) -> None:
-    """Keep only the rights that a model needs on its device, as far as this system takes them."""
+    """Keep only the rights that a model needs on its device, as far as this system supports it."""
     if not is_shipped(package.sha256):
         answers.silence_errors()
     layers = [
@@ -178,6 +184,6 @@ def _give_up_rights(package: ModelPackage, serving: Serve, answers: _Answers) ->
 
 
 def _named(error: ModelError, serving: Serve) -> str:
-    """Return the text of `error`, which names the file."""
+    """Return the text of `error`, which contains the file."""
     text = str(error)
     return text if text.startswith(f"{serving.model}: ") else f"{serving.model}: {text}"

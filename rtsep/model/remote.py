@@ -1,9 +1,9 @@
-"""A model to step by hand, in its own process: what a stranger's program may do there is next to nothing.
+"""A model in its own, confined process, stepped by the caller.
 
     runner = load(read_package(path))      # or load_model(path)
     runner.column[:] = ...; runner.step(); runner.mask
 
-For files, arrays, checks and training. A live session has `rtsep.model.supervisor`, which never waits.
+For files, arrays, checks and training. A live session uses `rtsep.model.supervisor`, which never waits.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.slots import SharedSlots
 from rtsep.realtime.wire import encode
 
-START_PATIENCE_S = 60.0  # a cold disk, and the other cores busy
+START_PATIENCE_S = 60.0  # a cold disk and busy cores
 STEP_PATIENCE_S = 20.0
-"""What one hop may take. Waiting counts in short pieces: a suspended machine counts for little."""
+"""Time limit of one hop in seconds. Waits count in short pieces, so a suspended machine counts little."""
 
-_LOOK_NS = 50_000_000  # how often to look whether the process is still there
+_LOOK_NS = 50_000_000  # interval of checks whether the process still runs
 
 
 def load_model(path: Path, compute: str = "cpu") -> ModelRunner:
-    """Read, verify, load and prove the model file at `path`. Raises as `load`."""
+    """Read, verify, load and prove the model file at `path`. Raise the errors of `load`."""
     return load(read_package(path), compute)
 
 
 def load(
     package: ModelPackage, compute: str = "cpu", *, graph: bool = True, real_time: bool = False
 ) -> ModelRunner:
-    """Load a model to `compute` ("cpu", "cuda") in a process of its own, which ends with the runner.
+    """Load a model to `compute` ("cpu", "cuda") in its own process, which ends with the runner.
 
-    `graph` is as for `Form.load`; `real_time` asks for the priority of a live session. Raises `ModelError`
-    if the model is refused, `ModelProcessError` if its process does not come up.
+    `graph` is as for `Form.load`; `real_time` requests the priority of a live session. Raise `ModelError` if
+    the model is refused, `ModelProcessError` if its process does not start.
     """
     return RemoteRunner(package, compute, graph=graph, real_time=real_time)
 
 
 class RemoteRunner(ModelRunner):
-    """A loaded model in another process. For one thread at a time."""
+    """Loaded model in another process, for one thread at a time."""
 
     def __init__(self, package: ModelPackage, compute: str, *, graph: bool, real_time: bool) -> None:
         self.spec = package.spec
@@ -89,11 +89,11 @@ class RemoteRunner(ModelRunner):
 
     @property
     def pid(self) -> int:
-        """Process id of the model."""
+        """Return the process id of the model."""
         return self._process.pid
 
     def step(self) -> None:
-        """As `ModelRunner.step`; raises `ModelError` if the program fails, `ModelProcessError` if it dies."""
+        """Run `ModelRunner.step`; raise `ModelError` if the program fails, `ModelProcessError` if it dies."""
         exchange, number = self._exchange, self._number
         self._number += 1
         exchange.columns[number % slots.SLOTS] = self.column
@@ -113,7 +113,7 @@ class RemoteRunner(ModelRunner):
         self.mask[...] = exchange.masks[number % slots.SLOTS]
 
     def reset(self) -> None:
-        """As `ModelRunner.reset`; done before the next step."""
+        """Request `ModelRunner.reset`; it is done before the next step."""
         release(self._exchange.header, slots.RESET, 1)
 
     def _look(self) -> None:
@@ -131,7 +131,7 @@ class RemoteRunner(ModelRunner):
 
 
 class _RemoteGpu:
-    """The clock of a GPU, as the other process reads it."""
+    """Clock of a GPU, as read by the other process."""
 
     def __init__(self, exchange: slots.Exchange, answer: Ready) -> None:
         self._header = exchange.header
@@ -151,7 +151,7 @@ class _RemoteGpu:
 
 
 def _end(process: subprocess.Popen[str], shared: SharedSlots, owner: int) -> None:
-    if os.getpid() != owner:  # a fork of the program: the model is its parent's
+    if os.getpid() != owner:  # in a fork, the model belongs to its parent
         return
     process.kill()
     process.wait()

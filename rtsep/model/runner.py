@@ -1,8 +1,8 @@
-"""`ModelRunner`, the protocol of everything that runs a model, and `Form`, the base of what loads one.
+"""`ModelRunner`, the protocol of everything that runs a model, and `Form`, the base class of its loaders.
 
-A form of model files (TorchScript, say) on one kind of device is one file with a subclass of `Form`, and a
+A form of model files (such as TorchScript) on one kind of device is one file with a subclass of `Form`, and a
 line in the table `rtsep.model.loader.FORMS`. The model process, the separator, the benchmarks and the trainer
-use these two classes only; no library that runs models is imported outside of the files of the forms.
+use only these two classes; libraries that run models are imported only in the files of the forms.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from rtsep.model.package import ModelPackage
 
 
 class GpuClock(Protocol):
-    """What a runner tells of the GPU that it computes on."""
+    """Properties of the GPU that a runner uses."""
 
     not_captured: str
-    """Why steps are not replayed from a graph; "" if they are, or if nobody asked for it."""
+    """Reason why steps are not replayed from a graph; "" if they are, or if that was not requested."""
 
     clocked: bool
-    """Set to True to time the next steps on the GPU; the timing itself costs two calls a step."""
+    """Set to True to time the next steps on the GPU; the timing itself costs two calls per step."""
 
     @property
     def captured(self) -> bool:
-        """Whether steps are replayed from a graph."""
+        """Return whether steps are replayed from a graph."""
 
     @property
     def device_us(self) -> float:
-        """Duration of the last clocked step on the GPU in us, its copies included."""
+        """Return the duration of the last clocked step on the GPU in us, including copies."""
 
 
 class ModelRunner(Protocol):
@@ -51,55 +51,55 @@ class ModelRunner(Protocol):
     """Output of the last step [channels, bins], share of the voice, 0..1."""
 
     golden_error: float = float("nan")
-    """Largest difference from the masks of the golden frames; not a number if they were not replayed."""
+    """Largest difference from the masks of the golden frames; NaN if they were not replayed."""
 
     gpu: GpuClock | None = None
-    """The clock of the GPU; None on a processor."""
+    """Clock of the GPU; None on a processor."""
 
     def bind(self, column: NDArray[np.float32], mask: NDArray[np.float32]) -> None:
         """Read columns from and write masks to these arrays from now on; shapes as `column` and `mask`.
 
-        They may be shared memory. The state stays as it is.
+        They may be shared memory. The state does not change.
         """
         self.column, self.mask = column, mask
 
     @abc.abstractmethod
     def step(self) -> None:
-        """Turn `column` into `mask` and advance the state. Raises what the model's library raises."""
+        """Compute `mask` from `column` and advance the state. Raise the errors of the model's library."""
 
     @abc.abstractmethod
     def reset(self) -> None:
-        """Set the state to its beginning, as if no column had come."""
+        """Reset the state to that before the first column."""
 
     def warm_up(self) -> None:
-        """Step until all is compiled, on the thread that will step; leaves the state at its beginning."""
+        """Step until everything is compiled, on the thread that will step; then reset the state."""
         self.reset()
 
 
 class Form(abc.ABC):
-    """How models of one form are loaded to one kind of device."""
+    """Loader of models of one form for one kind of device."""
 
     engine = "program"
-    """The library that runs the models, with its version: it stands in messages."""
+    """Library that runs the models, with its version, for messages."""
 
     def take_this_thread(self) -> None:  # noqa: B027 (most libraries need no such setting)
-        """Set the library up for one thread that does nothing else, for good.
+        """Set the library up, for good, for one thread that only runs models.
 
-        For programs of our own: it changes settings of the whole process.
+        Only for rtsep's own programs, because it changes settings of the whole process.
         """
 
     @abc.abstractmethod
     def load(self, package: ModelPackage, *, graph: bool = True) -> ModelRunner:
-        """Load `package.content` with its state at the beginning; golden frames are the caller's work.
+        """Load `package.content` with a reset state; the caller checks the golden frames.
 
-        With `graph=False` a GPU gets its work kernel by kernel, for comparison. Raises `ModelError` that
-        names the file, the reason and the remedy.
+        With `graph=False` a GPU gets its work kernel by kernel, for comparison. Raise `ModelError` with the
+        file, the reason and the remedy.
         """
 
     def refusal(self, package: ModelPackage, error: Exception) -> ModelError | None:
-        """Return `error`, which a step has raised, as one line for the user.
+        """Return `error`, raised by a step, as one line for the user.
 
-        None if it is no fault of the model or the device: the error itself is raised then.
+        None if neither the model nor the device is at fault: the error itself is then raised.
         """
         reason = str(error).strip() or type(error).__name__
         return ModelError(f"{package.path}: its program fails ({reason.splitlines()[0]}); export it again")

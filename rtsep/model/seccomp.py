@@ -1,9 +1,9 @@
-"""seccomp: the system calls that a process may still make, by its own decision and for good (Linux).
+"""seccomp: a process irrevocably limits its own system calls (Linux).
 
-A filter in the kernel's small language (BPF) sees the number and the arguments of each call. What a loaded
-model needs is allowed: memory, time, waiting, reading of files; all else fails with EPERM: network, programs,
-processes, threads, files that are written, signals to others, and whatever nobody has thought of. Calls newer
-than the table fail with ENOSYS, as on an older kernel, so that libraries take their older way.
+A filter in the kernel's small language (BPF) checks the number and the arguments of each call. It allows what
+a loaded model needs: memory, time, waiting, reading of files. Everything else fails with EPERM: network,
+programs, processes, threads, writing of files, signals to others, and unforeseen calls. Calls newer than the
+table fail with ENOSYS, as on an older kernel, so that libraries use older calls.
 
 The kernel's own description: https://docs.kernel.org/userspace-api/seccomp_filter.html
 """
@@ -21,20 +21,20 @@ from typing import NamedTuple
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # codes of BPF
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_NUMBER, _PROCESSOR, _ARGUMENTS = 0, 4, 16  # where they lie in the data of a call, in bytes
+_NUMBER, _PROCESSOR, _ARGUMENTS = 0, 4, 16  # offsets in the data of a call, in bytes
 
 _SET_FILTER, _ALL_THREADS, _GET_AVAILABLE = 1, 1, 2
 _NEWEST = 451
-"""Calls from this number on are newer than the tables."""
+"""First call number that is newer than the tables."""
 
 
 class Processor(NamedTuple):
-    """How a kind of processor numbers what matters here."""
+    """System calls of one kind of processor."""
 
     audit: int
     seccomp: int
     plain: Mapping[str, int]  # calls that are harmless with any argument
-    calls: Mapping[str, int]  # calls whose arguments are looked at
+    calls: Mapping[str, int]  # calls with checked arguments
 
 
 _X86_64 = Processor(
@@ -82,7 +82,7 @@ _AARCH64 = Processor(
 _PROCESSORS = {"x86_64": _X86_64, "aarch64": _AARCH64}
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_HARMLESS_FCNTL = (1, 2, 3)  # F_GETFD, F_SETFD, F_GETFL: none that asks for signals
+_HARMLESS_FCNTL = (1, 2, 3)  # F_GETFD, F_SETFD, F_GETFL: none of them requests signals
 
 _LIMITS_OF_SCHEDULING = (0, 8, 15)  # RLIMIT_CPU, RLIMIT_MEMLOCK, RLIMIT_RTTIME
 
@@ -90,7 +90,7 @@ Code = list[tuple[int, int, int, int]]  # code, jump if true, jump if false, val
 
 
 def available() -> bool:
-    """Whether this kernel filters calls, on a processor whose calls are known here."""
+    """Return whether this kernel filters calls, and the processor's calls are listed here."""
     if sys.platform != "linux" or sys.byteorder != "little" or platform.machine() not in _PROCESSORS:
         return False
     action = ctypes.c_uint32(_ERRNO)
@@ -99,12 +99,12 @@ def available() -> bool:
 
 
 def restrict(writable: Sequence[int]) -> None:
-    """Let all threads of this process make no call but those of a model; files to write to are `writable`.
+    """Limit all threads of this process to the calls of a model; only files in `writable` can be written.
 
-    Needs `no_new_privs`. Raises `OSError`.
+    Needs `no_new_privs`. Raise `OSError`.
     """
     if not available():
-        raise OSError("this kernel or processor has no seccomp that is known here")
+        raise OSError("this kernel or processor has no supported seccomp")
     processor = _PROCESSORS[platform.machine()]
     code = _program(processor, writable)
     packed = b"".join(struct.pack("<HBBI", *line) for line in code)
@@ -119,7 +119,7 @@ def _program(processor: Processor, writable: Sequence[int]) -> Code:
     code: Code = [
         (_LOAD, 0, 0, _PROCESSOR),
         (_EQUAL, 1, 0, processor.audit),
-        (_RETURN, 0, 0, _KILL),  # a call of another kind of program, as 32-bit ones
+        (_RETURN, 0, 0, _KILL),  # a call of another kind of program, such as a 32-bit one
         (_LOAD, 0, 0, _NUMBER),
         (_AT_LEAST, 0, 1, 0x40000000),  # numbers of x32, another kind
         (_RETURN, 0, 0, _KILL),
@@ -136,7 +136,7 @@ def _program(processor: Processor, writable: Sequence[int]) -> Code:
             check = _one_of(0, writable)
         elif name == "fcntl":
             check = _one_of(1, _HARMLESS_FCNTL)
-        elif name == "tgkill":  # `abort` and `raise`
+        elif name == "tgkill":  # used by `abort` and `raise`
             check = _one_of(0, us)
         elif name == "prlimit64":
             check = _own_limits()
@@ -147,7 +147,7 @@ def _program(processor: Processor, writable: Sequence[int]) -> Code:
 
 
 def _one_of(argument: int, values: Sequence[int]) -> Code:
-    """Allow if the lower half of an argument has one of these values."""
+    """Allow the call if the lower half of an argument has one of these values."""
     code: Code = [(_LOAD, 0, 0, _ARGUMENTS + 8 * argument)]
     for value in values:
         code += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
@@ -155,19 +155,19 @@ def _one_of(argument: int, values: Sequence[int]) -> Code:
 
 
 def _own_limits() -> Code:
-    """Allow to read this process's limits, and to set those that its scheduling needs."""
+    """Allow reading this process's limits, and setting those that its scheduling needs."""
     refused = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
     allowed = (_RETURN, 0, 0, _ALLOW)
     code: Code = [(_LOAD, 0, 0, _ARGUMENTS), (_EQUAL, 1, 0, 0), refused, (_LOAD, 0, 0, _ARGUMENTS + 8)]
     for limit in _LIMITS_OF_SCHEDULING:
         code += [(_EQUAL, 0, 1, limit), allowed]
-    for half in (16, 20):  # the address of the new limit: none
+    for half in (16, 20):  # the address of the new limit must be null
         code += [(_LOAD, 0, 0, _ARGUMENTS + half), (_EQUAL, 1, 0, 0), refused]
     return [*code, allowed]
 
 
 def _no_bit(argument: int, bits: int) -> Code:
-    """Allow if the lower half of an argument has none of these bits."""
+    """Allow the call if the lower half of an argument has none of these bits."""
     return [
         (_LOAD, 0, 0, _ARGUMENTS + 8 * argument),
         (_ANY_BIT, 1, 0, bits),

@@ -1,4 +1,4 @@
-"""Starts the model process, watches it, and starts it again when it dies or hangs, while audio flows on."""
+"""Starts the model process, watches it, and restarts it after a crash or hang, while audio continues."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from rtsep.realtime.stops import Stops
 from rtsep.realtime.wire import encode
 
 START_PATIENCE_S = 60.0  # a cold disk and a first compilation
-HANG_PATIENCE_S = 1.5  # columns wait and no mask comes
-QUICK_DEATH_S = 10.0  # who dies so soon after its start, and again after the next, is tried
-RETRY_STEP_S, RETRY_MOST_S = 0.25, 5.0  # later each time by this much, and never later than that
+HANG_PATIENCE_S = 1.5  # time with waiting columns and no mask
+QUICK_DEATH_S = 10.0  # a process that ends this soon after its start counts as a failure
+RETRY_STEP_S, RETRY_MOST_S = 0.25, 5.0  # the delay of a restart grows by this, up to the maximum
 
 _LOOK_EVERY_S = 0.02
-_IDLE_AFTER_S = 0.5  # no column for so long: nobody plays. Longer than any hop (768 at 8192 Hz takes 0.094 s)
+# time without a column that means: no playback. Longer than any hop (768 at 8192 Hz takes 0.094 s)
+_IDLE_AFTER_S = 0.5
 
 
 class ModelSupervisor:
-    """Keeps one model process alive for `shared`."""
+    """Keeps one model process running for `shared`."""
 
     def __init__(self, shared: SharedSlots, model: Path, compute: str, sha256: str | None = None) -> None:
-        """Start nothing yet. `model` is a model file, `compute` "cpu" or "cuda".
+        """Prepare only. `model` is a model file, `compute` "cpu" or "cuda".
 
-        `sha256` is that of the file as it was verified (`ModelPackage.sha256`): no process plays other bytes,
-        after a restart either. None leaves the verification to the process.
+        `sha256` is the checksum of the verified file (`ModelPackage.sha256`): no process plays other bytes,
+        even after a restart. None leaves the verification to the process.
         """
         self._shared = shared
         self._task = encode(
@@ -49,23 +50,23 @@ class ModelSupervisor:
         self._watcher: threading.Thread | None = None
         self._leaving = threading.Event()
         self._columns_seen, self._column_came, self._steps_seen = -1, 0.0, -1
-        self._spawned = self._progressed = 0.0  # when
+        self._spawned = self._progressed = 0.0  # monotonic times
         self.restarts = 0
-        self.last_error = ""  # of a process that has ended
-        self._real_time = False  # the first priority of the process that runs
-        self.moments: dict[str, float] = {}  # at which the first process reached the stages of its start
-        # On a first start both are compiled here. Later on another thread compiles for half a minute, which
-        # `stop` would have to wait for.
+        self.last_error = ""  # of an ended process
+        self._real_time = False  # initial priority of the running process
+        self.moments: dict[str, float] = {}  # times of the first process's start, by stage
+        # Both are compiled here for the first start. Compiled later on another thread, they would delay
+        # `stop` by half a minute.
         release(self._header, slots.MODEL_STATE, slots.STARTING)
         acquire(self._header, slots.MODEL_STATE)
 
     def start(self) -> None:
         """Start the process and wait until it can answer.
 
-        Raises `ModelError` if it refuses the model, `ModelProcessError` if it ends first or sends no answer.
+        Raise `ModelError` if it refuses the model, `ModelProcessError` if it ends first or sends no answer.
         """
         self._spawn()
-        if self._leaving.is_set() and self._process:  # `stop`, on another thread, found no process to end
+        if self._leaving.is_set() and self._process:  # `stop` on another thread found no process to end
             self._process.kill()
         self.moments = self._await_ready().moments
         self._watcher = threading.Thread(target=self._watch, name="model-supervisor", daemon=True)
@@ -73,21 +74,21 @@ class ModelSupervisor:
 
     @property
     def pid(self) -> int:
-        """Process id of the model as it runs now."""
+        """Return the process id of the current model."""
         return self._process.pid if self._process else 0
 
     @property
     def lost_priority(self) -> bool:
-        """Whether the process had real-time priority and has it no more."""
+        """Return whether the process has lost its real-time priority."""
         return self._real_time and self.ready and not priority.is_real_time(self.pid)
 
     @property
     def ready(self) -> bool:
-        """Whether it answers columns now."""
+        """Return whether it answers columns now."""
         return acquire(self._header, slots.MODEL_STATE) == slots.READY
 
     def stop(self) -> None:
-        """Ask the process to leave; make it, if it does not, or cannot be asked yet."""
+        """Request the end of the process; kill it if it does not end, or cannot be asked yet."""
         self._leaving.set()
         if self._watcher:
             self._watcher.join()
@@ -100,7 +101,7 @@ class ModelSupervisor:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            if self._watcher and self._process.stdout:  # else `start` may still read there
+            if self._watcher and self._process.stdout:  # else `start` may still read from it
                 self._process.stdout.close()
 
     def _spawn(self) -> None:
@@ -115,13 +116,13 @@ class ModelSupervisor:
         return answer
 
     def _watch(self) -> None:
-        failures = 0  # in a row, each soon after its start
+        failures = 0  # consecutive, each soon after its start
         self._progressed = time.monotonic()
         stops = Stops()
         while not self._leaving.wait(_LOOK_EVERY_S):
             assert self._process
             now = time.monotonic()
-            if stood := stops.look():  # the process may have stood as long
+            if stood := stops.look():  # the process may have stood still for the same time
                 self._spawned, self._progressed = self._spawned + stood, self._progressed + stood
             if patience := self._patience_gone(now):
                 self._process.kill()
@@ -139,19 +140,21 @@ class ModelSupervisor:
                 failures += 1
 
     def _spawned_after(self, failures: int) -> bool:
-        """Wait, longer after more failures running, and start the process; return whether it has started."""
-        if self._leaving.wait(min(max(0, failures - 1) * RETRY_STEP_S, RETRY_MOST_S)):  # the first is at once
+        """Wait (longer after more consecutive failures) and start the process; return whether that worked."""
+        # the first restart is immediate
+        if self._leaving.wait(min(max(0, failures - 1) * RETRY_STEP_S, RETRY_MOST_S)):
             return False
         try:
             self._spawn()
-        except (OSError, ModelProcessError) as error:  # no handles, no memory, no Python: it may come back
+        # no handles, no memory or no Python: this may be temporary
+        except (OSError, ModelProcessError) as error:
             release(self._header, slots.MODEL_STATE, slots.DOWN)
             self.last_error = f"cannot be started ({getattr(error, 'strerror', None) or error})"
             return False
         return True
 
     def _patience_gone(self, now: float) -> float | None:
-        """Return the time that the process had, if it is over: to become ready, or to answer columns."""
+        """Return the time limit if it has passed, of the start or of an answer; else None."""
         if not self.ready:
             self._progressed = now
             return START_PATIENCE_S if now - self._spawned > START_PATIENCE_S else None

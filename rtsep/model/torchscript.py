@@ -1,7 +1,7 @@
-"""TorchScript on the processor: the form of today's model files.
+"""TorchScript on the processor: the form of current model files.
 
-Of the runtime, only this file and `rtsep.model.cuda` import torch. torch warns that TorchScript is deprecated
-at each call; those calls, the trainer's too, go through this file, which silences the warnings.
+In the runtime, only this file and `rtsep.model.cuda` import torch. torch warns at each call that TorchScript
+is deprecated; all such calls, including the trainer's, go through this file, which silences the warnings.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from rtsep.model.package import ModelPackage
 from rtsep.model.runner import Form, ModelRunner
 
 WARM_UP_STEPS = 12
-"""Steps before the first real one: TorchScript profiles and compiles during its first calls."""
+"""Steps before the first real one, because TorchScript profiles and compiles during its first calls."""
 
 MAX_TIMES = 1 << 20
-"""How often a loop in `step` may run where the number stands in the program."""
+"""Maximum iterations of a loop in `step` with a constant count."""
 
 MAX_SAID = 200
-"""Characters of a program's own message that are shown."""
+"""Maximum characters of a program's own message that are shown."""
 
-_OF_A_METHOD = "The following operation failed"  # in one that torch runs while it loads
+_OF_A_METHOD = "The following operation failed"  # appears for a method that torch runs during loading
 
 _OF_THE_GPU = re.compile(r"\b(CUDA|CUBLAS|cuDNN|cuFFT|nvrtc)\b.*(error|out of memory|failed)", re.IGNORECASE)
 
 
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
-    """Silence torch's warnings that TorchScript is deprecated. Not for several threads at once."""
+    """Silence torch's warnings that TorchScript is deprecated. Not thread-safe."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def script(program: torch.nn.Module, methods: Sequence[str]) -> Any:
-    """Return `program` scripted and frozen, with these `methods`. Raises whatever torch raises."""
+    """Return `program` scripted and frozen, with these `methods`. Raise torch's errors."""
     with without_warnings():
         return torch.jit.freeze(torch.jit.script(program.eval()), preserved_attrs=list(methods))
 
@@ -63,45 +63,45 @@ def to_bytes(scripted: Any) -> bytes:
 
 
 def from_bytes(content: bytes, device: str = "cpu") -> Any:
-    """Load a program from the bytes of its file. Raises `RuntimeError` if torch cannot."""
+    """Load a program from the bytes of its file. Raise `RuntimeError` if torch cannot."""
     with without_warnings():
         return torch.jit.load(io.BytesIO(content), map_location=torch.device(device))
 
 
 def take_this_thread() -> None:
-    """Set torch up for one thread that does nothing else: a hop is too short to share among threads.
+    """Set torch up for one thread that only runs models, because a hop is too short to share among threads.
 
-    For programs of our own; whoever uses the library decides for itself.
+    Only for rtsep's own programs; users of the library choose for themselves.
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
 
 
 def telling_line(error: Exception) -> str:
-    """Return the line of torch's message that says what went wrong.
+    """Return the line of torch's message that contains the cause.
 
-    Of a GPU it is the first that speaks of it: advice on debugging follows. Else it is the last one, which a
-    program's own error stands in, after the lines of the program.
+    For a GPU error it is the first line about the GPU, because advice on debugging follows. Else it is the
+    last line, which has a program's own error after the lines of the program.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
     of_gpu = next(filter(_OF_THE_GPU.search, lines), None)
-    if of_gpu is None:  # a stranger's words: nothing in them may move the cursor
+    if of_gpu is None:  # untrusted text must not move the cursor
         return "".join(c if c.isprintable() else "?" for c in lines[-1][:MAX_SAID])
-    return ". ".join(of_gpu.removeprefix("RuntimeError: ").split(". ")[:2]).rstrip(".")  # advice again
+    return ". ".join(of_gpu.removeprefix("RuntimeError: ").split(". ")[:2]).rstrip(".")  # without the advice
 
 
 def speaks_of_gpu(error: Exception) -> bool:
-    """Whether torch's message lays the fault on the GPU, its driver or its libraries."""
+    """Return whether torch's message blames the GPU, its driver or its libraries."""
     return _OF_THE_GPU.search(str(error)) is not None
 
 
 class TorchScriptRunner(ModelRunner):
-    """A program of `rtsep.model.contract` and its state, both on the processor."""
+    """Program of `rtsep.model.contract` with its state, both on the processor."""
 
     def __init__(self, spec: ModelSpec, module: Any) -> None:
-        """Take `module`, whose `step(column, state)` gives the mask and advances the state in place."""
+        """Use `module`, whose `step(column, state)` returns the mask and advances the state in place."""
         self.spec = spec
         self._module = module
         self._state = torch.zeros(spec.state_size)
@@ -109,23 +109,23 @@ class TorchScriptRunner(ModelRunner):
         self.bind(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32))
 
     def bind(self, column: NDArray[np.float32], mask: NDArray[np.float32]) -> None:
-        """As `ModelRunner.bind`."""
+        """Run `ModelRunner.bind`."""
         self.column, self.mask = column, mask
         self._column = torch.from_numpy(column)
         self._mask = torch.from_numpy(mask)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
     def step(self) -> None:
-        """As `ModelRunner.step`; raises `RuntimeError`, `TypeError` or `torch.jit.Error`."""
+        """Run `ModelRunner.step`; raise `RuntimeError`, `TypeError` or `torch.jit.Error`."""
         self._mask.copy_(self._module.step(self._column, self._state))
 
     @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
     def reset(self) -> None:
-        """As `ModelRunner.reset`."""
+        """Run `ModelRunner.reset`."""
         self._state.zero_()
 
     def warm_up(self) -> None:
-        """As `ModelRunner.warm_up`."""
+        """Run `ModelRunner.warm_up`."""
         for _ in range(WARM_UP_STEPS):
             self.step()
         self.reset()
@@ -137,11 +137,11 @@ class TorchScript(Form):
     engine = f"torch ({torch.__version__})"
 
     def take_this_thread(self) -> None:
-        """As `Form.take_this_thread`."""
+        """Run `Form.take_this_thread` for torch."""
         take_this_thread()
 
     def load(self, package: ModelPackage, *, graph: bool = True) -> ModelRunner:
-        """As `Form.load`; a processor has no graphs."""
+        """Load the package to the processor, which has no graphs; see `Form.load`."""
         del graph
         try:
             module = load_checked(package)
@@ -150,16 +150,17 @@ class TorchScript(Form):
         return TorchScriptRunner(package.spec, module)
 
     def refusal(self, package: ModelPackage, error: Exception) -> ModelError | None:
-        """As `Form.refusal`."""
-        if not isinstance(error, RuntimeError | TypeError | torch.jit.Error):  # the last: the program's own
+        """Return the error as one line, see `Form.refusal`."""
+        # torch.jit.Error is the program's own
+        if not isinstance(error, RuntimeError | TypeError | torch.jit.Error):
             return None
         return ModelError(f"{package.path}: its program fails ({telling_line(error)}); export it again")
 
 
 def load_checked(package: ModelPackage, device: str = "cpu") -> Any:
-    """Load the program of `package`, after a look at all that it may do; a shipped one is known already.
+    """Load the program of `package` after a check of everything that it may do; a shipped one is trusted.
 
-    Raises `ModelError` for a program that may do more than compute, `RuntimeError` if torch cannot load it.
+    Raise `ModelError` for a program that may do more than compute, `RuntimeError` if torch cannot load it.
     """
     if is_shipped(package.sha256):
         module = from_bytes(package.content, device)
@@ -176,9 +177,9 @@ def load_checked(package: ModelPackage, device: str = "cpu") -> Any:
 
 
 def check_graphs(module: Any) -> None:
-    """Raise `ModelError` for a loaded program whose graphs have what a separator does not need.
+    """Raise `ModelError` for a loaded program with graph nodes that a separator does not need.
 
-    No method has run then, but what torch itself runs while it loads; `rtsep.model.operators` looks for that.
+    No method has run yet, except those that torch runs during loading; `rtsep.model.operators` checks these.
     """
     program = module._c
     for name in program._method_names():
@@ -200,13 +201,13 @@ def _check_block(block: Any, played: bool) -> None:
 
 
 def _is_unbounded(loop: Any) -> bool:
-    """Whether nothing but its condition ends a loop: a `while`, or a `for` over too much."""
+    """Return whether a loop has no bound but its condition: a `while`, or a `for` over too many."""
     times = next(loop.inputs()).node()
     return bool(times.kind() == "prim::Constant" and times.output().toIValue() > MAX_TIMES)
 
 
 def unloadable(path: Path, error: RuntimeError) -> ModelError:
-    """Return the error of a file whose program torch does not load."""
+    """Return the error for a file whose program torch cannot load."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:MAX_SAID]
     if reason.startswith(_OF_A_METHOD):
         reason = telling_line(error)
@@ -215,7 +216,7 @@ def unloadable(path: Path, error: RuntimeError) -> ModelError:
 
 
 def check_step(path: Path, module: Any) -> None:
-    """Raise `ModelError` for a program that is not one of the model contract."""
+    """Raise `ModelError` for a program that does not follow the model contract."""
     if not hasattr(module, "step"):
         raise ModelError(f"{path}: its program has no method 'step'; export it again")
 

@@ -1,7 +1,7 @@
 """Acquire/release access to int64 slots, and addresses of arrays, for compiled code.
 
-One writer a slot, any number of readers: all that single-producer rings and controls need.
-float64 controls travel as their bits, so that a reader never sees half a value.
+Each slot has one writer and any number of readers, which is enough for single-producer rings and controls.
+float64 controls are passed as their bits, so that a reader never gets half a value.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 CACHE_LINE = 8
-"""int64 slots a cache line: slots written by different threads are kept this far apart."""
+"""Number of int64 slots in a cache line: slots of different writers are at least this far apart."""
 
 
 def _slot_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -25,7 +25,7 @@ def _slot_pointer(context: Any, builder: Any, array_type: Any, array: Any, index
 
 @intrinsic
 def load_acquire(typing_context, slots, index):  # type: ignore[no-untyped-def]
-    """load_acquire(slots: int64[:], index) -> int64: what came before the matching release is visible."""
+    """load_acquire(slots: int64[:], index) -> int64: writes before the matching release are visible."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _slot_pointer(context, builder, signature.args[0], args[0], args[1])
@@ -48,7 +48,7 @@ def store_release(typing_context, slots, index, value):  # type: ignore[no-untyp
 
 @intrinsic
 def fence(typing_context):  # type: ignore[no-untyped-def]
-    """fence(): full barrier. Two threads that each store, then look at the other's store, need one."""
+    """fence(): full barrier, for two threads that each store a value and then read the other's."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.fence("seq_cst")
@@ -93,14 +93,14 @@ def address_of(slots: np.ndarray, index: int) -> int:
     return np.int64(slots.ctypes.data) + 8 * index  # type: ignore[return-value]
 
 
-# These two keep the GIL: given away for a nanosecond, it takes a busy interpreter 5 ms to get it back.
+# These two keep the GIL: if it is released for a nanosecond, a busy interpreter takes 5 ms to return it.
 @njit(cache=True)
 def acquire(slots: np.ndarray, index: int) -> int:
-    """`load_acquire` for callers in Python."""
+    """Call `load_acquire` from Python."""
     return load_acquire(slots, index)
 
 
 @njit(cache=True)
 def release(slots: np.ndarray, index: int, value: int) -> None:
-    """`store_release` for callers in Python."""
+    """Call `store_release` from Python."""
     store_release(slots, index, value)

@@ -1,4 +1,4 @@
-"""Processes of our own: how they are started in any folder, with the environment that the user has set."""
+"""Child processes of rtsep: started in any folder, with the user's environment."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from rtsep.errors import ModelProcessError
 
-_HOME = str(Path(__file__).resolve().parents[2])  # where the folder `rtsep` lies
+_HOME = str(Path(__file__).resolve().parents[2])  # parent of the folder `rtsep`
 
 
 def interpreter() -> str:
-    """Return the path of the Python that runs this program, "" where none is found.
+    """Return the path of the Python that runs this program, "" if it is not found.
 
-    `sys.executable` is another program where Python is embedded or frozen: to start that would begin the
-    program once more, which would start another, and so on.
+    If Python is embedded or frozen, `sys.executable` is another program: starting it would start the whole
+    program again, which would start another, and so on.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     folders = [Path(prefix, "bin") for prefix in (sys.prefix, sys.exec_prefix, sys.base_prefix)]
@@ -45,23 +45,23 @@ def _is_python(executable: str | None) -> bool:
 
 
 def require_python(command: Sequence[str]) -> None:
-    """Raise `ModelProcessError` for a command of `command_of` where no Python was found."""
+    """Raise `ModelProcessError` for a command of `command_of` if no Python was found."""
     if not command[0]:
         raise ModelProcessError(
-            f"the model needs a process of its own, and no Python is here to run it (sys.executable is "
+            f"the model needs its own process, and no Python was found to run it (sys.executable is "
             f"'{sys.executable}'); set sys.executable to a Python of this version before rtsep is imported"
         )
 
 
 def command_of(module: str) -> list[str]:
-    """Command that runs `main` of a module of ours; arguments follow, the exit code is what it returns.
+    """Return the command that runs `main` of one of rtsep's modules; append the arguments to it.
 
-    With `python -m` a `json.py` or `queue.py` of the user's would take the place of the real one: it looks
-    into the present folder first. -P does not look there at all; `rtsep` is found by its place.
+    With `python -m`, a `json.py` or `queue.py` of the user would replace the real module, because it searches
+    the current folder first. -P leaves that folder out; `rtsep` is found by its path.
     """
     python = interpreter()
     places = [_HOME]
-    if python != sys.executable:  # it may know less than the program that Python is embedded in
+    if python != sys.executable:  # it may lack paths of the program that embeds Python
         places += [path for path in sys.path if Path(path).is_absolute()]
     program = (
         f"import sys; sys.path += {places!r}; from rtsep.standard_streams import complete; complete(); "
@@ -71,9 +71,9 @@ def command_of(module: str) -> list[str]:
 
 
 def end_with_parent() -> None:
-    """Have Linux kill this process when the thread that started it ends, even if this process is stopped.
+    """Make Linux kill this process when its parent thread ends, even if this process is stopped.
 
-    Elsewhere it does nothing: there a process ends when its standard input does.
+    On other systems it does nothing: there the process ends when its standard input closes.
     """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
@@ -81,14 +81,14 @@ def end_with_parent() -> None:
 
 
 _changing = threading.Lock()
-_users: dict[str, str | None] = {}  # what stood in the environment before `for_libraries`
+_users: dict[str, str | None] = {}  # the environment before `for_libraries`
 
 
 @contextlib.contextmanager
 def for_libraries(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the environment for a library in this process that reads them. Not to be nested.
+    """Set environment variables that a library in this process reads. Do not nest.
 
-    A child process that starts meanwhile inherits them, but for one that is given `environment()`.
+    A child process started meanwhile inherits them, unless it gets `environment()`.
     """
     with _changing:
         _users.update({name: os.environ.get(name) for name in values})
@@ -102,7 +102,7 @@ def for_libraries(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for a child process, as the user has set it."""
+    """Return the environment of the user, for a child process."""
     with _changing:
         here = dict(os.environ)
         _restore(here)

@@ -13,14 +13,14 @@ from rtsep.realtime.atomics import address_of, as_pointer
 NS = 1_000_000_000
 
 SCRATCH = 2
-"""int64 slots a caller hands in for the system call to write to (no allocation on the path of a sample)."""
+"""Number of int64 slots that a caller provides for the system call's result, to avoid allocation."""
 
 
 @njit(nogil=True)
 def frames_to_ns(frames: int, rate: int) -> int:
-    """Return how long `frames` frames last at `rate` Hz, in ns, rounded down.
+    """Return the duration of `frames` frames at `rate` Hz in ns, rounded down.
 
-    The product of the two would pass 64 bits after 53 hours at 48 kHz; this is right for 292 years.
+    The plain product would overflow 64 bits after 53 hours at 48 kHz; this is correct for 292 years.
     """
     return frames // rate * NS + frames % rate * NS // rate
 
@@ -31,7 +31,7 @@ if sys.platform == "win32":
     _kernel32 = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
     for _name in ("QueryPerformanceCounter", "QueryPerformanceFrequency", "Sleep"):
         llvmlite.binding.add_symbol(_name, ctypes.cast(getattr(_kernel32, _name), ctypes.c_void_p).value)
-    # Sleep() is only as fine as the system timer: ask for 1 ms while this process lives.
+    # Sleep() has the resolution of the system timer: request 1 ms for the life of this process.
     ctypes.WinDLL("winmm").timeBeginPeriod(1)  # type: ignore[attr-defined,unused-ignore]
 
     _query_counter = types.ExternalFunction("QueryPerformanceCounter", types.int32(types.voidptr))

@@ -1,4 +1,4 @@
-"""Guards around foreign libraries: against their chatter, their hanging, and two calls at once."""
+"""Guards around foreign libraries: against their messages, hangs, and simultaneous calls."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import threading
 from collections.abc import Callable, Iterator
 
 TURN_PATIENCE_S = 4.0
-"""A call that takes longer hangs: it is waited for no more, and libraries must bear what comes beside it."""
+"""Time limit of a call in seconds; a longer one is taken to hang, and other calls then run beside it."""
 
 CLOSE_PATIENCE_S = 2.0
-"""A stream whose driver or server has died may never close: after this long it is left behind."""
+"""Time limit of a close in seconds: a stream with a dead driver or server is then abandoned."""
 
 
 class _StandardError:
-    """File descriptor 2: leads nowhere while foreign calls chatter, but for lines that we say ourselves."""
+    """File descriptor 2: redirected to the null device during foreign calls, except for rtsep's own lines."""
 
     def __init__(self) -> None:
-        self._changing = threading.Lock()  # never held while anything is called or written
-        self._quiet: list[threading.Thread] = []  # one entry a call
+        self._changing = threading.Lock()  # never held during a call or a write
+        self._quiet: list[threading.Thread] = []  # one entry per call
         self._speaking = 0
-        self._saved = self._nowhere = -1  # open while it leads nowhere
+        self._saved = self._nowhere = -1  # open while it is redirected
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
-        """Let it lead nowhere."""
+        """Redirect it to the null device."""
         us = threading.current_thread()
         with self._changing:
             self._quiet.append(us)
@@ -38,7 +38,7 @@ class _StandardError:
 
     @contextlib.contextmanager
     def aloud(self) -> Iterator[None]:
-        """Let it lead where it has led, whoever is quiet."""
+        """Restore the original target, whatever other threads do."""
         with self._changing:
             self._speaking += 1
             self._settle()
@@ -50,7 +50,7 @@ class _StandardError:
                 self._settle()
 
     def forget(self, thread: threading.Thread) -> None:
-        """Count the call of `thread` no more: it has ended, or hangs."""
+        """Stop counting the call of `thread`: it has ended, or hangs."""
         with self._changing:
             if thread in self._quiet:
                 self._quiet.remove(thread)
@@ -59,12 +59,12 @@ class _StandardError:
     def _settle(self) -> None:
         quiet = bool(self._quiet) and not self._speaking
         if quiet and self._saved < 0:
-            with contextlib.suppress(OSError):  # a program without standard error is quiet enough
+            with contextlib.suppress(OSError):  # a program without standard error needs no redirection
                 self._saved, self._nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
                 os.dup2(self._nowhere, 2)
         elif not quiet and self._saved >= 0:
             with contextlib.suppress(OSError):
-                if os.path.sameopenfile(2, self._nowhere):  # else somebody has led it elsewhere meanwhile
+                if os.path.sameopenfile(2, self._nowhere):  # else another thread has redirected it meanwhile
                     os.dup2(self._saved, 2)
             os.close(self._saved)
             os.close(self._nowhere)
@@ -72,7 +72,7 @@ class _StandardError:
 
 
 class _Turns:
-    """One call at a time, where libraries do not bear two; one that hangs keeps nobody waiting for ever."""
+    """One call at a time, for libraries that cannot run two; a hanging call blocks others only briefly."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -80,7 +80,7 @@ class _Turns:
 
     @contextlib.contextmanager
     def turn(self, patience: float = TURN_PATIENCE_S) -> Iterator[None]:
-        """Wait until it is our turn, `patience` seconds at most. Not to be nested."""
+        """Wait for this thread's turn, at most `patience` seconds. Do not nest."""
         us = threading.current_thread()
         with self._changed:
             self._changed.wait_for(lambda: self._holder is None, patience)
@@ -91,7 +91,7 @@ class _Turns:
             self.forget(us)
 
     def forget(self, thread: threading.Thread) -> None:
-        """Let the next one have its turn, if `thread` has it: its call has ended, or hangs."""
+        """Pass the turn on if `thread` has it: its call has ended, or hangs."""
         with self._changed:
             if self._holder is thread:
                 self._holder = None
@@ -103,9 +103,9 @@ _stderr, _turns = _StandardError(), _Turns()
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Send file descriptor 2 nowhere: ALSA and JACK name every device that is not there.
+    """Redirect file descriptor 2 to the null device: ALSA and JACK report every missing device.
 
-    It is the whole program's: what others write there meanwhile is lost, but for what is said `aloud`.
+    This affects the whole program: other text written meanwhile is lost, except inside `aloud`.
     """
     if sys.stderr:
         sys.stderr.flush()
@@ -114,14 +114,14 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def aloud() -> contextlib.AbstractContextManager[None]:
-    """Let what is written on standard error through, for a line of our own; flush it within."""
+    """Let text on standard error through, for one of rtsep's own lines; flush it inside."""
     return _stderr.aloud()
 
 
 def one_at_a_time(patience: float = TURN_PATIENCE_S) -> contextlib.AbstractContextManager[None]:
-    """Wait for the calls of other threads into the sound systems, `patience` seconds at most.
+    """Wait for other threads' calls into the sound systems, at most `patience` seconds.
 
-    A call that `within` has given up on is not waited for. Not to be nested.
+    Calls that `within` has abandoned are not waited for. Do not nest.
     """
     return _turns.turn(patience)
 
@@ -131,7 +131,7 @@ _hung: list[threading.Thread] = []
 
 
 def hangs() -> bool:
-    """Return whether a call that was given up on has not come back yet.
+    """Return whether an abandoned call has still not returned.
 
     Then the end of the process may hang as well: libraries wait for their threads when they are unloaded.
     """
@@ -139,9 +139,9 @@ def hangs() -> bool:
 
 
 def close_or_leave(stream: object, close: Callable[[], None]) -> bool:
-    """Run `close`; return False where it does not come back, and `stream` had to be left behind.
+    """Run `close`; return False if it does not return, in which case `stream` is abandoned.
 
-    It may call back yet, so that `stream`, and the memory that it holds, stays for good.
+    The call may still return later, so `stream` and its memory are kept for good.
     """
 
     def shut() -> None:
@@ -155,9 +155,9 @@ def close_or_leave(stream: object, close: Callable[[], None]) -> bool:
 
 
 def within(seconds: float, action: Callable[[], None]) -> bool:
-    """Run `action` on a thread of its own; return whether it came back within `seconds`.
+    """Run `action` on its own thread; return whether it finished within `seconds`.
 
-    What it holds of this module is taken from it if it does not.
+    If it did not, it loses all locks of this module.
     """
     thread = threading.Thread(target=action, daemon=True)
     thread.start()

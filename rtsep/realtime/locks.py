@@ -1,7 +1,7 @@
-"""Locks on open files: each says that what the file stands for is in use.
+"""Locks on open files: a lock marks its file as in use.
 
-The system takes a lock back when its owner ends, in whatever way. So a file without a lock is the orphan of a
-process that was killed. A process number could not say this: another container may use the same one.
+The system releases a lock when its owner ends, however that happens. Therefore a file without a lock was left
+by a killed process. A process id cannot show this, because another container may use the same one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if sys.platform != "win32":
 
 
 def take(descriptor: int) -> bool:
-    """Lock an open file; return whether nobody else has locked it. It waits for nobody.
+    """Lock an open file without waiting; return whether that worked.
 
-    Windows has no such locks: there it is always free. Raises `OSError` on a file system that has none.
+    Windows has no such locks: there it always works. Raise `OSError` on a file system without locks.
     """
     if sys.platform != "win32":
         try:

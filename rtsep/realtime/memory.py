@@ -1,9 +1,8 @@
-"""Large memory that goes back to the system when its owner goes.
+"""Large memory that returns to the system with its owner.
 
-A session that follows the rates of its devices makes and drops engines for as long as it lives, each on
-another thread. What the C library takes back from them it keeps for later, in a pool for each thread (glibc:
-up to 40 MB in each of eight pools for a core, once arrays of some size have been freed). So the largest
-arrays are mappings of their own.
+A session that follows the rates of its devices creates and drops engines for its whole life, each on another
+thread. The C library keeps their freed memory in a pool for each thread (glibc: up to 40 MB in each of eight
+pools per core, once arrays of some size have been freed). Therefore the largest arrays are separate mappings.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from numpy.typing import NDArray
 
 
 def mapped_zeros(*shape: int) -> NDArray[np.float32]:
-    """Return zeros in a mapping of their own, which ends with the array and all views of it.
+    """Return zeros in a separate mapping, which ends with the array and all views of it.
 
-    Their pages are there: no hop waits for the first touch. Raises `OSError` where there is no memory.
+    Their pages are present, so no hop waits for a first access. Raise `OSError` if memory is short.
     """
     count = int(np.prod(shape))
     size = max(1, 4 * count)
-    if hasattr(mmap, "MAP_ANONYMOUS"):  # of this process alone: a fork has a copy
+    if hasattr(mmap, "MAP_ANONYMOUS"):  # private to this process: a fork has a copy
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     else:
         memory = mmap.mmap(-1, size)

@@ -1,4 +1,4 @@
-"""Real-time scheduling and locked memory, where the system grants them; said, not required."""
+"""Real-time scheduling and locked memory, if the system grants them; optional, and reported."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if sys.platform != "win32":
     import resource
 
 RUN_NS = 40_000_000
-"""A thread that never waits for input rests after so long: well before the limits of desktops, 200 ms."""
+"""Maximum run of a thread without a wait before it rests: well below the limits of desktops, 200 ms."""
 
 REST_SHARE = 0.1
-"""For this share of the time that it has run: what shares its core goes on, if slowly."""
+"""Length of a rest as a share of the run, so that other threads on the core continue, if slowly."""
 
-_WAITED_NS = 50_000  # what returns sooner has not waited
+_WAITED_NS = 50_000  # a faster return means that it did not wait
 
 LOCK_ROOM = 1 << 30
-"""Bytes that a process with locked memory may grow by: stacks and arenas of its threads, mostly."""
+"""Bytes by which a process with locked memory may grow: mostly stacks and arenas of its threads."""
 
-_NEAR = 64 << 20  # bytes; a size so near a limit may be below it a moment later
+_NEAR = 64 << 20  # bytes; a size this close to a limit may be below it a moment later
 
 
 def raise_thread_priority(priority: int) -> bool:
-    """Ask for real-time scheduling of the calling thread (POSIX SCHED_FIFO, Windows time-critical)."""
+    """Request real-time scheduling of the calling thread (POSIX SCHED_FIFO, Windows time-critical)."""
     if sys.platform == "win32":
         kernel32 = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
         kernel32.GetCurrentThread.restype = ctypes.c_void_p
@@ -47,23 +47,23 @@ def raise_thread_priority(priority: int) -> bool:
 
 
 def prepare() -> bool:
-    """Arrange that a real-time thread which runs for too long keeps its process; return whether it does.
+    """Arrange that a thread over its real-time limit does not end its process; return whether that works.
 
-    Where the system has such a limit, this compiles: call it before the first thread is raised.
+    On a system with such a limit this compiles code: call it before the first thread gets priority.
     """
     if not hasattr(resource, "RLIMIT_RTTIME"):
         return True
     if all(limit == resource.RLIM_INFINITY for limit in resource.getrlimit(resource.RLIMIT_RTTIME)):
         return True
-    from rtsep.realtime import time_limit  # compiles: only where it is of use
+    from rtsep.realtime import time_limit  # compiles, so it is imported only if it is used
 
     return time_limit.survive()
 
 
 def is_real_time(thread: int) -> bool:
-    """Return whether a thread, by its number in the system, or a process still has real-time priority.
+    """Return whether a thread (by its system id) or a process still has real-time priority.
 
-    True where the system does not tell.
+    True if the system does not report it.
     """
     if not hasattr(os, "sched_getscheduler"):
         return True
@@ -75,13 +75,13 @@ def is_real_time(thread: int) -> bool:
 
 
 class Rests:
-    """Has a thread that is never short of work rest at times. Of one thread."""
+    """Makes a thread that never runs out of work rest at intervals. For one thread."""
 
     def __init__(self) -> None:
         self._rested = time.monotonic_ns()
 
     def after_wait(self, since_ns: int) -> None:
-        """Take note of a wait that began at `since_ns` (monotonic); rest, if the last one is too long ago."""
+        """Record a wait that began at `since_ns` (monotonic); rest if the last wait is too long ago."""
         now = time.monotonic_ns()
         if now - since_ns >= _WAITED_NS:
             self._rested = now
@@ -91,17 +91,18 @@ class Rests:
 
 
 def lock_memory() -> bool:
-    """Keep the pages of this process in memory (mlockall); return whether they are.
+    """Lock the pages of this process in memory (mlockall); return whether that worked.
 
-    Future pages as well, if there is no limit to them: with one, an allocation beyond it would fail. Where
-    the limit does not allow all of it, nothing is locked.
+    Future pages are included only without a limit: with one, an allocation beyond it would fail. If the limit
+    does not cover everything, nothing is locked.
     """
     if sys.platform != "linux":
         return False
     mcl_current, mcl_future, mcl_onfault = 1, 2, 4
-    flags = mcl_current | mcl_onfault  # lock what is touched: reserved address space (torch) costs no memory
+    # lock touched pages only: reserved address space (torch) costs no memory
+    flags = mcl_current | mcl_onfault
     limit, size = _lock_limit(), _size()
-    # Below our size, only a privileged process succeeds, which no limit binds.
+    # Below the process's size only a privileged process succeeds, and limits do not apply to it.
     if limit is None or limit + _NEAR < size:
         flags |= mcl_future
     elif limit < size + LOCK_ROOM:
@@ -110,7 +111,7 @@ def lock_memory() -> bool:
 
 
 def _lock_limit() -> int | None:
-    """Return how many bytes may be locked, as far as the limit can be raised; None: no limit."""
+    """Return the bytes that may be locked, after raising the limit as far as possible; None: no limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))

@@ -1,8 +1,7 @@
-"""A file that two processes map: all of its room is reserved before, and a lock says that it is in use.
+"""A file that two processes map: all its space is reserved first, and a lock marks it as in use.
 
-To touch a mapping whose file finds no room (a small `/dev/shm`, as containers have it) kills a process
-without a word. And the owner holds a lock on its file, by which a file of an owner that was killed is found
-(`rtsep.realtime.locks`).
+Access to a mapping without space in its file (a small `/dev/shm`, as in containers) kills a process silently.
+The owner holds a lock on its file, which identifies files of killed owners (`rtsep.realtime.locks`).
 """
 
 from __future__ import annotations
@@ -17,23 +16,24 @@ from rtsep.errors import OutputError
 from rtsep.realtime import forks, locks
 
 IN_MEMORY = Path("/dev/shm")
-"""Where Linux keeps files in memory."""
+"""Linux's folder for files in memory."""
 
 PREFIX, SUFFIX = "rtsep-", ".slots"
 _PIECE = 1 << 20
 
 
 class SharedFile:
-    """A new file of ours, as large as was asked for. Other processes map it by its path."""
+    """New file of the requested size. Other processes map it by its path."""
 
     def __init__(self, size: int) -> None:
-        """Make a file of `size` bytes, all zeros, in memory if it fits there, else in the temporary folder.
+        """Create a file of `size` zero bytes, in memory if it fits there, else in the temporary folder.
 
-        Raises `OutputError` if it fits nowhere.
+        Raise `OutputError` if it fits nowhere.
         """
         self._origin = forks.Origin()
         self.note = ""
-        """For the user: why it does not lie in memory; "" if it does, or if the system has no such place."""
+        """Line for the user about a file that is not in memory; "" if it is, or if the system has no such
+        place."""
         refusals: list[str] = []
         for folder in _folders():
             try:
@@ -46,17 +46,17 @@ class SharedFile:
                 refusals.append(f"{folder}: {error.strerror or error}")
         else:
             raise OutputError(
-                f"no room for {size / 2**20:.1f} MB that the model process shares ({'; '.join(refusals)}); "
-                "make room there, or name another folder with TMPDIR"
+                f"no space for {size / 2**20:.1f} MB that the model process shares ({'; '.join(refusals)}); "
+                "free some there, or name another folder with TMPDIR"
             )
         if refusals:
             self.note = (
                 f"{refusals[0]}: the model process shares a file in {self.path.parent} instead, where a busy "
-                "disk can delay the sound; 'rtsep doctor' says what to do"
+                "disk can delay the audio; 'rtsep doctor' shows the remedy"
             )
 
     def close(self) -> None:
-        """Remove the file; a second time, and in a fork of the process that made it, do nothing."""
+        """Remove the file; if called again, or in a fork of the creating process, do nothing."""
         if self._origin.is_here:
             self.path.unlink(missing_ok=True)
             if self._lock is not None:
@@ -65,22 +65,22 @@ class SharedFile:
 
 
 def _folders() -> list[Path]:
-    """Return the folders where the file may lie, the best one first."""
+    """Return the possible folders of the file, the best one first."""
     found = [IN_MEMORY] if sys.platform == "linux" else []
-    with contextlib.suppress(FileNotFoundError):  # no folder of the system's can be written
+    with contextlib.suppress(FileNotFoundError):  # the system has no writable folder
         found.append(Path(tempfile.gettempdir()))
     return found
 
 
 def _make(folder: Path, size: int) -> tuple[Path, int | None]:
-    """Return the path of a new file and, where the system has such locks, the descriptor that locks it."""
+    """Return the path of a new file and, if the system has such locks, the descriptor that locks it."""
     while True:
         handle, name = tempfile.mkstemp(prefix=f"{PREFIX}{os.getpid()}-", suffix=SUFFIX, dir=folder)
         path = Path(name)
         try:
             if (
                 not locks.take(handle) or os.fstat(handle).st_nlink == 0
-            ):  # another start took it for an orphan
+            ):  # another start took it for an abandoned file
                 os.close(handle)
                 continue
             _reserve(handle, size)
@@ -95,7 +95,7 @@ def _make(folder: Path, size: int) -> tuple[Path, int | None]:
 
 
 def _reserve(handle: int, size: int) -> None:
-    """Give the file `size` bytes of room; raises `OSError` where they are not there."""
+    """Reserve `size` bytes for the file; raise `OSError` if they are not available."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
         return
@@ -104,14 +104,14 @@ def _reserve(handle: int, size: int) -> None:
 
 
 def _remove_orphans(folder: Path) -> None:
-    """Remove the files of owners that were killed and could not do it themselves."""
+    """Remove the files of killed owners."""
     if sys.platform == "win32":
         return
     for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
         try:
             handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
-            continue  # another user's, or gone meanwhile
+            continue  # another user's, or just removed
         try:
             if locks.take(handle):
                 path.unlink(missing_ok=True)

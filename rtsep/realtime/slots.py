@@ -1,9 +1,8 @@
 """Columns out, masks back: the memory that the hop loop shares with the model process.
 
-One file, mapped by both (in memory where the system has such a place). Rings of SLOTS columns and
-masks; column n lies in slot n % SLOTS and so does its mask, published by `sequence[slot] = n + 1`. The
-model may fall SLOTS columns behind and still answer each of them in order, so that its state is
-the one of an undisturbed run.
+Both map one file (in memory if the system has such a place). It has rings of SLOTS columns and masks; column
+n and its mask are in slot n % SLOTS, published by `sequence[slot] = n + 1`. The model may fall SLOTS columns
+behind and still answer each of them in order, so that its state is the same as without a delay.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ SLOTS = 64
 COLUMNS = 0 * CACHE_LINE  # columns published (hop loop)
 MODEL_STATE = 1 * CACHE_LINE  # STARTING, READY or DOWN
 MODEL_STEPS = 2 * CACHE_LINE  # masks published (model)
-MODEL_SKIPPED = 3 * CACHE_LINE  # columns the model gave up on because it fell SLOTS behind
-STOP = 4 * CACHE_LINE  # asks the model to leave
+MODEL_SKIPPED = 3 * CACHE_LINE  # columns that the model skipped because it fell SLOTS behind
+STOP = 4 * CACHE_LINE  # requests the end of the model process
 RESET = 5 * CACHE_LINE  # 1: the next column is the first of a stream
 CLOCKED = 6 * CACHE_LINE  # 1: time the next steps on the GPU
-DEVICE_NS = 7 * CACHE_LINE  # what the last clocked step took there
-SEQUENCE = 8 * CACHE_LINE  # [SLOTS] column number + 1 of the mask that each slot holds
+DEVICE_NS = 7 * CACHE_LINE  # duration of the last clocked step
+SEQUENCE = 8 * CACHE_LINE  # [SLOTS] for each slot: column number of its mask, plus 1
 _HEADER = SEQUENCE + SLOTS
 _SEMAPHORES = 2 * wake.SHARED_BYTES  # column published, mask published
 
@@ -38,7 +37,7 @@ STARTING, READY, DOWN = 0, 1, 2
 
 
 class Exchange(NamedTuple):
-    """The shared memory as compiled code sees it."""
+    """The shared memory for compiled code."""
 
     header: NDArray[np.int64]
     columns: NDArray[np.float32]  # [SLOTS, channels, bins, 2]
@@ -48,7 +47,7 @@ class Exchange(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Where the parts of the file begin, in bytes; the header is at 0."""
+    """Offsets of the parts of the file in bytes; the header is at 0."""
 
     semaphores: int
     columns: int
@@ -68,7 +67,7 @@ class SharedSlots:
     """Owner (`create`) or guest (`attach`) of the mapped file."""
 
     def __init__(self, path: Path, channels: int, bins: int, file: SharedFile | None = None) -> None:
-        """Map the file at `path`; `file` is that file, if it is ours."""
+        """Map the file at `path`; `file` is given only by its owner."""
         self.path, self._file = path, file
         create = file is not None
         layout = _layout(channels, bins)
@@ -90,7 +89,7 @@ class SharedSlots:
 
     @classmethod
     def create(cls, channels: int, bins: int) -> SharedSlots:
-        """Make and map a fresh file; raises `OutputError` where there is no room for it."""
+        """Create and map a new file; raise `OutputError` if there is no space for it."""
         file = SharedFile(_layout(channels, bins).total)
         try:
             return cls(file.path, channels, bins, file)
@@ -100,12 +99,12 @@ class SharedSlots:
 
     @classmethod
     def attach(cls, path: Path, channels: int, bins: int) -> SharedSlots:
-        """Map the file that another process made."""
+        """Map a file created by another process."""
         return cls(path, channels, bins)
 
     @property
     def note(self) -> str:
-        """For the user: why the file of the owner does not lie in memory, "" if it does."""
+        """Return the line for the user about an owner's file that is not in memory, "" if it is."""
         return self._file.note if self._file else ""
 
     def close(self) -> None:
@@ -118,20 +117,20 @@ class SharedSlots:
 
 @njit(cache=True, nogil=True)
 def publish_column(exchange: Exchange, number: int) -> None:
-    """Hand column `number`, already written to its slot, to the model."""
+    """Publish column `number`, already written to its slot, to the model."""
     store_release(exchange.header, COLUMNS, number + 1)
     wake.post(exchange.column_signal)
 
 
 @njit(cache=True, nogil=True)
 def mask_is_there(exchange: Exchange, number: int) -> bool:
-    """Tell whether the mask of column `number` has arrived."""
+    """Return whether the mask of column `number` has arrived."""
     return load_acquire(exchange.header, SEQUENCE + number % SLOTS) == number + 1
 
 
 @njit(cache=True, nogil=True)
 def publish_mask(exchange: Exchange, number: int) -> None:
-    """Hand the mask of column `number`, already written to its slot, to the hop loop."""
+    """Publish the mask of column `number`, already written to its slot, to the hop loop."""
     store_release(exchange.header, SEQUENCE + number % SLOTS, number + 1)
     store_release(exchange.header, MODEL_STEPS, exchange.header[MODEL_STEPS] + 1)
     wake.post(exchange.mask_signal)
@@ -139,7 +138,7 @@ def publish_mask(exchange: Exchange, number: int) -> None:
 
 @njit(cache=True, nogil=True)
 def await_column(exchange: Exchange, number: int, timeout_ns: int, scratch: np.ndarray) -> int:
-    """Wait until column `number` is published, at most once `timeout_ns`; return how many are."""
+    """Wait for column `number`, at most `timeout_ns` once; return the number of published columns."""
     published = load_acquire(exchange.header, COLUMNS)
     if published <= number:
         wake.wait(exchange.column_signal, timeout_ns, scratch)
@@ -149,7 +148,7 @@ def await_column(exchange: Exchange, number: int, timeout_ns: int, scratch: np.n
 
 @njit(cache=True, nogil=True)
 def await_mask(exchange: Exchange, number: int, timeout_ns: int, scratch: np.ndarray) -> bool:
-    """Wait until the mask of column `number` is published, at most once `timeout_ns`; tell whether it is."""
+    """Wait for the mask of column `number`, at most `timeout_ns` once; return whether it is published."""
     if load_acquire(exchange.header, SEQUENCE + number % SLOTS) != number + 1:
         wake.wait(exchange.mask_signal, timeout_ns, scratch)
     return load_acquire(exchange.header, SEQUENCE + number % SLOTS) == number + 1

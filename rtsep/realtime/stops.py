@@ -1,4 +1,4 @@
-"""Stops of the whole process, by Ctrl-Z or of a container. Then no device is silent, and no process hangs."""
+"""Stops of the whole process (Ctrl-Z, a paused container), which are no faults of devices or processes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 
 STOP_NS = 500_000_000
 STOP_S = STOP_NS * 1e-9
-"""A thread that looks many times a second, and has not for so long, stood still."""
+"""Gap in seconds between frequent checks of a thread that means a stop."""
 
 
 class Stops:
-    """Tells one thread, which looks all the time, when it stood still."""
+    """Detects, for one thread that checks continually, when the process stood still."""
 
     def __init__(self) -> None:
         self._looked = time.monotonic()
 
     def look(self) -> float:
-        """Return for how many seconds the thread has stood still since its last look; mostly 0."""
+        """Return the seconds for which the thread stood still since its last check; mostly 0."""
         before, self._looked = self._looked, time.monotonic()
         stood = self._looked - before
         return stood if stood >= STOP_S else 0.0

@@ -1,10 +1,11 @@
-"""A real-time thread that computes for longer than the system allows loses its priority, not its process.
+"""A real-time thread that exceeds the system's time limit loses its priority instead of ending its process.
 
-Desktops give real-time priority with a limit (`RLIMIT_RTTIME`, 200 ms by rtkit): a thread that runs for so
-long without a wait gets SIGXCPU at the soft limit, and SIGKILL at the hard one; either ends the process. Here
-the soft limit is set below the hard one, and its signal takes the priority from the thread that it is for.
+Desktops grant real-time priority with a limit (`RLIMIT_RTTIME`, 200 ms by rtkit): a thread that runs this
+long without a wait gets SIGXCPU at the soft limit, and SIGKILL at the hard one; either ends the process. This
+module sets the soft limit below the hard one, and the handler of its signal lowers the priority of the
+thread.
 
-The handler is compiled: it interrupts whatever runs, so it takes no GIL and no lock, and allocates nothing.
+The handler is compiled: it interrupts any code, so it takes no GIL and no lock, and allocates nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from numba.extending import intrinsic
 from rtsep.realtime.atomics import as_pointer
 
 _SCHED_OTHER, _SCHED_FIFO, _SCHED_RR, _RESET_ON_FORK = 0, 1, 2, 0x40000000
-_RTTIME, _SIGXCPU = 15, 24  # as Linux numbers them everywhere but on MIPS, SPARC and Alpha
+_RTTIME, _SIGXCPU = 15, 24  # Linux's numbers, except on MIPS, SPARC and Alpha
 _WORD = ir.IntType(64)
 
 _get_policy = types.ExternalFunction("sched_getscheduler", types.int32(types.int32))
@@ -54,24 +55,24 @@ def _two_words(typing_context):  # type: ignore[no-untyped-def]
 
 @cfunc(types.void(types.int32), nopython=True, cache=True)
 def _take_priority(number):  # type: ignore[no-untyped-def]
-    """Take the priority of the thread that has exceeded the limit: the kernel interrupts that one."""
+    """Lower the priority of the thread that exceeded the limit: the kernel interrupts that thread."""
     address = _two_words()
     policy = _get_policy(np.int32(0)) & ~_RESET_ON_FORK
-    if policy != _SCHED_FIFO and policy != _SCHED_RR:  # another limit's signal, or somebody's
+    if policy != _SCHED_FIFO and policy != _SCHED_RR:  # the signal of another limit, or sent by a program
         _set_handler(number, as_pointer(np.int64(0)))
         _raise(number)
         return
     _set_policy(np.int32(0), np.int32(_SCHED_OTHER), as_pointer(address))
     limit = carray(as_pointer(address), (2,), np.int64)  # soft, hard; -1: none
     if _get_limit(np.int32(_RTTIME), as_pointer(address)) == 0 and limit[1] >= 0:
-        limit[0] = limit[1] // 2  # the kernel has raised it by a second, above the hard one
+        limit[0] = limit[1] // 2  # the kernel has raised it by a second, above the hard limit
         _set_limit(np.int32(_RTTIME), as_pointer(address))
 
 
 def survive() -> bool:
     """Let threads of this process lose their priority at the limit; return whether that is arranged.
 
-    It is not where the program handles the signal itself. On any thread.
+    It is not if the program handles the signal itself. Any thread may call this.
     """
     global _installed
     if sys.byteorder != "little" or int(signal.SIGXCPU) != _SIGXCPU or resource.RLIMIT_RTTIME != _RTTIME:
@@ -79,7 +80,7 @@ def survive() -> bool:
     if not _installed:
         if signal.getsignal(signal.SIGXCPU) is not signal.SIG_DFL:
             return False
-        # Not signal.signal: it is for the main thread, and its handlers wait for the interpreter.
+        # Not signal.signal: it works only on the main thread, and its handlers wait for the interpreter.
         libc = ctypes.CDLL(None)
         libc.signal.argtypes, libc.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
         libc.signal(_SIGXCPU, _take_priority.address)

@@ -1,4 +1,4 @@
-"""Waking a waiting thread from a thread that may not block: one primitive for each system.
+"""Wake-up of a waiting thread by a thread that may not block: one primitive for each system.
 
 | system | between threads | between processes | in |
 | --- | --- | --- | --- |
@@ -7,10 +7,9 @@
 | Windows | kernel semaphore | kernel semaphore by name | `wake_windows` (written, not run by our tests) |
 | any | short polls | short polls | `wake_poll` (tested) |
 
-Each module gives compiled `post(handle)` and `wait(handle, timeout_ns, scratch)` and a Python class
-`Semaphore` that owns the handle; a handle of 0 means short polls. A wait may return early: whoever
-waits looks at the ring again.
-`RTSEP_WAKE=poll` in the environment chooses the polls anywhere.
+Each module has compiled `post(handle)` and `wait(handle, timeout_ns, scratch)` and a Python class `Semaphore`
+that owns the handle; a handle of 0 means short polls. A wait may return early: the caller checks the ring
+again. `RTSEP_WAKE=poll` in the environment selects polls on any system.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ else:
     from rtsep.realtime.wake_poll import NAME, SHARED_BYTES, Semaphore, post, wait
 
 if os.environ.get("RTSEP_WAKE") == "poll":
-    # Its handles are 0, which every system's post and wait take for "poll": the compiled code is the
-    # same, as numba's cache does not know what chose it.
+    # Its handles are 0, which every system's post and wait treat as "poll": the compiled code stays the same,
+    # because numba's cache ignores this choice.
     from rtsep.realtime.wake_poll import NAME, Semaphore  # type: ignore[assignment]
 
 __all__ = ["NAME", "SCRATCH", "SHARED_BYTES", "Semaphore", "post", "wait"]
 
 SCRATCH = 2
-"""int64 slots of scratch that `wait` needs, owned by the waiting thread."""
+"""Number of int64 scratch slots for `wait`, owned by the waiting thread."""

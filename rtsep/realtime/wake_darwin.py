@@ -44,7 +44,7 @@ def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
 
 
 class Semaphore:
-    """A dispatch semaphore of this process; with an `address` (shared memory) it polls."""
+    """Dispatch semaphore of this process; with an `address` (shared memory) it polls."""
 
     def __init__(self, address: int | None = None, name: str = "", create: bool = True) -> None:
         self.handle = 0
@@ -55,7 +55,7 @@ class Semaphore:
             self.handle = int(libc.dispatch_semaphore_create(0) or 0)
 
     def close(self) -> None:
-        """Give the semaphore back; nobody may wait on it any more."""
+        """Release the semaphore; no thread may wait on it any more."""
         if self.handle:
             libc = ctypes.CDLL(None)
             libc.dispatch_release.argtypes = [ctypes.c_void_p]

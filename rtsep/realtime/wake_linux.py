@@ -13,13 +13,13 @@ from rtsep.realtime.clock import NS, now_ns, sleep_ns
 from rtsep.realtime.wake_poll import POLL_NS
 
 NAME = "sem_t"
-SHARED_BYTES = 64  # sizeof(sem_t) is 32; a cache line of its own
+SHARED_BYTES = 64  # sizeof(sem_t) is 32; this is a separate cache line
 
 _sem_post = types.ExternalFunction("sem_post", types.int32(types.voidptr))
 _sem_trywait = types.ExternalFunction("sem_trywait", types.int32(types.voidptr))
 
-# By the time of day, a wait for a mask that never comes would last an hour longer where that is set back by
-# one. glibc 2.30 and later wait by the monotonic clock.
+# With the time of day, a wait for a missing mask would last an hour longer if the clock is set back by one.
+# glibc 2.30 and later support waits on the monotonic clock.
 _BY_MONOTONIC_CLOCK = hasattr(ctypes.CDLL(None), "sem_clockwait")
 
 if _BY_MONOTONIC_CLOCK:
@@ -73,7 +73,7 @@ def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
 
 
 class Semaphore:
-    """A sem_t at `address` (64 bytes of memory that outlives it), by default in memory of its own."""
+    """Semaphore (sem_t) at `address` (64 bytes of memory that outlives it), by default in its own memory."""
 
     def __init__(self, address: int | None = None, name: str = "", create: bool = True) -> None:
         self._memory = ctypes.create_string_buffer(SHARED_BYTES) if address is None else None
@@ -85,4 +85,4 @@ class Semaphore:
                 raise OSError(ctypes.get_errno(), f"sem_init: {errno.errorcode.get(ctypes.get_errno(), '?')}")
 
     def close(self) -> None:
-        """Nothing to give back: the memory is the semaphore."""
+        """Do nothing: the semaphore is only memory."""

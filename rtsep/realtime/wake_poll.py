@@ -1,4 +1,4 @@
-"""The fallback that works anywhere: look again every quarter of a millisecond."""
+"""The fallback for every system: poll every quarter of a millisecond."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ POLL_NS = 250_000
 
 @njit(nogil=True)
 def post(handle: int) -> None:
-    """Nothing to do: the waiter looks by itself."""
+    """Do nothing: the waiter polls."""
 
 
 @njit(nogil=True)
 def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
-    """Sleep for one poll, or for `timeout_ns` where that is shorter."""
+    """Sleep for one poll, or for `timeout_ns` if that is shorter."""
     sleep_ns(min(timeout_ns, POLL_NS), scratch)
 
 
 class Semaphore:
-    """No state: the ring indices tell what there is to do."""
+    """Semaphore without state: the ring indices show the work."""
 
     def __init__(self, address: int | None = None, name: str = "", create: bool = True) -> None:
         self.handle = 0
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is nothing to release."""

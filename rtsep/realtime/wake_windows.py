@@ -1,4 +1,4 @@
-"""Windows: kernel semaphores, by name where they cross processes."""
+"""Windows: kernel semaphores, with names if they are shared between processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, types
 
 from rtsep.realtime.atomics import as_pointer
-from rtsep.realtime.clock import sleep_ns  # the module asks for 1 ms timers
+from rtsep.realtime.clock import sleep_ns  # that module requests 1 ms timers
 from rtsep.realtime.wake_poll import POLL_NS
 
 NAME = "kernel semaphore"
@@ -43,7 +43,7 @@ def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
 
 
 class Semaphore:
-    """A kernel semaphore; with a `name` another process opens the same one (create=False)."""
+    """Kernel semaphore; with a `name` another process opens the same one (create=False)."""
 
     def __init__(self, address: int | None = None, name: str = "", create: bool = True) -> None:
         _kernel32.CreateSemaphoreW.restype = ctypes.c_void_p

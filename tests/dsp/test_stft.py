@@ -158,7 +158,7 @@ def test_latency_and_block_follow_from_the_sizes():
         ((2048, 512, 100), "hop 100: must divide"),
         ((2048, 1024, 768), r"hop 768: must divide half the synthesis window \(512\)$"),
         ((1024, 1024, 300), r"hop 300: must divide half the synthesis window \(512\), or be longer"),
-        ((1024, 1024, 865), "hop 865: windows of 1024 overlap too little to be undone; 864 is the longest"),
+        ((1024, 1024, 865), "hop 865: windows of 1024 overlap too little to be inverted; 864 is the longest"),
         ((1024, 1024, 1024), "hop 1024: .*864 is the longest hop"),
         ((16, 16, 14), "hop 14: .*13 is the longest hop"),
     ],

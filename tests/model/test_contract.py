@@ -81,7 +81,7 @@ def test_a_spec_from_before_the_band_above_leaves_it_in_the_instrumental():
 
 
 def test_an_unknown_band_above_is_refused_in_a_file_too():
-    with pytest.raises(ModelError, match="band_above 'fellow' is none of instrumental, follow"):
+    with pytest.raises(ModelError, match="band_above 'fellow' must be one of instrumental, follow"):
         ModelSpec.from_json(json.dumps(raw(band_above="fellow")))
 
 
@@ -119,7 +119,7 @@ def test_a_mistyped_entry_is_named_with_its_value(name, value):
 
 @pytest.mark.parametrize("schema", [SCHEMA + 1, 0, None, "1"])
 def test_another_schema_is_refused_before_its_entries_are_looked_at(schema):
-    with pytest.raises(ModelError, match=f"schema {schema} is not what this rtsep plays"):
+    with pytest.raises(ModelError, match=f"schema {schema} is not supported by this rtsep"):
         ModelSpec.from_json(json.dumps(raw(schema=schema, something_new=1)))
 
 
@@ -147,15 +147,15 @@ def test_what_is_not_an_object_is_refused(text):
         ({"synthesis": 4096}, "synthesis 4096"),
         ({"hop": 300}, "hop 300: must divide"),
         ({"n_fft": 1024, "synthesis": 1024, "hop": 900}, "model spec: hop 900: .*864 is the longest hop"),
-        ({"band_above": "vocals"}, "band_above 'vocals' is none of instrumental, follow"),
-        ({"stereo": "quad"}, "stereo 'quad' is none of left-right, mid-side"),
-        ({"channels": 3}, "3 channels; 1 or 2 are played"),
-        ({"channels": 1, "stereo": "left-right"}, "one channel hears the mid"),
+        ({"band_above": "vocals"}, "band_above 'vocals' must be one of instrumental, follow"),
+        ({"stereo": "quad"}, "stereo 'quad' must be one of left-right, mid-side"),
+        ({"channels": 3}, "3 channels; only 1 or 2 are supported"),
+        ({"channels": 1, "stereo": "left-right"}, "one channel gets the mid"),
         ({"targets": ("drums",)}, r"targets \['drums'\]"),
         ({"state_size": -1}, "cannot be negative"),
         ({"lookahead_hops": -1}, "cannot be negative"),
-        ({"rates": ()}, r"rates \[\] are no sample rates"),
-        ({"rates": (44100, 0)}, "no sample rates"),
+        ({"rates": ()}, r"rates \[\] are not sample rates"),
+        ({"rates": (44100, 0)}, "not sample rates"),
     ],
 )
 def test_what_cannot_be_played_is_refused_by_name(changes, words):
@@ -179,15 +179,18 @@ def test_a_spec_is_frozen():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"state_size": 10**15}, "state_size 1000000000000000; 67108864 is the most"),
+        ({"state_size": 10**15}, "state_size 1000000000000000; the maximum is 67108864"),
         ({"lookahead_hops": 10**9}, "algorithmic latency"),
-        ({"rates": [10**9]}, "rate 1000000000; 1000000 is the most"),
+        ({"rates": [10**9]}, "rate 1000000000; the maximum is 1000000"),
         ({"rates": [44100] * 1000}, "number of rates 1000"),
         ({"params": 10**400}, "entry 'params' has the number of 1329 bits"),
-        ({"n_fft": 1 << 40, "synthesis": 1 << 40, "hop": 1 << 39}, "n_fft 1099511627776; 65536 is the most"),
+        (
+            {"n_fft": 1 << 40, "synthesis": 1 << 40, "hop": 1 << 39},
+            "n_fft 1099511627776; the maximum is 65536",
+        ),
         ({"description": "x" * 10**6}, "entry 'description' has 1,000,000 characters"),
-        ({"name": "a\x1b[2J"}, "entry 'name' has characters that control a terminal"),
-        ({"metrics": {"deep": [{"\x07": 1}]}}, "entry 'metrics' has characters that control"),
+        ({"name": "a\x1b[2J"}, "entry 'name' contains control characters"),
+        ({"metrics": {"deep": [{"\x07": 1}]}}, "entry 'metrics' contains control characters"),
         ({"metrics": {"model_vocals_sdr_mean": "five"}}, "'model_vocals_sdr_mean' is no number"),
     ],
     ids=range(10),

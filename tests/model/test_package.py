@@ -194,13 +194,13 @@ def test_an_entry_that_was_smuggled_in_is_refused(good, scratch):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda sealed: sealed["spec"].update(schema=2), "schema 2 is not what this rtsep plays"),
+        (lambda sealed: sealed["spec"].update(schema=2), "schema 2 is not supported by this rtsep"),
         (lambda sealed: sealed["spec"].update(hopp=2), "unknown entry 'hopp'; did you mean 'hop'"),
         (lambda sealed: sealed["spec"].pop("hop"), "entry 'hop' is missing"),
         (lambda sealed: sealed["spec"].update(hop="256"), "entry 'hop' is '256'"),
         (lambda sealed: sealed.pop("content_sha256"), "does not match its checksum"),
-        (lambda sealed: sealed.update(spec=[]), "spec is of an unknown form"),
-        (lambda sealed: sealed.pop("spec"), "spec is of an unknown form"),
+        (lambda sealed: sealed.update(spec=[]), "spec has an unknown form"),
+        (lambda sealed: sealed.pop("spec"), "spec has an unknown form"),
         (lambda sealed: sealed["spec"].update(n_fft=1024), "golden columns have shape"),
         (lambda sealed: sealed["spec"].update(channels=1), "golden columns have shape"),
     ],
