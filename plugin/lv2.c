@@ -5,37 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <lv2/atom/atom.h>
 #include <lv2/atom/util.h>
 #include <lv2/buf-size/buf-size.h>
-#include <lv2/core/lv2.h>
-#include <lv2/log/log.h>
 #include <lv2/options/options.h>
-#include <lv2/state/state.h>
+#include <lv2/patch/patch.h>
 #include <lv2/time/time.h>
-#include <lv2/urid/urid.h>
 
 #include "controls.h"
-#include "core.h"
-#include "ports.h"
-#include "transport.h"
-
-typedef struct {
-    LV2_URID atom_Blank, atom_Float, atom_Double, atom_Int, atom_Long, atom_Object, atom_String;
-    LV2_URID log_Error, log_Note;
-    LV2_URID nominal_block, max_block;
-    LV2_URID time_Position, time_frame, time_speed;
-    LV2_URID model, sha256;
-} Names;
-
-typedef struct {
-    RtsepCore *core;
-    Names names;
-    const LV2_Log_Log *log;
-    const void *ports[PORTS];
-
-    Transport transport;
-} Plugin;
+#include "lv2_plugin.h"
 
 static void write_log(void *handle, bool error, const char *line) {
     Plugin *plugin = handle;
@@ -57,15 +34,22 @@ static void map_names(Names *names, const LV2_URID_Map *map) {
         {&names->atom_Int, LV2_ATOM__Int},
         {&names->atom_Long, LV2_ATOM__Long},
         {&names->atom_Object, LV2_ATOM__Object},
+        {&names->atom_Path, LV2_ATOM__Path},
         {&names->atom_String, LV2_ATOM__String},
+        {&names->atom_URID, LV2_ATOM__URID},
         {&names->log_Error, LV2_LOG__Error},
         {&names->log_Note, LV2_LOG__Note},
         {&names->nominal_block, LV2_BUF_SIZE__nominalBlockLength},
         {&names->max_block, LV2_BUF_SIZE__maxBlockLength},
+        {&names->patch_Get, LV2_PATCH__Get},
+        {&names->patch_Set, LV2_PATCH__Set},
+        {&names->patch_property, LV2_PATCH__property},
+        {&names->patch_value, LV2_PATCH__value},
         {&names->time_Position, LV2_TIME__Position},
         {&names->time_frame, LV2_TIME__frame},
         {&names->time_speed, LV2_TIME__speed},
         {&names->model, PLUGIN_URI "#model"},
+        {&names->model_file, PLUGIN_URI "#model_file"},
         {&names->sha256, PLUGIN_URI "#sha256"},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
@@ -87,13 +71,6 @@ static uint32_t block_of(const Names *names, const LV2_Options_Option *options) 
     return nominal ? nominal : most;
 }
 
-static void *feature(const LV2_Feature *const *features, const char *uri) {
-    for (; features && *features; features++)
-        if (strcmp((*features)->URI, uri) == 0)
-            return (*features)->data;
-    return NULL;
-}
-
 static LV2_Handle instantiate(const LV2_Descriptor *descriptor, double rate, const char *bundle,
                               const LV2_Feature *const *features) {
     (void)descriptor;
@@ -107,7 +84,10 @@ static LV2_Handle instantiate(const LV2_Descriptor *descriptor, double rate, con
         free(plugin);
         return NULL;
     }
+    plugin->schedule = feature(features, LV2_WORKER__schedule);
     map_names(&plugin->names, map);
+    lv2_atom_forge_init(&plugin->forge, (LV2_URID_Map *)map);
+    atomic_flag_clear(&plugin->busy);
     uint32_t block = block_of(&plugin->names, feature(features, LV2_OPTIONS__options));
     plugin->core = rtsep_core_new(rate, block ? block : UNSAID_BLOCK, bundle, NULL, NULL, write_log, plugin, true);
     if (!plugin->core) {
@@ -179,6 +159,18 @@ static void play(Plugin *plugin, uint32_t from, uint32_t to, const double *value
         rtsep_core_run(plugin->core, in, out, count, values, offline);
 }
 
+/* Take a position of the host. Returns by how many frames a stream of a render begins before it; -1: none. */
+static int64_t take_position(Plugin *plugin, const LV2_Atom_Object *object) {
+    const Names *names = &plugin->names;
+    const LV2_Atom *frame = NULL, *speed = NULL;
+    lv2_atom_object_get(object, names->time_frame, &frame, names->time_speed, &speed, 0);
+    double at, by = plugin->transport.speed;
+    if (!number_of(names, frame, &at))
+        return -1;
+    number_of(names, speed, &by);
+    return transport_place(&plugin->transport, (int64_t)at, by, rtsep_core_latency(plugin->core));
+}
+
 static void run(LV2_Handle handle, uint32_t frames) {
     Plugin *plugin = handle;
     const Names *names = &plugin->names;
@@ -193,25 +185,23 @@ static void run(LV2_Handle handle, uint32_t frames) {
     if (events) {
         LV2_ATOM_SEQUENCE_FOREACH (events, event) {
             const LV2_Atom_Object *object = (const LV2_Atom_Object *)&event->body;
-            if ((object->atom.type != names->atom_Object && object->atom.type != names->atom_Blank) ||
-                object->body.otype != names->time_Position)
+            if (object->atom.type != names->atom_Object && object->atom.type != names->atom_Blank)
                 continue;
-            const LV2_Atom *frame = NULL, *speed = NULL;
-            lv2_atom_object_get(object, names->time_frame, &frame, names->time_speed, &speed, 0);
-            double at, by = plugin->transport.speed;
-            if (!number_of(names, frame, &at))
+            if (object->body.otype != names->time_Position) {
+                model_message(plugin, object);
                 continue;
-            number_of(names, speed, &by);
+            }
             if (event->time.frames > done && event->time.frames < frames) {
                 play(plugin, done, (uint32_t)event->time.frames, values, offline);
                 done = (uint32_t)event->time.frames;
             }
-            int64_t ago = transport_place(&plugin->transport, (int64_t)at, by, rtsep_core_latency(plugin->core));
+            int64_t ago = take_position(plugin, object);
             if (offline && ago >= 0)
                 rtsep_core_begin(plugin->core, (uint32_t)ago);
         }
     }
     play(plugin, done, frames, values, offline);
+    model_tell(plugin);
     write_value(plugin, PORT_LATENCY, rtsep_core_latency(plugin->core));
     write_value(plugin, PORT_STATE, rtsep_core_state(plugin->core));
     write_value(plugin, PORT_LATE, (double)rtsep_core_late_frames(plugin->core));
@@ -221,42 +211,6 @@ static void cleanup(LV2_Handle handle) {
     Plugin *plugin = handle;
     rtsep_core_free(plugin->core);
     free(plugin);
-}
-
-/* --- state: the model; the host keeps the controls -------------------------------------------------------- */
-
-static LV2_State_Status save(LV2_Handle handle, LV2_State_Store_Function store, LV2_State_Handle state,
-                             uint32_t flags, const LV2_Feature *const *features) {
-    (void)flags;
-    (void)features;
-    Plugin *plugin = handle;
-    const Names *names = &plugin->names;
-    const char *model = rtsep_core_model(plugin->core), *sha256 = rtsep_core_sha256(plugin->core);
-    const uint32_t how = LV2_STATE_IS_POD | LV2_STATE_IS_PORTABLE;
-    LV2_State_Status status = store(state, names->model, model, strlen(model) + 1, names->atom_String, how);
-    if (status == LV2_STATE_SUCCESS && *sha256)
-        status = store(state, names->sha256, sha256, strlen(sha256) + 1, names->atom_String, how);
-    return status;
-}
-
-static const char *text_of(const Plugin *plugin, LV2_State_Retrieve_Function retrieve, LV2_State_Handle state,
-                           LV2_URID key) {
-    size_t size = 0;
-    uint32_t type = 0, how = 0;
-    const char *text = retrieve(state, key, &size, &type, &how);
-    return text && type == plugin->names.atom_String && size > 0 && text[size - 1] == '\0' ? text : NULL;
-}
-
-static LV2_State_Status restore(LV2_Handle handle, LV2_State_Retrieve_Function retrieve, LV2_State_Handle state,
-                                uint32_t flags, const LV2_Feature *const *features) {
-    (void)flags;
-    (void)features;
-    Plugin *plugin = handle;
-    const char *model = text_of(plugin, retrieve, state, plugin->names.model);
-    if (!model || !*model)
-        return LV2_STATE_SUCCESS; /* a preset of controls alone */
-    const char *sha256 = text_of(plugin, retrieve, state, plugin->names.sha256);
-    return rtsep_core_set_model(plugin->core, model, sha256) ? LV2_STATE_SUCCESS : LV2_STATE_ERR_UNKNOWN;
 }
 
 /* --- options: the host's block length may change ----------------------------------------------------------- */
@@ -272,14 +226,18 @@ static uint32_t set_options(LV2_Handle handle, const LV2_Options_Option *options
     uint32_t block = block_of(&plugin->names, options);
     if (!block)
         return LV2_OPTIONS_ERR_BAD_KEY;
-    return rtsep_core_set_block(plugin->core, block) ? LV2_OPTIONS_SUCCESS : LV2_OPTIONS_ERR_UNKNOWN;
+    core_take(plugin);
+    bool done = rtsep_core_set_block(plugin->core, block);
+    core_give(plugin);
+    return done ? LV2_OPTIONS_SUCCESS : LV2_OPTIONS_ERR_UNKNOWN;
 }
 
 static const void *extension_data(const char *uri) {
-    static const LV2_State_Interface state = {save, restore};
     static const LV2_Options_Interface options = {get_options, set_options};
     if (strcmp(uri, LV2_STATE__interface) == 0)
-        return &state;
+        return &MODEL_STATE;
+    if (strcmp(uri, LV2_WORKER__interface) == 0)
+        return &MODEL_WORKER;
     if (strcmp(uri, LV2_OPTIONS__interface) == 0)
         return &options;
     return NULL;

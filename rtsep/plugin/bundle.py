@@ -58,7 +58,7 @@ def source_folder() -> Path:
 def sources(system: str = "posix") -> list[str]:
     """Return the names of the C files for "posix" or "windows"."""
     own = [f"{part}_{system}.c" for part in ("engine_process", "shared", "system")]
-    return ["bundle.c", "core.c", "link.c", "lv2.c", "transport.c", *own]
+    return ["bundle.c", "core.c", "link.c", "lv2.c", "lv2_model.c", "transport.c", *own]
 
 
 def built_plugin() -> Path | None:

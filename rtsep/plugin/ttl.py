@@ -21,8 +21,8 @@ UNSAID_BLOCK = 8192
 OUTPUTS = ("main", "vocals", "instrumental")
 PORT_IN, PORT_OUT = 0, IN_CHANNELS
 PORT_ENABLED = PORT_OUT + OUT_CHANNELS
-PORT_FREE_WHEEL, PORT_LATENCY, PORT_STATE, PORT_LATE, PORT_EVENTS, PORT_CONTROLS = range(
-    PORT_ENABLED + 1, PORT_ENABLED + 7
+PORT_FREE_WHEEL, PORT_LATENCY, PORT_STATE, PORT_LATE, PORT_EVENTS, PORT_NOTIFY, PORT_CONTROLS = range(
+    PORT_ENABLED + 1, PORT_ENABLED + 8
 )
 PORTS = PORT_CONTROLS + len(TABLE)
 
@@ -34,6 +34,7 @@ _PREFIXES = {
     "log": "http://lv2plug.in/ns/ext/log#",
     "lv2": "http://lv2plug.in/ns/lv2core#",
     "opts": "http://lv2plug.in/ns/ext/options#",
+    "patch": "http://lv2plug.in/ns/ext/patch#",
     "pg": "http://lv2plug.in/ns/ext/port-groups#",
     "pprops": "http://lv2plug.in/ns/ext/port-props#",
     "pset": "http://lv2plug.in/ns/ext/presets#",
@@ -43,6 +44,7 @@ _PREFIXES = {
     "time": "http://lv2plug.in/ns/ext/time#",
     "units": "http://lv2plug.in/ns/extensions/units#",
     "urid": "http://lv2plug.in/ns/ext/urid#",
+    "work": "http://lv2plug.in/ns/ext/worker#",
 }
 _UNITS = {"dB": "units:db", "ms": "units:ms"}
 
@@ -144,7 +146,10 @@ def _ports() -> list[str]:
                "lv2:portProperty lv2:integer, lv2:connectionOptional",
                'rdfs:comment "frames that played dry because the engine was late"']),
         _port(PORT_EVENTS, ("lv2:InputPort", "atom:AtomPort"), "events", "Events",
-              ["atom:bufferType atom:Sequence", "atom:supports time:Position",
+              ["atom:bufferType atom:Sequence", "atom:supports time:Position, patch:Message",
+               "lv2:designation lv2:control", "lv2:portProperty lv2:connectionOptional"]),
+        _port(PORT_NOTIFY, ("lv2:OutputPort", "atom:AtomPort"), "notify", "Notify",
+              ["atom:bufferType atom:Sequence", "atom:supports patch:Message", "rsz:minimumSize 16384",
                "lv2:designation lv2:control", "lv2:portProperty lv2:connectionOptional"]),
     ]  # fmt: skip
     return ports + [_control(PORT_CONTROLS + i, control) for i, control in enumerate(TABLE)]
@@ -165,6 +170,8 @@ def plugin_ttl(version: str) -> str:
         f"{_prefixes()}@prefix rdf: <http://www.w3.org/1999/02/22-rdf-syntax-ns#> .\n"
         f"{groups}"
         f'\n<{URI}#model>\n    a lv2:Parameter ;\n    rdfs:label "Model" ;\n    rdfs:range atom:String .\n'
+        f'\n<{URI}#model_file>\n    a lv2:Parameter ;\n    rdfs:label "Model file" ;\n'
+        "    rdfs:range atom:Path .\n"
         f'\n<{URI}#sha256>\n    a lv2:Parameter ;\n    rdfs:label "SHA-256 of the model" ;\n'
         "    rdfs:range atom:String .\n\n"
         f"<{URI}>\n"
@@ -179,8 +186,10 @@ def plugin_ttl(version: str) -> str:
         f"    lv2:minorVersion {number} ;\n    lv2:microVersion {2 * micro} ;\n"
         f"    lv2:binary <{BINARY}> ;\n"
         "    lv2:requiredFeature urid:map ;\n"
-        "    lv2:optionalFeature lv2:hardRTCapable, opts:options, log:log, state:threadSafeRestore ;\n"
-        "    lv2:extensionData state:interface, opts:interface ;\n"
+        "    lv2:optionalFeature lv2:hardRTCapable, opts:options, log:log, state:threadSafeRestore, "
+        "state:mapPath, state:freePath, work:schedule ;\n"
+        "    lv2:extensionData state:interface, opts:interface, work:interface ;\n"
+        f"    patch:writable <{URI}#model>, <{URI}#model_file> ;\n"
         "    opts:supportedOption bufsz:nominalBlockLength, bufsz:maxBlockLength ;\n"
         f"    pg:mainInput <{URI}#in> ;\n    pg:mainOutput <{URI}#main> ;\n"
         "    lv2:port " + " ,\n    ".join(port.strip() for port in _ports()) + " .\n"

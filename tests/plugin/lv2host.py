@@ -23,6 +23,7 @@ PATIENCE_S = 120.0  # of an engine that compiles first
 
 _ATOM = "http://lv2plug.in/ns/ext/atom#"
 _TIME = "http://lv2plug.in/ns/ext/time#"
+_PATCH = "http://lv2plug.in/ns/ext/patch#"
 _NOMINAL = "http://lv2plug.in/ns/ext/buf-size#nominalBlockLength"
 _Handle = ctypes.c_void_p
 
@@ -81,6 +82,22 @@ _RETRIEVE = ctypes.CFUNCTYPE(
 )  # fmt: skip
 
 
+_SCHEDULE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+
+
+class _Schedule(ctypes.Structure):
+    _fields_ = [("handle", ctypes.c_void_p), ("schedule_work", _SCHEDULE)]
+
+
+class _Worker(ctypes.Structure):
+    _fields_ = [
+        ("work", ctypes.CFUNCTYPE(
+            ctypes.c_int, _Handle, _SCHEDULE, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_char_p
+        )),
+        ("work_response", ctypes.CFUNCTYPE(ctypes.c_int, _Handle, ctypes.c_uint32, ctypes.c_char_p)),
+    ]  # fmt: skip
+
+
 class _State(ctypes.Structure):
     _fields_ = [
         ("save", ctypes.CFUNCTYPE(
@@ -93,14 +110,20 @@ class _State(ctypes.Structure):
 
 
 class Host:
-    """One instance of the plugin. Ports are arrays here; `log` is what it has said."""
+    """One instance of the plugin. Ports are arrays here; `log` is what it has said.
+
+    What the plugin gives to the host's worker is done after the call. `told` is the model that it told last,
+    by the end of the property's URI.
+    """
 
     def __init__(
         self, bundle: Path, rate: int = 48000, block: int | None = 512, in_place: bool = False
     ) -> None:
         self.rate, self.block = rate, block or 512
         self.log: list[str] = []
+        self.told: dict[str, str] = {}
         self._names: dict[bytes, int] = {}
+        self._asked: list[bytes] = []
         self._library = ctypes.CDLL(str(bundle / ttl.BINARY))
         self._library.lv2_descriptor.restype = ctypes.POINTER(_Descriptor)
         self._descriptor = self._library.lv2_descriptor(0).contents
@@ -108,10 +131,13 @@ class Host:
         self._map = _Map(None, _MAP(lambda _, uri: self._names.setdefault(uri, len(self._names) + 1)))
         self._print = _PRINT(lambda _, kind, form, line: self.log.append(line.decode()) or 0)
         self._log = _Log(None, self._print, None)
+        self._ask = _SCHEDULE(lambda _, size, data: self._asked.append(ctypes.string_at(data, size)) or 0)
+        self._schedule = _Schedule(None, self._ask)
         self._nominal = ctypes.c_int32(block or 0)
         features = [
             _Feature(b"http://lv2plug.in/ns/ext/urid#map", ctypes.addressof(self._map)),
             _Feature(b"http://lv2plug.in/ns/ext/log#log", ctypes.addressof(self._log)),
+            _Feature(b"http://lv2plug.in/ns/ext/worker#schedule", ctypes.addressof(self._schedule)),
         ]
         if block:
             self._options = self._options_of(block)
@@ -129,11 +155,13 @@ class Host:
         self.values = np.zeros(ttl.PORTS, np.float32)
         self.values[ttl.PORT_ENABLED] = 1
         self._events = np.zeros(256, np.uint64)
+        self._notes = np.zeros(2048, np.uint64)
+        places = {ttl.PORT_EVENTS: self._events, ttl.PORT_NOTIFY: self._notes}
         self.position(None)
         for port in range(8):
             self._connect(port, self._sound[self._places[port]])
         for port in range(8, ttl.PORTS):
-            self._connect(port, self.values[port:] if port != ttl.PORT_EVENTS else self._events)
+            self._connect(port, places.get(port, self.values[port:]))
         for i, control in enumerate(TABLE):
             self.values[ttl.PORT_CONTROLS + i] = control.default
         self._descriptor.activate(self.handle)
@@ -162,8 +190,25 @@ class Host:
             body += np.array([frame], np.int64).tobytes()
             body += np.array([self.id_of(_TIME + "speed"), 0, 4, single], np.uint32).tobytes()
             body += np.array([speed, 0], np.float32).tobytes()
-            raw += np.array([0], np.int64).tobytes()
-            raw += np.array([len(body) - 4, self.id_of(_ATOM + "Object")], np.uint32).tobytes() + body
+            raw += self._event(body[:-4])
+        self._write_events(raw)
+
+    def choose(self, model: str, kind: str = "Path", about: str = "model_file") -> None:
+        """Ask with the next call for a model, as a host's file chooser does; `kind` is the atom's."""
+        value = model.encode() + b"\0"
+        body = bytearray(np.array([0, self.id_of(_PATCH + "Set")], np.uint32).tobytes())
+        property_is = [self.id_of(_PATCH + "property"), 0, 4, self.id_of(_ATOM + "URID")]
+        body += np.array([*property_is, self.id_of(f"{ttl.URI}#{about}"), 0], np.uint32).tobytes()
+        value_is = [self.id_of(_PATCH + "value"), 0, len(value), self.id_of(_ATOM + kind)]
+        body += np.array(value_is, np.uint32).tobytes() + value
+        self._write_events(self._event(body))
+
+    def _event(self, body: bytes) -> bytes:
+        size = np.array([len(body), self.id_of(_ATOM + "Object")], np.uint32).tobytes()
+        whole = np.array([0], np.int64).tobytes() + size + body
+        return whole + b"\0" * (-len(whole) % 8)
+
+    def _write_events(self, raw: bytes) -> None:
         head = np.array([8 + len(raw), self.id_of(_ATOM + "Sequence"), 0, 0], np.uint32).tobytes()
         whole = (head + bytes(raw)).ljust(self._events.nbytes, b"\0")
         self._events[:] = np.frombuffer(whole, np.uint64)
@@ -201,9 +246,41 @@ class Host:
         """Run once on `block` [2, frames]; return [6, frames]."""
         frames = block.shape[1]
         self._sound[:2, :frames] = block
+        self._notes[:1].view(np.uint32)[:] = self._notes.nbytes - 8, 0
         self._descriptor.run(self.handle, frames)
         self.position(None)
+        self._read_notes()
+        self._work()
         return self._sound[self._places[2:], :frames].copy()
+
+    def _read_notes(self) -> None:
+        """Take the properties that the plugin tells."""
+        raw = self._notes.tobytes()
+        end = 8 + int.from_bytes(raw[:4], "little")
+        names = {number: uri.decode() for uri, number in self._names.items()}
+        at = 16
+        while at < end:
+            size = int.from_bytes(raw[at + 8 : at + 12], "little")
+            body = raw[at + 16 : at + 16 + size]
+            assert names[int.from_bytes(body[4:8], "little")] == _PATCH + "Set"
+            about = names[int.from_bytes(body[24:28], "little")]
+            length = int.from_bytes(body[40:44], "little")
+            self.told[about.split("#")[1]] = body[48 : 48 + length - 1].decode()
+            at += 16 + size + -size % 8
+
+    def _work(self) -> None:
+        """Do what the plugin has asked the worker for; it gets the answers."""
+        address = self._descriptor.extension_data(b"http://lv2plug.in/ns/ext/worker#interface")
+        worker = ctypes.cast(address, ctypes.POINTER(_Worker)).contents
+        while self._asked:
+            answers: list[bytes] = []
+            respond = _SCHEDULE(
+                lambda _, size, data, to=answers: to.append(ctypes.string_at(data, size)) or 0
+            )
+            asked = self._asked.pop(0)
+            worker.work(self.handle, respond, None, len(asked), asked)
+            for answer in answers:
+                worker.work_response(self.handle, len(answer), answer)
 
     def play(
         self,
@@ -255,7 +332,7 @@ class Host:
         kept: dict[str, str] = {}
 
         def store(_: int, key: int, value: int, size: int, kind: int, how: int) -> int:
-            assert kind == self.id_of(_ATOM + "String")
+            assert kind == self.id_of(_ATOM + "String"), "without state:mapPath it saves no path"
             uri = next(name for name, number in self._names.items() if number == key)
             kept[uri.decode().split("#")[1]] = ctypes.string_at(value, size)[:-1].decode()
             return 0

@@ -15,12 +15,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <lv2/atom/atom.h>
+#include <lv2/atom/forge.h>
 #include <lv2/buf-size/buf-size.h>
 #include <lv2/core/lv2.h>
 #include <lv2/options/options.h>
+#include <lv2/patch/patch.h>
 #include <lv2/state/state.h>
 #include <lv2/urid/urid.h>
+#include <lv2/worker/worker.h>
 
 #include "controls.h"
 #include "link.h"
@@ -82,14 +84,47 @@ static const void *give(LV2_State_Handle handle, uint32_t key, size_t *size, uin
 }
 
 typedef struct {
+    _Atomic int stage; /* 0: free, 1: asked, 2: answered */
+    char text[80];
+    uint32_t size;
+} Work;
+
+typedef struct {
     LV2_Handle handle;
     float sound[8][LONGEST];
     float values[PORTS];
-    LV2_Atom_Sequence events;
+    union {
+        LV2_Atom_Sequence events;
+        uint8_t event_bytes[1024];
+    };
+    union {
+        LV2_Atom_Sequence notes;
+        uint8_t note_bytes[4096];
+    };
+    Work work;
+    LV2_Worker_Schedule working;
     bool active;
 } Instance;
 
+static LV2_Worker_Status ask(LV2_Worker_Schedule_Handle handle, uint32_t size, const void *data) {
+    Work *work = &((Instance *)handle)->work;
+    if (atomic_load(&work->stage) != 0 || size > sizeof work->text)
+        return LV2_WORKER_ERR_NO_SPACE;
+    memcpy(work->text, data, size);
+    work->size = size;
+    atomic_store(&work->stage, 1);
+    return LV2_WORKER_SUCCESS;
+}
+
+static LV2_Worker_Status answer(LV2_Worker_Respond_Handle handle, uint32_t size, const void *data) {
+    Work *work = handle;
+    memcpy(work->text, data, size);
+    work->size = size;
+    return LV2_WORKER_SUCCESS;
+}
+
 static const LV2_Descriptor *plugin;
+static const LV2_Worker_Interface *worker;
 static const char *bundle;
 
 static void connect_all(Instance *one, bool in_place) {
@@ -99,6 +134,8 @@ static void connect_all(Instance *one, bool in_place) {
             place = one->sound[in_place && port >= 2 ? port - 2 : port];
         else if (port == PORT_EVENTS)
             place = &one->events;
+        else if (port == PORT_NOTIFY)
+            place = &one->notes;
         plugin->connect_port(one->handle, port, place);
     }
 }
@@ -112,7 +149,9 @@ static Instance *make(unsigned *seed) {
         {LV2_OPTIONS_INSTANCE, 0, 0, 0, 0, NULL},
     };
     LV2_Feature mapping = {LV2_URID__map, &map}, said = {LV2_OPTIONS__options, options};
-    const LV2_Feature *features[] = {&mapping, next(seed) % 4 ? &said : NULL, NULL};
+    one->working = (LV2_Worker_Schedule){one, ask};
+    LV2_Feature worker = {LV2_WORKER__schedule, &one->working};
+    const LV2_Feature *features[] = {&mapping, &worker, next(seed) % 4 ? &said : NULL, NULL};
     one->handle = plugin->instantiate(plugin, RATE, bundle, features);
     if (!one->handle) {
         fail("no instance");
@@ -139,6 +178,30 @@ typedef struct {
     int calls;
 } Audio;
 
+/* Write the messages of one call: none, or one that chooses a model, or asks which it is. */
+static void write_events(Instance *one, unsigned *seed) {
+    LV2_Atom_Forge forge;
+    LV2_Atom_Forge_Frame all, object;
+    const char *models[] = {"none", "other"};
+    unsigned kind = next(seed) % 8, model = next(seed) % 2;
+    lv2_atom_forge_init(&forge, &map);
+    lv2_atom_forge_set_buffer(&forge, one->event_bytes, sizeof one->event_bytes);
+    lv2_atom_forge_sequence_head(&forge, &all, 0);
+    if (kind < 2) {
+        lv2_atom_forge_frame_time(&forge, 0);
+        lv2_atom_forge_object(&forge, &object, 0, map_uri(NULL, kind ? LV2_PATCH__Set : LV2_PATCH__Get));
+        lv2_atom_forge_key(&forge, map_uri(NULL, LV2_PATCH__property));
+        lv2_atom_forge_urid(&forge, map_uri(NULL, PLUGIN_URI "#model_file"));
+        if (kind) {
+            lv2_atom_forge_key(&forge, map_uri(NULL, LV2_PATCH__value));
+            lv2_atom_forge_path(&forge, models[model], (uint32_t)strlen(models[model]));
+        }
+        lv2_atom_forge_pop(&forge, &object);
+    }
+    lv2_atom_forge_pop(&forge, &all);
+    one->notes.atom.size = sizeof one->note_bytes - sizeof(LV2_Atom);
+}
+
 /* The audio thread: calls of any length, controls of any value. */
 static void *play(void *argument) {
     Audio *audio = argument;
@@ -151,7 +214,14 @@ static void *play(void *argument) {
         one->values[port] = next(&audio->seed) % 50 ? (float)(next(&audio->seed) % 300) / 100.0f - 1.0f : NAN;
         for (uint32_t i = 0; i < frames; i++)
             one->sound[0][i] = one->sound[1][i] = (float)(next(&audio->seed) % 2001) / 1000.0f - 1.0f;
+        write_events(one, &audio->seed);
+        if (atomic_load(&one->work.stage) == 2) {
+            worker->work_response(one->handle, one->work.size, one->work.text);
+            atomic_store(&one->work.stage, 0);
+        }
         plugin->run(one->handle, frames);
+        if (one->notes.atom.size > sizeof one->note_bytes)
+            fail("more notes than there is room for");
         for (uint32_t i = 0; i < frames; i++)
             if (!isfinite(one->sound[2][i]))
                 fail("a sample that is no number");
@@ -164,6 +234,7 @@ static void call_by_face(unsigned seed, int steps) {
     plugin = lv2_descriptor(0);
     const LV2_State_Interface *state = plugin->extension_data(LV2_STATE__interface);
     const LV2_Options_Interface *options = plugin->extension_data(LV2_OPTIONS__interface);
+    worker = plugin->extension_data(LV2_WORKER__interface);
     if (lv2_descriptor(1) || plugin->extension_data("urn:nothing"))
         fail("more than there is");
     for (int step = 0; step < steps; step++) {
@@ -204,6 +275,10 @@ static void call_by_face(unsigned seed, int steps) {
                 };
                 if (options->set(one->handle, change) != LV2_OPTIONS_SUCCESS)
                     fail("the block is not taken");
+            }
+            if (atomic_load(&one->work.stage) == 1) {
+                worker->work(one->handle, answer, &one->work, one->work.size, one->work.text);
+                atomic_store(&one->work.stage, 2);
             }
             pthread_join(thread, NULL);
         }

@@ -133,6 +133,14 @@ def test_a_missing_model_is_said_and_the_dry_signal_passes(make_bundle, start_ho
     np.testing.assert_array_equal(host.play(sound)[0:2, host.latency :], sound[:, : -host.latency])
     until(lambda: any("the project's model is missing" in line and "'mine'" in line for line in host.log))
 
+    absent = tmp_path / "absent.pt"
+    host.choose(str(absent))  # in the host's file chooser
+    host.call(sound[:, :BLOCK])
+    until(lambda: any("is missing" in line and str(absent) in line for line in host.log))
+    host.choose(str(counting_model))
+    host.until_engine(PLAYS)
+    assert host.save()["model"] == host.told["model_file"] == str(counting_model)
+
 
 HOST = """
 import sys, time

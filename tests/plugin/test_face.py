@@ -198,6 +198,35 @@ def test_the_model_is_saved_by_name_and_checksum_and_restored(make_bundle, start
     assert (second.save(), second.latency) == (first.save(), first.latency)
 
 
+@pytest.mark.parametrize(
+    ("kind", "about"), [("Path", "model_file"), ("String", "model")], ids=["by a file", "by a name"]
+)
+def test_a_host_chooses_a_model_and_is_told(make_bundle, start_host, kind, about):
+    bundle = make_bundle(engine=NO_ENGINE)
+    chosen = "/models/mine.pt" if kind == "Path" else "mine"
+    with (bundle / "models").open("a") as file:
+        file.write(f"{chosen}\t{'1' * 64}\t{RATE}\t512\t1024\n")
+    host = start_host(bundle)
+    host.choose(chosen, kind, about)
+    host.play(noise(4 * LATENCY))
+    assert host.save() == {"model": chosen, "sha256": "1" * 64}
+    assert host.latency == BLOCK + 2 * 512 - 1 + 64 + 1024
+    assert host.told == {"model": chosen, "model_file": chosen if kind == "Path" else ""}
+
+    host.restore({"model": "none", "sha256": "0" * 64})  # a preset; the chooser follows
+    host.play(noise(4 * LATENCY))
+    assert host.told == {"model": "none", "model_file": ""}
+
+
+@pytest.mark.parametrize("kind", ["Int", "URID"])
+def test_a_message_of_another_kind_is_no_model(host, kind):
+    before = host.save()
+    host.choose("other", kind)
+    host.choose("", "Path")
+    host.play(noise(LATENCY))
+    assert host.save() == before
+
+
 def test_an_engine_that_does_not_start_is_said_and_the_dry_signal_passes(make_bundle, start_host):
     host = start_host(make_bundle(engine=("/nowhere/rtsep",)))
     host.until_engine(DOWN)
