@@ -91,7 +91,7 @@ class MaskStream(Stream):
         """One hop."""
         stage.begin_hop(self._pipeline, np.ascontiguousarray(block), self._player.column)
         self._player.step()
-        stage.finish_hop(self._pipeline, self._player.mask, self._controls.slots, True, self._feeds)
+        stage.finish_hop(self._pipeline, self._player.mask, self._controls.control_block, True, self._feeds)
         return self._feeds[[VOCALS, INSTRUMENTAL]]
 
     def reset(self) -> None:

@@ -258,11 +258,11 @@ def _bits(value: float) -> int:
 class Controls:
     """Live values of the table. The controls are attributes: `controls.threshold = 0.4`."""
 
-    slots: NDArray[np.int64]  # [controls] float64 bits, read by compiled code
+    control_block: NDArray[np.int64]  # [controls] float64 bits, read by compiled code
     movers: dict[str, str]  # by control name, the last source of a change; untouched controls are missing
 
     def __init__(self, **values: float) -> None:
-        object.__setattr__(self, "slots", np.array([_bits(c.default) for c in TABLE], np.int64))
+        object.__setattr__(self, "control_block", np.array([_bits(c.default) for c in TABLE], np.int64))
         object.__setattr__(self, "movers", {})
         for name, value in values.items():
             setattr(self, name, value)
@@ -276,10 +276,15 @@ class Controls:
             f"unknown control '{name}'{suggest(name, BY_NAME)}; the controls are {', '.join(BY_NAME)}"
         )
 
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """`control_block` by its old name."""
+        return self.control_block
+
     def __getattr__(self, name: str) -> float:
         if name.startswith("__"):
             raise AttributeError(name)
-        return float(np.int64(acquire(self.slots, self._find(name))).view(np.float64))
+        return float(np.int64(acquire(self.control_block, self._find(name))).view(np.float64))
 
     def __setattr__(self, name: str, value: float) -> None:
         self.set(name, value)
@@ -287,7 +292,7 @@ class Controls:
     def set(self, name: str, value: float, by: str = "API") -> None:
         """Set a control; `by` is the source, such as "MIDI". Raise `UsageError` for a bad name or value."""
         index = self._find(name)
-        release(self.slots, index, _bits(TABLE[index].check(float(value))))
+        release(self.control_block, index, _bits(TABLE[index].check(float(value))))
         self.movers[name] = by
 
     def set_text(self, name: str, text: str, by: str = "API") -> None:

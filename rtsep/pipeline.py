@@ -168,7 +168,7 @@ def finish_hop(
 ) -> None:
     """Apply `mask` [model channels, bins] to the current hop; write `feeds` [feeds, channels, frames].
 
-    `controls` are the slots of `rtsep.controls.Controls`. With `masks_come` False the dry signal replaces the
+    `controls` is the control block of `rtsep.controls.Controls`. With `masks_come` False the dry signal replaces the
     output within WET_FADE_HOPS hops, until masks arrive again.
     """
     for k in range(pipeline.values.size):

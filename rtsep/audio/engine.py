@@ -221,7 +221,7 @@ class Engine:
         priority.prepare()
         state = self._rings.slots
         state[r.RUN] = 0
-        run_hops(state, self._pipeline, self.controls.slots, self._exchange, self._hop_state)
+        run_hops(state, self._pipeline, self.controls.control_block, self._exchange, self._hop_state)
         wake_hops(state)
         state[r.RUN] = 1
 
@@ -248,7 +248,11 @@ class Engine:
             self._real_time = priority.raise_thread_priority(PRIORITY)
             try:
                 run_hops(
-                    self._rings.slots, self._pipeline, self.controls.slots, self._exchange, self._hop_state
+                    self._rings.state,
+                    self._pipeline,
+                    self.controls.control_block,
+                    self._exchange,
+                    self._hop_state,
                 )
             except Exception as error:
                 self.failure = error

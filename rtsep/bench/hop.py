@@ -143,7 +143,7 @@ def paced_hops(model: ModelRunner, rate: int, block: int, seconds: float) -> NDA
         marks.append(time.perf_counter())
         model.step()
         marks.append(time.perf_counter())
-        stage.finish_hop(pipeline, model.mask, controls.slots, True, feeds)
+        stage.finish_hop(pipeline, model.mask, controls.control_block, True, feeds)
         marks.append(time.perf_counter())
         on_gpu = graph.device_us * 1e-6 if graph and graph.clocked else np.nan
         took[n] = [*np.diff(marks), marks[-1] - marks[0], on_gpu]

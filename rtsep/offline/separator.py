@@ -169,7 +169,7 @@ class _Stream:
         stage.begin_hop(self._pipeline, block, self._model.column)
         self._model.step()
         feeds = self._feeds[:, :, : block.shape[1]]
-        stage.finish_hop(self._pipeline, self._model.mask, self._controls.slots, True, feeds)
+        stage.finish_hop(self._pipeline, self._model.mask, self._controls.control_block, True, feeds)
         return feeds.copy()
 
 

@@ -11,7 +11,7 @@ from rtsep.controls import BY_NAME, TABLE, Controls
 from rtsep.errors import UsageError
 
 
-def test_slots_for_compiled_code_are_the_tables_rows():
+def test_the_control_block_has_the_tables_rows():
     for index, control in enumerate(TABLE):
         assert getattr(table, control.name.upper()) == index
     assert len({control.name for control in TABLE}) == len(TABLE)
@@ -128,8 +128,9 @@ def test_setting_checks_the_range_and_keeps_the_old_value():
 def test_a_value_lies_in_its_slot_as_float64_bits(control, share):
     value = control.minimum if share < 0.5 else control.maximum
     controls = Controls(**{control.name: value})
-    assert controls.slots.dtype == np.int64
-    assert controls.slots.view(np.float64)[list(BY_NAME).index(control.name)] == value
+    assert controls.control_block.dtype == np.int64
+    assert controls.slots is controls.control_block  # its old name
+    assert controls.control_block.view(np.float64)[list(BY_NAME).index(control.name)] == value
 
 
 def test_sets_do_not_share_values():

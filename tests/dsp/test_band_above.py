@@ -26,11 +26,11 @@ def play(spec, rate, x, mask, controls=None):
     """Return the feeds of `x` under one mask [model channels, bins], and the pipeline's latency."""
     pipeline = stage.make_pipeline(spec, rate, x.shape[0], spec.rates[0])
     column = np.zeros((spec.channels, spec.bins, 2), np.float32)
-    slots, parts, position = (controls or Controls()).slots, [], 0
+    block, parts, position = (controls or Controls()).control_block, [], 0
     while (frames := stage.frames_needed(pipeline)) + position <= x.shape[1]:
         stage.begin_hop(pipeline, np.ascontiguousarray(x[:, position : position + frames]), column)
         feeds = np.zeros((len(FEEDS), x.shape[0], frames), np.float32)
-        stage.finish_hop(pipeline, mask.astype(np.float32), slots, True, feeds)
+        stage.finish_hop(pipeline, mask.astype(np.float32), block, True, feeds)
         parts.append(feeds)
         position += frames
     return np.concatenate(parts, axis=2), stage.stream_delay(pipeline)

@@ -27,7 +27,7 @@ class Rig:
         self.guard = make_feedback_guard(True, self.stft.analysis, RATE)
         self.guard.trip_s[0] = trip / RATE
         self.limiter = make_limiter(limiter, (0,), 1, RATE)
-        self.values = Controls().slots.view(np.float64).copy()
+        self.values = Controls().control_block.view(np.float64).copy()
         self.gain = gain
         self.on_air = np.zeros(trip)  # what has left the loudspeaker and is on its way
         self.loop = 0.0 if loop_db is None else 10 ** (loop_db / 20)

@@ -45,14 +45,14 @@ def chord(channels, frames, rate):
 
 def play_hops(pipeline, spec, masks, hop_count, x, controls=None, come=None):
     """Run a pipeline by hand at a native rate; return feeds [feeds, channels, frames]."""
-    slots = (controls or Controls()).slots
+    block = (controls or Controls()).control_block
     column = np.zeros((spec.channels, spec.bins, 2), np.float32)
     feeds = np.zeros((len(FEEDS), x.shape[0], hop_count * spec.hop), np.float32)
     for t in range(hop_count):
         part = slice(t * spec.hop, (t + 1) * spec.hop)
         stage.begin_hop(pipeline, np.ascontiguousarray(x[:, part]), column)
         hop_feeds = np.zeros((len(FEEDS), x.shape[0], spec.hop), np.float32)
-        stage.finish_hop(pipeline, masks, slots, True if come is None else come(t), hop_feeds)
+        stage.finish_hop(pipeline, masks, block, True if come is None else come(t), hop_feeds)
         feeds[:, :, part] = hop_feeds
     return feeds
 

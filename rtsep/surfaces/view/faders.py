@@ -146,7 +146,7 @@ class Faders(Canvas):
 
     def follow(self) -> None:
         """Show the controls as they are now, whoever moved them."""
-        seen = (self.chosen, self.size, self.controls.slots.tobytes(), dict(self.controls.movers))
+        seen = (self.chosen, self.size, self.controls.control_block.tobytes(), dict(self.controls.movers))
         if seen == self._seen:
             return
         self._seen = seen

@@ -116,7 +116,7 @@ class ScriptedPlayer:
         exchange.masks[number % SLOTS] = ours / (ours + theirs + 1e-12)
         slots.publish_mask(exchange, number)
         mask = exchange.masks[number % SLOTS]
-        stage.finish_hop(self._mix, mask, self.controls.slots, True, self._feeds)
+        stage.finish_hop(self._mix, mask, self.controls.control_block, True, self._feeds)
         _meter(self._meters, self._feeds, hop / RATE)
         self._frame += hop
         self.hops += 1
