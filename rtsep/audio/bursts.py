@@ -32,28 +32,28 @@ SLOT_COUNT = SPREADS + KEPT
 
 
 @njit(cache=True, nogil=True)
-def measure_call(slots: np.ndarray, at: int, base_ns: int, frames: int, rate: int) -> None:
-    """Record a call of `frames` frames, which gives `base_ns` for frame 0, in the slots from `at` on."""
-    if base_ns - slots[at + LOW] > STOP_NS:  # the whole process stood still, not only the device
-        slots[at + FRAMES] = 0
-    if slots[at + FRAMES] == 0:
-        slots[at + LOW] = slots[at + HIGH] = base_ns
-    slots[at + LOW] = min(slots[at + LOW], base_ns)
-    slots[at + HIGH] = max(slots[at + HIGH], base_ns)
-    slots[at + FRAMES] += frames
-    if slots[at + FRAMES] >= WINDOW_S * rate:
-        slots[at + SPREADS + slots[at + COUNT] % KEPT] = slots[at + HIGH] - slots[at + LOW]
-        store_release(slots, at + COUNT, slots[at + COUNT] + 1)
-        slots[at + FRAMES] = 0
+def measure_call(state: np.ndarray, at: int, base_ns: int, frames: int, rate: int) -> None:
+    """Record a call of `frames` frames, which gives `base_ns` for frame 0, in the state from `at` on."""
+    if base_ns - state[at + LOW] > STOP_NS:  # the whole process stood still, not only the device
+        state[at + FRAMES] = 0
+    if state[at + FRAMES] == 0:
+        state[at + LOW] = state[at + HIGH] = base_ns
+    state[at + LOW] = min(state[at + LOW], base_ns)
+    state[at + HIGH] = max(state[at + HIGH], base_ns)
+    state[at + FRAMES] += frames
+    if state[at + FRAMES] >= WINDOW_S * rate:
+        state[at + SPREADS + state[at + COUNT] % KEPT] = state[at + HIGH] - state[at + LOW]
+        store_release(state, at + COUNT, state[at + COUNT] + 1)
+        state[at + FRAMES] = 0
 
 
-def read_spread(slots: NDArray[np.int64], at: int, windows: int, share: float) -> float | None:
+def read_spread(state: NDArray[np.int64], at: int, windows: int, share: float) -> float | None:
     """Return in seconds how early calls come, from the last `windows` windows; None if there are fewer.
 
     The spread of `share` of these windows is not larger.
     """
-    count = int(acquire(slots, at + COUNT))
+    count = int(acquire(state, at + COUNT))
     if count < SKIPPED + windows:
         return None
-    spreads = sorted(int(slots[at + SPREADS + k % KEPT]) for k in range(count - windows, count))
+    spreads = sorted(int(state[at + SPREADS + k % KEPT]) for k in range(count - windows, count))
     return spreads[min(windows - 1, int(share * windows))] * 1e-9

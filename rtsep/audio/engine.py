@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rtsep import pipeline as stage
 from rtsep.audio import drift as clocks
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.bursts import read_spread
 from rtsep.audio.hoploop import CALLS_COMPARED, SLEEP_AFTER_S, HopState, run_hops, wake_hops
 from rtsep.audio.latency_budget import LatencyBudget
@@ -55,7 +55,7 @@ class Format:
 
 
 class Engine:
-    """Everything between an open device and the model's slots. Call `start`, attach devices, `stop`."""
+    """Everything between an open device and the model's process. Call `start`, attach devices, `stop`."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Engine:
         self.controls = controls
         self.model_rate = stage.model_rate_for(spec, form.rate)
         self._exchange = shared.exchange
-        self._rings = r.Rings(form.rate, form.channels, list(form.in_map), len(form.out_map), input_ring)
+        self._rings = rings.Rings(form.rate, form.channels, list(form.in_map), len(form.out_map), input_ring)
         self._pipeline = stage.make_pipeline(
             spec, form.rate, form.channels, self.model_rate, _dry_feeds(form)
         )
@@ -79,18 +79,18 @@ class Engine:
         self._hop_signal = wake.Semaphore()
         self._most = stage.max_frames_per_step(form.rate, self.model_rate, spec.hop)
         self._hop_state = self._make_hop_state()
-        state = self._rings.slots
-        state[r.HOP_SIGNAL] = self._hop_signal.handle
-        state[r.BLOCK], state[r.IN_BLOCK] = form.out_block, form.block
-        state[r.OUT_RATE] = form.out_rate
-        state[r.NEXT_HOP_AT] = 1
-        state[r.HOP] = self.spec.hop if form.rate == self.model_rate else 0  # else hops vary by one frame
-        state[r.MOST] = self._most
-        state[r.SLACK] = CHOSEN if form.slack is None else form.slack
+        state = self._rings.state
+        state[rings.HOP_SIGNAL] = self._hop_signal.handle
+        state[rings.BLOCK], state[rings.IN_BLOCK] = form.out_block, form.block
+        state[rings.OUT_RATE] = form.out_rate
+        state[rings.NEXT_HOP_AT] = 1
+        state[rings.HOP] = self.spec.hop if form.rate == self.model_rate else 0  # else hops vary by one frame
+        state[rings.MOST] = self._most
+        state[rings.SLACK] = CHOSEN if form.slack is None else form.slack
         if not form.two_clocks:
-            slack, hop = state[r.SLACK], state[r.HOP]
-            state[r.OUT_WRITE] = state[r.PREFILL] = prefill(hop, self._most, slack, form.block)
-        self._ready = int(state[r.PREFILL])  # output frames ready before the first input
+            slack, hop = state[rings.SLACK], state[rings.HOP]
+            state[rings.OUT_WRITE] = state[rings.PREFILL] = prefill(hop, self._most, slack, form.block)
+        self._ready = int(state[rings.PREFILL])  # output frames ready before the first input
         self._thread: threading.Thread | None = None
         self._real_time = False  # at the start of the hop loop
         self.failure: Exception | None = None
@@ -132,13 +132,13 @@ class Engine:
 
     def burst_frames(self, windows: int, share: float) -> int | None:
         """Return how many frames early devices call, see `rtsep.audio.bursts`; None: not known yet."""
-        form, slots = self.form, self._rings.slots
-        sides = [(r.OUT_BURSTS, form.out_block, form.out_rate)]
+        form, state = self.form, self._rings.state
+        sides = [(rings.OUT_BURSTS, form.out_block, form.out_rate)]
         if form.two_clocks:
-            sides.append((r.IN_BURSTS, form.block, form.rate))
+            sides.append((rings.IN_BURSTS, form.block, form.rate))
         frames = 0
         for at, block, rate in sides:
-            spread = read_spread(slots, at, windows, share)
+            spread = read_spread(state, at, windows, share)
             if spread is None:
                 return None
             if spread * rate > block:  # less is jitter that every engine tolerates
@@ -154,9 +154,9 @@ class Engine:
         more = frames - self._slack
         if self.form.two_clocks:
             ratio = self.form.out_rate / self.form.rate
-            release(self._rings.slots, r.ADDED, self.read(r.ADDED) + round(more * ratio))
+            release(self._rings.state, rings.ADDED, self.read(rings.ADDED) + round(more * ratio))
         else:
-            release(self._rings.slots, r.SLACK, frames)
+            release(self._rings.state, rings.SLACK, frames)
             self._ready += more
         self.form = replace(self.form, slack=frames)
         self._declare_trip()
@@ -172,9 +172,9 @@ class Engine:
 
         The audio has adapted already. `form` and `latency` then refer to the new blocks.
         """
-        form, out_block = self.form, self.read(r.BLOCK)
-        self._ready = self.read(r.PREFILL) + self.read(r.OUT_LAG)
-        block = out_block if not form.two_clocks else self.read(r.IN_BLOCK)
+        form, out_block = self.form, self.read(rings.BLOCK)
+        self._ready = self.read(rings.PREFILL) + self.read(rings.OUT_LAG)
+        block = out_block if not form.two_clocks else self.read(rings.IN_BLOCK)
         if (block, out_block) != (form.block, form.out_block):
             self.form = replace(form, block=block, out_block=out_block)
             self._declare_trip()
@@ -200,8 +200,8 @@ class Engine:
             resampled=np.zeros((devices, out_most), np.float32),
             record=mapped_zeros(recorded, len(FEEDS), form.channels),
             meters=np.zeros((len(FEEDS), 2), np.float32),
-            late_log=np.zeros(r.LATE_LOG, np.int64),
-            histogram=np.zeros(r.HISTOGRAM_BINS, np.int64),
+            late_log=np.zeros(rings.LATE_LOG, np.int64),
+            histogram=np.zeros(rings.HISTOGRAM_BINS, np.int64),
             finish_ns=np.zeros(1, np.int64),
             bases_ns=np.zeros(CALLS_COMPARED, np.int64),
             drift=drift,
@@ -219,26 +219,26 @@ class Engine:
         The back end compiles the callbacks.
         """
         priority.prepare()
-        state = self._rings.slots
-        state[r.RUN] = 0
+        state = self._rings.state
+        state[rings.RUN] = 0
         run_hops(state, self._pipeline, self.controls.control_block, self._exchange, self._hop_state)
         wake_hops(state)
-        state[r.RUN] = 1
+        state[rings.RUN] = 1
 
     def attach_source(self, source: FileSource) -> None:
         """Let `source` provide the input, at the pace of the output; call this before the engine is used.
 
         An engine that shares the input ring of another one is fed together with it from now on.
         """
-        self._rings.slots[r.HAS_SOURCE] = 1
+        self._rings.state[rings.HAS_SOURCE] = 1
         if self._shares_input:
-            source.feed_also(self._rings.slots)
+            source.feed_also(self._rings.state)
         else:
-            source.start(self._rings.slots, self._rings.input)
+            source.start(self._rings.state, self._rings.input)
 
     def detach_source(self, source: FileSource) -> None:
         """Stop feeding this engine from `source`; another engine continues with it."""
-        source.feed_no_more(self._rings.slots)
+        source.feed_no_more(self._rings.state)
 
     def start(self) -> None:
         """Start the hop loop, which waits for input."""
@@ -262,8 +262,8 @@ class Engine:
 
     def end_hops(self) -> None:
         """End the hop loop; devices may still call, and get silence."""
-        release(self._rings.slots, r.RUN, 0)
-        wake_hops(self._rings.slots)
+        release(self._rings.state, rings.RUN, 0)
+        wake_hops(self._rings.state)
         if self._thread:
             self._thread.join()
 
@@ -284,8 +284,8 @@ class Engine:
 
     @property
     def state(self) -> NDArray[np.int64]:
-        """Return the slots that callbacks get the address of; only for `rtsep.audio`."""
-        return self._rings.slots
+        """Return the state that callbacks get the address of; only for `rtsep.audio`."""
+        return self._rings.state
 
     @property
     def input_ring(self) -> NDArray[np.float32]:
@@ -300,36 +300,36 @@ class Engine:
     @property
     def record_tap(self) -> RecordTap:
         """Return the recorders' access to the feeds, which exists with or without a recorder."""
-        return RecordTap(self._rings.slots, self._hop_state.record, self.form.rate, self.feed_delay)
+        return RecordTap(self._rings.state, self._hop_state.record, self.form.rate, self.feed_delay)
 
     @property
     def exchange(self) -> Exchange:
-        """Return the slots shared with the model, for other readers."""
+        """Return the state shared with the model, for other readers."""
         return self._exchange
 
     def progress(self) -> Progress:
         """Return the positions of input, hop loop and output."""
-        return read_progress(self._rings.slots)
+        return read_progress(self._rings.state)
 
     def telemetry(self) -> Telemetry:
         """Return the longest times so far. Read `hop_histogram` first: the longest hop is stored first."""
-        return read_telemetry(self._rings.slots)
+        return read_telemetry(self._rings.state)
 
     def forget_longest(self) -> None:
         """Restart the longest times; this takes some hops."""
         form = self.form
         hop_s = self.spec.hop / self.model_rate
-        forget_longest(self._rings.slots, 4 * max(form.out_block / form.out_rate, hop_s))
+        forget_longest(self._rings.state, 4 * max(form.out_block / form.out_rate, hop_s))
 
     def read(self, slot: int) -> int:
         """Return one slot of `rtsep.audio.rings`; only for `rtsep.audio` and its tests."""
-        return int(acquire(self._rings.slots, slot))
+        return int(acquire(self._rings.state, slot))
 
     def late_hops(self) -> list[int]:
         """Return the numbers (from 0) of recent hops with late masks, oldest first."""
-        count = self.read(r.LATE_MASKS)
-        kept = min(count, r.LATE_LOG)
-        return [int(self._hop_state.late_log[i % r.LATE_LOG]) for i in range(count - kept, count)]
+        count = self.read(rings.LATE_MASKS)
+        kept = min(count, rings.LATE_LOG)
+        return [int(self._hop_state.late_log[i % rings.LATE_LOG]) for i in range(count - kept, count)]
 
     def hop_histogram(self) -> NDArray[np.int64]:
         """Return the histogram of hop durations, in bins of HISTOGRAM_STEP_NS."""
@@ -363,14 +363,14 @@ class Engine:
     def counters(self) -> dict[str, Any]:
         """Return the totals of frames, hops and faults so far."""
         return {
-            "hops": self.read(r.HOPS),
-            "late_masks": self.read(r.LATE_MASKS),
-            "underruns": self.read(r.UNDERRUNS),
-            "underrun_frames": self.read(r.UNDERRUN_FRAMES),
-            "overruns": self.read(r.OVERRUNS),
-            "device_xruns": self.read(r.IN_OVERFLOWS) + self.read(r.OUT_UNDERFLOWS),
-            "source_starved_frames": self.read(r.SOURCE_STARVED),
-            "resyncs": max(0, self.read(r.RESYNCS) - 1),  # the first one is the start
+            "hops": self.read(rings.HOPS),
+            "late_masks": self.read(rings.LATE_MASKS),
+            "underruns": self.read(rings.UNDERRUNS),
+            "underrun_frames": self.read(rings.UNDERRUN_FRAMES),
+            "overruns": self.read(rings.OVERRUNS),
+            "device_xruns": self.read(rings.IN_OVERFLOWS) + self.read(rings.OUT_UNDERFLOWS),
+            "source_starved_frames": self.read(rings.SOURCE_STARVED),
+            "resyncs": max(0, self.read(rings.RESYNCS) - 1),  # the first one is the start
             "limited_frames": int(self._hop_state.limiter.limited[0]),
             "bad_samples": int(self._pipeline.bad_samples[0]),
         }

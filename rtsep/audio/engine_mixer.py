@@ -30,7 +30,7 @@ import numpy as np
 from numba import carray, njit
 from numpy.typing import NDArray
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.callback import give_output, take_input, take_source
 from rtsep.realtime.atomics import (
     CACHE_LINE,
@@ -83,14 +83,14 @@ def serving_mixer(mixer: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def current_engine(mixer: np.ndarray) -> np.ndarray:
-    """Return the slots of the active engine."""
-    return r.slots_at(load_acquire(serving_mixer(mixer), CURRENT))
+    """Return the state of the active engine."""
+    return rings.state_at(load_acquire(serving_mixer(mixer), CURRENT))
 
 
 @njit(cache=True, nogil=True)
 def plays_a_file(mixer: np.ndarray) -> bool:
     """Return whether the input is a file, which is read at the output's pace."""
-    return current_engine(mixer)[r.HAS_SOURCE] != 0
+    return current_engine(mixer)[rings.HAS_SOURCE] != 0
 
 
 @njit(cache=True, nogil=True)
@@ -107,12 +107,12 @@ def process_input(mixer: np.ndarray, device_block: int, frames: int, lost: int) 
 def _give_input(mixer: np.ndarray, device_block: int, frames: int, lost: int) -> None:
     second = load_acquire(mixer, INCOMING)  # read before CURRENT: a fade may end meanwhile
     first = load_acquire(mixer, CURRENT)
-    current = r.slots_at(first)
+    current = rings.state_at(first)
     if second != 0 and second != first:
-        coming = r.slots_at(second)
+        coming = rings.state_at(second)
         if mixer[IN_SYNCED] != second:
             # Both count the frames of one stream. The hop loop starts only after both sides have joined.
-            coming[r.IN_WRITE] = coming[r.IN_READ] = coming[r.RECORD_WRITE] = current[r.IN_WRITE]
+            coming[rings.IN_WRITE] = coming[rings.IN_READ] = coming[rings.RECORD_WRITE] = current[rings.IN_WRITE]
             store_release(mixer, IN_SYNCED, second)
         _take(coming, device_block, frames, 0)
     _take(current, device_block, frames, lost)
@@ -137,15 +137,15 @@ def process_output(mixer: np.ndarray, device_block: int, frames: int, ran_dry: i
 
 @njit(cache=True, nogil=True)
 def _fill_output(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
-    missed = current_engine(mixer)[r.UNDERRUN_FRAMES]
+    missed = current_engine(mixer)[rings.UNDERRUN_FRAMES]
     _mix(mixer, device_block, frames, ran_dry)
     length, level, fading_out = mixer[LENGTH], mixer[LEVEL], load_acquire(mixer, FADE_OUT) == 1
     if level == length and not fading_out:
         return
     engine = current_engine(mixer)
     # Two clocks: there is no output until the two sides are aligned. The wait begins then.
-    waits = level < 0 and engine[r.UNDERRUN_FRAMES] != missed
-    played = r.frames_at(device_block, frames, engine[r.OUT_CHANNELS])
+    waits = level < 0 and engine[rings.UNDERRUN_FRAMES] != missed
+    played = rings.frames_at(device_block, frames, engine[rings.OUT_CHANNELS])
     for i in range(frames):
         if fading_out:
             level = max(0, level - 1)
@@ -161,25 +161,25 @@ def _fill_output(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int
 def _mix(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> None:
     second = load_acquire(mixer, INCOMING)
     first = load_acquire(mixer, CURRENT)
-    current = r.slots_at(first)
+    current = rings.state_at(first)
     give_output(current, device_block, frames, ran_dry)
     if second == 0 or second == first:
         return
     # Its input comes first: its prefill is counted from its first input frame.
     if load_acquire(mixer, IN_SYNCED) != second or frames > mixer[MOST]:
         return
-    coming = r.slots_at(second)
+    coming = rings.state_at(second)
     if mixer[OUT_SYNCED] != second:
-        start = current[r.OUT_READ] - frames  # start of this call
-        coming[r.OUT_READ] = start
-        coming[r.OUT_WRITE] += start  # its prefill lies behind that
+        start = current[rings.OUT_READ] - frames  # start of this call
+        coming[rings.OUT_READ] = start
+        coming[rings.OUT_WRITE] += start  # its prefill lies behind that
         store_release(mixer, OUT_SYNCED, second)
     give_output(coming, mixer[SCRATCH], frames, 0)
     if load_acquire(mixer, FADE) == 0:
         return
-    channels, length, faded = current[r.OUT_CHANNELS], mixer[LENGTH], mixer[FADED]
-    mixed = r.frames_at(device_block, frames, channels)
-    heard = r.frames_at(mixer[SCRATCH], frames, channels)
+    channels, length, faded = current[rings.OUT_CHANNELS], mixer[LENGTH], mixer[FADED]
+    mixed = rings.frames_at(device_block, frames, channels)
+    heard = rings.frames_at(mixer[SCRATCH], frames, channels)
     for i in range(frames):
         gain = np.float32(min(1.0, (faded + i + 1) / length))
         for c in range(channels):

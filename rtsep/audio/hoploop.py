@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rtsep.audio import drift as clocks
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.drift import Drift
 from rtsep.dsp.feedback import FeedbackGuard, dim, follow_feedback
 from rtsep.dsp.limiter import Limiter, is_limiting, limit
@@ -90,18 +90,18 @@ def run_hops(
     state: np.ndarray, pipeline: Pipeline, controls: np.ndarray, exchange: Exchange, hop_state: HopState
 ) -> None:
     """Run until `state[RUN]` is cleared (and HOP_SIGNAL posted, or a moment passed)."""
-    scratch = state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]
+    scratch = state[rings.HOP_SCRATCH : rings.HOP_SCRATCH + 2]
     hold_hops = max(1, int(HOLD_S * pipeline.rate[0] / pipeline.hop.shape[1]))
-    state[r.LOOKED_NS] = clock.now_ns(scratch)
-    while load_acquire(state, r.RUN) == 1:
+    state[rings.LOOKED_NS] = clock.now_ns(scratch)
+    while load_acquire(state, rings.RUN) == 1:
         note_stop(state, clock.now_ns(scratch))
         frames = frames_needed(pipeline)
-        complete_at = state[r.IN_READ] + frames
-        store_release(state, r.NEXT_HOP_AT, complete_at)
+        complete_at = state[rings.IN_READ] + frames
+        store_release(state, rings.NEXT_HOP_AT, complete_at)
         fence()  # see rtsep.audio.callback._input_arrived
-        written = load_acquire(state, r.IN_WRITE)
+        written = load_acquire(state, rings.IN_WRITE)
         if written < complete_at:
-            wake.wait(state[r.HOP_SIGNAL], _LOOK_EVERY_NS, scratch)
+            wake.wait(state[rings.HOP_SIGNAL], _LOOK_EVERY_NS, scratch)
             continue
         started = clock.now_ns(scratch)
         _read_block(state, written, hop_state.block[:, :frames])
@@ -110,24 +110,24 @@ def run_hops(
         number = exchange.header[slots.COLUMNS]
         begin_hop(pipeline, hop_state.block[:, :frames], exchange.columns[number % SLOTS])
         follow_silence(hop_state.silent_frames, hop_state.block[:, :frames])
-        if hop_state.silent_frames[0] > SLEEP_AFTER_S * state[r.RATE]:
-            state[r.LATE_RUN] = 0
+        if hop_state.silent_frames[0] > SLEEP_AFTER_S * state[rings.RATE]:
+            state[rings.LATE_RUN] = 0
         elif _ask_model(state, exchange, hop_state, number):
             copy_rows(exchange.masks[number % SLOTS], hop_state.held)
-            state[r.LATE_RUN] = 0
+            state[rings.LATE_RUN] = 0
         else:
-            hop_state.late_log[state[r.LATE_MASKS] % r.LATE_LOG] = pipeline.step[0] - 1
-            store_release(state, r.LATE_MASKS, state[r.LATE_MASKS] + 1)
-            state[r.LATE_RUN] += 1
+            hop_state.late_log[state[rings.LATE_MASKS] % rings.LATE_LOG] = pipeline.step[0] - 1
+            store_release(state, rings.LATE_MASKS, state[rings.LATE_MASKS] + 1)
+            state[rings.LATE_RUN] += 1
         answered = clock.now_ns(scratch)
-        masks_come = state[r.LATE_RUN] <= hold_hops
+        masks_come = state[rings.LATE_RUN] <= hold_hops
         feeds = hop_state.feeds[:, :, :frames]
         finish_hop(pipeline, hop_state.held, controls, masks_come, feeds)
-        seconds = frames / state[r.RATE]
+        seconds = frames / state[rings.RATE]
         limiting = is_limiting(hop_state.limiter)
         follow_feedback(hop_state.guard, newest_spectra(pipeline), pipeline.values, limiting, seconds)
 
-        store_release(state, r.IN_READ, complete_at)
+        store_release(state, rings.IN_READ, complete_at)
         if hop_state.two_clocks:
             _write_drifting(state, hop_state, feeds, clock.now_ns(scratch))
         else:
@@ -137,40 +137,40 @@ def run_hops(
         _meter(hop_state.meters, feeds, seconds)
         took_ns = clock.now_ns(scratch) - started
         # stored before its bin: no percentile exceeds the maximum
-        if took_ns > load_acquire(state, r.HOP_MAX_NS):
-            store_release(state, r.HOP_MAX_NS, took_ns)
-        hop_state.histogram[min(took_ns // r.HISTOGRAM_STEP_NS, r.HISTOGRAM_BINS - 1)] += 1
-        store_release(state, r.HOPS, state[r.HOPS] + 1)
+        if took_ns > load_acquire(state, rings.HOP_MAX_NS):
+            store_release(state, rings.HOP_MAX_NS, took_ns)
+        hop_state.histogram[min(took_ns // rings.HISTOGRAM_STEP_NS, rings.HISTOGRAM_BINS - 1)] += 1
+        store_release(state, rings.HOPS, state[rings.HOPS] + 1)
 
 
 @njit(cache=True, nogil=True)
 def note_stop(state: np.ndarray, now: int) -> None:
     """Check the clock: a long time since the last check means that the process was stopped."""
-    stood = now - state[r.LOOKED_NS]
+    stood = now - state[rings.LOOKED_NS]
     if stood > STOP_NS:
-        store_release(state, r.STOPPED_NS, state[r.STOPPED_NS] + stood)
-    state[r.LOOKED_NS] = now
+        store_release(state, rings.STOPPED_NS, state[rings.STOPPED_NS] + stood)
+    state[rings.LOOKED_NS] = now
 
 
 @njit(cache=True, nogil=True)
 def wake_hops(state: np.ndarray) -> None:
     """Wake the hop loop to check `state`."""
-    wake.post(state[r.HOP_SIGNAL])
+    wake.post(state[rings.HOP_SIGNAL])
 
 
 @njit(cache=True, nogil=True)
 def _read_block(state: np.ndarray, written: int, block: np.ndarray) -> None:
     """Copy the next frames of the input ring to `block`; frames overwritten meanwhile become silence."""
-    ring_frames, channels = state[r.RING_FRAMES], state[r.IN_CHANNELS]
-    ring = r.input_ring(state)
-    start = state[r.IN_READ]
+    ring_frames, channels = state[rings.RING_FRAMES], state[rings.IN_CHANNELS]
+    ring = rings.input_ring(state)
+    start = state[rings.IN_READ]
     oldest = written - ring_frames + ring_frames // 8  # the callback may be writing now
     for i in range(block.shape[1]):
         row = (start + i) & (ring_frames - 1)
         for c in range(channels):
             block[c, i] = ring[row, c] if start + i >= oldest else np.float32(0)
     if start < oldest:
-        state[r.OVERRUNS] += 1
+        state[rings.OVERRUNS] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -194,21 +194,21 @@ def _ask_model(state: np.ndarray, exchange: Exchange, hop_state: HopState, numbe
 @njit(cache=True, nogil=True)
 def _deadline(state: np.ndarray, hop_state: HopState) -> int:
     """Return the due time of the call that plays the first frame of this hop, less the reserve."""
-    if load_acquire(state, r.PATIENT) != 0:
-        return clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]) + PATIENT_NS
-    block = state[r.OUT_FRAMES] if state[r.OUT_FRAMES] > 0 else max(1, state[r.BLOCK])
-    last_end = load_acquire(state, r.OUT_READ)  # the next calls begin whole blocks later
-    played_at = state[r.OUT_WRITE] + load_acquire(state, r.OUT_LAG)
+    if load_acquire(state, rings.PATIENT) != 0:
+        return clock.now_ns(state[rings.HOP_SCRATCH : rings.HOP_SCRATCH + 2]) + PATIENT_NS
+    block = state[rings.OUT_FRAMES] if state[rings.OUT_FRAMES] > 0 else max(1, state[rings.BLOCK])
+    last_end = load_acquire(state, rings.OUT_READ)  # the next calls begin whole blocks later
+    played_at = state[rings.OUT_WRITE] + load_acquire(state, rings.OUT_LAG)
     call_start = last_end + (played_at - last_end) // block * block
-    base = load_acquire(state, r.OUT_BASE_NS)
+    base = load_acquire(state, rings.OUT_BASE_NS)
     if base == 0:  # the first input is here, but not its output call: it comes now
-        base = clock.now_ns(state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2])
+        base = clock.now_ns(state[rings.HOP_SCRATCH : rings.HOP_SCRATCH + 2])
     else:
-        hop_state.bases_ns[load_acquire(state, r.OUT_CALLS) % CALLS_COMPARED] = base
+        hop_state.bases_ns[load_acquire(state, rings.OUT_CALLS) % CALLS_COMPARED] = base
         for earlier in hop_state.bases_ns:
             if earlier != 0:
                 base = min(base, earlier)
-    return base + clock.frames_to_ns(call_start, state[r.OUT_RATE]) - RESERVE_NS - hop_state.finish_ns[0]
+    return base + clock.frames_to_ns(call_start, state[rings.OUT_RATE]) - RESERVE_NS - hop_state.finish_ns[0]
 
 
 @njit(cache=True, nogil=True)
@@ -222,7 +222,7 @@ def _follow_median(median: np.ndarray, value: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _await_mask(state: np.ndarray, exchange: Exchange, number: int, deadline: int) -> bool:
-    scratch = state[r.HOP_SCRATCH : r.HOP_SCRATCH + 2]
+    scratch = state[rings.HOP_SCRATCH : rings.HOP_SCRATCH + 2]
     while not mask_is_there(exchange, number):
         now = clock.now_ns(scratch)
         note_stop(state, now)
@@ -248,7 +248,7 @@ def _map_feeds(hop_state: HopState, feeds: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _write_frames(state: np.ndarray, start: int, block: np.ndarray, frames: int) -> None:
-    ring_frames, ring = state[r.RING_FRAMES], r.output_ring(state)
+    ring_frames, ring = state[rings.RING_FRAMES], rings.output_ring(state)
     for i in range(frames):
         row = (start + i) & (ring_frames - 1)
         for d in range(block.shape[0]):
@@ -257,12 +257,12 @@ def _write_frames(state: np.ndarray, start: int, block: np.ndarray, frames: int)
 
 @njit(cache=True, nogil=True)
 def _write_mapped(state: np.ndarray, hop_state: HopState, feeds: np.ndarray) -> None:
-    start, frames = state[r.OUT_WRITE], feeds.shape[2]
+    start, frames = state[rings.OUT_WRITE], feeds.shape[2]
     mapped = _map_feeds(hop_state, feeds)
     limit(hop_state.limiter, mapped, frames)
     dim(hop_state.guard, mapped, frames)
     _write_frames(state, start, mapped, frames)
-    store_release(state, r.OUT_WRITE, start + frames)
+    store_release(state, rings.OUT_WRITE, start + frames)
 
 
 @njit(cache=True, nogil=True)
@@ -272,23 +272,23 @@ def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, n
     count = clocks.resample_block(drift, _map_feeds(hop_state, feeds), hop_state.resampled)
     limit(hop_state.limiter, hop_state.resampled, count)  # limited here, because a resampler may overshoot
     dim(hop_state.guard, hop_state.resampled, count)
-    if load_acquire(state, r.OUT_CALLS) == 0:
+    if load_acquire(state, rings.OUT_CALLS) == 0:
         return  # no output call yet
     # Positions come from the clock, between calls: the measurement has no saw-tooth of blocks.
-    in_rate, out_rate = float(state[r.RATE]), float(state[r.OUT_RATE])
-    heard = (now - load_acquire(state, r.IN_BASE_NS)) * 1e-9 * in_rate
-    played = (now - load_acquire(state, r.OUT_BASE_NS)) * 1e-9 * out_rate
-    waiting = (heard - state[r.IN_READ]) / drift.nominal
-    fill = state[r.OUT_WRITE] + count + waiting - played
-    start = state[r.OUT_WRITE]
-    in_block = load_acquire(state, r.IN_BLOCK)
-    target_fill = hop_state.compute_fill + load_acquire(state, r.BLOCK) + in_block * out_rate / in_rate
-    added = load_acquire(state, r.ADDED)
+    in_rate, out_rate = float(state[rings.RATE]), float(state[rings.OUT_RATE])
+    heard = (now - load_acquire(state, rings.IN_BASE_NS)) * 1e-9 * in_rate
+    played = (now - load_acquire(state, rings.OUT_BASE_NS)) * 1e-9 * out_rate
+    waiting = (heard - state[rings.IN_READ]) / drift.nominal
+    fill = state[rings.OUT_WRITE] + count + waiting - played
+    start = state[rings.OUT_WRITE]
+    in_block = load_acquire(state, rings.IN_BLOCK)
+    target_fill = hop_state.compute_fill + load_acquire(state, rings.BLOCK) + in_block * out_rate / in_rate
+    added = load_acquire(state, rings.ADDED)
     target_fill += added
-    first = state[r.RESYNCS] == 0 or added > state[r.ADDED_BEFORE]
-    state[r.ADDED_BEFORE] = added
+    first = state[rings.RESYNCS] == 0 or added > state[rings.ADDED_BEFORE]
+    state[rings.ADDED_BEFORE] = added
     # Late output that is not too close was delayed itself, and catches up.
-    late = start < load_acquire(state, r.OUT_READ) and fill < target_fill - count / 2
+    late = start < load_acquire(state, rings.OUT_READ) and fill < target_fill - count / 2
     hop_state.late_hops[0] = hop_state.late_hops[0] + 1 if late else 0
     too_late = hop_state.late_hops[0] == LATE_HOPS
     if first or too_late or abs(fill - target_fill) > RESYNC_S * out_rate:
@@ -296,11 +296,11 @@ def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, n
         hop_state.resampled[:, count:] = 0
         drift.error[1] = 0.0
         hop_state.late_hops[0] = 0
-        state[r.RESYNCS] += 1
+        state[rings.RESYNCS] += 1
     else:
         clocks.correct(drift, fill, target_fill, feeds.shape[2] / in_rate)
     _write_frames(state, start, hop_state.resampled, count)
-    store_release(state, r.OUT_WRITE, start + count)
+    store_release(state, rings.OUT_WRITE, start + count)
 
 
 @njit(cache=True, nogil=True)
@@ -308,13 +308,13 @@ def _record(state: np.ndarray, hop_state: HopState, feeds: np.ndarray) -> None:
     ring_frames = hop_state.record.shape[0]
     if ring_frames == 0:
         return
-    start = state[r.RECORD_WRITE]
+    start = state[rings.RECORD_WRITE]
     for i in range(feeds.shape[2]):
         row = hop_state.record[(start + i) & (ring_frames - 1)]
         for f in range(feeds.shape[0]):
             for c in range(feeds.shape[1]):
                 row[f, c] = feeds[f, c, i]
-    store_release(state, r.RECORD_WRITE, start + feeds.shape[2])
+    store_release(state, rings.RECORD_WRITE, start + feeds.shape[2])
 
 
 @njit(cache=True, nogil=True)

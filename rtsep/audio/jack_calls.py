@@ -17,8 +17,7 @@ import llvmlite.binding
 import numpy as np
 from numba import carray, cfunc, njit, types
 
-from rtsep.audio import jack_ports
-from rtsep.audio import rings as r
+from rtsep.audio import jack_ports, rings
 from rtsep.audio.engine_mixer import (
     FADE_OUT,
     INCOMING,
@@ -100,18 +99,18 @@ def _samples(port: int, frames: int) -> np.ndarray:
 def _wait_for_us(mixer: np.ndarray, waits: int) -> None:
     """Inform the engines whether the server waits for them."""
     serving = serving_mixer(mixer)
-    current_engine(mixer)[r.PATIENT] = waits
+    current_engine(mixer)[rings.PATIENT] = waits
     coming = load_acquire(serving, INCOMING)
     if coming != 0:
-        r.slots_at(coming)[r.PATIENT] = waits
+        rings.state_at(coming)[rings.PATIENT] = waits
 
 
 @njit(cache=True, nogil=True)
 def _await_source(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
     """Wait until `frames` more frames of the played file are read, or it ends; at most AWAIT_NS."""
     until = clock.now_ns(scratch) + AWAIT_NS
-    end = engine[r.IN_WRITE] + frames
-    while load_acquire(engine, r.SOURCE_WRITE) < min(end, load_acquire(engine, r.SOURCE_END)):
+    end = engine[rings.IN_WRITE] + frames
+    while load_acquire(engine, rings.SOURCE_WRITE) < min(end, load_acquire(engine, rings.SOURCE_END)):
         if clock.now_ns(scratch) > until:
             return
         clock.sleep_ns(_LOOK_EVERY_NS, scratch)
@@ -121,7 +120,7 @@ def _await_source(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
 def _await_hops(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
     """Wait until the next `frames` frames of the output are ready; at most AWAIT_NS."""
     until = clock.now_ns(scratch) + AWAIT_NS
-    while load_acquire(engine, r.OUT_WRITE) + engine[r.OUT_LAG] < engine[r.OUT_READ] + frames:
+    while load_acquire(engine, rings.OUT_WRITE) + engine[rings.OUT_LAG] < engine[rings.OUT_READ] + frames:
         if clock.now_ns(scratch) > until:
             return
         clock.sleep_ns(_LOOK_EVERY_NS, scratch)
@@ -149,20 +148,20 @@ def process(frames, user):  # type: ignore[no-untyped-def]
     if waits != 0 and from_file:
         _await_source(current_engine(mixer), count, slots[SCRATCH : SCRATCH + 2])
     if inputs > 0:
-        taken = r.frames_at(slots[IN_BLOCK], count, inputs)
+        taken = rings.frames_at(slots[IN_BLOCK], count, inputs)
         for k in range(inputs):
             captured = _samples(slots[PORTS + k], count)
             for i in range(count):
                 taken[i, k] = captured[i]
         process_input(mixer, slots[IN_BLOCK], count, 0)
-        store_release(current_engine(mixer), r.IN_BLOCK, count)
+        store_release(current_engine(mixer), rings.IN_BLOCK, count)
     elif from_file:
         process_input(mixer, 0, count, 0)
     if outputs > 0:
         if waits != 0:
             _await_hops(current_engine(mixer), count, slots[SCRATCH : SCRATCH + 2])
         process_output(mixer, slots[OUT_BLOCK], count, 0)
-        given = r.frames_at(slots[OUT_BLOCK], count, outputs)
+        given = rings.frames_at(slots[OUT_BLOCK], count, outputs)
         for k in range(outputs):
             played = _samples(slots[PORTS + inputs + k], count)
             for i in range(count):
@@ -188,7 +187,7 @@ def xrun(user):  # type: ignore[no-untyped-def]
     slots = _stream_at(as_address(user))
     state = current_engine(mixer_at(slots[MIXER]))
     # the process callback does not write these
-    state[r.IN_OVERFLOWS if slots[INPUTS] > 0 else r.OUT_UNDERFLOWS] += 1
+    state[rings.IN_OVERFLOWS if state[INPUTS] > 0 else rings.OUT_UNDERFLOWS] += 1
     return np.int32(0)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.engine import Engine
 from rtsep.errors import DeviceError
 from rtsep.realtime.atomics import acquire, release
@@ -26,14 +26,14 @@ class Probe:
 
     def __init__(self, rate: int, in_map: tuple[int, ...], outputs: int) -> None:
         """Capture the device channels `in_map` (from 0) and play on `outputs` channels, at `rate` Hz."""
-        self._rings = r.Rings(rate, max(1, len(in_map)), list(in_map) or [0], max(1, outputs))
+        self._rings = rings.Rings(rate, max(1, len(in_map)), list(in_map) or [0], max(1, outputs))
         self.rate = rate
-        self.state[r.NEXT_HOP_AT] = _FOREVER  # it waits for no hop
+        self.state[rings.NEXT_HOP_AT] = _FOREVER  # it waits for no hop
 
     @property
     def state(self) -> NDArray[np.int64]:
-        """Return the slots of `rtsep.audio.rings`."""
-        return self._rings.slots
+        """Return the state of `rtsep.audio.rings`."""
+        return self._rings.state
 
     def read(self, slot: int) -> int:
         """Return one slot of `rtsep.audio.rings`."""
@@ -42,7 +42,7 @@ class Probe:
     @property
     def xruns(self) -> int:
         """Return how often the device has reported lost frames."""
-        return self.read(r.IN_OVERFLOWS) + self.read(r.OUT_UNDERFLOWS)
+        return self.read(rings.IN_OVERFLOWS) + self.read(rings.OUT_UNDERFLOWS)
 
     def play(self, signal: NDArray[np.float32], lead: int) -> int:
         """Play `signal` [frames, outputs] once, `lead` frames from now; return the frame of its first sample.
@@ -52,21 +52,21 @@ class Probe:
         ring = self._rings.output
         if lead + len(signal) > len(ring):
             raise ValueError(f"{lead} + {len(signal)} frames do not fit into a ring of {len(ring)}")
-        start = self.read(r.OUT_READ) + lead
+        start = self.read(rings.OUT_READ) + lead
         ring[:] = 0  # nothing of it is played before OUT_WRITE allows it
         ring[(start + np.arange(len(signal))) & (len(ring) - 1)] = signal
-        release(self.state, r.OUT_WRITE, start + len(signal))
+        release(self.state, rings.OUT_WRITE, start + len(signal))
         return start
 
     def play_on(self, sound: NDArray[np.float32]) -> None:
         """Play `sound` [frames, outputs] of the ring's length from now on, repeatedly."""
         ring = self._rings.output
         ring[:] = np.resize(sound, ring.shape)
-        release(self.state, r.OUT_WRITE, _FOREVER)
+        release(self.state, rings.OUT_WRITE, _FOREVER)
 
     def hearing(self) -> Follower:
         """Keep captured frames from now on."""
-        return Follower(self.state, r.IN_WRITE, self._rings.input, self.read(r.IN_WRITE))
+        return Follower(self.state, rings.IN_WRITE, self._rings.input, self.read(rings.IN_WRITE))
 
 
 class Follower:
@@ -98,8 +98,8 @@ class Follower:
 
 def played_by(engine: Engine, first: int | None = None) -> Follower:
     """Keep the output of `engine` from output frame `first` on (None: from now on)."""
-    start = engine.read(r.OUT_WRITE) if first is None else first
-    return Follower(engine.state, r.OUT_WRITE, engine.output_ring, start)
+    start = engine.read(rings.OUT_WRITE) if first is None else first
+    return Follower(engine.state, rings.OUT_WRITE, engine.output_ring, start)
 
 
 def follow(wanted: dict[Follower, int], alive: Callable[[], None], patience_s: float) -> None:

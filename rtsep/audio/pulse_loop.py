@@ -17,7 +17,7 @@ import llvmlite.binding
 import numpy as np
 from numba import carray, njit, types
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.engine_mixer import current_engine, mixer_at, plays_a_file, process_input, process_output
 from rtsep.audio.pulse_library import LIBRARY, READY, STREAM_READY
 from rtsep.realtime import clock
@@ -175,7 +175,7 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
             # An underrun: silence was played, and more silence restores the fill.
             _give_silence(slots, silence, margin - fill)
             if not first:
-                current_engine(mixer)[r.OUT_UNDERFLOWS] += 1
+                current_engine(mixer)[rings.OUT_UNDERFLOWS] += 1
             low, high, until = _NONE, -_NONE, now + WINDOW_S * 1e9
             continue
         even = fill - int((due - now) * 1e-9 * rate)  # as if frames were written one by one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.realtime.atomics import acquire
 
 
@@ -13,13 +13,13 @@ class RecordTap:
     """Read-only access to the feeds of one engine, for any number of readers on any thread."""
 
     def __init__(
-        self, slots: NDArray[np.int64], ring: NDArray[np.float32], rate: int, feed_delay: int
+        self, state: NDArray[np.int64], ring: NDArray[np.float32], rate: int, feed_delay: int
     ) -> None:
         """Read `ring` [frames, feeds, channels], with a power of two frames at `rate` Hz.
 
-        The feeds lag the input by `feed_delay` frames. `slots` are those of `rtsep.audio.rings`.
+        The feeds lag the input by `feed_delay` frames. `state` are those of `rtsep.audio.rings`.
         """
-        self._slots, self._ring = slots, ring
+        self._state, self._ring = state, ring
         self.rate = rate
         self.feed_delay = feed_delay
 
@@ -35,11 +35,11 @@ class RecordTap:
 
     def written(self) -> int:
         """Return the number of frames written by the hop loop so far."""
-        return int(acquire(self._slots, r.RECORD_WRITE))
+        return int(acquire(self._state, rings.RECORD_WRITE))
 
     def source_end(self) -> int:
         """Return the input frames of the played file, or `rtsep.audio.telemetry.UNKNOWN`."""
-        return int(acquire(self._slots, r.SOURCE_END))
+        return int(acquire(self._state, rings.SOURCE_END))
 
     def copy(self, first: int, most: int) -> NDArray[np.float32]:
         """Return a copy of the frames from `first` on, [1 to most, feeds, channels], up to the ring's end.
@@ -52,4 +52,4 @@ class RecordTap:
 
     def without_ring(self) -> RecordTap:
         """Return a tap that does not keep the engine's ring, for use after the last read."""
-        return RecordTap(self._slots, self._ring[:0].copy(), self.rate, self.feed_delay)
+        return RecordTap(self._state, self._ring[:0].copy(), self.rate, self.feed_delay)

@@ -4,7 +4,7 @@ Both rings are indexed by absolute frame numbers that advance with the device's 
 ring is. A late reader or writer loses exactly the frames that passed; the delay from input to output is the
 same before, during and after an overload.
 
-| slot | written by | read by |
+| word | written by | read by |
 | --- | --- | --- |
 | IN_WRITE, IN_* | the input callback | hop loop, front |
 | OUT_READ, OUT_* | the output callback | hop loop, front |
@@ -116,7 +116,7 @@ def ring_frames(rate: int) -> int:
 
 
 class Rings:
-    """Owner of the memory. Callbacks and hop loop get the address of `slots`."""
+    """Owner of the memory. Callbacks and hop loop get the address of `state`."""
 
     def __init__(
         self,
@@ -128,29 +128,29 @@ class Rings:
     ) -> None:
         """Allocate the memory. `shared_input`: the input ring of another engine with the same played file."""
         frames = ring_frames(rate)
-        self.slots: NDArray[np.int64] = _aligned_slots(SLOT_COUNT)
+        self.state: NDArray[np.int64] = _aligned_state(SLOT_COUNT)
         self.input = np.zeros((frames, channels), np.float32) if shared_input is None else shared_input
         self.output = np.zeros((frames, out_channels), np.float32)
         self._in_map = np.array(in_map, np.int64)
-        slots = self.slots
-        slots[IN_RING] = self.input.ctypes.data
-        slots[IN_CHANNELS] = channels
-        slots[IN_DEVICE_CHANNELS] = max(in_map) + 1
-        slots[IN_MAP] = self._in_map.ctypes.data
-        slots[OUT_RING] = self.output.ctypes.data
-        slots[OUT_CHANNELS] = out_channels
-        slots[RING_FRAMES] = frames
-        slots[RATE] = slots[OUT_RATE] = rate
-        slots[SOURCE_END] = NO_END
-        slots[RUN] = 1
+        state = self.state
+        state[IN_RING] = self.input.ctypes.data
+        state[IN_CHANNELS] = channels
+        state[IN_DEVICE_CHANNELS] = max(in_map) + 1
+        state[IN_MAP] = self._in_map.ctypes.data
+        state[OUT_RING] = self.output.ctypes.data
+        state[OUT_CHANNELS] = out_channels
+        state[RING_FRAMES] = frames
+        state[RATE] = state[OUT_RATE] = rate
+        state[SOURCE_END] = NO_END
+        state[RUN] = 1
 
 
 # --- the memory for compiled code; inlined, so that a view costs nothing --------------------------
 
 
 @njit(inline="always")
-def slots_at(address: int) -> np.ndarray:
-    """Return the slots of an engine, int64 [SLOT_COUNT], at their address."""
+def state_at(address: int) -> np.ndarray:
+    """Return the state of an engine, int64 [SLOT_COUNT], at their address."""
     return carray(as_pointer(address), (SLOT_COUNT,), np.int64)
 
 
@@ -161,24 +161,24 @@ def frames_at(address: int, frames: int, channels: int) -> np.ndarray:
 
 
 @njit(inline="always")
-def input_ring(slots: np.ndarray) -> np.ndarray:
+def input_ring(state: np.ndarray) -> np.ndarray:
     """Return the input ring, float32 [ring frames, channels of the engine]."""
-    return frames_at(slots[IN_RING], slots[RING_FRAMES], slots[IN_CHANNELS])
+    return frames_at(state[IN_RING], state[RING_FRAMES], state[IN_CHANNELS])
 
 
 @njit(inline="always")
-def output_ring(slots: np.ndarray) -> np.ndarray:
+def output_ring(state: np.ndarray) -> np.ndarray:
     """Return the output ring, float32 [ring frames, output channels]."""
-    return frames_at(slots[OUT_RING], slots[RING_FRAMES], slots[OUT_CHANNELS])
+    return frames_at(state[OUT_RING], state[RING_FRAMES], state[OUT_CHANNELS])
 
 
 @njit(inline="always")
-def input_map(slots: np.ndarray) -> np.ndarray:
+def input_map(state: np.ndarray) -> np.ndarray:
     """Return the device channel of each channel of the engine, int64 [channels]."""
-    return carray(as_pointer(slots[IN_MAP]), (slots[IN_CHANNELS],), np.int64)
+    return carray(as_pointer(state[IN_MAP]), (state[IN_CHANNELS],), np.int64)
 
 
-def _aligned_slots(count: int) -> NDArray[np.int64]:
+def _aligned_state(count: int) -> NDArray[np.int64]:
     raw = np.zeros(count + _line, np.int64)
     skip = (-raw.ctypes.data // 8) % _line
     return raw[skip : skip + count]

@@ -12,7 +12,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.played_file import Loop, Opening, PlayedFile
 from rtsep.audio.splices import (
     SEGMENTS_SECONDS,
@@ -31,7 +31,7 @@ from rtsep.limits import HIGHEST_SPEED
 from rtsep.realtime.atomics import acquire, release
 
 _BLOCK_SECONDS = 0.1
-_KEPT_SECONDS = 2 * r.RING_SECONDS * HIGHEST_SPEED + 1.0
+_KEPT_SECONDS = 2 * rings.RING_SECONDS * HIGHEST_SPEED + 1.0
 """Seconds of the file kept for going back: more than the longest ring holds, which is less than twice
 RING_SECONDS, and the stretcher's read-ahead."""
 
@@ -62,7 +62,7 @@ class FileSource:
         Raise `UsageError` for a `stretch` out of range, or without the library that it needs.
         """
         self._file = PlayedFile(reader, round(_KEPT_SECONDS * reader.rate))
-        self._engines: tuple[NDArray[np.int64], ...] = ()  # slots of the engines on one ring
+        self._engines: tuple[NDArray[np.int64], ...] = ()  # state of the engines on one ring
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._leaving = False
@@ -171,7 +171,7 @@ class FileSource:
         """Also feed a second engine, which shares the first one's ring, from now on."""
         with self._lock:
             first = self._engines[0]
-            for slot in (r.SOURCE_WRITE, r.SOURCE_END):
+            for slot in (rings.SOURCE_WRITE, rings.SOURCE_END):
                 release(state, slot, acquire(first, slot))
             self._engines = (first, state)
 
@@ -223,17 +223,17 @@ class FileSource:
 
     def _write_on(self, ring: NDArray[np.float32]) -> None:
         state = self._engines[0]
-        written = acquire(state, r.SOURCE_WRITE)
+        written = acquire(state, rings.SOURCE_WRITE)
         # A quarter stays free: the hop loop reads behind the callback, and may be late.
-        limit = acquire(state, r.IN_WRITE) + len(ring) * 3 // 4
+        limit = acquire(state, rings.IN_WRITE) + len(ring) * 3 // 4
         while written < limit:
             block = self._next_block(min(limit - written, int(self._rate * _BLOCK_SECONDS)))
             if len(block) == 0:
-                self._release(r.SOURCE_END, written)
+                self._release(rings.SOURCE_END, written)
                 return
             write(ring, written, block)
             written += len(block)
-            self._release(r.SOURCE_WRITE, written)
+            self._release(rings.SOURCE_WRITE, written)
 
     def _release(self, slot: int, value: int) -> None:
         for engine in self._engines:
@@ -360,9 +360,9 @@ class FileSource:
         """
         state, file, before = self._engines[0], self._file, self._segments
         stood, rate = self._paused, self._rate
-        fade, written = round(FADE_SECONDS * rate), acquire(state, r.SOURCE_WRITE)
+        fade, written = round(FADE_SECONDS * rate), acquire(state, rings.SOURCE_WRITE)
         fade_in = fade if stretch == self._stretch else round(STRETCH_FADE_SECONDS * rate)
-        calls = _CALLS_AHEAD * max(acquire(state, r.OUT_FRAMES), acquire(state, r.BLOCK))
+        calls = _CALLS_AHEAD * max(acquire(state, rings.OUT_FRAMES), acquire(state, rings.BLOCK))
         ahead_s = _AHEAD_SECONDS if stretch == AS_RECORDED else _AHEAD_STRETCHED_SECONDS
         ahead = max(round(ahead_s * rate), calls) + fade
         begun: int | None = None
@@ -377,7 +377,7 @@ class FileSource:
             self._segments = with_segment(before, Segment(float(start), file.position, begun, self._pace))
             self._begin_reading()
             head = self._head()
-            self._release(r.SOURCE_END, r.NO_END)
+            self._release(rings.SOURCE_END, rings.NO_END)
             if start > written:  # it had ended, or was late
                 silence = np.zeros((min(start - written, len(ring) // 2), ring.shape[1]), np.float32)
                 write(ring, start - len(silence), silence)
@@ -386,9 +386,9 @@ class FileSource:
             elif not stood and not pause and to is None:
                 fade_over(ring, start, head[:fade_in])  # the same audio, resampled or stretched anew
             write(ring, start, head)
-            self._release(r.SOURCE_WRITE, start + len(head))
+            self._release(rings.SOURCE_WRITE, start + len(head))
             if len(head) == 0:
-                self._release(r.SOURCE_END, start)
+                self._release(rings.SOURCE_END, start)
             if to is not None:
                 self._sought = (float(start), to)
             if self._arrived() <= start - fade:
@@ -396,4 +396,4 @@ class FileSource:
 
     def _arrived(self) -> int:
         """Return the frame that callbacks have reached."""
-        return max(acquire(engine, r.IN_WRITE) for engine in self._engines)
+        return max(acquire(engine, rings.IN_WRITE) for engine in self._engines)

@@ -1,6 +1,6 @@
 """Figures of an engine for its readers: positions and durations.
 
-The slots behind these figures are private to `rtsep.audio`: their layout may change. A reader on any thread
+The words behind these figures are private to `rtsep.audio`: their layout may change. A reader on any thread
 gets plain numbers. They are read one after the other while the engine runs, so two of them may be a hop or a
 call apart.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 from rtsep.realtime.atomics import acquire, release
 
@@ -47,47 +47,47 @@ class Telemetry(NamedTuple):
     stopped_ns: int = 0  # time during which the whole process stood still
 
 
-def read_progress(slots: NDArray[np.int64]) -> Progress:
-    """Return the positions in the `slots` of `rtsep.audio.rings`."""
+def read_progress(state: NDArray[np.int64]) -> Progress:
+    """Return the positions in the `state` of `rtsep.audio.rings`."""
 
     def read(slot: int) -> int:
-        return int(acquire(slots, slot))
+        return int(acquire(state, slot))
 
     # A follower is read before the value that it follows, so that their distance is never too short.
-    consumed, played = read(r.IN_READ), read(r.OUT_READ)
+    consumed, played = read(rings.IN_READ), read(rings.OUT_READ)
     return Progress(
-        captured=read(r.IN_WRITE),
+        captured=read(rings.IN_WRITE),
         consumed=consumed,
-        produced=read(r.OUT_WRITE),
+        produced=read(rings.OUT_WRITE),
         played=played,
-        recordable=read(r.RECORD_WRITE),
-        hops=read(r.HOPS),
-        input_calls=read(r.IN_CALLS),
-        output_calls=read(r.OUT_CALLS),
-        output_block=read(r.OUT_FRAMES),
-        source_end=read(r.SOURCE_END),
+        recordable=read(rings.RECORD_WRITE),
+        hops=read(rings.HOPS),
+        input_calls=read(rings.IN_CALLS),
+        output_calls=read(rings.OUT_CALLS),
+        output_block=read(rings.OUT_FRAMES),
+        source_end=read(rings.SOURCE_END),
     )
 
 
-def read_telemetry(slots: NDArray[np.int64]) -> Telemetry:
-    """Return the durations in the `slots` of `rtsep.audio.rings`."""
+def read_telemetry(state: NDArray[np.int64]) -> Telemetry:
+    """Return the durations in the `state` of `rtsep.audio.rings`."""
     return Telemetry(
-        call_gap_max_ns=int(acquire(slots, r.CALL_GAP_MAX_NS)),
-        hop_max_ns=int(acquire(slots, r.HOP_MAX_NS)),
-        late_run=int(acquire(slots, r.LATE_RUN)),
-        stopped_ns=int(acquire(slots, r.STOPPED_NS)),
+        call_gap_max_ns=int(acquire(state, rings.CALL_GAP_MAX_NS)),
+        hop_max_ns=int(acquire(state, rings.HOP_MAX_NS)),
+        late_run=int(acquire(state, rings.LATE_RUN)),
+        stopped_ns=int(acquire(state, rings.STOPPED_NS)),
     )
 
 
-def forget_longest(slots: NDArray[np.int64], passing_s: float) -> None:
-    """Restart the longest durations in the `slots` of `rtsep.audio.rings`.
+def forget_longest(state: NDArray[np.int64], passing_s: float) -> None:
+    """Restart the longest durations in the `state` of `rtsep.audio.rings`.
 
     The callback and the hop loop raise such a value by a load and a store. A thread between the two restores
     the old value. Therefore the value is cleared again after `passing_s`, during which calls and hops pass.
     """
-    for slot in (r.CALL_GAP_MAX_NS, r.HOP_MAX_NS):
-        while (longest := acquire(slots, slot)) > 0:
-            release(slots, slot, 0)
+    for slot in (rings.CALL_GAP_MAX_NS, rings.HOP_MAX_NS):
+        while (longest := acquire(state, slot)) > 0:
+            release(state, slot, 0)
             time.sleep(passing_s)
-            if acquire(slots, slot) != longest:
+            if acquire(state, slot) != longest:
                 break

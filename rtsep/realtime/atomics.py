@@ -1,4 +1,4 @@
-"""Acquire/release access to int64 slots, and addresses of arrays, for compiled code.
+"""Acquire/release access to int64 words, and addresses of arrays, for compiled code.
 
 Each slot has one writer and any number of readers, which is enough for single-producer rings and controls.
 float64 controls are passed as their bits, so that a reader never gets half a value.
@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 CACHE_LINE = 8
-"""Number of int64 slots in a cache line: slots of different writers are at least this far apart."""
+"""Number of int64 state in a cache line: state of different writers are at least this far apart."""
 
 
 def _slot_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -24,26 +24,26 @@ def _slot_pointer(context: Any, builder: Any, array_type: Any, array: Any, index
 
 
 @intrinsic
-def load_acquire(typing_context, slots, index):  # type: ignore[no-untyped-def]
-    """load_acquire(slots: int64[:], index) -> int64: writes before the matching release are visible."""
+def load_acquire(typing_context, state, index):  # type: ignore[no-untyped-def]
+    """load_acquire(state: int64[:], index) -> int64: writes before the matching release are visible."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _slot_pointer(context, builder, signature.args[0], args[0], args[1])
         return builder.load_atomic(pointer, "acquire", 8)
 
-    return types.int64(slots, types.intp), generate
+    return types.int64(words, types.intp), generate
 
 
 @intrinsic
-def store_release(typing_context, slots, index, value):  # type: ignore[no-untyped-def]
-    """store_release(slots: int64[:], index, value): publish `value` after all earlier writes."""
+def store_release(typing_context, words, index, value):  # type: ignore[no-untyped-def]
+    """store_release(words: int64[:], index, value): publish `value` after all earlier writes."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _slot_pointer(context, builder, signature.args[0], args[0], args[1])
         builder.store_atomic(args[2], pointer, "release", 8)
         return context.get_dummy_value()
 
-    return types.void(slots, types.intp, types.int64), generate
+    return types.void(words, types.intp, types.int64), generate
 
 
 @intrinsic
@@ -88,19 +88,19 @@ def bits_to_float(typing_context, bits):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def address_of(slots: np.ndarray, index: int) -> int:
+def address_of(words: np.ndarray, index: int) -> int:
     """Return the address of int64 slot `index`."""
-    return np.int64(slots.ctypes.data) + 8 * index  # type: ignore[return-value]
+    return np.int64(words.ctypes.data) + 8 * index  # type: ignore[return-value]
 
 
 # These two keep the GIL: if it is released for a nanosecond, a busy interpreter takes 5 ms to return it.
 @njit(cache=True)
-def acquire(slots: np.ndarray, index: int) -> int:
+def acquire(state: np.ndarray, index: int) -> int:
     """Call `load_acquire` from Python."""
-    return load_acquire(slots, index)
+    return load_acquire(state, index)
 
 
 @njit(cache=True)
-def release(slots: np.ndarray, index: int, value: int) -> None:
+def release(state: np.ndarray, index: int, value: int) -> None:
     """Call `store_release` from Python."""
-    store_release(slots, index, value)
+    store_release(state, index, value)

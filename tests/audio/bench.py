@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.callback import give_output, take_input
 from rtsep.audio.engine import Engine, Format
 from rtsep.controls import Controls
@@ -109,13 +109,13 @@ class Bench:
     def settle(self) -> None:
         """Wait until every complete hop is consumed."""
         until = time.monotonic() + PATIENCE_S
-        while self.engine.read(r.IN_WRITE) >= self.engine.read(r.NEXT_HOP_AT) or self._busy():
+        while self.engine.read(rings.IN_WRITE) >= self.engine.read(rings.NEXT_HOP_AT) or self._busy():
             assert time.monotonic() < until, "the hop loop does not move"
             time.sleep(0.00005)
 
     def _busy(self) -> bool:
         # NEXT_HOP_AT is stored before the loop waits: consumed and produced must stand where it says.
-        return self.engine.read(r.IN_WRITE) - self.engine.read(r.IN_READ) >= self.engine._most
+        return self.engine.read(rings.IN_WRITE) - self.engine.read(rings.IN_READ) >= self.engine._most
 
     def play(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         """Play `signal` [frames, channels] in the device's blocks; returns what came out."""

@@ -7,8 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from rtsep.audio import bursts
-from rtsep.audio import rings as r
+from rtsep.audio import bursts, rings
 from rtsep.session.slack import DECIDED_AFTER_S, FIRST_WINDOWS, SlackLaw
 from tests.audio.bench import Bench, noise, one_clock
 
@@ -18,12 +17,12 @@ SECOND_NS = 1_000_000_000
 
 def measured(burst: int, calls: int, late_ns: dict[int, int] | None = None, block: int = BLOCK) -> np.ndarray:
     """Return slots after `calls` calls that come `burst` at a time; some of them late."""
-    slots = np.zeros(bursts.SLOT_COUNT, np.int64)
+    state = np.zeros(bursts.SLOT_COUNT, np.int64)
     for call in range(calls):
         time_ns = call // burst * burst * block * SECOND_NS // RATE + (late_ns or {}).get(call, 0)
         base = time_ns - call * block * SECOND_NS // RATE
-        bursts.measure_call(slots, 0, base, block, RATE)
-    return slots
+        bursts.measure_call(state, 0, base, block, RATE)
+    return state
 
 
 @pytest.mark.parametrize("burst", [1, 2, 4, 8])
@@ -46,7 +45,7 @@ def test_a_process_that_stood_still_has_had_no_burst():
 
 def has_burst(bench: Bench, burst: int) -> None:
     """Put into the engine what bursts of `burst` calls leave there."""
-    for at in (r.OUT_BURSTS, r.IN_BURSTS):
+    for at in (rings.OUT_BURSTS, rings.IN_BURSTS):
         bench.engine.state[at : at + bursts.SLOT_COUNT] = measured(burst, 400)
 
 
@@ -64,7 +63,7 @@ def test_slack_is_whole_blocks():
         has_burst(bench, 8)
         began = time.monotonic()
         assert law.wanted(engine, now=began) is None  # it plays well
-        engine.state[r.UNDERRUNS] += 1
+        engine.state[rings.UNDERRUNS] += 1
         assert law.wanted(engine, now=began) is None  # the window with the fault is not complete
         assert law.wanted(engine, now=began + DECIDED_AFTER_S) == before + 7 * BLOCK
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings as layout
 from rtsep.audio.prefill import CHOSEN, prefill
 from rtsep.audio.rings import Rings
 from tests.audio.bench import call_input, call_output
@@ -19,11 +19,11 @@ class Player:
     def __init__(self, block: int, slack: int = CHOSEN) -> None:
         self.rings = Rings(RATE, 1, [0], 1)
         self.slack = slack
-        slots = self.rings.slots
-        slots[r.BLOCK] = block
-        slots[r.HOP] = slots[r.MOST] = HOP
-        slots[r.SLACK] = slack
-        slots[r.OUT_WRITE] = slots[r.PREFILL] = self.lag = prefill(HOP, HOP, slack, block)
+        state = self.rings.state
+        state[layout.BLOCK] = block
+        state[layout.HOP] = state[layout.MOST] = HOP
+        state[layout.SLACK] = slack
+        state[layout.OUT_WRITE] = state[layout.PREFILL] = self.lag = prefill(HOP, HOP, slack, block)
         self.heard: list[np.ndarray] = []
         self.at = 0
 
@@ -31,21 +31,21 @@ class Player:
         played = np.sin(2 * np.pi * 440 / RATE * np.arange(self.at, self.at + frames))
         self.at += frames
         out = np.full((frames, 1), np.nan, np.float32)
-        call_input(self.rings.slots, played.astype(np.float32)[:, None])
-        call_output(self.rings.slots, out)
+        call_input(self.rings.state, played.astype(np.float32)[:, None])
+        call_output(self.rings.state, out)
         self.heard.append(out[:, 0])
         self.run_hops()
 
     def run_hops(self) -> None:
-        slots, size = self.rings.slots, len(self.rings.input)
-        while slots[r.IN_READ] + HOP <= slots[r.IN_WRITE]:
-            first = int(slots[r.IN_READ])
-            written = int(slots[r.OUT_WRITE])
+        state, size = self.rings.state, len(self.rings.input)
+        while state[layout.IN_READ] + HOP <= state[layout.IN_WRITE]:
+            first = int(state[layout.IN_READ])
+            written = int(state[layout.OUT_WRITE])
             self.rings.output[(written + np.arange(HOP)) % size] = self.rings.input[
                 (first + np.arange(HOP)) % size
             ]
-            slots[r.IN_READ] += HOP
-            slots[r.OUT_WRITE] += HOP
+            state[layout.IN_READ] += HOP
+            state[layout.OUT_WRITE] += HOP
 
     def play(self, block: int, seconds: float) -> None:
         for _ in range(round(seconds * RATE / block)):
@@ -54,9 +54,9 @@ class Player:
     @property
     def delay(self) -> int:
         """Frames by which it should play later, with hops and calls that do not begin together."""
-        slots = self.rings.slots
-        waiting = int(slots[r.IN_WRITE] - slots[r.IN_READ])
-        return int(prefill(HOP, HOP, self.slack, slots[r.BLOCK], waiting))
+        state = self.rings.state
+        waiting = int(state[layout.IN_WRITE] - state[layout.IN_READ])
+        return int(prefill(HOP, HOP, self.slack, state[layout.BLOCK], waiting))
 
     @property
     def sound(self) -> np.ndarray:
@@ -76,9 +76,9 @@ def test_another_block_costs_no_frame_and_has_its_own_delay(before, after, slack
     player.play(before, 0.5)
     assert_delayed_by(player, player.delay, 4096)
     player.play(after, 1.0)
-    slots = player.rings.slots
-    assert slots[r.UNDERRUNS] == 0
-    assert slots[r.BLOCK] == after
+    state = player.rings.state
+    assert state[layout.UNDERRUNS] == 0
+    assert state[layout.BLOCK] == after
     assert_delayed_by(player, player.delay, 4096)
 
 
@@ -86,7 +86,7 @@ def test_a_larger_block_is_followed_with_its_first_call():
     player = Player(256)
     player.play(256, 0.1)
     player.call(1024)
-    assert player.rings.slots[r.BLOCK] == 1024
+    assert player.rings.state[layout.BLOCK] == 1024
     assert_delayed_by(player, player.delay, 700)
 
 
@@ -95,8 +95,8 @@ def test_calls_of_mixed_sizes_have_the_delay_of_the_largest_at_its_worst():
     for _ in range(100):
         player.call(1024)
         player.call(96)
-    assert player.rings.slots[r.UNDERRUNS] == 0
-    assert player.rings.slots[r.BLOCK] == 1024
+    assert player.rings.state[layout.UNDERRUNS] == 0
+    assert player.rings.state[layout.BLOCK] == 1024
     assert_delayed_by(player, 1024 + HOP - 1, 50_000)
 
 
@@ -105,8 +105,8 @@ def test_calls_of_any_size_keep_their_delay_once_the_largest_has_come():
     player.call(1024)
     for block in random.integers(1, 1001, 600):  # some six seconds, the largest in each a little different
         player.call(int(block))
-    assert player.rings.slots[r.UNDERRUNS] == 0
-    assert player.rings.slots[r.BLOCK] == 1024
+    assert player.rings.state[layout.UNDERRUNS] == 0
+    assert player.rings.state[layout.BLOCK] == 1024
     assert_delayed_by(player, 1024 + HOP - 1, 5 * RATE)
 
 
@@ -116,7 +116,7 @@ def test_a_hundred_random_changes_lose_nothing_and_do_not_click():
     settled = len(player.sound)
     for block in random.choice([16, 64, 128, 200, 256, 441, 512, 1024, 2048, 4096, 8192], 100):
         player.play(int(block), float(random.uniform(0.01, 0.6)) + block / RATE)
-    assert player.rings.slots[r.UNDERRUNS] == 0
+    assert player.rings.state[layout.UNDERRUNS] == 0
     steps = np.abs(np.diff(player.sound[settled:], 2))
     # A jump from one phase to another without a fade is up to 2; within a fade of 5 ms it is small.
     assert steps.max() < 0.1
@@ -124,7 +124,7 @@ def test_a_hundred_random_changes_lose_nothing_and_do_not_click():
 
 def test_two_clocks_are_steered_by_the_hop_loop_and_not_laid_out_anew():
     rings = Rings(RATE, 1, [0], 1)
-    rings.slots[r.BLOCK] = 256
-    rings.slots[r.OUT_WRITE] = 10_000
-    call_output(rings.slots, np.zeros((512, 1), np.float32))
-    assert (rings.slots[r.BLOCK], rings.slots[r.OUT_LAG]) == (512, 0)
+    rings.state[layout.BLOCK] = 256
+    rings.state[layout.OUT_WRITE] = 10_000
+    call_output(rings.state, np.zeros((512, 1), np.float32))
+    assert (rings.state[layout.BLOCK], rings.state[layout.OUT_LAG]) == (512, 0)

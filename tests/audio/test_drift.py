@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtsep.audio import drift as clocks
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.engine import Format
 from rtsep.audio.hoploop import LATE_HOPS, _write_drifting
 from tests.audio.bench import Bench
@@ -103,8 +103,8 @@ def apart():
     form = Format(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, two_clocks=True)
     bench = Bench(form, lambda n, column: 0.5)
     state = bench.engine.state
-    state[r.OUT_CALLS] = 1
-    state[r.IN_BASE_NS] = state[r.OUT_BASE_NS] = 1
+    state[rings.OUT_CALLS] = 1
+    state[rings.IN_BASE_NS] = state[rings.OUT_BASE_NS] = 1
     yield state, bench.engine._hop_state
     bench.shared.close()
 
@@ -115,13 +115,13 @@ def test_a_gap_of_the_input_is_heard_once_and_no_crackle_after_it(apart, gap_ms,
     (state, hop_state), lost = apart, []
     for k in range(400):
         if k == 200:
-            state[r.IN_BASE_NS] += gap_ms * 1_000_000
-        now = int(state[r.IN_BASE_NS] + (k + 1) * HOP * 1e9 / RATE) + 1_500_000  # a model's time later
-        state[r.OUT_READ] = int((now - 1) * 1e-9 * RATE) // BLOCK * BLOCK + BLOCK
-        state[r.IN_WRITE] = state[r.IN_READ] = (k + 1) * HOP
+            state[rings.IN_BASE_NS] += gap_ms * 1_000_000
+        now = int(state[rings.IN_BASE_NS] + (k + 1) * HOP * 1e9 / RATE) + 1_500_000  # a model's time later
+        state[rings.OUT_READ] = int((now - 1) * 1e-9 * RATE) // BLOCK * BLOCK + BLOCK
+        state[rings.IN_WRITE] = state[rings.IN_READ] = (k + 1) * HOP
         _write_drifting(state, hop_state, FEEDS, now)
-        lost.append(state[r.OUT_WRITE] < state[r.OUT_READ])
-    assert state[r.RESYNCS] - 1 == resyncs
+        lost.append(state[rings.OUT_WRITE] < state[rings.OUT_READ])
+    assert state[rings.RESYNCS] - 1 == resyncs
     assert not any(lost[2:200]) and sum(lost[200:]) <= LATE_HOPS + 1
     assert not any(lost[210:])
 
@@ -132,8 +132,8 @@ def test_a_hop_loop_that_was_held_up_catches_up_where_it_was(apart):
         now = int((k + 1) * HOP * 1e9 / RATE) + 1_500_000
         if 200 <= k < 206:
             now = int(206 * HOP * 1e9 / RATE) + (k - 200) * 200_000  # six at once, five of them late
-        state[r.OUT_READ] = int(now * 1e-9 * RATE) // BLOCK * BLOCK + BLOCK
-        state[r.IN_READ] = (k + 1) * HOP
+        state[rings.OUT_READ] = int(now * 1e-9 * RATE) // BLOCK * BLOCK + BLOCK
+        state[rings.IN_READ] = (k + 1) * HOP
         _write_drifting(state, hop_state, FEEDS, now)
-    assert state[r.RESYNCS] == 1, "the start"
-    assert state[r.OUT_WRITE] > state[r.OUT_READ]
+    assert state[rings.RESYNCS] == 1, "the start"
+    assert state[rings.OUT_WRITE] > state[rings.OUT_READ]

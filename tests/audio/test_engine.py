@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.audio import rings as r
-from rtsep.audio import telemetry
+from rtsep.audio import rings, telemetry
 from rtsep.audio.engine import MIN_COMPUTE_SHARE, Engine
 from rtsep.audio.hoploop import CALLS_COMPARED, HOLD_S, _deadline, _follow_median
 from rtsep.audio.source import FileSource
@@ -103,9 +102,9 @@ def test_the_longest_hop_is_kept_where_its_bin_does_not_tell_it():
 
     with Bench(one_clock(256, slack=SLACK), answer) as bench:
         bench.play(noise(256 * 40))
-        histogram, longest_ns = bench.engine.hop_histogram(), bench.engine.read(r.HOP_MAX_NS)
+        histogram, longest_ns = bench.engine.hop_histogram(), bench.engine.read(rings.HOP_MAX_NS)
     assert histogram.sum() == 40 and histogram[-1] >= 1
-    assert longest_ns >= held_s * 1e9 > r.HISTOGRAM_BINS * r.HISTOGRAM_STEP_NS
+    assert longest_ns >= held_s * 1e9 > rings.HISTOGRAM_BINS * rings.HISTOGRAM_STEP_NS
 
 
 def test_one_late_call_moves_no_deadline_and_calls_that_stay_late_do():
@@ -114,8 +113,8 @@ def test_one_late_call_moves_no_deadline_and_calls_that_stay_late_do():
 
     def due_after(late_ms: int, calls: int = 1) -> int:
         """Return the deadline, in ns, of the hop after a call that came so late."""
-        engine.state[r.OUT_BASE_NS] = 10**12 + late_ms * 10**6
-        engine.state[r.OUT_CALLS] += calls
+        engine.state[rings.OUT_BASE_NS] = 10**12 + late_ms * 10**6
+        engine.state[rings.OUT_CALLS] += calls
         return _deadline(engine.state, engine._hop_state)
 
     in_time = due_after(0)
@@ -159,8 +158,8 @@ def test_an_engine_that_stood_still_returns_to_its_latency():
         state = bench.engine.state
         # As if the loop had been stopped for longer than the ring: the device's positions ran ahead.
         behind = ring + 256 * 40
-        state[r.IN_WRITE] += behind
-        state[r.OUT_READ] += behind
+        state[rings.IN_WRITE] += behind
+        state[rings.OUT_READ] += behind
         bench.play(noise(256, seed=5))
         y = bench.play(x)
         delay = bench.engine.latency.total
@@ -247,7 +246,7 @@ def test_the_published_systems_keep_the_exact_sum_at_the_declared_latency(system
 def test_slack_leaves_every_hop_its_share_and_no_whole_block_is_too_many(system, rate, block):
     """By counting calls: a hop has from the call that completes it to the call that plays its first frame."""
     engine = Bench(one_clock(block, rate), lambda n, column: 0.5, **FRAMINGS.get(system, {})).engine
-    bridge, ready = engine._pipeline.bridge, engine.read(r.OUT_WRITE)
+    bridge, ready = engine._pipeline.bridge, engine.read(rings.OUT_WRITE)
     times = []
     for hop in range(500):
         start, end = frames_until(bridge, hop), frames_until(bridge, hop + 1)
@@ -281,9 +280,9 @@ def test_meters_fall_at_the_same_pace_whatever_the_hop(system):
         loud = bench.engine.meters()["dry"]["peak"]
         delay = bench.engine.latency.total
         bench.play(np.zeros((delay, 2), np.float32))
-        start, hops = bench.engine.meters()["dry"]["peak"], bench.engine.read(r.IN_READ)
+        start, hops = bench.engine.meters()["dry"]["peak"], bench.engine.read(rings.IN_READ)
         bench.play(np.zeros((44100 // 2, 2), np.float32))
-        seconds = (bench.engine.read(r.IN_READ) - hops) / 44100
+        seconds = (bench.engine.read(rings.IN_READ) - hops) / 44100
         fallen = bench.engine.meters()["dry"]["peak"] / start
     assert 0 < start <= loud
     assert 20 * np.log10(fallen) == pytest.approx(-20 * seconds / 0.4, abs=0.1)
@@ -328,8 +327,8 @@ def test_telemetry_tells_the_longest_times_and_the_hops_since_the_last_mask():
 
 def test_forgotten_longest_times_stay_forgotten_where_an_old_one_is_put_back(monkeypatch):
     engine = Bench(one_clock(256), lambda n, column: 0.5).engine
-    engine.state[r.CALL_GAP_MAX_NS], engine.state[r.HOP_MAX_NS] = 7_000, 5_000
-    put_back = [(r.CALL_GAP_MAX_NS, 7_000), (r.CALL_GAP_MAX_NS, 300), (r.HOP_MAX_NS, 5_000), None]
+    engine.state[rings.CALL_GAP_MAX_NS], engine.state[rings.HOP_MAX_NS] = 7_000, 5_000
+    put_back = [(rings.CALL_GAP_MAX_NS, 7_000), (rings.CALL_GAP_MAX_NS, 300), (rings.HOP_MAX_NS, 5_000), None]
 
     def pass_some_calls(seconds: float) -> None:
         if written := put_back.pop(0):
@@ -351,18 +350,18 @@ def test_two_engines_of_one_ring_play_one_file_and_either_goes_on_alone(tmp_path
     try:
         first.attach_source(source)
         second.attach_source(source)
-        ready = first.read(r.SOURCE_WRITE)
-        assert second.read(r.SOURCE_WRITE) == ready > 0
+        ready = first.read(rings.SOURCE_WRITE)
+        assert second.read(rings.SOURCE_WRITE) == ready > 0
         np.testing.assert_array_equal(second.input_ring[:ready], sound[:ready])
         first.detach_source(source)
-        second.state[r.IN_WRITE] = ready
+        second.state[rings.IN_WRITE] = ready
         until = time.monotonic() + PATIENCE_S
         while second.progress().source_end == UNKNOWN:
-            second.state[r.IN_WRITE] = second.read(r.SOURCE_WRITE)
+            second.state[rings.IN_WRITE] = second.read(rings.SOURCE_WRITE)
             assert time.monotonic() < until
             time.sleep(0.001)
         assert second.progress().source_end == len(sound)
-        assert (first.read(r.SOURCE_WRITE), first.progress().source_end) == (ready, UNKNOWN)
+        assert (first.read(rings.SOURCE_WRITE), first.progress().source_end) == (ready, UNKNOWN)
     finally:
         source.close()
         shared.close()

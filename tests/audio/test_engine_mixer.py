@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.engine import Engine
 from rtsep.audio.engine_mixer import FADE_S, EngineMixer, process_input, process_output
 from tests.audio.bench import Bench, one_clock
@@ -187,9 +187,9 @@ def test_an_engine_that_comes_has_the_clock_and_the_count_of_the_one_that_plays(
             for call in calls[6:10]:
                 table.call(call)
                 now, before = (bench.engine for bench in (second, first))
-                for slot in (r.IN_WRITE, r.OUT_READ, r.OUT_FRAMES, r.RECORD_WRITE):
+                for slot in (rings.IN_WRITE, rings.OUT_READ, rings.OUT_FRAMES, rings.RECORD_WRITE):
                     assert now.read(slot) == before.read(slot)
                 # Its mask is waited for until a time on this clock: of one call, read once more.
-                assert now.read(r.OUT_BASE_NS) >= before.read(r.OUT_BASE_NS)
+                assert now.read(rings.OUT_BASE_NS) >= before.read(rings.OUT_BASE_NS)
         finally:
             second.__exit__()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings as layout
 from rtsep.audio.engine_mixer import FADE_S, EngineMixer
 from rtsep.audio.rings import Rings
 from tests.audio.test_engine_mixer import call_mixer
@@ -19,12 +19,12 @@ def rings():
     """What an engine would have written: ones, as many as it is asked for."""
     rings = Rings(44100, 1, [0], 1)
     rings.output[:] = 1
-    rings.slots[r.OUT_WRITE] = 1 << 40
+    rings.state[layout.OUT_WRITE] = 1 << 40
     return rings
 
 
 def a_mixer(rings: Rings, silent: int | None = None) -> EngineMixer:
-    return EngineMixer(SimpleNamespace(state=rings.slots), 44100, 500, 1, silent)
+    return EngineMixer(SimpleNamespace(state=rings.state), 44100, 500, 1, silent)
 
 
 def played(mixer: EngineMixer, count: int) -> np.ndarray:
@@ -57,13 +57,13 @@ def test_what_fades_in_does_so_once_its_first_sound_is_there(rings, silent):
 
 
 def test_the_wait_for_the_first_sound_begins_when_there_is_something_to_play(rings):
-    rings.slots[r.OUT_WRITE] = 0  # two clocks that have not found each other yet
+    rings.state[layout.OUT_WRITE] = 0  # two clocks that have not found each other yet
     mixer = a_mixer(rings, 700)
     assert not played(mixer, 3000).any()
-    rings.slots[r.OUT_WRITE] = 3000 + 200  # in the midst of the next call
+    rings.state[layout.OUT_WRITE] = 3000 + 200  # in the midst of the next call
     heard = played(mixer, 500)
     assert not heard.any()
-    rings.slots[r.OUT_WRITE] = 1 << 40
+    rings.state[layout.OUT_WRITE] = 1 << 40
     heard = played(mixer, 700 + FADE)
     assert not heard[:700].any()
     np.testing.assert_allclose(heard[700:], RISING, atol=1e-6)

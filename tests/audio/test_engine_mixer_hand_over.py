@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 from numba import njit
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings as layout
 from rtsep.audio.engine_mixer import EngineMixer, process_input, process_output
 from rtsep.audio.rings import Rings
 from tests.audio.test_engine_mixer import call_mixer
@@ -27,12 +27,12 @@ def engine(value: float, rate: int) -> Rings:
     """What an engine would have written: `value`, as often as it is asked for."""
     rings = Rings(rate, 1, [0], 1)
     rings.output[:] = value
-    rings.slots[r.OUT_WRITE] = 1 << 40
+    rings.state[layout.OUT_WRITE] = 1 << 40
     return rings
 
 
 def a_mixer(rings: Rings, silent: int | None = None) -> EngineMixer:
-    return EngineMixer(SimpleNamespace(state=rings.slots, owner=rings), 44100, 64, 1, silent)
+    return EngineMixer(SimpleNamespace(state=rings.state, owner=rings), 44100, 64, 1, silent)
 
 
 def call(mixer: EngineMixer) -> np.ndarray:
@@ -48,20 +48,20 @@ def test_calls_of_the_first_mixer_go_to_its_last_successor():
     for value, mixer in enumerate(later, start=2):
         first.hand_over(mixer)
         np.testing.assert_array_equal(call(first), value)
-    assert [int(one.slots[r.IN_WRITE]) for one in rings] == [64, 64, 64]
-    assert [int(one.slots[r.OUT_READ]) for one in rings] == [64, 64, 64]
+    assert [int(one.state[layout.IN_WRITE]) for one in rings] == [64, 64, 64]
+    assert [int(one.state[layout.OUT_READ]) for one in rings] == [64, 64, 64]
 
 
 def test_a_call_whose_input_went_to_the_old_one_gets_its_output_from_there():
     before, after = engine(1.0, 44100), engine(2.0, 48000)
     first, second = a_mixer(before), a_mixer(after)
     out = np.full((64, 1), np.nan, np.float32)
-    input_only(first.slots, np.zeros((64, 1), np.float32))
+    input_only(first.state, np.zeros((64, 1), np.float32))
     first.hand_over(second)
-    output_only(first.slots, out)
+    output_only(first.state, out)
     np.testing.assert_array_equal(out, 1)
     np.testing.assert_array_equal(call(first), 2)
-    assert after.slots[r.IN_WRITE] == after.slots[r.OUT_READ] == 64
+    assert after.state[layout.IN_WRITE] == after.state[layout.OUT_READ] == 64
 
 
 def test_a_successor_fades_in():

@@ -12,8 +12,7 @@ import pytest
 import soundfile
 import soxr
 
-from rtsep.audio import played_file
-from rtsep.audio import rings as r
+from rtsep.audio import played_file, rings
 from rtsep.audio.played_file import PlayedFile
 from rtsep.audio.rings import Rings
 from rtsep.audio.source import FADE_SECONDS, FileSource
@@ -44,24 +43,24 @@ class Deck:
     def __init__(self, path: Path, rate: int = RATE, channels: tuple[int, ...] = (0, 1)) -> None:
         self.rings = Rings(rate, len(channels), list(channels), 2)
         self.source = Source(AudioReader(path), rate, list(channels))
-        self.source.start(self.rings.slots, self.rings.input)
+        self.source.start(self.rings.state, self.rings.input)
 
     @property
     def now(self) -> int:
         """Frames that the callback has taken."""
-        return int(self.rings.slots[r.IN_WRITE])
+        return int(self.rings.state[rings.IN_WRITE])
 
     def play(self, frames: int) -> np.ndarray:
         """Take `frames` frames; return them, silence behind the end."""
-        slots, ring = self.rings.slots, self.rings.input
+        state, ring = self.rings.state, self.rings.input
         taken = []
         for start in range(self.now, self.now + frames, BLOCK):
             stop = min(start + BLOCK, self.now + frames - sum(map(len, taken)))
-            until(lambda stop=stop: slots[r.SOURCE_WRITE] >= stop or slots[r.SOURCE_END] <= stop)
+            until(lambda stop=stop: state[rings.SOURCE_WRITE] >= stop or state[rings.SOURCE_END] <= stop)
             block = ring[np.arange(start, stop) & (len(ring) - 1)].copy()
-            block[max(0, min(len(block), int(slots[r.SOURCE_END]) - start)) :] = 0
+            block[max(0, min(len(block), int(state[rings.SOURCE_END]) - start)) :] = 0
             taken.append(block)
-            slots[r.IN_WRITE] = stop
+            state[rings.IN_WRITE] = stop
         return np.concatenate(taken)
 
     def ask(self, what: Callable[[], None]) -> int:
@@ -110,7 +109,7 @@ def test_a_seek_plays_the_file_from_that_frame(song, way, seconds):
         np.testing.assert_allclose(heard[before - FADE : before], faded, atol=1e-6)
         np.testing.assert_array_equal(heard[before:], x[place : place + left])
         if left < 60_000:
-            assert at.rings.slots[r.SOURCE_END] == at.now
+            assert at.rings.state[rings.SOURCE_END] == at.now
 
 
 def test_what_is_heard_of_a_seek_says_where_it_is(song):
@@ -141,7 +140,7 @@ def test_a_pause_is_silence_and_goes_on_with_the_next_frame(song, way):
         heard = at.play(before + 50_000)
         assert not heard[:before].any()
         np.testing.assert_array_equal(heard[before:], x[stood : stood + 50_000])
-        assert at.rings.slots[r.SOURCE_STARVED] == 0
+        assert at.rings.state[rings.SOURCE_STARVED] == 0
 
 
 def test_a_seek_in_a_pause_stays_there(song, way):
@@ -177,8 +176,8 @@ def test_a_loop_has_no_gap(song, way, monkeypatch, start, end, kept):
         heard = at.play(before + len(x) - place)
         again = first + np.arange(before) % length
         np.testing.assert_array_equal(heard, x[np.concatenate([again, np.arange(place, len(x))])])
-        until(lambda: at.rings.slots[r.SOURCE_END] == at.now, "the file should end")
-        assert at.rings.slots[r.SOURCE_STARVED] == 0
+        until(lambda: at.rings.state[rings.SOURCE_END] == at.now, "the file should end")
+        assert at.rings.state[rings.SOURCE_STARVED] == 0
 
 
 def test_what_plays_behind_the_end_of_a_loop_goes_to_its_start(song, way):
@@ -202,7 +201,7 @@ def test_a_file_that_is_over_goes_on_with_a_seek(song, way):
         heard = at.play(before + RATE)
         assert not heard[:before].any()
         np.testing.assert_array_equal(heard[before:], x[4 * RATE :])
-        assert at.rings.slots[r.SOURCE_END] == at.now
+        assert at.rings.state[rings.SOURCE_END] == at.now
 
 
 def test_another_engine_goes_on_behind_a_seek_a_loop_and_a_pause(song, way):
@@ -216,7 +215,7 @@ def test_another_engine_goes_on_behind_a_seek_a_loop_and_a_pause(song, way):
         again.source, again.rings = at.source, Rings(RATE, 2, [0, 1], 2)
         at.source.stop()
         at.source.go_back(at.now - 8_000)
-        at.source.start(again.rings.slots, again.rings.input)
+        at.source.start(again.rings.state, again.rings.input)
         tail = np.arange(round(1.5 * RATE) - 8_000 + 5_590, round(1.5 * RATE))
         order = np.r_[tail, RATE : RATE + 20_000]
         np.testing.assert_array_equal(again.play(len(order)), x[order])
@@ -227,7 +226,7 @@ def test_another_engine_goes_on_behind_a_seek_a_loop_and_a_pause(song, way):
         last.source, last.rings = at.source, Rings(RATE, 2, [0, 1], 2)
         at.source.stop()
         at.source.go_back(again.now)
-        at.source.start(last.rings.slots, last.rings.input)
+        at.source.start(last.rings.state, last.rings.input)
         assert not last.play(10_000).any()
         assert at.source.place(last.now).position == pytest.approx(stood)
 
@@ -258,7 +257,7 @@ def test_a_splice_that_a_callback_has_reached_is_made_again_further_on(song, mon
         def slow(self):
             calls.append(at.now)
             if len(calls) == 1:
-                at.rings.slots[r.IN_WRITE] += 9_000  # the device calls while we read
+                at.rings.state[rings.IN_WRITE] += 9_000  # the device calls while we read
             return whole(self)
 
         monkeypatch.setattr(FileSource, "_head", slow)

@@ -20,7 +20,7 @@ import time
 from typing import Any
 
 import rtsep
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 
 
 class Said(logging.Handler):
@@ -53,8 +53,8 @@ def joined(session: rtsep.Session) -> int:
     """Return the input's frame that the present engine's first hop began with; the model's rate is ours."""
     engine = session.engine
     while True:
-        hops, read = engine.read(r.HOPS), engine.read(r.IN_READ)
-        if engine.read(r.HOPS) == hops and engine.read(r.IN_READ) == read:
+        hops, read = engine.read(rings.HOPS), engine.read(rings.IN_READ)
+        if engine.read(rings.HOPS) == hops and engine.read(rings.IN_READ) == read:
             return read - hops * engine.spec.hop
 
 

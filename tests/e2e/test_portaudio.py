@@ -14,7 +14,7 @@ pytestmark = pytest.mark.jack
 OPEN_A_STREAM = """
 import contextlib, json, time
 from types import SimpleNamespace
-from rtsep.audio import portaudio, rings as r
+from rtsep.audio import portaudio, rings as layout
 from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.rings import Rings
 
@@ -23,16 +23,17 @@ portaudio.initialise()
 found = enumerate(portaudio.query_devices())
 number = next(i for i, (api, raw) in found if "JACK" in api and raw["name"] == "system")
 rings = Rings(44100, 2, [1, 0], 4)
-rings.slots[r.OUT_WRITE] = 1 << 40  # everything is there to be played
-mixer = EngineMixer(SimpleNamespace(state=rings.slots), 44100, 256, 4)
+rings.state[layout.OUT_WRITE] = 1 << 40  # everything is there to be played
+mixer = EngineMixer(SimpleNamespace(state=rings.state), 44100, 256, 4)
 stream = portaudio.Stream(mixer, mixer.slots, (number, 2), (number, 4), 44100, 0)
 stream.start()
 until = time.monotonic() + 20
-while rings.slots[r.IN_WRITE] < 44100 and time.monotonic() < until:
+while rings.state[layout.IN_WRITE] < 44100 and time.monotonic() < until:
     time.sleep(0.01)
 closed = stream.close()
-names = {"in": r.IN_WRITE, "out": r.OUT_READ, "frames": r.OUT_FRAMES, "underruns": r.UNDERRUNS}
-facts = {name: int(rings.slots[slot]) for name, slot in names.items()}
+names = {"in": layout.IN_WRITE, "out": layout.OUT_READ, "frames": layout.OUT_FRAMES,
+         "underruns": layout.UNDERRUNS}
+facts = {name: int(rings.state[slot]) for name, slot in names.items()}
 refused = portaudio.refusal(number, "output", 1000, 44100)
 print(json.dumps({**facts, "closed": closed, "refused": bool(refused)}))
 """

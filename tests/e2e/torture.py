@@ -15,7 +15,7 @@ from rtsep.compiled import use_cache
 
 use_cache()
 
-from rtsep.audio import rings as r  # noqa: E402
+from rtsep.audio import rings  # noqa: E402
 from rtsep.controls import Controls  # noqa: E402
 from rtsep.model.catalog import find_model  # noqa: E402
 from rtsep.model.package import read_package  # noqa: E402
@@ -52,12 +52,12 @@ def main() -> int:
         for torture in (spin, allocate):
             threading.Thread(target=torture, daemon=True).start()
         time.sleep(2.0)
-        before, calls = session.stats(), session.engine.read(r.OUT_CALLS)
+        before, calls = session.stats(), session.engine.read(rings.OUT_CALLS)
         print("begin", flush=True)
         time.sleep(seconds)
         after = session.stats()
         counted = {name: after[name] - before[name] for name in COUNTERS}
-        counted["calls"] = session.engine.read(r.OUT_CALLS) - calls
+        counted["calls"] = session.engine.read(rings.OUT_CALLS) - calls
         print(json.dumps(counted | {"hop_us": after["hop_us"], "real_time": after["real_time"]}), flush=True)
     return 0
 

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rtsep.audio import bursts, engine, hoploop
+from rtsep.audio import bursts, engine, hoploop, rings
 from rtsep.audio import drift as clocks
-from rtsep.audio import rings as r
 from rtsep.audio.engine import Engine, Format
 from rtsep.dsp.resample import frames_until
 from rtsep.realtime import slots
@@ -27,8 +26,7 @@ from tests.e2e.exact import SUM_TOLERANCE, delayed
 from tests.faults.box import RATE, Box
 from tests.faults.stage import Stage
 from tests.session.playing import read
-from tests.session.test_recorder import fill
-from tests.session.test_recorder import slots as slots_of
+from tests.session.test_recorder import fill, state_of
 from tests.waiting import until
 
 DAYS_60 = 60 * 24 * 3600
@@ -46,11 +44,17 @@ def grow_old(aged: Engine, frames: int) -> int:
     steps = frames * p // q // int(pipeline.bridge.hop[0])
     frames = int(frames_until(pipeline.bridge, steps))
     pipeline.bridge.clock[0] = pipeline.step[0] = steps
-    for slot in (r.IN_WRITE, r.IN_READ, r.OUT_READ, r.RECORD_WRITE):
+    for slot in (rings.IN_WRITE, rings.IN_READ, rings.OUT_READ, rings.RECORD_WRITE):
         state[slot] = frames
-    state[r.OUT_WRITE] += frames
-    state[r.NEXT_HOP_AT] = frames + 1
-    for slot in (r.IN_CALLS, r.HOPS, r.LATE_MASKS, r.IN_BURSTS + bursts.COUNT, r.OUT_BURSTS + bursts.COUNT):
+    state[rings.OUT_WRITE] += frames
+    state[rings.NEXT_HOP_AT] = frames + 1
+    for slot in (
+        rings.IN_CALLS,
+        rings.HOPS,
+        rings.LATE_MASKS,
+        rings.IN_BURSTS + bursts.COUNT,
+        rings.OUT_BURSTS + bursts.COUNT,
+    ):
         state[slot] = MANY
     for slot in (slots.COLUMNS, slots.MODEL_STEPS):
         release(aged.exchange.header, slot, MANY)
@@ -81,15 +85,15 @@ def test_an_old_engine_plays_as_a_young_one(rate, age):
         sound, out = noise(60 * 256), []
         for first in range(0, len(sound), 256):
             out.append(bench.call(sound[first : first + 256]))
-            called = int(state[r.OUT_LAST_NS])
+            called = int(state[rings.OUT_LAST_NS])
             for at, position, of in (
-                (r.IN_BASE_NS, r.IN_WRITE, r.RATE),
-                (r.OUT_BASE_NS, r.OUT_READ, r.OUT_RATE),
+                (rings.IN_BASE_NS, rings.IN_WRITE, rings.RATE),
+                (rings.OUT_BASE_NS, rings.OUT_READ, rings.OUT_RATE),
             ):
-                frames = int(state[position]) - (256 if at == r.OUT_BASE_NS else 0)
+                frames = int(state[position]) - (256 if at == rings.OUT_BASE_NS else 0)
                 assert abs(int(state[at]) + frames * NS // int(state[of]) - called) < 60 * NS
             assert abs(hoploop._deadline(state, hop_state) - called) < 60 * NS
-            for at in (r.IN_BURSTS, r.OUT_BURSTS):
+            for at in (rings.IN_BURSTS, rings.OUT_BURSTS):
                 assert 0 <= state[at + bursts.HIGH] - state[at + bursts.LOW] < 60 * NS
         heard = np.concatenate(out)
         assert bench.engine.counters()["underruns"] == bench.engine.counters()["overruns"] == 0
@@ -107,18 +111,18 @@ def drifting(in_rate: int, out_rate: int, days: int, hops: int = 400) -> np.ndar
     state, hop_state = bench.engine.state, bench.engine._hop_state
     seconds = days * 24 * 3600
     heard, played, start = seconds * in_rate, seconds * out_rate, seconds * NS
-    state[r.OUT_CALLS] = 1
-    state[r.IN_BASE_NS] = state[r.OUT_BASE_NS] = 1
-    state[r.OUT_WRITE] = played
+    state[rings.OUT_CALLS] = 1
+    state[rings.IN_BASE_NS] = state[rings.OUT_BASE_NS] = 1
+    state[rings.OUT_WRITE] = played
     feeds, found = np.zeros((3, 2, hop), np.float32), []
     for k in range(hops):
         now = start + (k + 1) * hop * NS // in_rate + 1_500_000
         # The output's clock is 200 ppm slower than the input's.
-        state[r.OUT_BASE_NS] = 1 + (k * hop * NS // in_rate) // 5000
-        state[r.OUT_READ] = played + (k * hop * out_rate // in_rate) // block * block
-        state[r.IN_WRITE] = state[r.IN_READ] = heard + (k + 1) * hop
+        state[rings.OUT_BASE_NS] = 1 + (k * hop * NS // in_rate) // 5000
+        state[rings.OUT_READ] = played + (k * hop * out_rate // in_rate) // block * block
+        state[rings.IN_WRITE] = state[rings.IN_READ] = heard + (k + 1) * hop
         hoploop._write_drifting(state, hop_state, feeds, now)
-        found.append((int(state[r.OUT_WRITE]) - played, hop_state.drift.correction[0] * 1e6))
+        found.append((int(state[rings.OUT_WRITE]) - played, hop_state.drift.correction[0] * 1e6))
     bench.shared.close()
     return np.array(found, np.float64)
 
@@ -143,9 +147,9 @@ def test_a_correction_of_a_few_millionths_is_kept_for_ever():
 def test_a_take_begins_and_ends_to_the_frame(tmp_path: Path):
     tape, feeds = fill(1000)
     age = DAYS_60 * 192000 // tape.tap.length * tape.tap.length
-    slots_of(tape)[r.RECORD_WRITE] = age
+    state_of(tape)[rings.RECORD_WRITE] = age
     recorder = Recorder(tmp_path, tape, "FLOAT", lambda _: None)
-    slots_of(tape)[r.RECORD_WRITE] = age + 1000
+    state_of(tape)[rings.RECORD_WRITE] = age + 1000
     files = recorder.stop()
     assert files
     for stem, feed in STEMS.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.hoploop import note_stop
 from rtsep.realtime import stops
 from rtsep.realtime.stops import STOP_NS, STOP_S, Stops
@@ -26,9 +26,9 @@ def test_a_thread_that_looks_all_the_time_notices_that_it_stood_still(
 
 
 def test_the_hop_loop_adds_up_how_long_it_was_stopped() -> None:
-    state = np.zeros(r.SLOT_COUNT, np.int64)
-    now = state[r.LOOKED_NS] = 5_000_000_000
+    state = np.zeros(rings.SLOT_COUNT, np.int64)
+    now = state[rings.LOOKED_NS] = 5_000_000_000
     for passed in (100_000_000, STOP_NS, 8_000_000_000, 1_000_000, 2_000_000_000):
         now += passed
         note_stop(state, now)
-    assert state[r.STOPPED_NS] == 10_000_000_000
+    assert state[rings.STOPPED_NS] == 10_000_000_000

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.audio import record_tap
-from rtsep.audio import rings as r
+from rtsep.audio import record_tap, rings
 from rtsep.audio.record_tap import RecordTap
 from rtsep.errors import OutputError, UsageError
 from rtsep.files.wavfile import WavFile
@@ -32,20 +31,20 @@ def fill(frames: int, delay: int = 0, most: int | None = None, rate: int = 44100
     feeds = np.stack([noise(frames, seed=f) for f in range(4)], axis=1)
     ring = np.zeros((RING, 4, 2), np.float32)
     ring[np.arange(frames) & (RING - 1)] = feeds
-    state = np.zeros(r.SLOT_COUNT, np.int64)
-    state[r.SOURCE_END] = np.iinfo(np.int64).max
+    state = np.zeros(rings.SLOT_COUNT, np.int64)
+    state[rings.SOURCE_END] = np.iinfo(np.int64).max
     return Tape(RecordTap(state, ring, rate, delay), most), feeds
 
 
-def slots(tape: Tape) -> np.ndarray:
-    """The slots that a hop loop would write."""
-    return tape.tap._slots
+def state_of(tape: Tape) -> np.ndarray:
+    """The state that a hop loop would write."""
+    return tape.tap._state
 
 
 def record(folder, tape: Tape, frames: int, subtype: str = "FLOAT", say=lambda _: None) -> Recorder:
     """Return a recorder of `tape`, whose hop loop then went on to `frames`."""
     recorder = Recorder(folder, tape, subtype, say)
-    slots(tape)[r.RECORD_WRITE] = frames
+    state_of(tape)[rings.RECORD_WRITE] = frames
     return recorder
 
 
@@ -80,7 +79,7 @@ def test_files_begin_with_the_first_frame_of_input(tmp_path):
 
 def test_a_later_take_begins_with_the_hop_that_is_next(tmp_path):
     tape, feeds = fill(3000, delay=256)
-    slots(tape)[r.RECORD_WRITE] = 1280
+    state_of(tape)[rings.RECORD_WRITE] = 1280
     paths = record(tmp_path, tape, 3000).stop()
     for stem, feed in STEMS.items():
         np.testing.assert_array_equal(read(paths[stem]), feeds[1280:, feed])
@@ -89,13 +88,13 @@ def test_a_later_take_begins_with_the_hop_that_is_next(tmp_path):
 @pytest.mark.parametrize("begun_at", [0, 512])
 def test_a_limit_and_the_end_of_a_played_file_cut_alike(tmp_path, begun_at):
     tape, _ = fill(3000, delay=256, most=1234)
-    slots(tape)[r.RECORD_WRITE] = begun_at
+    state_of(tape)[rings.RECORD_WRITE] = begun_at
     missed = max(0, begun_at - 256)
     paths = record(tmp_path / "limit", tape, 3000, "PCM_24").stop()
     assert soundfile.info(paths["vocals"]).frames == 1234 - missed
     tape = tape._replace(most_frames=None)
-    slots(tape)[r.SOURCE_END] = 777
-    slots(tape)[r.RECORD_WRITE] = begun_at
+    state_of(tape)[rings.SOURCE_END] = 777
+    state_of(tape)[rings.RECORD_WRITE] = begun_at
     paths = record(tmp_path / "end", tape, 3000, "PCM_24").stop()
     assert soundfile.info(paths["mix"]).frames == 777 - missed
 
@@ -141,7 +140,7 @@ def test_frames_that_the_disk_was_too_slow_for_become_silence_of_the_same_length
     recorder = record(tmp_path, tape, 2000, say=said.append)
     assert stalled.wait(PATIENCE_S)
     tape.tap._ring[:] = 0.25  # the loop goes on for more than the ring holds
-    slots(tape)[r.RECORD_WRITE] = 2000 + RING
+    state_of(tape)[rings.RECORD_WRITE] = 2000 + RING
     go_on.set()
     paths = recorder.stop()
     assert recorder.lost_frames == RING // 2
@@ -165,7 +164,7 @@ def test_what_was_overwritten_while_it_was_copied_is_silence_too(tmp_path, monke
         # Between the look at the ring and the one behind the copy, the loop goes round.
         nonlocal looks
         value = int(state[slot])
-        if slot == r.RECORD_WRITE and value == 1000:
+        if slot == rings.RECORD_WRITE and value == 1000:
             looks += 1
             if looks == 3:
                 state[slot] = 1000 + RING
@@ -173,7 +172,7 @@ def test_what_was_overwritten_while_it_was_copied_is_silence_too(tmp_path, monke
 
     monkeypatch.setattr(record_tap, "acquire", acquire_late)
     recorder = record(tmp_path, tape, 1000)
-    while slots(tape)[r.RECORD_WRITE] == 1000:
+    while state_of(tape)[rings.RECORD_WRITE] == 1000:
         pass
     paths = recorder.stop()
     written = read(paths["mix"])
@@ -186,8 +185,8 @@ def test_hours_go_through_in_flat_memory(tmp_path, monkeypatch):
     """Eight hours, mono at 8 kHz, as fast as they go; the disk drops what it gets."""
     rate, ring_frames = 8000, 1 << 17
     ring = np.random.default_rng(0).uniform(-1, 1, (ring_frames, 4, 1)).astype(np.float32)
-    state = np.zeros(r.SLOT_COUNT, np.int64)
-    state[r.SOURCE_END] = np.iinfo(np.int64).max
+    state = np.zeros(rings.SLOT_COUNT, np.int64)
+    state[rings.SOURCE_END] = np.iinfo(np.int64).max
     monkeypatch.setattr(recording, "_LOOK_EVERY_S", 0)
     write_at, kept = WavFile._write_at, 0
 
@@ -203,7 +202,7 @@ def test_hours_go_through_in_flat_memory(tmp_path, monkeypatch):
     for frames in range(0, total, ring_frames // 2):
         while frames - recorder.writer.frames > ring_frames // 4:  # a loop that is never too far ahead
             recorder._leaving.wait(0.0002)
-        state[r.RECORD_WRITE] = min(total, frames + ring_frames // 2)
+        state[rings.RECORD_WRITE] = min(total, frames + ring_frames // 2)
         if frames % (ring_frames * 32) == 0:
             sizes.append(resident_bytes())
     recorder.stop()
@@ -239,7 +238,7 @@ def test_a_disk_that_fills_up_ends_the_take_and_leaves_files_of_one_length(tmp_p
     recorder = record(tmp_path, tape, 1000, say=said.append)
     while recorder.writer.frames < 1000:
         pass
-    slots(tape)[r.RECORD_WRITE] = 3000
+    state_of(tape)[rings.RECORD_WRITE] = 3000
     recorder._thread.join(PATIENCE_S)
     assert not recorder._thread.is_alive()
     assert recorder.state.failure and "No space left" in recorder.state.failure
@@ -313,19 +312,19 @@ def test_takes_start_and_stop_while_engines_come_and_go(tmp_path, said):
 
     first, feeds = fill(1000, delay=100)
     takes.attach(first)
-    slots(first)[r.RECORD_WRITE] = 400
+    state_of(first)[rings.RECORD_WRITE] = 400
     with pytest.raises(UsageError, match="already recording"):
         takes.start(tmp_path)
     assert takes.stop() == {stem: tmp_path / f"{stem}.wav" for stem in STEMS}
     takes.start(tmp_path)
     assert json.dumps(takes.state.as_json())
     assert takes.state.folder == tmp_path / "take-2"
-    slots(first)[r.RECORD_WRITE] = 1000
+    state_of(first)[rings.RECORD_WRITE] = 1000
     takes.detach()  # the device is gone
 
     second, others = fill(500)
     takes.attach(second)
-    slots(second)[r.RECORD_WRITE] = 500
+    state_of(second)[rings.RECORD_WRITE] = 500
     takes.detach()
     takes.stop()
     third, _ = fill(500)
@@ -347,7 +346,7 @@ def test_after_a_failure_the_next_take_is_for_the_user_to_start(tmp_path, said, 
     with monkeypatch.context() as broken:
         broken.setattr(WavFile, "append", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
         takes.start(tmp_path)
-        slots(tape)[r.RECORD_WRITE] = 1000
+        state_of(tape)[rings.RECORD_WRITE] = 1000
         while not takes.state.failure:
             pass
         takes.detach()
@@ -355,6 +354,6 @@ def test_after_a_failure_the_next_take_is_for_the_user_to_start(tmp_path, said, 
     takes.attach(tape)
     assert takes.state is None
     takes.start(tmp_path)
-    slots(tape)[r.RECORD_WRITE] = 1000
+    state_of(tape)[rings.RECORD_WRITE] = 1000
     np.testing.assert_array_equal(read(takes.stop()["vocals"]), feeds[:, STEMS["vocals"]])
     assert len(said) == 1

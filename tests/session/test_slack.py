@@ -25,7 +25,7 @@ class Desk:
 
     def __init__(self, most_s: float = 0.0) -> None:
         self.law, self.most_s = SlackLaw(), most_s
-        self.slots = np.zeros(bursts.SLOT_COUNT, np.int64)
+        self.state = np.zeros(bursts.SLOT_COUNT, np.int64)
         self.slack, self.form = CHOSEN, SimpleNamespace(block=BLOCK)
         self.calls = self.faults = 0
         self.set_at: list[float] = []
@@ -42,7 +42,7 @@ class Desk:
         return {"underruns": self.faults, "late_masks": 0}
 
     def burst_frames(self, windows: int, share: float) -> int | None:
-        spread = bursts.read_spread(self.slots, 0, windows, share)
+        spread = bursts.read_spread(self.state, 0, windows, share)
         if spread is None:
             return None
         return round(spread * RATE) if spread > CALL_S else 0
@@ -51,7 +51,7 @@ class Desk:
         """Be called for `seconds`; the call that is due `at` seconds after now comes `late_s(at)` later."""
         for number in range(round(seconds / CALL_S)):
             late = late_s(number * CALL_S)
-            bursts.measure_call(self.slots, 0, round(1e9 * late), BLOCK, RATE)
+            bursts.measure_call(self.state, 0, round(1e9 * late), BLOCK, RATE)
             self.calls += 1
             self.faults += late * RATE > self.slack
             if self.calls % LOOK_CALLS == 0:
