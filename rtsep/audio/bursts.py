@@ -28,7 +28,7 @@ SKIPPED = 2
 """Windows after the start that are ignored, because servers fill their buffers then."""
 
 COUNT, LOW, HIGH, FRAMES, SPREADS = 0, 1, 2, 3, 8
-SLOT_COUNT = SPREADS + KEPT
+STATE_SIZE = SPREADS + KEPT
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ then replaces this one on the same streams. The rules of `rtsep.audio.callback` 
 
 Block: the device's, any length. Stream delay 0.
 
-| slot | written by | read by |
+| word | written by | read by |
 | --- | --- | --- |
 | CURRENT | front, before anything runs; then the output callback, after a fade | all |
 | INCOMING, FADE | front | callbacks |
@@ -42,8 +42,8 @@ from rtsep.realtime.atomics import (
     store_release,
 )
 
-CURRENT = 0  # address of the slots of the active engine
-INCOMING = 1  # address of the incoming engine's slots; 0: none
+CURRENT = 0  # address of the state of the active engine
+INCOMING = 1  # address of the incoming engine's state; 0: none
 FADE = 2  # 1: fade to the incoming engine
 LENGTH = 3  # frames of a fade
 SCRATCH = 4  # address of float32 [MOST, output channels]
@@ -56,7 +56,7 @@ IN_SUCCESSOR = IN_SYNCED + 1
 OUT_SYNCED = 2 * CACHE_LINE  # the same for the output side
 FADED = OUT_SYNCED + 1  # played frames of the fade
 LEVEL = OUT_SYNCED + 2  # overall level: LENGTH is unity, 0 and below silence; it moves by one per frame
-SLOT_COUNT = 3 * CACHE_LINE
+STATE_SIZE = 3 * CACHE_LINE
 
 LARGEST_BLOCK = 8192
 """Maximum frames of a call in which two engines can be mixed: devices may change the size of their calls."""
@@ -70,8 +70,8 @@ CALL_OVER_S = 0.2
 
 @njit(inline="always")
 def mixer_at(address: int) -> np.ndarray:
-    """Return the slots of a mixer, int64 [SLOT_COUNT], at their address."""
-    return carray(as_pointer(address), (SLOT_COUNT,), np.int64)
+    """Return the state of a mixer, int64 [STATE_SIZE], at their address."""
+    return carray(as_pointer(address), (STATE_SIZE,), np.int64)
 
 
 @njit(cache=True, nogil=True)
@@ -190,11 +190,11 @@ def _mix(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> Non
 
 
 class Served(Protocol):
-    """Engine as the mixer sees it; everything that the slots point to lives as long as the engine."""
+    """Engine as the mixer sees it; everything that the state point to lives as long as the engine."""
 
     @property
     def state(self) -> NDArray[np.int64]:
-        """Return the slots of `rtsep.audio.rings`."""
+        """Return the state of `rtsep.audio.rings`."""
 
 
 class EngineMixer:
@@ -207,58 +207,58 @@ class EngineMixer:
 
         `rate` and `block` are those of the output.
         """
-        self.slots = np.zeros(SLOT_COUNT, np.int64)
+        self.state = np.zeros(STATE_SIZE, np.int64)
         block = max(block, LARGEST_BLOCK)
         self._scratch = np.zeros((block, max(1, out_channels)), np.float32)
         self._served: tuple[Served, ...] = (engine,)
         self._successors: tuple[EngineMixer, ...] = ()
-        self.slots[CURRENT] = address_of(engine.state, 0)
-        self.slots[LENGTH] = max(1, round(FADE_S * rate))
-        self.slots[LEVEL] = self.slots[LENGTH] if silent is None else -max(1, silent)
-        self.slots[SCRATCH], self.slots[MOST] = self._scratch.ctypes.data, block
+        self.state[CURRENT] = address_of(engine.state, 0)
+        self.state[LENGTH] = max(1, round(FADE_S * rate))
+        self.state[LEVEL] = self.state[LENGTH] if silent is None else -max(1, silent)
+        self.state[SCRATCH], self.state[MOST] = self._scratch.ctypes.data, block
 
     def add_incoming(self, engine: Served) -> None:
         """Feed another engine with the same input; its hop loop may start once it is `synced`."""
         self._served = (*self._served, engine)
-        for slot in (FADE, IN_SYNCED, OUT_SYNCED, FADED):
-            self.slots[slot] = 0
-        release(self.slots, INCOMING, address_of(engine.state, 0))
+        for word in (FADE, IN_SYNCED, OUT_SYNCED, FADED):
+            self.state[word] = 0
+        release(self.state, INCOMING, address_of(engine.state, 0))
 
     @property
     def synced(self) -> bool:
         """Return whether the incoming engine has the input and output of the active one."""
-        coming = self.slots[INCOMING]
-        return all(acquire(self.slots, slot) == coming for slot in (IN_SYNCED, OUT_SYNCED))
+        coming = self.state[INCOMING]
+        return all(acquire(self.state, slot) == coming for slot in (IN_SYNCED, OUT_SYNCED))
 
     def fade_in(self) -> None:
         """Fade to the incoming engine, over FADE_S."""
-        release(self.slots, FADE, 1)
+        release(self.state, FADE, 1)
 
     @property
     def faded_in(self) -> bool:
         """Return whether the incoming engine is now the active one."""
-        return int(acquire(self.slots, CURRENT)) == int(self.slots[INCOMING])
+        return int(acquire(self.state, CURRENT)) == int(self.state[INCOMING])
 
     def drop_other(self) -> None:
         """Serve only the active engine; when this returns, no call uses the other one."""
-        release(self.slots, INCOMING, 0)
+        release(self.state, INCOMING, 0)
         time.sleep(CALL_OVER_S)
         self._served = tuple(engine for engine in self._served if self.serves(engine))
 
     def serves(self, engine: Served) -> bool:
         """Return whether `engine` is the active one."""
-        return int(acquire(self.slots, CURRENT)) == address_of(engine.state, 0)
+        return int(acquire(self.state, CURRENT)) == address_of(engine.state, 0)
 
     def hand_over(self, successor: EngineMixer) -> None:
         """Let another mixer replace this one, or its last successor."""
         self._successors = (*self._successors[-1:], successor)  # a call may still use the last one
-        release(self.slots, SUCCESSOR, successor.slots.ctypes.data)
+        release(self.state, SUCCESSOR, successor.state.ctypes.data)
 
     def fade_out(self) -> None:
         """Fade everything out, for good: another mixer takes over."""
-        release(self.slots, FADE_OUT, 1)
+        release(self.state, FADE_OUT, 1)
 
     @property
     def faded_out(self) -> bool:
         """Return whether the output is silent after `fade_out`."""
-        return int(acquire(self.slots, LEVEL)) == 0
+        return int(acquire(self.state, LEVEL)) == 0

@@ -66,7 +66,7 @@ STALE = 16  # [2] by CAPTURE and PLAYBACK: number of requests to set the latency
 SCRATCH = 18  # [2]
 PORTS = 20  # addresses of the inputs, then of the outputs
 MOST_PORTS = 128
-SLOTS = PORTS + MOST_PORTS
+STATE_SIZE = PORTS + MOST_PORTS
 
 SHUT_DOWN = 1
 
@@ -85,7 +85,7 @@ HIGHEST_RATE = 1_000_000
 
 @njit(inline="always")
 def _stream_at(address: int) -> np.ndarray:
-    """Return the slots of a stream, int64 [SLOTS], at their address."""
+    """Return the state of a stream, int64 [SLOTS], at their address."""
     return carray(as_pointer(address), (SLOTS,), np.int64)
 
 
@@ -128,42 +128,42 @@ def _await_hops(engine: np.ndarray, frames: int, scratch: np.ndarray) -> None:
 
 @cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
 def process(frames, user):  # type: ignore[no-untyped-def]
-    """Process callback (JackProcessCallback); `user` is the address of a stream's slots, here and below."""
-    slots = _stream_at(as_address(user))
-    mixer = mixer_at(slots[MIXER])
-    inputs, outputs, count = slots[INPUTS], slots[OUTPUTS], np.int64(frames)
-    slots[STEADY] = slots[STEADY] + count if count == slots[LAST] else 0
-    slots[LAST] = count
-    if load_acquire(slots, PLAYS) == 0 or count > slots[LONGEST]:
+    """Process callback (JackProcessCallback); `user` is the address of a stream's state, here and below."""
+    state = _stream_at(as_address(user))
+    mixer = mixer_at(state[MIXER])
+    inputs, outputs, count = state[INPUTS], state[OUTPUTS], np.int64(frames)
+    state[STEADY] = state[STEADY] + count if count == state[LAST] else 0
+    state[LAST] = count
+    if load_acquire(state, PLAYS) == 0 or count > state[LONGEST]:
         for k in range(outputs):
-            _samples(slots[PORTS + inputs + k], count)[:] = 0
+            _samples(state[PORTS + inputs + k], count)[:] = 0
         return np.int32(0)
-    rate = np.int64(_sample_rate(slots[CLIENT]))
-    if rate != load_acquire(slots, RATE) and 0 < rate < HIGHEST_RATE:
-        store_release(slots, NEW_RATE, rate)
+    rate = np.int64(_sample_rate(state[CLIENT]))
+    if rate != load_acquire(state, RATE) and 0 < rate < HIGHEST_RATE:
+        store_release(state, NEW_RATE, rate)
         store_release(serving_mixer(mixer), FADE_OUT, 1)
-    waits = load_acquire(slots, FREEWHEEL)
+    waits = load_acquire(state, FREEWHEEL)
     from_file = inputs == 0 and plays_a_file(mixer)
     _wait_for_us(mixer, waits)
     if waits != 0 and from_file:
-        _await_source(current_engine(mixer), count, slots[SCRATCH : SCRATCH + 2])
+        _await_source(current_engine(mixer), count, state[SCRATCH : SCRATCH + 2])
     if inputs > 0:
-        taken = rings.frames_at(slots[IN_BLOCK], count, inputs)
+        taken = rings.frames_at(state[IN_BLOCK], count, inputs)
         for k in range(inputs):
-            captured = _samples(slots[PORTS + k], count)
+            captured = _samples(state[PORTS + k], count)
             for i in range(count):
                 taken[i, k] = captured[i]
-        process_input(mixer, slots[IN_BLOCK], count, 0)
+        process_input(mixer, state[IN_BLOCK], count, 0)
         store_release(current_engine(mixer), rings.IN_BLOCK, count)
     elif from_file:
         process_input(mixer, 0, count, 0)
     if outputs > 0:
         if waits != 0:
-            _await_hops(current_engine(mixer), count, slots[SCRATCH : SCRATCH + 2])
-        process_output(mixer, slots[OUT_BLOCK], count, 0)
-        given = rings.frames_at(slots[OUT_BLOCK], count, outputs)
+            _await_hops(current_engine(mixer), count, state[SCRATCH : SCRATCH + 2])
+        process_output(mixer, state[OUT_BLOCK], count, 0)
+        given = rings.frames_at(state[OUT_BLOCK], count, outputs)
         for k in range(outputs):
-            played = _samples(slots[PORTS + inputs + k], count)
+            played = _samples(state[PORTS + inputs + k], count)
             for i in range(count):
                 played[i] = given[i, k]
     return np.int32(0)
@@ -184,30 +184,30 @@ def freewheel(starting, user):  # type: ignore[no-untyped-def]
 @cfunc(types.int32(types.voidptr), nopython=True, cache=True)
 def xrun(user):  # type: ignore[no-untyped-def]
     """Xrun callback (JackXRunCallback)."""
-    slots = _stream_at(as_address(user))
-    state = current_engine(mixer_at(slots[MIXER]))
+    state = _stream_at(as_address(user))
+    state = current_engine(mixer_at(state[MIXER]))
     # the process callback does not write these
     state[rings.IN_OVERFLOWS if state[INPUTS] > 0 else rings.OUT_UNDERFLOWS] += 1
     return np.int32(0)
 
 
 @njit(cache=True, nogil=True)
-def set_latency(slots: np.ndarray, mode: int) -> None:
+def set_latency(state: np.ndarray, mode: int) -> None:
     """Set the latency of rtsep's ports, CAPTURE or PLAYBACK, from the ports connected to them."""
-    inputs, outputs = slots[INPUTS], slots[OUTPUTS]
+    inputs, outputs = state[INPUTS], state[OUTPUTS]
     forth = mode == CAPTURE
     first_known, known = (0, inputs) if forth else (inputs, outputs)
     first_told, told = (inputs, outputs) if forth else (0, inputs)
-    where = as_pointer(address_of(slots, RANGE))
+    where = as_pointer(address_of(state, RANGE))
     low, high = np.int64(-1), np.int64(0)
     for k in range(known):
-        _get_latency(slots[PORTS + first_known + k], np.int32(mode), where)
-        least, most = slots[RANGE] & 0xFFFFFFFF, slots[RANGE] >> 32
+        _get_latency(state[PORTS + first_known + k], np.int32(mode), where)
+        least, most = state[RANGE] & 0xFFFFFFFF, state[RANGE] >> 32
         low = least if low < 0 else min(low, least)
         high = max(high, most)
-    slots[RANGE] = (max(low, 0) + slots[LATENCY]) | (high + slots[LATENCY]) << 32
+    state[RANGE] = (max(low, 0) + state[LATENCY]) | (high + state[LATENCY]) << 32
     for k in range(told):
-        _set_latency(slots[PORTS + first_told + k], np.int32(mode), where)
+        _set_latency(state[PORTS + first_told + k], np.int32(mode), where)
 
 
 @cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)
@@ -223,12 +223,12 @@ def latency_later(mode, user):  # type: ignore[no-untyped-def]
     PipeWire's libjack calls this with a lock held. Setting a latency makes it handle other waiting events,
     such as a change of the period, which takes that lock: this would deadlock and stop the cycles.
     """
-    slots = _stream_at(as_address(user))
+    state = _stream_at(as_address(user))
     at = STALE + np.int64(mode)
-    store_release(slots, at, load_acquire(slots, at) + 1)
+    store_release(state, at, load_acquire(state, at) + 1)
 
 
 def compile_callbacks() -> None:
     """Compile the callbacks, or load them from the cache; the import of this module has done most of it."""
     assert all(call.address for call in (process, xrun, latency_now, latency_later, freewheel, shut_down))
-    set_latency(np.zeros(SLOTS, np.int64), CAPTURE)
+    set_latency(np.zeros(STATE_SIZE, np.int64), CAPTURE)

@@ -54,7 +54,7 @@ class JackStream:
         self._pipewire = jack_ports.is_pipewire()
         self._options, self._peers = client, peers
         self._plugs: Plugs | None = None  # None until it plays
-        self._slots = np.zeros(calls.SLOTS, np.int64)
+        self._state = np.zeros(calls.SLOTS, np.int64)
         self._told = [0, 0]  # by mode: the count in STALE that was last reported
         self._tell_at = 0.0  # monotonic time
         self._client: Any = None
@@ -67,14 +67,14 @@ class JackStream:
         )
         longest = max(LARGEST_BLOCK, self._period)
         self._blocks = [np.zeros((longest, max(1, n)), np.float32) for n in (inputs, len(outputs))]
-        slots = self._slots
-        slots[calls.MIXER] = mixer.slots.ctypes.data
-        slots[calls.CLIENT] = jack_ports.address(self._client)
-        slots[calls.LONGEST], slots[calls.LATENCY], slots[calls.RATE] = longest, latency, rate
-        slots[calls.IN_BLOCK], slots[calls.OUT_BLOCK] = (block.ctypes.data for block in self._blocks)
-        slots[calls.INPUTS], slots[calls.OUTPUTS] = inputs, len(outputs)
+        state = self._state
+        state[calls.MIXER] = mixer.state.ctypes.data
+        state[calls.CLIENT] = jack_ports.address(self._client)
+        state[calls.LONGEST], state[calls.LATENCY], state[calls.RATE] = longest, latency, rate
+        state[calls.IN_BLOCK], state[calls.OUT_BLOCK] = (block.ctypes.data for block in self._blocks)
+        state[calls.INPUTS], state[calls.OUTPUTS] = inputs, len(outputs)
         for k, port in enumerate(self._inputs + self._outputs):
-            slots[calls.PORTS + k] = jack_ports.address(port)
+            state[calls.PORTS + k] = jack_ports.address(port)
 
     def _join(self, name: str, inputs: int, outputs: list[str]) -> None:
         try:
@@ -108,14 +108,14 @@ class JackStream:
     @property
     def lost(self) -> str | None:
         """Return the server's reason if it has stopped the stream; None while it plays."""
-        if acquire(self._slots, calls.LOST) == 0:
+        if acquire(self._state, calls.LOST) == 0:
             return None
         return "PipeWire has ended" if self._pipewire else "the JACK server has shut down"
 
     @property
     def new_rate(self) -> int | None:
         """Return the server's rate in Hz if it differs from the engine's; the output then fades out."""
-        return int(acquire(self._slots, calls.NEW_RATE)) or None
+        return int(acquire(self._state, calls.NEW_RATE)) or None
 
     @property
     def moves(self) -> int:
@@ -129,7 +129,7 @@ class JackStream:
     @property
     def waits_for_us(self) -> bool:
         """Return whether the server is in freewheel mode."""
-        return acquire(self._slots, calls.FREEWHEEL) != 0
+        return acquire(self._state, calls.FREEWHEEL) != 0
 
     def start(self) -> None:
         """Start the calls and connect. Raise `DeviceError` if that fails."""
@@ -143,7 +143,7 @@ class JackStream:
             (lib.jack_set_freewheel_callback, calls.freewheel),
             (lib.jack_on_shutdown, calls.shut_down),
         ):
-            function(us, ctypes.c_void_p(callback.address), ctypes.c_void_p(self._slots.ctypes.data))
+            function(us, ctypes.c_void_p(callback.address), ctypes.c_void_p(self._state.ctypes.data))
         self._bounded(self._activate, "the JACK server refuses to activate rtsep; restart the server")
 
     def _activate(self) -> None:
@@ -154,28 +154,28 @@ class JackStream:
         )
         with contextlib.suppress(Exception):  # ports can disappear at any time
             self._plugs.connect()
-        release(self._slots, calls.PLAYS, 1)
+        release(self._state, calls.PLAYS, 1)
 
     def tend(self) -> list[str]:
         """Do due work: report latencies to the server, connect ports again. Return lines for the user."""
         now = time.monotonic()
         if self._pipewire and now >= self._tell_at:
             self._tell_at = now + TELL_EVERY_S
-            steady = int(self._slots[calls.STEADY])
-            if steady >= STEADY_S * int(self._slots[calls.RATE]):
+            steady = int(self._state[calls.STEADY])
+            if steady >= STEADY_S * int(self._state[calls.RATE]):
                 self._tell_pipewire()
         return self._plugs.tend(now) if self._plugs and self.lost is None else []
 
     def _tell_pipewire(self) -> None:
         for mode in (calls.CAPTURE, calls.PLAYBACK):
-            asked = int(acquire(self._slots, calls.STALE + mode))
+            asked = int(acquire(self._state, calls.STALE + mode))
             if asked != self._told[mode]:
                 self._told[mode] = asked
-                calls.set_latency(self._slots, mode)
+                calls.set_latency(self._state, mode)
 
     def tell_latency(self, latency: int) -> None:
         """Report rtsep's latency in frames to the server, and so to a DAW that compensates it."""
-        self._slots[calls.LATENCY] = latency
+        self._state[calls.LATENCY] = latency
         if self._pipewire:
             self._told = [-1, -1]  # in the next `tend`
             return
@@ -184,8 +184,8 @@ class JackStream:
 
     def go_on_at(self, rate: int) -> None:
         """Play on at the server's new rate; from the next call on, the mixer has an engine for it."""
-        release(self._slots, calls.RATE, rate)
-        release(self._slots, calls.NEW_RATE, 0)
+        release(self._state, calls.RATE, rate)
+        release(self._state, calls.NEW_RATE, 0)
 
     def close(self) -> bool:
         """Leave the server; return False if it does not respond and the client was abandoned."""
@@ -195,6 +195,6 @@ class JackStream:
         if self._plugs:
             self._plugs.note_cables(gone=self.lost is not None)
         if self._client is not None and self.lost is not None:
-            jack_ports.abandon(self._client, self._slots)
+            jack_ports.abandon(self._client, self._state)
         elif self._client is not None:
             self._client.close()

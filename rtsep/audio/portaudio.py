@@ -193,7 +193,7 @@ class PortAudioBackend:
         mixer = request.mixer
         inputs = (request.input.index, request.inputs) if request.input else None
         outputs = (request.output.index, request.outputs) if request.output else None
-        return Stream(mixer, mixer.slots, inputs, outputs, request.rate, request.block)
+        return Stream(mixer, mixer.state, inputs, outputs, request.rate, request.block)
 
 
 class Stream:

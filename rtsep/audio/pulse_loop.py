@@ -48,7 +48,7 @@ LOST = 16  # a key of `rtsep.audio.pulse_stream.REASONS`; 0 while it plays
 DEVICE = 17  # the server's number of the sink or source
 _SCRATCH = 24  # [2] for clock and libpulse
 _POINTER, _SIZE = 26, 27
-SLOT_COUNT = 32
+STATE_SIZE = 32
 
 SERVER_GONE, STREAM_GONE = 1, 2
 
@@ -71,47 +71,47 @@ _NONE = np.int64(1) << 40  # above every fill
 
 
 @njit(cache=True, nogil=True)
-def _turn(slots: np.ndarray, microseconds: int) -> bool:
+def _turn(state: np.ndarray, microseconds: int) -> bool:
     """Let libpulse work for at most `microseconds`; return False if the stream has ended."""
-    loop = slots[LOOP]
+    loop = state[LOOP]
     rest = np.int32(min(max(microseconds, 0), _REST_US))
     alive = _prepare(loop, rest) >= 0 and _poll(loop) >= 0 and _dispatch(loop) >= 0
-    if not alive or _context_state(slots[CONTEXT]) != READY:
-        store_release(slots, LOST, SERVER_GONE)
+    if not alive or _context_state(state[CONTEXT]) != READY:
+        store_release(state, LOST, SERVER_GONE)
         return False
-    if _stream_state(slots[STREAM]) != STREAM_READY:
-        store_release(slots, LOST, STREAM_GONE)
+    if _stream_state(state[STREAM]) != STREAM_READY:
+        store_release(state, LOST, STREAM_GONE)
         return False
-    store_release(slots, DEVICE, np.int64(_device_index(slots[STREAM])))
+    store_release(state, DEVICE, np.int64(_device_index(state[STREAM])))
     return True
 
 
 @njit(cache=True, nogil=True)
-def _give(slots: np.ndarray, block: np.ndarray, frames: int) -> None:
+def _give(state: np.ndarray, block: np.ndarray, frames: int) -> None:
     """Write the first `frames` frames of `block`, float32 [frames, channels]; libpulse copies them."""
-    size = np.uint64(4 * slots[CHANNELS] * frames)
-    _write(slots[STREAM], np.int64(block.ctypes.data), size, 0, 0, np.int32(0))
+    size = np.uint64(4 * state[CHANNELS] * frames)
+    _write(state[STREAM], np.int64(block.ctypes.data), size, 0, 0, np.int32(0))
 
 
 @njit(cache=True, nogil=True)
-def _give_silence(slots: np.ndarray, silence: np.ndarray, frames: int) -> None:
+def _give_silence(state: np.ndarray, silence: np.ndarray, frames: int) -> None:
     while frames > 0:
         part = min(frames, silence.shape[0])
-        _give(slots, silence, part)
+        _give(state, silence, part)
         frames -= part
 
 
 @njit(cache=True, nogil=True)
-def _buffer_frames(slots: np.ndarray) -> int:
+def _buffer_frames(state: np.ndarray) -> int:
     """Return the fill of the server's buffer in frames, without its device's buffer."""
-    granted = carray(as_pointer(_buffer_attributes(slots[STREAM])), (5,), np.uint32)
-    return np.int64(granted[1]) // (4 * slots[CHANNELS])
+    granted = carray(as_pointer(_buffer_attributes(state[STREAM])), (5,), np.uint32)
+    return np.int64(granted[1]) // (4 * state[CHANNELS])
 
 
 @njit(cache=True, nogil=True)
-def _fill(slots: np.ndarray, buffer: int) -> int:
+def _fill(state: np.ndarray, buffer: int) -> int:
     """Return the frames that the server has ready; negative if it has played silence."""
-    return buffer - np.int64(_writable_size(slots[STREAM])) // (4 * slots[CHANNELS])
+    return buffer - np.int64(_writable_size(state[STREAM])) // (4 * state[CHANNELS])
 
 
 @njit(cache=True, nogil=True)
@@ -126,54 +126,54 @@ def lowest_fill(margin: int, room: int, span: int, before: tuple[int, int, int])
 
 
 @njit(cache=True, nogil=True)
-def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate: float, margin: int) -> None:
+def run_playback(state: np.ndarray, block: np.ndarray, silence: np.ndarray, rate: float, margin: int) -> None:
     """Send `block` [frames, channels] to the server every `frames / rate` seconds until RUN is cleared.
 
     `margin`: minimum of frames that the server has ready when the next block is written. Calls begin when the
     server takes the first silence: if its device sleeps, that may take seconds.
     """
-    mixer = mixer_at(slots[MIXER])
-    scratch = slots[_SCRATCH : _SCRATCH + 2]
+    mixer = mixer_at(state[MIXER])
+    scratch = state[_SCRATCH : _SCRATCH + 2]
     frames = block.shape[0]
     nominal = frames * 1e9 / rate
-    if load_acquire(slots, RUN) != 1:
+    if load_acquire(state, RUN) != 1:
         return
-    buffer = _buffer_frames(slots)
-    _give_silence(slots, silence, buffer - _fill(slots, buffer))
-    while _fill(slots, buffer) >= buffer:
-        if load_acquire(slots, RUN) != 1 or not _turn(slots, _REST_US):
+    buffer = _buffer_frames(state)
+    _give_silence(state, silence, buffer - _fill(state, buffer))
+    while _fill(state, buffer) >= buffer:
+        if load_acquire(state, RUN) != 1 or not _turn(state, _REST_US):
             return
-        buffer = _buffer_frames(slots)
+        buffer = _buffer_frames(state)
     pace, lasting, first = 1.0, 0.0, True
     spans = (_NONE, _NONE, _NONE)
     due = float(clock.now_ns(scratch))
     until = due + STEADY_S * 1e9
     low, high = _NONE, -_NONE
-    while load_acquire(slots, RUN) == 1:
-        if not _turn(slots, int((due - clock.now_ns(scratch)) / 1000.0)):
+    while load_acquire(state, RUN) == 1:
+        if not _turn(state, int((due - clock.now_ns(scratch)) / 1000.0)):
             return
         now = float(clock.now_ns(scratch))
         if now - due > _STALL_NS:
             due = now
-        while due <= now and load_acquire(slots, RUN) == 1:
-            if _fill(slots, buffer) + frames > buffer + frames // 2:
+        while due <= now and load_acquire(state, RUN) == 1:
+            if _fill(state, buffer) + frames > buffer + frames // 2:
                 due = now + nominal / 4  # the server takes nothing, so this loop waits as well
                 break
             if first:
-                _give_silence(slots, silence, frames)
+                _give_silence(state, silence, frames)
             else:
                 if plays_a_file(mixer):
                     process_input(mixer, 0, frames, 0)
                 process_output(mixer, np.int64(block.ctypes.data), frames, 0)
-                if slots[DEVICE] == slots[BARRED]:
-                    _give_silence(slots, silence, frames)
+                if state[DEVICE] == state[BARRED]:
+                    _give_silence(state, silence, frames)
                 else:
-                    _give(slots, block, frames)
+                    _give(state, block, frames)
             due += nominal * pace
-        fill = _fill(slots, buffer)
+        fill = _fill(state, buffer)
         if fill <= 0:
             # An underrun: silence was played, and more silence restores the fill.
-            _give_silence(slots, silence, margin - fill)
+            _give_silence(state, silence, margin - fill)
             if not first:
                 current_engine(mixer)[rings.OUT_UNDERFLOWS] += 1
             low, high, until = _NONE, -_NONE, now + WINDOW_S * 1e9
@@ -182,7 +182,7 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
         low, high = min(low, even), max(high, even)
         if now < until:
             continue
-        buffer = _buffer_frames(slots)
+        buffer = _buffer_frames(state)
         target = lowest_fill(margin, buffer - frames, high - low, spans)
         spans = (high - low, spans[0], spans[1])
         error = (low - target) / rate
@@ -190,7 +190,7 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
             if error > 0:
                 due += error * 1e9
             else:
-                _give_silence(slots, silence, target - low)
+                _give_silence(state, silence, target - low)
         else:
             lasting = min(max(lasting + _PULL_LONG * error, -PACE_LIMIT / 2), PACE_LIMIT / 2)
             pace = 1.0 + min(max(_PULL * error + lasting, -PACE_LIMIT), PACE_LIMIT)
@@ -199,29 +199,29 @@ def run_playback(slots: np.ndarray, block: np.ndarray, silence: np.ndarray, rate
 
 
 @njit(cache=True, nogil=True)
-def run_capture(slots: np.ndarray, silence: np.ndarray) -> None:
+def run_capture(state: np.ndarray, silence: np.ndarray) -> None:
     """Pass the server's input to the mixer until RUN is cleared.
 
     `silence` [frames, channels] replaces frames that the server has lost, and all input from sources except
     ONLY.
     """
-    mixer = mixer_at(slots[MIXER])
-    scratch = slots[_SCRATCH : _SCRATCH + 2]
+    mixer = mixer_at(state[MIXER])
+    scratch = state[_SCRATCH : _SCRATCH + 2]
     steady_at = np.int64(0)
-    pointer, size = as_pointer(address_of(slots, _POINTER)), as_pointer(address_of(slots, _SIZE))
-    while load_acquire(slots, RUN) == 1 and _turn(slots, _REST_US):
-        while _peek(slots[STREAM], pointer, size) == 0 and slots[_SIZE] > 0:
-            frames = slots[_SIZE] // (4 * slots[CHANNELS])
+    pointer, size = as_pointer(address_of(state, _POINTER)), as_pointer(address_of(state, _SIZE))
+    while load_acquire(state, RUN) == 1 and _turn(state, _REST_US):
+        while _peek(state[STREAM], pointer, size) == 0 and state[_SIZE] > 0:
+            frames = state[_SIZE] // (4 * state[CHANNELS])
             if steady_at == 0:
                 steady_at = clock.now_ns(scratch) + int(STEADY_S * 1e9)
             if clock.now_ns(scratch) < steady_at:
                 frames = np.int64(0)
-            lost = slots[_POINTER] == 0
-            taken = slots[ONLY] < 0 or slots[DEVICE] == slots[ONLY]
+            lost = state[_POINTER] == 0
+            taken = state[ONLY] < 0 or state[DEVICE] == state[ONLY]
             if frames > 0 and not lost and taken:
-                process_input(mixer, slots[_POINTER], frames, 0)
+                process_input(mixer, state[_POINTER], frames, 0)
             while (lost or not taken) and frames > 0:
                 part = min(frames, silence.shape[0])
                 process_input(mixer, np.int64(silence.ctypes.data), part, 1 if lost else 0)
                 frames -= part
-            _drop(slots[STREAM])
+            _drop(state[STREAM])

@@ -35,14 +35,14 @@ class PulseStream:
         """
         self._memory, self._side, self._device = mixer, side, device
         self._connection = Connection(side)
-        self._slots = np.zeros(loop.SLOT_COUNT, np.int64)
-        slots = self._slots
-        slots[loop.LOOP], slots[loop.CONTEXT] = self._connection.loop, self._connection.context
-        slots[loop.STREAM] = self._connection.stream
-        slots[loop.MIXER], slots[loop.CHANNELS] = mixer.slots.ctypes.data, side.channels
-        slots[loop.RUN], slots[loop.DEVICE] = 1, -1
+        self._state = np.zeros(loop.STATE_SIZE, np.int64)
+        state = self._state
+        state[loop.LOOP], state[loop.CONTEXT] = self._connection.loop, self._connection.context
+        state[loop.STREAM] = self._connection.stream
+        state[loop.MIXER], state[loop.CHANNELS] = mixer.state.ctypes.data, side.channels
+        state[loop.RUN], state[loop.DEVICE] = 1, -1
         self._index = self._connection.index
-        slots[loop.BARRED], slots[loop.ONLY] = side.barred, side.device_index if side.stays else -1
+        state[loop.BARRED], state[loop.ONLY] = side.barred, side.device_index if side.stays else -1
         self._first_device = -1
         self._news: list[str] = []
         self.moves = 0
@@ -55,9 +55,9 @@ class PulseStream:
         def run() -> None:
             raise_thread_priority(PRIORITY)
             if side.playback:
-                loop.run_playback(slots, block_memory, silence, float(side.rate), margin)
+                loop.run_playback(state, block_memory, silence, float(side.rate), margin)
             else:
-                loop.run_capture(slots, silence)
+                loop.run_capture(state, silence)
 
         self._thread = threading.Thread(target=run, name="pulse-audio", daemon=True)
 
@@ -69,9 +69,9 @@ class PulseStream:
     @property
     def lost(self) -> str | None:
         """Return why it has stopped; None while it plays, even on another device chosen by the user."""
-        if reason := REASONS.get(int(acquire(self._slots, loop.LOST))):
+        if reason := REASONS.get(int(acquire(self._state, loop.LOST))):
             return reason.format(self._device.name)
-        now = int(acquire(self._slots, loop.DEVICE))
+        now = int(acquire(self._state, loop.DEVICE))
         if self._first_device < 0 and now != self._side.barred:
             self._first_device = now
         elif now != self._first_device:
@@ -81,7 +81,7 @@ class PulseStream:
     def _moved(self, index: int) -> str | None:
         """Follow a move to the device `index`, or undo it; return the reason if neither is possible."""
         server, side = pulse_server.find_server(), self._side
-        if server is None or int(acquire(self._slots, loop.DEVICE)) == self._first_device:
+        if server is None or int(acquire(self._state, loop.DEVICE)) == self._first_device:
             return None  # LOST follows in a moment; or it was already moved back
         ends = server.sinks if side.playback else server.sources
         if side.device not in {end.name for end in ends}:  # so the user did not choose the move
@@ -89,7 +89,7 @@ class PulseStream:
         where = next((end for end in ends if end.index == index), None)
         if side.stays and (where is None or where.name == side.device):
             # PipeWire gives the number of a source only after the stream is linked to it.
-            release(self._slots, loop.ONLY, index if where else side.device_index)
+            release(self._state, loop.ONLY, index if where else side.device_index)
             self._first_device = index
             return None
         title = where.title if where else "another device"
@@ -136,7 +136,7 @@ class PulseStream:
         return close_or_leave(self, self._close)
 
     def _close(self) -> None:
-        release(self._slots, loop.RUN, 0)
+        release(self._state, loop.RUN, 0)
         if self._thread.ident is not None:  # else it was never started
             self._thread.join()
         self._connection.close()
@@ -144,6 +144,6 @@ class PulseStream:
 
 def compile_loops() -> None:
     """Compile the loops, or load them from the cache."""
-    slots, block = np.zeros(loop.SLOT_COUNT, np.int64), np.zeros((1, 1), np.float32)
-    loop.run_playback(slots, block, block, 1.0, 1)  # RUN is 0, so they return at once
-    loop.run_capture(slots, block)
+    state, block = np.zeros(loop.STATE_SIZE, np.int64), np.zeros((1, 1), np.float32)
+    loop.run_playback(state, block, block, 1.0, 1)  # RUN is 0, so they return at once
+    loop.run_capture(state, block)

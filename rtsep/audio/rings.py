@@ -97,8 +97,8 @@ PATIENT = OUT_FADE + 3  # 1: the device waits for rtsep, so no mask needs to be 
 IN_BLOCK = 11 * _line  # frames per call; set up before anything runs, and by a device that changes it
 # Timing of the devices' calls, see rtsep.audio.bursts; written by the output or input callback.
 OUT_BURSTS = 12 * _line
-IN_BURSTS = OUT_BURSTS + bursts.SLOT_COUNT
-SLOT_COUNT = IN_BURSTS + bursts.SLOT_COUNT
+IN_BURSTS = OUT_BURSTS + bursts.STATE_SIZE
+STATE_SIZE = IN_BURSTS + bursts.STATE_SIZE
 
 NO_END = int(np.iinfo(np.int64).max)
 """Value of SOURCE_END if the end of a played file is unknown."""
@@ -128,7 +128,7 @@ class Rings:
     ) -> None:
         """Allocate the memory. `shared_input`: the input ring of another engine with the same played file."""
         frames = ring_frames(rate)
-        self.state: NDArray[np.int64] = _aligned_state(SLOT_COUNT)
+        self.state: NDArray[np.int64] = _aligned_state(STATE_SIZE)
         self.input = np.zeros((frames, channels), np.float32) if shared_input is None else shared_input
         self.output = np.zeros((frames, out_channels), np.float32)
         self._in_map = np.array(in_map, np.int64)
@@ -150,8 +150,8 @@ class Rings:
 
 @njit(inline="always")
 def state_at(address: int) -> np.ndarray:
-    """Return the state of an engine, int64 [SLOT_COUNT], at their address."""
-    return carray(as_pointer(address), (SLOT_COUNT,), np.int64)
+    """Return the state of an engine, int64 [STATE_SIZE], at their address."""
+    return carray(as_pointer(address), (STATE_SIZE,), np.int64)
 
 
 @njit(inline="always")

@@ -58,12 +58,12 @@ class VirtualBackend:
 
     def compile(self) -> None:
         """Compile `run_clock`, or load it from the cache."""
-        mixer, stopped = np.zeros(engine_mixer.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
+        mixer, stopped = np.zeros(engine_mixer.STATE_SIZE, np.int64), np.zeros(1, np.int64)
         run_clock(mixer, stopped, 1, 1.0, np.zeros((1, 1), np.float32), np.zeros(clock.SCRATCH, np.int64))
 
     def open(self, request: StreamRequest) -> AudioStream:
         """Return a clock at the output's rate and block."""
-        return VirtualDevice(request.mixer.slots, request.outputs, request.block, request.rate)
+        return VirtualDevice(request.mixer.state, request.outputs, request.block, request.rate)
 
 
 class VirtualDevice:

@@ -44,7 +44,7 @@ class Loudspeaker:
         for first in range(0, len(self._sound), self._request.block):
             block = np.ascontiguousarray(self._sound[first : first + self._request.block])
             out = np.full((len(block), self._request.outputs), np.nan, np.float32)
-            call(self._request.mixer.slots, block, out)
+            call(self._request.mixer.state, block, out)
             self.played.append(out)
             self.settle()
 

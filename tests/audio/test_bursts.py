@@ -17,7 +17,7 @@ SECOND_NS = 1_000_000_000
 
 def measured(burst: int, calls: int, late_ns: dict[int, int] | None = None, block: int = BLOCK) -> np.ndarray:
     """Return slots after `calls` calls that come `burst` at a time; some of them late."""
-    state = np.zeros(bursts.SLOT_COUNT, np.int64)
+    state = np.zeros(bursts.STATE_SIZE, np.int64)
     for call in range(calls):
         time_ns = call // burst * burst * block * SECOND_NS // RATE + (late_ns or {}).get(call, 0)
         base = time_ns - call * block * SECOND_NS // RATE
@@ -46,7 +46,7 @@ def test_a_process_that_stood_still_has_had_no_burst():
 def has_burst(bench: Bench, burst: int) -> None:
     """Put into the engine what bursts of `burst` calls leave there."""
     for at in (rings.OUT_BURSTS, rings.IN_BURSTS):
-        bench.engine.state[at : at + bursts.SLOT_COUNT] = measured(burst, 400)
+        bench.engine.state[at : at + bursts.STATE_SIZE] = measured(burst, 400)
 
 
 def test_slack_is_whole_blocks():

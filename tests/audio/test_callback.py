@@ -102,7 +102,7 @@ def test_the_c_function_serves_duplex_and_one_sided_streams(has_input, has_outpu
     overflow_and_underflow = 0x2 | 0x4
     result = function(
         block.ctypes.data if has_input else None, out.ctypes.data if has_output else None, 64, None,
-        overflow_and_underflow, mixer.slots.ctypes.data,
+        overflow_and_underflow, mixer.state.ctypes.data,
     )  # fmt: skip
     assert result == 0
     assert rings.state[layout.IN_WRITE] == (64 if has_input else 0)

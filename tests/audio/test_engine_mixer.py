@@ -42,14 +42,14 @@ class Table:
 
     def call(self, block: np.ndarray, between: Callable[[], None] | None = None) -> np.ndarray:
         """Call as a device does; `between` is what the front does in the midst of it."""
-        slots, block = self.mixer.slots, np.ascontiguousarray(block, np.float32)
+        state, block = self.mixer.state, np.ascontiguousarray(block, np.float32)
         out = np.full((len(block), 4), np.nan, np.float32)
         if between:
-            call_hear(slots, block)
+            call_hear(state, block)
             between()
-            call_play(slots, out)
+            call_play(state, out)
         else:
-            call_mixer(slots, block, out)
+            call_mixer(state, block, out)
         for bench in self.running:
             bench.settle()
         return out

@@ -32,7 +32,7 @@ def played(mixer: EngineMixer, count: int) -> np.ndarray:
     for start in range(0, count, 500):
         frames = min(500, count - start)
         block, heard = np.zeros((frames, 1), np.float32), np.full((frames, 1), np.nan, np.float32)
-        call_mixer(mixer.slots, block, heard)
+        call_mixer(mixer.state, block, heard)
         out.append(heard[:, 0])
     return np.concatenate(out)
 

@@ -37,7 +37,7 @@ def a_mixer(rings: Rings, silent: int | None = None) -> EngineMixer:
 
 def call(mixer: EngineMixer) -> np.ndarray:
     out = np.full((64, 1), np.nan, np.float32)
-    call_mixer(mixer.slots, np.zeros((64, 1), np.float32), out)
+    call_mixer(mixer.state, np.zeros((64, 1), np.float32), out)
     return out[:, 0]
 
 

@@ -154,7 +154,7 @@ class LoopedCard:
         due = time.monotonic()
         while self._running:
             played = np.zeros((block, outputs), np.float32)
-            call(self._mixer.slots, np.ascontiguousarray(self._gain * wire[:block]), played)
+            call(self._mixer.state, np.ascontiguousarray(self._gain * wire[:block]), played)
             wire = np.concatenate([wire[block:], played[:, :2]])
             due += block / self._form.rate
             time.sleep(max(0, due - time.monotonic()))

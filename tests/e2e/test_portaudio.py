@@ -25,7 +25,7 @@ number = next(i for i, (api, raw) in found if "JACK" in api and raw["name"] == "
 rings = Rings(44100, 2, [1, 0], 4)
 rings.state[layout.OUT_WRITE] = 1 << 40  # everything is there to be played
 mixer = EngineMixer(SimpleNamespace(state=rings.state), 44100, 256, 4)
-stream = portaudio.Stream(mixer, mixer.slots, (number, 2), (number, 4), 44100, 0)
+stream = portaudio.Stream(mixer, mixer.state, (number, 2), (number, 4), 44100, 0)
 stream.start()
 until = time.monotonic() + 20
 while rings.state[layout.IN_WRITE] < 44100 and time.monotonic() < until:

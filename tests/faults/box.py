@@ -32,29 +32,29 @@ PERIOD_S, MOST_S = 5, 1200
 """After which the noise begins again, and how long a stream is kept for, at most."""
 
 RUN, BLOCK_FRAMES, PLAYED, PARTIAL = 0, 8, 16, 24  # slots of a stream, each on a cache line of its own
-SLOT_COUNT = 32
+STATE_SIZE = 32
 
 
 @njit(cache=True, nogil=True)
 def run_box(
-    mixer: np.ndarray, slots: np.ndarray, sound: np.ndarray, given: np.ndarray, scratch: np.ndarray
+    mixer: np.ndarray, box_state: np.ndarray, sound: np.ndarray, given: np.ndarray, scratch: np.ndarray
 ) -> None:
     """Call `mixer` with `sound` [2 x period, inputs], and keep what it gives in `given` [most, outputs].
 
     Ends when RUN is cleared, or `given` is full. After a stop of the whole process it goes on where it stood.
     """
-    at, frames, start = np.int64(0), slots[BLOCK_FRAMES], clock.now_ns(scratch)
-    while load_acquire(slots, RUN) == 1 and at + frames <= given.shape[0]:
+    at, frames, start = np.int64(0), box_state[BLOCK_FRAMES], clock.now_ns(scratch)
+    while load_acquire(box_state, RUN) == 1 and at + frames <= given.shape[0]:
         late = clock.now_ns(scratch) - start - clock.frames_to_ns(at, RATE)
         if late > STOP_NS:
             start += late
         place = at % (sound.shape[0] // 2)
         process_input(mixer, np.int64(sound.ctypes.data) + 4 * place * sound.shape[1], frames, 0)
-        if load_acquire(slots, PARTIAL) != 0:  # it goes away between the two halves of a call
+        if load_acquire(box_state, PARTIAL) != 0:  # it goes away between the two halves of a call
             return
         process_output(mixer, np.int64(given.ctypes.data) + 4 * at * given.shape[1], frames, 0)
         at += frames
-        store_release(slots, PLAYED, at)
+        store_release(box_state, PLAYED, at)
         clock.sleep_ns(start + clock.frames_to_ns(at, RATE) - clock.now_ns(scratch), scratch)
 
 
@@ -65,20 +65,20 @@ class BoxStream(AudioStream):
         self._box = box
         self.request = request
         self.given = np.empty((MOST_S * RATE, request.outputs), np.float32)
-        self._slots = np.zeros(SLOT_COUNT, np.int64)
-        self._slots[RUN], self._slots[BLOCK_FRAMES] = 1, request.block
+        self._box_state = np.zeros(STATE_SIZE, np.int64)
+        self._box_state[RUN], self._box_state[BLOCK_FRAMES] = 1, request.block
         scratch = np.zeros(clock.SCRATCH, np.int64)
 
         def run() -> None:
             raise_thread_priority(70)
-            run_box(request.mixer.slots, self._slots, box.sound, self.given, scratch)
+            run_box(request.mixer.state, self._box_state, box.sound, self.given, scratch)
 
         self._thread = threading.Thread(target=run, name="box", daemon=True)
 
     @property
     def played(self) -> int:
         """Frames that it was given."""
-        return int(acquire(self._slots, PLAYED))
+        return int(acquire(self._box_state, PLAYED))
 
     @property
     def lost(self) -> str | None:
@@ -86,7 +86,7 @@ class BoxStream(AudioStream):
 
     def fall_silent(self, partly: bool = False) -> None:
         """Make no call any more; `partly`: the last one has only given its input."""
-        self._slots[PARTIAL if partly else RUN] = int(partly)
+        self._box_state[PARTIAL if partly else RUN] = int(partly)
         self._thread.join()
 
     def start(self) -> None:
@@ -107,7 +107,7 @@ class BoxStream(AudioStream):
         pass
 
     def close(self) -> bool:
-        self._slots[RUN] = 0
+        self._box_state[RUN] = 0
         if self._thread.ident is not None:
             self._thread.join()
         return True
@@ -159,9 +159,9 @@ class Box:
 
     def compile(self) -> None:
         """Compile the loop, or load it from the cache."""
-        mixer, slots = np.zeros(engine_mixer.SLOT_COUNT, np.int64), np.zeros(SLOT_COUNT, np.int64)
+        mixer, box_state = np.zeros(engine_mixer.STATE_SIZE, np.int64), np.zeros(STATE_SIZE, np.int64)
         given = np.zeros((0, OUTPUTS), np.float32)
-        run_box(mixer, slots, self.sound, given, np.zeros(clock.SCRATCH, np.int64))
+        run_box(mixer, box_state, self.sound, given, np.zeros(clock.SCRATCH, np.int64))
 
     def open(self, request: StreamRequest) -> BoxStream:
         self.streams.append(BoxStream(self, request))

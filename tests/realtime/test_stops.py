@@ -26,7 +26,7 @@ def test_a_thread_that_looks_all_the_time_notices_that_it_stood_still(
 
 
 def test_the_hop_loop_adds_up_how_long_it_was_stopped() -> None:
-    state = np.zeros(rings.SLOT_COUNT, np.int64)
+    state = np.zeros(rings.STATE_SIZE, np.int64)
     now = state[rings.LOOKED_NS] = 5_000_000_000
     for passed in (100_000_000, STOP_NS, 8_000_000_000, 1_000_000, 2_000_000_000):
         now += passed

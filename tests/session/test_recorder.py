@@ -31,7 +31,7 @@ def fill(frames: int, delay: int = 0, most: int | None = None, rate: int = 44100
     feeds = np.stack([noise(frames, seed=f) for f in range(4)], axis=1)
     ring = np.zeros((RING, 4, 2), np.float32)
     ring[np.arange(frames) & (RING - 1)] = feeds
-    state = np.zeros(rings.SLOT_COUNT, np.int64)
+    state = np.zeros(rings.STATE_SIZE, np.int64)
     state[rings.SOURCE_END] = np.iinfo(np.int64).max
     return Tape(RecordTap(state, ring, rate, delay), most), feeds
 
@@ -185,7 +185,7 @@ def test_hours_go_through_in_flat_memory(tmp_path, monkeypatch):
     """Eight hours, mono at 8 kHz, as fast as they go; the disk drops what it gets."""
     rate, ring_frames = 8000, 1 << 17
     ring = np.random.default_rng(0).uniform(-1, 1, (ring_frames, 4, 1)).astype(np.float32)
-    state = np.zeros(rings.SLOT_COUNT, np.int64)
+    state = np.zeros(rings.STATE_SIZE, np.int64)
     state[rings.SOURCE_END] = np.iinfo(np.int64).max
     monkeypatch.setattr(recording, "_LOOK_EVERY_S", 0)
     write_at, kept = WavFile._write_at, 0
