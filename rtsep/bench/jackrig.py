@@ -65,7 +65,7 @@ def jack_rig(
     )
     with ExitStack() as stack:
         live = stack.enter_context(playing(package, options, controls))
-        form = live.session.ends.form
+        form = live.session.io.form
         heard = [f"{player}:out_{k}" for k in range(SIDES)]
         heard += [
             f"{session}:{name}" for name in jack_ports.output_names(form.out_map, form.channels, form.bus)

@@ -106,17 +106,17 @@ def run(arguments: argparse.Namespace) -> Result:
     notes: list[str] = [LEGEND]
     with ExitStack() as stack:
         live = _play(stack, arguments, package, len(plan))
-        output, plain = live.session.ends.output, None
+        output, plain = live.session.io.output, None
         on_jack = output is not None and output.is_jack
         if on_jack:
             plain, why = stack.enter_context(plain_client())
             notes += [why] if why else []
         else:
             notes.append("no plain C client beside it: it needs a JACK server, and to play on that")
-        form, engine = live.session.ends.form, live.session.engine
-        notes += live.session.ends.notes
+        form, engine = live.session.io.form, live.session.engine
+        notes += live.session.io.notes
         minutes = len(plan) * (arguments.seconds + WARM_UP_S) / 60
-        where = "a JACK server" if on_jack else live.session.ends.name
+        where = "a JACK server" if on_jack else live.session.io.name
         say(f"{where}, blocks of {form.block}, {form.rate} Hz; this takes {minutes:.1f} minutes")
         rows: list[Row] = []
         for load in plan:

@@ -32,7 +32,7 @@ from rtsep.bench.playing import playing, say
 from rtsep.controls import Controls
 from rtsep.errors import DeviceError, UsageError
 from rtsep.model.package import ModelPackage
-from rtsep.session.endpoints import Ends, resolve_ends
+from rtsep.session.endpoints import ResolvedIO, resolve_io
 from rtsep.session.hosted_model import HostedModel, ModelHost
 from rtsep.session.options import VIRTUAL, LiveOptions
 
@@ -95,7 +95,7 @@ class JackWay:
     name, exact = "JACK server", True
 
     def __init__(self, rig: JackRig, controls: Controls, signal: NDArray[np.float32]) -> None:
-        self.form, self.notes = rig.live.session.ends.form, rig.live.session.ends.notes
+        self.form, self.notes = rig.live.session.io.form, rig.live.session.io.notes
         self._rig, self._controls, self._signal = rig, controls, signal
 
     @property
@@ -125,8 +125,8 @@ def on_jack(
     controls = Controls()
     with jack_rig(package, controls, arguments.compute, arguments.slack) as rig:
         for given, is_there, option in (
-            (arguments.rate, rig.live.session.ends.form.rate, "rate"),
-            (arguments.block, rig.live.session.ends.form.block, "block"),
+            (arguments.rate, rig.live.session.io.form.rate, "rate"),
+            (arguments.block, rig.live.session.io.form.block, "block"),
         ):
             if given not in (None, is_there):
                 say(f"--{option} {given}: the JACK server decides, it is {is_there}")
@@ -143,16 +143,16 @@ class CableWay:
     exact = False  # a converter is on the way
 
     def __init__(
-        self, engine: Engine, ends: Ends, probe: Probe, streams: Streams, controls: Controls,
+        self, engine: Engine, io: ResolvedIO, probe: Probe, streams: Streams, controls: Controls,
         signal: NDArray[np.float32],
     ) -> None:  # fmt: skip
-        self.name, self.form, self.notes = f"cable {ends.name}", ends.form, ends.notes
+        self.name, self.form, self.notes = f"cable {io.name}", io.form, io.notes
         self._engine, self._probe, self._streams = engine, probe, streams
         self._controls = controls
-        channels = [max(0, entry) % ends.form.channels for entry in ends.form.out_map]
+        channels = [max(0, entry) % io.form.channels for entry in io.form.out_map]
         self._signal = np.ascontiguousarray(signal[:, channels])  # [frames, output channels]
-        if ends.form.two_clocks:
-            self.notes = [*ends.notes, "two clocks: what the devices take alone cannot be told"]
+        if io.form.two_clocks:
+            self.notes = [*io.notes, "two clocks: what the devices take alone cannot be told"]
 
     @property
     def latency(self) -> LatencyBudget:
@@ -194,7 +194,7 @@ def by_cable(
     arguments: argparse.Namespace,
     signal: NDArray[np.float32],
     open_streams: Callable[..., Streams] = Streams,
-    find_ends: Callable[[LiveOptions], Ends] = resolve_ends,
+    find_io: Callable[[LiveOptions], ResolvedIO] = resolve_io,
 ) -> Iterator[CableWay]:
     """Play on the devices that `arguments` name."""
     named = arguments.input if arguments.input is not None else arguments.out
@@ -203,11 +203,11 @@ def by_cable(
         raise UsageError(f"--out {VIRTUAL}: no cable leads from there; leave --in away, or name a device")
     options = LiveOptions(named, out_device=out, rate=arguments.rate, block=arguments.block,
                           slack=arguments.slack)  # fmt: skip
-    ends = find_ends(options)
-    if ends.source:
-        ends.source.close()
+    io = find_io(options)
+    if io.source:
+        io.source.close()
         raise UsageError(f"--in {named}: a file; name the input that the cable leads to")
-    form, controls = ends.form, Controls()
+    form, controls = io.form, Controls()
     with ExitStack() as stack:
         host = ModelHost(package, arguments.compute)
         stack.callback(host.close)
@@ -216,7 +216,7 @@ def by_cable(
         host.start()
         probe = Probe(form.rate, form.in_map, len(form.out_map))
         mixer = EngineMixer(probe, form.out_rate, form.out_block, len(form.out_map))
-        streams = open_streams(mixer, form, ends.input, ends.output, 0, ClientOptions("rtsep-bench"))
+        streams = open_streams(mixer, form, io.input, io.output, 0, ClientOptions("rtsep-bench"))
         stack.callback(engine.stop)
         stack.callback(streams.close)
         streams.start()
@@ -224,11 +224,11 @@ def by_cable(
         until = time.monotonic() + PATIENCE_S
         while not mixer.synced:
             if time.monotonic() > until:
-                raise DeviceError(f"{ends.name}: it does not play; is another program using it?")
+                raise DeviceError(f"{io.name}: it does not play; is another program using it?")
             time.sleep(0.01)
         engine.start()
         time.sleep(WARM_UP_S)
-        yield CableWay(engine, ends, probe, streams, controls, signal)
+        yield CableWay(engine, io, probe, streams, controls, signal)
 
 
 def _shifted(sound: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
@@ -253,10 +253,10 @@ class FileWay:
         self.notes: list[str] = [
             "no device is in this; on a JACK server it is, and with --in, --out and a cable between them"
         ]
-        ends = resolve_ends(options)
-        self.form = ends.form
-        assert ends.source
-        ends.source.close()
+        io = resolve_io(options)
+        self.form = io.form
+        assert io.source
+        io.source.close()
         host = ModelHost(package, compute)
         self._latency = HostedModel(host, self.form, Controls()).engine.latency
         host.close()

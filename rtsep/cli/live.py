@@ -330,5 +330,5 @@ def plays_on(arguments: argparse.Namespace) -> bool:
 def _devices_of(session: Session) -> tuple[LiveOptions, str, str, bool]:
     """Return the part of a session that `last_devices` stores."""
     route = session.now.route
-    names = [device.name if device else VIRTUAL for device in (route.ends.input, route.ends.output)]
-    return route.options, names[0], names[1], route.ends.source is not None
+    names = [device.name if device else VIRTUAL for device in (route.io.input, route.io.output)]
+    return route.options, names[0], names[1], route.io.source is not None

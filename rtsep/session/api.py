@@ -170,7 +170,7 @@ class Session(Readings):
             owner.thread.start()
             wait_for(owner.found)
             self._raise_failure()
-            for note in self.ends.notes:
+            for note in self.io.notes:
                 self._say(note)
         except BaseException:
             self._finish()

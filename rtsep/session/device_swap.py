@@ -71,7 +71,7 @@ class LostDevices:
             if found:
                 self._miss(found)
             return
-        before = self._live.route.ends.name
+        before = self._live.route.io.name
         self._live.take_up(found)
         try:
             self._live.play()
@@ -79,7 +79,7 @@ class LostDevices:
             self.wait_for(str(error))
         else:
             self.found()
-            name = found.ends.name  # of another sink, if the default one was requested
+            name = found.io.name  # of another sink, if the default one was requested
             self._live.say(
                 f"{name} is back; playback continues" if name == before else f"playback continues on {name}"
             )
@@ -138,7 +138,7 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
             mixer = live.playback.mixer
             mixer.fade_out()
             yield Wait(lambda: mixer.faded_out, playing=True)
-            silent_at = time.monotonic() + way_out_s(live.route.ends.form)
+            silent_at = time.monotonic() + way_out_s(live.route.io.form)
             yield Wait(lambda: time.monotonic() >= silent_at, playing=True)
     except BaseException:
         route.close(goes_on=live.route)
@@ -157,7 +157,7 @@ def _move(live: Live, route: Route, lost: LostDevices) -> None:
     except RtsepError as error:
         route.close(goes_on=before)
         live.take_up(before)
-        refusal = DeviceError(f"{error}; playback continues as before: {before.ends.name}")
+        refusal = DeviceError(f"{error}; playback continues as before: {before.io.name}")
         try:
             live.play()
         except DeviceError as gone:
@@ -167,9 +167,9 @@ def _move(live: Live, route: Route, lost: LostDevices) -> None:
         raise refusal from None
     lost.found()
     before.close(goes_on=route)
-    for note in route.ends.notes:
+    for note in route.io.notes:
         live.say(note)
-    live.say(f"{route.ends.name}; {live.engine.latency.line()}")
+    live.say(f"{route.io.name}; {live.engine.latency.line()}")
 
 
 def list_devices(live: Live, helpers: Helpers) -> Steps:

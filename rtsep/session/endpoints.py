@@ -34,7 +34,7 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aif", ".ai
 
 
 @dataclass
-class Ends:
+class ResolvedIO:
     """Resolved input and output: devices or their substitutes."""
 
     source: AudioReader | None
@@ -71,11 +71,11 @@ class Ends:
         form = self.form
         return f"{form.rate} Hz" if form.rate == form.out_rate else f"{form.rate} -> {form.out_rate} Hz"
 
-    def moved_to(self, input: Device | None, output: Device | None) -> Ends:
+    def moved_to(self, input: Device | None, output: Device | None) -> ResolvedIO:
         """Return a copy on other devices; None: unchanged."""
         return replace(self, input=input or self.input, output=output or self.output)
 
-    def at_rates(self, rate: int | None, out_rate: int | None) -> Ends:
+    def at_rates(self, rate: int | None, out_rate: int | None) -> ResolvedIO:
         """Return a copy at other rates of input and output in Hz; None: unchanged."""
         form = self.form
         if not form.two_clocks:
@@ -94,12 +94,12 @@ class NotBackError(DeviceError):
     """A lost device is not back yet."""
 
 
-def resolve_ends(
-    options: LiveOptions, before: Ends | None = None, lost: bool = False, parts: tuple[Part, ...] = ()
-) -> Ends:
+def resolve_io(
+    options: LiveOptions, before: ResolvedIO | None = None, lost: bool = False, parts: tuple[Part, ...] = ()
+) -> ResolvedIO:
     """Find devices, channels, rates and blocks; raise `RtsepError` if something is impossible.
 
-    `before` are the current ends: a file that they play continues at its position. If their devices were
+    `before` are the current io: a file that they play continues at its position. If their devices were
     `lost`, only these are searched, whatever the default is now; raise `NotBackError` if they are missing.
     `parts` are the session's changes on the sound server.
     """
@@ -151,17 +151,17 @@ def resolve_ends(
         feedback_guard=options.feedback_guard and _may_howl(options, input_device, output),
     )
     known = frozenset(device.name for device in there.devices)
-    return Ends(source=source, input=input_device, output=output, form=form, notes=notes, known=known)
+    return ResolvedIO(source=source, input=input_device, output=output, form=form, notes=notes, known=known)
 
 
 def _find_on_desktop(
     options: LiveOptions,
     source: AudioReader | None,
-    before: Ends | None,
+    before: ResolvedIO | None,
     parts: tuple[Part, ...],
     notes: list[str],
 ) -> tuple[Device | None, Device | None, DeviceList]:
-    """Find the devices on a sound server that has these `parts`; `before` are the lost ends."""
+    """Find the devices on a sound server that has these `parts`; `before` are the lost io."""
     try:
         return find_on_desktop(options, source is not None, parts, before.output if before else None, notes)
     except DeviceError as error:
@@ -211,14 +211,14 @@ def _ways(options: LiveOptions, there: DeviceList, *found: Device | None) -> lis
     lines = [there.missing] if there.missing and not there.jack and any(found) else []
     chosen = [device for device in found if device and device.is_pulse]
     if chosen and there.pulse:
-        ends = " and ".join(device.name for device in chosen)
+        io = " and ".join(device.name for device in chosen)
         lines.append(f"by {there.pulse.name}, the sound server that is running: {ends}")
     return lines
 
 
-def _find_lost(before: Ends) -> tuple[Device | None, Device | None, DeviceList]:
-    ends = [("input", before.input), ("output", before.output)]
-    wanted = [device for _, device in ends if device]
+def _find_lost(before: ResolvedIO) -> tuple[Device | None, Device | None, DeviceList]:
+    sides = [("input", before.input), ("output", before.output)]
+    wanted = [device for _, device in sides if device]
     there = NO_DEVICES
     if wanted:
         try:
@@ -228,8 +228,8 @@ def _find_lost(before: Ends) -> tuple[Device | None, Device | None, DeviceList]:
                 raise
             # no other system needs to answer
             raise NotBackError("the sound server is not back yet") from None
-    found = [device and there.find_again(device, kind, before.known) for kind, device in ends]
-    for (_, device), again in zip(ends, found, strict=True):
+    found = [device and there.find_again(device, kind, before.known) for kind, device in io]
+    for (_, device), again in zip(io, found, strict=True):
         if device and not again:
             raise NotBackError(f"{device.name} is not back yet")
     return found[0], found[1], there
@@ -346,7 +346,7 @@ def _may_howl(options: LiveOptions, source: Device | None, output: Device | None
     return not is_patched and not captured_sink(source)
 
 
-def _slack(options: LiveOptions, ends: tuple[Device | None, ...], rate: int) -> int | None:
+def _slack(options: LiveOptions, io: tuple[Device | None, ...], rate: int) -> int | None:
     """Return the slack in frames: as given, else as the devices need; None: chosen from the block."""
     needed = sum(device.slack_s for device in ends if device)
     return options.slack if options.slack is not None or needed == 0 else round(needed * rate)

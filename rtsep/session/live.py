@@ -64,12 +64,12 @@ class Live:
         self._told_of_model: tuple[ModelSupervisor | None, int, bool] = (None, 0, True)
         self._adviser = Adviser()
         self._played_s = 0.0  # on devices used before
-        begin_balance(route.ends.form, controls)
+        begin_balance(route.io.form, controls)
         host = ModelHost(package, route.options.compute)
         try:
             if host.slots.note:
                 say(host.slots.note)
-            hosted = HostedModel(host, route.ends.form, controls)
+            hosted = HostedModel(host, route.io.form, controls)
         except BaseException:
             host.close()
             raise
@@ -172,12 +172,12 @@ class Live:
         """Return the frames left to play under `--seconds`, None without it."""
         if self.options.seconds is None:
             return None
-        return round((self.options.seconds - self._played_s) * self.route.ends.form.rate)
+        return round((self.options.seconds - self._played_s) * self.route.io.form.rate)
 
     def change_file(self, change: Callable[[FileSource, int], None]) -> None:
         """Call `change` with the played file; raise `UsageError` if there is none."""
         if self.route.source is None:
-            raise UsageError(f"{self.route.ends.name}: no file is played; choose one with --in")
+            raise UsageError(f"{self.route.io.name}: no file is played; choose one with --in")
         change(self.route.source, heard_frame(self.engine))
 
     # --- other parts -------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class Live:
 
         `hosted`, if given, was built for the route.
         """
-        before, form = self.hosted, route.ends.form
+        before, form = self.hosted, route.io.form
         if route.source:
             route.source.play_as(form.rate, list(form.in_map))
         begin_balance(form, self.controls)
@@ -205,39 +205,39 @@ class Live:
 
     def follow_blocks(self) -> None:
         """Update the block size to the devices' calls; the audio has already adapted."""
-        ends, before = self.route.ends, self.engine.latency.total
+        io, before = self.route.io, self.engine.latency.total
         form, latency = self.engine.follow_blocks(), self.engine.latency
         if self.playback and latency.total != before:
             self.playback.tell_latency(latency.total)
-        if form == ends.form:
+        if form == io.form:
             return
-        self.now = self.now._replace(route=self.route._replace(ends=replace(ends, form=form)))
-        block = form.out_block if form.out_block != ends.form.out_block else form.block
-        self.say(f"{ends.name}: the block size is now {block} frames; {latency.line()}")
+        self.now = self.now._replace(route=self.route._replace(io=replace(io, form=form)))
+        block = form.out_block if form.out_block != io.form.out_block else form.block
+        self.say(f"{io.name}: the block size is now {block} frames; {latency.line()}")
 
     def follow_moves(self) -> None:
         """Update the devices if the user moved the streams: a lost device is then waited for there."""
         if not self.playback or self.playback.moved_to == self._moved_to:
             return
         self._moved_to = self.playback.moved_to
-        ends = self.route.ends.moved_to(*self._moved_to)
-        self.now = self.now._replace(route=self.route._replace(ends=ends))
-        self.playback.watchdog.follow(ends)
+        io = self.route.io.moved_to(*self._moved_to)
+        self.now = self.now._replace(route=self.route._replace(io=io))
+        self.playback.watchdog.follow(io)
 
     def follow_bursts(self) -> None:
         """Set the slack by the timing of the devices' calls, unless the user chose it."""
-        ends = self.route.ends
-        if self.options.slack is not None or not ends.may_burst:
+        io = self.route.io
+        if self.options.slack is not None or not io.may_burst:
             return
-        wanted = self._slack_law.wanted(self.engine, ends.most_added_s)
+        wanted = self._slack_law.wanted(self.engine, io.most_added_s)
         if wanted is None:
             return
         calls = "in bursts or late" if wanted > self.engine.slack else "evenly again"
         form, latency = self.engine.set_slack(wanted), self.engine.latency
-        self.now = self.now._replace(route=self.route._replace(ends=replace(ends, form=form)))
+        self.now = self.now._replace(route=self.route._replace(io=replace(io, form=form)))
         if self.playback:
             self.playback.tell_latency(latency.total)
-        self.say(f"{ends.name}: calls come {calls}, so the slack is now {wanted} frames; {latency.line()}")
+        self.say(f"{io.name}: calls come {calls}, so the slack is now {wanted} frames; {latency.line()}")
 
     def follow_faults(self) -> None:
         """Report problems with their remedies."""
@@ -311,7 +311,7 @@ class Live:
             return
         before, began = self.hosted, time.monotonic()
         route = self.route.at_rates(*playback.new_rates)
-        hosted = before.for_devices(route.ends.form)
+        hosted = before.for_devices(route.io.form)
         while not playback.mixer.faded_out and time.monotonic() < began + FADE_PATIENCE_S:
             time.sleep(FADE_LOOK_S)
         self.move_to(SessionState.STOPPING)
@@ -333,7 +333,7 @@ class Live:
             self._left = before.engine  # a call may still use this engine
         self.move_to(SessionState.PLAYING)
         latency = self.engine.latency
-        self.say(f"{route.ends.name}: the rate is now {route.ends.rates}; {latency.line()}")
+        self.say(f"{route.io.name}: the rate is now {route.io.rates}; {latency.line()}")
 
     def _end_left(self) -> None:
         if self._left:

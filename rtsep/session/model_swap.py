@@ -43,7 +43,7 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
             raise UsageError("a model can be switched only during playback; try again when the session plays")
         before, source = live.hosted, live.route.source
         ring = before.engine.input_ring if source else None
-        coming = HostedModel(host, live.route.ends.form, live.controls, ring)
+        coming = HostedModel(host, live.route.io.form, live.controls, ring)
         unheard = yield from _bring_in(coming, before, mixer, source)
     except BaseException:
         helpers.run("model-closer", partial(_close, host, loading), ends_soon=True)

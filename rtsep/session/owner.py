@@ -137,7 +137,7 @@ class SessionOwner:
     def _compile(self, live: Live) -> None:
         try:
             live.engine.compile()
-            compile_streams(live.route.ends.input, live.route.ends.output)
+            compile_streams(live.route.io.input, live.route.io.output)
         except RtsepError:
             raise
         except Exception as error:  # any error of numba or LLVM

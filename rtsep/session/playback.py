@@ -22,19 +22,19 @@ class Playback:
         ports, and are kept there. With `fades_in`, the output fades in, because it continues in the middle of
         a signal.
         """
-        ends, form, options = route.ends, route.ends.form, route.options
+        io, form, options = route.io, route.io.form, route.options
         latency = engine.latency.total
         self.mixer = self._first = self._mixer(engine, form, fades_in)
         self._streams = Streams(
-            self.mixer, form, ends.input, ends.output, latency,
-            ClientOptions(options.client_name, options.connect, cables, ends.captured_sink),
+            self.mixer, form, io.input, io.output, latency,
+            ClientOptions(options.client_name, options.connect, cables, io.captured_sink),
         )  # fmt: skip
         try:
             self._streams.start()
         except BaseException:
             self._streams.close()
             raise
-        self.watchdog = Watchdog(self._streams, ends, frames)
+        self.watchdog = Watchdog(self._streams, io, frames)
 
     @staticmethod
     def _mixer(engine: Engine, form: Format, fades_in: bool) -> EngineMixer:
@@ -57,11 +57,11 @@ class Playback:
 
         At most `frames` of input are played (None: no limit).
         """
-        form = route.ends.form
+        form = route.io.form
         self._streams.go_on_at(form.rate, form.out_rate)
         self.mixer = self._mixer(engine, form, fades_in=True)
         self._first.hand_over(self.mixer)
-        self.watchdog = Watchdog(self._streams, route.ends, frames)
+        self.watchdog = Watchdog(self._streams, route.io, frames)
         self._streams.tell_latency(engine.latency.total)
 
     def tend(self) -> list[str]:

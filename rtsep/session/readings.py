@@ -7,7 +7,7 @@ from typing import Any
 
 from rtsep.audio.engine import Engine
 from rtsep.audio.splices import Place
-from rtsep.session.endpoints import Ends
+from rtsep.session.endpoints import ResolvedIO
 from rtsep.session.recorder import RecordingState
 from rtsep.session.snapshot import Snapshot
 from rtsep.session.states import SessionState
@@ -31,9 +31,9 @@ class Readings:
         return self.now.state
 
     @property
-    def ends(self) -> Ends:
+    def ends(self) -> ResolvedIO:
         """Return the current input and output."""
-        return self.now.route.ends
+        return self.now.route.io
 
     @property
     def engine(self) -> Engine:

@@ -8,7 +8,7 @@ from rtsep.audio.source import FileSource
 from rtsep.audio.stretch import AS_RECORDED, Stretch
 from rtsep.errors import RtsepError, UsageError
 from rtsep.session.desktop import Part, close_parts, parts_wanted, undo_left
-from rtsep.session.endpoints import Ends, resolve_ends
+from rtsep.session.endpoints import ResolvedIO, resolve_io
 from rtsep.session.options import LiveOptions
 
 
@@ -24,7 +24,7 @@ class Route(NamedTuple):
     """Devices and file of a session; it is replaced when devices come, go or are switched."""
 
     options: LiveOptions
-    ends: Ends
+    io: ResolvedIO
     source: FileSource | None  # None if no file is played
     parts: tuple[Part, ...] = ()  # changes on the sound server
 
@@ -39,31 +39,31 @@ class Route(NamedTuple):
         """Find the devices for `options`; raise `RtsepError` if something is impossible.
 
         With `before`, its played file continues in this route, whatever the options are. If its devices were
-        `lost`, only these are searched, see `resolve_ends`. `parts` belong to the current route; this one
+        `lost`, only these are searched, see `resolve_io`. `parts` belong to the current route; this one
         reuses them if it can.
         """
         parts = before.parts if before else parts
         lines = _undo_left() if before is None else []
         ours = parts if lost else parts_wanted(options, parts)
         try:
-            ends = resolve_ends(options, before.ends if before else None, lost, ours)
-            ends.notes[:0] = lines
-            if before and ends.source is before.ends.source:
-                return cls(options, ends, before.source, ours)
+            io = resolve_io(options, before.io if before else None, lost, ours)
+            io.notes[:0] = lines
+            if before and io.source is before.io.source:
+                return cls(options, io, before.source, ours)
             stretch = Stretch(options.speed, options.key)
-            if ends.source is None and stretch != AS_RECORDED:
-                raise UsageError(f"{ends.name}: speed and key need a played file; use --in FILE")
-            if ends.source is None:
-                return cls(options, ends, None, ours)
-            source = FileSource(ends.source, ends.form.rate, list(ends.form.in_map), stretch)
-            return cls(options, ends, source, ours)
+            if io.source is None and stretch != AS_RECORDED:
+                raise UsageError(f"{io.name}: speed and key need a played file; use --in FILE")
+            if io.source is None:
+                return cls(options, io, None, ours)
+            source = FileSource(io.source, io.form.rate, list(io.form.in_map), stretch)
+            return cls(options, io, source, ours)
         except BaseException:
             close_parts(ours, parts)
             raise
 
     def at_rates(self, rate: int | None, out_rate: int | None) -> Route:
         """Return this route at other rates of input and output in Hz; None: unchanged."""
-        return self._replace(ends=self.ends.at_rates(rate, out_rate))
+        return self._replace(io=self.io.at_rates(rate, out_rate))
 
     def begin(self) -> None:
         """Activate the changes on the sound server: the session plays."""

@@ -36,8 +36,8 @@ class Snapshot(NamedTuple):
         """Return input, output, content, model and latency as text, as printed at the start."""
         engine, model = self.hosted.engine, self.hosted.package.spec.name
         played = output_in_words(engine.form, engine.controls)
-        ends = f"{self.route.ends.name}: {played}" if played else self.route.ends.name
-        return f"{ends}, model {model}; {engine.latency.line()}"
+        io = f"{self.route.io.name}: {played}" if played else self.route.io.name
+        return f"{io}, model {model}; {engine.latency.line()}"
 
     @property
     def place(self) -> Place | None:
@@ -48,8 +48,8 @@ class Snapshot(NamedTuple):
     @property
     def setting(self) -> Setting:
         """Return the properties that the advice depends on."""
-        engine, ends = self.hosted.engine, self.route.ends
-        decides = any(device and device.is_jack for device in (ends.input, ends.output))
+        engine, io = self.hosted.engine, self.route.io
+        decides = any(device and device.is_jack for device in (io.input, io.output))
         return Setting(engine.spec, engine.form.block, engine.slack, decides, engine.real_time)
 
     def advice(self) -> list[str]:

@@ -7,7 +7,7 @@ import time
 
 from rtsep.audio.engine import Engine
 from rtsep.audio.streams import Streams
-from rtsep.session.endpoints import Ends
+from rtsep.session.endpoints import ResolvedIO
 
 LOST_AFTER_S = 1.0
 """A playing device that has not called for this time is lost, in seconds."""
@@ -27,16 +27,16 @@ LOST_IN_FREEWHEEL_S = 30.0
 class Watchdog:
     """Watches the active engine, which can change."""
 
-    def __init__(self, streams: Streams, ends: Ends, frames: int | None) -> None:
+    def __init__(self, streams: Streams, io: ResolvedIO, frames: int | None) -> None:
         """Watch these streams for at most `frames` frames of input (None: no limit)."""
-        self._streams, self._ends, self._frames = streams, ends, frames
-        sides = ("input", "output") if ends.input else ("output",)
+        self._streams, self._io, self._frames = streams, io, frames
+        sides = ("input", "output") if io.input else ("output",)
         self._called = {side: (-1, time.monotonic()) for side in sides}
         self._moves, self._moved_at = 0, -math.inf
 
-    def follow(self, ends: Ends) -> None:
+    def follow(self, io: ResolvedIO) -> None:
         """Watch the same streams on other devices."""
-        self._ends = ends
+        self._io = io
 
     def forgive(self, seconds: float) -> None:
         """Do not count `seconds` during which the whole session stood still as silence of a device."""
@@ -69,6 +69,6 @@ class Watchdog:
                 continue
             settled = plays[side] and since > self._moved_at + SETTLES_IN_S
             if now - since > (patience if settled else max(patience, STARTS_WITHIN_S)):
-                silent = self._ends.input if side == "input" else self._ends.output
+                silent = self._io.input if side == "input" else self._io.output
                 return f"{silent.name if silent else 'the device'} has stopped answering"
         return None

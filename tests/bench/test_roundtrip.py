@@ -22,7 +22,7 @@ from rtsep.bench.ways import Take, by_cable
 from rtsep.cli.main import main
 from rtsep.errors import DeviceError, UsageError
 from rtsep.model.package import read_package
-from rtsep.session.endpoints import Ends, resolve_ends
+from rtsep.session.endpoints import ResolvedIO, resolve_io
 from rtsep.session.options import LiveOptions
 from tests.cli.program import rtsep
 from tests.e2e.conftest import start_server  # noqa: F401 (a fixture)
@@ -176,7 +176,7 @@ def through_a_cable(model, delay: int, gain: float = 0.5) -> tuple[dict[str, dic
     with by_cable(
         read_package(model), arguments, SIGNAL,
         lambda mixer, form, *_: LoopedCard(mixer, form, delay, gain),
-        lambda options: Ends(None, card, card, form),
+        lambda options: ResolvedIO(None, card, card, form),
     ) as way:  # fmt: skip
         return *told(way), way.latency.total - says
 
@@ -259,9 +259,9 @@ def test_a_file_is_no_input_for_a_cable(tmp_path, half):
     path = tmp_path / "song.wav"
     soundfile.write(path, np.zeros(1000), RATE)
     arguments = argparse.Namespace(input=path, out="card", rate=None, block=None, slack=None, compute="cpu")
-    ends = resolve_ends(LiveOptions(str(path), out_device="virtual"))
+    ends = resolve_io(LiveOptions(str(path), out_device="virtual"))
     with (
         pytest.raises(UsageError, match="a file; name the input"),
-        by_cable(read_package(half), arguments, SIGNAL, find_ends=lambda options: ends),
+        by_cable(read_package(half), arguments, SIGNAL, find_io=lambda options: ends),
     ):
         pass

@@ -10,7 +10,7 @@ from rtsep.audio.jack_backend import HungServerError, JackBackend
 from rtsep.audio.jack_ports import JackClient, JackServer
 from rtsep.dsp.router import BUS
 from rtsep.errors import DeviceError, UsageError
-from rtsep.session.endpoints import NotBackError, _in_map, _out_map, resolve_ends
+from rtsep.session.endpoints import NotBackError, _in_map, _out_map, resolve_io
 from rtsep.session.options import LiveOptions
 from rtsep.session.route import Route
 
@@ -103,52 +103,52 @@ LAPTOP, STAGE = ("Laptop (hw:0,0)", 2, 2), ("Stage box (hw:1,0)", 2, 2)
 @pytest.mark.parametrize("options", [LiveOptions(), LiveOptions(out_device="Stage"), LiveOptions(input="1")])
 def test_a_lost_device_is_waited_for_whatever_is_the_default_meanwhile(gear, options):
     gear.cards = [STAGE, LAPTOP] if options.input == "mic" else [LAPTOP, STAGE]
-    before = resolve_ends(options)
+    before = resolve_io(options)
     assert before.input and before.input.name == STAGE[0]
     for cards in ([LAPTOP], [("Other (hw:0,0)", 2, 2), LAPTOP], []):
         gear.cards = cards
         with pytest.raises(NotBackError, match="is not back yet"):
-            resolve_ends(options, before, lost=True)
+            resolve_io(options, before, lost=True)
     gear.cards = [LAPTOP, ("Other (hw:2,0)", 2, 2), STAGE]
-    ends = resolve_ends(options, before, lost=True)
+    ends = resolve_io(options, before, lost=True)
     assert ends.input and ends.input.name == STAGE[0] and ends.input.index == 2
     assert ends.output and before.output and ends.output.name == before.output.name
 
 
 def test_a_lost_device_of_another_sound_system_is_another_device(gear):
     gear.cards = [STAGE]
-    before = resolve_ends(LiveOptions())
+    before = resolve_io(LiveOptions())
     gear.api = "MME"
     with pytest.raises(NotBackError):
-        resolve_ends(LiveOptions(), before, lost=True)
+        resolve_io(LiveOptions(), before, lost=True)
 
 
 def test_a_card_that_comes_back_under_another_number_is_the_same_and_its_twin_is_not(gear):
     twin = (STAGE[0].replace("hw:1", "hw:2"), 2, 2)
     gear.cards = [STAGE, LAPTOP]
-    before = resolve_ends(LiveOptions())
+    before = resolve_io(LiveOptions())
     gear.cards = [LAPTOP, twin]
-    again = resolve_ends(LiveOptions(), before, lost=True)
+    again = resolve_io(LiveOptions(), before, lost=True)
     assert again.input and again.input.name == twin[0]
     gear.cards = [STAGE, twin]
-    before = resolve_ends(LiveOptions())
+    before = resolve_io(LiveOptions())
     gear.cards = [twin]
     with pytest.raises(NotBackError):
-        resolve_ends(LiveOptions(), before, lost=True)
+        resolve_io(LiveOptions(), before, lost=True)
 
 
 @pytest.mark.parametrize("played", ["mic", "demo"])
 def test_when_a_jack_server_ends_nothing_else_is_opened_in_its_place(gear, played):
     gear.jack, gear.cards = JackServer(48000, 256, 2, 2), [LAPTOP]
-    before = resolve_ends(LiveOptions(input=played))
+    before = resolve_io(LiveOptions(input=played))
     gear.jack = None
     with pytest.raises(NotBackError):
-        resolve_ends(LiveOptions(), before, lost=True)
+        resolve_io(LiveOptions(), before, lost=True)
     gear.failure = DeviceError("there is no PortAudio here")  # which is not needed
     with pytest.raises(NotBackError):
-        resolve_ends(LiveOptions(), before, lost=True)
+        resolve_io(LiveOptions(), before, lost=True)
     gear.failure, gear.jack = None, JackServer(48000, 128, 2, 2)
-    ends = resolve_ends(LiveOptions(), before, lost=True)
+    ends = resolve_io(LiveOptions(), before, lost=True)
     assert ends.output and ends.output.is_jack and ends.form.block == 128
     assert ends.source is before.source
 
@@ -163,42 +163,42 @@ def test_programs_on_a_jack_server_are_inputs_and_outputs_by_one_clock(gear):
     server = there.default("input")
     assert server and server.index == JACK and there.default("output") == server
 
-    ends = resolve_ends(LiveOptions(input="pad [/x]", out_device="amp"))
+    ends = resolve_io(LiveOptions(input="pad [/x]", out_device="amp"))
     assert (
         ends.input and ends.input.client == "pad [/x]" and ends.output and ends.output.client == "amp [live]"
     )
     assert not ends.form.two_clocks and ends.form.block == ends.form.out_block == 256
     assert ends.form.channels == 1 and len(ends.form.out_map) == 2
     with pytest.raises(DeviceError, match=r"no input device is called 'amp \[live\]'"):
-        resolve_ends(LiveOptions(input="amp [live]"))
+        resolve_io(LiveOptions(input="amp [live]"))
 
-    mixed = resolve_ends(LiveOptions(input="loop"))  # to the sound card, on the same server
+    mixed = resolve_io(LiveOptions(input="loop"))  # to the sound card, on the same server
     assert mixed.output == server and not mixed.form.two_clocks
     gear.jack = JackServer(48000, 256, 2, 2)
     with pytest.raises(NotBackError, match="loop is not back yet"):
-        resolve_ends(LiveOptions(input="loop"), mixed, lost=True)
+        resolve_io(LiveOptions(input="loop"), mixed, lost=True)
 
 
 def test_a_sound_system_that_cannot_be_asked_is_told_of(gear):
     gear.cards = [STAGE]
-    before = resolve_ends(LiveOptions())
+    before = resolve_io(LiveOptions())
     gear.failure = DeviceError("the sound system refused the request")
     with pytest.raises(DeviceError, match="refuses") as error:
-        resolve_ends(LiveOptions(), before, lost=True)
+        resolve_io(LiveOptions(), before, lost=True)
     assert not isinstance(error.value, NotBackError)
 
 
 def test_a_device_that_is_back_with_less_is_refused_and_the_virtual_one_needs_no_look(gear):
     options = LiveOptions(in_channels=(3, 4))
     gear.cards = [("Stage box (hw:1,0)", 4, 2)]
-    before = resolve_ends(options)
+    before = resolve_io(options)
     gear.cards = [STAGE]
     with pytest.raises(UsageError, match="--in-channels 3"):
-        resolve_ends(options, before, lost=True)
+        resolve_io(options, before, lost=True)
     gear.failure = DeviceError("nobody is to look")
     options = LiveOptions(input="demo", out_device="virtual")
-    before = resolve_ends(options)
-    assert resolve_ends(options, before, lost=True).output is None
+    before = resolve_io(options)
+    assert resolve_io(options, before, lost=True).output is None
 
 
 def test_speed_and_key_are_for_a_file(gear):
@@ -215,10 +215,10 @@ def test_speed_and_key_are_for_a_file(gear):
 
 def test_a_jack_server_that_hangs_is_told_of_and_not_taken_for_one_that_has_gone(gear):
     gear.jack = JackServer(48000, 256, 2, 2)
-    before = resolve_ends(LiveOptions())
+    before = resolve_io(LiveOptions())
     gear.failure = HungServerError("the JACK server does not answer")
     with pytest.raises(HungServerError):
-        resolve_ends(LiveOptions(), before, lost=True)
+        resolve_io(LiveOptions(), before, lost=True)
 
 
 def test_a_look_of_another_session_changes_nothing_in_this_one(gear):

@@ -151,7 +151,7 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
             DeviceError("the sound system refused the request"),
         ]
     )
-    lost, tries, whole = threading.Event(), [], route.resolve_ends
+    lost, tries, whole = threading.Event(), [], route.resolve_io
 
     def resolve(options, before=None, missed=False, parts=()):
         if not lost.is_set():

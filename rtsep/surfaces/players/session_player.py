@@ -40,7 +40,7 @@ class SessionPlayer(FileKeys):
     @property
     def title(self) -> str:
         """Input -> output, in words."""
-        return self._session.ends.name
+        return self._session.io.name
 
     @property
     def hop_budget_us(self) -> float:
@@ -136,23 +136,23 @@ class SessionPlayer(FileKeys):
 
     def devices(self) -> list[Choice]:
         """Return the devices there are now, and what plays without one. Raises `DeviceError`."""
-        found, ends = self._session.devices(), self._session.ends
+        found, io = self._session.devices(), self._session.io
         choices = []
-        for kind, now in (("input", ends.input), ("output", ends.output)):
+        for kind, now in (("input", io.input), ("output", io.output)):
             names: set[str] = set()
             for device in found:
                 if device.channels(kind) and device.name not in names:
                     names.add(device.name)  # a card is listed under the first of its systems
                     current = now is not None and device.name == now.name
                     choices.append(Choice(device.name, _what_it_has(device, kind), current, kind))
-        file = ends.source.path if ends.source else None
+        file = io.source.path if io.source else None
         demo = file == demo_song()
         if file and not demo:
             choices.insert(0, Choice(str(file), "the file that plays", True, "input"))
         return [
             *choices,
             Choice("demo", "the song that ships with rtsep", demo, "input"),
-            Choice(VIRTUAL, "nothing is heard; a recording keeps it", ends.output is None, "output"),
+            Choice(VIRTUAL, "nothing is heard; a recording keeps it", io.output is None, "output"),
         ]
 
     def devices_remark(self) -> str:

@@ -81,7 +81,7 @@ class Desk:
         """Return the session as it is now."""
         session = self.session
         now, controls = session.now, session.controls
-        ends = now.route.ends
+        io = now.route.io
         engine = now.hosted.engine
         values = {}
         for name, control in BY_NAME.items():
@@ -91,9 +91,9 @@ class Desk:
             session=self.name,
             state=str(now.state),
             title=now.title,
-            ends=ends.name,
-            input=_name_of(ends.input, ends.source.path if ends.source else None),
-            output=_name_of(ends.output),
+            ends=io.name,
+            input=_name_of(io.input, io.source.path if io.source else None),
+            output=_name_of(io.output),
             model=now.hosted.package.spec.name,
             controls=values,
             recordings=[{stem: str(path) for stem, path in take.items()} for take in now.takes.finished],

@@ -99,8 +99,8 @@ def test_a_reader_sees_and_turns_nothing(port, session):
         state = reader.of_kind("state")
         for told in (state, reader.ask("get")):
             assert (told["recordings"], "recording" in told["stats"]) == ([], False)
-            assert told["input"] == session.now.route.ends.source.path.name
-            assert str(session.now.route.ends.source.path.parent) not in json.dumps(told)
+            assert told["input"] == session.now.route.io.source.path.name
+            assert str(session.now.route.io.source.path.parent) not in json.dumps(told)
         requests = {
             "set": {"controls": {"bypass": 1}}, "pause": {}, "seek": {"seconds": 1}, "loop": {},
             "record": {}, "stoprecording": {},

@@ -55,7 +55,7 @@ def test_figures_are_those_of_the_session(session, remote, half):
     assert (remote.latency, remote.rate) == (session.latency, session.rate)
     assert remote.state == "playing" and not remote.wait(0.01)
     assert remote.read().title == session.now.title
-    assert remote.read().input == str(session.ends.source.path) and remote.read().output == "virtual"
+    assert remote.read().input == str(session.io.source.path) and remote.read().output == "virtual"
 
 
 def test_takes_presets_and_models(session, remote, tmp_path):
