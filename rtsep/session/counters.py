@@ -14,7 +14,7 @@ from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
+class SessionCounters:
     """Immutable sum of the counters of finished engines, to which those of the current one are added."""
 
     before: Mapping[str, int] = field(default_factory=dict)
@@ -22,18 +22,18 @@ class Tally:
     gap_ns: int = 0
     hop_ns: int = 0
 
-    def plus(self, engine: Engine) -> Tally:
-        """Return a tally that includes the counts of a finished engine."""
+    def plus(self, engine: Engine) -> SessionCounters:
+        """Return a counters that includes the counts of a finished engine."""
         longest = engine.telemetry()
-        return Tally(
+        return SessionCounters(
             before=self._with(engine.counters(), 1),
             histogram=self.histogram + engine.hop_histogram(),
             gap_ns=max(self.gap_ns, longest.call_gap_max_ns),
             hop_ns=max(self.hop_ns, longest.hop_max_ns),
         )
 
-    def without(self, counted: Mapping[str, int]) -> Tally:
-        """Return a tally without the counts (`Engine.counters`) of an engine before it became active."""
+    def without(self, counted: Mapping[str, int]) -> SessionCounters:
+        """Return a counters without the counts (`Engine.counters`) of an engine before it became active."""
         return replace(self, before=self._with(counted, -1))
 
     def _with(self, counted: Mapping[str, int], times: int) -> dict[str, int]:

@@ -19,11 +19,11 @@ from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime import priority
 from rtsep.session.advice import Adviser
 from rtsep.session.bus import begin_balance
-from rtsep.session.counters import Tally
+from rtsep.session.counters import SessionCounters
 from rtsep.session.hosted_model import HostedModel, ModelHost
 from rtsep.session.options import LiveOptions
 from rtsep.session.playback import Playback
-from rtsep.session.recorder import Takes, Tape
+from rtsep.session.recorder import Recordings, RecordSource
 from rtsep.session.route import Route
 from rtsep.session.slack import SlackLaw
 from rtsep.session.snapshot import Snapshot, heard_frame
@@ -77,8 +77,8 @@ class Live:
             state=SessionState.STARTING,
             route=route,
             hosted=hosted,
-            tally=Tally(),
-            takes=Takes(route.options.subtype, say),
+            counters=SessionCounters(),
+            recordings=Recordings(route.options.subtype, say),
         )
 
     @property
@@ -107,9 +107,9 @@ class Live:
         return self.now.hosted.engine
 
     @property
-    def takes(self) -> Takes:
+    def takes(self) -> Recordings:
         """Return the recordings."""
-        return self.now.takes
+        return self.now.recordings
 
     def move_to(self, state: SessionState) -> None:
         """Change the state; raise `IllegalTransitionError` for a transition that is not allowed."""
@@ -130,7 +130,7 @@ class Live:
         if self.state not in (SessionState.STARTING, SessionState.OPENING):
             self.move_to(SessionState.OPENING)
         try:
-            self._record_by(self.takes.attach)
+            self._record_by(self.recordings.attach)
             if self.route.source:
                 self.engine.attach_source(self.route.source)
             self.engine.start()
@@ -157,12 +157,12 @@ class Live:
         self.engine.stop()
         self._end_left()
         self.route.rewind(_frames_through(self.engine))
-        self.takes.detach()
+        self.recordings.detach()
 
-    def _record_by(self, attach: Callable[[Tape], None]) -> None:
+    def _record_by(self, attach: Callable[[RecordSource], None]) -> None:
         """Attach the recordings to the active engine."""
         try:
-            attach(Tape(self.engine.record_tap, self._frames_left()))
+            attach(RecordSource(self.engine.record_tap, self._frames_left()))
         except OutputError as error:
             if self.state is SessionState.STARTING:
                 raise
@@ -193,13 +193,14 @@ class Live:
         begin_balance(form, self.controls)
         hosted = hosted or before.for_devices(form)
         self._played_s += _frames_through(before.engine) / before.engine.form.rate
-        self.now = self.now._replace(route=route, hosted=hosted, tally=self.now.tally.plus(before.engine))
+        counters = self.now.counters.plus(before.engine)
+        self.now = self.now._replace(route=route, hosted=hosted, counters=counters)
 
     def take_over(self, hosted: HostedModel, unheard: dict[str, int]) -> None:
         """Continue with another model that is already active; `unheard` are its counts before that."""
-        tally = self.now.tally.plus(self.engine).without(unheard)
-        self.now = self.now._replace(hosted=hosted, tally=tally)
-        self._record_by(self.takes.change)
+        counters = self.now.counters.plus(self.engine).without(unheard)
+        self.now = self.now._replace(hosted=hosted, counters=counters)
+        self._record_by(self.recordings.change)
         if self.playback:
             self.playback.tell_latency(hosted.engine.latency.total)
 
@@ -242,7 +243,7 @@ class Live:
     def follow_faults(self) -> None:
         """Report problems with their remedies."""
         if self._adviser.due():
-            counted = self.now.tally.total(self.engine)
+            counted = self.now.counters.total(self.engine)
             for line in self._adviser.look(counted, self.now.setting):
                 self.say(line)
             if self.hosted.host.process.lost_priority and not self._told_of_priority:
@@ -320,7 +321,7 @@ class Live:
         self.take_up(route, hosted)
         self.move_to(SessionState.OPENING)
         try:
-            self._record_by(self.takes.go_on)
+            self._record_by(self.recordings.go_on)
             if route.source:
                 self.engine.attach_source(route.source)
             self.engine.start()
@@ -350,7 +351,7 @@ class Live:
 
     def close(self) -> None:
         """Release everything after the end."""
-        self.takes.close()
+        self.recordings.close()
         self.hosted.host.close()
         self.route.close()
 

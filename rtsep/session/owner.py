@@ -166,7 +166,7 @@ class SessionOwner:
         """
         live.lock_memory()
         if live.options.record:
-            live.takes.start(live.options.record)
+            live.recordings.start(live.options.record)
         live.play()
         self.begun.set()
         with Stopwatch(self._stages, lambda: live.engine) if self._timed else nullcontext():
@@ -252,9 +252,9 @@ class SessionOwner:
             case _ if live is None or lost is None:
                 command.refuse()
             case StartRecording():
-                command.answer(lambda: live.takes.start(command.folder))
+                command.answer(lambda: live.recordings.start(command.folder))
             case StopRecording():
-                command.answer(live.takes.finish)
+                command.answer(live.recordings.finish)
             case SwitchModel():
                 self._jobs.append(Job(command, switch_model(live, command.package, helpers)))
             case SwitchDevices():

@@ -61,9 +61,9 @@ class Readings:
     @property
     def recording(self) -> RecordingState | None:
         """Return the state of the recording, or the reason why it stopped by itself; None: there is none."""
-        return self.now.takes.state
+        return self.now.recordings.state
 
     @property
     def recordings(self) -> list[dict[str, Path]]:
         """Return the files of the finished takes, by stem."""
-        return self.now.takes.finished
+        return self.now.recordings.finished

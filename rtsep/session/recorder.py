@@ -34,7 +34,7 @@ _SYNC_EVERY_S = 2.0  # loss of a power cut
 _BLOCK = 1 << 15  # most frames written at once: this bounds the memory, however late the writer is
 
 
-class Tape(NamedTuple):
+class RecordSource(NamedTuple):
     """Source of recordings: the ring of one engine's hop loop."""
 
     tap: RecordTap
@@ -60,15 +60,20 @@ class Recorder:
     """One take: its files begin with the next hop after its creation."""
 
     def __init__(
-        self, folder: Path, tape: Tape, subtype: str, say: Callable[[str], None], first: int | None = None
+        self,
+        folder: Path,
+        source: RecordSource,
+        subtype: str,
+        say: Callable[[str], None],
+        first: int | None = None,
     ) -> None:
-        """Record `tape` as a take in `folder`; `say` receives lines for the user, on the recorder's thread.
+        """Record `source` as a take in `folder`; `say` receives lines for the user, on the recorder's thread.
 
         With `first`, the files begin with that recent frame of the input. Raise `OutputError` if the files
         cannot be created.
         """
-        self._tap, self._most_frames, self._say = tape.tap, tape.most_frames, say
-        tap, lag = tape.tap, tape.tap.feed_delay
+        self._tap, self._most_frames, self._say = source.tap, source.most_frames, say
+        tap, lag = source.tap, source.tap.feed_delay
         # The feeds begin with the pipeline's latency: `lag` frames of silence before the first of the input.
         begin = tap.written() if first is None else first + lag
         self._read = max(lag, begin)
@@ -218,7 +223,7 @@ def told(take: Mapping[str, Path]) -> str:
     return "recorded " + ", ".join(str(path) for path in take.values())
 
 
-class Takes:
+class Recordings:
     """Recordings of a session, across its engines.
 
     One thread starts and stops them; `state` and `finished` may be read on any thread.
@@ -227,7 +232,7 @@ class Takes:
     def __init__(self, subtype: str, say: Callable[[str], None]) -> None:
         """Record nothing yet; `subtype` is the files' sample format, `say` receives lines for the user."""
         self._subtype, self._say = subtype, say
-        self._tape: Tape | None = None  # from the running engine
+        self._source: RecordSource | None = None  # from the running engine
         self._folder: Path | None = None  # folder for the recording, once an engine runs
         self._recorder: Recorder | None = None
         self._finished: list[Recorder] = []  # ended takes; the last ones may still be written
@@ -256,8 +261,8 @@ class Takes:
             raise UsageError(f"a recording to {state.folder} is already running; stop it first")
         self._finish()
         make_folder(folder)
-        if self._tape:
-            self._recorder = Recorder(folder, self._tape, self._subtype, self._say)
+        if self._source:
+            self._recorder = Recorder(folder, self._source, self._subtype, self._say)
         self._folder = folder
 
     def finish(self) -> Recorder | None:
@@ -270,9 +275,9 @@ class Takes:
         recorder = self.finish()
         return recorder.files() if recorder else None
 
-    def attach(self, tape: Tape) -> None:
-        """Record from `tape` from now on: an engine is about to start. Raise `OutputError`."""
-        self._attach(tape)
+    def attach(self, source: RecordSource) -> None:
+        """Record from `source` from now on: an engine is about to start. Raise `OutputError`."""
+        self._attach(source)
 
     def detach(self) -> None:
         """End the take with its engine; the next engine continues with another, unless this one failed.
@@ -281,7 +286,7 @@ class Takes:
         """
         self._detach()
 
-    def go_on(self, tape: Tape) -> None:
+    def go_on(self, source: RecordSource) -> None:
         """Record from another engine that is about to replace an ended one, in a new take.
 
         Do not wait for the disk. Raise `OutputError`.
@@ -289,15 +294,15 @@ class Takes:
         recorder = self._finish()
         if recorder and recorder.failure:
             self._folder = None
-        self._attach(tape)
+        self._attach(source)
 
-    def change(self, tape: Tape) -> None:
+    def change(self, source: RecordSource) -> None:
         """Record from another engine with the same input: a new take begins exactly where this one ends.
 
         Wait for the disk. Raise `OutputError`.
         """
         ended = self._detach()
-        self._attach(tape, ended.end if ended else None)
+        self._attach(source, ended.end if ended else None)
 
     def close(self) -> None:
         """End all takes and wait for the disk."""
@@ -305,15 +310,15 @@ class Takes:
         for recorder in self._finished:
             recorder.files()
 
-    def _attach(self, tape: Tape, first: int | None = None) -> None:
-        self._tape = tape
+    def _attach(self, source: RecordSource, first: int | None = None) -> None:
+        self._source = source
         if self._folder:
             folder, self._folder = self._folder, None
-            self._recorder = Recorder(folder, tape, self._subtype, self._say, first)
+            self._recorder = Recorder(folder, source, self._subtype, self._say, first)
             self._folder = folder
 
     def _detach(self) -> Recorder | None:
-        self._tape, recorder = None, self._finish()
+        self._source, recorder = None, self._finish()
         if recorder:
             recorder.files()
             if recorder.failure:

@@ -8,9 +8,9 @@ from rtsep.audio.engine import Engine
 from rtsep.audio.splices import Place
 from rtsep.session.advice import Setting, advice
 from rtsep.session.bus import output_in_words
-from rtsep.session.counters import Tally
+from rtsep.session.counters import SessionCounters
 from rtsep.session.hosted_model import HostedModel
-from rtsep.session.recorder import Takes
+from rtsep.session.recorder import Recordings
 from rtsep.session.route import Route
 from rtsep.session.states import SessionState
 
@@ -27,7 +27,7 @@ class Snapshot(NamedTuple):
     state: SessionState
     route: Route
     hosted: HostedModel  # the active model
-    tally: Tally  # counts of the earlier engines
+    counters: SessionCounters  # counts of the earlier engines
     takes: Takes  # for its `state` and `finished`
     memory_locked: bool = False
 
@@ -54,15 +54,15 @@ class Snapshot(NamedTuple):
 
     def advice(self) -> list[str]:
         """Return the remedies for problems so far: one line for each cause."""
-        return list(advice(self.tally.total(self.hosted.engine), self.setting))
+        return list(advice(self.counters.total(self.hosted.engine), self.setting))
 
     def stats(self) -> dict[str, Any]:
         """Return the session's counters, latency, levels and the model's state, in JSON types."""
         engine, process = self.hosted.engine, self.hosted.host.process
-        budget, recording, place = engine.latency, self.takes.state, self.place
+        budget, recording, place = engine.latency, self.recordings.state, self.place
         return {
             "state": str(self.state),
-            **self.tally.total(engine),
+            **self.counters.total(engine),
             "latency_ms": budget.milliseconds(),
             "latency_samples": budget.total,
             "rate": engine.form.rate,

@@ -145,11 +145,11 @@ def test_a_correction_of_a_few_millionths_is_kept_for_ever():
 
 
 def test_a_take_begins_and_ends_to_the_frame(tmp_path: Path):
-    tape, feeds = fill(1000)
-    age = DAYS_60 * 192000 // tape.tap.length * tape.tap.length
-    state_of(tape)[rings.RECORD_WRITE] = age
-    recorder = Recorder(tmp_path, tape, "FLOAT", lambda _: None)
-    state_of(tape)[rings.RECORD_WRITE] = age + 1000
+    source, feeds = fill(1000)
+    age = DAYS_60 * 192000 // source.tap.length * source.tap.length
+    state_of(source)[rings.RECORD_WRITE] = age
+    recorder = Recorder(tmp_path, source, "FLOAT", lambda _: None)
+    state_of(source)[rings.RECORD_WRITE] = age + 1000
     files = recorder.stop()
     assert files
     for stem, feed in STEMS.items():

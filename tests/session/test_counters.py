@@ -9,7 +9,7 @@ import numpy as np
 
 from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 from rtsep.audio.telemetry import Telemetry
-from rtsep.session.counters import Tally, percentiles
+from rtsep.session.counters import SessionCounters, percentiles
 
 
 def test_percentiles_are_never_better_than_what_was_measured():
@@ -47,9 +47,9 @@ def test_the_longest_hop_of_several_engines_is_that_of_the_session():
             counters=lambda: {"hops": hops}, hop_histogram=lambda: histogram, telemetry=lambda: longest
         )
 
-    tally = Tally()
+    counters = SessionCounters()
     for earlier in (engine(50_000_000, 3_000_000, 4), engine(612_000_000, 7_000_000, 5)):
-        tally = tally.plus(earlier)
-    total = tally.total(engine(44_000_000, 2_000_000, 6))
+        counters = counters.plus(earlier)
+    total = counters.total(engine(44_000_000, 2_000_000, 6))
     assert (total["hops"], total["hop_us"]["max"], total["call_gap_max_ms"]) == (15, 612_000.0, 7.0)
-    assert tally.total(engine(800_000_000, 0, 1))["hop_us"]["max"] == 800_000.0
+    assert counters.total(engine(800_000_000, 0, 1))["hop_us"]["max"] == 800_000.0

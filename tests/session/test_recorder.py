@@ -19,7 +19,7 @@ from rtsep.audio.record_tap import RecordTap
 from rtsep.errors import OutputError, UsageError
 from rtsep.files.wavfile import WavFile
 from rtsep.session import recorder as recording
-from rtsep.session.recorder import STEMS, Recorder, Takes, Tape, next_take
+from rtsep.session.recorder import STEMS, Recorder, Recordings, RecordSource, next_take
 from tests.audio.bench import noise
 from tests.session.disk import PATIENCE_S, stall
 
@@ -27,24 +27,24 @@ RING = 1 << 12
 
 
 def fill(frames: int, delay: int = 0, most: int | None = None, rate: int = 44100):
-    """Return a tape as a hop loop has filled it, and the feeds on it [frames, feeds, channels]."""
+    """Return a source as a hop loop has filled it, and the feeds on it [frames, feeds, channels]."""
     feeds = np.stack([noise(frames, seed=f) for f in range(4)], axis=1)
     ring = np.zeros((RING, 4, 2), np.float32)
     ring[np.arange(frames) & (RING - 1)] = feeds
     state = np.zeros(rings.STATE_SIZE, np.int64)
     state[rings.SOURCE_END] = np.iinfo(np.int64).max
-    return Tape(RecordTap(state, ring, rate, delay), most), feeds
+    return RecordSource(RecordTap(state, ring, rate, delay), most), feeds
 
 
-def state_of(tape: Tape) -> np.ndarray:
+def state_of(source: RecordSource) -> np.ndarray:
     """The state that a hop loop would write."""
-    return tape.tap._state
+    return source.tap._state
 
 
-def record(folder, tape: Tape, frames: int, subtype: str = "FLOAT", say=lambda _: None) -> Recorder:
-    """Return a recorder of `tape`, whose hop loop then went on to `frames`."""
-    recorder = Recorder(folder, tape, subtype, say)
-    state_of(tape)[rings.RECORD_WRITE] = frames
+def record(folder, source: RecordSource, frames: int, subtype: str = "FLOAT", say=lambda _: None) -> Recorder:
+    """Return a recorder of `source`, whose hop loop then went on to `frames`."""
+    recorder = Recorder(folder, source, subtype, say)
+    state_of(source)[rings.RECORD_WRITE] = frames
     return recorder
 
 
@@ -69,8 +69,8 @@ def quick(monkeypatch):
 
 
 def test_files_begin_with_the_first_frame_of_input(tmp_path):
-    tape, feeds = fill(3000, delay=256)
-    paths = record(tmp_path, tape, 3000).stop()
+    source, feeds = fill(3000, delay=256)
+    paths = record(tmp_path, source, 3000).stop()
     assert set(paths) == {"vocals", "instrumental", "mix"}
     for stem, feed in STEMS.items():
         np.testing.assert_array_equal(read(paths[stem]), feeds[256:, feed])
@@ -78,30 +78,30 @@ def test_files_begin_with_the_first_frame_of_input(tmp_path):
 
 
 def test_a_later_take_begins_with_the_hop_that_is_next(tmp_path):
-    tape, feeds = fill(3000, delay=256)
-    state_of(tape)[rings.RECORD_WRITE] = 1280
-    paths = record(tmp_path, tape, 3000).stop()
+    source, feeds = fill(3000, delay=256)
+    state_of(source)[rings.RECORD_WRITE] = 1280
+    paths = record(tmp_path, source, 3000).stop()
     for stem, feed in STEMS.items():
         np.testing.assert_array_equal(read(paths[stem]), feeds[1280:, feed])
 
 
 @pytest.mark.parametrize("begun_at", [0, 512])
 def test_a_limit_and_the_end_of_a_played_file_cut_alike(tmp_path, begun_at):
-    tape, _ = fill(3000, delay=256, most=1234)
-    state_of(tape)[rings.RECORD_WRITE] = begun_at
+    source, _ = fill(3000, delay=256, most=1234)
+    state_of(source)[rings.RECORD_WRITE] = begun_at
     missed = max(0, begun_at - 256)
-    paths = record(tmp_path / "limit", tape, 3000, "PCM_24").stop()
+    paths = record(tmp_path / "limit", source, 3000, "PCM_24").stop()
     assert soundfile.info(paths["vocals"]).frames == 1234 - missed
-    tape = tape._replace(most_frames=None)
-    state_of(tape)[rings.SOURCE_END] = 777
-    state_of(tape)[rings.RECORD_WRITE] = begun_at
-    paths = record(tmp_path / "end", tape, 3000, "PCM_24").stop()
+    source = source._replace(most_frames=None)
+    state_of(source)[rings.SOURCE_END] = 777
+    state_of(source)[rings.RECORD_WRITE] = begun_at
+    paths = record(tmp_path / "end", source, 3000, "PCM_24").stop()
     assert soundfile.info(paths["mix"]).frames == 777 - missed
 
 
 def test_a_take_of_nothing_leaves_nothing(tmp_path):
-    tape, _ = fill(10)
-    assert record(tmp_path, tape, 0).stop() is None
+    source, _ = fill(10)
+    assert record(tmp_path, source, 0).stop() is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,32 +115,32 @@ def test_takes_are_never_overwritten_finished_or_not(tmp_path):
 
 
 def test_a_take_that_another_process_has_just_begun_is_not_overwritten(tmp_path, monkeypatch):
-    tape, _ = fill(10)
+    source, _ = fill(10)
     (tmp_path / "instrumental.wav").write_text("another's")
     monkeypatch.setattr(recording, "next_take", lambda folder: folder)  # it came after the look
     with pytest.raises(OutputError, match=r"instrumental\.wav: is there already"):
-        Recorder(tmp_path, tape, "FLOAT", lambda _: None)
+        Recorder(tmp_path, source, "FLOAT", lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["instrumental.wav"]
     assert (tmp_path / "instrumental.wav").read_text() == "another's"
 
 
 def test_a_folder_below_a_file_is_refused_with_a_remedy(tmp_path):
     (tmp_path / "file").touch()
-    tape, _ = fill(10)
+    source, _ = fill(10)
     with pytest.raises(OutputError, match="choose another folder"):
-        Recorder(tmp_path / "file" / "takes", tape, "PCM_24", lambda _: None)
+        Recorder(tmp_path / "file" / "takes", source, "PCM_24", lambda _: None)
 
 
 # --- a disk that is slow -----------------------------------------------------------------------------
 
 
 def test_frames_that_the_disk_was_too_slow_for_become_silence_of_the_same_length(tmp_path, said, monkeypatch):
-    tape, feeds = fill(2000)
+    source, feeds = fill(2000)
     stalled, go_on = stall(monkeypatch)
-    recorder = record(tmp_path, tape, 2000, say=said.append)
+    recorder = record(tmp_path, source, 2000, say=said.append)
     assert stalled.wait(PATIENCE_S)
-    tape.tap._ring[:] = 0.25  # the loop goes on for more than the ring holds
-    state_of(tape)[rings.RECORD_WRITE] = 2000 + RING
+    source.tap._ring[:] = 0.25  # the loop goes on for more than the ring holds
+    state_of(source)[rings.RECORD_WRITE] = 2000 + RING
     go_on.set()
     paths = recorder.stop()
     assert recorder.lost_frames == RING // 2
@@ -156,8 +156,8 @@ def test_frames_that_the_disk_was_too_slow_for_become_silence_of_the_same_length
 
 
 def test_what_was_overwritten_while_it_was_copied_is_silence_too(tmp_path, monkeypatch):
-    tape, _ = fill(1000)
-    tape.tap._ring[:] = 0.25
+    source, _ = fill(1000)
+    source.tap._ring[:] = 0.25
     looks = 0
 
     def acquire_late(state, slot):
@@ -171,8 +171,8 @@ def test_what_was_overwritten_while_it_was_copied_is_silence_too(tmp_path, monke
         return value
 
     monkeypatch.setattr(record_tap, "acquire", acquire_late)
-    recorder = record(tmp_path, tape, 1000)
-    while state_of(tape)[rings.RECORD_WRITE] == 1000:
+    recorder = record(tmp_path, source, 1000)
+    while state_of(source)[rings.RECORD_WRITE] == 1000:
         pass
     paths = recorder.stop()
     written = read(paths["mix"])
@@ -197,7 +197,9 @@ def test_hours_go_through_in_flat_memory(tmp_path, monkeypatch):
             write_at(self, place, content)
 
     monkeypatch.setattr(WavFile, "_write_at", drop)
-    recorder = Recorder(tmp_path, Tape(RecordTap(state, ring, rate, 0), None), "PCM_16", lambda _: None)
+    recorder = Recorder(
+        tmp_path, RecordSource(RecordTap(state, ring, rate, 0), None), "PCM_16", lambda _: None
+    )
     total, sizes = 8 * 3600 * rate, []
     for frames in range(0, total, ring_frames // 2):
         while frames - recorder.writer.frames > ring_frames // 4:  # a loop that is never too far ahead
@@ -226,7 +228,7 @@ def resident_bytes() -> int:
 
 
 def test_a_disk_that_fills_up_ends_the_take_and_leaves_files_of_one_length(tmp_path, said, monkeypatch):
-    tape, feeds = fill(3000)
+    source, feeds = fill(3000)
     append = WavFile.append
 
     def refuse(self, block):
@@ -235,10 +237,10 @@ def test_a_disk_that_fills_up_ends_the_take_and_leaves_files_of_one_length(tmp_p
         append(self, block)
 
     monkeypatch.setattr(WavFile, "append", refuse)
-    recorder = record(tmp_path, tape, 1000, say=said.append)
+    recorder = record(tmp_path, source, 1000, say=said.append)
     while recorder.writer.frames < 1000:
         pass
-    state_of(tape)[rings.RECORD_WRITE] = 3000
+    state_of(source)[rings.RECORD_WRITE] = 3000
     recorder._thread.join(PATIENCE_S)
     assert not recorder._thread.is_alive()
     assert recorder.state.failure and "No space left" in recorder.state.failure
@@ -252,8 +254,8 @@ def test_a_disk_that_fills_up_ends_the_take_and_leaves_files_of_one_length(tmp_p
 
 @pytest.mark.parametrize("call", ["fsync", "header"])
 def test_a_disk_that_is_full_just_when_the_files_are_closed(tmp_path, said, monkeypatch, call):
-    tape, feeds = fill(1000)
-    recorder = record(tmp_path, tape, 1000, say=said.append)
+    source, feeds = fill(1000)
+    recorder = record(tmp_path, source, 1000, say=said.append)
     while recorder.writer.frames < 1000:
         pass
 
@@ -272,12 +274,12 @@ def test_a_disk_that_is_full_just_when_the_files_are_closed(tmp_path, said, monk
 
 
 def test_it_tells_once_when_the_room_gets_low(tmp_path, said, monkeypatch):
-    tape, _ = fill(1000)
+    source, _ = fill(1000)
     bytes_a_minute = 44100 * 2 * 3 * 3 * 60
     free = 11 * bytes_a_minute
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, free))
     monkeypatch.setattr(recording, "_SYNC_EVERY_S", 0)
-    recorder = record(tmp_path, tape, 1000, "PCM_24", said.append)
+    recorder = record(tmp_path, source, 1000, "PCM_24", said.append)
     while recorder.writer.frames < 1000:
         pass
     assert said == []
@@ -290,10 +292,10 @@ def test_it_tells_once_when_the_room_gets_low(tmp_path, said, monkeypatch):
 
 
 def test_it_tells_before_the_start_when_the_room_is_low(tmp_path, said, monkeypatch):
-    tape, _ = fill(10)
+    source, _ = fill(10)
     free = 20 * 44100 * 2 * 3 * 3
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, free))
-    recorder = Recorder(tmp_path, tape, "PCM_24", said.append)
+    recorder = Recorder(tmp_path, source, "PCM_24", said.append)
     assert said == [f"{tmp_path}: the disk has space for only 20 more seconds of recording"]
     recorder.stop()
 
@@ -302,58 +304,58 @@ def test_it_tells_before_the_start_when_the_room_is_low(tmp_path, said, monkeypa
 
 
 def test_takes_start_and_stop_while_engines_come_and_go(tmp_path, said):
-    takes = Takes("FLOAT", said.append)
-    assert takes.state is None
-    assert takes.stop() is None
-    takes.start(tmp_path)  # before anything plays
-    assert takes.state.seconds == 0
-    assert takes.stop() is None
-    takes.start(tmp_path)
+    recordings = Recordings("FLOAT", said.append)
+    assert recordings.state is None
+    assert recordings.stop() is None
+    recordings.start(tmp_path)  # before anything plays
+    assert recordings.state.seconds == 0
+    assert recordings.stop() is None
+    recordings.start(tmp_path)
 
     first, feeds = fill(1000, delay=100)
-    takes.attach(first)
+    recordings.attach(first)
     state_of(first)[rings.RECORD_WRITE] = 400
     with pytest.raises(UsageError, match="already recording"):
-        takes.start(tmp_path)
-    assert takes.stop() == {stem: tmp_path / f"{stem}.wav" for stem in STEMS}
-    takes.start(tmp_path)
-    assert json.dumps(takes.state.as_json())
-    assert takes.state.folder == tmp_path / "take-2"
+        recordings.start(tmp_path)
+    assert recordings.stop() == {stem: tmp_path / f"{stem}.wav" for stem in STEMS}
+    recordings.start(tmp_path)
+    assert json.dumps(recordings.state.as_json())
+    assert recordings.state.folder == tmp_path / "take-2"
     state_of(first)[rings.RECORD_WRITE] = 1000
-    takes.detach()  # the device is gone
+    recordings.detach()  # the device is gone
 
     second, others = fill(500)
-    takes.attach(second)
+    recordings.attach(second)
     state_of(second)[rings.RECORD_WRITE] = 500
-    takes.detach()
-    takes.stop()
+    recordings.detach()
+    recordings.stop()
     third, _ = fill(500)
-    takes.attach(third)  # stopped while there was nothing to play
-    assert takes.state is None
-    takes.detach()
+    recordings.attach(third)  # stopped while there was nothing to play
+    assert recordings.state is None
+    recordings.detach()
 
     folders = [tmp_path, tmp_path / "take-2", tmp_path / "take-3"]
-    assert takes.finished == [{stem: folder / f"{stem}.wav" for stem in STEMS} for folder in folders]
+    assert recordings.finished == [{stem: folder / f"{stem}.wav" for stem in STEMS} for folder in folders]
     for folder, expected in zip(folders, (feeds[100:400], feeds[400:], others), strict=True):
         np.testing.assert_array_equal(read(folder / "mix.wav"), expected[:, STEMS["mix"]])
     assert said == []
 
 
 def test_after_a_failure_the_next_take_is_for_the_user_to_start(tmp_path, said, monkeypatch):
-    takes = Takes("FLOAT", said.append)
-    tape, _ = fill(1000)
-    takes.attach(tape)
+    recordings = Recordings("FLOAT", said.append)
+    source, _ = fill(1000)
+    recordings.attach(source)
     with monkeypatch.context() as broken:
         broken.setattr(WavFile, "append", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
-        takes.start(tmp_path)
-        state_of(tape)[rings.RECORD_WRITE] = 1000
-        while not takes.state.failure:
+        recordings.start(tmp_path)
+        state_of(source)[rings.RECORD_WRITE] = 1000
+        while not recordings.state.failure:
             pass
-        takes.detach()
-    tape, feeds = fill(1000)
-    takes.attach(tape)
-    assert takes.state is None
-    takes.start(tmp_path)
-    state_of(tape)[rings.RECORD_WRITE] = 1000
-    np.testing.assert_array_equal(read(takes.stop()["vocals"]), feeds[:, STEMS["vocals"]])
+        recordings.detach()
+    source, feeds = fill(1000)
+    recordings.attach(source)
+    assert recordings.state is None
+    recordings.start(tmp_path)
+    state_of(source)[rings.RECORD_WRITE] = 1000
+    np.testing.assert_array_equal(read(recordings.stop()["vocals"]), feeds[:, STEMS["vocals"]])
     assert len(said) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.session.recorder import Takes, Tape
+from rtsep.session.recorder import Recordings, RecordSource
 from tests.audio.bench import Bench, noise, one_clock
 from tests.session.disk import PATIENCE_S, stall
 
@@ -21,8 +21,8 @@ def bench():
         yield bench
 
 
-def tape_of(bench: Bench) -> Tape:
-    return Tape(bench.engine.record_tap, None)
+def source_of(bench: Bench) -> RecordSource:
+    return RecordSource(bench.engine.record_tap, None)
 
 
 def read(path) -> np.ndarray:
@@ -30,37 +30,37 @@ def read(path) -> np.ndarray:
 
 
 def test_each_take_is_a_stretch_of_the_input_from_a_hop_on(bench, tmp_path):
-    takes, delay = Takes("FLOAT", lambda _: None), bench.engine.feed_delay
+    recordings, delay = Recordings("FLOAT", lambda _: None), bench.engine.feed_delay
     sound, played, begun = noise(40 * HOP), itertools.count(), []
-    takes.start(tmp_path)
-    takes.attach(tape_of(bench))
+    recordings.start(tmp_path)
+    recordings.attach(source_of(bench))
     begun.append(0)
     for take, hops in enumerate((7, 10, 5)):
         for _ in range(hops):
             n = next(played)
             bench.call(sound[n * HOP : (n + 1) * HOP])
-        takes.stop()
+        recordings.stop()
         if take < 2:
             for _ in range(3):  # between the takes
                 n = next(played)
                 bench.call(sound[n * HOP : (n + 1) * HOP])
             begun.append(bench.engine.progress().recordable - delay)
-            takes.start(tmp_path)
+            recordings.start(tmp_path)
     ended = [begun[1] - 3 * HOP, begun[2] - 3 * HOP, bench.engine.progress().recordable - delay]
-    assert [path["mix"].parent.name for path in takes.finished] == [tmp_path.name, "take-2", "take-3"]
-    for paths, start, end in zip(takes.finished, begun, ended, strict=True):
+    assert [path["mix"].parent.name for path in recordings.finished] == [tmp_path.name, "take-2", "take-3"]
+    for paths, start, end in zip(recordings.finished, begun, ended, strict=True):
         vocals, instrumental, mix = (read(paths[stem]) for stem in ("vocals", "instrumental", "mix"))
         np.testing.assert_array_equal(mix, sound[start:end])
         assert len(vocals) == len(instrumental) == end - start > 0
         np.testing.assert_allclose(vocals + instrumental, mix, rtol=0, atol=2**-24)
-    takes.detach()
+    recordings.detach()
 
 
 def test_a_stalled_disk_costs_frames_of_the_take_and_no_hop(bench, tmp_path, monkeypatch):
     said: list[str] = []
-    takes, delay = Takes("FLOAT", said.append), bench.engine.feed_delay
-    takes.attach(tape_of(bench))
-    takes.start(tmp_path)
+    recordings, delay = Recordings("FLOAT", said.append), bench.engine.feed_delay
+    recordings.attach(source_of(bench))
+    recordings.start(tmp_path)
     with monkeypatch.context() as slow:
         stalled, go_on = stall(slow)
         hops = bench.engine.record_tap.length // HOP + 100  # more than the ring holds
@@ -76,10 +76,10 @@ def test_a_stalled_disk_costs_frames_of_the_take_and_no_hop(bench, tmp_path, mon
             rtol=0,
             atol=1e-6,
         )
-        assert takes.state.lost_frames == 0  # not known before the disk answers
+        assert recordings.state.lost_frames == 0  # not known before the disk answers
         go_on.set()
-        mix = read(takes.stop()["mix"])
-    takes.detach()
+        mix = read(recordings.stop()["mix"])
+    recordings.detach()
     assert len(mix) == hops * HOP - delay
     lost = ~mix.any(axis=1)
     assert np.count_nonzero(np.diff(lost.astype(int))) == 2  # one gap, with sound on both sides

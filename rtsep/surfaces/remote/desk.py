@@ -96,7 +96,7 @@ class Desk:
             output=_name_of(io.output),
             model=now.hosted.package.spec.name,
             controls=values,
-            recordings=[{stem: str(path) for stem, path in take.items()} for take in now.takes.finished],
+            recordings=[{stem: str(path) for stem, path in take.items()} for take in now.recordings.finished],
             hop_budget_us=1e6 * engine.spec.hop / engine.model_rate,
             stats=_finite(now.stats()),
             id=id,

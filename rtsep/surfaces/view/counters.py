@@ -118,9 +118,9 @@ class Header(Canvas):
         ink, width = self.ink, self.size.width
         state = "ending" if ending else stats["state"]
         right: list[Part] = [(state, ink(GOOD if state == "playing" else WARN, bold=True))]
-        tape = [*recording(ink, stats["recording"]), (" ", ink.base)]
-        if _cells(tape) + _cells(right) + len("rtsep ") <= width:
-            right = tape + right
+        recorded = [*recording(ink, stats["recording"]), (" ", ink.base)]
+        if _cells(recorded) + _cells(right) + len("rtsep ") <= width:
+            right = recorded + right
         file = [*file_place(ink, stats.get("file")), ("  ", ink.base)]
         if stats.get("file") and _cells(file) + _cells(right) + len("rtsep  ") + TITLE_CELLS <= width:
             right = file + right
