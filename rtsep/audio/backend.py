@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from rtsep.audio.engine import Format
+    from rtsep.audio.engine import StreamFormat
     from rtsep.audio.engine_mixer import EngineMixer
 
 JACK = -1
@@ -92,7 +92,7 @@ class StreamRequest:
     """Everything that a back end needs to open one stream: input, output, or both on one clock."""
 
     mixer: EngineMixer  # called by the stream's callback; owns the memory
-    form: Format
+    format: StreamFormat
     input: Device | None
     output: Device | None
     rate: int  # Hz
@@ -103,12 +103,12 @@ class StreamRequest:
     @property
     def inputs(self) -> int:
         """Return the interleaved channels of an input block."""
-        return max(self.form.in_map) + 1 if self.input else 0
+        return max(self.format.in_map) + 1 if self.input else 0
 
     @property
     def outputs(self) -> int:
         """Return the interleaved channels of an output block."""
-        return len(self.form.out_map) if self.output else 0
+        return len(self.format.out_map) if self.output else 0
 
 
 class AudioStream(Protocol):

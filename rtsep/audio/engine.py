@@ -36,7 +36,7 @@ RECORD_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
-class Format:
+class StreamFormat:
     """Rates, channels and blocks of one run."""
 
     rate: int  # Hz of the input and of the engine's device side
@@ -60,36 +60,38 @@ class Engine:
     def __init__(
         self,
         spec: ModelSpec,
-        form: Format,
+        format: StreamFormat,
         controls: Controls,
         shared: SharedSlots,
         input_ring: NDArray[np.float32] | None = None,
     ) -> None:
         """Build an engine; `input_ring` belongs to an engine with a played file that this one shares."""
-        self.form = form
+        self.format = format
         self.spec = spec
         self.controls = controls
-        self.model_rate = stage.model_rate_for(spec, form.rate)
+        self.model_rate = stage.model_rate_for(spec, format.rate)
         self._exchange = shared.exchange
-        self._rings = rings.Rings(form.rate, form.channels, list(form.in_map), len(form.out_map), input_ring)
+        self._rings = rings.Rings(
+            format.rate, format.channels, list(format.in_map), len(format.out_map), input_ring
+        )
         self._pipeline = stage.make_pipeline(
-            spec, form.rate, form.channels, self.model_rate, _dry_feeds(form)
+            spec, format.rate, format.channels, self.model_rate, _dry_feeds(format)
         )
         self._shares_input = input_ring is not None
         self._hop_signal = wake.Semaphore()
-        self._most = stage.max_frames_per_step(form.rate, self.model_rate, spec.hop)
+        self._most = stage.max_frames_per_step(format.rate, self.model_rate, spec.hop)
         self._hop_state = self._make_hop_state()
         state = self._rings.state
         state[rings.HOP_SIGNAL] = self._hop_signal.handle
-        state[rings.BLOCK], state[rings.IN_BLOCK] = form.out_block, form.block
-        state[rings.OUT_RATE] = form.out_rate
+        state[rings.BLOCK], state[rings.IN_BLOCK] = format.out_block, format.block
+        state[rings.OUT_RATE] = format.out_rate
         state[rings.NEXT_HOP_AT] = 1
-        state[rings.HOP] = self.spec.hop if form.rate == self.model_rate else 0  # else hops vary by one frame
+        state[rings.HOP] = self.spec.hop if format.rate == self.model_rate else 0  # else hops vary by one frame
         state[rings.MOST] = self._most
-        state[rings.SLACK] = CHOSEN if form.slack is None else form.slack
-        if not form.two_clocks:
+        state[rings.SLACK] = CHOSEN if format.slack is None else format.slack
+        if not format.two_clocks:
             slack, hop = state[rings.SLACK], state[rings.HOP]
-            state[rings.OUT_WRITE] = state[rings.PREFILL] = prefill(hop, self._most, slack, form.block)
+            state[rings.OUT_WRITE] = state[rings.PREFILL] = prefill(hop, self._most, slack, format.block)
         self._ready = int(state[rings.PREFILL])  # output frames ready before the first input
         self._thread: threading.Thread | None = None
         self._real_time = False  # at the start of the hop loop
@@ -100,30 +102,30 @@ class Engine:
 
     @property
     def _slack(self) -> int:
-        if self.form.slack is not None:
-            return self.form.slack
-        return 0 if self.form.two_clocks else int(chosen_slack(self._most, self.form.block))
+        if self.format.slack is not None:
+            return self.format.slack
+        return 0 if self.format.two_clocks else int(chosen_slack(self._most, self.format.block))
 
     def _compute_fill(self) -> float:
         """Return the output frames to keep ahead with two clocks, besides both blocks: hop and computing."""
         compute = MIN_COMPUTE_SHARE * self._most + self._slack
-        return (self._most + compute) * self.form.out_rate / self.form.rate
+        return (self._most + compute) * self.format.out_rate / self.format.rate
 
     @property
     def latency(self) -> LatencyBudget:
         """Return the declared latency; tests compare it with the measured one."""
-        form = self.form
+        format = self.format
         # The algorithmic latency includes the filling of a hop, which overlaps with the device's block.
         algorithm = stage.stream_delay(self._pipeline) + self._most
-        if form.two_clocks:
-            ratio = form.rate / form.out_rate
-            blocks = form.block + round(form.out_block * ratio)
-            fill = form.out_block + form.block / ratio + self._compute_fill()
+        if format.two_clocks:
+            ratio = format.rate / format.out_rate
+            blocks = format.block + round(format.out_block * ratio)
+            fill = format.out_block + format.block / ratio + self._compute_fill()
             ahead = round((fill + clocks.stream_delay(self._hop_state.drift)) * ratio)
             engine = ahead - blocks - self._most
-            return LatencyBudget(form.rate, algorithm, engine, blocks + form.hardware)
+            return LatencyBudget(format.rate, algorithm, engine, blocks + format.hardware)
         device = stage.stream_delay(self._pipeline) + self._ready - algorithm - self._slack
-        return LatencyBudget(form.rate, algorithm, self._slack, device + form.hardware)
+        return LatencyBudget(format.rate, algorithm, self._slack, device + format.hardware)
 
     @property
     def feed_delay(self) -> int:
@@ -132,82 +134,82 @@ class Engine:
 
     def burst_frames(self, windows: int, share: float) -> int | None:
         """Return how many frames early devices call, see `rtsep.audio.bursts`; None: not known yet."""
-        form, state = self.form, self._rings.state
-        sides = [(rings.OUT_BURSTS, form.out_block, form.out_rate)]
-        if form.two_clocks:
-            sides.append((rings.IN_BURSTS, form.block, form.rate))
+        format, state = self.format, self._rings.state
+        sides = [(rings.OUT_BURSTS, format.out_block, format.out_rate)]
+        if format.two_clocks:
+            sides.append((rings.IN_BURSTS, format.block, format.rate))
         frames = 0
         for at, block, rate in sides:
             spread = read_spread(state, at, windows, share)
             if spread is None:
                 return None
             if spread * rate > block:  # less is jitter that every engine tolerates
-                frames += math.ceil(spread * form.rate)
+                frames += math.ceil(spread * format.rate)
         return frames
 
-    def set_slack(self, frames: int) -> Format:
+    def set_slack(self, frames: int) -> StreamFormat:
         """Use `frames` of slack from now on, at least the initial slack; return the format with it.
 
         Playback moves to another position, with a short fade. With two clocks, more slack comes after a gap,
         and less slack by steering the distance.
         """
         more = frames - self._slack
-        if self.form.two_clocks:
-            ratio = self.form.out_rate / self.form.rate
+        if self.format.two_clocks:
+            ratio = self.format.out_rate / self.format.rate
             release(self._rings.state, rings.ADDED, self.read(rings.ADDED) + round(more * ratio))
         else:
             release(self._rings.state, rings.SLACK, frames)
             self._ready += more
-        self.form = replace(self.form, slack=frames)
+        self.format = replace(self.format, slack=frames)
         self._declare_trip()
-        return self.form
+        return self.format
 
     @property
     def slack(self) -> int:
         """Return the frames that are added so that the model can finish."""
         return self._slack
 
-    def follow_blocks(self) -> Format:
+    def follow_blocks(self) -> StreamFormat:
         """Adopt the devices' current blocks if they have settled; return the format with them.
 
-        The audio has adapted already. `form` and `latency` then refer to the new blocks.
+        The audio has adapted already. `format` and `latency` then refer to the new blocks.
         """
-        form, out_block = self.form, self.read(rings.BLOCK)
+        format, out_block = self.format, self.read(rings.BLOCK)
         self._ready = self.read(rings.PREFILL) + self.read(rings.OUT_LAG)
-        block = out_block if not form.two_clocks else self.read(rings.IN_BLOCK)
-        if (block, out_block) != (form.block, form.out_block):
-            self.form = replace(form, block=block, out_block=out_block)
+        block = out_block if not format.two_clocks else self.read(rings.IN_BLOCK)
+        if (block, out_block) != (format.block, format.out_block):
+            self.format = replace(format, block=block, out_block=out_block)
             self._declare_trip()
-        return self.form
+        return self.format
 
     def _declare_trip(self) -> None:
-        self._hop_state.guard.trip_s[0] = self.latency.total / self.form.rate
+        self._hop_state.guard.trip_s[0] = self.latency.total / self.format.rate
 
     # --- life ------------------------------------------------------------------------------------
 
     def _make_hop_state(self) -> HopState:
-        form, most = self.form, self._most
-        devices = len(form.out_map)
-        recorded = 1 << math.ceil(math.log2(RECORD_SECONDS * form.rate))  # frames
-        drift = clocks.make_drift(form.rate, form.out_rate, devices, most)
-        out_most = math.ceil(most * form.out_rate / form.rate * (1 + clocks.LIMIT)) + 2
+        format, most = self.format, self._most
+        devices = len(format.out_map)
+        recorded = 1 << math.ceil(math.log2(RECORD_SECONDS * format.rate))  # frames
+        drift = clocks.make_drift(format.rate, format.out_rate, devices, most)
+        out_most = math.ceil(most * format.out_rate / format.rate * (1 + clocks.LIMIT)) + 2
         return HopState(
-            block=np.zeros((form.channels, most), np.float32),
-            feeds=np.zeros((len(FEEDS), form.channels, most), np.float32),
+            block=np.zeros((format.channels, most), np.float32),
+            feeds=np.zeros((len(FEEDS), format.channels, most), np.float32),
             held=np.zeros((self.spec.channels, self.spec.bins), np.float32),
-            out_map=np.array(form.out_map, np.int64),
+            out_map=np.array(format.out_map, np.int64),
             mapped=np.zeros((devices, most), np.float32),
             resampled=np.zeros((devices, out_most), np.float32),
-            record=mapped_zeros(recorded, len(FEEDS), form.channels),
+            record=mapped_zeros(recorded, len(FEEDS), format.channels),
             meters=np.zeros((len(FEEDS), 2), np.float32),
             late_log=np.zeros(rings.LATE_LOG, np.int64),
             histogram=np.zeros(rings.HISTOGRAM_BINS, np.int64),
             finish_ns=np.zeros(1, np.int64),
             bases_ns=np.zeros(CALLS_COMPARED, np.int64),
             drift=drift,
-            limiter=make_limiter(form.limiter, form.out_map, form.channels, form.out_rate),
-            guard=make_feedback_guard(form.feedback_guard, self._pipeline.stft.analysis, self.model_rate),
-            two_clocks=form.two_clocks,
+            limiter=make_limiter(format.limiter, format.out_map, format.channels, format.out_rate),
+            guard=make_feedback_guard(format.feedback_guard, self._pipeline.stft.analysis, self.model_rate),
+            two_clocks=format.two_clocks,
             compute_fill=self._compute_fill(),
             late_hops=np.zeros(1, np.int64),
             silent_frames=np.zeros(1, np.int64),
@@ -300,7 +302,7 @@ class Engine:
     @property
     def record_tap(self) -> RecordTap:
         """Return the recorders' access to the feeds, which exists with or without a recorder."""
-        return RecordTap(self._rings.state, self._hop_state.record, self.form.rate, self.feed_delay)
+        return RecordTap(self._rings.state, self._hop_state.record, self.format.rate, self.feed_delay)
 
     @property
     def exchange(self) -> Exchange:
@@ -317,9 +319,9 @@ class Engine:
 
     def forget_longest(self) -> None:
         """Restart the longest times; this takes some hops."""
-        form = self.form
+        format = self.format
         hop_s = self.spec.hop / self.model_rate
-        forget_longest(self._rings.state, 4 * max(form.out_block / form.out_rate, hop_s))
+        forget_longest(self._rings.state, 4 * max(format.out_block / format.out_rate, hop_s))
 
     def read(self, slot: int) -> int:
         """Return one slot of `rtsep.audio.rings`; only for `rtsep.audio` and its tests."""
@@ -346,7 +348,7 @@ class Engine:
     @property
     def asleep(self) -> bool:
         """Return whether the model gets no columns now, because the input is silent."""
-        return bool(self._hop_state.silent_frames[0] > SLEEP_AFTER_S * self.form.rate)
+        return bool(self._hop_state.silent_frames[0] > SLEEP_AFTER_S * self.format.rate)
 
     def limiter_db(self) -> float:
         """Return the limiter's current gain in decibels: 0 or less."""
@@ -358,7 +360,7 @@ class Engine:
 
     def drift_ppm(self) -> float | None:
         """Return the measured difference of two clocks in ppm (positive: the input is faster)."""
-        return float(self._hop_state.drift.integral[0]) * 1e6 if self.form.two_clocks else None
+        return float(self._hop_state.drift.integral[0]) * 1e6 if self.format.two_clocks else None
 
     def counters(self) -> dict[str, Any]:
         """Return the totals of frames, hops and faults so far."""
@@ -376,8 +378,8 @@ class Engine:
         }
 
 
-def _dry_feeds(form: Format) -> tuple[int, ...]:
+def _dry_feeds(format: StreamFormat) -> tuple[int, ...]:
     """Return the feeds that carry the dry signal: the first played stem, the mix and the bus."""
-    played = {entry // form.channels for entry in form.out_map if entry >= 0}
-    alone = INSTRUMENTAL in played or (BUS in played and form.bus == FEEDS[INSTRUMENTAL])
+    played = {entry // format.channels for entry in format.out_map if entry >= 0}
+    alone = INSTRUMENTAL in played or (BUS in played and format.bus == FEEDS[INSTRUMENTAL])
     return (INSTRUMENTAL if alone and VOCALS not in played else VOCALS, MIX, BUS)

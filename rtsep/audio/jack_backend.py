@@ -72,8 +72,8 @@ class JackBackend:
         """Join the server, which sets rate and block."""
         from rtsep.audio.jack_stream import JackStream  # needs libjack
 
-        form = request.form
-        names = jack_ports.output_names(form.out_map, form.channels, form.bus) if request.output else []
+        format = request.format
+        names = jack_ports.output_names(format.out_map, format.channels, format.bus) if request.output else []
         peers = Peers(*(device.client if device else "" for device in (request.input, request.output)))
         return JackStream(
             request.mixer, request.inputs, names, request.latency, request.client, request.rate, peers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtsep.audio.backend import AudioStream, ClientOptions, Device, StreamRequest
 from rtsep.audio.backends import backend_of
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.virtual import VIRTUAL_DEVICE
 
@@ -22,13 +22,13 @@ class Streams:
     def __init__(
         self,
         mixer: EngineMixer,
-        form: Format,
+        format: StreamFormat,
         input: Device | None,
         output: Device | None,
         latency: int,
         client: ClientOptions,
     ) -> None:
-        """Open `input` (None: a file is played) and `output` (None: the virtual device) with format `form`.
+        """Open `input` (None: a file is played) and `output` (None: the virtual device) with format `format`.
 
         `latency` and `client` are for a sound server, see `StreamRequest`. Raise `DeviceError`, and leave
         nothing open.
@@ -36,14 +36,14 @@ class Streams:
         self._streams: list[AudioStream] = []
         played = output or VIRTUAL_DEVICE
         self._sides: list[tuple[Device | None, Device | None, int, int]]
-        if input and not form.two_clocks:
-            self._sides = [(input, played, form.rate, form.block)]
+        if input and not format.two_clocks:
+            self._sides = [(input, played, format.rate, format.block)]
         else:
-            self._sides = [(input, None, form.rate, form.block)] if input else []
-            self._sides.append((None, played, form.out_rate, form.out_block))
+            self._sides = [(input, None, format.rate, format.block)] if input else []
+            self._sides.append((None, played, format.out_rate, format.out_block))
         try:
             for heard, given, rate, block in self._sides:
-                request = StreamRequest(mixer, form, heard, given, rate, block, latency, client)
+                request = StreamRequest(mixer, format, heard, given, rate, block, latency, client)
                 self._streams.append(backend_of(heard or played).open(request))
         except BaseException:
             self.close()

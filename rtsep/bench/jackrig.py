@@ -65,23 +65,24 @@ def jack_rig(
     )
     with ExitStack() as stack:
         live = stack.enter_context(playing(package, options, controls))
-        form = live.session.io.form
+        format = live.session.io.format
         heard = [f"{player}:out_{k}" for k in range(SIDES)]
         heard += [
-            f"{session}:{name}" for name in jack_ports.output_names(form.out_map, form.channels, form.bus)
+            f"{session}:{name}"
+            for name in jack_ports.output_names(format.out_map, format.channels, format.bus)
         ]
         streams: list[JackStream] = []
 
         def join(name: str, probe: Probe, inputs: int, outputs: list[str], cables: Cables) -> None:
             from rtsep.audio.jack_stream import JackStream  # needs libjack
 
-            mixer = EngineMixer(probe, form.rate, form.block, len(outputs))
+            mixer = EngineMixer(probe, format.rate, format.block, len(outputs))
             client = ClientOptions(name, connect=False, cables=cables)
-            streams.append(JackStream(mixer, inputs, outputs, 0, client, form.rate))
+            streams.append(JackStream(mixer, inputs, outputs, 0, client, format.rate))
             stack.callback(streams[-1].close)
 
-        sends = Probe(form.rate, (), SIDES)
-        hears = Probe(form.rate, tuple(range(len(heard))), 0)
+        sends = Probe(format.rate, (), SIDES)
+        hears = Probe(format.rate, tuple(range(len(heard))), 0)
         join(player, sends, 0, [f"out_{k}" for k in range(SIDES)], {
             f"out_{k}": [f"{session}:in_{k}"] for k in range(SIDES)
         })  # fmt: skip

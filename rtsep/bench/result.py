@@ -45,14 +45,14 @@ class Column:
 
     key: str
     title: str
-    form: str = "{}"  # for `str.format`
+    format: str = "{}"  # for `str.format`
     setting: bool = False  # what was measured, no figure: a value that all rows share goes to the title
     unit: str = ""  # said once, in the heading or the title
 
     def text(self, row: Row) -> str:
         """The cell of a row; "-" where it has no such value."""
         value = row.get(self.key)
-        return "-" if value is None else self.form.format(value)
+        return "-" if value is None else self.format.format(value)
 
 
 SPREAD = (

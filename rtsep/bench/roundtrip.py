@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.bench.arrival import Arrival, clearest, sequences
 from rtsep.bench.playing import say
 from rtsep.bench.result import Column, Result, Row, machine
@@ -91,24 +91,24 @@ def run(arguments: argparse.Namespace) -> Result:
 def measure(way: Way, signal: NDArray[np.float32]) -> tuple[list[Row], list[str]]:
     """Return the rows and notes of a separated and a bypassed take; raises `DeviceError` for none."""
     separated, bypassed = (_clean(way, bypass) for bypass in (False, True))
-    latency, form = way.latency, way.form
-    feeds = _feeds(separated.played, form)
+    latency, format = way.latency, way.format
+    feeds = _feeds(separated.played, format)
     if {"vocals", "instrumental"} <= feeds.keys():
         feeds[SUM] = feeds["vocals"] + feeds["instrumental"]
     # The dry signal is on the one feed that carries it, so that the feeds add up under bypass, too.
-    dry = np.sum(list(_feeds(bypassed.played, form).values()), axis=0)
+    dry = np.sum(list(_feeds(bypassed.played, format).values()), axis=0)
     looked_for = [(name, latency.total, sound, separated) for name, sound in feeds.items()]
     looked_for.append((DRY, latency.total, dry, bypassed))
     if bypassed.heard is not None:
-        looked_for.insert(0, (DEVICE, form.hardware, bypassed.heard, bypassed))
+        looked_for.insert(0, (DEVICE, format.hardware, bypassed.heard, bypassed))
     rows, notes = [], []
     for name, declared, sound, take in looked_for:
         sent, came = clearest(signal, take.reference), clearest(signal, sound)
         if not sent.found:
             raise DeviceError(f"the signal did not get on its way through the {way.name}; try again")
         row: Row = {
-            "way": way.name, "rate": form.out_rate, "block": form.out_block, "feed": name,
-            "declared": round(declared * form.out_rate / form.rate),
+            "way": way.name, "rate": format.out_rate, "block": format.out_block, "feed": name,
+            "declared": round(declared * format.out_rate / format.rate),
         }  # fmt: skip
         rows.append(row)
         if not came.found:
@@ -116,7 +116,7 @@ def measure(way: Way, signal: NDArray[np.float32]) -> tuple[list[Row], list[str]
                 raise DeviceError(_nothing_came(way, float(np.abs(sound).max(initial=0))))
             notes.append(f"{name}: the model leaves too little of the signal to find it there")
             continue
-        row |= _figures(row["declared"], sent, came, form.out_rate)
+        row |= _figures(row["declared"], sent, came, format.out_rate)
         if way.exact and name in (SUM, DRY):
             row["error"] = _error(take.reference, sent, sound, came, len(signal))
         if came.inverted:
@@ -186,13 +186,13 @@ def _clean(way: Way, bypass: bool) -> Take:
     )
 
 
-def _feeds(played: NDArray[np.float32], form: Format) -> dict[str, NDArray[np.float32]]:
+def _feeds(played: NDArray[np.float32], format: StreamFormat) -> dict[str, NDArray[np.float32]]:
     """Sort what the outputs gave by feed, [frames, channels] each."""
-    places = {entry: device for device, entry in reversed(list(enumerate(form.out_map))) if entry >= 0}
+    places = {entry: device for device, entry in reversed(list(enumerate(format.out_map))) if entry >= 0}
     feeds = {}
     for number, name in enumerate(FEEDS):
         found = [
-            places[e] for e in range(number * form.channels, (number + 1) * form.channels) if e in places
+            places[e] for e in range(number * format.channels, (number + 1) * format.channels) if e in places
         ]
         if found:
             feeds[name] = played[:, found]

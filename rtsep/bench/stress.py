@@ -113,11 +113,11 @@ def run(arguments: argparse.Namespace) -> Result:
             notes += [why] if why else []
         else:
             notes.append("no plain C client beside it: it needs a JACK server, and to play on that")
-        form, engine = live.session.io.form, live.session.engine
+        format, engine = live.session.io.format, live.session.engine
         notes += live.session.io.notes
         minutes = len(plan) * (arguments.seconds + WARM_UP_S) / 60
         where = "a JACK server" if on_jack else live.session.io.name
-        say(f"{where}, blocks of {form.block}, {form.rate} Hz; this takes {minutes:.1f} minutes")
+        say(f"{where}, blocks of {format.block}, {format.rate} Hz; this takes {minutes:.1f} minutes")
         rows: list[Row] = []
         for load in plan:
             say(f"{_named(load)} ...")
@@ -135,14 +135,14 @@ def run(arguments: argparse.Namespace) -> Result:
     if (restarts := stats["model"]["restarts"]) > 0:
         notes.append(f"the model process was started again {restarts} times: {stats['model']['error']}")
     settings = {
-        "where": where, "rate": form.rate, "block": form.block, "out_rate": form.out_rate,
+        "where": where, "rate": format.rate, "block": format.block, "out_rate": format.out_rate,
         "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute,
         "seconds": arguments.seconds, "real_time": engine.real_time, "load": list(loads),
         "memory_locked": stats["memory_locked"], "model_restarts": restarts,
         "hop_us": _hop_us(engine),
     }  # fmt: skip
     title = (
-        f"live, {arguments.seconds:g} s a load: {where}, blocks of {form.block}, {form.rate} Hz, "
+        f"live, {arguments.seconds:g} s a load: {where}, blocks of {format.block}, {format.rate} Hz, "
         f"model '{package.spec.name}'; a hop has {_hop_us(engine):.0f} us"
     )
     return Result("stress", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
@@ -163,7 +163,7 @@ def measure(live: Playing, plain: PlainClient | None, load: str, seconds: float)
     yield {
         "load": load, "client": OURS, "seconds": round(took_s, 2),
         **{name: after[name] - before[name] for name in (*COUNTERS, "calls")},
-        "calls_due": round(took_s * engine.form.out_rate / engine.form.out_block),
+        "calls_due": round(took_s * engine.format.out_rate / engine.format.out_block),
         "gap_ms": round(engine.telemetry().call_gap_max_ns / 1e6, 2),
         **hops, "p99_share": round(hops["p99"] / _hop_us(engine), 4),
     }  # fmt: skip

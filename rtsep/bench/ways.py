@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rtsep.audio import devices
 from rtsep.audio.backend import ClientOptions
-from rtsep.audio.engine import Engine, Format
+from rtsep.audio.engine import Engine, StreamFormat
 from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.latency_budget import LatencyBudget
 from rtsep.audio.probe import Probe, follow, played_by
@@ -59,7 +59,7 @@ class Way(Protocol):
     """A running engine that a signal can be sent through."""
 
     name: str
-    form: Format
+    format: StreamFormat
     exact: bool  # every sample comes back as it was, but for the engine
     notes: list[str]
 
@@ -95,7 +95,7 @@ class JackWay:
     name, exact = "JACK server", True
 
     def __init__(self, rig: JackRig, controls: Controls, signal: NDArray[np.float32]) -> None:
-        self.form, self.notes = rig.live.session.io.form, rig.live.session.io.notes
+        self.format, self.notes = rig.live.session.io.format, rig.live.session.io.notes
         self._rig, self._controls, self._signal = rig, controls, signal
 
     @property
@@ -105,10 +105,10 @@ class JackWay:
 
     def take(self, bypass: bool) -> Take:
         """Play the signal once, separated or bypassed."""
-        rig, rate = self._rig, self.form.rate
+        rig, rate = self._rig, self.format.rate
         _turn(self._controls, bypass)
         before, hearing = rig.losses, rig.recorder.hearing()
-        lead = round(LEAD_S * rate) + 4 * self.form.block
+        lead = round(LEAD_S * rate) + 4 * self.format.block
         rig.player.play(self._signal, lead)
         enough = lead + len(self._signal) + self.latency.total + round(SPARE_S * rate)
         follow({hearing: enough}, rig.check, PATIENCE_S + enough / rate)
@@ -125,8 +125,8 @@ def on_jack(
     controls = Controls()
     with jack_rig(package, controls, arguments.compute, arguments.slack) as rig:
         for given, is_there, option in (
-            (arguments.rate, rig.live.session.io.form.rate, "rate"),
-            (arguments.block, rig.live.session.io.form.block, "block"),
+            (arguments.rate, rig.live.session.io.format.rate, "rate"),
+            (arguments.block, rig.live.session.io.format.block, "block"),
         ):
             if given not in (None, is_there):
                 say(f"--{option} {given}: the JACK server decides, it is {is_there}")
@@ -146,12 +146,12 @@ class CableWay:
         self, engine: Engine, io: ResolvedIO, probe: Probe, streams: Streams, controls: Controls,
         signal: NDArray[np.float32],
     ) -> None:  # fmt: skip
-        self.name, self.form, self.notes = f"cable {io.name}", io.form, io.notes
+        self.name, self.format, self.notes = f"cable {io.name}", io.format, io.notes
         self._engine, self._probe, self._streams = engine, probe, streams
         self._controls = controls
-        channels = [max(0, entry) % io.form.channels for entry in io.form.out_map]
+        channels = [max(0, entry) % io.format.channels for entry in io.format.out_map]
         self._signal = np.ascontiguousarray(signal[:, channels])  # [frames, output channels]
-        if io.form.two_clocks:
+        if io.format.two_clocks:
             self.notes = [*io.notes, "two clocks: what the devices take alone cannot be told"]
 
     @property
@@ -166,20 +166,20 @@ class CableWay:
 
     def take(self, bypass: bool) -> Take:
         """Play the signal once, separated or bypassed."""
-        form, rate = self.form, self.form.out_rate
+        format, rate = self.format, self.format.out_rate
         _turn(self._controls, bypass)
         before = self._losses
         played, hearing = played_by(self._engine), self._probe.hearing()
-        lead = round(LEAD_S * rate) + 4 * form.out_block
+        lead = round(LEAD_S * rate) + 4 * format.out_block
         start = self._probe.play(self._signal, lead)
-        declared = math.ceil(self.latency.total * rate / form.rate)
+        declared = math.ceil(self.latency.total * rate / format.rate)
         enough = start - played.first + len(self._signal) + declared + round(SPARE_S * rate)
-        wanted = {played: enough, hearing: math.ceil(enough * form.rate / rate)}
+        wanted = {played: enough, hearing: math.ceil(enough * format.rate / rate)}
         follow(wanted, self.check, PATIENCE_S + enough / rate)
         reference = np.zeros((enough, self._signal.shape[1]), np.float32)
         reference[start - played.first :][: len(self._signal)] = self._signal
         torn = int(played.torn or hearing.torn)
-        heard = None if form.two_clocks else _shifted(hearing.sound, hearing.first - played.first)
+        heard = None if format.two_clocks else _shifted(hearing.sound, hearing.first - played.first)
         return Take(reference, played.sound, heard, self._losses - before + torn)
 
     def check(self) -> None:
@@ -207,16 +207,16 @@ def by_cable(
     if io.source:
         io.source.close()
         raise UsageError(f"--in {named}: a file; name the input that the cable leads to")
-    form, controls = io.form, Controls()
+    format, controls = io.format, Controls()
     with ExitStack() as stack:
         host = ModelHost(package, arguments.compute)
         stack.callback(host.close)
-        engine = HostedModel(host, form, controls).engine
+        engine = HostedModel(host, format, controls).engine
         engine.compile()
         host.start()
-        probe = Probe(form.rate, form.in_map, len(form.out_map))
-        mixer = EngineMixer(probe, form.out_rate, form.out_block, len(form.out_map))
-        streams = open_streams(mixer, form, io.input, io.output, 0, ClientOptions("rtsep-bench"))
+        probe = Probe(format.rate, format.in_map, len(format.out_map))
+        mixer = EngineMixer(probe, format.out_rate, format.out_block, len(format.out_map))
+        streams = open_streams(mixer, format, io.input, io.output, 0, ClientOptions("rtsep-bench"))
         stack.callback(engine.stop)
         stack.callback(streams.close)
         streams.start()
@@ -254,11 +254,11 @@ class FileWay:
             "no device is in this; on a JACK server it is, and with --in, --out and a cable between them"
         ]
         io = resolve_io(options)
-        self.form = io.form
+        self.format = io.format
         assert io.source
         io.source.close()
         host = ModelHost(package, compute)
-        self._latency = HostedModel(host, self.form, Controls()).engine.latency
+        self._latency = HostedModel(host, self.format, Controls()).engine.latency
         host.close()
 
     @property
@@ -273,8 +273,8 @@ class FileWay:
         with playing(self._package, self._options, controls) as live:
             engine = live.session.engine
             self._latency = engine.latency
-            played, enough = played_by(engine, 0), len(self._sound) - round(MARGIN_S * self.form.rate)
-            follow({played: enough}, live.check, PATIENCE_S + enough / self.form.rate)
+            played, enough = played_by(engine, 0), len(self._sound) - round(MARGIN_S * self.format.rate)
+            follow({played: enough}, live.check, PATIENCE_S + enough / self.format.rate)
             lost = sum(int(engine.counters()[name]) for name in ("underruns", "overruns"))
         return Take(self._sound, played.sound, lost=lost + played.torn)
 

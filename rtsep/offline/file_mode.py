@@ -56,11 +56,11 @@ def separate_file(
     block: int = DEFAULT_BLOCK,
     progress: Callable[[int, int | None], None] | None = None,
     stems: Sequence[str] = STEMS,
-    form: str = WAV,
+    format: str = WAV,
 ) -> FileResult:
     """Write `stems` of `source` to `folder`: `vocals.wav`, `instrumental.wav`, aligned with it and as long.
 
-    `form`, one of `FORMATS`, may be another one than WAV; then tags come along, and the samples may not.
+    `format`, one of `FORMATS`, may be another one than WAV; then tags come along, and the samples may not.
 
     `source` is a file or an open reader, which is closed. `block` is how many frames are read at a time; the
     result does not depend on it. `progress` gets frames done and frames in all (None: not known). An
@@ -69,11 +69,11 @@ def separate_file(
     """
     started = time.perf_counter()
     with source if isinstance(source, AudioReader) else AudioReader(source) as reader:
-        check_channels(form, reader.path, reader.channels)
+        check_channels(format, reader.path, reader.channels)
         separator = Separator(model, reader.rate, reader.channels, controls)
         blocks = _Blocks(reader, block, separator.latency)
         make_folder(folder)
-        beside = folder if form == WAV else folder / UNFINISHED
+        beside = folder if format == WAV else folder / UNFINISHED
         _check_room(folder, reader, len(stems) * reader.channels * BITS[subtype] // 8)
         writer = StemWriter(beside, tuple(stems), reader.rate, reader.channels, subtype)
         try:
@@ -86,13 +86,13 @@ def separate_file(
                 if progress:
                     progress(blocks.taken, reader.frames)
             paths = writer.close()
-            if form != WAV:
-                paths = _encode(paths, folder, reader.path, form, subtype)
+            if format != WAV:
+                paths = _encode(paths, folder, reader.path, format, subtype)
         except BaseException:
             writer.discard()
             raise
         finally:
-            if form != WAV:
+            if format != WAV:
                 shutil.rmtree(beside, ignore_errors=True)
         return FileResult(
             reader.path,
@@ -108,9 +108,9 @@ def separate_file(
         )
 
 
-def _encode(wavs: dict[str, Path], folder: Path, song: Path, form: str, subtype: str) -> dict[str, Path]:
+def _encode(wavs: dict[str, Path], folder: Path, song: Path, format: str, subtype: str) -> dict[str, Path]:
     """Encode all stems, then give them their names in `folder`; return these. Raises `OutputError`."""
-    encoded = {name: wav.with_suffix(f".{form}") for name, wav in wavs.items()}
+    encoded = {name: wav.with_suffix(f".{format}") for name, wav in wavs.items()}
     for name, wav in wavs.items():
         encode(wav, encoded[name], song, subtype)
     try:
@@ -143,13 +143,13 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def check_outputs(
-    folder: Path, inputs: Collection[tuple[int, int]], stems: Sequence[str] = STEMS, form: str = WAV
+    folder: Path, inputs: Collection[tuple[int, int]], stems: Sequence[str] = STEMS, format: str = WAV
 ) -> None:
     """Refuse to write stems to `folder` where they would replace one of `inputs`, by their `identity`.
 
     Links are followed. Raises `OutputError`.
     """
-    for place in [*written_by(folder, tuple(stems)), *(folder / f"{stem}.{form}" for stem in stems)]:
+    for place in [*written_by(folder, tuple(stems)), *(folder / f"{stem}.{format}" for stem in stems)]:
         if identity(place) in inputs:
             raise OutputError(f"{place}: is an input, which is not replaced; choose another folder")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.controls import TABLE, Controls
 from rtsep.dsp.router import BUS, FEEDS, SOURCES, feed_levels
 from rtsep.session.options import BALANCES
@@ -15,20 +15,20 @@ BY = "output"
 _STEM_NAMES = ("voice", "music")
 
 
-def plays_bus(form: Format) -> bool:
+def plays_bus(format: StreamFormat) -> bool:
     """Return whether the output is the stereo bus, not a pair of channels for each stem."""
-    return any(entry // form.channels == BUS for entry in form.out_map if entry >= 0)
+    return any(entry // format.channels == BUS for entry in format.out_map if entry >= 0)
 
 
-def begin_balance(form: Format, controls: Controls) -> None:
+def begin_balance(format: StreamFormat, controls: Controls) -> None:
     """Set `balance` to the default of the output, unless something else has set it before."""
-    if plays_bus(form) and controls.moved_by("balance") in ("", BY):
-        controls.set("balance", BALANCES[form.bus], BY)
+    if plays_bus(format) and controls.moved_by("balance") in ("", BY):
+        controls.set("balance", BALANCES[format.bus], BY)
 
 
-def output_in_words(form: Format, controls: Controls) -> str:
+def output_in_words(format: StreamFormat, controls: Controls) -> str:
     """Return the output as text, such as "voice" or "voice -6 dB + music"; "" without a stereo bus."""
-    if not plays_bus(form):
+    if not plays_bus(format):
         return ""
     values = np.array([getattr(controls, control.name) for control in TABLE])
     levels = np.empty((len(FEEDS), SOURCES))

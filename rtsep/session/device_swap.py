@@ -138,7 +138,7 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
             mixer = live.playback.mixer
             mixer.fade_out()
             yield Wait(lambda: mixer.faded_out, playing=True)
-            silent_at = time.monotonic() + way_out_s(live.route.io.form)
+            silent_at = time.monotonic() + way_out_s(live.route.io.format)
             yield Wait(lambda: time.monotonic() >= silent_at, playing=True)
     except BaseException:
         route.close(goes_on=live.route)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from rtsep.audio import devices
 from rtsep.audio.devices import Device, DeviceList, check_format
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.audio.jack_backend import HungServerError
 from rtsep.audio.virtual import VirtualDevice
 from rtsep.errors import DeviceError, InputFileError, UsageError
@@ -40,7 +40,7 @@ class ResolvedIO:
     source: AudioReader | None
     input: Device | None
     output: Device | None  # None: virtual
-    form: Format
+    format: StreamFormat
     notes: list[str] = field(default_factory=list)
     known: frozenset[str] = frozenset()  # names of all devices found
 
@@ -68,8 +68,8 @@ class ResolvedIO:
     @property
     def rates(self) -> str:
         """Return the rates as text."""
-        form = self.form
-        return f"{form.rate} Hz" if form.rate == form.out_rate else f"{form.rate} -> {form.out_rate} Hz"
+        format = self.format
+        return f"{format.rate} Hz" if format.rate == format.out_rate else f"{format.rate} -> {format.out_rate} Hz"
 
     def moved_to(self, input: Device | None, output: Device | None) -> ResolvedIO:
         """Return a copy on other devices; None: unchanged."""
@@ -77,14 +77,14 @@ class ResolvedIO:
 
     def at_rates(self, rate: int | None, out_rate: int | None) -> ResolvedIO:
         """Return a copy at other rates of input and output in Hz; None: unchanged."""
-        form = self.form
-        if not form.two_clocks:
+        format = self.format
+        if not format.two_clocks:
             rate = out_rate = rate or out_rate
-        rate, out_rate = rate or form.rate, out_rate or form.out_rate
-        hardware = round(form.hardware * rate / form.rate)
+        rate, out_rate = rate or format.rate, out_rate or format.out_rate
+        hardware = round(format.hardware * rate / format.rate)
         return replace(
             self,
-            form=replace(form, rate=rate, out_rate=out_rate, hardware=hardware),
+            format=replace(format, rate=rate, out_rate=out_rate, hardware=hardware),
             input=self.input and replace(self.input, rate=rate),
             output=self.output and replace(self.output, rate=out_rate),
         )
@@ -135,7 +135,7 @@ def resolve_io(
     declared = (input_device.input_latency_s if input_device else 0.0) + (
         output.output_latency_s if output else 0.0
     )
-    form = Format(
+    format = StreamFormat(
         rate=rate,
         channels=len(in_map),
         in_map=tuple(in_map),
@@ -151,7 +151,9 @@ def resolve_io(
         feedback_guard=options.feedback_guard and _may_howl(options, input_device, output),
     )
     known = frozenset(device.name for device in there.devices)
-    return ResolvedIO(source=source, input=input_device, output=output, form=form, notes=notes, known=known)
+    return ResolvedIO(
+        source=source, input=input_device, output=output, format=format, notes=notes, known=known
+    )
 
 
 def _find_on_desktop(

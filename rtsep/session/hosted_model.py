@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio.engine import Engine, Format
+from rtsep.audio.engine import Engine, StreamFormat
 from rtsep.controls import Controls
 from rtsep.model.package import ModelPackage
 from rtsep.model.supervisor import ModelSupervisor
@@ -37,19 +37,19 @@ class HostedModel:
     def __init__(
         self,
         host: ModelHost,
-        form: Format,
+        format: StreamFormat,
         controls: Controls,
         input_ring: NDArray[np.float32] | None = None,
     ) -> None:
         """Build the engine for this stream format; `input_ring` as in `Engine`."""
         self.host = host
-        self.engine = Engine(host.package.spec, form, controls, host.slots, input_ring)
+        self.engine = Engine(host.package.spec, format, controls, host.slots, input_ring)
 
     @property
     def package(self) -> ModelPackage:
         """Return the model's file."""
         return self.host.package
 
-    def for_devices(self, form: Format) -> HostedModel:
+    def for_devices(self, format: StreamFormat) -> HostedModel:
         """Return the same model with a new engine, which may start when this one's engine has ended."""
-        return HostedModel(self.host, form, self.engine.controls)
+        return HostedModel(self.host, format, self.engine.controls)

@@ -64,12 +64,12 @@ class Live:
         self._told_of_model: tuple[ModelSupervisor | None, int, bool] = (None, 0, True)
         self._adviser = Adviser()
         self._played_s = 0.0  # on devices used before
-        begin_balance(route.io.form, controls)
+        begin_balance(route.io.format, controls)
         host = ModelHost(package, route.options.compute)
         try:
             if host.slots.note:
                 say(host.slots.note)
-            hosted = HostedModel(host, route.io.form, controls)
+            hosted = HostedModel(host, route.io.format, controls)
         except BaseException:
             host.close()
             raise
@@ -172,7 +172,7 @@ class Live:
         """Return the frames left to play under `--seconds`, None without it."""
         if self.options.seconds is None:
             return None
-        return round((self.options.seconds - self._played_s) * self.route.io.form.rate)
+        return round((self.options.seconds - self._played_s) * self.route.io.format.rate)
 
     def change_file(self, change: Callable[[FileSource, int], None]) -> None:
         """Call `change` with the played file; raise `UsageError` if there is none."""
@@ -187,12 +187,12 @@ class Live:
 
         `hosted`, if given, was built for the route.
         """
-        before, form = self.hosted, route.io.form
+        before, format = self.hosted, route.io.format
         if route.source:
-            route.source.play_as(form.rate, list(form.in_map))
-        begin_balance(form, self.controls)
-        hosted = hosted or before.for_devices(form)
-        self._played_s += _frames_through(before.engine) / before.engine.form.rate
+            route.source.play_as(format.rate, list(format.in_map))
+        begin_balance(format, self.controls)
+        hosted = hosted or before.for_devices(format)
+        self._played_s += _frames_through(before.engine) / before.engine.format.rate
         counters = self.now.counters.plus(before.engine)
         self.now = self.now._replace(route=route, hosted=hosted, counters=counters)
 
@@ -207,13 +207,13 @@ class Live:
     def follow_blocks(self) -> None:
         """Update the block size to the devices' calls; the audio has already adapted."""
         io, before = self.route.io, self.engine.latency.total
-        form, latency = self.engine.follow_blocks(), self.engine.latency
+        format, latency = self.engine.follow_blocks(), self.engine.latency
         if self.playback and latency.total != before:
             self.playback.tell_latency(latency.total)
-        if form == io.form:
+        if format == io.format:
             return
-        self.now = self.now._replace(route=self.route._replace(io=replace(io, form=form)))
-        block = form.out_block if form.out_block != io.form.out_block else form.block
+        self.now = self.now._replace(route=self.route._replace(io=replace(io, format=format)))
+        block = format.out_block if format.out_block != io.format.out_block else format.block
         self.say(f"{io.name}: the block size is now {block} frames; {latency.line()}")
 
     def follow_moves(self) -> None:
@@ -234,8 +234,8 @@ class Live:
         if wanted is None:
             return
         calls = "in bursts or late" if wanted > self.engine.slack else "evenly again"
-        form, latency = self.engine.set_slack(wanted), self.engine.latency
-        self.now = self.now._replace(route=self.route._replace(io=replace(io, form=form)))
+        format, latency = self.engine.set_slack(wanted), self.engine.latency
+        self.now = self.now._replace(route=self.route._replace(io=replace(io, format=format)))
         if self.playback:
             self.playback.tell_latency(latency.total)
         self.say(f"{io.name}: calls come {calls}, so the slack is now {wanted} frames; {latency.line()}")
@@ -312,7 +312,7 @@ class Live:
             return
         before, began = self.hosted, time.monotonic()
         route = self.route.at_rates(*playback.new_rates)
-        hosted = before.for_devices(route.io.form)
+        hosted = before.for_devices(route.io.format)
         while not playback.mixer.faded_out and time.monotonic() < began + FADE_PATIENCE_S:
             time.sleep(FADE_LOOK_S)
         self.move_to(SessionState.STOPPING)

@@ -43,7 +43,7 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
             raise UsageError("a model can be switched only during playback; try again when the session plays")
         before, source = live.hosted, live.route.source
         ring = before.engine.input_ring if source else None
-        coming = HostedModel(host, live.route.io.form, live.controls, ring)
+        coming = HostedModel(host, live.route.io.format, live.controls, ring)
         unheard = yield from _bring_in(coming, before, mixer, source)
     except BaseException:
         helpers.run("model-closer", partial(_close, host, loading), ends_soon=True)
@@ -82,7 +82,7 @@ def _bring_in(
     mixer.add_incoming(engine)
     try:
         yield Wait(lambda: mixer.synced, playing=True)
-        warm = engine.progress().consumed + WARM_UP_S * engine.form.rate
+        warm = engine.progress().consumed + WARM_UP_S * engine.format.rate
         engine.start()
         yield Wait(lambda: engine.progress().consumed >= warm, playing=True)
         unheard = engine.counters()

@@ -208,7 +208,7 @@ class SessionOwner:
         live.follow_model()
         for line in (
             *live.playback.tend(),
-            *live.route.tend(live.engine.latency.total / live.engine.form.rate),
+            *live.route.tend(live.engine.latency.total / live.engine.format.rate),
         ):
             live.say(line)
         watchdog = live.playback.watchdog

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtsep.audio.backend import Cables, ClientOptions, Device
-from rtsep.audio.engine import Engine, Format
+from rtsep.audio.engine import Engine, StreamFormat
 from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.streams import Streams
 from rtsep.session.route import Route
@@ -22,11 +22,11 @@ class Playback:
         ports, and are kept there. With `fades_in`, the output fades in, because it continues in the middle of
         a signal.
         """
-        io, form, options = route.io, route.io.form, route.options
+        io, format, options = route.io, route.io.format, route.options
         latency = engine.latency.total
-        self.mixer = self._first = self._mixer(engine, form, fades_in)
+        self.mixer = self._first = self._mixer(engine, format, fades_in)
         self._streams = Streams(
-            self.mixer, form, io.input, io.output, latency,
+            self.mixer, format, io.input, io.output, latency,
             ClientOptions(options.client_name, options.connect, cables, io.captured_sink),
         )  # fmt: skip
         try:
@@ -37,10 +37,10 @@ class Playback:
         self.watchdog = Watchdog(self._streams, io, frames)
 
     @staticmethod
-    def _mixer(engine: Engine, form: Format, fades_in: bool) -> EngineMixer:
+    def _mixer(engine: Engine, format: StreamFormat, fades_in: bool) -> EngineMixer:
         latency = engine.latency.total
-        silent = -(-latency * form.out_rate // form.rate) if fades_in else None  # frames, rounded up
-        return EngineMixer(engine, form.out_rate, form.out_block, len(form.out_map), silent)
+        silent = -(-latency * format.out_rate // format.rate) if fades_in else None  # frames, rounded up
+        return EngineMixer(engine, format.out_rate, format.out_block, len(format.out_map), silent)
 
     @property
     def new_rates(self) -> tuple[int | None, int | None]:
@@ -57,9 +57,9 @@ class Playback:
 
         At most `frames` of input are played (None: no limit).
         """
-        form = route.io.form
-        self._streams.go_on_at(form.rate, form.out_rate)
-        self.mixer = self._mixer(engine, form, fades_in=True)
+        format = route.io.format
+        self._streams.go_on_at(format.rate, format.out_rate)
+        self.mixer = self._mixer(engine, format, fades_in=True)
         self._first.hand_over(self.mixer)
         self.watchdog = Watchdog(self._streams, route.io, frames)
         self._streams.tell_latency(engine.latency.total)
@@ -77,6 +77,6 @@ class Playback:
         self._streams.close()
 
 
-def way_out_s(form: Format) -> float:
+def way_out_s(format: StreamFormat) -> float:
     """Return the longest time in seconds from a call to the loudspeaker; an earlier close cuts the end."""
-    return form.hardware / form.rate + 2 * form.out_block / form.out_rate
+    return format.hardware / format.rate + 2 * format.out_block / format.out_rate

@@ -48,7 +48,7 @@ class Readings:
     @property
     def rate(self) -> int:
         """Return the sample rate of the input in Hz."""
-        return self.engine.form.rate
+        return self.engine.format.rate
 
     @property
     def place(self) -> Place | None:

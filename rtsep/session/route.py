@@ -55,7 +55,7 @@ class Route(NamedTuple):
                 raise UsageError(f"{io.name}: speed and key need a played file; use --in FILE")
             if io.source is None:
                 return cls(options, io, None, ours)
-            source = FileSource(io.source, io.form.rate, list(io.form.in_map), stretch)
+            source = FileSource(io.source, io.format.rate, list(io.format.in_map), stretch)
             return cls(options, io, source, ours)
         except BaseException:
             close_parts(ours, parts)

@@ -131,7 +131,7 @@ class SlackLaw:
         """Return the slack in frames for calls that come `early` frames too early."""
         # A call takes its whole block at once, so less than another whole block does not help the worst hop.
         # An eighth of a block is jitter, on top of bursts of whole blocks.
-        block = engine.form.block
+        block = engine.format.block
         blocks = -(-(early - block // 8) // block) if early > 0 else 0
         return min(self._chosen + blocks * block, MOST_SLACK)
 

@@ -17,8 +17,8 @@ from rtsep.session.states import SessionState
 
 def heard_frame(engine: Engine) -> int:
     """Return the frame of the input that is now at the output; negative before the first one."""
-    form = engine.form
-    return engine.progress().played * form.rate // form.out_rate - engine.latency.total
+    format = engine.format
+    return engine.progress().played * format.rate // format.out_rate - engine.latency.total
 
 
 class Snapshot(NamedTuple):
@@ -35,7 +35,7 @@ class Snapshot(NamedTuple):
     def title(self) -> str:
         """Return input, output, content, model and latency as text, as printed at the start."""
         engine, model = self.hosted.engine, self.hosted.package.spec.name
-        played = output_in_words(engine.form, engine.controls)
+        played = output_in_words(engine.format, engine.controls)
         io = f"{self.route.io.name}: {played}" if played else self.route.io.name
         return f"{io}, model {model}; {engine.latency.line()}"
 
@@ -50,7 +50,7 @@ class Snapshot(NamedTuple):
         """Return the properties that the advice depends on."""
         engine, io = self.hosted.engine, self.route.io
         decides = any(device and device.is_jack for device in (io.input, io.output))
-        return Setting(engine.spec, engine.form.block, engine.slack, decides, engine.real_time)
+        return Setting(engine.spec, engine.format.block, engine.slack, decides, engine.real_time)
 
     def advice(self) -> list[str]:
         """Return the remedies for problems so far: one line for each cause."""
@@ -65,8 +65,8 @@ class Snapshot(NamedTuple):
             **self.counters.total(engine),
             "latency_ms": budget.milliseconds(),
             "latency_samples": budget.total,
-            "rate": engine.form.rate,
-            "block": engine.form.block,
+            "rate": engine.format.rate,
+            "block": engine.format.block,
             "levels": engine.meters(),
             "limiter_db": round(engine.limiter_db(), 1),
             "feedback_db": round(engine.feedback().dimmed_db, 1),

@@ -73,5 +73,5 @@ class Stopwatch:
 
 
 def _is_heard(engine: Engine) -> bool:
-    played = {FEEDS[entry // engine.form.channels] for entry in engine.form.out_map if entry >= 0}
+    played = {FEEDS[entry // engine.format.channels] for entry in engine.format.out_map if entry >= 0}
     return any(level["peak"] > 0 for feed, level in engine.meters().items() if feed in played)

@@ -48,7 +48,7 @@ class Watchdog:
         end = at.source_end
         if self._frames is not None:
             end = min(end, self._frames)
-        played = at.played * engine.form.rate // engine.form.out_rate
+        played = at.played * engine.format.rate // engine.format.out_rate
         return min(at.consumed, played) >= end + engine.latency.total
 
     def lost(self, engine: Engine) -> str | None:
@@ -61,8 +61,8 @@ class Watchdog:
             self._moves, self._moved_at = moves, now
         patience = LOST_IN_FREEWHEEL_S if self._streams.waits_for_us else LOST_AFTER_S
         calls = {"input": at.input_calls, "output": at.output_calls}
-        form = engine.form
-        plays = {"input": at.captured >= form.rate, "output": at.played >= form.out_rate}
+        format = engine.format
+        plays = {"input": at.captured >= format.rate, "output": at.played >= format.out_rate}
         for side, (before, since) in self._called.items():
             if calls[side] != before:
                 self._called[side] = (calls[side], now)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rtsep.audio import rings
 from rtsep.audio.callback import give_output, take_input
-from rtsep.audio.engine import Engine, Format
+from rtsep.audio.engine import Engine, StreamFormat
 from rtsep.controls import Controls
 from rtsep.realtime import slots
 from rtsep.realtime.atomics import acquire, release
@@ -37,10 +37,10 @@ def call_output(state: np.ndarray, block: np.ndarray) -> None:
     give_output(state, block.ctypes.data, block.shape[0], 0)
 
 
-def one_clock(block: int, rate: int = 44100, channels: int = 2, slack: int | None = None) -> Format:
+def one_clock(block: int, rate: int = 44100, channels: int = 2, slack: int | None = None) -> StreamFormat:
     """Both feeds of `channels` channels on one device."""
     out_map = tuple(range(2 * channels))  # vocals, then instrumental
-    return Format(
+    return StreamFormat(
         rate, channels, tuple(range(channels)), out_map, block, rate, block, two_clocks=False, slack=slack
     )
 
@@ -50,7 +50,7 @@ class Bench:
 
     def __init__(
         self,
-        form: Format,
+        format: StreamFormat,
         answer: Callable[[int, NDArray[np.float32]], float | None],
         begin: Callable[[Engine], object] = lambda _: None,
         **spec: Any,
@@ -59,11 +59,11 @@ class Bench:
 
         `begin` may change the engine before it starts.
         """
-        self.form = form
+        self.format = format
         described = make_spec(**spec)
         self.shared = SharedSlots.create(described.channels, described.bins)
         self.controls = Controls()
-        self.engine = Engine(described, form, self.controls, self.shared)
+        self.engine = Engine(described, format, self.controls, self.shared)
         self._answer = answer
         begin(self.engine)
         self._first_column = acquire(self.shared.exchange.header, slots.COLUMNS)
@@ -101,7 +101,7 @@ class Bench:
     def call(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """One call of the device with `block` [frames, channels]; returns what it plays."""
         call_input(self.engine.state, np.ascontiguousarray(block, np.float32))
-        out = np.full((len(block), len(self.form.out_map)), np.nan, np.float32)
+        out = np.full((len(block), len(self.format.out_map)), np.nan, np.float32)
         call_output(self.engine.state, out)
         self.settle()
         return out
@@ -119,7 +119,7 @@ class Bench:
 
     def play(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         """Play `signal` [frames, channels] in the device's blocks; returns what came out."""
-        block = self.form.block
+        block = self.format.block
         return np.concatenate([self.call(signal[i : i + block]) for i in range(0, len(signal), block)])
 
 

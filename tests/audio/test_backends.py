@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtsep.audio import devices
 from rtsep.audio.backend import AudioStream, Backend, ClientOptions, Device, StreamRequest
 from rtsep.audio.backends import BACKENDS, backend_of
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.audio.engine_mixer import EngineMixer, process_input, process_output
 from rtsep.audio.streams import Streams, compile_streams
 from rtsep.audio.virtual import VIRTUAL_DEVICE
@@ -106,11 +106,11 @@ def test_a_new_back_end_is_listed_checked_and_compiled(tiny):
 
 
 def test_an_engine_plays_through_a_new_back_end_to_the_sample(tiny):
-    form = Format(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, two_clocks=False)
-    with Bench(form, lambda number, column: 0.5) as bench:
+    format = StreamFormat(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, two_clocks=False)
+    with Bench(format, lambda number, column: 0.5) as bench:
         delay = bench.engine.latency.total
         mixer = EngineMixer(bench.engine, RATE, BLOCK, 4)
-        streams = Streams(mixer, form, tiny.box, tiny.box, delay, ClientOptions())
+        streams = Streams(mixer, format, tiny.box, tiny.box, delay, ClientOptions())
         (stream,) = tiny.opened
         assert (stream.latency, streams.lost) == (delay, None)
         stream.settle = bench.settle
@@ -135,11 +135,11 @@ def test_a_stream_that_does_not_open_closes_the_one_before_it(tiny, monkeypatch)
         return Loudspeaker(request, noise(BLOCK))
 
     monkeypatch.setattr(tiny, "open", refuse)
-    form = Format(RATE, 2, (0, 1), (0, 1), BLOCK, RATE, BLOCK, two_clocks=True)
-    with Bench(form, lambda number, column: 0.5) as bench:
+    format = StreamFormat(RATE, 2, (0, 1), (0, 1), BLOCK, RATE, BLOCK, two_clocks=True)
+    with Bench(format, lambda number, column: 0.5) as bench:
         mixer = EngineMixer(bench.engine, RATE, BLOCK, 2)
         with pytest.raises(DeviceError, match="another program"):
-            Streams(mixer, form, tiny.box, tiny.box, 0, ClientOptions())
+            Streams(mixer, format, tiny.box, tiny.box, 0, ClientOptions())
     assert closed.is_set()
 
 

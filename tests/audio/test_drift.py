@@ -7,7 +7,7 @@ import pytest
 
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.audio.hoploop import LATE_HOPS, _write_drifting
 from tests.audio.bench import Bench
 
@@ -100,8 +100,8 @@ FEEDS = np.zeros((3, 2, HOP), np.float32)
 @pytest.fixture
 def apart():
     """The state and the hop_state of an engine between two clocks, which the test moves by hand."""
-    form = Format(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, two_clocks=True)
-    bench = Bench(form, lambda n, column: 0.5)
+    format = StreamFormat(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, two_clocks=True)
+    bench = Bench(format, lambda n, column: 0.5)
     state = bench.engine.state
     state[rings.OUT_CALLS] = 1
     state[rings.IN_BASE_NS] = state[rings.OUT_BASE_NS] = 1

@@ -343,10 +343,10 @@ def test_forgotten_longest_times_stay_forgotten_where_an_old_one_is_put_back(mon
 def test_two_engines_of_one_ring_play_one_file_and_either_goes_on_alone(tmp_path):
     soundfile.write(tmp_path / "x.wav", sound := noise(3 * 44100), 44100, "FLOAT")
     source = FileSource(AudioReader(tmp_path / "x.wav"), 44100, [0, 1])
-    described, form, controls = make_spec(), one_clock(256), Controls()
+    described, format, controls = make_spec(), one_clock(256), Controls()
     shared = SharedSlots.create(described.channels, described.bins)
-    first = Engine(described, form, controls, shared)
-    second = Engine(described, form, controls, shared, first.input_ring)
+    first = Engine(described, format, controls, shared)
+    second = Engine(described, format, controls, shared, first.input_ring)
     try:
         first.attach_source(source)
         second.attach_source(source)

@@ -37,7 +37,7 @@ class Table:
 
     def __init__(self, first: Bench, second: Bench) -> None:
         self.first, self.second = first, second
-        self.mixer = EngineMixer(first.engine, RATE, first.form.block, 4)
+        self.mixer = EngineMixer(first.engine, RATE, first.format.block, 4)
         self.running = [first]
 
     def call(self, block: np.ndarray, between: Callable[[], None] | None = None) -> np.ndarray:

@@ -13,7 +13,7 @@ import soundfile
 from numba import njit
 
 from rtsep.audio.devices import Device
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.audio.engine_mixer import process_input, process_output
 from rtsep.audio.latency_budget import LatencyBudget
 from rtsep.bench.arrival import clearest, find, sequences
@@ -74,7 +74,7 @@ class PretendedWay:
     name, exact = "pretended way", True
 
     def __init__(self, delay: int, lossy: int = 0, gain: float = 1.0) -> None:
-        self.form = Format(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, False)
+        self.format = StreamFormat(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, False)
         self.latency = LatencyBudget(RATE, 400, 60, 40)
         self.notes: list[str] = []
         self.taken: list[bool] = []
@@ -142,21 +142,21 @@ class LoopedCard:
 
     lost = None
 
-    def __init__(self, mixer: Any, form: Format, delay: int, gain: float) -> None:
-        assert delay >= form.block, "what is played now, no card can have heard before"
-        self._mixer, self._form, self._delay, self._gain = mixer, form, delay, gain
+    def __init__(self, mixer: Any, format: StreamFormat, delay: int, gain: float) -> None:
+        assert delay >= format.block, "what is played now, no card can have heard before"
+        self._mixer, self._format, self._delay, self._gain = mixer, format, delay, gain
         self._running = True
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        block, outputs = self._form.block, len(self._form.out_map)
+        block, outputs = self._format.block, len(self._format.out_map)
         wire = np.zeros((self._delay, 2), np.float32)
         due = time.monotonic()
         while self._running:
             played = np.zeros((block, outputs), np.float32)
             call(self._mixer.state, np.ascontiguousarray(self._gain * wire[:block]), played)
             wire = np.concatenate([wire[block:], played[:, :2]])
-            due += block / self._form.rate
+            due += block / self._format.rate
             time.sleep(max(0, due - time.monotonic()))
 
     def start(self) -> None:
@@ -170,13 +170,13 @@ class LoopedCard:
 def through_a_cable(model, delay: int, gain: float = 0.5) -> tuple[dict[str, dict[str, Any]], list[str], int]:
     """Return rows, notes and the engine's own part of the latency."""
     says = 100  # frames the card claims to take
-    form = Format(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, False, slack=2048, hardware=says)
+    format = StreamFormat(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, False, slack=2048, hardware=says)
     card = Device(0, "card", "test", 2, 4, RATE)
     arguments = argparse.Namespace(input="card", out=None, rate=None, block=None, slack=None, compute="cpu")
     with by_cable(
         read_package(model), arguments, SIGNAL,
-        lambda mixer, form, *_: LoopedCard(mixer, form, delay, gain),
-        lambda options: ResolvedIO(None, card, card, form),
+        lambda mixer, format, *_: LoopedCard(mixer, format, delay, gain),
+        lambda options: ResolvedIO(None, card, card, format),
     ) as way:  # fmt: skip
         return *told(way), way.latency.total - says
 
@@ -259,9 +259,9 @@ def test_a_file_is_no_input_for_a_cable(tmp_path, half):
     path = tmp_path / "song.wav"
     soundfile.write(path, np.zeros(1000), RATE)
     arguments = argparse.Namespace(input=path, out="card", rate=None, block=None, slack=None, compute="cpu")
-    ends = resolve_io(LiveOptions(str(path), out_device="virtual"))
+    io = resolve_io(LiveOptions(str(path), out_device="virtual"))
     with (
         pytest.raises(UsageError, match="a file; name the input"),
-        by_cable(read_package(half), arguments, SIGNAL, find_io=lambda options: ends),
+        by_cable(read_package(half), arguments, SIGNAL, find_io=lambda options: io),
     ):
         pass

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 from rtsep.audio.telemetry import UNKNOWN, Progress, Telemetry
 from rtsep.bench import plain as beside
@@ -46,7 +46,7 @@ class CountingLive:
 
     def __init__(self, meanwhile: dict[str, int], gap_ms: float, hop_us: float = 93.2) -> None:
         self.session = types.SimpleNamespace(engine=self)
-        self.form = Format(44100, 2, (0, 1), (0, 1), 256, 44100, 256, False)
+        self.format = StreamFormat(44100, 2, (0, 1), (0, 1), 256, 44100, 256, False)
         self.spec, self.model_rate = make_spec("half"), 44100
         self._calls = 7_000
         self._longest = Telemetry(call_gap_max_ns=99_000_000, hop_max_ns=900_000_000, late_run=0)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rtsep.audio import bursts, engine, hoploop, rings
 from rtsep.audio import drift as clocks
-from rtsep.audio.engine import Engine, Format
+from rtsep.audio.engine import Engine, StreamFormat
 from rtsep.dsp.resample import frames_until
 from rtsep.realtime import slots
 from rtsep.realtime.atomics import release
@@ -106,8 +106,8 @@ def test_an_old_engine_plays_as_a_young_one(rate, age):
 def drifting(in_rate: int, out_rate: int, days: int, hops: int = 400) -> np.ndarray:
     """Return, for each hop between two clocks, how far ahead is written, and the correction in ppm."""
     hop, block = 256, 256
-    form = Format(in_rate, 2, (0, 1), (0, 1, 2, 3), block, out_rate, block, two_clocks=True)
-    bench = Bench(form, lambda n, column: 0.5)
+    format = StreamFormat(in_rate, 2, (0, 1), (0, 1, 2, 3), block, out_rate, block, two_clocks=True)
+    bench = Bench(format, lambda n, column: 0.5)
     state, hop_state = bench.engine.state, bench.engine._hop_state
     seconds = days * 24 * 3600
     heard, played, start = seconds * in_rate, seconds * out_rate, seconds * NS

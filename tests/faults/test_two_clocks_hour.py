@@ -11,7 +11,7 @@ import pytest
 from numba import njit
 
 from rtsep.audio import hoploop, rings
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from tests.audio.bench import Bench
 
 HZ = 441.0
@@ -67,8 +67,8 @@ def write_hops(state, hop_state, ppm, first, count, seed, fills, clicks, played,
 )
 def test_no_click_and_a_bounded_fill(ppm: int, minutes: int) -> None:
     rate, out_map = 44100, tuple(range(2 * CHANNELS))
-    form = Format(rate, CHANNELS, (0, 1), out_map, BLOCK, rate, BLOCK, two_clocks=True)
-    bench = Bench(form, lambda n, column: 0.5)
+    format = StreamFormat(rate, CHANNELS, (0, 1), out_map, BLOCK, rate, BLOCK, two_clocks=True)
+    bench = Bench(format, lambda n, column: 0.5)
     try:
         state, hop_state = bench.engine.state, bench.engine._hop_state
         state[rings.IN_BASE_NS] = state[rings.OUT_BASE_NS] = 1

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 import rtsep
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.audio.jack_ports import output_names
 from rtsep.controls import Controls
 from rtsep.dsp.router import BUS, INSTRUMENTAL, VOCALS
@@ -19,30 +19,30 @@ STEREO = (2 * BUS, 2 * BUS + 1)
 FOUR = (2 * VOCALS, 2 * VOCALS + 1, 2 * INSTRUMENTAL, 2 * INSTRUMENTAL + 1)
 
 
-def form(bus: str, out_map: tuple[int, ...] = STEREO) -> Format:
-    return Format(RATE, 2, (0, 1), out_map, 256, RATE, 256, False, bus=bus)
+def format(bus: str, out_map: tuple[int, ...] = STEREO) -> StreamFormat:
+    return StreamFormat(RATE, 2, (0, 1), out_map, 256, RATE, 256, False, bus=bus)
 
 
 @pytest.mark.parametrize(("out", "balance"), [("vocals", 1), ("mix", 0.5), ("instrumental", 0)])
 def test_the_output_says_where_the_balance_begins(out, balance):
     controls = Controls()
-    begin_balance(form(out), controls)
+    begin_balance(format(out), controls)
     assert controls.balance == balance and controls.moved_by("balance") == BY
-    begin_balance(form("instrumental"), controls)  # another output later, and nobody has turned it
+    begin_balance(format("instrumental"), controls)  # another output later, and nobody has turned it
     assert controls.balance == 0
 
 
 def test_who_has_set_the_balance_keeps_it():
     controls = Controls()
     controls.set("balance", 0.3, by="preset")
-    begin_balance(form("vocals"), controls)
+    begin_balance(format("vocals"), controls)
     assert controls.balance == 0.3
 
 
 def test_four_channels_have_no_balance():
     controls = Controls()
-    begin_balance(form("mix", FOUR), controls)
-    assert controls.moved_by("balance") == "" and output_in_words(form("mix", FOUR), controls) == ""
+    begin_balance(format("mix", FOUR), controls)
+    assert controls.moved_by("balance") == "" and output_in_words(format("mix", FOUR), controls) == ""
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_four_channels_have_no_balance():
     ],
 )
 def test_the_header_says_what_comes_out(settings, words):
-    assert output_in_words(form("mix"), Controls(**settings)) == words
+    assert output_in_words(format("mix"), Controls(**settings)) == words
 
 
 def test_ports_are_named_for_the_output_that_was_asked_for():

@@ -110,9 +110,9 @@ def test_a_lost_device_is_waited_for_whatever_is_the_default_meanwhile(gear, opt
         with pytest.raises(NotBackError, match="is not back yet"):
             resolve_io(options, before, lost=True)
     gear.cards = [LAPTOP, ("Other (hw:2,0)", 2, 2), STAGE]
-    ends = resolve_io(options, before, lost=True)
-    assert ends.input and ends.input.name == STAGE[0] and ends.input.index == 2
-    assert ends.output and before.output and ends.output.name == before.output.name
+    io = resolve_io(options, before, lost=True)
+    assert io.input and io.input.name == STAGE[0] and io.input.index == 2
+    assert io.output and before.output and io.output.name == before.output.name
 
 
 def test_a_lost_device_of_another_sound_system_is_another_device(gear):
@@ -148,9 +148,9 @@ def test_when_a_jack_server_ends_nothing_else_is_opened_in_its_place(gear, playe
     with pytest.raises(NotBackError):
         resolve_io(LiveOptions(), before, lost=True)
     gear.failure, gear.jack = None, JackServer(48000, 128, 2, 2)
-    ends = resolve_io(LiveOptions(), before, lost=True)
-    assert ends.output and ends.output.is_jack and ends.form.block == 128
-    assert ends.source is before.source
+    io = resolve_io(LiveOptions(), before, lost=True)
+    assert io.output and io.output.is_jack and io.format.block == 128
+    assert io.source is before.source
 
 
 def test_programs_on_a_jack_server_are_inputs_and_outputs_by_one_clock(gear):
@@ -163,17 +163,15 @@ def test_programs_on_a_jack_server_are_inputs_and_outputs_by_one_clock(gear):
     server = there.default("input")
     assert server and server.index == JACK and there.default("output") == server
 
-    ends = resolve_io(LiveOptions(input="pad [/x]", out_device="amp"))
-    assert (
-        ends.input and ends.input.client == "pad [/x]" and ends.output and ends.output.client == "amp [live]"
-    )
-    assert not ends.form.two_clocks and ends.form.block == ends.form.out_block == 256
-    assert ends.form.channels == 1 and len(ends.form.out_map) == 2
+    io = resolve_io(LiveOptions(input="pad [/x]", out_device="amp"))
+    assert io.input and io.input.client == "pad [/x]" and io.output and io.output.client == "amp [live]"
+    assert not io.format.two_clocks and io.format.block == io.format.out_block == 256
+    assert io.format.channels == 1 and len(io.format.out_map) == 2
     with pytest.raises(DeviceError, match=r"no input device is called 'amp \[live\]'"):
         resolve_io(LiveOptions(input="amp [live]"))
 
     mixed = resolve_io(LiveOptions(input="loop"))  # to the sound card, on the same server
-    assert mixed.output == server and not mixed.form.two_clocks
+    assert mixed.output == server and not mixed.format.two_clocks
     gear.jack = JackServer(48000, 256, 2, 2)
     with pytest.raises(NotBackError, match="loop is not back yet"):
         resolve_io(LiveOptions(input="loop"), mixed, lost=True)

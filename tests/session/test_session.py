@@ -110,6 +110,7 @@ def test_it_plays_once_and_says_so(half, song):
         with pytest.raises(UsageError, match="has not started"):
             early()
     with session:
+        assert session.ends is session.io  # its old name
         with pytest.raises(UsageError, match="plays once"):
             session.start()
         assert session.wait()

@@ -66,11 +66,11 @@ def test_other_devices_that_do_not_open_are_refused_and_the_file_plays_on(
 ):
     opened, whole = [], Streams.__init__
 
-    def open_one(self, mixer, form, *further):
-        opened.append(form.rate)
-        if form.rate != RATE:
+    def open_one(self, mixer, format, *further):
+        opened.append(format.rate)
+        if format.rate != RATE:
             raise DeviceError("it is used by another program")
-        whole(self, mixer, form, *further)
+        whole(self, mixer, format, *further)
 
     monkeypatch.setattr(Streams, "__init__", open_one)
     low = tmp_path / "low.wav"

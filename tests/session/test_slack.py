@@ -26,7 +26,7 @@ class Desk:
     def __init__(self, most_s: float = 0.0) -> None:
         self.law, self.most_s = SlackLaw(), most_s
         self.state = np.zeros(bursts.STATE_SIZE, np.int64)
-        self.slack, self.form = CHOSEN, SimpleNamespace(block=BLOCK)
+        self.slack, self.format = CHOSEN, SimpleNamespace(block=BLOCK)
         self.calls = self.faults = 0
         self.set_at: list[float] = []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtsep.audio.engine import Format
+from rtsep.audio.engine import StreamFormat
 from rtsep.audio.telemetry import UNKNOWN, Progress
 from rtsep.dsp.router import FEEDS
 from rtsep.session import stages as report
@@ -18,7 +18,7 @@ class HandEngine:
     """Says what it is told to."""
 
     def __init__(self, out_map: tuple[int, ...] = (0, 1)) -> None:
-        self.form = Format(44100, 2, (0, 1), out_map, 256, 44100, 256, False)
+        self.format = StreamFormat(44100, 2, (0, 1), out_map, 256, 44100, 256, False)
         self.hops = self.produced = self.played = 0
         self.peaks = dict.fromkeys(FEEDS, 0.0)
 

@@ -22,7 +22,7 @@ class Devices:
         box = SimpleNamespace(name="Box")
         self.streams = SimpleNamespace(lost=None, waits_for_us=False, moves=0)
         self.watchdog = Watchdog(self.streams, SimpleNamespace(input=box, output=box), None)  # type: ignore[arg-type]
-        self.form = SimpleNamespace(rate=RATE, out_rate=RATE)
+        self.format = SimpleNamespace(rate=RATE, out_rate=RATE)
 
     def progress(self) -> Progress:
         n = self.frames
