@@ -21,7 +21,7 @@ from train.data.tracks import Stems
 
 SIZE, HOP = 2048, 1024  # 46 ms
 APART_S = 1.0  # likes of one frame lie at least so far from one another
-MOST_LIKES = 100
+MAX_LIKES = 100
 REMEMBERED_S = 10.0
 ROWS_AT_ONCE = 256  # of the similarity matrix: all of it would be gigabytes for a song
 
@@ -55,7 +55,7 @@ def repeated(magnitudes: NDArray[np.float32], apart: int) -> NDArray[np.float32]
         peaks = alike == maximum_filter1d(alike, 2 * apart + 1, axis=1, mode="constant")
         for row, frame in enumerate(range(start, min(start + ROWS_AT_ONCE, frames))):
             likes = np.flatnonzero(peaks[row])
-            likes = likes[np.argsort(-alike[row, likes])[:MOST_LIKES]]
+            likes = likes[np.argsort(-alike[row, likes])[:MAX_LIKES]]
             found[:, :, frame] = np.median(magnitudes[:, :, likes], axis=2)
     return np.minimum(found, magnitudes)
 

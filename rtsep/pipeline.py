@@ -79,7 +79,7 @@ def make_pipeline(
     framing = spec.framing
     inner = framing.stream_delay + spec.lookahead_hops * framing.hop
     bridge = make_bridge(rate, model_rate, framing.hop, inner, channels)
-    most = max_frames_per_step(rate, model_rate, framing.hop)
+    max_frames = max_frames_per_step(rate, model_rate, framing.hop)
     follows = spec.band_above == "follow" and rate != model_rate
     share = np.zeros(len(FEEDS))
     share[list(dry_feeds)] = 1.0
@@ -91,15 +91,15 @@ def make_pipeline(
         rate=np.array([float(model_rate)]),
         step=np.zeros(1, np.int64),
         bad_samples=np.zeros(1, np.int64),
-        clean=np.zeros((channels, most), np.float32),
+        clean=np.zeros((channels, max_frames), np.float32),
         hop=np.zeros((channels, framing.hop), np.float32),
         spectra=np.zeros((spec.lookahead_hops + 1, channels, spec.bins, 2), np.float32),
         masked=np.zeros((channels, spec.bins, 2), np.float32),
         smooth=np.zeros((spec.channels, spec.bins), np.float32),
         mask=np.zeros((spec.channels, spec.bins), np.float32),
-        above=make_band_above(follows, framing, bridge, channels, spec.channels, most),
-        vocals=np.zeros((channels, most), np.float32),
-        dry=np.zeros((channels, int(bridge.stream_delay[0]) + most), np.float32),
+        above=make_band_above(follows, framing, bridge, channels, spec.channels, max_frames),
+        vocals=np.zeros((channels, max_frames), np.float32),
+        dry=np.zeros((channels, int(bridge.stream_delay[0]) + max_frames), np.float32),
         values=np.zeros(len(TABLE)),
         dry_share=share,
         levels=levels,

@@ -44,7 +44,7 @@ class Device:
     input_latency_s: float = 0.0  # reported by the device, at its lowest setting
     output_latency_s: float = 0.0
     slack_s: float = 0.0  # extra time for its calls if no real-time thread makes them
-    most_added_s: float = 0.0  # limit of latency beyond the algorithm for automatic slack; 0: none
+    max_added_s: float = 0.0  # limit of latency beyond the algorithm for automatic slack; 0: none
     system_name: str = ""  # the system's name, if it differs from `name`; also accepted as a name
     client: str = ""  # on a JACK server: the program to connect to; "": the sound card
 

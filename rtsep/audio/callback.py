@@ -152,10 +152,10 @@ def _lay_out(state: np.ndarray, start: int, frames: int) -> None:
             if not mixed or _suffices(state, frames, waiting):
                 return
             block = before  # worst case for calls of mixed sizes
-            waiting = state[rings.MOST] - 1
+            waiting = state[rings.MAX_HOP] - 1
         elif settled and mixed:
-            waiting = state[rings.MOST] - 1
-        wanted = prefill(state[rings.HOP], state[rings.MOST], state[rings.SLACK], block, waiting)
+            waiting = state[rings.MAX_HOP] - 1
+        wanted = prefill(state[rings.HOP], state[rings.MAX_HOP], state[rings.SLACK], block, waiting)
         if not _play_from(state, wanted - state[rings.PREFILL], start, frames, settled, mixed):
             return
     if block > 0:
@@ -171,7 +171,7 @@ def _suffices(state: np.ndarray, frames: int, waiting: int) -> bool:
     if state[rings.HOP] == 0:
         return True
     slack = (
-        chosen_slack(state[rings.MOST], state[rings.BLOCK])
+        chosen_slack(state[rings.MAX_HOP], state[rings.BLOCK])
         if state[rings.SLACK] == CHOSEN
         else state[rings.SLACK]
     )

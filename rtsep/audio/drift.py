@@ -46,12 +46,12 @@ class Drift(NamedTuple):
     out_rate: float
 
 
-def make_drift(in_rate: int, out_rate: int, channels: int, most_frames: int) -> Drift:
-    """Return a new state for blocks of at most `most_frames` input frames."""
+def make_drift(in_rate: int, out_rate: int, channels: int, max_frames: int) -> Drift:
+    """Return a new state for blocks of at most `max_frames` input frames."""
     table = sinc_table(out_rate / in_rate)
     return Drift(
         table=table,
-        history=np.zeros((channels, table.shape[1] + most_frames + 4), np.float32),
+        history=np.zeros((channels, table.shape[1] + max_frames + 4), np.float32),
         position=np.array([1.0 - float(table.shape[1] // 2)]),
         correction=np.zeros(1),
         integral=np.zeros(1),

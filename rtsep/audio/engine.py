@@ -79,7 +79,7 @@ class Engine:
         )
         self._shares_input = input_ring is not None
         self._hop_signal = wake.Semaphore()
-        self._most = stage.max_frames_per_step(format.rate, self.model_rate, spec.hop)
+        self._max_frames = stage.max_frames_per_step(format.rate, self.model_rate, spec.hop)
         self._hop_state = self._make_hop_state()
         state = self._rings.state
         state[rings.HOP_SIGNAL] = self._hop_signal.handle
@@ -87,7 +87,7 @@ class Engine:
         state[rings.OUT_RATE] = format.out_rate
         state[rings.NEXT_HOP_AT] = 1
         state[rings.HOP] = self.spec.hop if format.rate == self.model_rate else 0  # else hops vary by one frame
-        state[rings.MOST] = self._most
+        state[rings.MAX_HOP] = self._most
         state[rings.SLACK] = CHOSEN if format.slack is None else format.slack
         if not format.two_clocks:
             slack, hop = state[rings.SLACK], state[rings.HOP]
@@ -104,7 +104,7 @@ class Engine:
     def _slack(self) -> int:
         if self.format.slack is not None:
             return self.format.slack
-        return 0 if self.format.two_clocks else int(chosen_slack(self._most, self.format.block))
+        return 0 if self.format.two_clocks else int(chosen_slack(self._max_frames, self.format.block))
 
     def _compute_fill(self) -> float:
         """Return the output frames to keep ahead with two clocks, besides both blocks: hop and computing."""
@@ -122,7 +122,7 @@ class Engine:
             blocks = format.block + round(format.out_block * ratio)
             fill = format.out_block + format.block / ratio + self._compute_fill()
             ahead = round((fill + clocks.stream_delay(self._hop_state.drift)) * ratio)
-            engine = ahead - blocks - self._most
+            engine = ahead - blocks - self._max_frames
             return LatencyBudget(format.rate, algorithm, engine, blocks + format.hardware)
         device = stage.stream_delay(self._pipeline) + self._ready - algorithm - self._slack
         return LatencyBudget(format.rate, algorithm, self._slack, device + format.hardware)
@@ -188,18 +188,18 @@ class Engine:
     # --- life ------------------------------------------------------------------------------------
 
     def _make_hop_state(self) -> HopState:
-        format, most = self.format, self._most
+        format, max_frames = self.format, self._max_frames
         devices = len(format.out_map)
         recorded = 1 << math.ceil(math.log2(RECORD_SECONDS * format.rate))  # frames
-        drift = clocks.make_drift(format.rate, format.out_rate, devices, most)
-        out_most = math.ceil(most * format.out_rate / format.rate * (1 + clocks.LIMIT)) + 2
+        drift = clocks.make_drift(format.rate, format.out_rate, devices, max_frames)
+        max_out_frames = math.ceil(max_frames * format.out_rate / format.rate * (1 + clocks.LIMIT)) + 2
         return HopState(
-            block=np.zeros((format.channels, most), np.float32),
-            feeds=np.zeros((len(FEEDS), format.channels, most), np.float32),
+            block=np.zeros((format.channels, max_frames), np.float32),
+            feeds=np.zeros((len(FEEDS), format.channels, max_frames), np.float32),
             held=np.zeros((self.spec.channels, self.spec.bins), np.float32),
             out_map=np.array(format.out_map, np.int64),
-            mapped=np.zeros((devices, most), np.float32),
-            resampled=np.zeros((devices, out_most), np.float32),
+            mapped=np.zeros((devices, max_frames), np.float32),
+            resampled=np.zeros((devices, max_out_frames), np.float32),
             record=mapped_zeros(recorded, len(FEEDS), format.channels),
             meters=np.zeros((len(FEEDS), 2), np.float32),
             late_log=np.zeros(rings.LATE_LOG, np.int64),

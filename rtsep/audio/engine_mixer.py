@@ -215,7 +215,7 @@ class EngineMixer:
         self.state[CURRENT] = address_of(engine.state, 0)
         self.state[LENGTH] = max(1, round(FADE_S * rate))
         self.state[LEVEL] = self.state[LENGTH] if silent is None else -max(1, silent)
-        self.state[SCRATCH], self.state[MOST] = self._scratch.ctypes.data, block
+        self.state[SCRATCH], self.state[MAX_FRAMES] = self._scratch.ctypes.data, block
 
     def add_incoming(self, engine: Served) -> None:
         """Feed another engine with the same input; its hop loop may start once it is `synced`."""

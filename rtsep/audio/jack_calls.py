@@ -65,8 +65,8 @@ FREEWHEEL = 15  # 1: the server does not keep time
 STALE = 16  # [2] by CAPTURE and PLAYBACK: number of requests to set the latency of rtsep's ports
 SCRATCH = 18  # [2]
 PORTS = 20  # addresses of the inputs, then of the outputs
-MOST_PORTS = 128
-STATE_SIZE = PORTS + MOST_PORTS
+MAX_PORTS = 128
+STATE_SIZE = PORTS + MAX_PORTS
 
 SHUT_DOWN = 1
 

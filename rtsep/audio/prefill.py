@@ -33,7 +33,7 @@ def mismatch(hop: int, most: int, block: int, waiting: int) -> int:
     the hops at the device's rate vary by one frame, with `most` frames at most.
     """
     if hop == 0:
-        return most
+        return max_frames
     divisor, rest = block, hop
     while rest != 0:
         divisor, rest = rest, divisor % rest

@@ -25,13 +25,13 @@ SLACK_S, LATE_S = 0.006, 0.02
 """Extra time for the model, because threads often run at normal priority beside other programs; and extra
 time for input, because the server's threads do too, and its fragments are sometimes late. In seconds."""
 
-MOST_ADDED_S = 0.1
+MAX_ADDED_S = 0.1
 """Limit of latency beyond the algorithm, in seconds, that late calls may not exceed."""
 
 FIRST_INDEX = 1000
 """First device number of this back end, plus twice the server's own number, plus one for a source."""
 
-MOST_CHANNELS = 32
+MAX_CHANNELS = 32
 
 
 class PulseBackend:
@@ -80,7 +80,7 @@ class PulseBackend:
 
     def check(self, device: Device, kind: str, channels: int, rate: int) -> None:
         """Raise `DeviceError` for a rate that the server cannot convert."""
-        if rate > HIGHEST_RATE or channels > MOST_CHANNELS:
+        if rate > HIGHEST_RATE or channels > MAX_CHANNELS:
             raise DeviceError(f"{device.name} cannot do {channels} channels at {rate} Hz; leave out --rate")
 
     def compile(self) -> None:
@@ -133,6 +133,6 @@ def _device(end: PulseEnd, playback: bool) -> Device:
         rate=end.rate,
         output_latency_s=(BURST + MARGIN) * KEPT_S if playback else 0.0,
         slack_s=SLACK_S if playback else LATE_S,
-        most_added_s=MOST_ADDED_S,
+        max_added_s=MAX_ADDED_S,
         system_name=end.name,
     )

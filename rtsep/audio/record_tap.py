@@ -41,14 +41,14 @@ class RecordTap:
         """Return the input frames of the played file, or `rtsep.audio.telemetry.UNKNOWN`."""
         return int(acquire(self._state, rings.SOURCE_END))
 
-    def copy(self, first: int, most: int) -> NDArray[np.float32]:
-        """Return a copy of the frames from `first` on, [1 to most, feeds, channels], up to the ring's end.
+    def copy(self, first: int, max_frames: int) -> NDArray[np.float32]:
+        """Return a copy of the frames from `first` on, [1 to max_frames, feeds, channels], within the ring.
 
         The hop loop does not wait: compare `written` after the copy with `first` to see whether frames were
         overwritten meanwhile.
         """
         start = first & (len(self._ring) - 1)
-        return self._ring[start : start + most].copy()
+        return self._ring[start : start + max_frames].copy()
 
     def without_ring(self) -> RecordTap:
         """Return a tap that does not keep the engine's ring, for use after the last read."""

@@ -248,9 +248,9 @@ class FileSource:
             wanted -= len(block)
         return np.concatenate(blocks)
 
-    def _next_block(self, most: int) -> NDArray[np.float32]:
+    def _next_block(self, max_frames: int) -> NDArray[np.float32]:
         if self._paused:
-            return np.zeros((most, len(self._channels)), np.float32)
+            return np.zeros((max_frames, len(self._channels)), np.float32)
         while len(self._kept) == 0 and not self._ended:
             raw = self._take(int(self._file.rate * _BLOCK_SECONDS))
             self._ended = len(raw) == 0
@@ -260,7 +260,7 @@ class FileSource:
             self._kept = (
                 block if self._resampler is None else self._resampler.resample_chunk(block, self._ended)
             )
-        block, self._kept = self._kept[:most], self._kept[most:]
+        block, self._kept = self._kept[:max_frames], self._kept[max_frames:]
         return block
 
     def _take(self, frames: int) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 
 MINUTES = (1.0, 10.0, 60.0)
-SHORTEST_MIN, LONGEST_MIN = 0.1, 24 * 60.0
+SHORTEST_MIN, MAX_MINUTES = 0.1, 24 * 60.0
 START_S = 1.0  # of music, for the start alone
 FLAT, LINEAR = 1.05, 1.15
 """By how much memory may grow to be flat, and computing time a second of music to be linear, from the
@@ -126,8 +126,8 @@ def _minutes(text: str) -> tuple[float, ...]:
         minutes = {float(part) for part in text.split(",")}
     except ValueError:
         minutes = set()
-    if not minutes or not all(SHORTEST_MIN <= length <= LONGEST_MIN for length in minutes):  # nor nan
+    if not minutes or not all(SHORTEST_MIN <= length <= MAX_MINUTES for length in minutes):  # nor nan
         raise argparse.ArgumentTypeError(
-            f"'{text}': numbers from {SHORTEST_MIN:g} to {LONGEST_MIN:g} with commas between, as 1,10,60"
+            f"'{text}': numbers from {SHORTEST_MIN:g} to {MAX_MINUTES:g} with commas between, as 1,10,60"
         )
     return tuple(sorted(minutes))

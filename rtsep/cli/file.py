@@ -30,7 +30,7 @@ from rtsep.offline.batch import Progress as FileProgress
 from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, identity
 from rtsep.terminal import plain_console
 
-MOST_PROCESSES = 256
+MAX_PROCESSES = 256
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -182,7 +182,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _processes(text: str) -> int:
-    return whole_number(text, "a number of processes", 0, MOST_PROCESSES)
+    return whole_number(text, "a number of processes", 0, MAX_PROCESSES)
 
 
 def _processors() -> int:

@@ -17,7 +17,7 @@ from rtsep.errors import DeviceError, UsageError, suggest
 from rtsep.files.names import is_folder, is_there
 from rtsep.surfaces.midi.learn import burst, learn
 from rtsep.surfaces.midi.map import MidiMap, load_map, user_file
-from rtsep.surfaces.midi.messages import CC14, MOST_7, Event
+from rtsep.surfaces.midi.messages import CC14, MAX_7, Event
 from rtsep.surfaces.midi.names import ALL
 from rtsep.surfaces.midi.ports import input_ports, missing
 from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
@@ -80,7 +80,7 @@ def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> 
     unheard = threading.Event()
 
     def show(port: str, event: Event, effects: list[str]) -> None:
-        if event.kind == CC14 and event.most == MOST_7:
+        if event.kind == CC14 and event.most == MAX_7:
             return  # a coarse value without a fine one was already printed as a plain controller
         arrow = f"  -> {', '.join(effects)}" if effects else ""
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtsep.controls import BY_NAME, TABLE, Controls
 from rtsep.errors import UsageError
-from rtsep.limits import LARGEST_BLOCK, MAX_TRACKS, MOST_CHANNELS, SMALLEST_BLOCK
+from rtsep.limits import LARGEST_BLOCK, MAX_CHANNELS, MAX_TRACKS, SMALLEST_BLOCK
 from rtsep.surfaces.midi.map import load_map, user_file
 from rtsep.surfaces.midi.names import VIRTUAL
 from rtsep.surfaces.midi.surface import MidiOptions
@@ -72,7 +72,7 @@ def channel_list(text: str) -> tuple[int, ...]:
         low, high = int(first), int(last) if dash else int(first)
         if high < low:
             raise argparse.ArgumentTypeError(f"'{part.strip()}' is in descending order; write {high}-{low}")
-        channels += range(low, min(high, low + MOST_CHANNELS) + 1)  # a longer list is refused later
+        channels += range(low, min(high, low + MAX_CHANNELS) + 1)  # a longer list is refused later
     return tuple(channels)
 
 

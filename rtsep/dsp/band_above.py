@@ -38,7 +38,7 @@ class BandAbove(NamedTuple):
 
 
 def make_band_above(
-    follows: bool, framing: Framing, bridge: RateBridge, channels: int, gains: int, most_frames: int
+    follows: bool, framing: Framing, bridge: RateBridge, channels: int, gains: int, max_frames: int
 ) -> BandAbove:
     """Return a new state for `channels` beside `bridge`; the mask has `gains` channels."""
     if not follows:
@@ -61,7 +61,7 @@ def make_band_above(
         overlap=np.zeros((gains, framing.synthesis), np.float32),
         line=np.zeros((channels, length), np.float32),
         hop=np.zeros((rows, framing.hop), np.float32),
-        block=np.zeros((rows, most_frames), np.float32),
+        block=np.zeros((rows, max_frames), np.float32),
     )
 
 

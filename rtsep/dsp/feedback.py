@@ -267,12 +267,12 @@ def _judge(guard: FeedbackGuard, spectra: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _end_hold(guard: FeedbackGuard, most_db: float) -> None:
-    """Return to LISTENING. If it was the same tone again, the output stays at `most_db` or lower."""
+def _end_hold(guard: FeedbackGuard, max_db: float) -> None:
+    """Return to LISTENING. If it was the same tone again, the output stays at `max_db` or lower."""
     before, now = guard.tone[1], guard.tone[0]
     is_again = before != NONE and guard.timer_s[1] <= AGAIN_S  # possibly at another mode of the room
     if is_again:
-        guard.ceiling_db[0] = max(min(guard.ceiling_db[0] - STAYS_DB, most_db), DEEPEST_DB)
+        guard.ceiling_db[0] = max(min(guard.ceiling_db[0] - STAYS_DB, max_db), DEEPEST_DB)
         guard.found[0] += 1
     guard.tone[1] = max(before, now) if is_again and now == WHOLE else now
     guard.tone[0] = NONE

@@ -88,7 +88,7 @@ def make_bridge(device_rate: int, model_rate: int, hop: int, inner_delay: int, c
     else:
         down, up = sinc_table(p / q), sinc_table(q / p)
         delay = down.shape[1] // 2 + -(-(up.shape[1] // 2 + inner_delay) * q // p)
-    most = -(-hop * q // p) + 1
+    max_frames = -(-hop * q // p) + 1
     return RateBridge(
         ratio=np.array([p, q]),
         clock=np.zeros(1, np.int64),

@@ -17,7 +17,7 @@ from rtsep.files.pieces import Mpeg, Pieces, count_mpeg, pieces_of
 from rtsep.files.sndfile import BLOCK, SndfileDecoder, reason
 from rtsep.files.spool import Opened, Say, open_again, open_input, say_on_stderr
 from rtsep.files.stem_writer import SUBTYPES, StemWriter, make_folder
-from rtsep.limits import HIGHEST_FILE_RATE, LOWEST_FILE_RATE, MOST_CHANNELS
+from rtsep.limits import HIGHEST_FILE_RATE, LOWEST_FILE_RATE, MAX_CHANNELS
 
 __all__ = ["MISSING_S", "SUBTYPES", "AudioReader", "StemWriter", "make_folder"]
 
@@ -208,9 +208,9 @@ class AudioReader:
                 f"{self.path}: a sample rate of {self.rate} Hz; {LOWEST_FILE_RATE} to {HIGHEST_FILE_RATE} Hz "
                 "are accepted (is its header damaged?)"
             )
-        if not 1 <= self.channels <= MOST_CHANNELS:
+        if not 1 <= self.channels <= MAX_CHANNELS:
             raise InputFileError(
-                f"{self.path}: {self.channels} channels; 1 to {MOST_CHANNELS} are accepted "
+                f"{self.path}: {self.channels} channels; 1 to {MAX_CHANNELS} are accepted "
                 "(is its header damaged?)"
             )
         if isinstance(self._decoder, SndfileDecoder) and self._decoder.is_lost:

@@ -17,7 +17,7 @@ from rtsep.files.sndfile import encoded, reason
 
 WAV = "wav"
 FORMATS = (WAV, "flac", "mp3", "opus")
-MOST_MP3_CHANNELS = 2
+MAX_MP3_CHANNELS = 2
 OPUS_KBITS = 80  # a channel
 
 _SAMPLES = {"PCM_16": ("s16", "16"), "PCM_24": ("s32", "24")}  # of FLAC, as ffmpeg names them
@@ -42,9 +42,9 @@ def check_format(form: str, subtype: str) -> None:
 
 def check_channels(form: str, song: Path, channels: int) -> None:
     """Raise `OutputError` where stems of so many channels cannot be written as `form`."""
-    if form == "mp3" and channels > MOST_MP3_CHANNELS:
+    if form == "mp3" and channels > MAX_MP3_CHANNELS:
         raise OutputError(
-            f"{song}: it has {channels} channels, mp3 holds {MOST_MP3_CHANNELS} at most; use --format flac"
+            f"{song}: it has {channels} channels, mp3 holds {MAX_MP3_CHANNELS} at most; use --format flac"
         )
 
 

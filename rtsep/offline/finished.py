@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from rtsep.errors import OutputError
 
 LEDGER = ".rtsep.json"
-MOST_OF_ONE_NAME = 10_000
+MAX_OF_ONE_NAME = 10_000
 
 
 class Stems(NamedTuple):
@@ -38,11 +38,11 @@ class Finished:
         """
         self.source = source.absolute()
         self.is_new = False
-        for number in range(1, MOST_OF_ONE_NAME):
+        for number in range(1, MAX_OF_ONE_NAME):
             self.folder = place if number == 1 else place.with_name(f"{place.name} ({number})")
             if self._take():
                 return
-        raise OutputError(f"{place}: {MOST_OF_ONE_NAME} inputs of this name; use several folders")
+        raise OutputError(f"{place}: {MAX_OF_ONE_NAME} inputs of this name; use several folders")
 
     def _take(self) -> bool:
         """Make the folder, and write whose it is; return whether it is ours."""

@@ -142,12 +142,12 @@ class _Stream:
     ) -> None:
         self._model, self._controls = model, controls
         self._pipeline = stage.make_pipeline(model.spec, rate, channels, model_rate)
-        most = stage.max_frames_per_step(rate, model_rate, model.spec.hop)
-        self.latency = stage.stream_delay(self._pipeline) + most
-        self._feeds = np.zeros((len(FEEDS), channels, most), np.float32)
+        max_frames = stage.max_frames_per_step(rate, model_rate, model.spec.hop)
+        self.latency = stage.stream_delay(self._pipeline) + max_frames
+        self._feeds = np.zeros((len(FEEDS), channels, max_frames), np.float32)
         self._pending = np.zeros((channels, 0), np.float32)
         # A hop is filled before it is played: what it gives then is handed out as more input comes.
-        self._ready = np.zeros((len(FEEDS), channels, most), np.float32)
+        self._ready = np.zeros((len(FEEDS), channels, max_frames), np.float32)
 
     def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take `block` [channels, frames]; return stems [2, channels, frames]."""

@@ -56,9 +56,9 @@ class ResolvedIO:
         return any(device and not device.is_jack for device in (self.input, self.output))
 
     @property
-    def most_added_s(self) -> float:
+    def max_added_s(self) -> float:
         """Return the limit of latency from slack and device in seconds for automatic slack; 0: no limit."""
-        return max(device.most_added_s for device in (self.input, self.output) if device)
+        return max(device.max_added_s for device in (self.input, self.output) if device)
 
     @property
     def captured_sink(self) -> str:

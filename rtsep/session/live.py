@@ -230,7 +230,7 @@ class Live:
         io = self.route.io
         if self.options.slack is not None or not io.may_burst:
             return
-        wanted = self._slack_law.wanted(self.engine, io.most_added_s)
+        wanted = self._slack_law.wanted(self.engine, io.max_added_s)
         if wanted is None:
             return
         calls = "in bursts or late" if wanted > self.engine.slack else "evenly again"

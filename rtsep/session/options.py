@@ -17,9 +17,9 @@ from rtsep.limits import (
     HIGHEST_RATE,
     LARGEST_BLOCK,
     LOWEST_RATE,
+    MAX_CHANNELS,
+    MAX_SLACK,
     MAX_TRACKS,
-    MOST_CHANNELS,
-    MOST_SLACK,
     SMALLEST_BLOCK,
     client_name_error,
     key_error,
@@ -94,7 +94,7 @@ class LiveOptions:
         _one_of("compute", self.compute, COMPUTE)
         _between("rate", self.rate, LOWEST_RATE, HIGHEST_RATE, "Hz")
         _between("block", self.block, SMALLEST_BLOCK, LARGEST_BLOCK, "frames")
-        _between("slack", self.slack, 0, MOST_SLACK, "frames")
+        _between("slack", self.slack, 0, MAX_SLACK, "frames")
         _between("track", self.track, 1, MAX_TRACKS, "")
         for name, error in (("speed", speed_error(self.speed)), ("key", key_error(self.key))):
             if error:
@@ -156,8 +156,8 @@ def _distinct(name: str, channels: tuple[int, ...] | None) -> None:
     if channels is None:
         return
     for channel in channels:
-        if not _is_whole(channel, 1, MOST_CHANNELS):
-            accepted = f"must be a whole number from 1 to {MOST_CHANNELS}"
+        if not _is_whole(channel, 1, MAX_CHANNELS):
+            accepted = f"must be a whole number from 1 to {MAX_CHANNELS}"
             raise OptionError(name, f": channel {channel!r}: {accepted}")
     if not channels:
         raise OptionError(name, " (): give at least one channel, each only once")

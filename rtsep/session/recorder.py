@@ -38,7 +38,7 @@ class RecordSource(NamedTuple):
     """Source of recordings: the ring of one engine's hop loop."""
 
     tap: RecordTap
-    most_frames: int | None  # limit of input frames from the engine's start; None: no limit
+    max_frames: int | None  # limit of input frames from the engine's start; None: no limit
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Recorder:
         With `first`, the files begin with that recent frame of the input. Raise `OutputError` if the files
         cannot be created.
         """
-        self._tap, self._most_frames, self._say = source.tap, source.most_frames, say
+        self._tap, self._max_frames, self._say = source.tap, source.max_frames, say
         tap, lag = source.tap, source.tap.feed_delay
         # The feeds begin with the pipeline's latency: `lag` frames of silence before the first of the input.
         begin = tap.written() if first is None else first + lag
@@ -174,8 +174,8 @@ class Recorder:
         """Write the part of a block [frames, feeds, channels] that is input; return its length in frames."""
         # The silence after the end of a file, or after a limit, is not recorded.
         end = self._tap.source_end()
-        if self._most_frames is not None:
-            end = min(end, self._most_frames)
+        if self._max_frames is not None:
+            end = min(end, self._max_frames)
         kept = block[: max(0, end + self._tap.feed_delay - self._read)]
         self._read += len(block)
         if len(kept) > 0:

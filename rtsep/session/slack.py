@@ -13,7 +13,7 @@ from collections import deque
 
 from rtsep.audio.bursts import WINDOW_S
 from rtsep.audio.engine import Engine
-from rtsep.limits import MOST_SLACK
+from rtsep.limits import MAX_SLACK
 
 FIRST_WINDOWS, FIRST_SHARE = 8, 0.5
 """At the start: the median of this number of windows, 0.8 s."""
@@ -34,7 +34,7 @@ LOOK_EVERY_S = 1.0  # shorter than SAME_GAP_S: no window is missed
 LOWERED_AFTER_S = 600.0
 """Time without need before slack is reduced, in seconds; it doubles after each reduction that was wrong."""
 
-LONGEST_PATIENCE_S = 4 * 3600.0
+MAX_PATIENCE_S = 4 * 3600.0
 
 
 class SlackLaw:
@@ -52,10 +52,10 @@ class SlackLaw:
         self._lowered_at: float | None = None
         self._patience_s = LOWERED_AFTER_S
 
-    def wanted(self, engine: Engine, most_s: float = 0.0, now: float | None = None) -> int | None:
+    def wanted(self, engine: Engine, max_s: float = 0.0, now: float | None = None) -> int | None:
         """Return the slack in frames that `engine` should have; None: no change.
 
-        `most_s` bounds the latency of slack and device together in seconds, 0 for no bound. `now` is the
+        `max_s` bounds the latency of slack and device together in seconds, 0 for no bound. `now` is the
         monotonic time.
         """
         now = time.monotonic() if now is None else now
@@ -81,11 +81,11 @@ class SlackLaw:
             return None
         else:
             return self._lower(engine, now)
-        wanted = min(self._slack_for(engine, early), self._most(engine, most_s))
+        wanted = min(self._slack_for(engine, early), self._max_slack(engine, max_s))
         if wanted <= engine.slack:
             return None
         if self._lowered_at is not None and now < self._lowered_at + self._patience_s:
-            self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
+            self._patience_s = min(2 * self._patience_s, MAX_PATIENCE_S)
             self._lowered_at = None
         self._since = now
         return wanted
@@ -133,12 +133,12 @@ class SlackLaw:
         # An eighth of a block is jitter, on top of bursts of whole blocks.
         block = engine.format.block
         blocks = -(-(early - block // 8) // block) if early > 0 else 0
-        return min(self._chosen + blocks * block, MOST_SLACK)
+        return min(self._chosen + blocks * block, MAX_SLACK)
 
     @staticmethod
-    def _most(engine: Engine, most_s: float) -> int:
+    def _most(engine: Engine, max_s: float) -> int:
         """Return the largest slack in frames that keeps the latency within its bound."""
-        if most_s == 0.0:
-            return MOST_SLACK
+        if max_s == 0.0:
+            return MAX_SLACK
         latency = engine.latency
-        return int(most_s * latency.rate) - (latency.total - latency.algorithm - engine.slack)
+        return int(max_s * latency.rate) - (latency.total - latency.algorithm - engine.slack)

@@ -27,7 +27,7 @@ from rtsep.surfaces.toml import TomlFile, control_text, known, read_text, write_
 
 SUFFIX = ".toml"
 HIGHEST_PROGRAM = 127
-LONGEST_NAME = 64
+MAX_NAME = 64
 BY = "preset"
 """Who has moved a control that a preset has set."""
 
@@ -64,8 +64,8 @@ def user_folder() -> Path:
 def check_name(name: str) -> str:
     """Return `name` if it can be a file's name on any system; raises `UsageError` that says what can."""
     name = unicodedata.normalize("NFC", name)
-    if len(name) > LONGEST_NAME:
-        raise UsageError(f"preset '{name[:20]}...': a name has at most {LONGEST_NAME} characters")
+    if len(name) > MAX_NAME:
+        raise UsageError(f"preset '{name[:20]}...': a name has at most {MAX_NAME} characters")
     if not _NAME.fullmatch(name) or name[-1] in " ." or _RESERVED.fullmatch(name):
         raise UsageError(
             f"preset '{name}': a name is letters, digits, spaces and any of _-+.,&()'# (a letter or digit "

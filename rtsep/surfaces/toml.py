@@ -20,7 +20,7 @@ from rtsep import folders
 from rtsep.controls import Control
 from rtsep.errors import OutputError, UsageError, suggest
 
-LONGEST_SHOWN = 60
+MAX_SHOWN = 60
 
 Place = tuple[str, int]
 """A table of a file: its name, and the how manieth of that name it is, from 0."""
@@ -169,7 +169,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = f"'{value}'" if isinstance(value, str) else str(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def plain(number: float) -> float:

@@ -21,7 +21,7 @@ class Player:
         self.slack = slack
         state = self.rings.state
         state[layout.BLOCK] = block
-        state[layout.HOP] = state[layout.MOST] = HOP
+        state[layout.HOP] = state[layout.MAX_HOP] = HOP
         state[layout.SLACK] = slack
         state[layout.OUT_WRITE] = state[layout.PREFILL] = self.lag = prefill(HOP, HOP, slack, block)
         self.heard: list[np.ndarray] = []

@@ -26,14 +26,14 @@ from tests.session.disk import PATIENCE_S, stall
 RING = 1 << 12
 
 
-def fill(frames: int, delay: int = 0, most: int | None = None, rate: int = 44100):
+def fill(frames: int, delay: int = 0, max_frames: int | None = None, rate: int = 44100):
     """Return a source as a hop loop has filled it, and the feeds on it [frames, feeds, channels]."""
     feeds = np.stack([noise(frames, seed=f) for f in range(4)], axis=1)
     ring = np.zeros((RING, 4, 2), np.float32)
     ring[np.arange(frames) & (RING - 1)] = feeds
     state = np.zeros(rings.STATE_SIZE, np.int64)
     state[rings.SOURCE_END] = np.iinfo(np.int64).max
-    return RecordSource(RecordTap(state, ring, rate, delay), most), feeds
+    return RecordSource(RecordTap(state, ring, rate, delay), max_frames), feeds
 
 
 def state_of(source: RecordSource) -> np.ndarray:
@@ -87,12 +87,12 @@ def test_a_later_take_begins_with_the_hop_that_is_next(tmp_path):
 
 @pytest.mark.parametrize("begun_at", [0, 512])
 def test_a_limit_and_the_end_of_a_played_file_cut_alike(tmp_path, begun_at):
-    source, _ = fill(3000, delay=256, most=1234)
+    source, _ = fill(3000, delay=256, max_frames=1234)
     state_of(source)[rings.RECORD_WRITE] = begun_at
     missed = max(0, begun_at - 256)
     paths = record(tmp_path / "limit", source, 3000, "PCM_24").stop()
     assert soundfile.info(paths["vocals"]).frames == 1234 - missed
-    source = source._replace(most_frames=None)
+    source = source._replace(max_frames=None)
     state_of(source)[rings.SOURCE_END] = 777
     state_of(source)[rings.RECORD_WRITE] = begun_at
     paths = record(tmp_path / "end", source, 3000, "PCM_24").stop()

@@ -23,8 +23,8 @@ LOOK_CALLS = 4  # calls between two looks of the session
 class Desk:
     """An engine, as far as the law sees it: called when a test says, with a fault where that is too late."""
 
-    def __init__(self, most_s: float = 0.0) -> None:
-        self.law, self.most_s = SlackLaw(), most_s
+    def __init__(self, max_s: float = 0.0) -> None:
+        self.law, self.max_s = SlackLaw(), max_s
         self.state = np.zeros(bursts.STATE_SIZE, np.int64)
         self.slack, self.format = CHOSEN, SimpleNamespace(block=BLOCK)
         self.calls = self.faults = 0
@@ -55,7 +55,7 @@ class Desk:
             self.calls += 1
             self.faults += late * RATE > self.slack
             if self.calls % LOOK_CALLS == 0:
-                wanted = self.law.wanted(self, self.most_s, self.now)
+                wanted = self.law.wanted(self, self.max_s, self.now)
                 if wanted is not None:
                     self.slack = wanted
                     self.set_at.append(self.now)
@@ -113,7 +113,7 @@ def test_of_two_gaps_the_shorter_one_counts():
 
 
 def test_a_bound_of_the_latency_is_kept():
-    desk = Desk(most_s=0.1)
+    desk = Desk(max_s=0.1)
     desk.play(60, gap(10, 0.3))
     latency = desk.latency
     assert 0.09 * RATE < latency.total - latency.algorithm <= 0.1 * RATE

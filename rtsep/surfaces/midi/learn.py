@@ -17,7 +17,7 @@ from tomlkit.items import Table
 from rtsep.controls import Control
 from rtsep.errors import DeviceError, UsageError
 from rtsep.surfaces.midi.map import LATCHED, SOURCES, TOGGLE, load_map, parse_map
-from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MOST_14, NOTE, NRPN, NRPN_STEP, PROGRAM, Event
+from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MAX_14, NOTE, NRPN, NRPN_STEP, PROGRAM, Event
 from rtsep.surfaces.toml import read_text, write_whole
 
 BURST_S = 1.5
@@ -95,7 +95,7 @@ def recognise(events: Sequence[Event], control: Control) -> dict[str, Any] | Non
     notes = [event for event in events if event.kind == NOTE and event.value > 0]
     if notes:
         return _place(NOTE, _most_heard(notes)) | {"mode": TOGGLE}
-    pairs = [event for event in events if event.kind == CC14 and event.most == MOST_14]
+    pairs = [event for event in events if event.kind == CC14 and event.max_value == MAX_14]
     plain = [event for event in events if event.kind == CC]
     if pairs and _is_pair(_most_heard(pairs), plain):
         return _place(CC14, _most_heard(pairs))

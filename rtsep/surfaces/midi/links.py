@@ -20,7 +20,7 @@ from rtsep.surfaces.midi.names import (
 )
 from rtsep.surfaces.midi.systems import FAILURES, Output, System
 
-MOST_AT_ONCE = 4096
+MAX_AT_ONCE = 4096
 
 OUTPUT_AFTER_S = (0.2, 2.0)
 """When, after an input has opened, its output is looked for: it may appear a little later."""
@@ -197,7 +197,7 @@ class Links:
             if link.input is None:
                 continue
             batch: list[list[int]] = []
-            while len(batch) < MOST_AT_ONCE and (got := link.input.get_message()) is not None:
+            while len(batch) < MAX_AT_ONCE and (got := link.input.get_message()) is not None:
                 batch.append(got[0])
             if batch:
                 self._tell(protocol.Received(link.key, batch))

@@ -24,7 +24,7 @@ from typing import Any
 from rtsep import folders
 from rtsep.controls import BY_NAME, CURVES, Control, Travel
 from rtsep.errors import UsageError, suggest
-from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MOST_7, MOST_14, NOTE, NRPN, note_name
+from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MAX_7, MAX_14, NOTE, NRPN, note_name
 from rtsep.surfaces.toml import Place, TomlFile, known, near, plain, read_text, shown
 
 KNOB, TOGGLE, MOMENTARY, LATCHED = "knob", "toggle", "momentary", "latched"
@@ -36,7 +36,7 @@ ENCODERS = ("twos-complement", "offset", "sign-magnitude")
 
 DEFAULT_STEP = 0.01
 
-_HIGHEST = {CC: MOST_7, CC14: LSB_OFFSET - 1, NRPN: MOST_14, NOTE: MOST_7}
+_HIGHEST = {CC: MAX_7, CC14: LSB_OFFSET - 1, NRPN: MAX_14, NOTE: MAX_7}
 SOURCES = tuple(_HIGHEST)
 _ENTRY_KEYS = (*SOURCES, "channel", "port", "range", "curve", "mode", "invert", "encoder", "step", "takeover")
 _TOP_KEYS = ("channel", "takeover", "feedback", "defaults")

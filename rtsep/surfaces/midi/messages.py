@@ -13,7 +13,7 @@ Message = Sequence[int]
 
 CC, CC14, NRPN, NRPN_STEP, NOTE, PROGRAM = "cc", "cc14", "nrpn", "nrpn step", "note", "program"
 
-MOST_7, MOST_14 = 127, 16383
+MAX_7, MAX_14 = 127, 16383
 
 _NOTE_OFF, _NOTE_ON, _CONTROL_CHANGE, _PROGRAM_CHANGE = 0x80, 0x90, 0xB0, 0xC0
 _DATA, _DATA_LSB, _INCREMENT, _DECREMENT = 6, 38, 96, 97
@@ -32,7 +32,7 @@ class Event(NamedTuple):
     channel: int  # 1..16
     number: int  # of the controller, NRPN, note or program
     value: int  # 0..most; of a note its velocity (0: released), of a step +1 or -1
-    most: int = MOST_7
+    max_value: int = MAX_7
 
     def __str__(self) -> str:
         """As `rtsep midi monitor` prints it."""
@@ -44,7 +44,7 @@ class Event(NamedTuple):
         if self.kind == NOTE:
             what = f"velocity {self.value}" if self.value else "off"
             return f"{where}  note {self.number} ({note_name(self.number)}) {what}"
-        return f"{where}  {self.kind} {self.number} = {self.value} of {self.most}"
+        return f"{where}  {self.kind} {self.number} = {self.value} of {self.max_value}"
 
 
 class _Pair:
@@ -66,21 +66,21 @@ class _Pair:
         overdue = self.settle()
         self.coarse = value
         if self.fine == _UNKNOWN:
-            return value, MOST_7
+            return value, MAX_7
         self.waits = True
         return overdue
 
     def take_fine(self, value: int) -> tuple[int, int] | None:
         self.fine = value
         self.waits = False
-        return None if self.coarse == _UNKNOWN else (self.coarse << 7 | value, MOST_14)
+        return None if self.coarse == _UNKNOWN else (self.coarse << 7 | value, MAX_14)
 
     def settle(self) -> tuple[int, int] | None:
         """Return what waits, as no fine half has come."""
         if not self.waits:
             return None
         self.fine, self.waits = 0, False
-        return self.coarse << 7, MOST_14
+        return self.coarse << 7, MAX_14
 
 
 class Decoder:
@@ -98,7 +98,7 @@ class Decoder:
 
     def feed(self, message: Message) -> list[Event]:
         """Return the events that `message` (whole, with its status byte) makes; none for what is not ours."""
-        if not message or not 0x80 <= message[0] < 0xF0 or max(message[1:], default=0) > MOST_7:
+        if not message or not 0x80 <= message[0] < 0xF0 or max(message[1:], default=0) > MAX_7:
             return []
         status, channel = message[0] & 0xF0, (message[0] & 0x0F) + 1
         if status == _PROGRAM_CHANGE and len(message) == 2:
@@ -147,7 +147,7 @@ class Decoder:
 
     def _parameter(self, channel: int) -> int:
         msb, lsb = self._chosen.get(channel, (_NONE_CHOSEN, _NONE_CHOSEN))
-        none = _NONE_CHOSEN in (msb, lsb) or msb == lsb == MOST_7  # 127, 127 is the null parameter
+        none = _NONE_CHOSEN in (msb, lsb) or msb == lsb == MAX_7  # 127, 127 is the null parameter
         return _NONE_CHOSEN if none else msb << 7 | lsb
 
     def _half(self, key: tuple[str, int, int], value: int, fine: bool) -> list[Event]:
@@ -166,13 +166,13 @@ def encode(kind: str, channel: int, number: int, value: int) -> list[list[int]]:
         return [[_NOTE_ON | channel - 1, number, value]]
     if kind == CC:
         return [[status, number, value]]
-    coarse, fine = value >> 7, value & MOST_7
+    coarse, fine = value >> 7, value & MAX_7
     if kind == CC14:
         return [[status, number, coarse], [status, number + LSB_OFFSET, fine]]
     if kind == NRPN:
         return [
             [status, _NRPN_MSB, number >> 7],
-            [status, _NRPN_LSB, number & MOST_7],
+            [status, _NRPN_LSB, number & MAX_7],
             [status, _DATA, coarse],
             [status, _DATA_LSB, fine],
         ]

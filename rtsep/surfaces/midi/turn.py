@@ -14,8 +14,8 @@ from rtsep.controls import Controls
 from rtsep.surfaces.midi.map import KNOB, LATCHED, MOMENTARY, TOGGLE, Entry, MidiMap
 from rtsep.surfaces.midi.messages import (
     CC14,
-    MOST_7,
-    MOST_14,
+    MAX_7,
+    MAX_14,
     NOTE,
     NRPN,
     NRPN_STEP,
@@ -27,11 +27,11 @@ from rtsep.surfaces.midi.messages import (
 BY = "MIDI"
 """Who moved a control, as its record says."""
 
-MEETS_7 = 1.0 / MOST_7
+MEETS_7 = 1.0 / MAX_7
 MEETS_14 = 1.0 / 1023
 """How near a knob must come to have met its control: a step of 7 bits; of a finer knob, one of ten bits."""
 
-FOLLOWS = 8.0 / MOST_7
+FOLLOWS = 8.0 / MAX_7
 """How near a motor fader must still be to where it was told to stand, to be known as one."""
 
 ECHO_S = 0.05
@@ -126,11 +126,11 @@ class Knob:
             position = float(position >= 0.5)
         if self.entry.invert:
             position = 1.0 - position
-        return round(position * self._most)
+        return round(position * self._max_value)
 
     @property
-    def _most(self) -> int:
-        return MOST_14 if self.entry.kind in (CC14, NRPN) else MOST_7
+    def _max_value(self) -> int:
+        return MAX_14 if self.entry.kind in (CC14, NRPN) else MAX_7
 
     # --- knobs -----------------------------------------------------------------------------------------
 
@@ -139,20 +139,24 @@ class Knob:
         travel, value = self.entry.travel, self.value
         position = 0.0
         for event in events:
-            position = event.value / event.most
+            position = event.value / event.max_value
             if self.entry.invert:
                 position = 1.0 - position
             before, place.position = self._stood(place, position), position
-            if value != place.written and self._meets(value, before, position, event.most):
+            if value != place.written and self._meets(value, before, position, event.max_value):
                 place.written = value
         event = events[-1]
-        if event.most == self._most and event.value == self._raw() and travel.low <= value <= travel.high:
+        if (
+            event.max_value == self._max_value
+            and event.value == self._raw()
+            and travel.low <= value <= travel.high
+        ):
             # It is there. Setting what it can say of the value would round what a key or a preset has set.
             place.shown, place.written = event.value, value
             return False
         if self.entry.takeover and value != place.written:
             return False
-        moved = self._set(self._value_at(position, 0.5 / event.most))
+        moved = self._set(self._value_at(position, 0.5 / event.max_value))
         place.shown, place.written = self._raw(), self.value
         return moved
 
@@ -165,10 +169,10 @@ class Knob:
         off = abs(position - told)
         return told if off <= FOLLOWS and off < abs(position - place.position) else place.position
 
-    def _meets(self, value: float, before: float | None, position: float, most: int) -> bool:
+    def _meets(self, value: float, before: float | None, position: float, max_value: int) -> bool:
         """Tell whether the knob is at its control's value, or has just passed it."""
         there = self.entry.travel.position(value)
-        if abs(position - there) <= (MEETS_7 if most == MOST_7 else MEETS_14):
+        if abs(position - there) <= (MEETS_7 if max_value == MAX_7 else MEETS_14):
             return True
         return before is not None and (before - there) * (position - there) <= 0
 
@@ -199,7 +203,7 @@ class Knob:
     def _press(self, event: Event, place: _Place) -> bool:
         entry = self.entry
         note = event.kind == NOTE
-        pressed = event.value > 0 if note else event.value * 2 >= event.most
+        pressed = event.value > 0 if note else event.value * 2 >= event.max_value
         if entry.mode == TOGGLE:
             if self._is_echo(event, place, pressed):
                 place.shown, place.pressed = event.value, place.pressed and pressed

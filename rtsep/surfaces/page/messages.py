@@ -13,7 +13,7 @@ from rtsep.limits import HIGHEST_SPEED, LOWEST_SPEED, MAX_KEY
 from rtsep.realtime.wire import Message, Wire
 from rtsep.surfaces.players.player import BANDS, HIGHEST_HZ, LOWEST_HZ
 from rtsep.surfaces.remote.messages import (
-    LONGEST_LINE,
+    MAX_LINE,
     Advise,
     Get,
     Learn,
@@ -34,7 +34,7 @@ from rtsep.surfaces.remote.messages import (
     SwitchModel,
 )
 
-LONGEST_MESSAGE = LONGEST_LINE
+LONGEST_MESSAGE = MAX_LINE
 """Bytes of one message of a page."""
 
 BY = "page"

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from rtsep.errors import UsageError
 from rtsep.realtime.wire import Message, WireError, encode
 from rtsep.surfaces.remote.desk import Pictures
-from rtsep.surfaces.remote.messages import LONGEST_LINE, REQUESTS, AnyRequest, Refused
+from rtsep.surfaces.remote.messages import MAX_LINE, REQUESTS, AnyRequest, Refused
 
-MOST_UNSENT = 1 << 18
+MAX_UNSENT = 1 << 18
 """Bytes; of a reader that leaves more unread, no request is read until it has caught up."""
 
-MOST_WORKING = 8
+MAX_WORKING = 8
 """Requests of one connection that may be at work at a time."""
 
 _READ_AT_ONCE = 1 << 15
@@ -45,11 +45,11 @@ class Connection:
     @property
     def reads(self) -> bool:
         """Whether its requests are to be read now."""
-        return self._may_ask and len(self._come) < 2 * LONGEST_LINE
+        return self._may_ask and len(self._come) < 2 * MAX_LINE
 
     @property
     def _may_ask(self) -> bool:
-        return not (self.over or self._leaving) and len(self._unsent) < MOST_UNSENT
+        return not (self.over or self._leaving) and len(self._unsent) < MAX_UNSENT
 
     def close(self) -> None:
         """Close the socket."""
@@ -91,9 +91,9 @@ class Connection:
         """Yield the requests that have come, as long as their answers are read; what is none is refused."""
         while self._may_ask:
             line, end, rest = self._come.partition(b"\n")
-            if len(line) >= LONGEST_LINE:
+            if len(line) >= MAX_LINE:
                 self._leaving = True
-                self._refuse(b"", f"a request of more than {LONGEST_LINE} bytes; this connection ends")
+                self._refuse(b"", f"a request of more than {MAX_LINE} bytes; this connection ends")
                 return
             if not end:
                 return

@@ -15,7 +15,7 @@ from rtsep.realtime.wire import Message, Wire
 VERSION = 1
 """Raised where a message changes so that an older program would misread it."""
 
-LONGEST_LINE = 1 << 16
+MAX_LINE = 1 << 16
 """Bytes of one request, its end included."""
 
 FASTEST_HZ = 60.0

@@ -24,8 +24,8 @@ ELSEWHERE = "RTSEP_SOCKETS"
 """The environment variable that names another folder."""
 
 SUFFIX = ".sock"
-MOST_OF_A_NAME = 99
-_LONGEST_ADDRESS = 100  # bytes; Linux takes 108, macOS 104
+MAX_OF_A_NAME = 99
+_MAX_ADDRESS = 100  # bytes; Linux takes 108, macOS 104
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _CONNECT_PATIENCE_S = 2.0
 
@@ -86,7 +86,7 @@ class Folder:
     def address(self, name: str) -> str:
         """Return what to bind or connect to for the session `name`. Raises `OutputError`."""
         path = str(self.path / f"{name}{SUFFIX}")
-        if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
+        if len(os.fsencode(path)) <= _MAX_ADDRESS:
             return path
         short = f"/proc/self/fd/{self.fd}/{name}{SUFFIX}"  # the system's own name for the open folder
         if Path(short).parent.is_dir():
@@ -166,7 +166,7 @@ def claim(name: str | None = None) -> Claim:
 
     Raises `TakenError` where a given name is taken, `OutputError` where there is no place for a socket.
     """
-    names = [check_name(name)] if name else [DEFAULT, *(f"{DEFAULT}-{n}" for n in range(2, MOST_OF_A_NAME))]
+    names = [check_name(name)] if name else [DEFAULT, *(f"{DEFAULT}-{n}" for n in range(2, MAX_OF_A_NAME))]
     reason = "this system has no Unix sockets for Python"
     for path in folders() if supported() else ():
         try:

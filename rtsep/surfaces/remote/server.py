@@ -19,7 +19,7 @@ from rtsep.errors import RtsepError
 from rtsep.realtime.wire import encode
 from rtsep.session.api import Session
 from rtsep.surfaces.presets import Presets
-from rtsep.surfaces.remote.connection import MOST_WORKING, Connection
+from rtsep.surfaces.remote.connection import MAX_WORKING, Connection
 from rtsep.surfaces.remote.desk import QUICK, Desk, Teach
 from rtsep.surfaces.remote.messages import (
     VERSION,
@@ -33,7 +33,7 @@ from rtsep.surfaces.remote.messages import (
 )
 from rtsep.surfaces.remote.place import Claim, claim
 
-MOST_CONNECTIONS = 32
+MAX_CONNECTIONS = 32
 LINES_KEPT = 200
 LAST_WORDS_S = 0.5
 """How long those that are attached are given to take the last state."""
@@ -148,9 +148,9 @@ class Server:
             time.sleep(0.01)
             return
         connection = Connection(sock)
-        if len(self._connections) >= MOST_CONNECTIONS:
+        if len(self._connections) >= MAX_CONNECTIONS:
             connection.send(
-                Refused(0, f"{MOST_CONNECTIONS} are attached to this session already", RtsepError.exit_code)
+                Refused(0, f"{MAX_CONNECTIONS} are attached to this session already", RtsepError.exit_code)
             )
             connection.close()
             return
@@ -169,8 +169,8 @@ class Server:
                 connection.send(Done(request.id))
         elif isinstance(request, QUICK):
             connection.send(self._desk.answer(request))
-        elif connection.working >= MOST_WORKING:
-            why = f"{MOST_WORKING} requests of yours are at work; wait for their answers"
+        elif connection.working >= MAX_WORKING:
+            why = f"{MAX_WORKING} requests of yours are at work; wait for their answers"
             connection.send(Refused(request.id, why, RtsepError.exit_code))
         else:
             self._on_thread(self._work, connection, request)

@@ -252,7 +252,7 @@ def test_windows_numbers_inputs_and_outputs_each_for_itself(world):
 
 
 def test_what_comes_is_told_in_its_order_and_a_flood_in_parts(world, monkeypatch):
-    monkeypatch.setattr(links_module, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(links_module, "MAX_AT_ONCE", 3)
     world.inputs[ALSA] = [PAD]
     rig = Rig(world, "pad")
     rig.scan()

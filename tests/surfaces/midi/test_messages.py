@@ -70,7 +70,7 @@ def test_what_moves_nothing_makes_no_event(message):
 def test_any_bytes_are_survived(messages):
     for event in decode(*messages, settle=True):
         assert 1 <= event.channel <= 16
-        assert event.kind == NRPN_STEP or 0 <= event.value <= event.most
+        assert event.kind == NRPN_STEP or 0 <= event.value <= event.max_value
 
 
 def test_a_pair_is_one_value_and_never_falls_through_its_coarse_step():
@@ -78,7 +78,9 @@ def test_a_pair_is_one_value_and_never_falls_through_its_coarse_step():
     heard = []
     for value in (5000, 8193, 8192, 8191, 8190, 8064, 8063):
         for message in encode(CC14, 2, 7, value):
-            heard += [(e.value, e.most) for e in of_kind(CC14, decoder.feed(message)) if e.most > 127]
+            heard += [
+                (e.value, e.max_value) for e in of_kind(CC14, decoder.feed(message)) if e.max_value > 127
+            ]
     assert heard == [(v, 16383) for v in (5000, 8193, 8192, 8191, 8190, 8064, 8063)]
 
 
@@ -121,7 +123,7 @@ def test_nrpns_come_back_as_they_were_sent(channel, number, values):
         return
     messages = [message for value in values for message in encode(NRPN, channel, number, value)]
     events = of_kind(NRPN, decode(*messages))
-    assert [e.value for e in events if e.most > 127] == values
+    assert [e.value for e in events if e.max_value > 127] == values
     assert {(e.channel, e.number) for e in events} == {(channel, number)}
 
 

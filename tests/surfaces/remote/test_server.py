@@ -11,8 +11,8 @@ import pytest
 import rtsep
 from rtsep.errors import SessionError
 from rtsep.surfaces.remote import place
-from rtsep.surfaces.remote.messages import LONGEST_LINE, VERSION
-from rtsep.surfaces.remote.server import MOST_CONNECTIONS
+from rtsep.surfaces.remote.messages import MAX_LINE, VERSION
+from rtsep.surfaces.remote.server import MAX_CONNECTIONS
 from tests import waiting
 
 until = functools.partial(waiting.until, patience_s=60.0)
@@ -105,7 +105,7 @@ def test_what_is_no_request_is_refused_in_words(peer, session, line, why):
 def test_a_line_without_an_end_is_cut_off(peer, server):
     with pytest.raises(OSError):
         for _ in range(100):
-            peer.send(b"x" * LONGEST_LINE)
+            peer.send(b"x" * MAX_LINE)
     assert "this connection ends" in peer.line()["why"]
     with rtsep.attach(server.name) as remote:
         assert remote.state == "playing"
@@ -135,7 +135,7 @@ def test_only_so_many_are_attached(server):
 
     peers = []
     try:
-        lines = [attached() for _ in range(MOST_CONNECTIONS + 1)]
+        lines = [attached() for _ in range(MAX_CONNECTIONS + 1)]
         assert [line["kind"] for line in lines].count("refused") >= 1
         assert "are attached to this session already" in lines[-1]["why"]
     finally:
