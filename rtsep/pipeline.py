@@ -168,8 +168,8 @@ def finish_hop(
 ) -> None:
     """Apply `mask` [model channels, bins] to the current hop; write `feeds` [feeds, channels, frames].
 
-    `controls` is the control block of `rtsep.controls.Controls`. With `masks_come` False the dry signal replaces the
-    output within WET_FADE_HOPS hops, until masks arrive again.
+    `controls` is the control block of `rtsep.controls.Controls`. With `masks_come` False the dry signal
+    replaces the output within WET_FADE_HOPS hops, until masks arrive again.
     """
     for k in range(pipeline.values.size):
         pipeline.values[k] = bits_to_float(load_acquire(controls, k))

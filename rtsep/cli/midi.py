@@ -80,7 +80,7 @@ def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> 
     unheard = threading.Event()
 
     def show(port: str, event: Event, effects: list[str]) -> None:
-        if event.kind == CC14 and event.most == MAX_7:
+        if event.kind == CC14 and event.max_value == MAX_7:
             return  # a coarse value without a fine one was already printed as a plain controller
         arrow = f"  -> {', '.join(effects)}" if effects else ""
         try:

@@ -68,8 +68,8 @@ class ResolvedIO:
     @property
     def rates(self) -> str:
         """Return the rates as text."""
-        format = self.format
-        return f"{format.rate} Hz" if format.rate == format.out_rate else f"{format.rate} -> {format.out_rate} Hz"
+        rate, out_rate = self.format.rate, self.format.out_rate
+        return f"{rate} Hz" if rate == out_rate else f"{rate} -> {out_rate} Hz"
 
     def moved_to(self, input: Device | None, output: Device | None) -> ResolvedIO:
         """Return a copy on other devices; None: unchanged."""
@@ -99,8 +99,8 @@ def resolve_io(
 ) -> ResolvedIO:
     """Find devices, channels, rates and blocks; raise `RtsepError` if something is impossible.
 
-    `before` are the current io: a file that they play continues at its position. If their devices were
-    `lost`, only these are searched, whatever the default is now; raise `NotBackError` if they are missing.
+    `before` are the current input and output: a file that they play continues at its position. If their devices
+    were `lost`, only these are searched, whatever the default is now; raise `NotBackError` if they are missing.
     `parts` are the session's changes on the sound server.
     """
     notes: list[str] = []
@@ -163,7 +163,7 @@ def _find_on_desktop(
     parts: tuple[Part, ...],
     notes: list[str],
 ) -> tuple[Device | None, Device | None, DeviceList]:
-    """Find the devices on a sound server that has these `parts`; `before` are the lost io."""
+    """Find the devices on a sound server that has these `parts`; `before` are the lost ones."""
     try:
         return find_on_desktop(options, source is not None, parts, before.output if before else None, notes)
     except DeviceError as error:
@@ -213,8 +213,8 @@ def _ways(options: LiveOptions, there: DeviceList, *found: Device | None) -> lis
     lines = [there.missing] if there.missing and not there.jack and any(found) else []
     chosen = [device for device in found if device and device.is_pulse]
     if chosen and there.pulse:
-        io = " and ".join(device.name for device in chosen)
-        lines.append(f"by {there.pulse.name}, the sound server that is running: {ends}")
+        named = " and ".join(device.name for device in chosen)
+        lines.append(f"by {there.pulse.name}, the sound server that is running: {named}")
     return lines
 
 
@@ -230,8 +230,8 @@ def _find_lost(before: ResolvedIO) -> tuple[Device | None, Device | None, Device
                 raise
             # no other system needs to answer
             raise NotBackError("the sound server is not back yet") from None
-    found = [device and there.find_again(device, kind, before.known) for kind, device in io]
-    for (_, device), again in zip(io, found, strict=True):
+    found = [device and there.find_again(device, kind, before.known) for kind, device in sides]
+    for (_, device), again in zip(sides, found, strict=True):
         if device and not again:
             raise NotBackError(f"{device.name} is not back yet")
     return found[0], found[1], there
@@ -348,9 +348,9 @@ def _may_howl(options: LiveOptions, source: Device | None, output: Device | None
     return not is_patched and not captured_sink(source)
 
 
-def _slack(options: LiveOptions, io: tuple[Device | None, ...], rate: int) -> int | None:
+def _slack(options: LiveOptions, devices: tuple[Device | None, ...], rate: int) -> int | None:
     """Return the slack in frames: as given, else as the devices need; None: chosen from the block."""
-    needed = sum(device.slack_s for device in ends if device)
+    needed = sum(device.slack_s for device in devices if device)
     return options.slack if options.slack is not None or needed == 0 else round(needed * rate)
 
 

@@ -107,7 +107,7 @@ class Live:
         return self.now.hosted.engine
 
     @property
-    def takes(self) -> Recordings:
+    def recordings(self) -> Recordings:
         """Return the recordings."""
         return self.now.recordings
 

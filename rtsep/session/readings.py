@@ -31,9 +31,14 @@ class Readings:
         return self.now.state
 
     @property
-    def ends(self) -> ResolvedIO:
+    def io(self) -> ResolvedIO:
         """Return the current input and output."""
         return self.now.route.io
+
+    @property
+    def ends(self) -> ResolvedIO:
+        """Return `io`, by its old name."""
+        return self.io
 
     @property
     def engine(self) -> Engine:

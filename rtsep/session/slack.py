@@ -136,7 +136,7 @@ class SlackLaw:
         return min(self._chosen + blocks * block, MAX_SLACK)
 
     @staticmethod
-    def _most(engine: Engine, max_s: float) -> int:
+    def _max_slack(engine: Engine, max_s: float) -> int:
         """Return the largest slack in frames that keeps the latency within its bound."""
         if max_s == 0.0:
             return MAX_SLACK

@@ -28,7 +28,7 @@ class Snapshot(NamedTuple):
     route: Route
     hosted: HostedModel  # the active model
     counters: SessionCounters  # counts of the earlier engines
-    takes: Takes  # for its `state` and `finished`
+    recordings: Recordings  # for its `state` and `finished`
     memory_locked: bool = False
 
     @property
