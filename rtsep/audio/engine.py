@@ -86,12 +86,15 @@ class Engine:
         state[rings.BLOCK], state[rings.IN_BLOCK] = format.out_block, format.block
         state[rings.OUT_RATE] = format.out_rate
         state[rings.NEXT_HOP_AT] = 1
-        state[rings.HOP] = self.spec.hop if format.rate == self.model_rate else 0  # else hops vary by one frame
-        state[rings.MAX_HOP] = self._most
+        # At another rate than the model's, hops vary by one frame.
+        state[rings.HOP] = self.spec.hop if format.rate == self.model_rate else 0
+        state[rings.MAX_HOP] = self._max_frames
         state[rings.SLACK] = CHOSEN if format.slack is None else format.slack
         if not format.two_clocks:
             slack, hop = state[rings.SLACK], state[rings.HOP]
-            state[rings.OUT_WRITE] = state[rings.PREFILL] = prefill(hop, self._most, slack, format.block)
+            state[rings.OUT_WRITE] = state[rings.PREFILL] = prefill(
+                hop, self._max_frames, slack, format.block
+            )
         self._ready = int(state[rings.PREFILL])  # output frames ready before the first input
         self._thread: threading.Thread | None = None
         self._real_time = False  # at the start of the hop loop
@@ -108,15 +111,15 @@ class Engine:
 
     def _compute_fill(self) -> float:
         """Return the output frames to keep ahead with two clocks, besides both blocks: hop and computing."""
-        compute = MIN_COMPUTE_SHARE * self._most + self._slack
-        return (self._most + compute) * self.format.out_rate / self.format.rate
+        compute = MIN_COMPUTE_SHARE * self._max_frames + self._slack
+        return (self._max_frames + compute) * self.format.out_rate / self.format.rate
 
     @property
     def latency(self) -> LatencyBudget:
         """Return the declared latency; tests compare it with the measured one."""
         format = self.format
         # The algorithmic latency includes the filling of a hop, which overlaps with the device's block.
-        algorithm = stage.stream_delay(self._pipeline) + self._most
+        algorithm = stage.stream_delay(self._pipeline) + self._max_frames
         if format.two_clocks:
             ratio = format.rate / format.out_rate
             blocks = format.block + round(format.out_block * ratio)

@@ -17,7 +17,7 @@ Block: the device's, any length. Stream delay 0.
 | LEVEL | front, before anything runs; then the output callback | front |
 | SUCCESSOR | front | the input callback |
 | IN_SUCCESSOR | the input callback | callbacks |
-| LENGTH, SCRATCH, MOST | front, before anything runs | output callback |
+| LENGTH, SCRATCH, MAX_FRAMES | front, before anything runs | output callback |
 
 """
 
@@ -46,9 +46,9 @@ CURRENT = 0  # address of the state of the active engine
 INCOMING = 1  # address of the incoming engine's state; 0: none
 FADE = 2  # 1: fade to the incoming engine
 LENGTH = 3  # frames of a fade
-SCRATCH = 4  # address of float32 [MOST, output channels]
+SCRATCH = 4  # address of float32 [MAX_FRAMES, output channels]
 FADE_OUT = 5  # 1: fade everything out
-MOST = 6  # maximum frames of a call in which the next engine can be mixed
+MAX_FRAMES = 6  # maximum frames of a call in which the next engine can be mixed
 SUCCESSOR = 7  # address of the mixer that replaces this one; 0: none
 IN_SYNCED = CACHE_LINE  # address of the incoming engine, once its input side runs
 # address of the successor, once it gets the input: from then on it provides the output
@@ -112,7 +112,8 @@ def _give_input(mixer: np.ndarray, device_block: int, frames: int, lost: int) ->
         coming = rings.state_at(second)
         if mixer[IN_SYNCED] != second:
             # Both count the frames of one stream. The hop loop starts only after both sides have joined.
-            coming[rings.IN_WRITE] = coming[rings.IN_READ] = coming[rings.RECORD_WRITE] = current[rings.IN_WRITE]
+            captured = current[rings.IN_WRITE]
+            coming[rings.IN_WRITE] = coming[rings.IN_READ] = coming[rings.RECORD_WRITE] = captured
             store_release(mixer, IN_SYNCED, second)
         _take(coming, device_block, frames, 0)
     _take(current, device_block, frames, lost)
@@ -166,7 +167,7 @@ def _mix(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> Non
     if second == 0 or second == first:
         return
     # Its input comes first: its prefill is counted from its first input frame.
-    if load_acquire(mixer, IN_SYNCED) != second or frames > mixer[MOST]:
+    if load_acquire(mixer, IN_SYNCED) != second or frames > mixer[MAX_FRAMES]:
         return
     coming = rings.state_at(second)
     if mixer[OUT_SYNCED] != second:

@@ -85,8 +85,8 @@ HIGHEST_RATE = 1_000_000
 
 @njit(inline="always")
 def _stream_at(address: int) -> np.ndarray:
-    """Return the state of a stream, int64 [SLOTS], at their address."""
-    return carray(as_pointer(address), (SLOTS,), np.int64)
+    """Return the state of a stream, int64 [STATE_SIZE], at their address."""
+    return carray(as_pointer(address), (STATE_SIZE,), np.int64)
 
 
 @njit(cache=True, nogil=True)

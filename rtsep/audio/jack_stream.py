@@ -54,7 +54,7 @@ class JackStream:
         self._pipewire = jack_ports.is_pipewire()
         self._options, self._peers = client, peers
         self._plugs: Plugs | None = None  # None until it plays
-        self._state = np.zeros(calls.SLOTS, np.int64)
+        self._state = np.zeros(calls.STATE_SIZE, np.int64)
         self._told = [0, 0]  # by mode: the count in STALE that was last reported
         self._tell_at = 0.0  # monotonic time
         self._client: Any = None

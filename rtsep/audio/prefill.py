@@ -17,20 +17,20 @@ CHOSEN = -1
 
 
 @njit(cache=True, nogil=True)
-def chosen_slack(most: int, block: int) -> int:
-    """Return the automatic slack in frames for hops of `most` frames."""
+def chosen_slack(max_frames: int, block: int) -> int:
+    """Return the automatic slack in frames for hops of `max_frames` frames."""
     # The prefill already gives one block. A call takes its whole block at once, so less than another whole
     # block would help some hops, but not the worst one.
-    return (math.ceil(MIN_COMPUTE_SHARE * most / block) - 1) * block
+    return (math.ceil(MIN_COMPUTE_SHARE * max_frames / block) - 1) * block
 
 
 @njit(cache=True, nogil=True)
-def mismatch(hop: int, most: int, block: int, waiting: int) -> int:
+def mismatch(hop: int, max_frames: int, block: int, waiting: int) -> int:
     """Return the maximum number of frames by which a hop can be complete before a call ends.
 
     That is hop - gcd(hop, block) if hops and calls started together. A device that changes its block does so
     within a hop: `waiting` is the number of frames that any of its calls leaves for later hops. `hop` is 0 if
-    the hops at the device's rate vary by one frame, with `most` frames at most.
+    the hops at the device's rate vary by one frame, with `max_frames` frames at most.
     """
     if hop == 0:
         return max_frames
@@ -41,7 +41,7 @@ def mismatch(hop: int, most: int, block: int, waiting: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def prefill(hop: int, most: int, slack: int, block: int, waiting: int = 0) -> int:
+def prefill(hop: int, max_frames: int, slack: int, block: int, waiting: int = 0) -> int:
     """Return the output frames that are ready before the first input; `slack` in frames, or CHOSEN."""
-    added = chosen_slack(most, block) if slack == CHOSEN else slack
-    return block + mismatch(hop, most, block, waiting) + added
+    added = chosen_slack(max_frames, block) if slack == CHOSEN else slack
+    return block + mismatch(hop, max_frames, block, waiting) + added

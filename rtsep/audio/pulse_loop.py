@@ -37,7 +37,7 @@ _drop = types.ExternalFunction("pa_stream_drop", _i32(_i64))
 _buffer_attributes = types.ExternalFunction("pa_stream_get_buffer_attr", _i64(_i64))
 _device_index = types.ExternalFunction("pa_stream_get_device_index", types.uint32(_i64))
 
-# Slots of a stream. The front writes RUN, and the slots before it at the start; the thread writes the rest.
+# State of a stream. The front writes RUN, and the words before it at the start; the thread writes the rest.
 LOOP, CONTEXT, STREAM = 0, 1, 2  # addresses
 MIXER = 3
 CHANNELS = 4

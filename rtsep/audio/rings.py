@@ -86,7 +86,7 @@ RATE = _config + 9  # Hz, of the input's clock
 OUT_RATE = _config + 10  # Hz, of the output's clock
 PREFILL = _config + 11  # frames ready at the start; 0: at no fixed distance (two clocks)
 HOP = _config + 12  # frames of a hop, or 0 if they vary
-MOST = _config + 13  # maximum frames of a hop
+MAX_HOP = _config + 13  # maximum frames of a hop
 SLACK = _config + 14  # frames, or prefill.CHOSEN
 # Also written by the output callback.
 OUT_FADE = 10 * _line  # frames of the fade from one layout to the next; 0: none

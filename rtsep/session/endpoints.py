@@ -99,8 +99,8 @@ def resolve_io(
 ) -> ResolvedIO:
     """Find devices, channels, rates and blocks; raise `RtsepError` if something is impossible.
 
-    `before` are the current input and output: a file that they play continues at its position. If their devices
-    were `lost`, only these are searched, whatever the default is now; raise `NotBackError` if they are missing.
+    `before` are the current input and output: a file that they play continues at its position. If the devices
+    were `lost`, only these are searched, whatever the default is now; raise `NotBackError` if one is missing.
     `parts` are the session's changes on the sound server.
     """
     notes: list[str] = []

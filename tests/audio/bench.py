@@ -115,7 +115,7 @@ class Bench:
 
     def _busy(self) -> bool:
         # NEXT_HOP_AT is stored before the loop waits: consumed and produced must stand where it says.
-        return self.engine.read(rings.IN_WRITE) - self.engine.read(rings.IN_READ) >= self.engine._most
+        return self.engine.read(rings.IN_WRITE) - self.engine.read(rings.IN_READ) >= self.engine._max_frames
 
     def play(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         """Play `signal` [frames, channels] in the device's blocks; returns what came out."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.audio import rings as r
+from rtsep.audio import rings
 from rtsep.audio.rings import Rings
 from rtsep.audio.stretch import Stretcher
 from rtsep.errors import UsageError
@@ -74,7 +74,7 @@ def test_the_place_is_that_of_what_is_heard(clicks, speed):
             if first + attack > start + 2_000:
                 assert place == pytest.approx(round(2 * place) / 2, abs=SHARP * max(1, speed))
         assert at.source.place(start + RATE).position == pytest.approx(begun + speed, abs=1e-4)
-        assert at.rings.slots[r.SOURCE_STARVED] == 0
+        assert at.rings.state[rings.SOURCE_STARVED] == 0
 
 
 @pytest.mark.parametrize("speed", [0.5, 1.5])
@@ -83,7 +83,7 @@ def test_the_length_at_a_speed(clicks, speed):
         start = at.now + at.ask(lambda: at.source.set_stretch(speed))
         whole = start + round((10 - start / RATE) / speed * RATE)
         at.play(whole + 10_000)
-        assert at.rings.slots[r.SOURCE_END] == pytest.approx(whole, abs=1)
+        assert at.rings.state[rings.SOURCE_END] == pytest.approx(whole, abs=1)
         assert at.source.place(at.now).position == 10.0
         before = at.ask(lambda: at.source.seek(9.0))  # and it goes on with a seek, at that speed
         assert len(attacks(at.play(before + round(0.9 / speed * RATE))[before - 1 :])) == 2
@@ -168,7 +168,7 @@ def test_another_engine_goes_on_at_that_speed(clicks):
         again.source, again.rings = at.source, Rings(RATE, 2, [0, 1], 2)
         at.source.stop()
         at.source.go_back(at.now - 8_000)
-        at.source.start(again.rings.slots, again.rings.input)
+        at.source.start(again.rings.state, again.rings.input)
         for attack in attacks(again.play(2 * RATE)):
             place = at.source.place(attack).position
             assert place == pytest.approx(round(2 * place) / 2, abs=SHARP)

@@ -160,7 +160,7 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
         tries.append(next(reasons))
         raise tries[-1]
 
-    monkeypatch.setattr(route, "resolve_ends", resolve)
+    monkeypatch.setattr(route, "resolve_io", resolve)
     monkeypatch.setattr(Streams, "lost", property(lambda _: "it is unplugged" if lost.is_set() else None))
     monkeypatch.setattr(device_swap, "LOOK_AGAIN_S", 0.01)
     with rtsep.Session(long_song, out_device="virtual", model=half) as session:
