@@ -97,7 +97,7 @@ def make_bridge(device_rate: int, model_rate: int, hop: int, inner_delay: int, c
         hop=np.array([hop]),
         down_table=down,
         up_table=up,
-        down_history=np.zeros((channels, down.shape[1] + most + 2), np.float32),
+        down_history=np.zeros((channels, down.shape[1] + max_frames + 2), np.float32),
         # one step of output reaches back over a hop, plus the roundings of its delay
         up_history=np.zeros((channels, up.shape[1] + 2 * hop + 8), np.float32),
     )

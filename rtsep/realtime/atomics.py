@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 CACHE_LINE = 8
-"""Number of int64 state in a cache line: state of different writers are at least this far apart."""
+"""Number of int64 words in a cache line: words of different writers are at least this far apart."""
 
 
 def _slot_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -24,8 +24,8 @@ def _slot_pointer(context: Any, builder: Any, array_type: Any, array: Any, index
 
 
 @intrinsic
-def load_acquire(typing_context, state, index):  # type: ignore[no-untyped-def]
-    """load_acquire(state: int64[:], index) -> int64: writes before the matching release are visible."""
+def load_acquire(typing_context, words, index):  # type: ignore[no-untyped-def]
+    """load_acquire(words: int64[:], index) -> int64: writes before the matching release are visible."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _slot_pointer(context, builder, signature.args[0], args[0], args[1])
@@ -95,12 +95,12 @@ def address_of(words: np.ndarray, index: int) -> int:
 
 # These two keep the GIL: if it is released for a nanosecond, a busy interpreter takes 5 ms to return it.
 @njit(cache=True)
-def acquire(state: np.ndarray, index: int) -> int:
+def acquire(words: np.ndarray, index: int) -> int:
     """Call `load_acquire` from Python."""
-    return load_acquire(state, index)
+    return load_acquire(words, index)
 
 
 @njit(cache=True)
-def release(state: np.ndarray, index: int, value: int) -> None:
+def release(words: np.ndarray, index: int, value: int) -> None:
     """Call `store_release` from Python."""
-    store_release(state, index, value)
+    store_release(words, index, value)
