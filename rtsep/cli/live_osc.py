@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rtsep.errors import OutputError, UsageError
+from rtsep.errors import OutputError
+from rtsep.surfaces.beside import require_socket
 from rtsep.surfaces.osc.address import Where, parse_where
 from rtsep.surfaces.osc.launch import osc
-from rtsep.surfaces.remote.place import supported
 from rtsep.surfaces.remote.server import Server
 
 
@@ -17,10 +17,7 @@ def osc_of(arguments: argparse.Namespace) -> Where | None:
     """Return the address to receive OSC on, None for no OSC. Raise `UsageError` for a bad combination."""
     if arguments.osc is None:
         return None
-    if not supported():
-        raise UsageError("--osc: OSC needs Unix sockets, which Python lacks on this system; leave --osc out")
-    if not arguments.remote:
-        raise UsageError("--osc: OSC reaches the session like 'rtsep attach' does; leave --no-remote out")
+    require_socket("--osc", "OSC", arguments.remote)
     return parse_where(arguments.osc)
 
 

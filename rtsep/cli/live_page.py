@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from rtsep.errors import RtsepError, UsageError
+from rtsep.errors import RtsepError
 from rtsep.session.api import Session
+from rtsep.surfaces.beside import require_socket
 from rtsep.surfaces.page.address import Where, parse_where
 from rtsep.surfaces.page.keys import load_keys
 from rtsep.surfaces.page.launch import Addresses, Page
-from rtsep.surfaces.remote.place import supported
 from rtsep.surfaces.remote.server import Server
 
 
@@ -23,14 +23,7 @@ def page_of(arguments: argparse.Namespace) -> Where | None:
     """Return the address to serve the page on, None for no page. Raise `UsageError` for a bad combination."""
     if arguments.page is None:
         return None
-    if not supported():
-        raise UsageError(
-            "--page: the page needs Unix sockets, which Python lacks on this system; leave --page out"
-        )
-    if not arguments.remote:
-        raise UsageError(
-            "--page: the page reaches the session like 'rtsep attach' does; leave --no-remote out"
-        )
+    require_socket("--page", "the page", arguments.remote)
     return parse_where(arguments.page)
 
 

@@ -1,7 +1,7 @@
 """A server of ours beside a session, as a process of its own: its start, its end, and another one if it dies.
 
 The process reads one line, its task, from standard input, writes lines of `EVENTS` to standard output, and
-ends when standard input does.
+ends when standard input does. It reaches the session through the session's socket.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import sys
 import threading
 from collections.abc import Callable
 
-from rtsep.errors import OutputError
+from rtsep.errors import OutputError, UsageError
 from rtsep.realtime.child_process import command_of, environment
 from rtsep.realtime.waiting import wait_for
 from rtsep.realtime.wire import Message, Wire, WireError, encode
+from rtsep.surfaces.remote.place import supported
 
 START_WITHIN_S = 20.0
 _END_WITHIN_S = 3.0
@@ -49,6 +50,31 @@ def tell(event: Event) -> None:
     with contextlib.suppress(OSError):  # our parent has gone: standard input ends as well
         sys.stdout.write(encode(event))
         sys.stdout.flush()
+
+
+def end_with_parent(thread: str, stop: Callable[[], None]) -> None:
+    """Call `stop`, on a `thread` of that name, once standard input ends; in the process."""
+
+    def wait() -> None:
+        sys.stdin.read()
+        stop()
+
+    threading.Thread(target=wait, name=thread, daemon=True).start()
+
+
+def require_socket(option: str, what: str, remote: bool) -> None:
+    """Raise `UsageError` if the session has no socket, which `what` of command line `option` needs.
+
+    `remote` is whether the user lets others attach to the session.
+    """
+    if not supported():
+        raise UsageError(
+            f"{option}: {what} needs Unix sockets, which Python lacks on this system; leave {option} out"
+        )
+    if not remote:
+        raise UsageError(
+            f"{option}: {what} reaches the session like 'rtsep attach' does; leave --no-remote out"
+        )
 
 
 class Beside:

@@ -16,6 +16,7 @@ import { Takes } from "./takes.js";
 import { listenToTabs } from "./tabs.js";
 import { listenToTheme } from "./theme.js";
 
+listenToTheme(); // before the key, which may take a while
 const show = listenToTabs();
 const link = new Link(await findKey());
 const knobs = new Knobs(link);
@@ -98,6 +99,5 @@ link.addEventListener("stranger", () =>
 knobs.addEventListener("refused", ({ detail }) => say(detail));
 addEventListener("hashchange", () => location.reload());
 
-listenToTheme();
 listenToKeys(knobs, file, takes);
 link.connect();

@@ -8,8 +8,12 @@ const KEPT = "rtsep-colours";
 
 export function listenToTheme() {
   const button = byId("theme");
+  const light = matchMedia("(prefers-color-scheme: light)");
+  const resolve = (theme) => {
+    document.documentElement.dataset.theme = theme === "auto" ? (light.matches ? "light" : "dark") : theme;
+  };
   const show = (theme) => {
-    document.documentElement.dataset.theme = theme;
+    resolve(theme);
     setAttribute(button, "aria-label", `Colours: ${WORDS[theme]}`);
     button.title = `Colours: ${WORDS[theme]}`;
   };
@@ -20,6 +24,7 @@ export function listenToTheme() {
     // a browser that keeps nothing
   }
   show(theme);
+  light.addEventListener("change", () => resolve(theme));
   button.addEventListener("click", () => {
     theme = NEXT[theme];
     show(theme);

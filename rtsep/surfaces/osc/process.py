@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 
 from rtsep.realtime.wire import Message, Wire
-from rtsep.surfaces.beside import Failed, Serving, tell
+from rtsep.surfaces.beside import Failed, Serving, end_with_parent, tell
 from rtsep.surfaces.osc.address import Where, bind
 
 
@@ -34,12 +33,7 @@ def main() -> int:
         return 0
     logging.disable()  # python-osc logs each packet that is none: strangers would write on the terminal
     surface = Surface(task.session, sock)
-
-    def end_with_parent() -> None:
-        sys.stdin.read()
-        surface.stop()
-
-    threading.Thread(target=end_with_parent, name="osc-end", daemon=True).start()
+    end_with_parent("osc-end", surface.stop)
     tell(Serving(sock.getsockname()[1]))
     surface.run()
     return 0

@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 
 from rtsep.realtime.wire import Message, Wire
-from rtsep.surfaces.beside import Failed, Serving, Tell, tell
+from rtsep.surfaces.beside import Failed, Serving, Tell, end_with_parent, tell
 
 GENTLE = 5
 """Added to the niceness: a page is less urgent than sound."""
@@ -51,12 +50,7 @@ def main() -> int:
     phone = url(lan_address(), port, task.turning) if task.lan else ""
     served = Served(task.session, Keys(task.turning, task.reading), phone, task.fresh, task.once)
     server = PageServer(served, sock, lambda line: tell(Tell(line)))
-
-    def end_with_parent() -> None:
-        sys.stdin.read()
-        server.stop()
-
-    threading.Thread(target=end_with_parent, name="page-end", daemon=True).start()
+    end_with_parent("page-end", server.stop)
     tell(Serving(port))
     asyncio.run(server.run())
     return 0
