@@ -27,8 +27,8 @@ from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
 from rtsep.realtime import priority, wake
 from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.mask_exchange import Exchange, MaskExchange
 from rtsep.realtime.memory import mapped_zeros
-from rtsep.realtime.slots import Exchange, SharedSlots
 
 PRIORITY = 65
 RECORD_SECONDS = 8.0
@@ -62,7 +62,7 @@ class Engine:
         spec: ModelSpec,
         format: StreamFormat,
         controls: Controls,
-        shared: SharedSlots,
+        shared: MaskExchange,
         input_ring: NDArray[np.float32] | None = None,
     ) -> None:
         """Build an engine; `input_ring` belongs to an engine with a played file that this one shares."""

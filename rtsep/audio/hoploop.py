@@ -23,9 +23,9 @@ from rtsep.dsp.limiter import Limiter, is_limiting, limit
 from rtsep.dsp.router import FEEDS
 from rtsep.dsp.shift import copy_row, copy_rows
 from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed, newest_spectra
-from rtsep.realtime import clock, slots, wake
+from rtsep.realtime import clock, mask_exchange, wake
 from rtsep.realtime.atomics import fence, load_acquire, store_release
-from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
+from rtsep.realtime.mask_exchange import CAPACITY, Exchange, mask_is_there, publish_column
 from rtsep.realtime.stops import STOP_NS
 
 RESERVE_NS = 500_000
@@ -107,13 +107,13 @@ def run_hops(
         _read_block(state, written, hop_state.block[:, :frames])
 
         # the hop loop owns this count, which continues across engines
-        number = exchange.header[slots.COLUMNS]
-        begin_hop(pipeline, hop_state.block[:, :frames], exchange.columns[number % SLOTS])
+        number = exchange.header[mask_exchange.COLUMNS]
+        begin_hop(pipeline, hop_state.block[:, :frames], exchange.columns[number % CAPACITY])
         follow_silence(hop_state.silent_frames, hop_state.block[:, :frames])
         if hop_state.silent_frames[0] > SLEEP_AFTER_S * state[rings.RATE]:
             state[rings.LATE_RUN] = 0
         elif _ask_model(state, exchange, hop_state, number):
-            copy_rows(exchange.masks[number % SLOTS], hop_state.held)
+            copy_rows(exchange.masks[number % CAPACITY], hop_state.held)
             state[rings.LATE_RUN] = 0
         else:
             hop_state.late_log[state[rings.LATE_MASKS] % rings.LATE_LOG] = pipeline.step[0] - 1
@@ -227,7 +227,7 @@ def _await_mask(state: np.ndarray, exchange: Exchange, number: int, deadline: in
         now = clock.now_ns(scratch)
         note_stop(state, now)
         left = deadline - now
-        if left <= 0 or load_acquire(exchange.header, slots.MODEL_STATE) != slots.READY:
+        if left <= 0 or load_acquire(exchange.header, mask_exchange.MODEL_STATE) != mask_exchange.READY:
             return mask_is_there(exchange, number)
         wake.wait(exchange.mask_signal, min(left, _LOOK_EVERY_NS), scratch)
     return True

@@ -6,9 +6,9 @@ from rtsep.realtime.wire import Message, Wire
 
 
 class Serve(Message, frozen=True):
-    """The task of a model process: load this model and answer the columns of these slots."""
+    """The task of a model process: load this model and answer the columns of this exchange."""
 
-    slots: str  # path of the shared memory
+    exchange_path: str  # path of the shared memory
     model: str  # path of the model file
     sha256: str | None  # of the model file as verified by the session; None: not verified
     compute: str  # "cpu" or "cuda"

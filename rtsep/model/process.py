@@ -1,6 +1,6 @@
 """The model in its own process, so that no Python code elsewhere can delay a mask.
 
-`rtsep.model.launch` starts it. It answers every column of the shared slots in order, and writes lines of
+`rtsep.model.launch` starts it. It answers every column of the mask exchange in order, and writes lines of
 `rtsep.model.messages.ANSWERS` to its original standard output. It ends on request, or with its parent.
 
 A model file is a program by an unknown author. Therefore the process gives up its rights between the two
@@ -24,7 +24,7 @@ from rtsep.model.loader import form_of, load
 from rtsep.model.messages import TASKS, Loading, Ready, Refused, Serve
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.model.runner import ModelRunner
-from rtsep.realtime import priority, slots
+from rtsep.realtime import mask_exchange, priority
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.wire import WireError, encode
 
@@ -32,50 +32,51 @@ PRIORITY = 60  # below the hop loop, above all ordinary threads
 _PATIENCE_NS = 200_000_000  # interval of checks for STOP and the parent
 
 
-def serve(shared: slots.SharedSlots, model: ModelRunner, parent: int) -> None:
+def serve(shared: mask_exchange.MaskExchange, model: ModelRunner, parent: int) -> None:
     """Answer columns until STOP is set or `parent` is no longer the parent."""
     exchange = shared.exchange
     header = exchange.header
     scratch = np.zeros(2, np.int64)
     bindings = list(zip(exchange.columns, exchange.masks, strict=True))
-    number = acquire(header, slots.COLUMNS)  # earlier columns are not answered
-    release(header, slots.MODEL_STATE, slots.READY)
+    number = acquire(header, mask_exchange.COLUMNS)  # earlier columns are not answered
+    release(header, mask_exchange.MODEL_STATE, mask_exchange.READY)
     rests = priority.Rests()
-    while acquire(header, slots.STOP) == 0:
+    while acquire(header, mask_exchange.STOP) == 0:
         began = time.monotonic_ns()
-        published = slots.await_column(exchange, number, _PATIENCE_NS, scratch)
+        published = mask_exchange.await_column(exchange, number, _PATIENCE_NS, scratch)
         rests.after_wait(began)
         if published <= number:
             if os.getppid() != parent:
                 return
             continue
-        if published - number > slots.SLOTS - 2:  # the oldest are being overwritten: continue at the newest
+        if published - number > mask_exchange.CAPACITY - 2:
+            # The oldest are being overwritten: continue at the newest.
             release(
                 header,
-                slots.MODEL_SKIPPED,
-                acquire(header, slots.MODEL_SKIPPED) + published - 1 - number,
+                mask_exchange.MODEL_SKIPPED,
+                acquire(header, mask_exchange.MODEL_SKIPPED) + published - 1 - number,
             )
             number = published - 1
             model.reset()
-        if acquire(header, slots.RESET):
-            release(header, slots.RESET, 0)
+        if acquire(header, mask_exchange.RESET):
+            release(header, mask_exchange.RESET, 0)
             model.reset()
-        model.bind(*bindings[number % slots.SLOTS])
+        model.bind(*bindings[number % mask_exchange.CAPACITY])
         if model.gpu:
-            model.gpu.clocked = bool(acquire(header, slots.CLOCKED))
+            model.gpu.clocked = bool(acquire(header, mask_exchange.CLOCKED))
         model.step()
         if model.gpu and model.gpu.clocked:
-            release(header, slots.DEVICE_NS, int(1000 * model.gpu.device_us))
-        slots.publish_mask(exchange, number)
+            release(header, mask_exchange.DEVICE_NS, int(1000 * model.gpu.device_us))
+        mask_exchange.publish_mask(exchange, number)
         number += 1
 
 
-def _compile(exchange: slots.Exchange) -> None:
+def _compile(exchange: mask_exchange.Exchange) -> None:
     """Compile the functions of the loop, or load them from the cache, on a copy of the header."""
     rehearsal = exchange._replace(header=exchange.header.copy())
-    slots.await_column(rehearsal, -1, 0, np.zeros(2, np.int64))
-    slots.publish_mask(rehearsal, 0)
-    release(rehearsal.header, slots.RESET, acquire(rehearsal.header, slots.RESET))
+    mask_exchange.await_column(rehearsal, -1, 0, np.zeros(2, np.int64))
+    mask_exchange.publish_mask(rehearsal, 0)
+    release(rehearsal.header, mask_exchange.RESET, acquire(rehearsal.header, mask_exchange.RESET))
 
 
 class _Answers:
@@ -118,7 +119,9 @@ def main(task: str, moments: dict[str, float]) -> int:
         form = form_of(package.spec, serving.compute)  # imports its library, if not done yet
         form.take_this_thread()
         moments.setdefault("model imports", time.monotonic())
-        shared = slots.SharedSlots.attach(Path(serving.slots), package.spec.channels, package.spec.bins)
+        shared = mask_exchange.MaskExchange.attach(
+            Path(serving.exchange_path), package.spec.channels, package.spec.bins
+        )
     except ModelError as error:
         return answers.refuse(_named(error, serving), ModelError.exit_code)
     except FileNotFoundError:  # the parent has ended meanwhile

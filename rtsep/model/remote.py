@@ -22,9 +22,9 @@ from rtsep.model.beginning import await_ready, last_words
 from rtsep.model.messages import Ready, Serve
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.model.runner import ModelRunner
-from rtsep.realtime import slots
+from rtsep.realtime import mask_exchange
 from rtsep.realtime.atomics import acquire, release
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.mask_exchange import MaskExchange
 from rtsep.realtime.wire import encode
 
 START_PATIENCE_S = 60.0  # a cold disk and busy cores
@@ -60,11 +60,12 @@ class RemoteRunner(ModelRunner):
         self.column, self.mask = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32)
         self._scratch = np.zeros(2, np.int64)
         self._number = 0
-        shared = SharedSlots.create(*shape)
+        shared = MaskExchange.create(*shape)
         self._exchange = shared.exchange
         task = encode(
             Serve(
-                slots=str(shared.path), model=str(package.path), sha256=package.sha256, compute=compute,
+                exchange_path=str(shared.path),
+                model=str(package.path), sha256=package.sha256, compute=compute,
                 parent=os.getpid(), graph=graph, real_time=real_time,
             )
         )  # fmt: skip
@@ -78,7 +79,7 @@ class RemoteRunner(ModelRunner):
         """End the process. It also ends with this runner, and with the program."""
         try:
             answer = await_ready(self._process, command, START_PATIENCE_S)
-            while acquire(self._exchange.header, slots.MODEL_STATE) != slots.READY:
+            while acquire(self._exchange.header, mask_exchange.MODEL_STATE) != mask_exchange.READY:
                 self._look()
                 time.sleep(0.0005)
         except BaseException:
@@ -96,10 +97,10 @@ class RemoteRunner(ModelRunner):
         """Run `ModelRunner.step`; raise `ModelError` if the program fails, `ModelProcessError` if it dies."""
         exchange, number = self._exchange, self._number
         self._number += 1
-        exchange.columns[number % slots.SLOTS] = self.column
-        slots.publish_column(exchange, number)
+        exchange.columns[number % mask_exchange.CAPACITY] = self.column
+        mask_exchange.publish_column(exchange, number)
         waited_ns, began = 0, time.monotonic_ns()
-        while not slots.await_mask(exchange, number, _LOOK_NS, self._scratch):
+        while not mask_exchange.await_mask(exchange, number, _LOOK_NS, self._scratch):
             self._look()
             now = time.monotonic_ns()
             waited_ns += min(now - began, 2 * _LOOK_NS)
@@ -110,11 +111,11 @@ class RemoteRunner(ModelRunner):
                     f"{self._path}: one hop takes more than {STEP_PATIENCE_S:.0f} s; do not trust the file, "
                     "or export a smaller model"
                 )
-        self.mask[...] = exchange.masks[number % slots.SLOTS]
+        self.mask[...] = exchange.masks[number % mask_exchange.CAPACITY]
 
     def reset(self) -> None:
         """Request `ModelRunner.reset`; it is done before the next step."""
-        release(self._exchange.header, slots.RESET, 1)
+        release(self._exchange.header, mask_exchange.RESET, 1)
 
     def _look(self) -> None:
         """Raise the error of a process that has ended."""
@@ -133,24 +134,24 @@ class RemoteRunner(ModelRunner):
 class _RemoteGpu:
     """Clock of a GPU, as read by the other process."""
 
-    def __init__(self, exchange: slots.Exchange, answer: Ready) -> None:
+    def __init__(self, exchange: mask_exchange.Exchange, answer: Ready) -> None:
         self._header = exchange.header
         self.captured, self.not_captured = answer.captured, answer.not_captured
 
     @property
     def clocked(self) -> bool:
-        return bool(acquire(self._header, slots.CLOCKED))
+        return bool(acquire(self._header, mask_exchange.CLOCKED))
 
     @clocked.setter
     def clocked(self, clocked: bool) -> None:
-        release(self._header, slots.CLOCKED, int(clocked))
+        release(self._header, mask_exchange.CLOCKED, int(clocked))
 
     @property
     def device_us(self) -> float:
-        return acquire(self._header, slots.DEVICE_NS) / 1000.0
+        return acquire(self._header, mask_exchange.DEVICE_NS) / 1000.0
 
 
-def _end(process: subprocess.Popen[str], shared: SharedSlots, owner: int) -> None:
+def _end(process: subprocess.Popen[str], shared: MaskExchange, owner: int) -> None:
     if os.getpid() != owner:  # in a fork, the model belongs to its parent
         return
     process.kill()

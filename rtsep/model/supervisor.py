@@ -12,9 +12,9 @@ from rtsep.errors import ModelProcessError
 from rtsep.model import launch
 from rtsep.model.beginning import await_ready, last_words
 from rtsep.model.messages import Ready, Serve
-from rtsep.realtime import priority, slots
+from rtsep.realtime import mask_exchange, priority
 from rtsep.realtime.atomics import acquire, release
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.mask_exchange import MaskExchange
 from rtsep.realtime.stops import Stops
 from rtsep.realtime.wire import encode
 
@@ -31,7 +31,7 @@ _IDLE_AFTER_S = 0.5
 class ModelSupervisor:
     """Keeps one model process running for `shared`."""
 
-    def __init__(self, shared: SharedSlots, model: Path, compute: str, sha256: str | None = None) -> None:
+    def __init__(self, shared: MaskExchange, model: Path, compute: str, sha256: str | None = None) -> None:
         """Prepare only. `model` is a model file, `compute` "cpu" or "cuda".
 
         `sha256` is the checksum of the verified file (`ModelPackage.sha256`): no process plays other bytes,
@@ -40,7 +40,8 @@ class ModelSupervisor:
         self._shared = shared
         self._task = encode(
             Serve(
-                slots=str(shared.path), model=str(model), sha256=sha256, compute=compute, parent=os.getpid(),
+                exchange_path=str(shared.path),
+                model=str(model), sha256=sha256, compute=compute, parent=os.getpid(),
                 graph=True, real_time=True,
             )
         )  # fmt: skip
@@ -57,8 +58,8 @@ class ModelSupervisor:
         self.moments: dict[str, float] = {}  # times of the first process's start, by stage
         # Both are compiled here for the first start. Compiled later on another thread, they would delay
         # `stop` by half a minute.
-        release(self._header, slots.MODEL_STATE, slots.STARTING)
-        acquire(self._header, slots.MODEL_STATE)
+        release(self._header, mask_exchange.MODEL_STATE, mask_exchange.STARTING)
+        acquire(self._header, mask_exchange.MODEL_STATE)
 
     def start(self) -> None:
         """Start the process and wait until it can answer.
@@ -85,14 +86,14 @@ class ModelSupervisor:
     @property
     def ready(self) -> bool:
         """Return whether it answers columns now."""
-        return acquire(self._header, slots.MODEL_STATE) == slots.READY
+        return acquire(self._header, mask_exchange.MODEL_STATE) == mask_exchange.READY
 
     def stop(self) -> None:
         """Request the end of the process; kill it if it does not end, or cannot be asked yet."""
         self._leaving.set()
         if self._watcher:
             self._watcher.join()
-        release(self._header, slots.STOP, 1)
+        release(self._header, mask_exchange.STOP, 1)
         if self._process:
             if not self.ready:
                 self._process.kill()
@@ -105,7 +106,7 @@ class ModelSupervisor:
                 self._process.stdout.close()
 
     def _spawn(self) -> None:
-        release(self._header, slots.MODEL_STATE, slots.STARTING)
+        release(self._header, mask_exchange.MODEL_STATE, mask_exchange.STARTING)
         self._spawned = time.monotonic()
         self._process = launch.take(self._task) or launch.launch(self._command)
 
@@ -129,7 +130,7 @@ class ModelSupervisor:
                 self._process.wait()
             if self._process.poll() is None:
                 continue
-            release(self._header, slots.MODEL_STATE, slots.DOWN)
+            release(self._header, mask_exchange.MODEL_STATE, mask_exchange.DOWN)
             words = last_words(self._process)
             self.last_error = f"gave no answer for {patience:g} s" if patience else words
             failures = failures + 1 if now - self._spawned < QUICK_DEATH_S else 0
@@ -148,7 +149,7 @@ class ModelSupervisor:
             self._spawn()
         # no handles, no memory or no Python: this may be temporary
         except (OSError, ModelProcessError) as error:
-            release(self._header, slots.MODEL_STATE, slots.DOWN)
+            release(self._header, mask_exchange.MODEL_STATE, mask_exchange.DOWN)
             self.last_error = f"cannot be started ({getattr(error, 'strerror', None) or error})"
             return False
         return True
@@ -158,7 +159,10 @@ class ModelSupervisor:
         if not self.ready:
             self._progressed = now
             return START_PATIENCE_S if now - self._spawned > START_PATIENCE_S else None
-        columns, steps = acquire(self._header, slots.COLUMNS), acquire(self._header, slots.MODEL_STEPS)
+        columns, steps = (
+            acquire(self._header, mask_exchange.COLUMNS),
+            acquire(self._header, mask_exchange.MODEL_STEPS),
+        )
         if columns != self._columns_seen:
             self._columns_seen, self._column_came = columns, now
         played = columns > 0 and now - self._column_came < _IDLE_AFTER_S

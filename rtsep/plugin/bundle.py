@@ -141,9 +141,9 @@ def write_bundle(folder: Path, engine: Sequence[str], flags: Sequence[str] = ())
 def _compile_engine(package: ModelPackage) -> None:
     """Have the compiled code of the engine in the cache: the first instance is not to wait for it."""
     from rtsep.plugin.hops import compile_loop
-    from rtsep.realtime.slots import SharedSlots
+    from rtsep.realtime.mask_exchange import MaskExchange
 
-    shared = SharedSlots.create(package.spec.channels, package.spec.bins)
+    shared = MaskExchange.create(package.spec.channels, package.spec.bins)
     try:
         compile_loop(package.spec, 48000, shared.exchange)
     finally:

@@ -20,9 +20,9 @@ from rtsep.dsp.shift import copy_rows
 from rtsep.model.contract import ModelSpec
 from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed
 from rtsep.plugin import layout as at
-from rtsep.realtime import clock, slots, wake
+from rtsep.realtime import clock, mask_exchange, wake
 from rtsep.realtime.atomics import fence, load_acquire, store_release
-from rtsep.realtime.slots import SLOTS, Exchange, mask_is_there, publish_column
+from rtsep.realtime.mask_exchange import CAPACITY, Exchange, mask_is_there, publish_column
 
 ENDED, BEGINS, BEHIND = 0, 1, 2
 """Why `run_stream` returns: it was told to; the plugin has begun another stream; it is too far behind."""
@@ -125,8 +125,8 @@ def run_stream(
             return BEHIND
         block = work.block[:, :frames]
         _read_block(rings[0], read, block)
-        number = exchange.header[slots.COLUMNS]
-        begin_hop(pipeline, block, exchange.columns[number % SLOTS])
+        number = exchange.header[mask_exchange.COLUMNS]
+        begin_hop(pipeline, block, exchange.columns[number % CAPACITY])
         follow_silence(work.silent_frames, block)
         if not rendering and work.silent_frames[0] > SLEEP_AFTER_S * state[at.SLOT_RATE]:
             work.late_run[0] = 0
@@ -193,14 +193,14 @@ def _ask_model(
     for _ in range(tries):
         publish_column(exchange, number)
         if _await_mask(exchange, work, number, deadline, running):
-            copy_rows(exchange.masks[number % SLOTS], work.held)
+            copy_rows(exchange.masks[number % CAPACITY], work.held)
             work.late_run[0] = 0
             return
         if not rendering or not _await_model(exchange, work, deadline, running):
             break
-        again = exchange.columns[(number + 1) % SLOTS]  # a new process answers new columns only
+        again = exchange.columns[(number + 1) % CAPACITY]  # a new process answers new columns only
         for c in range(again.shape[0]):
-            copy_rows(exchange.columns[number % SLOTS, c], again[c])
+            copy_rows(exchange.columns[number % CAPACITY, c], again[c])
         number += 1
     work.late_run[0] += 1
     store_release(state, at.SLOT_LATE_MASKS, state[at.SLOT_LATE_MASKS] + 1)
@@ -211,7 +211,7 @@ def _await_mask(exchange: Exchange, work: Work, number: int, deadline: int, runn
     """Wait for mask `number`; return whether it is there by the time `deadline`."""
     while not mask_is_there(exchange, number):
         left = deadline - clock.now_ns(work.scratch)
-        ready = load_acquire(exchange.header, slots.MODEL_STATE) == slots.READY
+        ready = load_acquire(exchange.header, mask_exchange.MODEL_STATE) == mask_exchange.READY
         if left <= 0 or not ready or load_acquire(running, 0) == 0:
             return mask_is_there(exchange, number)
         wake.wait(exchange.mask_signal, min(left, _LOOK_NS), work.scratch)
@@ -221,7 +221,7 @@ def _await_mask(exchange: Exchange, work: Work, number: int, deadline: int, runn
 @njit(cache=True, nogil=True)
 def _await_model(exchange: Exchange, work: Work, deadline: int, running: np.ndarray) -> bool:
     """Wait for a model process that answers; return whether there is one by the time `deadline`."""
-    while load_acquire(exchange.header, slots.MODEL_STATE) != slots.READY:
+    while load_acquire(exchange.header, mask_exchange.MODEL_STATE) != mask_exchange.READY:
         if clock.now_ns(work.scratch) > deadline or load_acquire(running, 0) == 0:
             return False
         clock.sleep_ns(_LOOK_NS // 10, work.scratch)
@@ -234,6 +234,6 @@ def settle(exchange: Exchange, work: Work, patience_ns: int, running: np.ndarray
 
     A column of the stream before must not reach the model after it was told to begin anew.
     """
-    columns = load_acquire(exchange.header, slots.COLUMNS)
+    columns = load_acquire(exchange.header, mask_exchange.COLUMNS)
     until = clock.now_ns(work.scratch) + patience_ns
     return columns == 0 or _await_mask(exchange, work, columns - 1, until, running)

@@ -24,10 +24,10 @@ from rtsep.model.supervisor import ModelSupervisor
 from rtsep.plugin import layout as at
 from rtsep.plugin.hops import BEHIND, ENDED, compile_loop, fresh, latency_of, run_stream, settle
 from rtsep.plugin.layout import Memory, map_memory
-from rtsep.realtime import priority, slots, wake
+from rtsep.realtime import mask_exchange, priority, wake
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.child_process import end_with_parent
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.mask_exchange import MaskExchange
 
 PRIORITY = 65
 _LONGEST_CALL = 8192
@@ -126,7 +126,7 @@ class _Engine:
     def run(self) -> None:
         """Start the model, play until standard input ends, end the model."""
         spec = self._package.spec
-        shared = SharedSlots.create(spec.channels, spec.bins)
+        shared = MaskExchange.create(spec.channels, spec.bins)
         supervisor = ModelSupervisor(shared, self._package.path, "cpu", self._package.sha256)
         threading.Thread(target=self._watch_input, args=(supervisor,), name="host-watch", daemon=True).start()
         loop = threading.Thread(target=self._play, args=(shared,), name="hop-loop", daemon=True)
@@ -165,7 +165,7 @@ class _Engine:
         time.sleep(_LEAVE_S)
         os._exit(1)
 
-    def _play(self, shared: SharedSlots) -> None:
+    def _play(self, shared: MaskExchange) -> None:
         priority.raise_thread_priority(PRIORITY)
         try:
             why, begun = -1, -1
@@ -175,14 +175,14 @@ class _Engine:
             say("error", f"the engine fails: {in_a_line(error)}")
             self._failure = error
 
-    def _play_stream(self, shared: SharedSlots, why: int, begun: int) -> tuple[int, int]:
+    def _play_stream(self, shared: MaskExchange, why: int, begun: int) -> tuple[int, int]:
         """Play one stream; return why it has ended, and its number."""
         memory = self._memory
         state = memory.slots
         pipeline, work = fresh(self._package.spec, self._rate)
         rendering = acquire(state, at.SLOT_OFFLINE) != 0
         if settle(shared.exchange, work, _SETTLE_RENDER_NS if rendering else _SETTLE_NS, self._running):
-            release(shared.exchange.header, slots.RESET, 1)
+            release(shared.exchange.header, mask_exchange.RESET, 1)
         stream = int(acquire(state, at.SLOT_STREAMS))
         declared = int(acquire(state, at.SLOT_STREAM_START))
         written = int(acquire(state, at.SLOT_IN_WRITE))

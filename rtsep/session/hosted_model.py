@@ -1,4 +1,4 @@
-"""A hosted model: its process, the slots that it shares with the hop loop, and the engine around it."""
+"""A hosted model: its process, the mask exchange with the hop loop, and the engine around it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from rtsep.audio.engine import Engine, StreamFormat
 from rtsep.controls import Controls
 from rtsep.model.package import ModelPackage
 from rtsep.model.supervisor import ModelSupervisor
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.mask_exchange import MaskExchange
 
 
 class ModelHost:
-    """Model with its process and slots. It outlives the engines that device swaps replace."""
+    """Model with its process and mask exchange. It outlives the engines that device swaps replace."""
 
     def __init__(self, package: ModelPackage, compute: str) -> None:
-        """Create the slots; do not start the process. The model will run on `compute` ("cpu", "cuda")."""
+        """Create the mask exchange; start no process yet. The model will run on `compute` ("cpu", "cuda")."""
         self.package = package
-        self.slots = SharedSlots.create(package.spec.channels, package.spec.bins)
-        self.process = ModelSupervisor(self.slots, package.path, compute, package.sha256)
+        self.mask_exchange = MaskExchange.create(package.spec.channels, package.spec.bins)
+        self.process = ModelSupervisor(self.mask_exchange, package.path, compute, package.sha256)
 
     def start(self) -> None:
         """Start the process and wait until it is ready; raise `ModelError` or `ModelProcessError`."""
         self.process.start()
 
     def close(self) -> None:
-        """End the process and remove the slots; no engine may use them any more."""
+        """End the process and remove the mask exchange; no engine may use them any more."""
         self.process.stop()
-        self.slots.close()
+        self.mask_exchange.close()
 
 
 class HostedModel:
@@ -43,7 +43,7 @@ class HostedModel:
     ) -> None:
         """Build the engine for this stream format; `input_ring` as in `Engine`."""
         self.host = host
-        self.engine = Engine(host.package.spec, format, controls, host.slots, input_ring)
+        self.engine = Engine(host.package.spec, format, controls, host.mask_exchange, input_ring)
 
     @property
     def package(self) -> ModelPackage:

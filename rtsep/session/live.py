@@ -67,8 +67,8 @@ class Live:
         begin_balance(route.io.format, controls)
         host = ModelHost(package, route.options.compute)
         try:
-            if host.slots.note:
-                say(host.slots.note)
+            if host.mask_exchange.note:
+                say(host.mask_exchange.note)
             hosted = HostedModel(host, route.io.format, controls)
         except BaseException:
             host.close()

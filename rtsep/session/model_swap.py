@@ -32,8 +32,8 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
     `UsageError`; then the previous model stays active.
     """
     host = ModelHost(package, live.options.compute)
-    if host.slots.note:
-        live.say(host.slots.note)
+    if host.mask_exchange.note:
+        live.say(host.mask_exchange.note)
     loading = helpers.run("model-loader", host.start, ends_soon=True)
     try:
         yield Wait(loading.done)

@@ -19,9 +19,9 @@ from rtsep.audio import rings
 from rtsep.audio.callback import give_output, take_input
 from rtsep.audio.engine import Engine, StreamFormat
 from rtsep.controls import Controls
-from rtsep.realtime import slots
+from rtsep.realtime import mask_exchange
 from rtsep.realtime.atomics import acquire, release
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.mask_exchange import MaskExchange
 from tests.models import make_spec
 
 PATIENCE_S = 30.0
@@ -61,18 +61,18 @@ class Bench:
         """
         self.format = format
         described = make_spec(**spec)
-        self.shared = SharedSlots.create(described.channels, described.bins)
+        self.shared = MaskExchange.create(described.channels, described.bins)
         self.controls = Controls()
         self.engine = Engine(described, format, self.controls, self.shared)
         self._answer = answer
         begin(self.engine)
-        self._first_column = acquire(self.shared.exchange.header, slots.COLUMNS)
+        self._first_column = acquire(self.shared.exchange.header, mask_exchange.COLUMNS)
         self._leaving = threading.Event()
         self._model = threading.Thread(target=self._run_model, daemon=True)
 
     def __enter__(self) -> Bench:
         self.engine.compile()
-        release(self.shared.exchange.header, slots.MODEL_STATE, slots.READY)
+        release(self.shared.exchange.header, mask_exchange.MODEL_STATE, mask_exchange.READY)
         self._model.start()
         self.engine.start()
         return self
@@ -86,17 +86,17 @@ class Bench:
     def _run_model(self) -> None:
         exchange, number = self.shared.exchange, self._first_column
         while not self._leaving.is_set():
-            if acquire(exchange.header, slots.COLUMNS) <= number:
+            if acquire(exchange.header, mask_exchange.COLUMNS) <= number:
                 time.sleep(0.0001)
                 continue
-            value = self._answer(number, exchange.columns[number % slots.SLOTS])
+            value = self._answer(number, exchange.columns[number % mask_exchange.CAPACITY])
             if value is not None:
-                exchange.masks[number % slots.SLOTS] = value
-                slots.publish_mask(exchange, number)
+                exchange.masks[number % mask_exchange.CAPACITY] = value
+                mask_exchange.publish_mask(exchange, number)
             number += 1
 
     def set_model_state(self, state: int) -> None:
-        release(self.shared.exchange.header, slots.MODEL_STATE, state)
+        release(self.shared.exchange.header, mask_exchange.MODEL_STATE, state)
 
     def call(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """One call of the device with `block` [frames, channels]; returns what it plays."""

@@ -142,7 +142,7 @@ def _compile_all() -> None:
     from rtsep.audio.pulse_backend import PulseBackend
     from rtsep.audio.virtual import VirtualBackend
     from rtsep.plugin.hops import compile_loop
-    from rtsep.realtime import slots, wake_poll
+    from rtsep.realtime import mask_exchange, wake_poll
     from tests.audio.bench import Bench, one_clock
 
     bench = Bench(one_clock(256), lambda number, column: 0.5)
@@ -153,9 +153,9 @@ def _compile_all() -> None:
     scratch = np.zeros(2, np.int64)
     compile_loop(bench.engine.spec, 48000, bench.shared.exchange)
     # The model's side, and the wake-up of systems without another.
-    slots.await_column(bench.shared.exchange, 0, 0, scratch)
-    slots.publish_mask(bench.shared.exchange, 0)
-    slots.await_mask(bench.shared.exchange, 0, 0, scratch)
+    mask_exchange.await_column(bench.shared.exchange, 0, 0, scratch)
+    mask_exchange.publish_mask(bench.shared.exchange, 0)
+    mask_exchange.await_mask(bench.shared.exchange, 0, 0, scratch)
     wake_poll.post(0)
     wake_poll.wait(0, 0, scratch)
     bench.shared.close()

@@ -16,8 +16,8 @@ from rtsep.audio.telemetry import UNKNOWN
 from rtsep.controls import Controls
 from rtsep.dsp.resample import frames_until
 from rtsep.files.audiofile import AudioReader
-from rtsep.realtime import slots
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime import mask_exchange
+from rtsep.realtime.mask_exchange import MaskExchange
 from tests.audio.bench import PATIENCE_S, Bench, noise, one_clock
 from tests.models import FRAMINGS, make_spec
 
@@ -134,9 +134,9 @@ def test_without_a_model_the_dry_signal_fades_in_and_gives_way_again():
     with Bench(one_clock(256), lambda n, column: 0.0) as bench:
         x = noise(256 * hops)
         first = bench.play(x[: 256 * 40])
-        bench.set_model_state(slots.DOWN)
+        bench.set_model_state(mask_exchange.DOWN)
         gone = bench.play(x[256 * 40 : 256 * 80])
-        bench.set_model_state(slots.READY)
+        bench.set_model_state(mask_exchange.READY)
         back = bench.play(x[256 * 80 :])
         delay = bench.engine.latency.total
         assert bench.engine.counters()["underruns"] == 0
@@ -318,7 +318,7 @@ def test_telemetry_tells_the_longest_times_and_the_hops_since_the_last_mask():
     with Bench(one_clock(256, slack=SLACK), lambda n, column: 0.5 if n < 5 else None) as bench:
         bench.play(noise(256 * 5))
         assert bench.engine.telemetry().late_run == 0
-        bench.set_model_state(slots.DOWN)
+        bench.set_model_state(mask_exchange.DOWN)
         bench.play(noise(256 * 3))
         found = bench.engine.telemetry()
     assert found.late_run == 3
@@ -344,7 +344,7 @@ def test_two_engines_of_one_ring_play_one_file_and_either_goes_on_alone(tmp_path
     soundfile.write(tmp_path / "x.wav", sound := noise(3 * 44100), 44100, "FLOAT")
     source = FileSource(AudioReader(tmp_path / "x.wav"), 44100, [0, 1])
     described, format, controls = make_spec(), one_clock(256), Controls()
-    shared = SharedSlots.create(described.channels, described.bins)
+    shared = MaskExchange.create(described.channels, described.bins)
     first = Engine(described, format, controls, shared)
     second = Engine(described, format, controls, shared, first.input_ring)
     try:

@@ -26,7 +26,7 @@ import rtsep
 from rtsep.audio import devices
 from rtsep.errors import ModelError, OutputError
 from rtsep.files.wavfile import WavFile
-from rtsep.realtime import slots
+from rtsep.realtime import mask_exchange
 from rtsep.realtime.atomics import acquire
 from rtsep.session.options import LiveOptions
 from tests.faults.stage import Stage
@@ -75,9 +75,11 @@ def model_slow(stage: Stage) -> None:
         while time.monotonic() < over:
             os.kill(pid, signal.SIGSTOP)
             time.sleep(pause_s)
-            answered = acquire(header, slots.MODEL_STEPS)
+            answered = acquire(header, mask_exchange.MODEL_STEPS)
             os.kill(pid, signal.SIGCONT)
-            until(lambda n=answered: acquire(header, slots.MODEL_STEPS) > n, "an answer", every_s=0.001)
+            until(
+                lambda n=answered: acquire(header, mask_exchange.MODEL_STEPS) > n, "an answer", every_s=0.001
+            )
     finally:
         os.kill(pid, signal.SIGCONT)
     assert stage.model_pid == pid

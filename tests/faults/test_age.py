@@ -17,7 +17,7 @@ from rtsep.audio import bursts, engine, hoploop, rings
 from rtsep.audio import drift as clocks
 from rtsep.audio.engine import Engine, StreamFormat
 from rtsep.dsp.resample import frames_until
-from rtsep.realtime import slots
+from rtsep.realtime import mask_exchange
 from rtsep.realtime.atomics import release
 from rtsep.realtime.clock import NS, frames_to_ns
 from rtsep.session.recorder import STEMS, Recorder
@@ -56,7 +56,7 @@ def grow_old(aged: Engine, frames: int) -> int:
         rings.OUT_BURSTS + bursts.COUNT,
     ):
         state[slot] = MANY
-    for slot in (slots.COLUMNS, slots.MODEL_STEPS):
+    for slot in (mask_exchange.COLUMNS, mask_exchange.MODEL_STEPS):
         release(aged.exchange.header, slot, MANY)
     return frames
 

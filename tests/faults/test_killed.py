@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from rtsep.realtime import shared_file
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.mask_exchange import MaskExchange
 from tests.cli.program import ROOT
 from tests.faults.leftovers import descendants
 from tests.models import make_model
@@ -82,7 +82,7 @@ def test_nothing_is_left_once_the_next_session_starts(half_model: Path, tmp_path
         program.stdout.close()
     print(f"killed {moment_s:.3f} s after '{stage}'")
     until(lambda: not any(map(running, begun)), "its processes should end with it")
-    SharedSlots.create(1, 9).close()  # as the next session does
+    MaskExchange.create(1, 9).close()  # as the next session does
     left = list(shared_file.IN_MEMORY.glob(f"{shared_file.PREFIX}{program.pid}-*"))
     assert not left, f"left behind: {left}"
     sounds = {path: soundfile.read(path)[0] for path in folder.rglob("*.wav")}

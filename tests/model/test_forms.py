@@ -22,8 +22,8 @@ from rtsep.model.loader import load, load_model
 from rtsep.model.package import Golden, read_package, write_package
 from rtsep.model.supervisor import ModelSupervisor
 from rtsep.offline.separator import Separator
-from rtsep.realtime import slots
-from rtsep.realtime.slots import SLOTS, SharedSlots
+from rtsep.realtime import mask_exchange
+from rtsep.realtime.mask_exchange import CAPACITY, MaskExchange
 from tests.model.numpy_form import NumpyRunner, program_bytes
 from tests.model.test_supervisor import ROOT, is_ready, wait_until
 from tests.models import make_model, make_parts, make_spec
@@ -92,17 +92,17 @@ def of_two_forms(monkeypatch):
 
 
 def test_the_model_process_plays_it_without_torch(path, of_two_forms):
-    shared = SharedSlots.create(SPEC.channels, SPEC.bins)
+    shared = MaskExchange.create(SPEC.channels, SPEC.bins)
     supervisor = ModelSupervisor(shared, path, "cpu", read_package(path).sha256)
     columns = noise(20)
     try:
         supervisor.start()
         wait_until(lambda: is_ready(shared), "ready")
         for number, (column, mask) in enumerate(zip(columns, expected_masks(columns), strict=True)):
-            shared.exchange.columns[number % SLOTS] = column
-            slots.publish_column(shared.exchange, number)
-            wait_until(lambda number=number: slots.mask_is_there(shared.exchange, number), "a mask")
-            assert np.array_equal(shared.exchange.masks[number % SLOTS], mask)
+            shared.exchange.columns[number % CAPACITY] = column
+            mask_exchange.publish_column(shared.exchange, number)
+            wait_until(lambda number=number: mask_exchange.mask_is_there(shared.exchange, number), "a mask")
+            assert np.array_equal(shared.exchange.masks[number % CAPACITY], mask)
         if Path("/proc/self/maps").exists():
             assert "libtorch" not in Path(f"/proc/{supervisor.pid}/maps").read_text()
     finally:
@@ -175,7 +175,7 @@ def test_a_model_process_plays_no_other_bytes_than_those_that_were_verified(tmp_
     path = make_model(tmp_path / "m.pt", "half", profile="stage")
     verified, content = read_package(path).sha256, path.read_bytes()
     spec = make_spec("half", "stage")
-    shared = SharedSlots.create(spec.channels, spec.bins)
+    shared = MaskExchange.create(spec.channels, spec.bins)
     supervisor = ModelSupervisor(shared, path, "cpu", verified)
     try:
         make_model(path, "ones", profile="stage")
@@ -186,7 +186,7 @@ def test_a_model_process_plays_no_other_bytes_than_those_that_were_verified(tmp_
         shared.close()
 
     path.write_bytes(content)
-    shared = SharedSlots.create(spec.channels, spec.bins)
+    shared = MaskExchange.create(spec.channels, spec.bins)
     supervisor = ModelSupervisor(shared, path, "cpu", verified)
     try:
         supervisor.start()

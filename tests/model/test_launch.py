@@ -14,7 +14,7 @@ from rtsep.errors import ModelProcessError
 from rtsep.model import launch
 from rtsep.model.messages import TASKS, Serve
 from rtsep.model.supervisor import ModelSupervisor
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.mask_exchange import MaskExchange
 from rtsep.realtime.wire import encode
 from tests.model.test_supervisor import PATIENCE_S, ROOT, SPEC, Player, wait_until
 from tests.models import make_model
@@ -32,8 +32,8 @@ def nothing_prepared() -> Iterator[None]:
 
 
 @pytest.fixture
-def shared() -> Iterator[SharedSlots]:
-    shared = SharedSlots.create(SPEC.channels, SPEC.bins)
+def shared() -> Iterator[MaskExchange]:
+    shared = MaskExchange.create(SPEC.channels, SPEC.bins)
     yield shared
     shared.close()
 
@@ -112,7 +112,7 @@ def test_a_supervisor_takes_what_was_prepared_and_replaces_what_has_died(shared,
         supervisor.stop()
     assert not running(prepared)
 
-    again = SharedSlots.create(SPEC.channels, SPEC.bins)
+    again = MaskExchange.create(SPEC.channels, SPEC.bins)
     launch.prepare()
     assert launch._prepared
     dead = launch._prepared

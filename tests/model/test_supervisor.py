@@ -15,9 +15,9 @@ from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model import supervisor as supervision
 from rtsep.model.messages import ANSWERS, Ready
 from rtsep.model.supervisor import ModelSupervisor
-from rtsep.realtime import slots as rings
+from rtsep.realtime import mask_exchange as rings
 from rtsep.realtime.atomics import acquire
-from rtsep.realtime.slots import READY, SLOTS, SharedSlots
+from rtsep.realtime.mask_exchange import CAPACITY, READY, MaskExchange
 from tests.models import expected_mask, make_model, make_spec
 from tests.waiting import running, until
 
@@ -39,7 +39,7 @@ class Player:
 
     def publish(self):
         column = self.noise.normal(0, 0.5, (SPEC.channels, SPEC.bins, 2)).astype(np.float32)
-        self.exchange.columns[self.number % SLOTS] = column
+        self.exchange.columns[self.number % CAPACITY] = column
         rings.publish_column(self.exchange, self.number)
         self.number += 1
         return column
@@ -52,13 +52,15 @@ class Player:
                 lambda number=number: rings.mask_is_there(self.exchange, number), f"mask of column {number}"
             )
             expected = expected_mask(self.kind, self.since_start, column)
-            assert np.array_equal(self.exchange.masks[number % SLOTS], expected), f"mask of column {number}"
+            assert np.array_equal(self.exchange.masks[number % CAPACITY], expected), (
+                f"mask of column {number}"
+            )
             self.since_start += 1
 
 
 @pytest.fixture
 def shared():
-    shared = SharedSlots.create(SPEC.channels, SPEC.bins)
+    shared = MaskExchange.create(SPEC.channels, SPEC.bins)
     yield shared
     shared.close()
 
@@ -80,7 +82,7 @@ def test_a_model_answers_in_order_survives_being_killed_and_hung_and_leaves_when
         wait_until(lambda: is_ready(shared), "ready")
         first = supervisor.pid
         assert running(first) and first != os.getpid()
-        player.play(3 * SLOTS // 2)  # every slot, some twice; the counter tells a lost or doubled column
+        player.play(3 * CAPACITY // 2)  # every slot, some twice; the counter tells a lost or doubled column
 
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: supervisor.restarts == 1, "a restart after kill -9")
@@ -127,11 +129,11 @@ def test_an_idle_model_is_no_hung_model_and_a_stopped_process_is_made_to_leave(s
         player.play(5)
         assert supervisor.restarts == 0
         # behind by less than a ring: each column is answered all the same
-        columns = [player.publish() for _ in range(SLOTS - 4)]
+        columns = [player.publish() for _ in range(CAPACITY - 4)]
         last = player.number - 1
         wait_until(lambda: rings.mask_is_there(shared.exchange, last), "the last of many masks")
         for back, column in enumerate(reversed(columns)):
-            mask = shared.exchange.masks[(last - back) % SLOTS]
+            mask = shared.exchange.masks[(last - back) % CAPACITY]
             assert np.array_equal(mask, expected_mask("echo", 0, column))
         assert acquire(shared.exchange.header, rings.MODEL_SKIPPED) == 0
         pid = supervisor.pid
@@ -149,13 +151,13 @@ def test_a_model_that_fell_a_ring_behind_starts_anew_at_the_newest_column(shared
         wait_until(lambda: is_ready(shared), "ready")
         player.play(3)
         os.kill(supervisor.pid, signal.SIGSTOP)
-        for _ in range(SLOTS + 10):
+        for _ in range(CAPACITY + 10):
             player.publish()
         os.kill(supervisor.pid, signal.SIGCONT)
         newest = player.number - 1
         wait_until(lambda: rings.mask_is_there(shared.exchange, newest), "the newest mask")
-        assert acquire(shared.exchange.header, rings.MODEL_SKIPPED) == SLOTS + 9
-        assert not shared.exchange.masks[newest % SLOTS].any()  # the count begins at 0 again
+        assert acquire(shared.exchange.header, rings.MODEL_SKIPPED) == CAPACITY + 9
+        assert not shared.exchange.masks[newest % CAPACITY].any()  # the count begins at 0 again
         player.since_start = 1
         player.play(5)
         assert supervisor.restarts == 0
@@ -311,9 +313,9 @@ import threading
 from pathlib import Path
 from numba.core.compiler_lock import global_compiler_lock
 from rtsep.model.supervisor import ModelSupervisor
-from rtsep.realtime.slots import SharedSlots
+from rtsep.realtime.mask_exchange import MaskExchange
 
-shared = SharedSlots.create(2, 9)
+shared = MaskExchange.create(2, 9)
 supervisor = ModelSupervisor(shared, Path("unused"), "cpu")
 compiles, stopped = threading.Event(), threading.Event()
 

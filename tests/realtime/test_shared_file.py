@@ -12,8 +12,8 @@ import pytest
 
 from rtsep.errors import OutputError
 from rtsep.realtime import shared_file
+from rtsep.realtime.mask_exchange import MaskExchange
 from rtsep.realtime.shared_file import SharedFile
-from rtsep.realtime.slots import SharedSlots
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="files in memory are Linux's")
 
@@ -57,7 +57,7 @@ def test_without_room_in_memory_it_lies_in_the_temporary_folder_and_says_so(
     memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full(monkeypatch, memory)
-    shared = SharedSlots.create(2, 9)
+    shared = MaskExchange.create(2, 9)
     try:
         assert shared.path.parent == memory.parent / "temporary"
         assert str(memory) in shared.note and "No space left" in shared.note and "rtsep doctor" in shared.note
@@ -71,7 +71,7 @@ def test_without_room_in_memory_it_lies_in_the_temporary_folder_and_says_so(
 def test_without_room_anywhere_it_is_refused_in_a_line(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full(monkeypatch, memory, memory.parent / "temporary")
     with pytest.raises(OutputError, match=r"no room for .*No space left.*TMPDIR") as refused:
-        SharedSlots.create(2, 9)
+        MaskExchange.create(2, 9)
     assert "\n" not in str(refused.value)
     assert not list(memory.iterdir()) and not list((memory.parent / "temporary").iterdir())
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rtsep.realtime
-from rtsep.realtime import slots as rings
+from rtsep.realtime import mask_exchange as rings
 from rtsep.realtime import wake
 from tests.realtime import wake_check
 
@@ -23,7 +23,7 @@ def test_this_systems_wake_up(check):
 
 
 def test_polling_does_the_same_and_shares_compiled_code_with_the_rest():
-    shared = rings.SharedSlots.create(1, 9)  # compiles and caches with real handles
+    shared = rings.MaskExchange.create(1, 9)  # compiles and caches with real handles
     rings.publish_column(shared.exchange, 0)
     rings.await_column(shared.exchange, 1, 1, np.zeros(2, np.int64))
     rings.publish_mask(shared.exchange, 0)

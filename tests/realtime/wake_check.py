@@ -22,31 +22,31 @@ def wait_once(handle, timeout_ns):
 
 
 @njit(nogil=True)
-def wait_for(slots, handle, number, rounds):
+def wait_for(words, handle, number, rounds):
     """Wait as a ring's reader does: look, wait, look again. Return the rounds that were left."""
     scratch = np.zeros(wake.SCRATCH, np.int64)
-    while load_acquire(slots, 0) < number and rounds > 0:
+    while load_acquire(words, 0) < number and rounds > 0:
         wake.wait(handle, 10_000_000_000, scratch)
         rounds -= 1
     return rounds
 
 
 @njit(nogil=True)
-def publish(slots, handle, number):
-    store_release(slots, 0, number)
+def publish(words, handle, number):
+    store_release(words, 0, number)
     wake.post(handle)
 
 
 def a_post_wakes_a_waiter() -> None:
-    semaphore, slots, seen = wake.Semaphore(), np.zeros(8, np.int64), []
+    semaphore, words, seen = wake.Semaphore(), np.zeros(8, np.int64), []
     # A poll lasts 0.25 ms: these rounds last as long as PATIENCE_NS.
     rounds = PATIENCE_NS // 250_000 if semaphore.handle == 0 else 2
-    waiter = threading.Thread(target=lambda: seen.append(wait_for(slots, semaphore.handle, 1, rounds)))
+    waiter = threading.Thread(target=lambda: seen.append(wait_for(words, semaphore.handle, 1, rounds)))
     waiter.start()
-    publish(slots, semaphore.handle, 1)
+    publish(words, semaphore.handle, 1)
     waiter.join(60)
     assert not waiter.is_alive()
-    assert slots[0] == 1 and seen[0] > 0, "the waiter gave up before the post reached it"
+    assert words[0] == 1 and seen[0] > 0, "the waiter gave up before the post reached it"
     semaphore.close()
 
 
@@ -61,9 +61,9 @@ def a_wait_without_a_post_ends() -> None:
 
 def early_posts_are_not_lost() -> None:
     semaphore = wake.Semaphore()
-    slots = np.zeros(8, np.int64)
+    words = np.zeros(8, np.int64)
     for number in (1, 2, 3):
-        publish(slots, semaphore.handle, number)
+        publish(words, semaphore.handle, number)
     waiter = threading.Thread(target=wait_once, args=(semaphore.handle, PATIENCE_NS * 100))
     waiter.start()
     waiter.join(60)
@@ -99,12 +99,12 @@ CHECKS = [
 ]
 
 if __name__ == "__main__":
-    from rtsep.realtime import slots as rings
+    from rtsep.realtime import mask_exchange as rings
 
     for check in CHECKS:
         check()
     # The cached code of a process that does not poll must do for one that polls.
-    shared = rings.SharedSlots.create(1, 9)
+    shared = rings.MaskExchange.create(1, 9)
     rings.publish_column(shared.exchange, 0)
     assert rings.await_column(shared.exchange, 0, 1_000_000, np.zeros(2, np.int64)) == 1
     assert rings.await_column(shared.exchange, 1, 1_000_000, np.zeros(2, np.int64)) == 1

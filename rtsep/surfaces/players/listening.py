@@ -1,7 +1,7 @@
-"""Reads along what the model hears and answers, for the eye only, from the slots shared with the hop loop.
+"""Reads along what the model hears and answers, for the eye only, from the mask exchange.
 
-A column lies in its slot for SLOTS hops (0.37 s with the default model) before it is overwritten, so that a
-reader that comes 30 times a second finds them all. It takes no lock and is never waited for: what the hop
+A column lies in its slot for CAPACITY hops (0.37 s with the default model) before it is overwritten, so that
+a reader that comes 30 times a second finds them all. It takes no lock and is never waited for: what the hop
 loop overwrites while it is read shows as one wrong dot. The mask is shaped by the controls on the way, as the
 hop loop shapes the one that is heard, so that a turned threshold is seen at once.
 """
@@ -15,18 +15,18 @@ from rtsep.controls import Controls
 from rtsep.dsp.policy import shape_mask, smoothing_factor
 from rtsep.model.contract import ModelSpec
 from rtsep.realtime.atomics import acquire
-from rtsep.realtime.slots import COLUMNS, SEQUENCE, SLOTS, Exchange
+from rtsep.realtime.mask_exchange import CAPACITY, COLUMNS, SEQUENCE, Exchange
 from rtsep.surfaces.players.player import BANDS, HIGHEST_HZ, LOWEST_HZ, Heard
 
 SILENCE_DB = -120.0
 _SILENCE = 10.0 ** (SILENCE_DB / 10.0)
 
-_REACH = SLOTS // 2
+_REACH = CAPACITY // 2
 """Columns that are read at most: older ones are about to be overwritten."""
 
 
 class Listening:
-    """A reader of one model's slots; make another where the session changes its model or its rate."""
+    """A reader of one model's exchange; make another where the session changes its model or its rate."""
 
     def __init__(self, exchange: Exchange, spec: ModelSpec, rate: int, controls: Controls) -> None:
         """Read `exchange`, whose columns are those of `spec` at `rate` Hz."""
@@ -62,10 +62,10 @@ class Listening:
     ) -> None:
         """Add the mask of step `number`, and the column it belongs to, to the bands."""
         exchange = self.exchange
-        slot = number % SLOTS
+        slot = number % CAPACITY
         if acquire(exchange.header, SEQUENCE + slot) == number + 1:  # else late: the last mask serves
             self._shape(exchange.masks[slot])
-        column = exchange.columns[(number - self._spec.lookahead_hops) % SLOTS]
+        column = exchange.columns[(number - self._spec.lookahead_hops) % CAPACITY]
         power = np.einsum("cbi,cbi->cb", column, column)
         total = power.sum(axis=0)
         sung = np.einsum("cb,cb->b", power, self._played)

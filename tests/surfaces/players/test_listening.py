@@ -7,8 +7,8 @@ import pytest
 
 from rtsep.controls import Controls
 from rtsep.dsp.stft import analyse, make_stft
-from rtsep.realtime import slots
-from rtsep.realtime.slots import SLOTS, SharedSlots
+from rtsep.realtime import mask_exchange
+from rtsep.realtime.mask_exchange import CAPACITY, MaskExchange
 from rtsep.surfaces.players.listening import SILENCE_DB, Listening, band_edges
 from rtsep.surfaces.players.player import BANDS
 from tests.models import make_spec
@@ -21,19 +21,19 @@ class Wire:
 
     def __init__(self, **spec):
         self.spec = make_spec("ones", **spec)
-        self.shared = SharedSlots.create(self.spec.channels, self.spec.bins)
+        self.shared = MaskExchange.create(self.spec.channels, self.spec.bins)
         self.exchange = self.shared.exchange
         self.controls = Controls()
         self.number = 0
         self.listening = Listening(self.exchange, self.spec, RATE, self.controls)
 
     def put(self, column, mask=None):
-        slot = self.number % SLOTS
+        slot = self.number % CAPACITY
         self.exchange.columns[slot] = column
-        slots.publish_column(self.exchange, self.number)
+        mask_exchange.publish_column(self.exchange, self.number)
         if mask is not None:
             self.exchange.masks[slot] = mask
-            slots.publish_mask(self.exchange, self.number)
+            mask_exchange.publish_mask(self.exchange, self.number)
         self.number += 1
 
     def column(self, hz, level=1.0):
@@ -119,9 +119,9 @@ def test_a_late_mask_leaves_the_last_one(wire):
 
 def test_whoever_comes_late_reads_what_is_there(wire):
     bus = wire(channels=1)
-    for _ in range(3 * SLOTS):
+    for _ in range(3 * CAPACITY):
         bus.put(0.0, 1.0)
     heard = bus.listening.newest()
-    assert heard.hops == SLOTS // 2
+    assert heard.hops == CAPACITY // 2
     assert np.all(heard.level_db == pytest.approx(SILENCE_DB, abs=0.1))
     assert np.all(np.isfinite(heard.share))

@@ -18,8 +18,8 @@ from rtsep.audio.hoploop import _meter
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS
 from rtsep.errors import DeviceError, ModelError, UsageError
-from rtsep.realtime import slots
-from rtsep.realtime.slots import SLOTS, SharedSlots
+from rtsep.realtime import mask_exchange
+from rtsep.realtime.mask_exchange import CAPACITY, MaskExchange
 from rtsep.session.counters import percentiles
 from rtsep.surfaces.players.listening import Listening
 from rtsep.surfaces.players.player import Choice, Heard
@@ -75,7 +75,7 @@ class ScriptedPlayer:
     def __init__(self, seconds: float = 10.0) -> None:
         self.controls = Controls()
         self.spec = make_spec("ones")
-        self.shared = SharedSlots.create(self.spec.channels, self.spec.bins)
+        self.shared = MaskExchange.create(self.spec.channels, self.spec.bins)
         self._mix = stage.make_pipeline(self.spec, RATE, 2, RATE)
         self._parts = [stage.make_pipeline(self.spec, RATE, 2, RATE) for _ in range(2)]
         self._song = song(seconds)
@@ -110,12 +110,12 @@ class ScriptedPlayer:
         columns = np.zeros((2, *exchange.columns.shape[1:]), np.float32)
         for pipeline, part, column in zip(self._parts, (voice, band), columns, strict=True):
             stage.begin_hop(pipeline, part, column)
-        stage.begin_hop(self._mix, voice + band, exchange.columns[number % SLOTS])
-        slots.publish_column(exchange, number)
+        stage.begin_hop(self._mix, voice + band, exchange.columns[number % CAPACITY])
+        mask_exchange.publish_column(exchange, number)
         ours, theirs = ((column**2).sum(axis=2) for column in columns)
-        exchange.masks[number % SLOTS] = ours / (ours + theirs + 1e-12)
-        slots.publish_mask(exchange, number)
-        mask = exchange.masks[number % SLOTS]
+        exchange.masks[number % CAPACITY] = ours / (ours + theirs + 1e-12)
+        mask_exchange.publish_mask(exchange, number)
+        mask = exchange.masks[number % CAPACITY]
         stage.finish_hop(self._mix, mask, self.controls.control_block, True, self._feeds)
         _meter(self._meters, self._feeds, hop / RATE)
         self._frame += hop

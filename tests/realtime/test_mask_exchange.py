@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rtsep
-from rtsep.realtime import slots as rings
+from rtsep.realtime import mask_exchange as rings
 from rtsep.realtime.atomics import acquire, release
-from rtsep.realtime.slots import SLOTS, SharedSlots
+from rtsep.realtime.mask_exchange import CAPACITY, MaskExchange
 
 ROOT = Path(rtsep.__file__).parents[1]
 CHANNELS, BINS = 2, 9
@@ -19,7 +19,7 @@ CHANNELS, BINS = 2, 9
 
 @pytest.fixture
 def shared():
-    shared = SharedSlots.create(CHANNELS, BINS)
+    shared = MaskExchange.create(CHANNELS, BINS)
     yield shared
     shared.close()
 
@@ -30,8 +30,8 @@ def scratch():
 
 def test_fresh_slots_are_empty(shared):
     exchange = shared.exchange
-    assert exchange.columns.shape == (SLOTS, CHANNELS, BINS, 2)
-    assert exchange.masks.shape == (SLOTS, CHANNELS, BINS)
+    assert exchange.columns.shape == (CAPACITY, CHANNELS, BINS, 2)
+    assert exchange.masks.shape == (CAPACITY, CHANNELS, BINS)
     assert not exchange.header.any() and not exchange.columns.any() and not exchange.masks.any()
     assert acquire(exchange.header, rings.MODEL_STATE) == rings.STARTING
     assert not rings.mask_is_there(exchange, 0)
@@ -61,17 +61,17 @@ def test_nothing_overlaps(shared):
 
 @given(st.integers(0, 10**12))
 def test_a_mask_is_there_for_its_own_column_only(number):
-    shared = SharedSlots.create(1, 3)
+    shared = MaskExchange.create(1, 3)
     try:
         exchange = shared.exchange
         rings.publish_mask(exchange, number)
         assert rings.mask_is_there(exchange, number)
         # the columns that share its slot are other columns
-        assert not rings.mask_is_there(exchange, number + SLOTS)
-        assert number < SLOTS or not rings.mask_is_there(exchange, number - SLOTS)
+        assert not rings.mask_is_there(exchange, number + CAPACITY)
+        assert number < CAPACITY or not rings.mask_is_there(exchange, number - CAPACITY)
         assert not rings.mask_is_there(exchange, number + 1)
         assert exchange.header[rings.MODEL_STEPS] == 1
-        rings.publish_mask(exchange, number + SLOTS)
+        rings.publish_mask(exchange, number + CAPACITY)
         assert not rings.mask_is_there(exchange, number)
         assert exchange.header[rings.MODEL_STEPS] == 2
     finally:
@@ -88,8 +88,8 @@ def test_waiting_for_a_column_tells_how_many_are_published(shared):
 
 
 def test_the_owner_removes_the_file_and_a_guest_does_not():
-    owner = SharedSlots.create(CHANNELS, BINS)
-    guest = SharedSlots.attach(owner.path, CHANNELS, BINS)
+    owner = MaskExchange.create(CHANNELS, BINS)
+    guest = MaskExchange.attach(owner.path, CHANNELS, BINS)
     guest.close()
     assert owner.path.exists()
     owner.close()
@@ -99,7 +99,7 @@ def test_the_owner_removes_the_file_and_a_guest_does_not():
 
 def test_a_guest_sees_the_same_memory_and_leaves_the_semaphores_as_they_are(shared):
     rings.publish_column(shared.exchange, 0)
-    guest = SharedSlots.attach(shared.path, CHANNELS, BINS)
+    guest = MaskExchange.attach(shared.path, CHANNELS, BINS)
     shared.exchange.columns[3, 1, 2] = 5, 6
     assert guest.exchange.columns[3, 1, 2].tolist() == [5, 6]
     guest.exchange.masks[7] = 0.5
@@ -112,32 +112,32 @@ CHILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from rtsep.realtime import slots as rings
-shared = rings.SharedSlots.attach(Path(sys.argv[1]), 2, 9)
+from rtsep.realtime import mask_exchange as rings
+shared = rings.MaskExchange.attach(Path(sys.argv[1]), 2, 9)
 exchange, scratch = shared.exchange, np.zeros(2, np.int64)
 count = int(sys.argv[2])
 for number in range(count):
     while rings.await_column(exchange, number, 100_000_000, scratch) <= number:
         pass
-    slot = number % rings.SLOTS
+    slot = number % rings.CAPACITY
     exchange.masks[slot] = exchange.columns[slot, :, :, 0] + exchange.columns[slot, :, :, 1]
     rings.publish_mask(exchange, number)
 """
 
 
 def test_another_process_answers_every_column_in_order(shared):
-    exchange, count = shared.exchange, 3 * SLOTS
+    exchange, count = shared.exchange, 3 * CAPACITY
     command = [sys.executable, "-c", CHILD, str(shared.path), str(count)]
     child = subprocess.Popen(command, cwd=ROOT, env=os.environ)
     try:
         for number in range(count):
-            column = exchange.columns[number % SLOTS]
+            column = exchange.columns[number % CAPACITY]
             column[..., 0], column[..., 1] = number, np.arange(BINS)
             rings.publish_column(exchange, number)
             while not rings.mask_is_there(exchange, number):
                 assert child.poll() in (None, 0)
             assert np.array_equal(
-                exchange.masks[number % SLOTS], np.tile(number + np.arange(BINS), (CHANNELS, 1))
+                exchange.masks[number % CAPACITY], np.tile(number + np.arange(BINS), (CHANNELS, 1))
             )
         assert child.wait(60) == 0
         assert acquire(exchange.header, rings.MODEL_STEPS) == count
@@ -147,7 +147,7 @@ def test_another_process_answers_every_column_in_order(shared):
 
 
 def test_stop_is_seen_by_a_guest(shared):
-    guest = SharedSlots.attach(shared.path, CHANNELS, BINS)
+    guest = MaskExchange.attach(shared.path, CHANNELS, BINS)
     release(shared.exchange.header, rings.STOP, 1)
     assert acquire(guest.exchange.header, rings.STOP) == 1
     guest.close()
