@@ -10,6 +10,9 @@ from rtsep.limits import HIGHEST_SPEED, LOWEST_SPEED, MAX_KEY
 from rtsep.surfaces.osc.words import ROOT
 
 _COLOURS = {"vocals": "#ffb13b", "instrumental": "#3fa0ff"}
+_DECIMALS = 4
+"""Digits that a fader sends behind the point: the two of its default are 0.8 dB of a gain."""
+
 _FIRST = ("balance", "vocals_gain", "instrumental_gain")
 
 Widget = dict[str, Any]
@@ -51,27 +54,33 @@ def _row(name: str, widgets: list[Widget], share: int) -> Widget:
 
 
 def _fader(control: Control) -> Widget:
-    return {
-        **_of("fader", control.name, f"position/{control.name}"),
-        "range": {"min": 0, "max": 1},
-        "default": round(Travel.whole(control).position(control.default), 4),
-        "doubleTap": True,
-    }
+    position = round(Travel.whole(control).position(control.default), 4)
+    return _labelled(control.name, f"position/{control.name}", 0.0, 1.0, position)
 
 
 def _range(name: str, low: float, high: float, default: float, steps: int) -> Widget:
     """Return a fader in the unit of what it turns; `steps` values, its ends included."""
-    span = {"range": {"min": low, "max": high}, "steps": steps}
-    return {**_of("fader", name, name), **span, "default": default, "doubleTap": True}
+    return _labelled(name, name, low, high, default, steps=steps)
+
+
+def _labelled(name: str, address: str, low: float, high: float, default: float, **more: int) -> Widget:
+    """Return a fader over its name: a fader has no label of its own."""
+    fader = {
+        **_of("fader", name, address), "range": {"min": low, "max": high}, "default": default,
+        "decimals": _DECIMALS, "doubleTap": True, **more,
+    }  # fmt: skip
+    label = {"type": "text", "id": f"name of {name}", "default": name.replace("_", " "), "height": 36}
+    column = {"type": "panel", "id": f"column of {name}", "layout": "vertical", "expand": 1}
+    return {**column, "widgets": [fader, {**label, "wrap": "soft"}], "tabs": []}
 
 
 def _button(name: str, address: str, mode: str = "toggle", on: float = 1) -> Widget:
-    return {**_of("button", name, address), "mode": mode, "on": on, "off": 0}
+    label = name.replace("_", " ")
+    return {**_of("button", name, address), "label": label, "mode": mode, "on": on, "off": 0}
 
 
 def _of(kind: str, name: str, address: str) -> Widget:
-    label = name.replace("_", " ")
-    widget = {"type": kind, "id": name, "label": label, "address": f"{ROOT}{address}", "expand": 1}
+    widget = {"type": kind, "id": name, "address": f"{ROOT}{address}", "expand": 1}
     colour = _COLOURS.get(name.partition("_")[0])
     return {**widget, "colorWidget": colour} if colour else widget
 

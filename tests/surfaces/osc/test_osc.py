@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import random
 import re
 import socket
@@ -177,6 +178,43 @@ def test_the_layout_of_the_docs_is_that_of_the_table():
     assert len(addresses) == len(set(addresses)) + 1  # skip, there and back
     for control in TABLE:
         assert {f"/rtsep/{control.name}", f"/rtsep/position/{control.name}"} & set(addresses)
+
+
+COMMON = {"type", "id", "expand", "height", "colorWidget", "default", "address", "decimals"}
+PROPERTIES = {
+    "root": {"type", "id", "layout", "widgets", "tabs"},
+    "panel": COMMON | {"layout", "widgets", "tabs"},
+    "text": COMMON | {"wrap"},
+    "fader": COMMON | {"range", "steps", "doubleTap"},
+    "button": COMMON | {"label", "mode", "on", "off"},
+}
+"""Properties of the widgets of Open Stage Control 1.27, as far as the layout uses them."""
+
+
+def test_the_layout_has_the_form_of_open_stage_control():
+    stored = json.loads(text())
+    assert (stored["type"], stored["content"]["type"]) == ("session", "root")
+    ids, faders, names = [], 0, []
+
+    def look(widget):
+        nonlocal faders
+        assert set(widget) <= PROPERTIES[widget["type"]], widget
+        ids.append(widget["id"])
+        assert not (widget.get("widgets") and widget.get("tabs"))  # a panel has one of them
+        assert widget.get("layout", "vertical") in ("vertical", "horizontal")
+        if widget["type"] == "fader":
+            faders += 1
+            assert widget["range"]["min"] <= widget["default"] <= widget["range"]["max"]
+        if widget["type"] == "text":
+            names.append(widget["default"])
+        if widget["type"] == "button":
+            assert widget["mode"] in ("toggle", "tap") and widget["on"] != widget["off"]
+        for child in widget.get("widgets", ()):
+            look(child)
+
+    look(stored["content"])
+    assert len(ids) == len(set(ids))  # widgets of one id would be one widget
+    assert len(names) == faders and {"balance", "vocals gain", "speed", "key"} <= set(names)
 
 
 def test_where_osc_is_received():
