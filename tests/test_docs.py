@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 import venv
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -22,36 +21,21 @@ from rtsep.model.catalog import shipped_folder
 from rtsep.session.states import ALLOWED
 from rtsep.surfaces.midi import process as midi_process
 from rtsep.surfaces.presets import parse_preset
+from tests.docs.commands import ALL
+from tests.docs.pages import LINKED, PAGES, blocks
 from train.__main__ import COMMANDS
 from train.commandline import parser_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_README_LINES = 150
 
-PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "docs").glob("*.md")}
-PAGES["README.md"] = (ROOT / "README.md").read_text()
 TEXT = "\n".join(PAGES.values())
-
-LINKED = {
-    path.relative_to(ROOT).as_posix(): path.read_text()
-    for folder in (".", ".github", "docs", "train", "benchmarks", "rtsep/assets", "rtsep/assets/models")
-    for path in sorted((ROOT / folder).glob("*.md"))
-}
-
-
-def blocks(text: str, *languages: str) -> list[str]:
-    """Return the blocks of code of these languages ("": none is named)."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-    return [block for language, block in found if language in languages]
 
 
 def commands(program: str) -> list[list[str]]:
-    """Return the words after `program` of every such line in a shell block or alone in a cell of a table."""
-    lines = [line for text in blocks(TEXT, "sh") for line in text.splitlines()]
-    lines += re.findall(rf"\| `({program} [^`]*)` \|", TEXT)
-    found = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{program} ")]
-    own = [tuple(takewhile(lambda word: word not in (">", "<", "|"), words)) for words in found]
-    return [list(words) for words in dict.fromkeys(own)]
+    """Return the words after `program` of every command in a shell block, or alone in a cell of a table."""
+    found = [command.words[1:] for command in ALL if command.words[0] == program]
+    return [list(words) for words in dict.fromkeys(map(tuple, found))]
 
 
 @pytest.mark.parametrize("words", commands("rtsep"), ids=" ".join)

@@ -17,8 +17,8 @@ import soundfile
 
 import rtsep
 from rtsep.files.demo import demo_song
+from tests.docs.pages import PAGES, blocks
 from tests.e2e.liveprocess import no_jack
-from tests.test_docs import PAGES, blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))

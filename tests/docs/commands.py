@@ -10,7 +10,7 @@ import shlex
 from dataclasses import dataclass
 from itertools import takewhile
 
-from tests.test_docs import LINKED, PAGES
+from tests.docs.pages import LINKED, PAGES
 
 PROGRAMS = ("rtsep", "make", "python -m train", "torchrun")
 MARK = "not run here"
