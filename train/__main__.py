@@ -27,6 +27,7 @@ COMMANDS = {
     ),
     "export": Command("train.learn.export", "checkpoint to model file, if it passes every check"),
     "evaluate": Command("train.score.evaluate", "score a model file on whole tracks, as it plays"),
+    "worst": Command("train.score.worst", "the seconds where a model does worst, in words, for its card"),
     "listen": Command("train.pages.listen", "a page to hear what a model does"),
     "blind": Command("train.pages.blind", "a page to compare models by ear, without their names"),
     "robustness": Command(

@@ -12,7 +12,7 @@ from train.learn.presets import preset, to_plain
 from train.pages import card as cards
 from train.pages.card import read_command, text_of
 from train.pages.record import add
-from train.score.robustness_measures import Measure
+from train.score.measuring import Measure
 from train.score.scores import write_scores
 
 INTRODUCTION = "A model for tests.\n\nIt hears little."

@@ -33,6 +33,7 @@ from train.pages.card_pieces import (
     prose_of,
     robustness_of,
     scores_of,
+    worst_of,
 )
 from train.pages.record import MACHINE_PATH, Record
 from train.pages.runs import curve_table, end_of, machine_of
@@ -76,12 +77,14 @@ class Pieces:
     records: tuple[Path, ...] = ()
     """Runs that the model came out of, each from the weights of the one before."""
     cost: Path | None = None
+    worst: Path | None = None
 
     def command(self, out: Path) -> str:
         """The command that writes this card to `out`, from the folder that this process works in."""
         words = ["python", "-m", "train", "card", "--model", _near(self.model)]
         words += [word for path in self.scores for word in ("--scores", _near(path))]
         words += ["--robustness", _near(self.robustness)] if self.robustness else []
+        words += ["--worst", _near(self.worst)] if self.worst else []
         words += [word for path in self.records for word in ("--record", _near(path))]
         words += ["--cost", _near(self.cost)] if self.cost else []
         words += ["--prose", _near(self.prose), "--out", _near(out)]
@@ -126,6 +129,7 @@ def text_of(pieces: Pieces, out: Path) -> str:
         *_scores_section(scores),
         "## Robustness",
         *_robustness_section(robustness),
+        *(_worst_section(worst_of(pieces.worst, package)) if pieces.worst else []),
         "## Training",
         *_training_section(package.spec, records),
         "## Data",
@@ -269,11 +273,18 @@ def _robustness_section(content: Content | None) -> list[str]:
             reasons.append(f"- {measure['name']}: {measure['reason']}")
     said = f"{bars['met']} bars met, {bars['missed']} missed, {bars['not_measured']} not measured"
     clips = f"level and rate on {len(content['clips'])} {content['clips_from']}".replace("--data", "`--data`")
+    commands = " and ".join(f"`{_bare(command)}`" for command in content["command"].split(" && "))
     parts = [
-        f"`{_bare(content['command'])}`: {said}; {clips}.",
+        f"{commands}: {said}; {clips}.",
         table(("measure", "what", "figure", "bar", "met"), rows),
     ]
     return parts + (["\n".join(reasons)] if reasons else [])
+
+
+def _worst_section(content: Content) -> list[str]:
+    places = [f"- {place['words']} (SDR {place['sdr']:.1f} dB)." for place in content["places"]]
+    command = f"`{_bare(content['command'])}`: the vocals' SDR of single seconds, the worst of each track."
+    return ["## Worst places", command, "\n".join(places)]
 
 
 def _training_section(spec: ModelSpec, records: Sequence[Record]) -> list[str]:
@@ -348,6 +359,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scores", type=Path, action="append", default=[], metavar="FILE",
                         help="JSON of 'evaluate' with this very file; may be given again")  # fmt: skip
     parser.add_argument("--robustness", type=Path, metavar="FILE", help="JSON of 'robustness' with it")
+    parser.add_argument("--worst", type=Path, metavar="FILE", help="JSON of 'worst' with it")
     parser.add_argument("--record", type=Path, action="append", default=[], metavar="FILE",
                         help="of its run; that of the run it began from before it")  # fmt: skip
     parser.add_argument("--cost", type=Path, metavar="FILE", help="JSON of 'rtsep bench hop' with it")
@@ -365,6 +377,7 @@ def pieces_of(options: argparse.Namespace) -> Pieces:
         options.robustness,
         tuple(options.record),
         options.cost,
+        options.worst,
     )
 
 

@@ -33,6 +33,13 @@ def robustness_of(path: Path, package: ModelPackage) -> Content:
     return _of_this_file(path, _read_json(path, needed, remedy), package, remedy)
 
 
+def worst_of(path: Path, package: ModelPackage) -> Content:
+    """Return what `worst` found of `package`. Raises `InputFileError` for the places of another file."""
+    remedy = f"python -m train worst --model {package.path} --data TEST --json {path}"
+    content = _read_json(path, {"command", "model_sha256", "places"}, remedy)
+    return _of_this_file(path, content, package, remedy)
+
+
 def cost_of(path: Path, package: ModelPackage) -> Content:
     """What a hop of `package` costs: `hop_us`, `took` by stage, `machine` in words.
 
