@@ -7,6 +7,7 @@ ends when standard input does. It reaches the session through the session's sock
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import subprocess
 import sys
 import threading
@@ -75,6 +76,15 @@ def require_socket(option: str, what: str, remote: bool) -> None:
         raise UsageError(
             f"{option}: {what} reaches the session like 'rtsep attach' does; leave --no-remote out"
         )
+
+
+def is_near(peer: str) -> bool:
+    """Return whether an address is of this machine or of a private network."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private or address.is_link_local
 
 
 class Beside:

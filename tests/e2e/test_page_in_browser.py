@@ -35,7 +35,7 @@ def browser():
 
 
 def address_of(live, kind="page"):
-    return live.wait_said(f"{kind}: ").rpartition(" ")[2]
+    return live.wait_said(f"{kind}: http").rpartition(" ")[2]
 
 
 def levels(rig, noise):
@@ -239,6 +239,36 @@ def test_a_phone_records_listens_picks_and_drops_a_file(playing, browser, tmp_pa
     assert page.errors == []
 
 
+def test_speed_and_key_are_turned_by_a_thumb_and_by_keys(playing, browser):
+    phone = Page(browser, address_of(playing), PHONE).live()
+    laptop = Page(browser, address_of(playing), LAPTOP).live()
+
+    def stretched(speed, key):
+        playing.wait_line(
+            lambda line: (line["file"]["speed"], line["file"]["key"]) == (speed, key), f"{speed}, {key}"
+        )
+
+    phone.slider("Speed").fill("0.8")
+    phone.slider("Key").fill("-2")
+    stretched(0.8, -2)
+    laptop.shows(".speed .value", "80 %")
+    laptop.shows(".key .value", "−2")
+    assert laptop.slider("Key").get_attribute("aria-valuetext") == "2 semitones down"
+    laptop.page.locator("body").press("]")
+    laptop.page.locator("body").press(")")
+    stretched(0.85, -1)
+    laptop.slider("Speed").focus()
+    laptop.page.keyboard.press("End")
+    stretched(1.5, -1)
+    phone.button("Speed 150 %").tap()  # its value: back to what is recorded
+    phone.button("Key 1 semitone down").tap()
+    stretched(1, 0)
+    for number in range(30):
+        laptop.slider("Speed").fill(str(1 - number / 100))
+    stretched(0.71, 0)
+    assert phone.errors == laptop.errors == []
+
+
 @pytest.fixture
 def app():
     """`rtsep app`, and the address of its page."""
@@ -284,6 +314,10 @@ def test_anybody_can_use_it(kind, colours, playing, browser, tmp_path):
     """Nothing that axe-core finds; what is to be touched is large, and nothing reaches beyond the screen."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = Page(browser, address_of(playing), kind, color_scheme=colours, bypass_csp=True).live()
+    if SCREENS:
+        page.slider("Speed").fill("0.9")
+        page.slider("Key").fill("-2")
+        page.slider("Key").blur()
     time.sleep(12 if SCREENS else 1)  # for the pictures the spectrogram fills
     tabs = ["Sound", "Takes", "Setup"] if kind is LAPTOP else ["Stage", "Sound", "Takes", "Setup"]
     for tab in tabs:

@@ -65,7 +65,10 @@ export class StretchView {
   #show(name, value) {
     const { range, value: words, bounds } = this.#parts[name];
     range.value = value;
-    range.style.setProperty("--fill", ((value - bounds.min) / (bounds.max - bounds.min)).toFixed(4));
+    const at = (one) => (one - bounds.min) / (bounds.max - bounds.min);
+    const [a, b] = [at(value), at(RECORDED[name])].sort((one, other) => one - other);
+    range.style.setProperty("--a", a.toFixed(4));
+    range.style.setProperty("--b", b.toFixed(4));
     setAttribute(range, "aria-valuetext", spoken(name, value));
     setText(words, shown(name, value));
     setAttribute(words, "aria-label", `${NAMES[name]} ${spoken(name, value)}: back to what is recorded`);

@@ -16,6 +16,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket, ParseError
 
 from rtsep.errors import RtsepError, UsageError
+from rtsep.surfaces.beside import is_near
 from rtsep.surfaces.osc.words import FEEDBACK, ROOT, SYNC, messages_of, request_of
 from rtsep.surfaces.remote.link import Link
 from rtsep.surfaces.remote.messages import Request, Set, State, Subscribe
@@ -29,6 +30,12 @@ MOST_WAITING = 64
 """Messages that wait for the session at most; more are dropped."""
 
 LONGEST = 4096  # bytes of a packet
+MOST_PER_S, BURST = 1000.0, 500.0
+"""Messages of all senders together: what comes faster is left to the system, which drops it."""
+
+MOST_PEERS_PER_HOST = 4
+"""So that one host cannot take the place of all others."""
+
 AGAIN_S = 0.5
 
 
@@ -50,6 +57,7 @@ class Surface:
         self._leaving = threading.Event()
         self._state: State | None = None
         self._requests: queue.Queue[Request] = queue.Queue(MOST_WAITING)
+        self._allowance, self._counted_at = BURST, time.monotonic()
         self.peers: dict[tuple[str, int], Peer] = {}  # by where they send from
 
     def run(self) -> None:
@@ -62,7 +70,9 @@ class Surface:
             if now >= due:
                 due = now + 1.0 / FEEDBACK_HZ
                 self._feed_back(now)
-            if select.select([self._sock], [], [], max(0.0, due - now))[0]:
+            if not self._may_take_more(now):
+                self._leaving.wait(max(0.0, due - now))
+            elif select.select([self._sock], [], [], max(0.0, due - now))[0]:
                 self._receive()
         self._sock.close()
 
@@ -77,11 +87,18 @@ class Surface:
             packet, sender = self._sock.recvfrom(LONGEST + 1)
         except OSError:
             return
-        if len(packet) > LONGEST:
+        self._allowance -= 1.0
+        if len(packet) > LONGEST or not is_near(sender[0]):
             return
         with contextlib.suppress(ParseError, ValueError, RecursionError, IndexError):
             for timed in OscPacket(packet).messages:
+                self._allowance -= 1.0
                 self._take(timed.message, sender)
+
+    def _may_take_more(self, now: float) -> bool:
+        self._allowance = min(BURST, self._allowance + MOST_PER_S * (now - self._counted_at))
+        self._counted_at = now
+        return self._allowance > 0
 
     def _take(self, message: OscMessage, sender: tuple[str, int]) -> None:
         """Do what a message asks; one that asks for nothing is not answered either."""
@@ -114,7 +131,8 @@ class Surface:
         now = time.monotonic()
         peer = self.peers.get(sender)
         if peer is None:
-            if len(self.peers) >= MOST_PEERS:
+            same = sum(host == sender[0] for host, _ in self.peers)
+            if len(self.peers) >= MOST_PEERS or same >= MOST_PEERS_PER_HOST:
                 return None
             peer = self.peers[sender] = Peer(sender, now)
         peer.seen = now

@@ -70,15 +70,6 @@ def lan_address() -> str:
     return _LOOPBACK
 
 
-def is_near(peer: str) -> bool:
-    """Return whether an address is of this machine or of a private network."""
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_private or address.is_link_local
-
-
 def is_ours(host: str, port: int, names: frozenset[str]) -> bool:
     """Return whether a `Host` header names this server: by an address, or by one of `names`.
 

@@ -9,6 +9,7 @@ import random
 import re
 import socket
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,14 @@ from rtsep.errors import OutputError, UsageError
 from rtsep.surfaces.osc.address import Where, bind, parse_where
 from rtsep.surfaces.osc.launch import osc
 from rtsep.surfaces.osc.layout import text
-from rtsep.surfaces.osc.surface import LONGEST, MOST_PEERS, Surface
+from rtsep.surfaces.osc.surface import (
+    BURST,
+    LONGEST,
+    MOST_PEERS,
+    MOST_PEERS_PER_HOST,
+    MOST_PER_S,
+    Surface,
+)
 from rtsep.surfaces.osc.words import request_of
 from rtsep.surfaces.remote.messages import Loop, Pause, Record, Seek, Set, StopRecording
 from tests.surfaces.remote.conftest import half, server, session  # noqa: F401 - fixtures
@@ -152,12 +160,53 @@ def test_who_sends_nonsense_is_told_nothing(tablet, surface):
 
 def test_so_many_are_told_and_no_more(tablet, surface):
     with contextlib.ExitStack() as stack:
-        crowd = [Tablet(surface.port) for _ in range(MOST_PEERS + 2)]
+        crowd = [Tablet(surface.port) for _ in range(MOST_PEERS_PER_HOST + 2)]
         for each in crowd:
             stack.callback(each.sock.close)
             each.send("/rtsep/sync")
-        until(lambda: len(surface.peers) == MOST_PEERS)
+        until(lambda: len(surface.peers) == MOST_PEERS_PER_HOST)
         crowd[-1].told_nothing()
+        for number in range(2, 2 * MOST_PEERS):  # of other machines
+            surface._known((f"192.0.2.{number}", 9), None)
+        assert len(surface.peers) == MOST_PEERS
+        surface.peers.clear()
+
+
+def test_who_is_not_of_this_network_is_not_heard():
+    request = OscMessageBuilder("/rtsep/sync").build().dgram
+    sender = ("8.8.8.8", 9000)
+    sock = SimpleNamespace(setblocking=lambda _: None, recvfrom=lambda _: (request, sender))
+    surface = Surface("nobody", sock)
+    surface._receive()
+    assert surface.peers == {}  # a forged sender would be sent a stream of feedback
+    sender = ("192.168.1.7", 9000)
+    surface._receive()
+    assert list(surface.peers) == [sender]
+
+
+def test_a_flood_takes_its_share_and_the_tablet_is_told_on(tablet, surface, session):  # noqa: F811
+    tablet.send("/rtsep/sync")
+    tablet.until("/rtsep/balance", lambda _: True)
+    flood = Tablet(surface.port)
+    message = OscMessageBuilder("/rtsep/gate")
+    message.add_arg(0.0)
+    packet = message.build().dgram
+    bundle = b"#bundle\0" + bytes(7) + b"\1" + 100 * (len(packet).to_bytes(4, "big") + packet)
+    taken = []
+    take, surface._take = surface._take, lambda *message: taken.append(1) or take(*message)
+    began = time.monotonic()
+    try:
+        while time.monotonic() < began + 1.0:
+            flood.sock.sendto(bundle, flood.to)
+        session.controls.set("blend", 0.5, "key")
+        tablet.until("/rtsep/blend", lambda value: value == 0.5)
+        seconds = time.monotonic() - began
+    finally:
+        del surface._take
+        session.controls.blend = 1
+        flood.sock.close()
+    assert len(taken) <= BURST + MOST_PER_S * seconds + 100
+    until(lambda: surface._may_take_more(time.monotonic()))
 
 
 def test_what_messages_mean():

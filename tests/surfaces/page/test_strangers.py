@@ -10,8 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
-from rtsep.surfaces.page.address import is_near, is_ours
+from rtsep.surfaces.beside import is_near
+from rtsep.surfaces.page.address import is_ours
 from rtsep.surfaces.page.client import BURST
 from rtsep.surfaces.page.manners import ASK_WITHIN_S, MOST_PER_PEER, Doorkeeper
 from rtsep.surfaces.page.messages import LONGEST_MESSAGE
@@ -88,6 +90,38 @@ def test_messages_that_are_none_are_refused_and_the_page_goes_on(browser):
 
 LOST = None
 """What is left of the code where the system cuts a connection whose sender goes on sending."""
+
+
+def test_a_message_that_unfolds_to_too_much_ends_that_page_only(browser, port):
+    with connect(
+        f"ws://127.0.0.1:{port}/session?key={KEYS.turning}",
+        origin=f"http://127.0.0.1:{port}",
+        compression="deflate",
+    ) as bomb:
+        bomb.send("x" * (64 * LONGEST_MESSAGE))  # some kilobytes on the way
+        with pytest.raises(ConnectionClosed):
+            while True:
+                bomb.recv(60)
+    assert browser.ask("get")["kind"] == "state"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/..%2fserver.py", "/%2e%2e/server.py", "/..%5cserver.py", "//etc/passwd", "/main.js%00.html", "/.%2e/"],
+)
+def test_only_the_files_of_the_page_are_served(path, port):
+    assert request(port, "GET", path, KEYS.turning)[0] in (400, 404)
+
+
+def test_the_audience_can_neither_send_a_file_nor_have_the_code(port):
+    assert request(port, "POST", "/upload?name=a.wav", KEYS.reading, b"RIFF")[0] == 403
+    assert request(port, "GET", "/qr.svg", KEYS.reading)[0] == 403
+
+
+def test_guesses_of_a_key_keep_nobody_out(browser, port):
+    for number in range(60):
+        assert request(port, "GET", "/hello", f"{number:022}")[0] == 403
+    assert browser.ask("get")["kind"] == "state"
 
 
 def test_a_message_that_is_too_long_and_a_flood_end_that_page_only(browser, port):
