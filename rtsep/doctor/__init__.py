@@ -1,1 +1,1 @@
-"""What commonly ruins live audio on a machine: one function a probe, each says what it saw and what to do."""
+"""Checks for common problems of live audio on a machine: each function returns findings with remedies."""

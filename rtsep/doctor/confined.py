@@ -1,4 +1,4 @@
-"""Rights of the model process: which of the layers around a stranger's model this system has."""
+"""Rights of the model process: the layers of confinement that this system supports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = {
 
 
 def rights(available: Mapping[str, bool] | None = None) -> list[Finding]:
-    """Check what the model process can give up; `available` are the layers by name (those of this system)."""
+    """Check which rights the model process can give up; `available` are the layers (None: this system's)."""
     name = "rights of a model"
     there = confinement.available() if available is None else available
     lacking = [NAMES[layer] for layer in confinement.LAYERS if not there[layer]]
@@ -25,7 +25,8 @@ def rights(available: Mapping[str, bool] | None = None) -> list[Finding]:
     return [
         note(
             name,
-            f"no {', no '.join(lacking)} here: a model file that breaks out of its checks could do more",
-            "use models of people you trust only (docs/model-safety.md), or Linux 5.13 or later",
+            f"no {', no '.join(lacking)} here: a malicious model file that passes the checks could do "
+            "more harm",
+            "use only models of people you trust (docs/model-safety.md), or Linux 5.13 or later",
         )
     ]

@@ -1,4 +1,4 @@
-"""What a probe returns."""
+"""Result of a check."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ State = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. A note costs nothing in most sessions; a problem needs something done."""
+    """Finding of one check. A note is harmless in most sessions; a problem needs action."""
 
     name: str
     state: State
     seen: str
-    remedy: str = ""  # what to do; "" where nothing is to be done
+    remedy: str = ""  # what to do; "" for nothing
 
 
 def ok(name: str, seen: str) -> Finding:
-    """Return a finding that needs nothing."""
+    """Return a finding that needs no action."""
     return Finding(name, "ok", seen)
 
 
 def note(name: str, seen: str, remedy: str) -> Finding:
-    """Return a finding that some users will want to change."""
+    """Return a finding that some users may want to change."""
     return Finding(name, "note", seen, remedy)
 
 
 def problem(name: str, seen: str, remedy: str) -> Finding:
-    """Return a finding that needs something done."""
+    """Return a finding that needs action."""
     return Finding(name, "problem", seen, remedy)

@@ -1,6 +1,6 @@
-"""Limits and processors, as Linux shows them under /proc and /sys. Elsewhere these probes find nothing.
+"""Limits and processors, from Linux's /proc and /sys. On other systems these checks find nothing.
 
-Every probe takes the root of the file system, so that a test can plant its own.
+Every check takes the root of the file system, so that a test can provide its own.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from rtsep.doctor.finding import Finding, note, ok, problem
 
 ROOT = Path("/")
 PRIORITY = 70
-"""The highest real-time priority that a session asks for; tests hold it to that of the session."""
+"""Highest real-time priority of a session; a test compares it with the session's."""
 
 LOCKED_MB = 3072
-"""Address space of a session, or of its model process, with what each may grow by: less is not locked."""
+"""Address space of a session or its model process in MB, with growth; locking memory needs this limit."""
 
 _SYS_NICE, _IPC_LOCK = 23, 14  # bits of CapEff
 _LIMITS_FILE = "/etc/security/limits.d/audio.conf"
 _JOIN = f"put your user into the group 'audio', write '@audio - {{}}' to {_LIMITS_FILE}, and log in again"
 _DRIVERS_THAT_SCALE = ("intel_pstate", "amd-pstate-epp", "amd_pstate_epp")
-"""With these, 'powersave' follows the load nearly as 'performance' does."""
+"""Drivers whose 'powersave' follows the load nearly as fast as 'performance'."""
 
 
 def realtime(root: Path = ROOT) -> list[Finding]:
-    """Check whether the user may ask for real-time priority."""
+    """Check whether the user may use real-time priority."""
     name = "real-time priority"
     limit = _limit(root, "Max realtime priority")
     if limit is None:
@@ -50,14 +50,14 @@ def realtime(root: Path = ROOT) -> list[Finding]:
     return [
         problem(
             name,
-            f"the limit is {granted:.0f}, {PRIORITY} is asked for: other programs can delay the sound",
+            f"the limit is {granted:.0f}, but rtsep needs {PRIORITY}: other programs can delay the audio",
             _JOIN.format("rtprio 95"),
         )
     ]
 
 
 def locked_memory(root: Path = ROOT) -> list[Finding]:
-    """Check whether the user may keep memory from being swapped out."""
+    """Check whether the user may lock memory."""
     name = "locked memory"
     limit = _limit(root, "Max locked memory")
     if limit is None:
@@ -70,7 +70,7 @@ def locked_memory(root: Path = ROOT) -> list[Finding]:
     return [
         problem(
             name,
-            f"the limit is {megabytes:.3g} MB, {LOCKED_MB} may be needed: swapped memory makes gaps",
+            f"the limit is {megabytes:.3g} MB, but {LOCKED_MB} may be needed: swapped memory causes gaps",
             _JOIN.format("memlock unlimited"),
         )
     ]
@@ -91,7 +91,7 @@ def governor(root: Path = ROOT) -> list[Finding]:
     if not slow:
         return [ok(name, seen)]
     if slow == {"powersave"} and drivers <= set(_DRIVERS_THAT_SCALE):
-        return [note(name, f"{seen}; {drivers.pop()} speeds up within milliseconds", remedy)]
+        return [note(name, f"{seen}; {drivers.pop()} raises the speed within milliseconds", remedy)]
     return [problem(name, f"{seen}: a hop may take several times as long", remedy)]
 
 
@@ -108,7 +108,7 @@ def cores(root: Path = ROOT) -> list[Finding]:
         return [
             problem(
                 name,
-                f"{seen}: the model and the sound share one",
+                f"{seen}: the model and the audio share one",
                 "allow two or more (virtual machine, container, taskset), or use '--model stage --block 512'",
             )
         ]
@@ -116,7 +116,7 @@ def cores(root: Path = ROOT) -> list[Finding]:
 
 
 def _limit(root: Path, name: str) -> float | None:
-    """Return the soft limit of this process that /proc calls `name`, in its unit; None if missing."""
+    """Return the soft limit of this process with this name in /proc, in its unit; None if missing."""
     found = re.search(rf"^{name}\s+(\S+)", _text(root / "proc/self/limits"), re.MULTILINE)
     if found is None:
         return None
@@ -129,7 +129,7 @@ def _capable(root: Path, bit: int) -> bool:
 
 
 def _quota(root: Path) -> float:
-    """Return the processors whose time the control group has."""
+    """Return the number of processors that the control group may use."""
     words = _text(root / "sys/fs/cgroup/cpu.max").split()
     if len(words) == 2 and words[0] != "max":
         return float(words[0]) / float(words[1])
@@ -137,7 +137,7 @@ def _quota(root: Path) -> float:
 
 
 def _count(ranges: str) -> int | None:
-    """Return how many numbers `0-3,6` names."""
+    """Return the count of numbers in ranges such as `0-3,6`."""
     if not ranges:
         return None
     count = 0

@@ -1,4 +1,4 @@
-"""The LV2 plugin that hosts load: whether it and its engine fit this version."""
+"""The LV2 plugin for hosts: whether it and its engine match this version."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _REMEDY = "run 'rtsep plugin install'"
 
 
 def plugin(bundles: Sequence[Path] | None = None) -> list[Finding]:
-    """Check the plugin that hosts find first, and its engine; none installed is no finding.
+    """Check the first plugin that hosts find, and its engine; no finding if none is installed.
 
-    `bundles` are the folders of the plugin (those in all folders of LV2 plugins).
+    `bundles` are the folders of the plugin (default: those in all folders of LV2 plugins).
     """
     name = "plugin"
     there = bundle.installed() if bundles is None else bundles

@@ -1,4 +1,4 @@
-"""Sound: servers and the bridges to them, the default devices, cards that one program holds."""
+"""Sound: servers and the libraries for them, the default devices, cards in exclusive use."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ ROOT = Path("/")
 SERVERS = ("pipewire", "pipewire-pulse", "pulseaudio", "jackd", "jackdbus", "wireplumber")
 _LIBRARIES = ("usr/lib", "usr/lib64", "usr/local/lib", "lib", "usr/lib/*-linux-gnu*", "lib/*-linux-gnu*")
 _LEADS_TO_SERVER = ("default", "pulse", "pipewire")
-"""Names of ALSA devices that are no card where a server runs."""
+"""Names of ALSA devices that lead to a running server, not to a card."""
 
 
 class Device(Protocol):
-    """What is asked of a device; `rtsep.audio.backend.Device` is one."""
+    """Attributes of a device that the checks need; `rtsep.audio.backend.Device` has them."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Return its name."""
 
     @property
     def api(self) -> str:
-        """The system that it belongs to."""
+        """Return its system."""
 
     @property
     def rate(self) -> int:
-        """Its sample rate, Hz."""
+        """Return its sample rate in Hz."""
 
 
 class Defaults(NamedTuple):
-    """The devices that 'mic' and the default output stand for; None where there is none."""
+    """Devices behind 'mic' and the default output; None if missing."""
 
     mic: Device | None
     out: Device | None
 
 
 def look() -> Defaults:
-    """Return the default devices of this machine; raises `DeviceError`."""
+    """Return the default devices of this machine; raise `DeviceError`."""
     from rtsep.audio import devices  # loads PortAudio
 
     there = devices.look()
@@ -51,7 +51,7 @@ def look() -> Defaults:
 
 
 def servers(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the sound servers whose sockets this user has: "PipeWire", "PulseAudio"."""
+    """Return the sound servers with sockets of this user: "PipeWire", "PulseAudio"."""
     runtime = environment.get("XDG_RUNTIME_DIR", "")
     pipewire = environment.get("PIPEWIRE_RUNTIME_DIR") or runtime
     pulse = environment.get("PULSE_RUNTIME_PATH") or (runtime and f"{runtime}/pulse")
@@ -64,9 +64,9 @@ def servers(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def default_devices(find: Callable[[], Defaults], there: list[str]) -> list[Finding]:
-    """Check the default devices: whether they are there, agree on a rate, and how they are reached.
+    """Check that the default devices exist and share a rate, and how they are reached.
 
-    `there` are the servers that run.
+    `there` are the running servers.
     """
     try:
         defaults = find()
@@ -78,7 +78,7 @@ def default_devices(find: Callable[[], Defaults], there: list[str]) -> list[Find
             problem(
                 "sound devices",
                 "there is no output device",
-                "connect one or start the sound server; 'rtsep devices' lists what there is",
+                "connect one or start the sound server; 'rtsep devices' lists the devices",
             )
         )
     else:
@@ -96,7 +96,8 @@ def _rates(defaults: Defaults) -> list[Finding]:
     return [
         problem(
             name,
-            f"{mic.name} has {mic.rate} Hz, {out.name} {out.rate} Hz: converting adds latency and work",
+            f"{mic.name} runs at {mic.rate} Hz, {out.name} at {out.rate} Hz: conversion adds latency "
+            "and work",
             f"set both to one rate in the system's sound settings, or try --rate {out.rate}",
         )
     ]
@@ -112,20 +113,20 @@ def _through_server(defaults: Defaults, there: list[str]) -> list[Finding]:
         problem(
             name,
             f"ALSA's device '{out.name}' leads to {there[0]}, which calls in bursts",
-            "install the package that reaches the server directly (pipewire-jack, or libpulse0), or name a "
+            "install the package that reaches the server directly (pipewire-jack, or libpulse0), or choose a "
             "card with --out-device; else try --slack 512",
         )
     ]
 
 
 def bridges(there: list[str], root: Path = ROOT) -> list[Finding]:
-    """Check for the libraries through which programs reach the servers `there`."""
+    """Check for the libraries that reach the servers `there`."""
     found = []
     if "PipeWire" in there:
         found.append(
             _bridge(
                 root, "PipeWire's JACK library", ("pipewire-0.3/jack/libjack.so*", "libjack.so.0.3*"),
-                "the shortest way to PipeWire is not there", "install the package pipewire-jack",
+                "the shortest path to PipeWire is not installed", "install the package pipewire-jack",
             )
         )  # fmt: skip
     elif "PulseAudio" in there:
@@ -139,7 +140,7 @@ def bridges(there: list[str], root: Path = ROOT) -> list[Finding]:
         bridge = _bridge(
             root, "ALSA's plugin for the server",
             ("alsa-lib/libasound_module_pcm_pulse.so", "alsa-lib/libasound_module_pcm_pipewire.so"),
-            "programs that know ALSA alone take the card away from the server",
+            "programs that use only ALSA take the card away from the server",
             "install the package pipewire-alsa or libasound2-plugins",
         )  # fmt: skip
         found.append(bridge if bridge.state == "ok" else note(bridge.name, bridge.seen, bridge.remedy))
@@ -155,7 +156,7 @@ def _bridge(root: Path, name: str, files: tuple[str, ...], loss: str, remedy: st
 
 
 def exclusive(root: Path = ROOT) -> list[Finding]:
-    """Check for sound cards that one program holds for itself."""
+    """Check for sound cards in exclusive use by one program."""
     held: dict[tuple[str, str], str] = {}
     for status in sorted((root / "proc/asound").glob("card*/pcm*/sub*/status")):
         owner = re.search(r"^owner_pid\s*:\s*(\d+)", _text(status), re.MULTILINE)
@@ -175,8 +176,8 @@ def exclusive(root: Path = ROOT) -> list[Finding]:
             found.append(
                 problem(
                     f"card {label}",
-                    f"'{program}' (process {pid}) holds it for itself",
-                    f"end {program}, or have it play through the sound server",
+                    f"'{program}' (process {pid}) uses it exclusively",
+                    f"end {program}, or let it play through the sound server",
                 )
             )
     return found

@@ -1,4 +1,4 @@
-"""Audio files in, in blocks: whatever libsndfile or ffmpeg reads, all that a player would play."""
+"""Audio input files, read in blocks by libsndfile or ffmpeg: everything that a media player would play."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from rtsep.limits import HIGHEST_FILE_RATE, LOWEST_FILE_RATE, MAX_CHANNELS
 __all__ = ["MISSING_S", "SUBTYPES", "AudioReader", "StemWriter", "make_folder"]
 
 MISSING_S = 0.2
-"""A file that ends so much before its time is damaged; what encoders and decoders add or cut is less."""
+"""A file that ends this much too early, in seconds, is damaged; encoders and decoders add or cut less."""
 
 _MORE = ("OGG", "FLAC", "MP3", "MPEG")
-"""Formats, by libsndfile's names, of which there may be more than that library finds."""
+"""Formats, by libsndfile's names, that may contain more than that library finds."""
 
 _INSTALL = "install ffmpeg, which may read more of it"
 _UNFINISHED = "its header was never finished (a recorder that was stopped?)"
-_HEADER = 4096  # bytes: no header of a WAV without sound is longer
+_HEADER = 4096  # bytes: the header of a WAV without audio is shorter
 
 
 class AudioReader:
-    """Streaming reader: `rate`, `channels`, `frames` (None: not known before the end), `read`, `seek`.
+    """Streaming reader: `rate`, `channels`, `frames` (None: unknown before the end), `read`, `seek`.
 
-    `notes` are lines about the file for the user: which of its tracks is read, for example.
+    `notes` are lines about the file for the user, such as the selected track.
     """
 
     rate: int
@@ -49,23 +49,22 @@ class AudioReader:
         say: Say = say_on_stderr,
         opened: Opened | None = None,
     ) -> None:
-        """Open `path`, of whose audio tracks number `track` (from 1; None: the default one) is read.
+        """Open `path` and read audio track number `track` (from 1; None: the default track).
 
-        What comes out of a pipe is read to its end first. `say` gets a line where that takes its time.
-        `opened` is the file where it is open already; it is closed with this.
-        Raises `InputFileError` that says what is wrong with it.
+        A pipe is first read to its end. `say` receives a line if that takes time. `opened` is the file if it
+        is already open; it is closed with this object. Raise `InputFileError` with the reason.
         """
         self.path = path
         self.notes: list[str] = []
-        self._kept: NDArray[np.float32] = np.zeros((0, 0), np.float32)  # decoded, not yet asked for
-        self._decoded = 0  # frames, up to what was decoded last
-        self._told = 0  # frames that the file says it has; 0: it does not, or who reads it guesses
+        self._kept: NDArray[np.float32] = np.zeros((0, 0), np.float32)  # decoded, not yet requested
+        self._decoded = 0  # frames decoded so far
+        self._told = 0  # length in frames according to the file; 0: not stated, or only guessed
         self._failure: InputFileError | None = None
         self._damage: list[str] = []
         self._decoder: SndfileDecoder | FfmpegDecoder | None = None
-        self._taken: tuple[Tracks, Track, int, bool] | None = None  # what ffmpeg was asked for
-        self._found = 0  # frames that ffmpeg's demuxer finds; 0: it was not asked
-        self._passed = 0  # frames that a decoder has still to pass over
+        self._taken: tuple[Tracks, Track, int, bool] | None = None  # request to ffmpeg
+        self._found = 0  # frames found by ffmpeg's demuxer; 0: not asked
+        self._passed = 0  # frames that a decoder still has to skip
         self._pieces = Pieces()
         self._track_asked = track
         self._opened = opened or open_input(path, say)
@@ -80,7 +79,7 @@ class AudioReader:
     # --- choosing ----------------------------------------------------------------------------------------
 
     def _choose(self, number: int | None) -> None:
-        """Take libsndfile where it reads all of the file, else ffmpeg where that is here."""
+        """Choose libsndfile if it reads the whole file, else ffmpeg if it is installed."""
         self._pieces = pieces_of(self._opened.file, self._opened.size)
         counted = count_mpeg(self._opened.file, self._opened.size)
         if self._pieces.damage:
@@ -110,15 +109,15 @@ class AudioReader:
             self.frames = min(self.frames, self._found)
         self._told = counted.frames if counted else sound.told
         if self.frames == 0:
-            raise NoSoundError(f"{self.path}: holds no audio (0 frames)")
+            raise NoSoundError(f"{self.path}: contains no audio (0 frames)")
 
     def _by_sndfile(self) -> SndfileDecoder:
         return SndfileDecoder(self._opened.file, self._opened.place, self._pieces.pieces)
 
     def _has_more(self, sound: SndfileDecoder | None, counted: Mpeg | None, number: int | None) -> bool:
-        """Whether ffmpeg is to look at the file, too."""
+        """Return whether ffmpeg should examine the file, too."""
         if sound is None or self._pieces.many or sound.subtype == "OPUS":
-            return True  # libsndfile 1.2.2 gives up within some whole Opus files, wrong samples before that
+            return True  # libsndfile 1.2.2 gives up within some valid Opus files, after wrong samples
         if sound.frames == 0:
             return not self._is_finished()
         if sound.in_pieces or (counted and number is None):
@@ -126,13 +125,13 @@ class AudioReader:
         return sound.format in _MORE or number not in (None, 1)
 
     def _is_finished(self) -> bool:
-        """Whether a WAV without sound is one: its header tells so, or there is no room for any."""
+        """Return whether a WAV without audio is complete, by its header or because nothing follows."""
         self._opened.file.seek(4)
         told = int.from_bytes(self._opened.file.read(4), "little")
         return self._opened.size <= _HEADER and told + 8 >= self._opened.size - 64
 
     def _take_ffmpeg(self, sound: SndfileDecoder | None, counted: Mpeg | None, number: int | None) -> bool:
-        """Have ffmpeg read the file, unless it finds no more than libsndfile does; return whether."""
+        """Let ffmpeg read the file if it finds more than libsndfile does; return whether it does."""
         found: Tracks | None = None
         with contextlib.suppress(InputFileError) if sound else contextlib.nullcontext():
             found = probe(self._place, self.path)
@@ -146,11 +145,11 @@ class AudioReader:
             if sound.frames is not None and more <= sound.frames + MISSING_S * track.rate:
                 self._found = more
                 return False
-            # A page of Ogg says where it ends, so what pages tell was there.
+            # A page of Ogg states its end, so the stated frames were there.
             told = more if sound.format == "OGG" else 0
             frames, track = more, widest(self._place, track)
         elif sound and sound.frames == 0:
-            self.notes.append(f"{_UNFINISHED}: it is read to its end")
+            self.notes.append(f"{_UNFINISHED}: the file is read to its end")
         elif counted:
             told = counted.frames
             if counted.is_long:
@@ -169,15 +168,13 @@ class AudioReader:
         return True
 
     def _note_without_ffmpeg(self, sound: SndfileDecoder, counted: Mpeg | None) -> None:
-        """Note what libsndfile leaves out, where ffmpeg is not here."""
+        """Note what libsndfile leaves out if ffmpeg is not installed."""
         if counted and counted.is_long:
-            self._damage.append(f"more is behind the end that its header counts; {_INSTALL}")
+            self._damage.append(f"there is more behind the end stated in its header; {_INSTALL}")
         if self._pieces.many:
-            self.notes.append("several streams at one time: one is taken; with ffmpeg, --track N chooses")
+            self.notes.append("several streams at one time: one is read; with ffmpeg, --track N chooses")
         if sound.frames == 0 and not self._is_finished():
-            raise InputFileError(
-                f"{self.path}: {_UNFINISHED}; install ffmpeg, which reads it to its end all the same"
-            )
+            raise InputFileError(f"{self.path}: {_UNFINISHED}; install ffmpeg, which reads it to its end")
 
     def _track(self, found: Tracks, number: int | None) -> Track:
         there = len(found.tracks)
@@ -192,8 +189,8 @@ class AudioReader:
         if there > 1:
             name = f" ({track.name})" if track.name else ""
             self.notes.append(
-                f"{there} audio tracks: track {track.number}{name}, its default one, is taken; "
-                "--track N takes another"
+                f"{there} audio tracks: track {track.number}{name}, the default, is read; "
+                "--track N chooses another"
             )
         return track
 
@@ -202,7 +199,7 @@ class AudioReader:
         raise InputFileError(f"{self.path}: --track {number}: it has {tracks}")
 
     def _check(self) -> None:
-        """Refuse what no audio file has: headers are made of any bytes."""
+        """Refuse implausible values: headers can contain any bytes."""
         if not LOWEST_FILE_RATE <= self.rate <= HIGHEST_FILE_RATE:
             raise InputFileError(
                 f"{self.path}: a sample rate of {self.rate} Hz; {LOWEST_FILE_RATE} to {HIGHEST_FILE_RATE} Hz "
@@ -214,14 +211,14 @@ class AudioReader:
                 "(is its header damaged?)"
             )
         if isinstance(self._decoder, SndfileDecoder) and self._decoder.is_lost:
-            self.notes.append("what follows the end that its header tells is left out, as players do")
+            self.notes.append("data after the end stated in its header is left out, as in media players")
 
     # --- reading -----------------------------------------------------------------------------------------
 
     def read(self, frames: int) -> NDArray[np.float32]:
         """Return the next block [<= frames, channels]; an empty one is the end.
 
-        Raises `InputFileError` where a damaged file ends, after all that can be read of it.
+        Raise `InputFileError` at the end of a damaged file, after all readable frames.
         """
         parts: list[NDArray[np.float32]] = []
         wanted = frames
@@ -239,18 +236,18 @@ class AudioReader:
 
     @property
     def length(self) -> int | None:
-        """Frames of the file as far as it says so; None: not known before the end."""
+        """Return the frames of the file as stated in it; None: unknown before the end."""
         return self.frames or self._told or None
 
     @property
     def seeks(self) -> bool:
-        """Whether `seek` is quick and goes both ways; else it decodes all before its place."""
+        """Return whether `seek` is fast in both directions; else it decodes all frames before it."""
         return isinstance(self._decoder, SndfileDecoder) and self._decoder.seeks
 
     def seek(self, frame: int) -> None:
-        """Let the next `read` begin with `frame` (from 0), to the sample; behind the end, it reads nothing.
+        """Let the next `read` begin exactly at `frame` (from 0); behind the end, it reads nothing.
 
-        Raises `InputFileError` for a damaged file.
+        Raise `InputFileError` for a damaged file.
         """
         frame = max(0, frame)
         begin = self._decoder.seek(frame) if isinstance(self._decoder, SndfileDecoder) else None
@@ -266,15 +263,15 @@ class AudioReader:
             left -= len(skipped)
 
     def again(self) -> Callable[[], AudioReader]:
-        """Return what opens the same file once more, as this one was; a pipe's content is there still.
+        """Return a function that opens the same file again with the same options; a pipe's content is kept.
 
-        The file itself is opened now, so this one may be closed meanwhile. Raises `InputFileError`.
+        The file itself is opened now, so this reader may be closed meanwhile. Raise `InputFileError`.
         """
         opened = open_again(self._opened, self.path)
         return lambda: AudioReader(self.path, self._track_asked, opened=opened)
 
     def _decode(self) -> NDArray[np.float32]:
-        """Return what comes next; nothing at the end, where it is found whether the file is whole."""
+        """Return the next block; at the end, an empty one, after a check that the file is complete."""
         assert self._decoder
         while not self._failure:
             block = self._decoder.decode()
@@ -290,13 +287,13 @@ class AudioReader:
         return self._kept[:0]
 
     def _go_on_with_ffmpeg(self) -> bool:
-        """Let ffmpeg read on where libsndfile gave up; return whether it does."""
+        """Let ffmpeg continue after libsndfile gave up; return whether it does."""
         assert self._decoder
         if not isinstance(self._decoder, SndfileDecoder) or not self._decoder.damage:
             return False
         self._damage = list(dict.fromkeys([*self._damage, self._decoder.damage]))
         if self._decoder.in_pieces:
-            return False  # where ffmpeg would be in these is not known
+            return False  # ffmpeg's position in these is unknown
         if not has_ffmpeg():
             if _INSTALL not in self._damage[-1]:
                 self._damage[-1] += f"; {_INSTALL}"
@@ -315,7 +312,7 @@ class AudioReader:
         return True
 
     def _judge(self) -> None:
-        """Find at the end what is missing of the file."""
+        """Determine at the end what is missing from the file."""
         assert self._decoder
         said = self._decoder.damage
         damage = list(dict.fromkeys([said, *self._damage] if said else self._damage))
@@ -323,7 +320,7 @@ class AudioReader:
             read = f"{self._decoded / self.rate:.2f} s of {self._told / self.rate:.2f} s can be read"
             damage = [f"{read}: {damage[0]}" if damage else read, *damage[1:]]
         if self._decoded == 0 and not damage:
-            self._failure = NoSoundError(f"{self.path}: holds no audio (0 frames)")
+            self._failure = NoSoundError(f"{self.path}: contains no audio (0 frames)")
         elif damage:
             self._failure = InputFileError(f"{self.path}: damaged ({'; '.join(damage)})")
 

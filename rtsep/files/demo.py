@@ -1,4 +1,4 @@
-"""The song that ships with rtsep, for a first run without a microphone. Its credits lie beside it."""
+"""The song that ships with rtsep, for a first run without a microphone. Its credits are stored beside it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Stems in other formats than WAV, with the tags of the song that they come from.
+"""Stems in other formats than WAV, with the tags of their song.
 
-ffmpeg encodes where it is installed. Without it libsndfile writes FLAC, with the tags that it knows.
+ffmpeg encodes if it is installed. Without it libsndfile writes FLAC, with the tags that it supports.
 """
 
 from __future__ import annotations
@@ -18,40 +18,43 @@ from rtsep.files.sndfile import encoded, reason
 WAV = "wav"
 FORMATS = (WAV, "flac", "mp3", "opus")
 MAX_MP3_CHANNELS = 2
-OPUS_KBITS = 80  # a channel
+OPUS_KBITS = 80  # per channel
 
-_SAMPLES = {"PCM_16": ("s16", "16"), "PCM_24": ("s32", "24")}  # of FLAC, as ffmpeg names them
+_SAMPLES = {"PCM_16": ("s16", "16"), "PCM_24": ("s32", "24")}  # ffmpeg's names for FLAC
 _BLOCK = 65536  # frames
 _TECHNICAL = (
     "encoder", "encoded_by", "major_brand", "minor_version", "compatible_brands", "creation_time",
     "handler_name", "vendor_id", "language", "duration", "timecode",
 )  # fmt: skip
-"""Tags that describe the file that was read, not the song."""
+"""Tags that describe the original file, not the song."""
 
 _OF_THE_LEVEL = ("replaygain", "r128", "itunnorm", "itunsmpb", "mp3gain")
-"""Tags that begin so describe the level or the padding of the whole song: a stem has others."""
+"""Prefixes of tags about the level or the padding of the whole song, which do not apply to a stem."""
 
 
 def check_format(form: str, subtype: str) -> None:
-    """Raise `UsageError` where stems cannot be written as `form` with samples of `subtype`."""
+    """Raise `UsageError` if stems cannot be written as `form` with samples of `subtype`."""
     if form == "flac" and subtype not in _SAMPLES:
-        raise UsageError(f"--subtype {subtype}: flac has {' and '.join(_SAMPLES)}; --format wav holds it")
+        raise UsageError(
+            f"--subtype {subtype}: flac supports {' and '.join(_SAMPLES)}; use --format wav for it"
+        )
     if form in ("mp3", "opus") and not shutil.which("ffmpeg"):
         raise UsageError(f"--format {form}: install ffmpeg, which encodes it, or use --format flac")
 
 
 def check_channels(form: str, song: Path, channels: int) -> None:
-    """Raise `OutputError` where stems of so many channels cannot be written as `form`."""
+    """Raise `OutputError` if stems with this number of channels cannot be written as `form`."""
     if form == "mp3" and channels > MAX_MP3_CHANNELS:
         raise OutputError(
-            f"{song}: it has {channels} channels, mp3 holds {MAX_MP3_CHANNELS} at most; use --format flac"
+            f"{song}: it has {channels} channels, but mp3 supports at most {MAX_MP3_CHANNELS}; use "
+            "--format flac"
         )
 
 
 def encode(wav: Path, target: Path, song: Path, subtype: str) -> None:
-    """Write the sound of `wav` to `target` in the format that its suffix names, with the tags of `song`.
+    """Write the audio of `wav` to `target` in the format of its suffix, with the tags of `song`.
 
-    Raises `OutputError`, and leaves no file, where it cannot be written.
+    Raise `OutputError`, and leave no file, if that fails.
     """
     form = target.suffix[1:]
     try:
@@ -65,9 +68,9 @@ def encode(wav: Path, target: Path, song: Path, subtype: str) -> None:
 
 
 def tags_of(song: Path) -> dict[str, str]:
-    """Return the tags of an audio file, as ffprobe names them; none where it has or shows none.
+    """Return the tags of an audio file by ffprobe's names; none if it has none or ffprobe fails.
 
-    A pipe has given its tags away when its sound was read.
+    A pipe has no tags left after its audio was read.
     """
     if not shutil.which("ffprobe") or not song.is_file():
         return {}

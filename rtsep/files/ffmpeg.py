@@ -1,4 +1,4 @@
-"""Reading by ffmpeg: formats that libsndfile lacks, files that it gives up on, tracks of a video."""
+"""Reading by ffmpeg: formats that libsndfile lacks, files that it cannot finish, tracks of a video."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rtsep.errors import InputFileError
 
 _BLOCK = 8192  # frames
 _MAX_PACKET_S = 60.0
-"""No packet is longer; ffmpeg 5 tells 2**32 frames of the last one of some short Ogg files."""
+"""Maximum duration of a packet; ffmpeg 5 reports 2**32 frames for the last one of some short Ogg files."""
 
-_PROBE_S = 60.0  # for the longest look at a file
+_PROBE_S = 60.0  # time limit of an examination in seconds
 _LAST_WORDS = re.compile(r"Invalid data found when processing input$")
 _NO_FRAME = re.compile(rf"^Header missing$|{_LAST_WORDS.pattern}")
 _CHANNELS = re.compile(rb'"channels": (\d+)')
@@ -31,59 +31,59 @@ _LAYOUT = re.compile(rb'"channel_layout": "([^"]+)"')
 
 
 def has_ffmpeg() -> bool:
-    """Whether ffmpeg and ffprobe are on this machine."""
+    """Return whether ffmpeg and ffprobe are installed."""
     return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the programs find a file."""
+    """Location of a file for the programs."""
 
     path: Path
     handles: tuple[int, ...] = ()  # open files that they inherit
 
     @property
     def argument(self) -> str:
-        """The file for their command line: else 'Suite: one.m4a' is a protocol, and '-1.m4a' an option."""
+        """Return the file as an argument: 'Suite: one.m4a' would be a protocol, and '-1.m4a' an option."""
         return f"file:{self.path.absolute()}"
 
 
 @dataclass(frozen=True)
 class Track:
-    """One audio stream of a file."""
+    """Audio stream of a file."""
 
     stream: int  # among all streams of the file
     number: int  # among its audio streams, from 1
     rate: int  # Hz
     channels: int
-    layout: str  # of channels, by ffmpeg's names; "" where there is none
-    told: int  # frames; 0: not known
+    layout: str  # of channels, by ffmpeg's names; "" if unknown
+    told: int  # length in frames; 0: unknown
     default: bool
     name: str  # language and title
 
     @property
     def readable(self) -> bool:
-        """Whether ffmpeg can decode it."""
+        """Return whether ffmpeg can decode it."""
         return self.rate > 0 and self.channels > 0
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """What ffprobe finds in a file."""
+    """Results of ffprobe for a file."""
 
     tracks: tuple[Track, ...]
     formats: tuple[str, ...]
-    complaints: bytes  # of opening, on standard error
+    complaints: bytes  # standard error during opening
 
     @property
     def default(self) -> Track:
-        """The track that players take; of `tracks` at least one is readable."""
+        """Return the track that media players choose; at least one of `tracks` is readable."""
         readable = [track for track in self.tracks if track.readable]
         return next((track for track in readable if track.default), readable[0])
 
 
 def probe(place: Place, name: Path) -> Tracks:
-    """Return the audio tracks of a file; raises `InputFileError` about `name` where there are none."""
+    """Return the audio tracks of a file; raise `InputFileError` about `name` if there are none."""
     command = [
         "ffprobe", "-v", "repeat+error", "-select_streams", "a", "-of", "json", "-show_entries",
         "stream=index,sample_rate,channels,channel_layout,duration:stream_disposition=default"
@@ -97,7 +97,7 @@ def probe(place: Place, name: Path) -> Tracks:
         formats = tuple(found["format"]["format_name"].split(","))
         streams = found["streams"]
     except subprocess.TimeoutExpired:
-        raise InputFileError(f"{name}: ffprobe finds no end in it; convert it to wav or flac") from None
+        raise InputFileError(f"{name}: ffprobe does not finish; convert it to wav or flac") from None
     except (ValueError, KeyError, IndexError, TypeError):
         raise InputFileError(f"{name}: no audio that libsndfile or ffmpeg can read") from None
     tracks = [_track(stream, number, formats) for number, stream in enumerate(streams, 1)]
@@ -107,9 +107,9 @@ def probe(place: Place, name: Path) -> Tracks:
 
 
 def seconds_of(place: Place, track: Track) -> float:
-    """Return the length in s of what ffmpeg's demuxer finds for a track; nothing is decoded. 0.0: unknown.
+    """Return the length of a track in s by ffmpeg's demuxer, without decoding. 0.0: unknown.
 
-    Takes about a second for an hour of sound.
+    It takes about a second per hour of audio.
     """
     command = [
         "ffprobe", "-v", "quiet", "-select_streams", str(track.stream), "-show_entries",
@@ -128,7 +128,7 @@ def seconds_of(place: Place, track: Track) -> float:
 def widest(place: Place, track: Track) -> Track:
     """Return `track` with the channels of its widest part: a joined file may begin in mono.
 
-    Everything is decoded for that, some hundred times as fast as it plays.
+    This decodes everything, about a hundred times faster than playback.
     """
     command = [
         "ffprobe", "-v", "quiet", "-select_streams", str(track.stream), "-show_entries",
@@ -154,7 +154,7 @@ def _track(stream: dict[str, Any], number: int, formats: Sequence[str]) -> Track
             return 0.0
 
     rate = int(count("sample_rate"))
-    # Other formats guess, or tell how long the picture is.
+    # Other formats guess the length, or state the video's.
     told = round(count("duration") * rate) if "mp4" in formats else 0
     tags = stream.get("tags", {})
     name = " ".join(str(tags[key]) for key in ("language", "title") if tags.get(key) not in (None, "", "und"))
@@ -165,23 +165,23 @@ def _track(stream: dict[str, Any], number: int, formats: Sequence[str]) -> Track
 
 
 class FfmpegDecoder:
-    """One track of a file as ffmpeg decodes it: `rate`, `channels`, `told` (frames; 0: not known).
+    """Decodes one track of a file with ffmpeg: `rate`, `channels`, `told` (frames; 0: unknown).
 
-    What ffmpeg says is listened to: it ends in peace whatever was missing or wrong on its way.
+    It reads ffmpeg's messages, because ffmpeg's exit code is 0 even if data was missing or wrong.
     """
 
     def __init__(
         self, place: Place, found: Tracks, track: Track, tags: int = 0, to_end: bool = False
     ) -> None:
-        """Start decoding; up to `tags` damaged frames are known to be none.
+        """Start decoding; up to `tags` damaged frames are known to be tags.
 
-        A WAV file is read `to_end` whatever its header tells.
+        A WAV file is read `to_end` whatever its header states.
         """
         self._forgiven = tags
         unfinished = ["-ignore_length", "1"] if to_end and "wav" in found.formats else []
         self.rate, self.channels, self.told = track.rate, track.channels, track.told
-        # Times are counted anew, else gaps in the file's own would be complained about as an output's. A
-        # format that changes on the way becomes that of the beginning.
+        # Timestamps are created anew, because gaps in the file's own would give messages about the output. If
+        # the format changes within the file, its first format is kept.
         shape = f",aformat=sample_rates={self.rate}"
         if re.fullmatch(r"[A-Za-z0-9.()-]+", track.layout):
             shape += f":channel_layouts={track.layout}"
@@ -190,10 +190,10 @@ class FfmpegDecoder:
              "-map", f"0:{track.stream}", "-af", f"asetpts=N/SR/TB{shape}", "-f", "f32le", "-"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=place.handles,
         )  # fmt: skip
-        self._said = ""  # last
-        # Pages of Ogg have checksums: what a decoder refuses of a whole one is the head of a chained stream.
+        self._said = ""  # last message
+        # Pages of Ogg have checksums: a refused part of an intact page is the header of a chained stream.
         self._heeded = b"[ogg @ " if found.formats == ("ogg",) else b""
-        # What is said at opening, of tags and pictures, is no word about the sound.
+        # Messages at opening, about tags and pictures, do not concern the audio.
         expected = Counter(_plain(line) for line in found.complaints.splitlines())
         self._listener = threading.Thread(
             target=self._listen, args=(self._process.stderr, expected), name="ffmpeg-says", daemon=True
@@ -209,13 +209,13 @@ class FfmpegDecoder:
 
     @property
     def damage(self) -> str:
-        """What was wrong, "" for nothing; ask at the end."""
+        """Return the damage, "" for none; call this at the end."""
         code = self._process.wait()
         self._listener.join()
         return self._said or (f"ffmpeg ended with code {code}" if code else "")
 
     def close(self) -> None:
-        """End it."""
+        """End ffmpeg."""
         self._process.kill()
         self._process.wait()
         self._listener.join()
@@ -224,7 +224,7 @@ class FfmpegDecoder:
             pipe.close()
 
     def _listen(self, pipe: Iterable[bytes], expected: Counter[str]) -> None:
-        """Keep the last complaint about the sound; the output's are about times, which it does without."""
+        """Keep the last message about the audio; messages about the output's timestamps do not matter."""
         for line in pipe:
             words = _plain(line)
             if expected[words] > 0:

@@ -43,17 +43,17 @@ AUDIO_SUFFIXES = frozenset(
         ".mov",
     ]
 )
-"""What is taken for audio in a folder; a file that is named is read whatever its suffix."""
+"""Suffixes of audio files in a folder; a file given by name is read whatever its suffix."""
 
 
 def walk(
     folder: Path, onerror: Callable[[OSError], object] | None = None, without: Path | None = None
 ) -> list[tuple[Path, list[str]]]:
-    """Return `folder` and all folders below it with the names of their files, in order; nothing hidden.
+    """Return `folder` and all folders below it with the names of their files, in order, without hidden ones.
 
-    Links to folders are followed, but no folder is there twice: a song that is linked into its own data set
-    would be trained on and validated with. `without` and what lies below it are left out. `onerror` is told
-    of folders that cannot be read.
+    Links to folders are followed, but each folder occurs once: a song linked into its own data set would be
+    used for both training and validation. `without` and everything below it are left out. `onerror` receives
+    errors of unreadable folders.
     """
     found: list[tuple[Path, list[str]]] = []
     seen: set[Path] = {without.resolve()} if without else set()
@@ -68,7 +68,7 @@ def walk(
                 continue
             seen.add(real)
             inside[:] = sorted(name for name in inside if not name.startswith("."))
-            # Links last: a folder's own name is better than that of a link to it.
+            # Links last: a folder's own name is better than a link's.
             links = [name for name in inside if (here / name).is_symlink()]
             inside[:] = [name for name in inside if name not in links]
             places += [here / name for name in links if not root.is_relative_to((here / name).resolve())]
@@ -77,10 +77,10 @@ def walk(
 
 
 def audio_files(folder: Path, below: bool, without: Path) -> list[Path]:
-    """Return the audio files in `folder`, in order; with `below`, those in the folders below, too.
+    """Return the audio files in `folder`, in order; with `below`, also those in folders below.
 
-    Links to folders are followed. Pipes, hidden files and all in the folder `without` are left out. Raises
-    `InputFileError` where a folder cannot be read, or holds none.
+    Links to folders are followed. Pipes, hidden files and everything in the folder `without` are left out.
+    Raise `InputFileError` if a folder cannot be read, or contains none.
     """
 
     def refuse(error: OSError) -> None:
@@ -102,13 +102,13 @@ def audio_files(folder: Path, below: bool, without: Path) -> list[Path]:
         and not _is_no_file(place / name)
     ]
     if not found:
-        hint = "" if below else "; -r looks into the folders below"
+        hint = "" if below else "; -r includes the folders below"
         raise InputFileError(f"{folder}: a folder without audio files{hint}")
     return found
 
 
 def _is_no_file(path: Path) -> bool:
-    """Whether a path leads to a folder, a pipe or a device; what cannot be reached is refused later."""
+    """Return whether a path leads to a folder, a pipe or a device; an unreachable path is refused later."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -116,9 +116,9 @@ def _is_no_file(path: Path) -> bool:
 
 
 def listed_files(path: Path) -> Iterator[Path]:
-    """Yield the files that are listed in `path` ("-": on standard input), one a line or between NULs.
+    """Yield the files listed in `path` ("-": standard input), one per line or separated by NUL.
 
-    Raises `InputFileError` where it cannot be read.
+    Raise `InputFileError` if it cannot be read.
     """
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()

@@ -1,4 +1,4 @@
-"""Names of files as users give them: `~`, bytes that are no UTF-8, names that a folder cannot have."""
+"""File names as users give them: `~`, bytes that are not UTF-8, names that are invalid for a folder."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ STDIN = Path("/dev/stdin")
 """Standard input as a path, on every system; `-` on a command line means it."""
 
 _HANDLER = "rtsep-names"
-_ESCAPED_BYTES = frozenset(map(chr, range(0xDC80, 0xDD00)))  # as which Python reads bytes that are no UTF-8
+_ESCAPED_BYTES = frozenset(map(chr, range(0xDC80, 0xDD00)))  # Python's form of bytes that are not UTF-8
 
 
 def user_path(text: str | Path) -> Path:
     """Return the path that a user means: a leading `~` is the home folder.
 
-    A shell expands it only at the beginning of a word, thus not in `--output=~/stems`. Where no such home
-    is known, the path stays as it is.
+    A shell expands it only at the beginning of a word, so not in `--output=~/stems`. If the home folder is
+    unknown, the path does not change.
     """
     path = Path(text)
     try:
         return path.expanduser()
-    except RuntimeError:  # "~nobody/x": an ordinary folder with an odd name, as in a shell
+    except RuntimeError:  # "~nobody/x": an ordinary folder with an unusual name, as in a shell
         return path
 
 
@@ -33,32 +33,32 @@ def input_path(text: str) -> Path:
 
 
 def folder_name(path: Path) -> str:
-    """Return the name of the folder that the stems of `path` go to: its name without the suffix.
+    """Return the name of the folder for the stems of `path`: its name without the suffix.
 
-    It is always the name of a folder below, never "." or "..": "...wav" keeps its whole name.
+    It is always the name of a subfolder, never "." or "..": "...wav" keeps its whole name.
     """
     name = path.stem
-    if sys.platform == "win32":  # that system drops dots and spaces at the end of a name
+    if sys.platform == "win32":  # Windows removes dots and spaces at the end of a name
         name = name.rstrip(" .")
     return name if name.strip(".") else path.name
 
 
 def printable(text: str | Path) -> str:
-    r"""Return `text` for pages and tables in UTF-8: a byte that is no UTF-8 is written like \xe9."""
+    r"""Return `text` for pages and tables in UTF-8; a byte that is not UTF-8 is written like \xe9."""
     return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def one_line(text: str) -> str:
-    r"""Return `text` with control characters, which names may have, written like \n and \x1b."""
+    r"""Return `text` with its control characters written like \n and \x1b."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in _ESCAPED_BYTES else repr(c)[1:-1] for c in text)
 
 
 def print_any_name() -> None:
-    """Let standard output and error take every file name, as the bytes that the file system has.
+    """Let standard output and error accept every file name, as the bytes of the file system.
 
-    Python refuses to print them otherwise, and one such name would end a batch. Other characters that the
+    Otherwise Python refuses to print them, and one such name would end a batch. Other characters that the
     output's encoding lacks are written as escapes.
     """
     for stream in (sys.stdout, sys.stderr):
@@ -67,7 +67,7 @@ def print_any_name() -> None:
 
 
 def _take_name(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Encode or decode as file names are. A stream of a host program may be a file that it reads back."""
+    """Encode or decode like file names. A stream of a host program may be a file that it reads back."""
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeEncodeError:
@@ -78,15 +78,15 @@ codecs.register_error(_HANDLER, _take_name)
 
 
 def is_there(path: Path) -> bool:
-    """Whether `path` is something that is no folder: a file, a pipe, a device."""
+    """Return whether `path` exists and is not a folder: a file, a pipe, a device."""
     try:
         return path.exists() and not path.is_dir()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # an invalid file name
         return False
 
 
 def is_folder(path: Path) -> bool:
-    """Whether `path` is a folder that can be reached."""
+    """Return whether `path` is a reachable folder."""
     try:
         return path.is_dir()
     except (OSError, ValueError):

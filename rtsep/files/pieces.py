@@ -1,7 +1,7 @@
-"""Files that hold several files: chained Ogg streams, joined FLAC, WAV and AIFF files; counts of an MP3.
+"""Files that contain several files: chained Ogg streams, joined FLAC, WAV and AIFF files; counts of an MP3.
 
-libsndfile reads the first one and ends there, or refuses all. Here the places where the next ones begin are
-found by their signatures, in some ms and without another program. Nothing is decoded.
+libsndfile reads only the first one, or refuses them all. This module finds the beginnings of the others by
+their signatures, in some ms and without another program. It decodes nothing.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import BinaryIO, NamedTuple
 
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 _OGG = re.compile(rb"OggS\x00[\x02\x06]\x00{8}.{4}\x00{4}", re.DOTALL)  # the first page of a stream
-_TOGETHER = 512  # bytes: first pages that are so near begin together
+_TOGETHER = 512  # bytes: first pages this close together begin at the same time
 _ID3_HEAD = 10
 _TAG = re.compile(rb"ID3[\x02-\x04]\x00|APETAGEX|TAG[\x00\x20-\x7f]{3}")
 _XING = re.compile(rb"(?:Xing|Info)\x00\x00\x00([\x00-\x0f])")
-_XING_WITHIN = 2048  # bytes behind the tag
-_SIDES = (32, 17, 9)  # bytes between a frame's head and that header, by version and channels
-_PADDING = 2304  # frames of sound that encoders put around it, at most
-_SLACK_BYTES = 2048  # more or less than an MP3 counts: rounding, a tag at its end
+_XING_WITHIN = 2048  # bytes after the tag
+_SIDES = (32, 17, 9)  # bytes between a frame's header and that header, by version and channels
+_PADDING = 2304  # most frames that encoders add around the audio
+_SLACK_BYTES = 2048  # bytes more or less than an MP3 states: rounding, a tag at its end
 
-BEGINS_LATER = "it begins in the middle of a stream, whose beginning cannot be read without its first page"
+BEGINS_LATER = "it begins in the middle of a stream, which cannot be read without its first page"
 
 
 class Piece(NamedTuple):
-    """The bytes of one file among others: the first, and the first behind it."""
+    """Byte range of one file among others: the first byte, and the first after it."""
 
     start: int
     end: int
 
 
 class Pieces(NamedTuple):
-    """All pieces of a file in their order; none where the file is one piece. `damage` is for the user."""
+    """All pieces of a file in order; empty if the file is one piece. `damage` is for the user."""
 
     pieces: tuple[Piece, ...] = ()
     damage: str = ""
-    many: bool = False  # whether several streams run at one time
+    many: bool = False  # several streams run at the same time
 
 
 def pieces_of(file: BinaryIO, size: int) -> Pieces:
@@ -59,7 +59,7 @@ def pieces_of(file: BinaryIO, size: int) -> Pieces:
 
 
 def _chunk_end(head: bytes) -> int:
-    """Return the length of the WAV or AIFF file that begins so; 0: another one, or it does not say."""
+    """Return the length of the WAV or AIFF file with this beginning; 0: another format, or not stated."""
     wav = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
     if not wav and not (head[:4] == b"FORM" and head[8:11] == b"AIF"):
         return 0
@@ -81,7 +81,7 @@ def _places(file: BinaryIO, signature: re.Pattern[bytes]) -> list[int]:
     try:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return [found.start() for found in signature.finditer(content)]
-    except (OSError, ValueError):  # of a file that cannot be mapped: it is read as it stands
+    except (OSError, ValueError):  # the file cannot be mapped: it is read as one piece
         return []
 
 
@@ -92,16 +92,16 @@ def _between(starts: list[int], size: int) -> tuple[Piece, ...]:
 
 
 class Mpeg(NamedTuple):
-    """What an MP3 counts of itself: frames of sound, and whether its bytes are as many as counted."""
+    """Counts in an MP3's header: frames of audio, and whether its number of bytes is as stated."""
 
-    frames: int  # 0: not counted
+    frames: int  # 0: not stated
     is_short: bool
     is_long: bool
-    tags: int = 0  # between joined files, at most: decoders take them for damaged frames
+    tags: int = 0  # most tags between joined files, which decoders take for damaged frames
 
 
 def count_mpeg(file: BinaryIO, size: int) -> Mpeg | None:
-    """Return what the header of an MP3 counts; None where there is no such header."""
+    """Return the counts in the header of an MP3; None if there is no such header."""
     file.seek(0)
     head = file.read(_ID3_HEAD)
     begin = 0
@@ -113,7 +113,7 @@ def count_mpeg(file: BinaryIO, size: int) -> Mpeg | None:
     if not found:
         return None
     starts = [found.start() - 4 - side for side in _SIDES if found.start() >= 4 + side]
-    # 0xE2: layer III
+    # layer III
     sync = next((at for at in starts if content[at] == 0xFF and content[at + 1] & 0xE6 == 0xE2), None)
     if sync is None:
         return None
@@ -133,34 +133,34 @@ def count_mpeg(file: BinaryIO, size: int) -> Mpeg | None:
 
 
 class PieceFile(io.RawIOBase):
-    """A `Piece` as a file, for libsndfile."""
+    """File object for one `Piece`, for libsndfile."""
 
     def __init__(self, file: BinaryIO, piece: Piece) -> None:
-        """Read `piece` of `file`, which stays open as long as this."""
+        """Read `piece` of `file`, which must stay open."""
         super().__init__()
         self._file, self._piece, self._place = file, piece, 0
 
     def readable(self) -> bool:
-        """As for every file."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """As for every file."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """As for every file."""
+        """Return the position in the piece."""
         return self._place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As for every file."""
+        """Move to a position in the piece and return it."""
         whole = self._piece.end - self._piece.start
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: whole}[whence]
         self._place = max(0, base + offset)
         return self._place
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """As for every file."""
+        """Fill `buffer` from the piece and return the number of bytes."""
         begin = self._piece.start + self._place
         self._file.seek(begin)
         content = self._file.read(max(0, min(len(buffer), self._piece.end - begin)))
@@ -170,26 +170,26 @@ class PieceFile(io.RawIOBase):
 
 
 class UnsizedAu(PieceFile):
-    """An AU file whose writer was killed before it wrote the size of the sound, for libsndfile.
+    """AU file whose writer was killed before it wrote the size of the audio, for libsndfile.
 
-    By a size of 0, libsndfile and ffmpeg 7 find no sound. This one reads as the size of a stream that goes on
-    to the end of the file.
+    With a size of 0, libsndfile and ffmpeg 7 find no audio. This file object gives the size of a stream that
+    continues to the end of the file.
     """
 
     _SIZE = slice(8, 12)
 
     @classmethod
     def fits(cls, file: BinaryIO) -> bool:
-        """Return whether the open `file` is one."""
+        """Return whether the open `file` is such a file."""
         file.seek(0)
         head = file.read(cls._SIZE.stop)
         return head[:4] == b".snd" and head[cls._SIZE] == bytes(4)
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """As for every file."""
+        """Fill `buffer` with the corrected size and return the number of bytes."""
         begin = self.tell()
         count = super().readinto(buffer)
         first, behind = max(begin, self._SIZE.start), min(begin + count, self._SIZE.stop)
-        if first < behind:  # 0xffffffff: the size is not known
+        if first < behind:  # 0xffffffff: unknown size
             buffer[first - begin : behind - begin] = b"\xff" * (behind - first)
         return count

@@ -1,4 +1,4 @@
-"""Reading by libsndfile: a file, or the pieces of one after another, in the format of the first."""
+"""Reading by libsndfile: a file, or its pieces one after another, in the format of the first."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rtsep.files.pieces import Piece, PieceFile, UnsizedAu
 
 Block = NDArray[np.float32]
 
-BLOCK = 8192  # frames; always the same: libsndfile's Opus gives other last samples for other sizes
+BLOCK = 8192  # constant, because libsndfile's Opus gives other last samples for other sizes
 _RUN_UP = 32768  # frames
-_NOT_KNOWN = 2**63 - 1  # frames, as libsndfile says it (SF_COUNT_MAX)
-_STREAMED = 0x7FFFF000  # and more: a size that was not known when the header was written
+_NOT_KNOWN = 2**63 - 1  # libsndfile's value for an unknown number of frames (SF_COUNT_MAX)
+_STREAMED = 0x7FFFF000  # smallest placeholder for a size that was unknown when the header was written
 
 _TOLD = re.compile(r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _TOLD_FRAMES = re.compile(r"does not match value from 'ds64' chunk of (\d+)")
@@ -28,38 +28,38 @@ _LOST = re.compile(r"Unknown chunk marker")
 
 
 class _Stream(soundfile.SoundFile):
-    """A file that is read from its beginning to its end.
+    """File that is read from its beginning to its end.
 
-    `soundfile` seeks behind every block that it reads, to where the file stands in any case. In an MP3 this
-    resets the decoder, which then lacks the bits that earlier frames have left for the next ones: the sound
-    after every block is wrong. In other formats it takes time.
+    `soundfile` seeks after every block that it reads, although the file is already there. In an MP3 this
+    resets the decoder, which then lacks the bits that earlier frames reserve for later ones: the audio after
+    every block is wrong. In other formats it takes time.
     """
 
     def seekable(self) -> bool:
-        """Deny it, so that reading does not seek."""
+        """Return False, so that reading does not seek."""
         return False
 
 
 class SndfileDecoder:
-    """Decodes a file: `rate`, `channels`, `frames` (None: not known), `told`, `damage`.
+    """Decodes a file: `rate`, `channels`, `frames` (None: unknown), `told`, `damage`.
 
-    Pieces with other rates are resampled, a mono piece among stereo ones goes to both sides.
+    Pieces with other rates are resampled, a mono piece among stereo ones goes to both channels.
     """
 
     def __init__(self, file: BinaryIO, place: Path, pieces: tuple[Piece, ...] = ()) -> None:
-        """Open `place`, or the first of `pieces` of `file`; raises `soundfile.LibsndfileError`."""
+        """Open `place`, or the first of `pieces` of `file`; raise `soundfile.LibsndfileError`."""
         self._file, self._place = file, place
         self._pieces = list(pieces)
         self._damage: list[str] = []
-        self._left: int | None = None  # frames of the piece in hand; None: not known
-        self._ended = False  # the piece in hand
+        self._left: int | None = None  # frames left in the current piece; None: unknown
+        self._ended = False  # the current piece has ended
         self._resampler: soxr.ResampleStream | None = None
         self.in_pieces = bool(pieces)
         self._sound = self._open_next() if pieces else self._begun(self._open_whole())
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
         self.format, self.subtype = self._sound.format, self._sound.subtype
         self.frames = None if self.in_pieces else _frames(self._sound)
-        self.told = 0  # frames that the file says it has; 0: it does not, or the library guesses
+        self.told = 0  # length in frames according to the file; 0: not stated, or only guessed by the library
         self.log = str(self._sound.extra_info)
         if self.in_pieces:
             self._look_ahead()
@@ -68,12 +68,12 @@ class SndfileDecoder:
 
     @property
     def is_lost(self) -> bool:
-        """Whether bytes follow that are no part of the file, as far as its header tells."""
+        """Return whether there are bytes after the end stated in the header."""
         return bool(_LOST.search(self.log))
 
     @property
     def damage(self) -> str:
-        """What could not be decoded; "" for nothing."""
+        """Return what could not be decoded; "" for nothing."""
         return "; ".join(dict.fromkeys(self._damage))
 
     def decode(self) -> Block:
@@ -86,15 +86,15 @@ class SndfileDecoder:
 
     @property
     def seeks(self) -> bool:
-        """Whether `seek` can be done."""
+        """Return whether `seek` is possible."""
         return not self.in_pieces and self._sound is not None and self.frames is not None and not self._damage
 
     def seek(self, frame: int) -> int | None:
-        """Go to `frame` or before it; return where the next block begins, None where that cannot be done."""
+        """Go to `frame` or before it; return the start of the next block, None if that is impossible."""
         if not self.seeks:
             return None
         assert self._sound and self.frames is not None
-        # Some way behind a seek, decoders of such formats lack what came before.
+        # For some distance after a seek, decoders of such formats lack earlier data.
         begin = min(frame, self.frames) - (_RUN_UP if self.format in ("MP3", "OGG") else 0)
         begin = max(0, begin)
         try:
@@ -112,10 +112,10 @@ class SndfileDecoder:
             self._sound.close()
             self._sound = None
 
-    # --- within ------------------------------------------------------------------------------------------
+    # --- internal ----------------------------------------------------------------------------------------
 
     def _begun(self, sound: soundfile.SoundFile) -> soundfile.SoundFile:
-        # Beyond its count, libsndfile may decode what is no part of a file.
+        # After the stated end, libsndfile may decode data that does not belong to the file.
         self._left = None if sound.format == "MP3" else _frames(sound)
         self._ended = False
         return sound
@@ -127,7 +127,7 @@ class SndfileDecoder:
         return _Stream(encoded(self._place))
 
     def _open_next(self) -> soundfile.SoundFile:
-        """Open the next piece that can be; raises what is wrong with the last one."""
+        """Open the next readable piece; raise the error of the last one if none is."""
         while True:
             piece = self._pieces.pop(0)
             try:
@@ -138,7 +138,7 @@ class SndfileDecoder:
                     raise
 
     def _look_ahead(self) -> None:
-        """Take as many channels as the widest piece has, and add up the lengths."""
+        """Take the channels of the widest piece, and add up the lengths."""
         seconds, known = self._left_seconds(self._sound), True
         for piece in self._pieces:
             try:
@@ -147,7 +147,7 @@ class SndfileDecoder:
                     known = known and _frames(sound) is not None
                     seconds += self._left_seconds(sound)
             except (soundfile.LibsndfileError, OSError):
-                continue  # it is noted when its turn comes
+                continue  # it is reported when it is reached
         self.frames = round(seconds * self.rate) if known else None
 
     @staticmethod
@@ -155,7 +155,7 @@ class SndfileDecoder:
         return (_frames(sound) or 0) / max(1, sound.samplerate)
 
     def _decode_piece(self) -> Block:
-        """Return a block of the piece in hand, in the format of the first, and note whether that was all."""
+        """Return a block of the current piece, in the format of the first; note the end of the piece."""
         assert self._sound
         wanted = BLOCK if self._left is None else min(BLOCK, self._left)
         try:
@@ -176,7 +176,7 @@ class SndfileDecoder:
         return block
 
     def _next_piece(self) -> bool:
-        """Open the next piece, if any; a file that is one piece stays open, so that it can be sought in."""
+        """Open the next piece, if any; a file with one piece stays open, so that it can be searched."""
         if not self.in_pieces:
             return False
         assert self._sound
@@ -186,7 +186,7 @@ class SndfileDecoder:
             try:
                 self._sound = self._open_next()
             except (soundfile.LibsndfileError, OSError):
-                return False  # it is noted
+                return False  # already reported
         return self._sound is not None
 
 
@@ -195,7 +195,7 @@ def _frames(sound: soundfile.SoundFile) -> int | None:
 
 
 def _told(log: str, frames: int) -> int:
-    """Return how many frames a header tells, by the log of libsndfile, which gives `frames` of them."""
+    """Return the frames stated in a header, by the log of libsndfile, which itself reports `frames`."""
     told = frames
     for _, said, there in _TOLD.findall(log):
         streamed = int(said) >= _STREAMED and int(there) < _STREAMED // 2
@@ -205,17 +205,17 @@ def _told(log: str, frames: int) -> int:
 
 
 def encoded(path: Path) -> str | bytes:
-    """Return the name of a file as `soundfile` takes it: bytes, since it may be no UTF-8.
+    """Return a file name for `soundfile`: bytes, since it may not be UTF-8.
 
-    On Windows every name has letters.
+    On Windows every name is text.
     """
     return str(path) if sys.platform == "win32" else os.fsencode(path)
 
 
 def brief_look(path: Path) -> tuple[int, int, int] | None:
-    """Return rate, channels and frames by the header of a file, None where libsndfile does not open it."""
+    """Return rate, channels and frames by a file's header, None if libsndfile does not open it."""
     try:
-        if not path.is_file():  # a pipe would wait for what writes to it
+        if not path.is_file():  # a pipe would wait for a writer
             return None
         about = soundfile.info(encoded(path))
     except (OSError, ValueError, RuntimeError):
@@ -224,7 +224,7 @@ def brief_look(path: Path) -> tuple[int, int, int] | None:
 
 
 def with_channels(block: Block, channels: int) -> Block:
-    """Return `block` [frames, any] with so many channels: mono goes to two, further ones are silent."""
+    """Return `block` [frames, any] with this number of channels: mono fills two, others are silent."""
     has = block.shape[1]
     if has == channels:
         return block
@@ -237,6 +237,6 @@ def with_channels(block: Block, channels: int) -> Block:
 
 
 def reason(error: Exception) -> str:
-    """Return what libsndfile says, without the name of what it has opened."""
+    """Return libsndfile's message without the name of the file."""
     text = str(getattr(error, "error_string", "") or error)
     return text.removeprefix("Error : ").strip().rstrip(".")

@@ -1,4 +1,4 @@
-"""Opening an input: a file as it lies, a pipe by way of a temporary file, since readers go back and forth."""
+"""Opening an input: a file directly, a pipe through a temporary file, because readers seek."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rtsep.errors import InputFileError, NoSoundError
 from rtsep.files.names import STDIN, one_line
 
 WAIT_FOR_WRITER_S = 10.0
-"""How long a FIFO may stand without a program that writes to it."""
+"""Maximum wait for a program that writes to a FIFO, in seconds."""
 
 _SAY_AFTER_S = 1.0
 _LOOK_EVERY_S = 0.05
 _PIECE = 1 << 20
-_FREE_BYTES = 256 << 20  # of a disk that a pipe may not fill
+_FREE_BYTES = 256 << 20  # disk space that a pipe may not use
 _CHECK_EVERY = 64 << 20
 
 Say = Callable[[str], None]
@@ -32,12 +32,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Opened:
-    """An input that can be read from any place."""
+    """Input that can be read from any position."""
 
     file: BinaryIO
-    place: Path  # for libraries and programs
+    place: Path  # path for libraries and programs
     size: int  # bytes
-    handles: tuple[int, ...] = ()  # what a program inherits, to find `place`
+    handles: tuple[int, ...] = ()  # file descriptors that a program inherits to find `place`
 
 
 def say_on_stderr(line: str) -> None:
@@ -46,14 +46,14 @@ def say_on_stderr(line: str) -> None:
 
 
 def open_input(path: Path, say: Say = say_on_stderr) -> Opened:
-    """Open `path`; raises `InputFileError` that says what is wrong with it.
+    """Open `path`; raise `InputFileError` with the reason.
 
-    What comes out of a pipe is read to its end. `say` gets a line where that takes its time.
+    A pipe is read to its end. `say` receives a line if that takes time.
     """
     try:
         mode = _mode(path)
         if stat.S_ISDIR(mode):
-            raise InputFileError(f"{path}: a folder; name the audio files in it")
+            raise InputFileError(f"{path}: a folder; give the audio files in it")
         if stat.S_ISREG(mode):
             opened = _regular(path)
         elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
@@ -65,12 +65,12 @@ def open_input(path: Path, say: Say = say_on_stderr) -> Opened:
         elif str(path) == os.devnull or (path == STDIN and _is_null(0)):
             raise NoSoundError(f"{path}: the file is empty")
         else:
-            raise InputFileError(f"{path}: a device, no audio file; save its sound in a file first")
+            raise InputFileError(f"{path}: a device, not an audio file; save its sound in a file first")
     except OSError as error:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
         reason = "no such file" if missing else f"cannot be read ({error.strerror})"
         raise InputFileError(f"{path}: {reason}") from None
-    except ValueError:  # a name with a zero byte
+    except ValueError:  # a name with a NUL byte
         raise InputFileError(f"{str(path)!r}: no such file") from None
     if opened.size == 0:
         opened.file.close()
@@ -79,7 +79,7 @@ def open_input(path: Path, say: Say = say_on_stderr) -> Opened:
 
 
 def open_again(opened: Opened, name: Path) -> Opened:
-    """Open the same file once more, of which `opened` is open still; raises `InputFileError` about `name`."""
+    """Open the same file again while `opened` is still open; raise `InputFileError` about `name`."""
     try:
         file = opened.place.open("rb")
     except OSError as error:
@@ -105,7 +105,7 @@ def _is_null(handle: int) -> bool:
 def _regular(path: Path) -> Opened:
     if path == STDIN:
         place = path.resolve()
-        if not place.is_file():  # of a system on which the name leads nowhere
+        if not place.is_file():  # a system on which the name leads nowhere
             return _spooled(path, say_on_stderr)
         path = place
     file = path.open("rb")
@@ -113,7 +113,7 @@ def _regular(path: Path) -> Opened:
 
 
 def _spooled(path: Path, say: Say) -> Opened:
-    """Read a pipe to its end into a file without a name, which is gone with whoever has it open."""
+    """Read a pipe to its end into an unnamed file, which disappears when it is closed."""
     file = tempfile.TemporaryFile(prefix="rtsep-") if os.name == "posix" else tempfile.NamedTemporaryFile()  # noqa: SIM115
     try:
         size, checked = 0, 0
@@ -133,7 +133,7 @@ def _spooled(path: Path, say: Say) -> Opened:
         if error.errno == errno.ENOSPC:
             where = tempfile.gettempdir()
             raise InputFileError(
-                f"{path}: no room in {where} for what comes through this pipe; save it to disk, or set TMPDIR"
+                f"{path}: no space in {where} for the data of this pipe; save it to disk, or set TMPDIR"
             ) from None
         raise
     except BaseException:
@@ -145,10 +145,10 @@ def _spooled(path: Path, say: Say) -> Opened:
 
 
 def _pieces(path: Path, say: Say) -> Iterator[bytes]:
-    """Yield what comes through a pipe, up to its end; raises `InputFileError` where nobody writes to it."""
+    """Yield the data of a pipe up to its end; raise `InputFileError` if no program writes to it."""
     began, told = time.monotonic(), False
     own = path != STDIN
-    # Standard input belongs to others too, so it stays as it is.
+    # Other programs share standard input, so its mode does not change.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)) if own else 0
     has_writer = not own
     try:
@@ -177,7 +177,7 @@ def _pieces(path: Path, say: Say) -> Iterator[bytes]:
                 return
             elif waited > WAIT_FOR_WRITER_S:
                 raise InputFileError(
-                    f"{path}: a pipe to which nothing writes; start the program that writes to it first"
+                    f"{path}: a pipe without a writer; start the program that writes to it first"
                 )
             else:
                 time.sleep(_LOOK_EVERY_S)
@@ -187,9 +187,9 @@ def _pieces(path: Path, say: Say) -> Iterator[bytes]:
 
 
 def _writer_has_left(handle: int) -> bool:
-    """Return whether a program has opened a pipe and closed it again since we have opened it.
+    """Return whether a program has opened a pipe and closed it again since it was opened here.
 
-    Linux alone tells this from a pipe that nobody has opened yet (pipe(7), `POLLHUP`).
+    Only Linux distinguishes this from a pipe that no program has opened yet (pipe(7), `POLLHUP`).
     """
     if sys.platform != "linux":
         return False

@@ -1,4 +1,4 @@
-"""Stems of one take, written as WAV files that are whole at every moment."""
+"""Stems of one take, written as WAV files that are valid at every moment."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SUBTYPES = tuple(BITS)
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and check that files can be made and filled there; raises `OutputError`."""
+    """Create `folder` and check that files can be created and filled there; raise `OutputError`."""
     probe = folder / ".rtsep-probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            probe.write_bytes(bytes(_PROBE_BYTES))  # an empty file has room on a full disk
+            probe.write_bytes(bytes(_PROBE_BYTES))  # an empty file fits even on a full disk
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
@@ -32,15 +32,15 @@ def make_folder(folder: Path) -> None:
 
 
 def written_by(folder: Path, stems: tuple[str, ...]) -> list[Path]:
-    """Return the paths that a `StemWriter` with `replace` writes to: final names, and those until then."""
+    """Return the paths that a `StemWriter` with `replace` writes: final names, and temporary ones."""
     paths = [folder / f"{stem}.wav" for stem in stems]
     return [*paths, *(path.with_suffix(_UNFINISHED) for path in paths)]
 
 
 class StemWriter:
-    """Stems of one take, one WAV file each, of one length whatever happens.
+    """Stems of one take, one WAV file each, always of equal length.
 
-    Counts the samples that an integer format had to clip.
+    It counts the samples that an integer format had to clip.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class StemWriter:
         subtype: str,
         replace: bool = True,
     ) -> None:
-        """Create the files in `folder`; raises `OutputError`.
+        """Create the files in `folder`; raise `OutputError`.
 
-        With `replace` they stand beside their final names until `close`, where they take the place of
-        earlier ones. Without it they have their names from the first sample on, and no file may be there.
+        With `replace` they have temporary names until `close`, when they replace earlier files. Without it
+        they have their final names from the start, and no such file may exist.
         """
         make_folder(folder)
         self.folder = folder
@@ -73,7 +73,7 @@ class StemWriter:
                 self._files[stem] = WavFile(part, rate, channels, subtype, replace)
         except FileExistsError as error:
             self.discard()
-            raise OutputError(f"{error.filename}: is there already; choose another folder") from None
+            raise OutputError(f"{error.filename}: already exists; choose another folder") from None
         except OSError as error:
             self.discard()
             raise OutputError(
@@ -82,9 +82,9 @@ class StemWriter:
         self.frame_bytes = sum(file.frame_bytes for file in self._files.values())
 
     def write(self, blocks: dict[str, NDArray[np.float32]]) -> None:
-        """Append blocks [frames, channels], all of one length; raises `OutputError` when the disk refuses.
+        """Append blocks [frames, channels], all of one length; raise `OutputError` if the disk refuses.
 
-        What was written before stays as it was, in files of one length.
+        Data written before stays, in files of equal length.
         """
         try:
             for stem, block in blocks.items():
@@ -102,7 +102,7 @@ class StemWriter:
                 self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1.0))
 
     def sync(self) -> None:
-        """Bring what was written to the disk; may take as long as that is busy. Raises `OutputError`."""
+        """Flush the files to the disk; this may take as long as it is busy. Raise `OutputError`."""
         try:
             for file in self._files.values():
                 file.sync()
@@ -110,9 +110,9 @@ class StemWriter:
             raise _refused(self.folder, error) from None
 
     def close(self) -> dict[str, Path]:
-        """Finish the files and give them their names; returns the paths.
+        """Finish the files and give them their names; return the paths.
 
-        Raises `OutputError` where the disk refuses, with every file closed and named nevertheless.
+        Raise `OutputError` if the disk refuses, after closing and naming every file.
         """
         refusal: OSError | None = None
         for stem, file in self._files.items():
@@ -131,7 +131,7 @@ class StemWriter:
         return self.paths
 
     def discard(self) -> None:
-        """Close and remove what was begun."""
+        """Close and remove the files."""
         for file in self._files.values():
             file.abandon()
             with contextlib.suppress(OSError):
@@ -140,13 +140,13 @@ class StemWriter:
 
 
 _REMEDIES = {
-    errno.ENOSPC: "make room, or choose another folder",
-    errno.EDQUOT: "make room, or choose another folder",
+    errno.ENOSPC: "free some space, or choose another folder",
+    errno.EDQUOT: "free some space, or choose another folder",
     errno.ENOENT: "choose another folder",
-    errno.EFBIG: "its file system or a limit takes no larger file; choose another folder",
+    errno.EFBIG: "its file system or a limit allows no larger file; choose another folder",
 }
 
 
 def _refused(folder: Path, error: OSError) -> OutputError:
-    remedy = _REMEDIES.get(error.errno or 0, "is the disk still there?")
+    remedy = _REMEDIES.get(error.errno or 0, "check that the disk is still connected")
     return OutputError(f"{folder}: writing failed ({error.strerror}); {remedy}")

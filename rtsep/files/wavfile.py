@@ -1,11 +1,10 @@
-"""A WAV file that is whole at every moment: a killed process leaves it readable, beyond 4 GiB too.
+"""A WAV file that is valid at every moment: a killed process leaves it readable, even beyond 4 GiB.
 
-The samples are written behind the end, then the sizes in the header grow over them with one write of
-less than a page. Between the two the file has a tail that no size speaks of, which readers ignore.
-The header keeps the place of a `ds64` chunk free; once a size passes 32 bits, RF64 takes the place of
-RIFF there and nothing moves (EBU Tech 3306). libsndfile could write this too; but it does not say why a
-disk refuses, nor anything when it does so at the close, and it stamps such float files with the time of
-day, where equal sound shall make equal files.
+Samples are written after the end; then the sizes in the header are raised by one write of less than a page.
+In between, the file has a tail that no size includes, which readers ignore. The header reserves space for a
+`ds64` chunk; if a size exceeds 32 bits, RF64 replaces RIFF there and nothing moves (EBU Tech 3306).
+libsndfile could write this too, but it does not report why a disk refuses, nor any failure at the close, and
+it writes the time of day into such float files, although equal audio must give equal files.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ BITS = {"PCM_16": 16, "PCM_24": 24, "FLOAT": 32}
 """Sample formats, by libsndfile's names, and the bits of a sample."""
 
 _PCM, _IEEE_FLOAT = 1, 3  # wFormatTag
-_UNKNOWN = 0xFFFFFFFF  # of a 32-bit size: ds64 has it
+_UNKNOWN = 0xFFFFFFFF  # value of a 32-bit size that ds64 replaces
 HEADER_BYTES = 12 + 36 + 24 + 12 + 8  # RIFF, ds64, fmt, fact, data
 
 
 def quantise(block: NDArray[np.float32], bits: int) -> NDArray[np.int32]:
     """Return samples [...] of full scale 1.0 as integers of `bits`: the nearest, ties to even, clipped.
 
-    Full scale is 2 ** (bits - 1), as readers take it, so a product is exact in float32 and what came from
-    as many bits goes back unchanged. Each value is off by half a step at most: where a + b = c, the
-    integers differ by at most one step.
+    Full scale is 2 ** (bits - 1), as in readers, so the product is exact in float32 and samples from the same
+    number of bits do not change. Each value is off by at most half a step: if a + b = c, the integers differ
+    by at most one step.
     """
     scale = np.float32(2 ** (bits - 1))
     steps = np.rint(block * scale)
@@ -40,7 +39,7 @@ def quantise(block: NDArray[np.float32], bits: int) -> NDArray[np.int32]:
 
 
 def encode(block: NDArray[np.float32], subtype: str) -> bytes:
-    """Return samples [frames, channels] as they stand in the file."""
+    """Return samples [frames, channels] in the bytes of the file."""
     if subtype == "FLOAT":
         return block.astype("<f4").tobytes()
     steps = quantise(block, BITS[subtype])
@@ -91,33 +90,33 @@ class WavFile:
         self.frames += len(block)
 
     def update_header(self) -> None:
-        """Have the header tell the present length. A file that was removed meanwhile is an error, too."""
+        """Write the current length into the header. Raise an error also if the file was removed meanwhile."""
         if self._has_links and self._links() == 0:
             raise FileNotFoundError(errno.ENOENT, "the file was removed", str(self.path))
         self._write_at(0, make_header(self._rate, self._channels, self._subtype, self.frames))
 
     def cut(self, frames: int) -> None:
-        """Keep the first `frames` frames; needs no room on the disk."""
+        """Keep only the first `frames` frames; this needs no disk space."""
         self.frames = frames
         self.update_header()
         self._file.truncate(HEADER_BYTES + frames * self.frame_bytes)
 
     def sync(self) -> None:
-        """Bring what was written through the system's caches to the disk."""
+        """Flush written data through the system's caches to the disk."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Finish the file; it is closed whatever is raised."""
+        """Finish the file; it is closed even if an error is raised."""
         with self._file:
             end = HEADER_BYTES + self.frames * self.frame_bytes
             if end % 2:
-                with contextlib.suppress(OSError):  # a byte that readers do without, on a full disk
+                with contextlib.suppress(OSError):  # a byte that readers do not need, on a full disk
                     self._write_at(end, b"\0")
             self.update_header()
             self.sync()
 
     def abandon(self) -> None:
-        """Close as it is, with no word about it."""
+        """Close the file as it is, without errors."""
         with contextlib.suppress(OSError):
             self._file.close()
 

@@ -1,6 +1,6 @@
-"""Many files, one after the other or several at a time: each other process loads a model of its own.
+"""Many files, one after the other or several at a time: each process loads its own model.
 
-A file that is refused, or whose process dies, does not stop the others.
+A refused file, or the death of its process, does not stop the others.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from rtsep.realtime.waiting import take_from
 Progress = Callable[[int, int | None], None]
 _TOLD_EVERY = 32  # blocks
 TERM_S = 3.0
-"""What a process may take to clear away what it has begun."""
+"""Time in seconds for a process to remove its unfinished files."""
 
 
 class Job(NamedTuple):
-    """One input, and the folder that its stems would like to have."""
+    """Input, with the preferred folder for its stems."""
 
     source: Path
     place: Path
-    refusal: str = ""  # why it cannot be separated, if that is known already
+    refusal: str = ""  # reason why it cannot be separated, if already known
 
 
 @dataclass(frozen=True)
 class How:
-    """What all files of a run have in common."""
+    """Common settings of all files of a run."""
 
     model: Path
     sha256: str  # of the model
@@ -57,11 +57,12 @@ class How:
     subtype: str = "PCM_24"
     block: int = DEFAULT_BLOCK
     overwrite: bool = False
-    track: int | None = None  # of the audio tracks of each file, from 1; None: the default one
-    inputs: frozenset[tuple[int, int]] = frozenset()  # what is never replaced, by `file_mode.identity`
+    track: int | None = None  # audio track of each file, from 1; None: the default track
+    # files that must not be replaced, by `file_mode.identity`
+    inputs: frozenset[tuple[int, int]] = frozenset()
 
     def settings(self) -> dict[str, Any]:
-        """Return what the stems depend on, as JSON has it."""
+        """Return the settings that the stems depend on, in JSON types."""
         settings = {
             "model": self.sha256,
             "controls": dict(self.controls),
@@ -73,14 +74,14 @@ class How:
 
 @dataclass(frozen=True)
 class Done:
-    """How one job has ended: with a result, as finished before, or refused."""
+    """Result of one job: separated, finished before, or refused."""
 
     job: Job
     result: FileResult | None = None
     skipped: Mapping[str, Path] | None = None
     error: str = ""
     exit_code: int = 0
-    damage: str = ""  # what could not be read of the input; the stems hold the rest
+    damage: str = ""  # unreadable part of the input; the stems have the rest
 
 
 def separate_one(
@@ -90,9 +91,9 @@ def separate_one(
     progress: Progress,
     reader: AudioReader | None = None,
 ) -> Done:
-    """Separate one file, unless its stems are finished; the model is loaded where it is needed.
+    """Separate one file, unless its stems are finished; load the model if needed.
 
-    `reader` is the file where it is open already. Whatever goes wrong, it is the trouble of this file only.
+    `reader` is the file if it is already open. Any error concerns only this file.
     """
     try:
         if job.refusal:
@@ -139,7 +140,7 @@ def _separate(
 
 
 def _finished(mine: Finished, how: How) -> tuple[dict[str, Path], str] | None:
-    """Return the stems that are finished, and what could not be read for them; None if one is missing."""
+    """Return the finished stems and the unreadable part of their input; None if one is missing."""
     found: dict[str, Path] = {}
     damage = ""
     for name in how.stems:
@@ -152,7 +153,7 @@ def _finished(mine: Finished, how: How) -> tuple[dict[str, Path], str] | None:
 
 
 class _Loaded:
-    """The model, loaded when it is needed first."""
+    """The model, loaded at its first use."""
 
     def __init__(self, how: How) -> None:
         self._how = how
@@ -170,7 +171,7 @@ def separate_here(
     progress: Callable[[Job], Progress],
     opened: AudioReader | None = None,
 ) -> Generator[Done, None, None]:
-    """Separate in this process, one after the other; the first one may be `opened` already."""
+    """Separate in this process, one after the other; the first one may already be `opened`."""
     model = _Loaded(how)
     for job in jobs:
         yield separate_one(job, how, model, progress(job), opened)
@@ -215,7 +216,7 @@ def separate_beside(
 
 
 class _Worker:
-    """A process that separates one file at a time; it is started when it is needed, and again if it dies."""
+    """Process that separates one file at a time; it starts when needed, and again if it dies."""
 
     def __init__(self, how: How) -> None:
         self._how = how
@@ -224,7 +225,7 @@ class _Worker:
         self._closed = False
 
     def separate(self, job: Job, progress: Progress) -> Done:
-        """Have one file separated."""
+        """Separate one file in the process."""
         try:
             pipe = self._pipe or self._start()
             pipe.send(job)
@@ -260,7 +261,7 @@ class _Worker:
         return process.exitcode
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process at once."""
         self._closed = True
         process = self._process
         if process is not None:
@@ -271,9 +272,9 @@ class _Worker:
 
 
 def _serve(pipe: Connection, how: How) -> None:
-    """Separate what the pipe brings, until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was begun is cleared away
+    """Separate the jobs from the pipe until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unfinished files are removed
     model = _Loaded(how)
     calls = 0
 

@@ -1,4 +1,4 @@
-"""`rtsep file`: a file through the same compiled functions as live, block by block, memory flat."""
+"""`rtsep file`: a file through the same compiled functions as live, block by block, in constant memory."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from rtsep.offline.separator import Separator
 STEMS = ("vocals", "instrumental")
 DEFAULT_BLOCK = 8192
 UNFINISHED = ".rtsep-unfinished"
-"""The folder of stems that are still to be encoded."""
+"""Folder of stems that are not encoded yet."""
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """What one separated file came to."""
+    """Result of one separated file."""
 
     input: Path
     stems: dict[str, Path]
@@ -36,14 +36,14 @@ class FileResult:
     channels: int
     seconds: float  # of audio
     wall_seconds: float
-    latency_samples: int  # of the algorithm: what live playing would add; the files are aligned
+    latency_samples: int  # the algorithm's latency in live use; the files are aligned
     clipped_samples: int
-    damage: str = ""  # what could not be read of the input, one line; the stems hold the rest
-    notes: tuple[str, ...] = ()  # lines about the input: which of its tracks was read, for example
+    damage: str = ""  # unreadable part of the input, one line; the stems have the rest
+    notes: tuple[str, ...] = ()  # lines about the input, such as the selected track
 
     @property
     def realtime_factor(self) -> float:
-        """Computing time over playing time: under 1 is faster than real time."""
+        """Return computing time / playing time: below 1 is faster than real time."""
         return self.wall_seconds / self.seconds
 
 
@@ -58,14 +58,14 @@ def separate_file(
     stems: Sequence[str] = STEMS,
     format: str = WAV,
 ) -> FileResult:
-    """Write `stems` of `source` to `folder`: `vocals.wav`, `instrumental.wav`, aligned with it and as long.
+    """Write `stems` of `source` to `folder`: `vocals.wav`, `instrumental.wav`, aligned and of equal length.
 
-    `format`, one of `FORMATS`, may be another one than WAV; then tags come along, and the samples may not.
+    `format` is one of `FORMATS`; formats other than WAV keep the tags, and may change the samples.
 
-    `source` is a file or an open reader, which is closed. `block` is how many frames are read at a time; the
-    result does not depend on it. `progress` gets frames done and frames in all (None: not known). An
-    interrupted run leaves earlier results alone. Of a damaged file, stems are made of all that can be read,
-    and `FileResult.damage` says what is missing.
+    `source` is a file or an open reader, which is closed. `block` is the number of frames read at a time; the
+    result does not depend on it. `progress` receives the frames done and the total (None: unknown). An
+    interrupted run does not change earlier results. For a damaged file, the stems contain everything
+    readable, and `FileResult.damage` describes what is missing.
     """
     started = time.perf_counter()
     with source if isinstance(source, AudioReader) else AudioReader(source) as reader:
@@ -109,7 +109,7 @@ def separate_file(
 
 
 def _encode(wavs: dict[str, Path], folder: Path, song: Path, format: str, subtype: str) -> dict[str, Path]:
-    """Encode all stems, then give them their names in `folder`; return these. Raises `OutputError`."""
+    """Encode all stems, then move them to their names in `folder`; return these. Raise `OutputError`."""
     encoded = {name: wav.with_suffix(f".{format}") for name, wav in wavs.items()}
     for name, wav in wavs.items():
         encode(wav, encoded[name], song, subtype)
@@ -120,7 +120,7 @@ def _encode(wavs: dict[str, Path], folder: Path, song: Path, format: str, subtyp
 
 
 def _check_room(folder: Path, reader: AudioReader, bytes_a_frame: int) -> None:
-    """Raise `OutputError` where stems as long as the file have no room in `folder`."""
+    """Raise `OutputError` if `folder` lacks space for stems as long as the file."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
@@ -128,42 +128,42 @@ def _check_room(folder: Path, reader: AudioReader, bytes_a_frame: int) -> None:
     needed = (reader.frames or 0) * bytes_a_frame
     if needed > free:
         raise OutputError(
-            f"{folder}: stems of {reader.path.name} take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
-            "free; make room, or choose another folder"
+            f"{folder}: stems of {reader.path.name} need {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB "
+            "are free; free some space, or choose another folder"
         )
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from all others of this machine, whatever it is called; None where unknown."""
+    """Return a unique identity of a file on this machine, whatever its name; None if unknown."""
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    return (status.st_dev, status.st_ino) if status.st_ino else None  # some file systems number nothing
+    return (status.st_dev, status.st_ino) if status.st_ino else None  # some file systems have no numbers
 
 
 def check_outputs(
     folder: Path, inputs: Collection[tuple[int, int]], stems: Sequence[str] = STEMS, format: str = WAV
 ) -> None:
-    """Refuse to write stems to `folder` where they would replace one of `inputs`, by their `identity`.
+    """Raise `OutputError` if stems in `folder` would replace one of `inputs`, given by `identity`.
 
-    Links are followed. Raises `OutputError`.
+    Links are followed.
     """
     for place in [*written_by(folder, tuple(stems)), *(folder / f"{stem}.{format}" for stem in stems)]:
         if identity(place) in inputs:
-            raise OutputError(f"{place}: is an input, which is not replaced; choose another folder")
+            raise OutputError(f"{place}: an input file, which rtsep does not replace; choose another folder")
 
 
 class _Blocks:
-    """The blocks [frames, channels] of a file, then `latency` frames of silence that push its end out."""
+    """Blocks [frames, channels] of a file, then `latency` frames of silence that flush its end."""
 
     def __init__(self, reader: AudioReader, block: int, latency: int) -> None:
         self._reader, self._block, self._latency = reader, block, latency
         self.taken = 0  # frames of the file
-        self.damage = ""  # what could not be read
+        self.damage = ""  # unreadable part
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Raise `InputFileError` where nothing at all can be read."""
+        """Raise `InputFileError` if nothing can be read."""
         try:
             while len(samples := self._reader.read(self._block)) > 0:
                 self.taken += len(samples)
@@ -173,6 +173,6 @@ class _Blocks:
                 raise
             self.damage = str(error)
         if self.taken == 0:
-            raise InputFileError(f"{self._reader.path}: holds no audio (0 frames)")
+            raise InputFileError(f"{self._reader.path}: contains no audio (0 frames)")
         for start in range(0, self._latency, self._block):
             yield np.zeros((min(self._block, self._latency - start), self._reader.channels), np.float32)

@@ -1,7 +1,7 @@
-"""Which stems are finished: a small file beside them says what they were made from, and how.
+"""Records of finished stems: a small file beside them with their input and settings.
 
-It gives each input a folder of its own, too: one that has another input's file is not taken. Several
-processes, on several machines, may share a folder of results.
+It also reserves a folder for each input: the folder of another input is not used. Several processes, on
+several machines, may share a folder of results.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_OF_ONE_NAME = 10_000
 
 
 class Stems(NamedTuple):
-    """Finished stems by name, and what could not be read of their input."""
+    """Finished stems by name, and the unreadable part of their input."""
 
     stems: dict[str, Path]
     damage: str
@@ -32,9 +32,9 @@ class Finished:
     """The folder of one input's stems."""
 
     def __init__(self, place: Path, source: Path) -> None:
-        """Take `place`, or where another input has it, the next of `place (2)`, `place (3)`...
+        """Use `place`, or if another input has it, the next of `place (2)`, `place (3)`...
 
-        Raises `OutputError` where no folder can be made.
+        Raise `OutputError` if no folder can be created.
         """
         self.source = source.absolute()
         self.is_new = False
@@ -45,7 +45,7 @@ class Finished:
         raise OutputError(f"{place}: {MAX_OF_ONE_NAME} inputs of this name; use several folders")
 
     def _take(self) -> bool:
-        """Make the folder, and write whose it is; return whether it is ours."""
+        """Create the folder and record its input; return whether it is free for this input."""
         path = self.folder / LEDGER
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class Finished:
             ) from None
 
     def _create(self, path: Path) -> None:
-        """Write whose the folder is, whole; raises `FileExistsError`: of several processes, one can."""
+        """Write the record atomically; raise `FileExistsError`: only one of several processes succeeds."""
         text = json.dumps({"input": str(self.source), "done": []})
         beside = path.with_name(f"{LEDGER}.{socket.gethostname()}.{os.getpid()}")
         beside.write_text(text, encoding="utf-8")
@@ -76,9 +76,9 @@ class Finished:
             beside.unlink()
 
     def stems(self, settings: Mapping[str, Any]) -> Stems | None:
-        """Return the stems that were made with these settings from the input as it is, None if missing.
+        """Return the stems made with these settings from the unchanged input, None if missing.
 
-        What came out of a pipe is never the same again.
+        The content of a pipe never counts as unchanged.
         """
         if self._stamp() is None:
             return None
@@ -91,7 +91,7 @@ class Finished:
         return None
 
     def note(self, settings: Mapping[str, Any], stems: Mapping[str, Path], damage: str = "") -> None:
-        """Write that these stems are finished. Raises `OutputError`."""
+        """Record that these stems are finished. Raise `OutputError`."""
         files = {name: path.name for name, path in stems.items()}
         kept = [
             each
@@ -108,14 +108,14 @@ class Finished:
             raise OutputError(f"{self.folder}: writing failed ({error.strerror})") from None
 
     def give_back(self) -> None:
-        """Leave the folder as it was before, if nothing was finished there."""
+        """Remove the folder if nothing was finished in it."""
         if self.is_new and not self._read().get("done"):
             with contextlib.suppress(OSError):
                 (self.folder / LEDGER).unlink()
-                self.folder.rmdir()  # refused where anything is in it
+                self.folder.rmdir()  # fails if the folder is not empty
 
     def _stamp(self) -> list[int] | None:
-        """Return what tells one version of the input from another."""
+        """Return values that identify a version of the input."""
         try:
             found = self.source.stat()
         except OSError:
@@ -125,7 +125,7 @@ class Finished:
         return [found.st_size, found.st_mtime_ns]
 
     def _read(self) -> dict[str, Any]:
-        """Return what is written; of a file that was cut off, nothing."""
+        """Return the record; empty if the file is incomplete."""
         try:
             found = json.loads((self.folder / LEDGER).read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A model and a pipeline in one process: blocks or whole arrays in, stems out, no device in sight."""
+"""A model and a pipeline in one process: blocks or whole arrays in, stems out, without audio devices."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
 
 _BLOCK = 8192
-"""Frames of a whole array that are taken at a time: results do not depend on it, the memory in use does."""
+"""Frames of a whole array processed at a time: this affects the memory, not the result."""
 
 
 class Stems(NamedTuple):
-    """What becomes of one piece of audio; each as long as it, and of its shape."""
+    """Stems of one piece of audio, each of its length and shape."""
 
     vocals: NDArray[np.float32]
     instrumental: NDArray[np.float32]
@@ -32,13 +32,13 @@ class Stems(NamedTuple):
 class Separator:
     """Streaming separation of blocks of any size, or of whole arrays.
 
-        separator = Separator("live", rate=44100, channels=2)
-        vocals, instrumental = separator.separate(song)     # [2, frames] each, in time with the song
-        stems = separator.process(block)                    # [2, 2, frames], `latency` frames late
+            separator = Separator("live", rate=44100, channels=2)
+            vocals, instrumental = separator.separate(song)     # [2, frames] each, aligned with the song
+            stems = separator.process(block)                    # [2, 2, frames], `latency` frames late
 
-    Output equals input in length; of a stream, the first `latency` frames are the silence before the sound.
-    The result does not depend on how the input is cut into blocks. `controls` may be turned at any time.
-    Not for several threads at once: give each a separator of its own.
+    Output and input have equal lengths; a stream's first `latency` output frames are silence. The result does
+    not depend on the division of the input into blocks. `controls` may change at any time. A separator is not
+    thread-safe: give each thread its own.
     """
 
     def __init__(
@@ -51,16 +51,16 @@ class Separator:
         compute: str | None = None,
         device: str | None = None,
     ) -> None:
-        """Take a model by name or path and load it to `compute` ("cpu", "cuda"), or one that is loaded.
+        """Load a model by name or path to `compute` ("cpu", "cuda"), or use a loaded one.
 
-        A model that is loaded here runs in a process of its own, which ends with the separator. `device` is
-        the old name of `compute`, still accepted.
+        A model loaded here runs in its own process, which ends with the separator. `device` is the old name
+        of `compute`, still accepted.
 
-        `rate` in Hz and `channels` are those of the audio, whatever the model's are. Raises `ModelError`,
-        and `UsageError` for values that make no sense.
+        `rate` in Hz and `channels` are those of the audio, whatever the model's are. Raise `ModelError`, and
+        `UsageError` for invalid values.
         """
-        self.rate = _whole(rate, "rate", "in Hz, like 44100")
-        self.channels = _whole(channels, "channels", "like 2")
+        self.rate = _whole(rate, "rate", "in Hz, such as 44100")
+        self.channels = _whole(channels, "channels", "such as 2")
         self.controls = controls if controls is not None else Controls()
         if isinstance(model, str | Path):
             model = self._load(model, chosen_compute(compute, device))
@@ -76,14 +76,14 @@ class Separator:
 
     @property
     def latency(self) -> int:
-        """Frames by which streamed stems lag the input, the filling of a hop included."""
+        """Return the lag of streamed stems behind the input in frames, including the filling of a hop."""
         return self._stream.latency
 
     def process(self, block: ArrayLike) -> NDArray[np.float32]:
-        """Take the next `block` [channels, frames] of a stream; return stems [2, channels, frames].
+        """Process the next `block` [channels, frames] of a stream; return stems [2, channels, frames].
 
-        Stem 0 is the vocals, 1 the instrumental. Samples are floats, full scale is 1; what is no number or
-        infinite becomes silence. Raises `UsageError`.
+        Stem 0 is the vocals, 1 the instrumental. Samples are floats with full scale 1; NaN and infinities
+        become silence. Raise `UsageError` for a bad shape or type.
         """
         samples = _as_samples(block)
         if samples.ndim != 2 or samples.shape[0] != self.channels:
@@ -91,10 +91,10 @@ class Separator:
         return self._stream.process(samples)
 
     def separate(self, audio: ArrayLike) -> Stems:
-        """Separate a whole piece, [channels, frames] or mono [frames]; both stems are in time with it.
+        """Separate a whole piece, [channels, frames] or mono [frames]; both stems are aligned with it.
 
-        Starts afresh, and leaves the separator afresh: a stream under way is forgotten. The same as
-        `rtsep file` gives, to the last bit. Raises `UsageError`.
+        The state is reset before and after: a stream in progress is lost. The result is the same as that of
+        `rtsep file`, to the last bit. Raise `UsageError` for a bad shape or type.
         """
         samples = _as_samples(audio)
         mono = samples.ndim == 1
@@ -115,7 +115,7 @@ class Separator:
         return Stems(vocals, instrumental)
 
     def reset(self) -> None:
-        """Forget everything heard: the next block is the first of a stream. Controls stay as they are."""
+        """Reset the state: the next block is the first of a stream. Controls keep their values."""
         self._stream = self._begin(self.channels)
 
     def _begin(self, channels: int) -> _Stream:
@@ -135,7 +135,7 @@ class Separator:
 
 
 class _Stream:
-    """One stream of `channels` channels on its way through the model."""
+    """One stream of `channels` channels through the model."""
 
     def __init__(
         self, model: ModelRunner, rate: int, channels: int, model_rate: int, controls: Controls
@@ -146,11 +146,11 @@ class _Stream:
         self.latency = stage.stream_delay(self._pipeline) + max_frames
         self._feeds = np.zeros((len(FEEDS), channels, max_frames), np.float32)
         self._pending = np.zeros((channels, 0), np.float32)
-        # A hop is filled before it is played: what it gives then is handed out as more input comes.
+        # A hop is filled before it is played: its output is returned as more input comes.
         self._ready = np.zeros((len(FEEDS), channels, max_frames), np.float32)
 
     def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take `block` [channels, frames]; return stems [2, channels, frames]."""
+        """Process `block` [channels, frames]; return stems [2, channels, frames]."""
         self._pending = np.concatenate([self._pending, block], axis=1)
         parts = [self._ready]
         position = 0
@@ -174,7 +174,7 @@ class _Stream:
 
 
 def _blocks(audio: NDArray[np.float32], latency: int) -> list[NDArray[np.float32]]:
-    """Cut `audio` [channels, frames], with `latency` frames of silence that push its end out, into blocks."""
+    """Split `audio` [channels, frames], plus `latency` frames of silence to flush its end, into blocks."""
     silence = np.zeros((audio.shape[0], latency), np.float32)
     return [
         part[:, start : start + _BLOCK]
@@ -184,8 +184,9 @@ def _blocks(audio: NDArray[np.float32], latency: int) -> list[NDArray[np.float32
 
 
 def _whole(value: int, name: str, example: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or value % 1 != 0:  # NaN too
-        raise UsageError(f"{name} {value!r}: a whole number {example}")
+    # also refuses NaN
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or value % 1 != 0:
+        raise UsageError(f"{name} {value!r}: must be a whole number {example}")
     if value < 1:
         raise UsageError(f"{name} {value}: must be 1 or more")
     return int(value)
@@ -194,7 +195,7 @@ def _whole(value: int, name: str, example: str) -> int:
 def _as_samples(audio: ArrayLike) -> NDArray[np.float32]:
     array = np.asarray(audio)
     if not np.issubdtype(array.dtype, np.floating):
-        remedy = "samples are floats, full scale is 1"
+        remedy = "use floats with full scale 1"
         if np.issubdtype(array.dtype, np.signedinteger):
             remedy += f"; divide by {-np.iinfo(array.dtype).min}, or read them as dtype='float32'"
         raise UsageError(f"samples of type {array.dtype}: {remedy}")

@@ -1,1 +1,1 @@
-"""What a player touches: MIDI controllers, and what else turns the controls while it plays."""
+"""Surfaces: MIDI controllers and everything else that changes the controls while a session plays."""

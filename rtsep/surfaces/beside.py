@@ -1,7 +1,7 @@
-"""A server of ours beside a session, as a process of its own: its start, its end, and another one if it dies.
+"""A server beside a session in its own process: its start, its end, and its restart after a crash.
 
 The process reads one line, its task, from standard input, writes lines of `EVENTS` to standard output, and
-ends when standard input does. It reaches the session through the session's socket.
+ends when standard input closes. It reaches the session through its socket.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _AGAIN_S = 1.0
 
 
 class Serving(Message, frozen=True):
-    """It serves from now on."""
+    """The server is ready."""
 
     port: int
 
 
 class Failed(Message, frozen=True):
-    """It cannot serve."""
+    """The server cannot start."""
 
     why: str
 
 
 class Tell(Message, frozen=True):
-    """A line for the user."""
+    """Line for the user."""
 
     line: str
 
@@ -47,8 +47,8 @@ EVENTS: Wire[Event] = Wire(Event)
 
 
 def tell(event: Event) -> None:
-    """Write an event, in the process."""
-    with contextlib.suppress(OSError):  # our parent has gone: standard input ends as well
+    """Write an event; called in the process."""
+    with contextlib.suppress(OSError):  # the parent has ended: standard input closes as well
         sys.stdout.write(encode(event))
         sys.stdout.flush()
 
@@ -88,7 +88,7 @@ def is_near(peer: str) -> bool:
 
 
 class Beside:
-    """A server beside the session."""
+    """Server beside the session."""
 
     def __init__(
         self,
@@ -100,9 +100,9 @@ class Beside:
     ) -> None:
         """Let `main` of `module` serve, watched by a `thread` of that name.
 
-        `what` names it in lines for the user, which `say` gets.
+        `what` names it in lines for the user, which `say` receives.
 
-        `task(port)` returns its task; `port` is the one that it had before, None at first.
+        `task(port)` returns its task; `port` is the previous port, None at first.
         """
         self._module, self._what, self._task, self._say = module, what, task, say
         self._leaving = threading.Event()
@@ -113,7 +113,7 @@ class Beside:
         self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
 
     def start(self) -> int:
-        """Serve, and return the port. Raises `OutputError` where that cannot be."""
+        """Start the server and return its port. Raise `OutputError` if that fails."""
         self._thread.start()
         if not wait_for(self._begun, START_WITHIN_S):
             self._failure = f"it has not started within {START_WITHIN_S:g} s"
@@ -145,7 +145,7 @@ class Beside:
             if self._failure or self._port is None:
                 break
             if not self._leaving.wait(_AGAIN_S):
-                self._say(f"the {self._what}'s process has ended and is started again")
+                self._say(f"the process of the {self._what} has ended and is restarted")
         if self._begun.is_set() and self._failure:
             self._say(f"no {self._what} any more: {self._failure}")
         self._begun.set()
@@ -159,21 +159,21 @@ class Beside:
                 stdout=subprocess.PIPE,
                 env=environment(),
                 text=True,
-                start_new_session=True,  # Ctrl-C is for the session, whose end it shows
+                start_new_session=True,  # the session handles Ctrl-C, and its end closes the server
             )
         except OSError as error:
             self._failure = f"its process cannot be started ({error.strerror})"
             return
         self.process = process
         assert process.stdin and process.stdout
-        with contextlib.suppress(OSError):  # it has ended, and its output says why
+        with contextlib.suppress(OSError):  # it has ended, and its output has the reason
             process.stdin.write(encode(self._task(self._port)))
             process.stdin.flush()
         for line in process.stdout:
             try:
                 event = EVENTS.decode(line)
             except WireError:
-                continue  # what a library prints
+                continue  # output of a library
             match event:
                 case Serving(port=port):
                     self._port = port

@@ -1,4 +1,4 @@
-"""The last devices: what the last session played from and to, for `--resume` and for the value `last`."""
+"""The last devices: input and output of the last session, for `--resume` and for the value `last`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rtsep.session.options import LiveOptions
 from rtsep.surfaces.toml import TomlFile, known, read_text, write_whole
 
 LAST = "last"
-"""The value of `--in` and `--out-device` that stands for the device of the last session."""
+"""Value of `--in` and `--out-device` for the device of the last session."""
 
 CHANNELS = {"in": "in_channels", "out_device": "out_channels"}
-"""Each device by its option, and the option that chooses its channels."""
+"""Option for the channels of each device option."""
 
 WHAT = "last devices"
 
@@ -28,9 +28,9 @@ def devices_file() -> Path:
 
 
 def load_last_devices(path: Path | None = None) -> dict[str, Any]:
-    """Return devices and channels by option, as TOML has them; none where no session has named one.
+    """Return devices and channels by option, in TOML types; empty if no session has stored any.
 
-    Raises `UsageError` where the file is broken.
+    Raise `UsageError` if the file is damaged.
     """
     path = path or devices_file()
     try:
@@ -40,15 +40,15 @@ def load_last_devices(path: Path | None = None) -> dict[str, Any]:
     names = [*CHANNELS, *CHANNELS.values()]
     for name in file.tables:
         if name not in names:
-            raise file.error(f"'{name}' is no device{known(names)}", name)
+            raise file.error(f"'{name}' is not a device{known(names)}", name)
     return file.tables
 
 
 def named_devices(options: LiveOptions, input_name: str, output_name: str, files: bool) -> dict[str, Any]:
-    """Return the devices that a session was told to use, by option; a default device is not among them.
+    """Return the devices that a session was given, by option, without default devices.
 
-    `input_name` and `output_name` are the names of its devices, which stand for their numbers: those change.
-    `files`: whether the input is a file, which is no device.
+    `input_name` and `output_name` are the names of its devices; they replace numbers, which can change.
+    `files`: the input is a file, not a device.
     """
     found: dict[str, Any] = {}
     if not files and options.input != "mic":
@@ -63,7 +63,7 @@ def named_devices(options: LiveOptions, input_name: str, output_name: str, files
 
 
 class DevicesKeeper:
-    """Writes the devices of a session whenever they have changed since the last call."""
+    """Stores the devices of a session whenever they have changed since the last call."""
 
     def __init__(
         self,
@@ -71,13 +71,13 @@ class DevicesKeeper:
         say: Callable[[str], None],
         path: Path | None = None,
     ) -> None:
-        """`read` returns the arguments of `named_devices`; `say` gets a line if those before are broken."""
+        """`read` returns the arguments of `named_devices`; `say` receives a line if the old file is bad."""
         self._read, self._say, self._path = read, say, path or devices_file()
         self._written: tuple[LiveOptions, str, str, bool] | None = None
         self._refused = False
 
     def __call__(self) -> None:
-        """Write them if they have changed. After a file was played, the input before it stays."""
+        """Store the devices if they have changed. A played file does not replace the stored input."""
         now = self._read()
         if now == self._written or self._refused:
             return
@@ -88,8 +88,8 @@ class DevicesKeeper:
                 found |= {name: before[name] for name in ("in", "in_channels") if name in before}
             write_whole(self._path, tomlkit.dumps(found), WHAT)
             self._written = now
-        except OutputError:  # said of the last state, which lies in the same folder
+        except OutputError:  # already reported for the last state, in the same folder
             self._refused = True
         except RtsepError as error:
             self._refused = True
-            self._say(f"{error}; --resume will not know these devices")
+            self._say(f"{error}; --resume cannot restore these devices")

@@ -1,4 +1,4 @@
-"""The last state: where all controls stood, kept while it plays, so that `--resume` goes on from there."""
+"""The last state: the values of all controls, stored during a session so that `--resume` can restore them."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from rtsep.surfaces.presets import Preset, parse_preset
 from rtsep.surfaces.toml import read_text, write_whole
 
 EVERY_S = 1.0
-"""How often it is written at most; a crash loses no more than that."""
+"""Minimum interval of writes in seconds; a crash loses no more than that."""
 
 BY = "last state"
-"""Who has moved a control that was resumed."""
+"""Source of a change by `--resume`."""
 
 
 def state_file() -> Path:
-    """Where the last state lies."""
+    """Return the path of the last state."""
     return folders.state() / "last.toml"
 
 
 def load_last_state(path: Path | None = None) -> Preset:
-    """Return the last state. Raises `FileNotFoundError` where there is none, `UsageError` if it is broken."""
+    """Return the last state. Raise `FileNotFoundError` if it is missing, `UsageError` if it is damaged."""
     path = path or state_file()
     return parse_preset(read_text(path, "last state"), path)
 
 
 def resume(controls: Controls, say: Callable[[str], None], path: Path | None = None) -> None:
-    """Set the controls as the last session left them; where that cannot be, `say` why and leave them."""
+    """Restore the controls of the last session; if that fails, report it with `say` and change nothing."""
     try:
         load_last_state(path).recall(controls, BY)
     except FileNotFoundError:
         say("nothing to resume: no session has played here yet")
     except RtsepError as error:
-        say(f"cannot resume, starting afresh: {error}")
+        say(f"cannot resume, starting with the defaults: {error}")
 
 
 class StateKeeper:
-    """Writes where the controls stand, from `start` to `close`. Use as a context manager, or by hand."""
+    """Stores the controls from `start` to `close`. Also a context manager."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class StateKeeper:
         path: Path | None = None,
         also: Callable[[], None] = lambda: None,
     ) -> None:
-        """`say` gets a line if it cannot be written, once; the session goes on. `also` is called as often."""
+        """`say` receives a line, once, if writing fails; the session continues. `also` is called as often."""
         self._controls, self._say, self._path, self._also = controls, say, path or state_file(), also
         self._written: dict[str, float] | None = None
         self._refused = False
@@ -59,11 +59,11 @@ class StateKeeper:
         self._thread = threading.Thread(target=self._keep, name="last-state", daemon=True)
 
     def start(self) -> None:
-        """Begin to keep."""
+        """Begin to store."""
         self._thread.start()
 
     def close(self) -> None:
-        """Write what has changed since, and end."""
+        """Store the last changes, and end."""
         self._leaving.set()
         self._thread.join()
         self._write()
@@ -77,7 +77,7 @@ class StateKeeper:
     ) -> None:
         if kind is None or self._written is not None:
             self.close()
-        else:  # it has hardly played: what was before is worth more
+        else:  # a very short session: the previous state is worth more
             self._leaving.set()
             self._thread.join()
 
@@ -95,4 +95,4 @@ class StateKeeper:
             self._written = values
         except RtsepError as error:
             self._refused = True
-            self._say(f"{error}; --resume will not know this session and its devices")
+            self._say(f"{error}; --resume cannot restore this session and its devices")

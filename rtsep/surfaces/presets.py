@@ -6,7 +6,7 @@
     vocals_gain = -6
     instrumental_mute = true
 
-A preset may hold all controls or some: what it does not mention stays where it is. They lie in the user's
+A preset contains all controls or some; recalling it does not change the others. The files are in the user's
 config folder as `presets/NAME.toml`.
 """
 
@@ -29,10 +29,11 @@ SUFFIX = ".toml"
 HIGHEST_PROGRAM = 127
 MAX_NAME = 64
 BY = "preset"
-"""Who has moved a control that a preset has set."""
+"""Source of a change by a preset."""
 
 _NAME = re.compile(r"\w[\w .,+&()'#-]*")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows, with any suffix
+# reserved on Windows, with any suffix
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -50,32 +51,32 @@ class Preset:
         return "\n".join([*program, *lines, ""])
 
     def recall(self, controls: Controls, by: str = BY) -> None:
-        """Set all its values in one go, or none and raise `UsageError`; what it does not hold stays."""
+        """Set all its values together, or none and raise `UsageError`; other controls do not change."""
         values = {name: BY_NAME[name].check(value) for name, value in self.values.items()}
         for name, value in values.items():
             controls.set(name, value, by)
 
 
 def user_folder() -> Path:
-    """Where a user's presets lie."""
+    """Return the folder of the user's presets."""
     return folders.config() / "presets"
 
 
 def check_name(name: str) -> str:
-    """Return `name` if it can be a file's name on any system; raises `UsageError` that says what can."""
+    """Return `name` if it is a valid file name on every system; else raise `UsageError` with the rule."""
     name = unicodedata.normalize("NFC", name)
     if len(name) > MAX_NAME:
         raise UsageError(f"preset '{name[:20]}...': a name has at most {MAX_NAME} characters")
     if not _NAME.fullmatch(name) or name[-1] in " ." or _RESERVED.fullmatch(name):
         raise UsageError(
-            f"preset '{name}': a name is letters, digits, spaces and any of _-+.,&()'# (a letter or digit "
-            "first), and none that Windows keeps for itself"
+            f"preset '{name}': a name consists of letters, digits, spaces and any of _-+.,&()'# "
+            "(a letter or digit first), and must not be reserved by Windows"
         )
     return name
 
 
 def parse_preset(text: str, path: Path) -> Preset:
-    """Read a preset's text; `path` gives its name, and is named in errors. Raises `UsageError`."""
+    """Parse a preset's text; `path` gives its name, and appears in errors. Raise `UsageError`."""
     file = TomlFile(text, path)
     values: dict[str, float] = {}
     program = None
@@ -88,14 +89,14 @@ def parse_preset(text: str, path: Path) -> Preset:
             words = [*BY_NAME, "program"]
             raise file.error(f"no control is called '{key}'{suggest(key, words) or known(words)}", key)
     if not values:
-        raise file.error("sets no control; for example: threshold = 0.4")
+        raise file.error("it sets no control; add one, for example: threshold = 0.4")
     return Preset(path.name.removesuffix(SUFFIX), values, program)
 
 
 def programs(presets: Sequence[Preset]) -> list[int | None]:
-    """Return which program change recalls each of all `presets`, in their order; None for none.
+    """Return the program change that recalls each of all `presets`, in order; None for none.
 
-    That is its number, or as long as none has one, its place in the list, counted from 0.
+    This is its number or, if no preset has one, its position in the list, counted from 0.
     """
     if any(preset.program is not None for preset in presets):
         return [preset.program for preset in presets]
@@ -106,7 +107,7 @@ _Stamp = tuple[int, int, int]
 
 
 class Presets:
-    """The presets in one folder (the user's). What others change there is seen at once."""
+    """Presets in one folder (default: the user's). Changes by others take effect at once."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or user_folder()
@@ -117,7 +118,7 @@ class Presets:
         return sorted(self._stamps(), key=lambda name: (name.casefold(), name))
 
     def load(self, name: str) -> Preset:
-        """Return one preset; raises `UsageError` where there is none, or a broken one."""
+        """Return one preset; raise `UsageError` if it is missing or damaged."""
         name = check_name(name)
         path = self.path(name)
         try:
@@ -125,12 +126,12 @@ class Presets:
         except FileNotFoundError:
             here = self.names()
             hint = suggest(name, here) or (
-                f"; here are: {', '.join(here)}" if here else "; there is none yet"
+                f"; the presets are {', '.join(here)}" if here else "; there is none yet"
             )
             raise UsageError(f"no preset is called '{name}'{hint} ('rtsep presets save' makes one)") from None
 
     def load_all(self) -> tuple[list[Preset], list[str]]:
-        """Return all presets in order, and a line about each that is broken."""
+        """Return all presets in order, and a line about each damaged one."""
         stamps = self._stamps()
         self._read = {name: kept for name, kept in self._read.items() if stamps.get(name) == kept[0]}
         presets, broken = [], []
@@ -150,45 +151,45 @@ class Presets:
         return presets, broken
 
     def save(self, preset: Preset, replace: bool = False) -> Path:
-        """Write a preset; return its file. With `replace`, one of its name makes room.
+        """Write a preset; return its file. With `replace`, an existing one is replaced.
 
-        Raises `UsageError` for a name that is taken, a program that another preset has, or values out of
-        range, `OutputError` where nothing can be written.
+        Raise `UsageError` for a name or program already in use, or values out of range, `OutputError` if it
+        cannot be written.
         """
         name = check_name(preset.name)
         path = self.path(name)
         parse_preset(preset.text(), path)
         if not replace and path.exists():
-            raise UsageError(f"there is a preset '{name}' already; another name, or --replace")
+            raise UsageError(f"there is a preset '{name}' already; choose another name, or add --replace")
         if preset.program is not None:
             for other in self.load_all()[0]:
                 if other.program == preset.program and other.name != name:
                     raise UsageError(
-                        f"program {preset.program} recalls '{other.name}'; choose another number"
+                        f"program {preset.program} already recalls '{other.name}'; choose another number"
                     )
         write_whole(path, preset.text(), "preset")
         return path
 
     def delete(self, name: str) -> None:
-        """Remove a preset, a broken one as well; raises `UsageError` where there is none."""
+        """Remove a preset, even a damaged one; raise `UsageError` if there is none."""
         path = self.path(check_name(name))
         if not path.exists():
-            self.load(name)  # says so, with the nearest names
+            self.load(name)  # raises the error with the nearest names
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{path}: cannot remove the preset: {error.strerror}") from None
 
     def recall(self, name: str, controls: Controls) -> Preset:
-        """Recall the preset `name`; return it. Raises `UsageError`, and sets nothing."""
+        """Recall the preset `name`; return it. On `UsageError`, nothing changes."""
         preset = self.load(name)
         preset.recall(controls)
         return preset
 
     def of_program(self, program: int) -> Preset | None:
-        """Return what program change `program` (0 to 127) recalls, None for nothing.
+        """Return the preset for program change `program` (0 to 127), None for none.
 
-        Raises `UsageError` where two have the same number.
+        Raise `UsageError` if two have the same number.
         """
         presets, _ = self.load_all()
         found = [preset for preset, its in zip(presets, programs(presets), strict=True) if its == program]
@@ -198,9 +199,9 @@ class Presets:
         return found[0] if found else None
 
     def on_program(self, controls: Controls, say: Callable[[str], None]) -> Callable[[int, int], None]:
-        """Return what a MIDI surface calls with (program, channel): it recalls, and raises nothing.
+        """Return the callback of a MIDI surface for (program, channel): recall a preset, never raise.
 
-        `say` gets a line when another preset is recalled than before, or none can be.
+        `say` receives a line when the preset changes, or cannot be recalled.
         """
         said = ""
 
@@ -222,11 +223,11 @@ class Presets:
         return recall
 
     def path(self, name: str) -> Path:
-        """Return where the preset `name` lies, or would."""
+        """Return the path of the preset `name`, existing or not."""
         return self.folder / f"{name}{SUFFIX}"
 
     def _stamps(self) -> dict[str, _Stamp]:
-        """Return what tells the version of each preset's file, by name."""
+        """Return the version of each preset's file, by name."""
         stamps: dict[str, _Stamp] = {}
         try:
             entries: list[os.DirEntry[Any]] = list(os.scandir(self.folder))

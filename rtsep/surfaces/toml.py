@@ -1,6 +1,6 @@
-"""Settings that a person writes by hand: small TOML files, checked strictly, written whole or not at all.
+"""Settings written by hand: small TOML files, checked strictly, written atomically.
 
-An error names file, line and remedy: `/home/me/.config/rtsep/midi.toml, line 4: threshold 1.5: out of range`.
+An error has file, line and remedy: `/home/me/.config/rtsep/midi.toml, line 4: threshold 1.5: out of range`.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from rtsep.errors import OutputError, UsageError, suggest
 MAX_SHOWN = 60
 
 Place = tuple[str, int]
-"""A table of a file: its name, and the how manieth of that name it is, from 0."""
+"""Table of a file: its name, and its index among tables of that name, from 0."""
 
 
 class TomlFile:
-    """The text of one file, read; knows where in it an error lies."""
+    """Parsed text of one file; it finds the line of an error."""
 
     def __init__(self, text: str, path: Path) -> None:
-        """Read `text`; `path` is for errors. Raises `UsageError` where it is no TOML."""
+        """Parse `text`; `path` is for errors. Raise `UsageError` if it is not TOML."""
         self.path = path
-        self._lines = text.split("\n")  # and nothing else, as tomllib counts
+        self._lines = text.split("\n")  # the only line end, as in tomllib
         try:
             self.tables: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             found = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error))
             reason = found[1] if found else str(error)
             line = (found and found[2]) or text.rstrip().count("\n") + 1
-            raise UsageError(f"{path}, line {line}: this is no TOML: {_in_words(reason)}") from None
+            raise UsageError(f"{path}, line {line}: not valid TOML: {_in_words(reason)}") from None
         except (ValueError, RecursionError):
             raise UsageError(
                 f"{path}, line 1: a number of thousands of digits, or as many brackets"
@@ -47,7 +47,7 @@ class TomlFile:
 
     def error(self, what: str, key: str = "", place: Place | None = None) -> UsageError:
         """Return an error about `key`, at the top of the file or in the table `place`."""
-        what = what.replace("\n", "\\n")  # of a string in the file; an error is one line
+        what = what.replace("\n", "\\n")  # from a string in the file; an error is one line
         return UsageError(f"{self.path}, line {self.line(key, place)}: {what}")
 
     def line(self, key: str, place: Place | None = None) -> int:
@@ -71,9 +71,11 @@ class TomlFile:
     def whole(
         self, value: Any, key: str, low: int, high: int, place: Place | None = None, more: str = ""
     ) -> int:
-        """Return `value` of `key` if it is a whole number from low to high; `more` is what else it may be."""
+        """Return `value` of `key` if it is a whole number from low to high; `more` describes alternatives."""
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.error(f"{key} {shown(value)}: a whole number from {low} to {high}{more}", key, place)
+            raise self.error(
+                f"{key} {shown(value)}: must be a whole number from {low} to {high}{more}", key, place
+            )
         return value
 
     def switch(self, value: Any, key: str, place: Place | None = None) -> bool:
@@ -83,7 +85,7 @@ class TomlFile:
         return value
 
     def control_value(self, value: Any, control: Control) -> float:
-        """Return `value` as `control_of` does; its errors name the line."""
+        """Return the result of `control_of`, with the line in its errors."""
         try:
             return control_of(value, control)
         except UsageError as error:
@@ -91,9 +93,9 @@ class TomlFile:
 
 
 def control_of(value: Any, control: Control) -> float:
-    """Return a value of `control` as a person writes it: 0.4, true, "binary", "-6 dB", -inf.
+    """Return a value of `control` as a user types it: 0.4, true, "binary", "-6 dB", -inf.
 
-    Raises `UsageError` that says what is accepted.
+    Raise `UsageError` with the accepted values.
     """
     if isinstance(value, str):
         return control.parse(value)
@@ -105,28 +107,28 @@ def control_of(value: Any, control: Control) -> float:
 
 
 def read_text(path: Path, what: str) -> str:
-    """Return the text of `path`, which is a `what`; raises `FileNotFoundError`, else `UsageError`."""
+    """Return the text of `path`, which is a `what`; raise `FileNotFoundError`, else `UsageError`."""
     try:
-        return path.read_text(encoding="utf-8-sig")  # some editors on Windows begin a file with a mark
+        return path.read_text(encoding="utf-8-sig")  # some editors on Windows write a byte-order mark
     except FileNotFoundError:
         raise
-    except NotADirectoryError as error:  # of a folder that is not known, or HOME is a device, as in services
+    except NotADirectoryError as error:  # the folder is unknown, or HOME is a device, as in services
         raise FileNotFoundError(*error.args) from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise UsageError(f"{path}: cannot read the {what}: {reason}") from None
 
 
 def write_whole(path: Path, text: str, what: str) -> None:
-    """Put `text` in the place of `path`, all of it or nothing of it; raises `OutputError`.
+    """Replace the file `path` by `text`, atomically; raise `OutputError`.
 
-    A link stays one: what it leads to is written.
+    A link stays a link: its target is written.
     """
     beside = None
     try:
         there = path.resolve()
         there.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own: two programs may write at once, and the last one wins with a whole file.
+        # A unique name: if two programs write at once, the last one wins with a complete file.
         handle, beside = tempfile.mkstemp(prefix=".", suffix=".part", dir=there.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -143,7 +145,7 @@ def write_whole(path: Path, text: str, what: str) -> None:
 
 
 def control_text(value: float, control: Control) -> str:
-    """Return a value of `control` as TOML, shortest form that reads back as the same number."""
+    """Return a value of `control` in TOML, in the shortest form that gives the same number."""
     if control.choices:
         return f'"{control.choices[int(value)]}"'
     if control.unit == "switch":
@@ -155,17 +157,17 @@ def control_text(value: float, control: Control) -> str:
 
 
 def known(words: Iterable[str]) -> str:
-    """Return `; known: a, b`."""
-    return f"; known: {', '.join(words)}"
+    """Return `; accepted: a, b`."""
+    return f"; accepted: {', '.join(words)}"
 
 
 def near(given: Any, words: Iterable[str]) -> str:
-    """Return `; did you mean 'a'?` where `given` is a word near one of `words`, else nothing."""
+    """Return `; did you mean 'a'?` if `given` is similar to one of `words`, else ""."""
     return suggest(given, words) if isinstance(given, str) else ""
 
 
 def shown(value: Any) -> str:
-    """Return a value as it is written in the file, nearly; not all of a long one."""
+    """Return a value approximately as written in the file; a long one is cut."""
     if isinstance(value, bool):
         return str(value).lower()
     text = f"'{value}'" if isinstance(value, str) else str(value)
@@ -173,7 +175,7 @@ def shown(value: Any) -> str:
 
 
 def plain(number: float) -> float:
-    """Return a TOML number as a float; a whole one may be beyond all floats."""
+    """Return a TOML number as a float; a whole number may exceed the range of floats."""
     try:
         return float(number)
     except OverflowError:
@@ -181,10 +183,10 @@ def plain(number: float) -> float:
 
 
 def _in_words(reason: str) -> str:
-    """Return what tomllib has said, without Python in it."""
+    """Return tomllib's message without Python terms."""
     if twice := re.fullmatch(r"Cannot declare \((.*)\) twice", reason):
         name = ".".join(re.findall(r"'([^']*)'", twice[1]))
-        return f"[{name}] is there twice; several of one name are written [[{name}]]"
+        return f"[{name}] occurs twice; several tables of one name are written [[{name}]]"
     return reason[0].lower() + reason[1:]
 
 

@@ -108,7 +108,7 @@ def test_stems_never_replace_an_input(tmp_path, model, way):
         given.symlink_to(place)
     before = place.read_bytes()
     outcome = separate_here(given, "-o", out, "--model", model)
-    assert_refused(outcome, OutputError.exit_code, "is an input", "choose another folder")
+    assert_refused(outcome, OutputError.exit_code, "an input file", "choose another folder")
     assert place.read_bytes() == before
 
 

@@ -52,7 +52,7 @@ def test_from_the_first_preset_to_the_last(home, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("presets", "save", "a/b", "--gate", 0.1), ("preset 'a/b': a name is",)),
+        (("presets", "save", "a/b", "--gate", 0.1), ("preset 'a/b': a name consists of",)),
         (("presets", "save", "x", "--gate", 2), ("--gate 2: out of range",)),
         (("presets", "save", "x", "--gate", 0.1, "--program", 128), ("128 is out of range", "0 to 127")),
         (("presets", "save", "x"), ("no session has played here yet", "--threshold 0.4")),
@@ -60,7 +60,7 @@ def test_from_the_first_preset_to_the_last(home, tmp_path):
         (("presets", "delete", "x"), ("no preset is called 'x'",)),
         (("presets", "recall", "x"), ("recall", "save")),
         (("live", "--in", "demo", "--preset", "x"), ("no preset is called 'x'",)),
-        (("live", "--in", "demo", "--preset", "../x"), ("a name is",)),
+        (("live", "--in", "demo", "--preset", "../x"), ("a name consists of",)),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(home, arguments, words):

@@ -58,7 +58,7 @@ def test_a_unit_is_written_once_and_removed(user):
     )
     text = unit(user).read_text()
     again = rtsep_here("service", "install", *options, **user)
-    assert again.out[0] == f"{unit(user)}: as it was"
+    assert again.out[0] == f"{unit(user)}: unchanged"
     assert unit(user).read_text() == text
     words = command(unit(user))
     assert Path(words[0]).is_absolute()

@@ -170,12 +170,12 @@ def test_the_array_that_is_given_stays_as_it_is():
         (np.zeros((6, 100), np.float32), "make the Separator with channels=6"),
         (np.zeros((2, 10, 10), np.float32), "audio of shape (2, 10, 10): expected (2, frames)"),
         (np.float32(0), "audio of shape (): expected (2, frames)"),
-        (np.zeros((2, 100), np.int16), "type int16: samples are floats, full scale is 1; divide by 32768"),
-        (np.zeros((2, 100), np.uint8), "samples of type uint8: samples are floats"),
-        (np.zeros((2, 100), complex), "samples of type complex128: samples are floats"),
-        (np.zeros((2, 100), bool), "samples of type bool: samples are floats"),
-        ("song.wav", "samples of type <U8: samples are floats"),
-        (None, "samples of type object: samples are floats"),
+        (np.zeros((2, 100), np.int16), "type int16: use floats with full scale 1; divide by 32768"),
+        (np.zeros((2, 100), np.uint8), "samples of type uint8: use floats"),
+        (np.zeros((2, 100), complex), "samples of type complex128: use floats"),
+        (np.zeros((2, 100), bool), "samples of type bool: use floats"),
+        ("song.wav", "samples of type <U8: use floats"),
+        (None, "samples of type object: use floats"),
     ],
 )  # fmt: skip
 def test_arrays_of_another_kind_are_refused_with_a_remedy(audio, words):

@@ -168,7 +168,7 @@ def test_knobs_are_learned_from_a_controller_and_its_messages_printed(
             peer.send(*move)
             said = learning.stdout.read()
             assert learning.wait(PATIENCE_S) == 0, said
-            shared = "the same knob turns gate as well" in learning.stderr.read()
+            shared = "the same knob also turns gate" in learning.stderr.read()
             assert shared == (control == "bypass")
     assert path.read_text() == (
         "# mine\n[gate]\nnote = 60   # stays\n"

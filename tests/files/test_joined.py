@@ -117,7 +117,7 @@ def test_without_ffmpeg_more_behind_the_end_of_an_mp3_is_said(tmp_path, monkeypa
     path.write_bytes(tone(tmp_path / "a.mp3", 440, 1) + tone(tmp_path / "b.mp3", 880, 2))
     sound, rate, said = read(path)
     assert hz_of(middle(sound, rate, 0.5), rate) == pytest.approx(440, abs=3)
-    assert "more is behind the end that its header counts; install ffmpeg" in said
+    assert "there is more behind the end stated in its header; install ffmpeg" in said
 
 
 @needs_ffmpeg

@@ -69,7 +69,7 @@ def test_a_fifo_without_a_writer_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(spool, "WAIT_FOR_WRITER_S", 0.3)
     path = tmp_path / "lonely.wav"
     os.mkfifo(path)
-    with pytest.raises(InputFileError, match="a pipe to which nothing writes"):
+    with pytest.raises(InputFileError, match="a pipe without a writer"):
         AudioReader(path)
 
 

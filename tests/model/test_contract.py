@@ -191,7 +191,7 @@ def test_a_spec_is_frozen():
         ({"description": "x" * 10**6}, "entry 'description' has 1,000,000 characters"),
         ({"name": "a\x1b[2J"}, "entry 'name' contains control characters"),
         ({"metrics": {"deep": [{"\x07": 1}]}}, "entry 'metrics' contains control characters"),
-        ({"metrics": {"model_vocals_sdr_mean": "five"}}, "'model_vocals_sdr_mean' is no number"),
+        ({"metrics": {"model_vocals_sdr_mean": "five"}}, "'model_vocals_sdr_mean' is not a number"),
     ],
     ids=range(10),
 )

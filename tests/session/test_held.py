@@ -15,7 +15,7 @@ def test_without_a_home_nothing_is_left_and_taking_is_refused_by_a_line(monkeypa
     monkeypatch.setattr(folders, "state", lambda: folders.NOWHERE)
     held = Held("players")
     assert not held.is_left and held.left is None
-    with pytest.raises(OutputError, match=r"players\.lock: cannot be written: there is no home folder"):
+    with pytest.raises(OutputError, match=r"players\.lock: cannot be written: this user has no home folder"):
         held.take()
 
 

@@ -118,7 +118,7 @@ def test_a_take_that_another_process_has_just_begun_is_not_overwritten(tmp_path,
     source, _ = fill(10)
     (tmp_path / "instrumental.wav").write_text("another's")
     monkeypatch.setattr(recording, "next_take", lambda folder: folder)  # it came after the look
-    with pytest.raises(OutputError, match=r"instrumental\.wav: is there already"):
+    with pytest.raises(OutputError, match=r"instrumental\.wav: already exists"):
         Recorder(tmp_path, source, "FLOAT", lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["instrumental.wav"]
     assert (tmp_path / "instrumental.wav").read_text() == "another's"

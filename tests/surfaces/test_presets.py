@@ -86,8 +86,8 @@ def test_a_preset_is_read_as_a_person_writes_it(presets):
         ("threshold = 0\nprogram = true", 2, "program true: a whole number"),
         ("threshold = 0\nprogram = 1.0", 2, "program 1.0: a whole number"),
         ("threshold = 0\n\n[threshold2]\ncc = 1", 3, "no control is called 'threshold2'"),
-        ("threshold = 0\nthreshold = 1", 2, "this is no TOML: cannot overwrite a value"),
-        ("threshold = ", 1, "this is no TOML: invalid value"),
+        ("threshold = 0\nthreshold = 1", 2, "not valid TOML: cannot overwrite a value"),
+        ("threshold = ", 1, "not valid TOML: invalid value"),
         ("", 1, "sets no control"),
         ("program = 5", 1, "sets no control"),
     ],
@@ -106,7 +106,7 @@ def test_what_is_wrong_with_a_preset_is_said_with_its_line(presets, text, line, 
 def test_a_file_that_is_no_text_is_refused(presets):
     presets.folder.mkdir()
     presets.path("mine").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match=r"mine\.toml: cannot read the preset: it is no text in UTF-8"):
+    with pytest.raises(UsageError, match=r"mine\.toml: cannot read the preset: it is not text in UTF-8"):
         presets.load("mine")
 
 
@@ -341,7 +341,7 @@ def test_a_broken_state_is_told_and_ignored(tmp_path, text):
     resume(controls, said.append, path)
     assert controls.snapshot() == Controls().snapshot()
     assert len(said) == 1
-    assert said[0].startswith(f"cannot resume, starting afresh: {path}, line 1: ")
+    assert said[0].startswith(f"cannot resume, starting with the defaults: {path}, line 1: ")
 
 
 def test_without_a_state_it_says_so(tmp_path):

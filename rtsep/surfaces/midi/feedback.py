@@ -1,7 +1,7 @@
-"""Feedback: lights, rings and motor faders stand where the controls are, whoever moved them.
+"""Feedback: LEDs, LED rings and motor faders follow the controls, whatever changed them.
 
-Looked at 30 times a second: what changes faster is sent at that pace, and the last value always. What a knob
-has sent itself it is not told again, so that nothing goes round in circles.
+Values are checked 30 times per second: faster changes are sent at that rate, always including the last value.
+A value that a knob has sent itself is not sent back, which avoids a feedback loop.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ EVERY_S = 1.0 / 30
 
 
 class Feedback:
-    """Sends what has changed to the controllers that can show it."""
+    """Sends changes to the controllers that can display them."""
 
     def __init__(self, knobs: Sequence[Knob], send: Callable[[int, list[list[int]]], None]) -> None:
         self._knobs, self._send = knobs, send
         self.sent = 0
 
     def update(self, ports: dict[int, str]) -> None:
-        """Tell the `ports` (names by key) that take feedback what they do not show yet."""
+        """Send outdated values to the `ports` (names by key) that accept feedback."""
         for port, name in ports.items():
             messages: list[list[int]] = []
             for knob in self._knobs:

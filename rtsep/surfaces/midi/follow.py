@@ -1,4 +1,4 @@
-"""The file of the map, followed: what is learned or written there is at work in the session that plays."""
+"""The map's file, reloaded: changes to it take effect in a running session."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 from rtsep.surfaces.midi.map import MidiMap, load_map
 
 EVERY_S = 0.5
-"""How often it is looked at."""
+"""Interval of checks in seconds."""
 
 
 class MapFile:
-    """Tells when the map has changed. A file that has gone has not: editors take one away to replace it."""
+    """Detects changes of the map. A missing file is no change: editors remove a file to replace it."""
 
     def __init__(self, path: Path) -> None:
-        """Follow `path` from its present state on; it need not be there yet."""
+        """Watch `path` from its present version on; it need not exist yet."""
         self.path = path
         self._stamp = self._look()
 
     def changed(self) -> MidiMap | None:
-        """Return the map if it is another one than last time. Raises `UsageError`, once for a change."""
+        """Return the map if it has changed since the last call. Raise `UsageError`, once for each change."""
         stamp = self._look()
         if stamp is None or stamp == self._stamp:
             return None
@@ -27,7 +27,7 @@ class MapFile:
         return load_map(self.path)
 
     def _look(self) -> tuple[int, int, int] | None:
-        """Return what tells the version of the file, None where there is none."""
+        """Return the version of the file, None if it is missing."""
         try:
             found = self.path.stat()
         except OSError:

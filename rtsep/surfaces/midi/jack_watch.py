@@ -1,4 +1,4 @@
-"""What rtmidi leaves to others on a JACK server: noticing that it has ended, and forgetting half a sysex."""
+"""Workarounds for rtmidi on a JACK server: detect its end, and recover from a truncated SysEx message."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _OUR_INPUTS = f"^{OWN_CLIENT}(-[0-9]+)?:"  # JACK numbers clients of one name
 _EMPTY_SYSEX = (0xF0, 0xF7)
 
 MAX_SKIPPED = 8
-"""Calls of `tend` in a row that may send nothing."""
+"""Maximum number of consecutive calls of `tend` that send nothing."""
 
 
 class JackWatch:
-    """Ends this process with the server that runs now, and keeps its inputs there from going deaf.
+    """Ends this process with the current server, and keeps its inputs there working.
 
-    To rtmidi, whatever follows a sysex belongs to it until one ends (RtMidi 5.0, `jackProcessIn`): one that a
-    full buffer or a pulled plug has cut off would swallow every knob from there on. So our inputs hear an
-    empty one now and then.
+    rtmidi assigns all bytes after the start of a SysEx message to it until its end (RtMidi 5.0,
+    `jackProcessIn`): a message truncated by a full buffer or an unplugged cable would swallow all later
+    input. Therefore rtsep's inputs regularly get an empty SysEx message.
 
-    The server merges the empty sysex with the controller's messages of the same period. If those fill the
-    period's buffer (32 KiB, some 2,700 short messages), the merge drops the last of them. An input that
-    brings messages needs no repair, so nothing is sent while messages come.
+    The server merges the empty message with the controller's messages of the same period. If these fill the
+    period's buffer (32 KiB, about 2,700 short messages), the merge drops the last of them. An input that
+    delivers messages needs no repair, so nothing is sent while messages arrive.
     """
 
     def __init__(self, server: System) -> None:
-        """Raises `RuntimeError` or what rtmidi raises where the server does not answer (any more)."""
+        """Raise `RuntimeError` or rtmidi's error if the server does not answer (any more)."""
         try:
             self._client = jack.Client(_WATCH, no_start_server=True)
         except jack.JackError as error:
@@ -42,10 +42,10 @@ class JackWatch:
         self._skipped = 0
 
     def tend(self, brought: int) -> None:
-        """Send an empty sysex to our inputs, new ones included, if they have been quiet.
+        """Send an empty SysEx message to rtsep's inputs, including new ones, if they have been quiet.
 
-        `brought` is the number of messages that all inputs have brought since the last call. One busy input
-        delays the repair of another one by `MAX_SKIPPED` calls at most.
+        `brought` is the number of messages from all inputs since the last call. One busy input delays the
+        repair of another one by at most `MAX_SKIPPED` calls.
         """
         for mender in self._client.get_ports(f"^{_MENDER}", is_midi=True, is_output=True):
             reached = {port.name for port in self._client.get_all_connections(mender)}
@@ -59,5 +59,5 @@ class JackWatch:
     def _connect(self, mender: jack.MidiPort, port: jack.MidiPort) -> None:
         try:
             self._client.connect(mender, port)
-        except jack.JackError:  # it has just left
+        except jack.JackError:  # it has just disappeared
             return

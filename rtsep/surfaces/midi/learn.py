@@ -1,4 +1,4 @@
-"""Learning: which knob was moved, what kind it is, and how that is written into a person's map."""
+"""MIDI learn: detects the moved knob and its kind, and writes an entry to the user's map."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MAX_14, NOTE, NRP
 from rtsep.surfaces.toml import read_text, write_whole
 
 BURST_S = 1.5
-"""How long a move is listened to, from its first message on."""
+"""Maximum duration of a move, from its first message, in seconds."""
 
 QUIET_S = 0.7
-"""A move that pauses for so long is over."""
+"""Pause after which a move has ended, in seconds."""
 
 _CENTRE = 64
 _FEW_CLICKS = 16
-"""An endless knob sends its clicks: near 1, 64, 65 or 127. More than this at once is no hand."""
+"""Maximum number of different values from an endless knob: it sends clicks near 1, 64, 65 or 127."""
 
 _KNOB_KEYS = (*SOURCES, "channel", "mode", "encoder", "step", "takeover", "invert")
-"""What belongs to a knob, and goes when another one is learned; range and curve belong to the control."""
+"""Settings that belong to a knob, replaced when another one is learned; range and curve belong to the
+control."""
 
-_HEADER = "# Which knob turns what; 'rtsep midi show' prints it, 'rtsep midi learn CONTROL' changes it.\n"
+_HEADER = "# Assigns knobs to controls; 'rtsep midi show' prints it, 'rtsep midi learn CONTROL' changes it.\n"
 
 
 def burst(heard: queue.Queue[Event], patience: float) -> list[Event]:
-    """Return the events of the first move, until it pauses or has lasted; wait `patience` s at most."""
+    """Return the events of the first move until it pauses or times out; wait at most `patience` s."""
     events: list[Event] = []
     until = time.monotonic() + patience
     while (left := until - time.monotonic()) > 0:
@@ -56,26 +57,27 @@ def burst(heard: queue.Queue[Event], patience: float) -> list[Event]:
 
 
 class Learned(NamedTuple):
-    """What was learned."""
+    """Result of learning."""
 
-    words: str  # control, knob and manner
-    others: tuple[str, ...]  # controls that the same knob turns as well
+    words: str  # control, knob and manner as text
+    others: tuple[str, ...]  # other controls of the same knob
 
     @property
     def clash(self) -> str:
-        """The others in words."""
-        return f"the same knob turns {' and '.join(self.others)} as well"
+        """Return the other controls as a message."""
+        return f"the same knob also turns {' and '.join(self.others)}"
 
 
 def learn(events: Sequence[Event], control: Control, path: Path, patience: float) -> Learned:
-    """Let what was moved turn `control` in the map at `path`; `patience` in s is how long it was waited for.
+    """Assign the moved knob to `control` in the map at `path`; `patience` is the wait in s.
 
-    Raises `DeviceError` where nothing that counts was moved, `UsageError` or `OutputError` for the map.
+    Raise `DeviceError` if no suitable knob was moved, `UsageError` or `OutputError` for the map.
     """
     settings = recognise(events, control)
     if settings is None:
         raise DeviceError(
-            f"nothing that can turn {control.name} was moved within {patience:g} s; {path} is unchanged"
+            f"no knob or pad that can turn {control.name} was moved within {patience:g} s; {path} is "
+            "unchanged"
         )
     write_entry(path, control, settings)
     entries = load_map(path).entries
@@ -85,9 +87,9 @@ def learn(events: Sequence[Event], control: Control, path: Path, patience: float
 
 
 def recognise(events: Sequence[Event], control: Control) -> dict[str, Any] | None:
-    """Return the settings of a map's entry for what was moved, or None where nothing that counts was.
+    """Return the settings of a map's entry for the moved knob, or None if none is suitable.
 
-    `events` is a short burst: all that the decoder made of one move.
+    `events` is a short burst: all events of one move.
     """
     steps = [event for event in events if event.kind in (NRPN, NRPN_STEP)]
     if steps:
@@ -118,7 +120,10 @@ def _most_heard(events: Sequence[Event]) -> Event:
 
 
 def _is_pair(pair: Event, plain: Sequence[Event]) -> bool:
-    """Tell whether both halves moved together: two knobs 32 apart, moved one after the other, are no pair."""
+    """Return whether both halves moved together.
+
+    Two knobs 32 apart that move one after the other are no pair.
+    """
     halves = [
         event.number >= LSB_OFFSET
         for event in plain
@@ -131,8 +136,8 @@ def _is_pair(pair: Event, plain: Sequence[Event]) -> bool:
 def _manner(values: list[int], switch: bool) -> dict[str, Any]:
     """Return mode or encoder of a plain controller that sent `values`."""
     heard = set(values)
-    if heard <= {0, 127} and (len(heard) == 2 or len(values) < 3):  # a button, pressed as often as one likes
-        # Only one end and no release: it holds its state itself.
+    if heard <= {0, 127} and (len(heard) == 2 or len(values) < 3):  # a button, pressed any number of times
+        # Only one end and no release: the button latches.
         return {"mode": TOGGLE if len(values) > 1 else LATCHED}
     encoder = _encoder(values)
     if switch:
@@ -141,9 +146,9 @@ def _manner(values: list[int], switch: bool) -> dict[str, Any]:
 
 
 def _encoder(values: list[int]) -> str | None:
-    """Return how an endless knob counts, or None for one with two ends.
+    """Return the coding of an endless knob, or None for one with two ends.
 
-    A knob with ends does not send a place twice, an endless one sends 1 again and again.
+    A knob with ends does not send the same position twice; an endless one sends 1 repeatedly.
     """
     repeats = sum(a == b for a, b in pairwise(values))
     if len(values) < 3 or repeats < len(values) / 3:
@@ -165,9 +170,9 @@ def _encoder(values: list[int]) -> str | None:
 
 
 def write_entry(path: Path, control: Control, settings: dict[str, Any]) -> None:
-    """Write what turns `control` into the map at `path`; comments, order and all else stay.
+    """Write the knob of `control` to the map at `path`; comments, order and other entries stay.
 
-    Raises `UsageError` where the map is no map, `OutputError` where it cannot be written.
+    Raise `UsageError` if the map is invalid, `OutputError` if it cannot be written.
     """
     try:
         text = read_text(path, "map")
@@ -196,13 +201,13 @@ def write_entry(path: Path, control: Control, settings: dict[str, Any]) -> None:
 
 
 def _replace(entry: Any, settings: dict[str, Any]) -> None:
-    """Put `settings` in the place of what described the old knob; its comment stays."""
+    """Replace the settings of the old knob by `settings`; keep its comment."""
     old = [key for key in entry if key in SOURCES]
     for key in _KNOB_KEYS:
         if key in entry and key not in settings and key not in old:
             del entry[key]
     if "mode" in settings and "curve" in entry:
-        del entry["curve"]  # a button has none
+        del entry["curve"]  # a button has no curve
     kind = next(key for key in settings if key in SOURCES)
     if old and old[0] != kind:
         comment = entry[old[0]].trivia.comment if isinstance(entry, Table) else ""

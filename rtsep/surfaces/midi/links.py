@@ -1,4 +1,4 @@
-"""The ports that are wanted: opened when they come, closed when they leave, emptied of what they bring."""
+"""The wanted ports: opened when they appear, closed when they disappear, and read."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ from rtsep.surfaces.midi.systems import FAILURES, Output, System
 MAX_AT_ONCE = 4096
 
 OUTPUT_AFTER_S = (0.2, 2.0)
-"""When, after an input has opened, its output is looked for: it may appear a little later."""
+"""Delays after the opening of an input at which its output is searched, because it may appear later."""
 
 REFUSED_S = 1.0
-"""How long a port that could not be opened is left alone."""
+"""Delay before another attempt to open a port that failed, in seconds."""
 
 
 @dataclass(eq=False)
 class Link:
-    """One wanted port."""
+    """Wanted port."""
 
     key: int
-    text: str  # as asked for, without the system
-    system_name: str | None  # the only one that is meant
-    passing: bool = False  # here because every port is wanted: the very one that is called so
-    system: System | None = None  # where it is open
+    text: str  # as requested, without the system
+    system_name: str | None  # the only accepted system
+    passing: bool = False  # present because every port is wanted: matches exactly this name
+    system: System | None = None  # system on which it is open
     input: Any = None
     output: Output | None = None
-    name: str = ""  # of the port; of the last one while it is away
-    tries: list[float] = field(default_factory=list)  # when to look for its output
-    failed: str = ""  # why it could not be opened
+    name: str = ""  # name of the port, or its last name while it is missing
+    tries: list[float] = field(default_factory=list)  # times of searches for its output
+    failed: str = ""  # reason why it could not be opened
     rests_until: float = 0.0
 
     @property
     def virtual(self) -> bool:
-        """Whether it is a port of our own."""
+        """Return whether it is a virtual port of rtsep."""
         return self.text.lower() == VIRTUAL and not self.passing
 
     @property
     def is_open(self) -> bool:
-        """Whether it is there."""
+        """Return whether it is open."""
         return self.input is not None
 
     def fits(self, system: System, names: list[str]) -> list[str]:
-        """Return those of the `names` on `system` that are meant, the one it was before first."""
+        """Return the matching `names` on `system`, the previous one first."""
         if self.passing:
             return [name for name in names if name == self.text]
         found = matching(self.text, names, system.name)
@@ -70,7 +70,7 @@ class Links:
     def __init__(
         self, wanted: list[str], systems: list[System], tell: Callable[[protocol.Event], None]
     ) -> None:
-        """`wanted` are names or parts of them, "virtual", or "" for all; `tell` gets what happens to them."""
+        """`wanted` are names or parts of them, "virtual", or "" for all; `tell` receives their events."""
         self._tell = tell
         self._systems = systems
         self._links = [
@@ -84,10 +84,10 @@ class Links:
         self._scanned = False
 
     def scan(self) -> None:
-        """See who came and who left."""
+        """Check for new and missing ports."""
         there: dict[str, list[str]] = {}
         for system in self._systems:
-            # Where the native system has all that is wanted, JACK need not carry one client more.
+            # If the native system has all wanted ports, JACK needs no further client.
             if system.is_jack and not system.answers and any(there.values()) and not self._wants_more:
                 continue
             names = there[system.name] = system.names()
@@ -122,7 +122,7 @@ class Links:
         ]
 
     def _want_all(self, system: System, names: list[str]) -> None:
-        """Have a link for every port there is."""
+        """Create a link for every port."""
         linked = [link.name for link in self._links if link.is_open and link.system is system]
         linked += [link.text for link in self._links if link.passing and link.system_name == system.name]
         for name in names:
@@ -191,7 +191,7 @@ class Links:
         self._tell(protocol.Closed(link.key))
 
     def drain(self) -> int:
-        """Tell what came since the last time; return how many messages."""
+        """Report new messages; return their number."""
         count = 0
         for link in self._links:
             if link.input is None:
@@ -205,7 +205,7 @@ class Links:
         return count
 
     def send(self, key: int, messages: list[list[int]]) -> None:
-        """Send to the controller of a link, if it can be sent to."""
+        """Send to the controller of a link, if possible."""
         for link in self._links:
             if link.key == key and link.output is not None:
                 link.output.send(messages)

@@ -1,6 +1,6 @@
-"""The map: which knob, pad or key of a controller turns which control, and how. One small TOML file.
+"""The map: assigns knobs, pads and keys of controllers to controls. One small TOML file.
 
-    channel = 1                 # listen to this channel only (all)
+    channel = 1                 # accept this channel only (all)
 
     [threshold]
     cc = 21                     # or cc14 = 21, nrpn = 300, note = 36
@@ -10,9 +10,9 @@
     note = 40
     mode = "momentary"
 
-What a file does not mention keeps its place in the default map (`defaults = false` clears that), as long as
-its knob is not wanted for something else. A control that several knobs turn is written `[[threshold]]`, once
-for each. Everything is checked: an error names file, line and remedy.
+Controls that the file does not contain keep their entries of the default map (`defaults = false` removes
+those) unless their knob has another use. A control with several knobs is written `[[threshold]]`, once for
+each. The file is checked strictly: an error has file, line and remedy.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from rtsep.surfaces.toml import Place, TomlFile, known, near, plain, read_text, 
 
 KNOB, TOGGLE, MOMENTARY, LATCHED = "knob", "toggle", "momentary", "latched"
 MODES = (TOGGLE, MOMENTARY, LATCHED)
-"""How a button acts: each press switches over; on while it is held; the button itself holds its state."""
+"""Modes of a button: each press toggles; on while it is held; the button itself latches."""
 
 ENCODERS = ("twos-complement", "offset", "sign-magnitude")
-"""How an endless knob says -1: 127, 63 or 65."""
+"""Codings of -1 by an endless knob: 127, 63 or 65."""
 
 DEFAULT_STEP = 0.01
 
@@ -44,31 +44,31 @@ _TOP_KEYS = ("channel", "takeover", "feedback", "defaults")
 
 @dataclass(frozen=True)
 class Entry:
-    """One knob or button and the control that it turns."""
+    """Knob or button with its control."""
 
     control: Control
     kind: str  # one of SOURCES
     number: int
     travel: Travel
     channel: int | None = None  # 1..16; None: any
-    port: str = ""  # part of the name of the only port that is meant
+    port: str = ""  # part of the name of the only accepted port
     mode: str = KNOB
     invert: bool = False
     encoder: str | None = None
-    step: float = DEFAULT_STEP  # of an encoder: share of the travel
+    step: float = DEFAULT_STEP  # for an encoder: share of the travel
     takeover: bool = True
-    in_file: bool = False  # as opposed to the default map
+    in_file: bool = False  # False: from the default map
 
     @property
     def source(self) -> str:
-        """The knob in words: `cc 21, channel 3`."""
+        """Return the knob as text: `cc 21, channel 3`."""
         name = f" ({note_name(self.number)})" if self.kind == NOTE else ""
         channel = f", channel {self.channel}" if self.channel else ""
         return f"{self.kind} {self.number}{name}{channel}{f', {self.port}' if self.port else ''}"
 
     @property
     def manner(self) -> str:
-        """What it does, in words."""
+        """Return its behaviour as text."""
         travel = self.travel
         ends = f"{self.control.shown(travel.low)} to {self.control.shown(travel.high)}"
         parts = []
@@ -79,7 +79,7 @@ class Entry:
             if self.encoder:
                 parts.append(f"endless ({self.encoder}), {self.step:g} a click")
             elif not self.takeover:
-                parts.append("no take-over")
+                parts.append("no takeover")
         if self.invert:
             parts.append("inverted")
         return ", ".join(parts)
@@ -89,7 +89,7 @@ class Entry:
         return self.control.unit in ("switch", "choice")
 
     def clashes(self, other: Entry) -> bool:
-        """Tell whether one message could be for both."""
+        """Return whether one message could match both."""
         anywhere = self.channel is None or other.channel is None or self.channel == other.channel
         return anywhere and bool(self._controllers() & other._controllers())
 
@@ -101,12 +101,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class MidiMap:
-    """All entries, in the order of the file, the default ones after them."""
+    """All entries: first those of the file in order, then the default ones."""
 
     entries: tuple[Entry, ...]
     feedback: bool = True
-    channel: int | None = None  # of everything that names none of its own, and of program changes
-    path: Path | None = None  # None: no file, the default map alone
+    channel: int | None = None  # for entries without their own, and for program changes
+    path: Path | None = None  # None: only the default map
 
 
 def _default_entry(name: str, kind: str, number: int) -> Entry:
@@ -125,18 +125,18 @@ DEFAULT_ENTRIES = (
     _default_entry("instrumental_solo", NOTE, 39),
     _default_entry("bypass", NOTE, 40),
 )
-"""What works unlearned: modulation wheel, volume, balance, and the first pads of many pad controllers."""
+"""Default map: modulation wheel, volume, balance, and the first pads of many pad controllers."""
 
 
 def user_file() -> Path:
-    """Where a user's map lies."""
+    """Return the path of the user's map."""
     return folders.config() / "midi.toml"
 
 
 def load_map(path: Path | None = None) -> MidiMap:
-    """Read the map at `path`; without one, the user's, or the default map where there is none.
+    """Read the map at `path`; without one, the user's map, or the default map if there is none.
 
-    Raises `UsageError` that names file, line and remedy.
+    Raise `UsageError` with file, line and remedy.
     """
     chosen = path or user_file()
     try:
@@ -149,7 +149,7 @@ def load_map(path: Path | None = None) -> MidiMap:
 
 
 def parse_map(text: str, path: Path) -> MidiMap:
-    """Read a map's text; `path` is for its errors. Raises `UsageError`."""
+    """Parse a map's text; `path` is for its errors. Raise `UsageError`."""
     return _MapReader(TomlFile(text, path)).read()
 
 
@@ -217,9 +217,9 @@ class _MapReader:
         encoder = self._encoder(table, kind, mode, place)
         invert = self._switch(table, "invert", False, place)
         if invert and mode == TOGGLE:
-            raise self._error("invert makes no sense where each press switches over", "invert", place)
+            raise self._error("invert is not possible with mode 'toggle'", "invert", place)
         if "takeover" in table and (mode != KNOB or encoder):
-            raise self._error("takeover is for knobs and faders with two ends only", "takeover", place)
+            raise self._error("takeover applies only to knobs and faders with two ends", "takeover", place)
         port = table.get("port", "")
         if not isinstance(port, str):
             raise self._error("port is part of a port's name, in quotes", "port", place)
@@ -245,10 +245,10 @@ class _MapReader:
         switch = control.unit in ("switch", "choice")
         for key in ("range", "curve"):
             if key in table and switch:
-                raise self._error(f"{control.name} is no knob: it takes no {key}", key, place)
+                raise self._error(f"{control.name} is not a knob and does not accept {key}", key, place)
         if "curve" in table and mode != KNOB:
             raise self._error(
-                f"a button ({mode}) jumps between the ends of its range: no curve", "curve", place
+                f"a button ({mode}) jumps between the ends of its range and accepts no curve", "curve", place
             )
         curve = table.get("curve", whole.curve)
         if curve not in CURVES:
@@ -260,12 +260,12 @@ class _MapReader:
         ends = table.get("range", [whole.low, whole.high])
         if not isinstance(ends, list) or len(ends) != 2:
             raise self._error(
-                f"range is [lowest, highest]; {control.name}: {control.accepted}", "range", place
+                f"range must be [lowest, highest]; {control.name}: {control.accepted}", "range", place
             )
         low, high = (self._end(control, end, place) for end in ends)
         if low >= high:
             raise self._error(
-                f"range [{ends[0]}, {ends[1]}]: the lower end comes first ('invert = true' turns it round)",
+                f"range [{ends[0]}, {ends[1]}]: give the lower end first ('invert = true' reverses it)",
                 "range",
                 place,
             )
@@ -276,7 +276,7 @@ class _MapReader:
             if isinstance(given, str):
                 return control.parse(given)
             if isinstance(given, bool) or not isinstance(given, int | float):
-                raise UsageError(f"{shown(given)} is no number; {control.name}: {control.accepted}")
+                raise UsageError(f"{shown(given)} is not a number; {control.name}: {control.accepted}")
             return control.check(plain(given))
         except UsageError as error:
             raise self._error(f"range: {error}", "range", place) from None
@@ -291,17 +291,21 @@ class _MapReader:
                 f"encoder {shown(encoder)}: must be one of {', '.join(ENCODERS)}{hint}", "encoder", place
             )
         if kind != CC or mode != KNOB:
-            raise self._error("an encoder is a knob that sends cc, and turns no switch", "encoder", place)
+            raise self._error(
+                "encoder applies only to a knob that sends cc, and not to a switch", "encoder", place
+            )
         return str(encoder)
 
     def _step(self, table: dict[str, Any], encoder: str | None, place: Place) -> float:
         step = table.get("step", DEFAULT_STEP)
         if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step <= 1:
             raise self._error(
-                f"step {shown(step)}: the share of the range a click moves, 0 to 1", "step", place
+                f"step {shown(step)}: must be the share of the range for one click, 0 to 1", "step", place
             )
         if "step" in table and not (encoder or NRPN in table):
-            raise self._error("step is for an encoder, or the increments of an nrpn", "step", place)
+            raise self._error(
+                "step applies only to an encoder, or to the increments of an nrpn", "step", place
+            )
         return float(step)
 
     def _channel(self, table: dict[str, Any], place: Place | None) -> int | None:

@@ -1,6 +1,6 @@
-"""MIDI messages to what a player did: controllers of 7 and 14 bits, NRPNs, notes, program changes; and back.
+"""Conversion of MIDI messages to events (7- and 14-bit controllers, NRPNs, notes, program changes) and back.
 
-What cannot move a control (clock, active sensing, sysex, pitch bend, pressure) makes no event.
+Messages that cannot move a control (clock, active sensing, SysEx, pitch bend, pressure) give no event.
 References: MIDI 1.0 Detailed Specification (MMA, 1996), tables II to IV; controller pairs: page 12.
 """
 
@@ -19,23 +19,23 @@ _NOTE_OFF, _NOTE_ON, _CONTROL_CHANGE, _PROGRAM_CHANGE = 0x80, 0x90, 0xB0, 0xC0
 _DATA, _DATA_LSB, _INCREMENT, _DECREMENT = 6, 38, 96, 97
 _NRPN_LSB, _NRPN_MSB, _RPN_LSB, _RPN_MSB = 98, 99, 100, 101
 LSB_OFFSET = 32
-"""Controllers 32 to 63 are the finer half of 0 to 31."""
+"""Controllers 32 to 63 carry the fine half of 0 to 31."""
 
 _NONE_CHOSEN = -1
 _UNKNOWN = -1
 
 
 class Event(NamedTuple):
-    """One thing that a player did."""
+    """Single action of a player."""
 
     kind: str  # CC, CC14, NRPN, NRPN_STEP, NOTE or PROGRAM
     channel: int  # 1..16
     number: int  # of the controller, NRPN, note or program
-    value: int  # 0..most; of a note its velocity (0: released), of a step +1 or -1
+    value: int  # 0..most; for a note its velocity (0: released), for a step +1 or -1
     max_value: int = MAX_7
 
     def __str__(self) -> str:
-        """As `rtsep midi monitor` prints it."""
+        """Return the line that `rtsep midi monitor` prints."""
         where = f"channel {self.channel}"
         if self.kind == PROGRAM:
             return f"{where}  program {self.number}"
@@ -48,11 +48,11 @@ class Event(NamedTuple):
 
 
 class _Pair:
-    """A value that comes in two halves, the coarse one first.
+    """Value that arrives in two halves, the coarse one first.
 
-    A coarse half sets the fine one to 0, says the specification: heard at once, every coarse step downwards
-    would fall through the whole of it first. So a coarse half waits for its fine one, where a sender has
-    ever sent one.
+    By the specification, a coarse half sets the fine one to 0: applied at once, every coarse step down would
+    first fall through the whole step. Therefore a coarse half waits for its fine half, if the sender has ever
+    sent one.
     """
 
     __slots__ = ("coarse", "fine", "waits")
@@ -62,7 +62,7 @@ class _Pair:
         self.waits = False
 
     def take_coarse(self, value: int) -> tuple[int, int] | None:
-        """Return value and maximum if they are known now."""
+        """Return value and maximum if they are now known."""
         overdue = self.settle()
         self.coarse = value
         if self.fine == _UNKNOWN:
@@ -76,7 +76,7 @@ class _Pair:
         return None if self.coarse == _UNKNOWN else (self.coarse << 7 | value, MAX_14)
 
     def settle(self) -> tuple[int, int] | None:
-        """Return what waits, as no fine half has come."""
+        """Return the waiting value, because no fine half has come."""
         if not self.waits:
             return None
         self.fine, self.waits = 0, False
@@ -84,20 +84,20 @@ class _Pair:
 
 
 class Decoder:
-    """Turns the messages of one port into events; call `settle` when the port has been quiet for a moment."""
+    """Converts the messages of one port to events; call `settle` after a short quiet time."""
 
     def __init__(self) -> None:
         self._pairs: dict[tuple[str, int, int], _Pair] = {}  # by kind, channel, number
-        self._chosen: dict[int, list[int]] = {}  # by channel: MSB and LSB of the NRPN that data is for
+        self._chosen: dict[int, list[int]] = {}  # by channel: MSB and LSB of the NRPN that data belongs to
         self._waiting: set[tuple[str, int, int]] = set()
 
     @property
     def waits(self) -> bool:
-        """Whether a coarse half has come whose fine half may yet."""
+        """Return whether a coarse half waits for its fine half."""
         return bool(self._waiting)
 
     def feed(self, message: Message) -> list[Event]:
-        """Return the events that `message` (whole, with its status byte) makes; none for what is not ours."""
+        """Return the events of `message` (complete, with its status byte); empty for other messages."""
         if not message or not 0x80 <= message[0] < 0xF0 or max(message[1:], default=0) > MAX_7:
             return []
         status, channel = message[0] & 0xF0, (message[0] & 0x0F) + 1
@@ -133,7 +133,7 @@ class Decoder:
         if number in (_NRPN_MSB, _NRPN_LSB):
             chosen = self._chosen.setdefault(channel, [_NONE_CHOSEN, _NONE_CHOSEN])
             chosen[number == _NRPN_LSB] = value
-        elif number in (_RPN_MSB, _RPN_LSB):  # data is for a registered parameter from here on
+        elif number in (_RPN_MSB, _RPN_LSB):  # following data belongs to a registered parameter
             self._chosen.pop(channel, None)
         elif number in (_DATA, _DATA_LSB, _INCREMENT, _DECREMENT):
             parameter = self._parameter(channel)
@@ -160,7 +160,7 @@ class Decoder:
 
 
 def encode(kind: str, channel: int, number: int, value: int) -> list[list[int]]:
-    """Return the messages that say `value` (0..127, of CC14 and NRPN 0..16383) to a controller."""
+    """Return the messages that send `value` (0..127, for CC14 and NRPN 0..16383) to a controller."""
     status = _CONTROL_CHANGE | channel - 1
     if kind == NOTE:
         return [[_NOTE_ON | channel - 1, number, value]]

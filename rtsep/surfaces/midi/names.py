@@ -1,4 +1,4 @@
-"""Names of MIDI ports: which one a person means, and which output belongs to which input."""
+"""Names of MIDI ports: matching of a user's text, and of outputs to inputs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 VIRTUAL = "virtual"
 ALL = ""
-"""What is asked for where every port there is shall be listened to."""
+"""Requested name for every available port."""
 
 WINDOWS = "Windows MultiMedia"
 SYSTEMS = {"alsa": "ALSA", "jack": "Jack", "coremidi": "CoreMIDI", "windows": WINDOWS}
-"""What may stand before a name (`jack:virtual`), and how rtmidi calls it."""
+"""Prefixes of a name (`jack:virtual`), with rtmidi's names of the systems."""
 
 OWN_CLIENT, OWN_OUTPUT, OWN_PORT = "rtsep-midi", "rtsep-feedback", "rtsep"
 _OWN = (OWN_CLIENT, OWN_OUTPUT)
@@ -23,37 +23,37 @@ _DIRECTION = re.compile(r"\b(?:midi_?)?(capture|playback|input|output|in|out)(?=
 
 
 def split_system(text: str) -> tuple[str | None, str]:
-    """Split `jack:launch` into rtmidi's name of the system and the rest; without a system, None."""
+    """Split `jack:launch` into rtmidi's name of the system and the rest; None without a system."""
     prefix, colon, rest = text.partition(":")
     system = SYSTEMS.get(prefix.lower()) if colon else None
     return (system, rest) if system else (None, text)
 
 
 def foreign(names: Sequence[str]) -> list[str]:
-    """Return the names that are not of our own ports (CoreMIDI names a port without its client)."""
+    """Return the names of ports that are not rtsep's (CoreMIDI names a port without its client)."""
     return [name for name in names if not name.startswith(_OWN) and name != OWN_PORT]
 
 
 def lasting(name: str, system: str = "") -> str:
-    """Return what stays of a name when the controller is plugged in again.
+    """Return the part of a name that stays the same when the controller is plugged in again.
 
-    ALSA numbers anew, and rtmidi on Windows puts the place in the list behind each name.
+    ALSA renumbers, and rtmidi on Windows appends the position in the list to each name.
     """
     return (_WINDOWS_ID if system == WINDOWS else _ALSA_ID).sub("", name)
 
 
 def matching(text: str, names: Sequence[str], system: str = "") -> list[str]:
-    """Return the `names` that `text` means: equal ones (but for case), else those it is a part of."""
+    """Return the `names` that match `text`: equal ones (ignoring case), else those that contain it."""
     wanted = text.lower()
     exact = [name for name in names if wanted in (name.lower(), lasting(name, system).lower())]
     return exact or [name for name in names if wanted in name.lower()]
 
 
 def twin(name: str, names: Sequence[str], system: str = "") -> str | None:
-    """Return the output among `names` of the controller whose input is `name`, if it has one.
+    """Return the output among `names` of the controller with the input `name`, if it has one.
 
-    A program that is a JACK client for each direction has one of two numbered by the server (`pad:out`,
-    `pad-01:in`): what fits but for that number is its output, if it is the only one.
+    For a program with a JACK client for each direction, the server numbers one of the two (`pad:out`,
+    `pad-01:in`): a name that matches without that number is its output, if it is the only one.
     """
     wanted = _without_direction(name, system)
     for other in names:

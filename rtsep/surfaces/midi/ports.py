@@ -1,4 +1,4 @@
-"""MIDI ports as the session sees them: the process that holds them, started, watched and replaced."""
+"""MIDI ports for the session: the process that holds them is started, watched and replaced."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _PROCESS = command_of("rtsep.surfaces.midi.process")
 LIST_PATIENCE_S = 5.0
 START_PATIENCE_S = 5.0
 HANG_PATIENCE_S = 3.0
-"""The process says twice a second that it lives; one silent for so long hangs in a sound system's call."""
+"""Time limit of silence in seconds: the process reports twice a second; a silent one hangs in a call."""
 
 FIRST_PATIENCE_S = 30.0
-"""Before its first line it only loads Python, which a busy machine or a cold disk may take long over."""
+"""Time limit of the first line in seconds: loading Python can take long on a busy machine or a cold disk."""
 
 RETRY_S = 0.5
 _LOOK_EVERY_S = 0.1
-_PRIORITY = 2  # as the process's own: over everything ordinary, under everything that carries audio
+_PRIORITY = 2  # the process's own priority: above all ordinary threads, below all audio threads
 
 
 MISSING = (
@@ -40,20 +40,20 @@ MISSING = (
 
 
 def missing() -> str:
-    """Return one line that says what to install where MIDI is not possible here, else ""."""
+    """Return a line with the package to install if MIDI is impossible here, else ""."""
     return "" if importlib.util.find_spec("rtmidi") else MISSING
 
 
 @dataclass(frozen=True)
 class MidiPort:
-    """One input port of one MIDI system."""
+    """Input port of one MIDI system."""
 
     name: str
     api: str
 
 
 def input_ports() -> list[MidiPort]:
-    """Return the MIDI inputs of every system that answers; none is no error."""
+    """Return the MIDI inputs of every system that answers; an empty list is no error."""
     if missing():
         return []
     try:
@@ -75,15 +75,15 @@ def input_ports() -> list[MidiPort]:
 
 @dataclass
 class OpenPort:
-    """A port that is wanted."""
+    """Wanted port."""
 
     name: str
     there: bool = True
-    hears: bool = False  # whether it has an output that takes feedback
+    hears: bool = False  # it has an output that accepts feedback
 
 
 class MidiPorts:
-    """Keeps the process alive; hands on what it tells, on a thread of its own."""
+    """Keeps the process running and passes its events on, on a separate thread."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class MidiPorts:
         on_messages: Callable[[int, Sequence[Message]], None],
         on_port: Callable[[protocol.Event], None],
     ) -> None:
-        """`on_messages(key, messages)` gets what a port has brought, `on_port(event)` all other events.
+        """`on_messages(key, messages)` receives messages of a port, `on_port(event)` all other events.
 
         `wanted` as for `Links`.
         """
@@ -99,7 +99,7 @@ class MidiPorts:
         self._on_messages, self._on_port = on_messages, on_port
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
-        self._hangs_at = 0.0  # monotonic time from which on silence is a hang
+        self._hangs_at = 0.0  # monotonic time after which silence is a hang
         self._scanned, self._leaving = threading.Event(), threading.Event()
         self._watcher: threading.Thread | None = None
         self._sending = threading.Lock()
@@ -108,7 +108,7 @@ class MidiPorts:
         self.restarts = 0
 
     def start(self) -> bool:
-        """Start; return whether the process has looked at what there is (it goes on trying if not)."""
+        """Start; return whether the process has finished its first scan (if not, it continues)."""
         self._spawn()
         self._watcher = threading.Thread(target=self._watch, name="midi-watcher", daemon=True)
         self._watcher.start()
@@ -123,7 +123,7 @@ class MidiPorts:
             self._end(self._process, patience=1.0)
 
     def send(self, key: int, messages: list[list[int]]) -> None:
-        """Send to a port; what a process that hangs does not take is lost with it."""
+        """Send to a port; messages to a hanging process are lost."""
         process = self._process
         if process is None or process.stdin is None:
             return
@@ -142,7 +142,7 @@ class MidiPorts:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(),  # it may start while a look at the devices has led us away from JACK
+            env=environment(),  # it may start during a device search that keeps PortAudio away from JACK
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), name="midi", daemon=True)
         self._reader.start()
@@ -182,22 +182,20 @@ class MidiPorts:
     def _watch(self) -> None:
         stops = Stops()
         while not self._leaving.wait(_LOOK_EVERY_S):
-            self._hangs_at += stops.look()  # the process may have stood as long
+            self._hangs_at += stops.look()  # the process may have stood still for the same time
             process = self._process
             assert process
             if process.poll() is None and time.monotonic() < self._hangs_at:
                 continue
             self._end(process, patience=0.0)
-            if (
-                self._reader
-            ):  # what it has said comes before its end: a press that is heard late is never let go
+            if self._reader:  # its messages come before its end: a late button press would never be released
                 self._reader.join(HANG_PATIENCE_S)
             for key, port in list(self.open.items()):
                 if port.there:
                     self._note(protocol.Closed(key))
             self.restarts += 1
             while not self._leaving.wait(RETRY_S):
-                with contextlib.suppress(OSError, RtsepError):  # no handles, no memory, no Python: once more
+                with contextlib.suppress(OSError, RtsepError):  # no handles, memory or Python: try once more
                     self._spawn()
                     break
 

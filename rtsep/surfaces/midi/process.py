@@ -1,15 +1,15 @@
-"""MIDI ports in a process of their own.
+"""MIDI ports in their own process.
 
     TASK        a line of `rtsep.surfaces.midi.protocol.TASKS`
 
-rtmidi holds the GIL through every call, and a sound server that hangs never returns from one: inside of the
-session, a controller that is plugged in at the wrong moment would stop all of Python. On JACK its callback
-moreover takes the GIL on the server's time. So the ports live here, messages wait in rtmidi's own queue,
-filled without Python, and this loop empties it every millisecond. A process that hangs is replaced
+rtmidi holds the GIL during every call, and a call into a hanging sound server never returns: inside the
+session, a controller plugged in at the wrong moment would stop all of Python. On JACK its callback also takes
+the GIL during the server's cycle. Therefore this process holds the ports; messages wait in rtmidi's own
+queue, which needs no Python, and this loop empties it every millisecond. A hanging process is replaced
 (`rtsep.surfaces.midi.ports`).
 
-Writes lines of `protocol.EVENTS` to standard output, reads lines of `protocol.COMMANDS` from standard input,
-and ends with it.
+It writes lines of `protocol.EVENTS` to standard output, reads lines of `protocol.COMMANDS` from standard
+input, and ends with it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from rtsep.surfaces.midi.systems import FAILURES, System, systems
 if TYPE_CHECKING:
     from rtsep.surfaces.midi.jack_watch import JackWatch
 
-PRIORITY = 2  # over everything ordinary, under everything that carries audio
+PRIORITY = 2  # above all ordinary threads, below all audio threads
 POLL_S = 0.001
 SCAN_S = 0.1
-"""A controller that leaves and returns within this is not seen to have left."""
+"""Interval of scans in seconds: a controller that returns within it is not noticed as missing."""
 
 ALIVE_S = 0.5
 
 
 def serve(wanted: list[str]) -> None:
-    """Hold the ports of `wanted` until standard input ends. Raises `WireError` for a malformed command."""
+    """Hold the ports of `wanted` until standard input closes. Raise `WireError` for a malformed command."""
     commands: collections.deque[Send | WireError] = collections.deque()
     threading.Thread(target=_listen, args=(commands,), daemon=True).start()
     priority.raise_thread_priority(PRIORITY)
@@ -48,7 +48,7 @@ def serve(wanted: list[str]) -> None:
     links = Links(wanted, here, _tell)
     watch: JackWatch | None = None
     scan_at = alive_at = 0.0
-    brought = 0  # messages since the watch was called last
+    brought = 0  # messages since the last call of the watch
     while True:
         brought += links.drain()
         while commands:
@@ -71,7 +71,7 @@ def serve(wanted: list[str]) -> None:
 
 
 def _watch_jack(here: list[System]) -> JackWatch | None:
-    """Return what watches the JACK server that we are on, None where we are on none."""
+    """Return the watch of the JACK server in use, None without one."""
     server = next((system for system in here if system.is_jack and system.answers), None)
     if server is None:
         return None
@@ -79,7 +79,7 @@ def _watch_jack(here: list[System]) -> JackWatch | None:
         from rtsep.surfaces.midi.jack_watch import JackWatch
 
         return JackWatch(server)
-    except (ImportError, *FAILURES):  # no JACK-Client here, or no server any more
+    except (ImportError, *FAILURES):  # JACK-Client is missing, or the server has ended
         return None
 
 
@@ -95,14 +95,14 @@ def _listen(commands: collections.deque[Send | WireError]) -> None:
         except WireError as error:
             commands.append(error)  # ends the other thread, and the process
             return
-    os._exit(0)  # our parent is gone
+    os._exit(0)  # the parent has ended
 
 
 def main() -> None:
-    """Do the task that stands on the command line."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes our input
+    """Run the task of the command line."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes standard input
     os.environ.setdefault("JACK_NO_START_SERVER", "1")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # ALSA and JACK name everything that is not there
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # ALSA and JACK report every missing device
     try:
         task = TASKS.decode(sys.argv[1])
         if isinstance(task, List):

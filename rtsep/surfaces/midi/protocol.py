@@ -1,7 +1,6 @@
 """Messages between a session and the process that holds its MIDI ports.
 
-A key names a port: it counts the wanted names from 0; ports that are open because all are wanted come after
-them.
+A key identifies a port: it counts the wanted names from 0; ports that are open because all are wanted follow.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class Hold(Message, frozen=True):
-    """The task of the process: hold the ports of these names, until its standard input ends."""
+    """Task of the process: hold the ports of these names until its standard input closes."""
 
-    wanted: list[str]  # "virtual", or "" for every port there is
+    wanted: list[str]  # "virtual", or "" for every port
 
 
 class List(Message, frozen=True):
-    """Another task: name all inputs with one `Ports`, and end."""
+    """Other task: report all inputs with one `Ports`, and end."""
 
 
 class Send(Message, frozen=True):
@@ -35,25 +34,25 @@ class Send(Message, frozen=True):
 
 
 TASKS: Wire[Hold | List] = Wire(Hold | List)
-"""On the command line of the process."""
+"""Messages on the command line of the process."""
 
 COMMANDS: Wire[Send] = Wire(Send)
-"""To the standard input of the process."""
+"""Messages to the standard input of the process."""
 
 # --- from the process -----------------------------------------------------------------------------------
 
 
 class Event(Message, frozen=True):
-    """Base of what the process tells.
+    """Base class of events of the process.
 
-    An event can also be read as a mapping: its kind leads to its first field (True without fields), the name
-    of a field to that field. `"opened" in event` tests the kind; `event["name"]` raises `KeyError` if there
+    An event can also be read as a mapping: its kind gives its first field (True without fields), the name of
+    a field gives that field. `"opened" in event` tests the kind; `event["name"]` raises `KeyError` if there
     is no such field.
     """
 
     @property
     def kind(self) -> str:
-        """Which event it is, as on the line."""
+        """Return the kind of the event, as on the line."""
         return str(self.__struct_config__.tag)
 
     def __contains__(self, name: object) -> bool:
@@ -67,7 +66,7 @@ class Event(Message, frozen=True):
         raise KeyError(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return what `event[name]` gives, or `default`."""
+        """Return `event[name]`, or `default`."""
         try:
             return self[name]
         except KeyError:
@@ -75,13 +74,13 @@ class Event(Message, frozen=True):
 
 
 class Ports(Event, frozen=True):
-    """The inputs of others have changed, or are told for the first time."""
+    """The inputs of other programs have changed, or are reported for the first time."""
 
     ports: dict[str, list[str]]  # names by MIDI system
 
 
 class Scanned(Event, frozen=True):
-    """All that is there and wanted has been opened; comes once."""
+    """All available wanted ports have been opened; sent once."""
 
 
 class Opened(Event, frozen=True):
@@ -90,23 +89,23 @@ class Opened(Event, frozen=True):
     key: int
     name: str
     system: str
-    others: list[str]  # further ports that its wanted name fits
+    others: list[str]  # further ports that match its wanted name
 
 
 class Output(Event, frozen=True):
-    """A port takes feedback from now on."""
+    """A port accepts feedback from now on."""
 
     key: int
 
 
 class Closed(Event, frozen=True):
-    """A port has left."""
+    """A port has disappeared."""
 
     key: int
 
 
 class Failed(Event, frozen=True):
-    """A port is there and cannot be opened."""
+    """A port exists but cannot be opened."""
 
     key: int
     name: str
@@ -121,13 +120,13 @@ class Received(Event, frozen=True, tag="from"):
 
 
 class Alive(Event, frozen=True):
-    """The process does not hang; comes twice a second."""
+    """The process does not hang; sent twice a second."""
 
     at: float  # monotonic time in s
 
 
 class Broken(Event, frozen=True):
-    """The last words of a process that cannot go on."""
+    """Last message of a process that cannot continue."""
 
     why: str
 
@@ -135,4 +134,4 @@ class Broken(Event, frozen=True):
 EVENTS: Wire[Ports | Scanned | Opened | Output | Closed | Failed | Received | Alive | Broken] = Wire(
     Ports | Scanned | Opened | Output | Closed | Failed | Received | Alive | Broken
 )
-"""From the standard output of the process."""
+"""Messages from the standard output of the process."""

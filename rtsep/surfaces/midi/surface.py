@@ -1,4 +1,4 @@
-"""MIDI controllers as a surface: ports, map, take-over and feedback put together."""
+"""MIDI controllers as a surface: combines ports, map, soft takeover and feedback."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from rtsep.surfaces.midi.ports import MidiPorts, missing
 from rtsep.surfaces.midi.turn import Hands
 
 SETTLE_S = 0.01
-"""How long a coarse value waits for its fine half: the two travel together."""
+"""Wait of a coarse value for its fine half in seconds: both are sent together."""
 
 
 LEARN_WITHIN_S = 30.0
-"""How long a knob that is learned may take to be moved."""
+"""Time limit for moving the knob to learn, in seconds."""
 
 
 @dataclass(frozen=True)
 class MidiOptions:
-    """What a person asks for."""
+    """MIDI options of the user."""
 
-    ports: tuple[str, ...]  # names or parts of them, "virtual", or "" for every port there is
+    ports: tuple[str, ...]  # names or parts of them, "virtual", or "" for every port
     map: MidiMap
-    follow: Path | None = None  # the map's file, if its changes are to be taken up
+    follow: Path | None = None  # file of the map, if its changes are to be applied
 
 
 class MidiSurface:
-    """Listens from `start` to `close`, and turns `controls`. Never on the path of a sample."""
+    """Receives from `start` to `close`, and changes `controls`. It never runs on the audio path."""
 
     def __init__(
         self,
@@ -51,10 +51,10 @@ class MidiSurface:
         on_program: Callable[[int, int], None] | None = None,
         on_event: Callable[[str, Event, list[str]], None] | None = None,
     ) -> None:
-        """`say` gets lines for the user, `on_program(program, channel)` program changes (0..127, 1..16).
+        """`say` receives lines for the user, `on_program(program, channel)` program changes (0..127, 1..16).
 
-        `on_event(port, event, effects)` gets every event, and in words what it did. All of these are called
-        on our own threads.
+        `on_event(port, event, effects)` receives every event with its effects as text. All of these are
+        called on other threads.
         """
         self._options, self._say, self._on_event = options, say, on_event
         self._controls, self._on_program = controls, on_program
@@ -63,13 +63,13 @@ class MidiSurface:
         self._file = MapFile(options.follow) if options.follow else None
         self._decoders: dict[int, Decoder] = {}  # by port
         self._heard_at: dict[int, float] = {}
-        self._refused: set[int] = set()  # ports that are there and cannot be opened
-        self._complaints: set[str] = set()  # each is said once
-        self._turning = threading.Lock()  # knobs have their state: one thread at a time
+        self._refused: set[int] = set()  # ports that exist but cannot be opened
+        self._complaints: set[str] = set()  # each is reported once
+        self._turning = threading.Lock()  # knobs have state: one thread at a time
         self._leaving = threading.Event()
-        self._taught: queue.Queue[Event] | None = None  # where events go while a knob is learned
+        self._taught: queue.Queue[Event] | None = None  # destination of events while a knob is learned
         self._messages = 0
-        self._before = {"events": 0, "moves": 0, "feedback": 0}  # counted by maps before this one
+        self._before = {"events": 0, "moves": 0, "feedback": 0}  # counts of the earlier maps
         self._ticker = threading.Thread(target=self._tick, name="midi-feedback", daemon=True)
 
     def _play_by(self, midi_map: MidiMap) -> tuple[Hands, Feedback | None]:
@@ -77,7 +77,7 @@ class MidiSurface:
         return hands, Feedback(hands.knobs, self._ports.send) if midi_map.feedback else None
 
     def start(self) -> None:
-        """Open what is there; what is not is waited for, which is said once; so is a missing library."""
+        """Open the available ports; wait for missing ports or a missing library, after one message."""
         if reason := missing():
             self._say(f"{reason}; playing without controllers")
             return
@@ -90,26 +90,25 @@ class MidiSurface:
             if key in self._ports.open or key in self._refused:
                 continue
             if name.lower() == VIRTUAL:
-                self._say("no MIDI system answers that could hold a port of ours; waiting for one")
+                self._say("no MIDI system can create a virtual port; waiting for one")
             elif name == ALL and not self._ports.here:
-                self._say("no MIDI controller is here; waiting for one")
+                self._say("no MIDI controller found; waiting for one")
             elif answered and name != ALL:
                 here = ", ".join(self._ports.here) or "none"
-                self._say(f"no MIDI controller is called '{name}' (here: {here}); waiting for it")
+                self._say(f"no MIDI controller is called '{name}' (found: {here}); waiting for it")
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop receiving."""
         self._leaving.set()
         if self._ticker.is_alive():
             self._ticker.join()
         self._ports.close()
 
     def learn(self, control: Control, patience: float = LEARN_WITHIN_S) -> str:
-        """Wait for a move of a knob or pad, and let it turn `control` from now on; return that in words.
+        """Wait for a move of a knob or pad, and assign it to `control` from now on; return that as text.
 
-        Nothing is turned meanwhile. Raises `DeviceError` where nothing is moved within `patience` s,
-        `UsageError` where another knob is being learned, or for a map that is none, `OutputError` for one
-        that cannot be written.
+        Meanwhile no control changes. Raise `DeviceError` if nothing moves within `patience` s, `UsageError`
+        if another knob is being learned, or for an invalid map, `OutputError` if the map cannot be written.
         """
         if reason := missing():
             raise DeviceError(reason)
@@ -128,7 +127,7 @@ class MidiSurface:
         return f"{learned.words}; {learned.clash}" if learned.others else learned.words
 
     def stats(self) -> dict[str, Any]:
-        """Return what is open and what was heard."""
+        """Return the open ports and the counts of events."""
         return {
             "ports": [port.name for port in list(self._ports.open.values()) if port.there],
             "messages": self._messages,
@@ -163,11 +162,13 @@ class MidiSurface:
     def _hear_of_port(self, event: protocol.Event) -> None:
         match event:
             case protocol.Opened(name=name, system=system, others=others):
-                self._say(f"MIDI: playing with {name} ({system})")
+                self._say(f"MIDI: using {name} ({system})")
                 if others:
-                    self._say(f"MIDI: {', '.join(others)} would have fitted, too; name more of it")
+                    self._say(
+                        f"MIDI: {', '.join(others)} also matches; give a longer part of the name to choose it"
+                    )
             case protocol.Closed(key=key):
-                self._say(f"MIDI: {self._ports.open[key].name} has left; waiting for it to come back")
+                self._say(f"MIDI: {self._ports.open[key].name} has disappeared; waiting for it to come back")
                 with self._turning:
                     self._decoders.pop(key, None)
                     self.hands.let_go(key)
@@ -176,19 +177,19 @@ class MidiSurface:
                 remedy = (
                     "name a loopback port (on Windows: loopMIDI's) instead"
                     if name == VIRTUAL
-                    else "if another program has it, end that; trying again"
+                    else "if another program uses it, end that; trying again"
                 )
                 self._say(f"MIDI: {name} cannot be opened ({why.rstrip('.')}); {remedy}")
             case protocol.Broken(why=why) if why not in self._complaints:
                 self._complaints.add(why)
-                self._say(f"MIDI: its process has ended ({why}) and is started again")
+                self._say(f"MIDI: its process has ended ({why}) and is restarted")
 
     def _follow(self, file: MapFile) -> None:
-        """Play by the map that its file holds now; one that is wrong is told of, and the old one stays."""
+        """Use the new map of its file; report an invalid one and keep the old map."""
         try:
             changed = file.changed()
         except UsageError as error:
-            self._say(f"{error}; playing by the map as it was")
+            self._say(f"{error}; the old map stays in use")
             return
         if changed is None:
             return
@@ -198,7 +199,7 @@ class MidiSurface:
             stats = self.stats()
             self._before = {name: stats[name] for name in self._before}
             self.hands, self._feedback = self._play_by(changed)
-        self._say(f"MIDI: playing by the map as it is now ({file.path})")
+        self._say(f"MIDI: the new map is in use ({file.path})")
 
     def _tick(self) -> None:
         look_at = time.monotonic() + FOLLOW_EVERY_S

@@ -1,4 +1,4 @@
-"""The MIDI systems of this machine (ALSA, JACK, CoreMIDI, Windows), as rtmidi has them. Its one importer."""
+"""The MIDI systems of this machine (ALSA, JACK, CoreMIDI, Windows), through rtmidi, imported only here."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ import rtmidi
 
 from rtsep.surfaces.midi.names import OWN_CLIENT, OWN_OUTPUT, OWN_PORT, foreign
 
-ANSWER_S = 1.0  # how often a system that did not answer is asked again
+ANSWER_S = 1.0  # interval of requests to a system that did not answer
 QUEUE = 65536
-"""Messages that wait for us at most: 20 s of what a cable carries. rtmidi drops the newest beyond."""
+"""Capacity of the queue in messages: 20 s of a full MIDI cable. rtmidi drops newer ones beyond that."""
 
 FAILURES = (rtmidi.RtMidiError, RuntimeError, SystemError, OSError, NotImplementedError, ValueError)
-"""What rtmidi raises, and what comes of a port that leaves between two of its calls."""
+"""Exceptions of rtmidi, including those from a port that disappears between two of its calls."""
 
 
 @dataclass(eq=False)
 class System:
-    """One MIDI system, and what is open on it."""
+    """MIDI system, with its open ports."""
 
     api: int
     inputs: list[Any] = field(default_factory=list)  # the first may be unopened, for lists only
-    asks_at: float = 0.0  # when it may be asked, as it has not answered
-    known: list[str] = field(default_factory=list)  # the inputs of others, when last seen
+    asks_at: float = 0.0  # time of the next request after a missing answer
+    known: list[str] = field(default_factory=list)  # inputs of other programs at the last scan
 
     @property
     def name(self) -> str:
-        """As rtmidi calls it."""
+        """Return rtmidi's name of it."""
         return str(rtmidi.get_api_display_name(self.api))
 
     @property
     def is_jack(self) -> bool:
-        """Whether it is a JACK server: the only one where each open port is a client with a thread."""
+        """Return whether it is a JACK server, where each open port is a client with a thread."""
         return bool(self.api == rtmidi.API_UNIX_JACK)
 
     @property
     def answers(self) -> bool:
-        """Whether it has answered."""
+        """Return whether it has answered."""
         return bool(self.inputs)
 
     def names(self) -> list[str]:
-        """Return the inputs of others; none where the system does not answer."""
+        """Return the inputs of other programs; empty if the system does not answer."""
         if not self.inputs:
             made = self._make_input() if time.monotonic() >= self.asks_at else None
             if made is None:
                 return []
             self.inputs.append(made)
-        # rtmidi counts the ports, then asks for each: one that leaves in between is an error of the list.
+        # rtmidi counts the ports, then asks for each: one that disappears in between is an error of the list.
         with contextlib.suppress(*FAILURES):
             self.known = foreign([name for name in self.inputs[0].get_ports() if name])
         return self.known
 
     def open(self, name: str | None) -> Any:
-        """Open the input `name`, or one of our own; return it. Raises one of `FAILURES`."""
+        """Open the input `name`, or a virtual one; return it. Raise one of `FAILURES`."""
         spare = self.inputs[0] if self.inputs and not self.inputs[0].is_port_open() else None
         opened = spare or self._make_input()
         if opened is None:
@@ -81,7 +81,7 @@ class System:
         _close(opened)
 
     def _make_input(self) -> Any | None:
-        """Return an unopened input, or None where the system does not answer."""
+        """Return an unopened input, or None if the system does not answer."""
         try:
             return rtmidi.MidiIn(self.api, name=OWN_CLIENT, queue_size_limit=QUEUE)
         except FAILURES:
@@ -90,19 +90,19 @@ class System:
 
 
 class Output:
-    """An output to one controller, or a port of our own."""
+    """Output to one controller, or a virtual port."""
 
     def __init__(self, system: System, client: str = OWN_OUTPUT) -> None:
-        """Nothing is open yet. Raises one of `FAILURES`."""
+        """Create a closed output. Raise one of `FAILURES`."""
         self._output = rtmidi.MidiOut(system.api, name=client)
-        self.name = ""  # of what it is open to
+        self.name = ""  # name of the destination
 
     def names(self) -> list[str]:
-        """Return all that can be sent to, ours as well. Raises one of `FAILURES`."""
+        """Return all destinations, including rtsep's. Raise one of `FAILURES`."""
         return [name for name in self._output.get_ports() if name]
 
     def open(self, name: str | None) -> None:
-        """Open to `name`, or as a port of our own. Raises one of `FAILURES`."""
+        """Open a connection to `name`, or a virtual port. Raise one of `FAILURES`."""
         if name is None:
             self._output.open_virtual_port(OWN_PORT)
         else:
@@ -110,7 +110,7 @@ class Output:
         self.name = name or ""
 
     def send(self, messages: Sequence[Sequence[int]]) -> None:
-        """Send; what cannot be is lost."""
+        """Send the messages; unsent ones are lost."""
         for message in messages:
             with contextlib.suppress(*FAILURES):
                 self._output.send_message(message)
@@ -121,7 +121,7 @@ class Output:
 
 
 def systems() -> list[System]:
-    """Return the systems that rtmidi was built for here, the native one before JACK."""
+    """Return the systems that rtmidi supports here, the native one before JACK."""
     return sorted(map(System, rtmidi.get_compiled_api()), key=lambda system: system.is_jack)
 
 

@@ -1,7 +1,7 @@
-"""What an event does to a control: travel, buttons, endless knobs, soft take-over.
+"""The effect of an event on a control: travel, buttons, endless knobs, soft takeover.
 
-Soft take-over: where a knob stands elsewhere than its control (at the start, or after a key, a preset or
-another knob has moved it), it moves nothing until it meets or passes the control's value. No jump.
+Soft takeover: if a knob's position differs from its control (at the start, or after a key, a preset or
+another knob has changed it), the knob has no effect until it reaches or crosses the control's value. No jump.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from rtsep.surfaces.midi.messages import (
 )
 
 BY = "MIDI"
-"""Who moved a control, as its record says."""
+"""Source of a change by MIDI."""
 
 MEETS_7 = 1.0 / MAX_7
 MEETS_14 = 1.0 / 1023
-"""How near a knob must come to have met its control: a step of 7 bits; of a finer knob, one of ten bits."""
+"""Distance at which a knob has reached its control: one step of 7 bits; for a finer knob, one of ten bits."""
 
 FOLLOWS = 8.0 / MAX_7
-"""How near a motor fader must still be to where it was told to stand, to be known as one."""
+"""Maximum distance of a motor fader from its target position for it to be recognised as one."""
 
 ECHO_S = 0.05
-"""What a port sends back within this, equal to what it was sent, is no press."""
+"""Time in seconds in which an echo of a sent value does not count as a press."""
 
 
 @dataclass
 class _Place:
-    """What is known of a knob on one port."""
+    """State of a knob on one port."""
 
-    position: float | None = None  # where the knob stands, 0..1, as it said last
-    written: float | None = None  # what it set its control to
+    position: float | None = None  # position 0..1 of the knob as last received
+    written: float | None = None  # value that it set its control to
     pressed: bool = False
     raw: int | None = None  # last value of a button
-    shown: int | None = None  # the raw value that its light or fader stands at
-    sent: tuple[int, float] | None = None  # what it was told last, and when
-    told: float | None = None  # the position that it was told since it was last moved
-    channel: int | None = None  # the one that it was heard on last
+    shown: int | None = None  # raw value displayed by its light or fader
+    sent: tuple[int, float] | None = None  # last value sent, and the time
+    told: float | None = None  # last position sent since the knob was last moved
+    channel: int | None = None  # channel of the last message
 
 
 class Knob:
-    """One entry of the map at work: what it knows of its knob, and the control that it turns."""
+    """Entry of the map in use: the state of its knob, and its control."""
 
     def __init__(self, entry: Entry, controls: Controls) -> None:
         self.entry = entry
@@ -62,11 +62,11 @@ class Knob:
 
     @property
     def value(self) -> float:
-        """The control's value now."""
+        """Return the current value of the control."""
         return float(getattr(self._controls, self.entry.control.name))
 
     def hears(self, event: Event, port_name: str) -> bool:
-        """Tell whether `event` is its own."""
+        """Return whether `event` belongs to this knob."""
         entry = self.entry
         if entry.channel not in (None, event.channel) or event.number != entry.number:
             return False
@@ -74,15 +74,15 @@ class Knob:
         return kind == entry.kind and self.is_on(port_name)
 
     def is_on(self, port_name: str) -> bool:
-        """Tell whether it may be a knob of the port."""
+        """Return whether it may be a knob of the port."""
         return self.entry.port.lower() in port_name.lower()
 
     def has_ends(self, event: Event) -> bool:
-        """Tell whether `event` says where a knob stands, so that of several the last one counts."""
+        """Return whether `event` gives an absolute position, so that only the last of several counts."""
         return self.entry.mode == KNOB and not self.entry.encoder and event.kind != NRPN_STEP
 
     def take(self, events: Sequence[Event], port: int) -> bool:
-        """Act on its event, or where it `has_ends` on several; return whether the control has moved."""
+        """Apply its event, or several if it `has_ends`; return whether the control has changed."""
         entry, place, event = self.entry, self._place(port), events[-1]
         place.channel = event.channel
         if entry.mode != KNOB:
@@ -94,20 +94,20 @@ class Knob:
         return self._turn(events, place)
 
     def state(self, port: int) -> str:
-        """Return in words where the control stands, and whether the knob has yet to meet it."""
+        """Return the control's value as text, and whether the knob has not reached it yet."""
         place, control = self._place(port), self.entry.control
         waits = place.position is not None and place.written != self.value
         return f"{control.name} {control.shown(self.value)}{' (not met yet)' if waits else ''}"
 
     def let_go(self, port: int) -> bool:
-        """Forget a port; a button held there is released. Return whether the control has moved."""
+        """Forget a port; release a button held there. Return whether the control has changed."""
         place = self._places.pop(port, None)
         if place and place.pressed and self.entry.mode == MOMENTARY:
             return self._set(self._end(self.entry.invert))
         return False
 
     def feedback(self, port: int) -> list[list[int]]:
-        """Return the messages that tell the port what it does not show yet."""
+        """Return the messages that update the port's outdated displays."""
         place, raw = self._place(port), self._raw()
         if place.shown == raw:
             return []
@@ -120,7 +120,7 @@ class Knob:
         return self._places.setdefault(port, _Place())
 
     def _raw(self) -> int:
-        """Return the raw value at which a motor fader or light stands for the control's value."""
+        """Return the raw value of a motor fader or light for the control's value."""
         position = self.entry.travel.position(self.value)
         if self.entry.mode != KNOB:
             position = float(position >= 0.5)
@@ -135,7 +135,7 @@ class Knob:
     # --- knobs -----------------------------------------------------------------------------------------
 
     def _turn(self, events: Sequence[Event], place: _Place) -> bool:
-        """Go where a knob with two ends has gone; places on the way count for its take-over only."""
+        """Apply the last position of a knob with two ends; earlier positions count only for the takeover."""
         travel, value = self.entry.travel, self.value
         position = 0.0
         for event in events:
@@ -151,7 +151,7 @@ class Knob:
             and event.value == self._raw()
             and travel.low <= value <= travel.high
         ):
-            # It is there. Setting what it can say of the value would round what a key or a preset has set.
+            # The knob is there. Applying its resolution would round a value set by a key or a preset.
             place.shown, place.written = event.value, value
             return False
         if self.entry.takeover and value != place.written:
@@ -162,7 +162,7 @@ class Knob:
 
     @staticmethod
     def _stood(place: _Place, position: float) -> float | None:
-        """Return where the knob stood before it came to `position`: a motor fader, where it was told to."""
+        """Return the knob's position before `position`: for a motor fader, the last one sent to it."""
         told, place.told = place.told, None
         if told is None or place.position is None:
             return place.position
@@ -170,16 +170,16 @@ class Knob:
         return told if off <= FOLLOWS and off < abs(position - place.position) else place.position
 
     def _meets(self, value: float, before: float | None, position: float, max_value: int) -> bool:
-        """Tell whether the knob is at its control's value, or has just passed it."""
+        """Return whether the knob is at its control's value, or has just crossed it."""
         there = self.entry.travel.position(value)
         if abs(position - there) <= (MEETS_7 if max_value == MAX_7 else MEETS_14):
             return True
         return before is not None and (before - there) * (position - there) <= 0
 
     def _value_at(self, position: float, near: float) -> float:
-        """Return the value at `position`, or the default exactly where that lies as `near`.
+        """Return the value at `position`, or exactly the default if that is within `near`.
 
-        Else no step of a knob would meet a gain of 0 dB.
+        Otherwise no step of a knob would give a gain of 0 dB.
         """
         travel, default = self.entry.travel, self.entry.control.default
         if travel.low <= default <= travel.high and abs(travel.position(default) - position) <= near:
@@ -190,7 +190,8 @@ class Knob:
         if self.entry.invert:
             count = -count
         travel = self.entry.travel
-        # Its own position where it wrote last: what the value cannot tell (below a fader's end) is kept.
+        # The knob's own position if it wrote last: it keeps information that the value lacks (below a fader's
+        # end).
         known = place.position is not None and self.value == place.written
         position = place.position if known and place.position is not None else travel.position(self.value)
         place.position = min(max(position + count * self.entry.step, 0.0), 1.0)
@@ -208,10 +209,10 @@ class Knob:
             if self._is_echo(event, place, pressed):
                 place.shown, place.pressed = event.value, place.pressed and pressed
                 return False
-            # A button that never says it was released repeats itself; a knob that turns does not.
+            # A button that never sends its release repeats itself; a turned knob does not.
             fresh = pressed and (note or not place.pressed or event.value == place.raw)
             place.pressed, place.raw = pressed, event.value
-            place.shown = None  # it knows nothing of our state: tell it
+            place.shown = None  # it does not have the current state: send it
             return fresh and self._switch_over()
         place.pressed = pressed
         if entry.mode == LATCHED:
@@ -220,7 +221,7 @@ class Knob:
 
     @staticmethod
     def _is_echo(event: Event, place: _Place, pressed: bool) -> bool:
-        """Tell whether a port sends back what it was told; a release that it was told is none of a hand's."""
+        """Return whether a port echoes a sent value; an echoed release does not come from the player."""
         if place.sent is None or place.sent[0] != event.value:
             return False
         at, place.sent = place.sent[1], None
@@ -243,7 +244,7 @@ class Knob:
 
 
 def clicks(encoder: str, value: int) -> int:
-    """Return by how many clicks an endless knob that sends `value` (0..127) has moved."""
+    """Return the clicks of an endless knob that sends `value` (0..127)."""
     if encoder == "offset":
         return value - 64
     if encoder == "sign-magnitude":
@@ -252,12 +253,12 @@ def clicks(encoder: str, value: int) -> int:
 
 
 class Hands:
-    """All entries at work: events in, controls moved."""
+    """All entries in use: events in, controls changed."""
 
     def __init__(
         self, midi_map: MidiMap, controls: Controls, on_program: Callable[[int, int], None] | None = None
     ) -> None:
-        """`on_program(program, channel)` gets program changes (0..127, 1..16) on the map's channel."""
+        """`on_program(program, channel)` receives program changes (0..127, 1..16) on the map's channel."""
         self.knobs = [Knob(entry, controls) for entry in midi_map.entries]
         self._by_source: dict[tuple[str, int], list[Knob]] = {}
         for knob in self.knobs:
@@ -269,13 +270,13 @@ class Hands:
         self.events = self.moves = 0
 
     def of(self, event: Event, port_name: str) -> list[Knob]:
-        """Return the knobs that `event` is for."""
+        """Return the knobs that match `event`."""
         found = self._by_source.get((event.kind, event.number), ())
         return [knob for knob in found if knob.hears(event, port_name)]
 
     def take(self, events: Iterable[Event], port: int, port_name: str) -> None:
-        """Act on events in their order; a knob that goes through many places is set to its last one only."""
-        turned: dict[Knob, list[Event]] = {}  # the one that was turned last comes last
+        """Apply events in order; a knob with many positions is set only to its last one."""
+        turned: dict[Knob, list[Event]] = {}  # the knob turned last comes last
         for event in events:
             self.events += 1
             if event.kind == PROGRAM:
@@ -294,7 +295,7 @@ class Hands:
         self._move(turned, port)
 
     def let_go(self, port: int) -> None:
-        """Forget a port that has left; buttons held there are released."""
+        """Forget a port that has disappeared; release buttons held there."""
         for knob in self.knobs:
             self.moves += knob.let_go(port)
 

@@ -1,1 +1,1 @@
-"""A running session as its surfaces see it, in this process or elsewhere."""
+"""Interfaces of a running session for its surfaces, in this process or another one."""

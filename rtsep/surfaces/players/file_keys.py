@@ -1,4 +1,4 @@
-"""What the keys of a played file do, the same for a session of this program and of another one."""
+"""Effect of the keys for a played file, for a session of this program and of another one."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from rtsep.surfaces.players.player import clock, stretch_in_words
 
 
 class PlaysFile(Protocol):
-    """The part of `rtsep.Session` that moves about in a played file."""
+    """Part of `rtsep.Session` that controls a played file."""
 
     @property
     def place(self) -> Place | None:
-        """Where the file stands; None where none is played."""
+        """Return the position in the file; None if no file is played."""
 
     def pause(self) -> None:
-        """Let it stand still."""
+        """Pause the file."""
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue the file."""
 
     def skip(self, seconds: float) -> None:
-        """Go by so much."""
+        """Move by this many seconds."""
 
     def stretch(self, speed: float | None = None, key: float | None = None) -> None:
         """Play at another speed, a factor, or in another key, in semitones."""
 
     def loop(self, start: float, end: float) -> None:
-        """Play from `start` to `end`, in seconds, again and again."""
+        """Repeat the file from `start` to `end`, in seconds."""
 
     def stop_loop(self) -> None:
-        """Loop no more."""
+        """End the loop."""
 
 
 class FileKeys:
-    """Pause, skip, speed, key and loop of a player. Each raises `UsageError` where no file is played."""
+    """Pause, skip and loop of a player. Each raises `UsageError` if no file is played."""
 
     _session: PlaysFile
     _loop_from: float | None = None  # s in the file
 
     def pause(self) -> str:
-        """Let the played file stand still, or go on."""
+        """Pause or continue the played file."""
         place = self._session.place
         if place and place.paused:
             self._session.resume()
@@ -51,7 +51,7 @@ class FileKeys:
         return ""
 
     def skip(self, seconds: float) -> str:
-        """Go by so much in the played file."""
+        """Move by this many seconds in the played file."""
         self._session.skip(seconds)
         return ""
 
@@ -74,14 +74,14 @@ class FileKeys:
         return stretch_in_words(place.speed, place.key) or "as recorded" if place else ""
 
     def loop_here(self) -> str:
-        """Begin a loop at what is heard, or end it there, or loop no more."""
+        """Start a loop at the current position, or end it there, or remove it."""
         place, begun = self._session.place, self._loop_from
         self._loop_from = None
         if place is None or place.loop:
             self._session.stop_loop()
-            return "no loop any more"
+            return "the loop is removed"
         if begun is None:
             self._loop_from = place.position
-            return f"a loop from {clock(place.position)} on; a again sets its end"
+            return f"loop from {clock(place.position)}; press a again to set its end"
         self._session.loop(*sorted((begun, place.position)))
         return ""

@@ -1,9 +1,9 @@
-"""Reads along what the model hears and answers, for the eye only, from the mask exchange.
+"""Reads the model's columns and masks from the mask exchange, for display only.
 
-A column lies in its slot for CAPACITY hops (0.37 s with the default model) before it is overwritten, so that
-a reader that comes 30 times a second finds them all. It takes no lock and is never waited for: what the hop
-loop overwrites while it is read shows as one wrong dot. The mask is shaped by the controls on the way, as the
-hop loop shapes the one that is heard, so that a turned threshold is seen at once.
+A column stays in its slot for CAPACITY hops (0.37 s with the default model), so that a reader at 30 times per
+second gets all of them. It takes no lock, and nothing waits for it: a column overwritten during the read
+gives one wrong dot. The mask is shaped by the current controls in the same way as in the hop loop, so that a
+changed threshold is visible at once.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ SILENCE_DB = -120.0
 _SILENCE = 10.0 ** (SILENCE_DB / 10.0)
 
 _REACH = CAPACITY // 2
-"""Columns that are read at most: older ones are about to be overwritten."""
+"""Maximum number of columns read: older ones are about to be overwritten."""
 
 
 class Listening:
-    """A reader of one model's exchange; make another where the session changes its model or its rate."""
+    """Reader of one model's exchange; create another one if the model or the rate changes."""
 
     def __init__(self, exchange: Exchange, spec: ModelSpec, rate: int, controls: Controls) -> None:
-        """Read `exchange`, whose columns are those of `spec` at `rate` Hz."""
+        """Read `exchange`, with columns of `spec` at `rate` Hz."""
         self.exchange, self.rate = exchange, rate
         self._spec, self._controls = spec, controls
         self._starts = band_starts(spec.bins, rate)
         self._smooth = np.zeros((spec.channels, spec.bins), np.float32)
         self._played = np.zeros((spec.channels, spec.bins), np.float32)
         self._next = acquire(exchange.header, COLUMNS)
-        self._shape(np.zeros_like(self._played))  # compiles where it has to
+        self._shape(np.zeros_like(self._played))  # compiles if necessary
 
     def newest(self) -> Heard | None:
-        """Return what came since the last call, None for nothing."""
+        """Return new data since the last call, None for nothing."""
         published = acquire(self.exchange.header, COLUMNS)
         # The newest column may still wait for its mask.
         until = published - 1
@@ -60,10 +60,10 @@ class Listening:
         voice: NDArray[np.float32],
         whole: NDArray[np.float32],
     ) -> None:
-        """Add the mask of step `number`, and the column it belongs to, to the bands."""
+        """Add the mask of step `number`, and its column, to the bands."""
         exchange = self.exchange
         slot = number % CAPACITY
-        if acquire(exchange.header, SEQUENCE + slot) == number + 1:  # else late: the last mask serves
+        if acquire(exchange.header, SEQUENCE + slot) == number + 1:  # else late: the last mask is used
             self._shape(exchange.masks[slot])
         column = exchange.columns[(number - self._spec.lookahead_hops) % CAPACITY]
         power = np.einsum("cbi,cbi->cb", column, column)
@@ -88,9 +88,9 @@ def band_edges() -> NDArray[np.float64]:
 
 
 def band_starts(bins: int, rate: int) -> NDArray[np.int64]:
-    """Return first and behind-last bin of every band, in turn, as `reduceat` takes them: [2 * BANDS].
+    """Return first bin and end of every band, in turn, for `reduceat`: [2 * BANDS].
 
-    A band that is narrower than a bin has the bin it lies in.
+    A band narrower than a bin uses the bin that contains it.
     """
     edges = np.clip(np.round(band_edges() * 2 * (bins - 1) / rate), 1, bins - 2).astype(np.int64)
     starts = np.empty(2 * BANDS, np.int64)

@@ -1,4 +1,4 @@
-"""The player behind the view: a `Session`, its presets, the models and devices there are."""
+"""The view's player for a local `Session`, with its presets, models and devices."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from rtsep.surfaces.players.player import Choice, Heard
 from rtsep.surfaces.presets import Preset, Presets, programs
 
 TAKES = Path("takes")
-"""Where the record key records to, where `--record` names no place."""
+"""Folder for recordings by the record key, without `--record`."""
 
 
 class SessionPlayer(FileKeys):
-    """A `rtsep.surfaces.players.player.Player` that is a running `Session`."""
+    """Player (`rtsep.surfaces.players.player.Player`) for a running `Session`."""
 
     def __init__(self, session: Session, presets: Presets | None = None) -> None:
         self._session: Session = session
@@ -39,12 +39,12 @@ class SessionPlayer(FileKeys):
 
     @property
     def title(self) -> str:
-        """Input -> output, in words."""
+        """Return input -> output as text."""
         return self._session.io.name
 
     @property
     def hop_budget_us(self) -> float:
-        """How long a hop may take before the next one comes."""
+        """Return the maximum duration of a hop in us before the next one comes."""
         engine = self._session.engine
         return 1e6 * engine.spec.hop / engine.model_rate
 
@@ -53,12 +53,12 @@ class SessionPlayer(FileKeys):
         return self._session.stats()
 
     def hop_histogram(self) -> NDArray[np.int64]:
-        """Return hops of the engine that is heard, by duration."""
+        """Return hops of the active engine by duration."""
         return self._session.engine.hop_histogram()
 
     def newest(self) -> Heard | None:
-        """Return what came since the last call, None for nothing."""
-        engine = self._session.engine  # another one after a switch
+        """Return new data since the last call, None for nothing."""
+        engine = self._session.engine  # changes after a switch
         exchange, rate = engine.exchange, engine.model_rate
         if (
             self._listening is None
@@ -69,46 +69,46 @@ class SessionPlayer(FileKeys):
         return self._listening.newest()
 
     def end(self) -> None:
-        """Ask the session to end."""
+        """Request the end of the session."""
         self._session.end()
 
     def over(self, timeout: float | None = 0.0) -> bool:
-        """Return whether the session is over, after at most `timeout` seconds."""
+        """Return whether the session has ended, after at most `timeout` seconds."""
         return self._session.is_over(timeout)
 
     # --- recording --------------------------------------------------------------------------------
 
     def start_recording(self) -> str:
-        """Begin a take; return where. Raises `UsageError` or `OutputError`."""
+        """Start a take; return its folder. Raise `UsageError` or `OutputError`."""
         self._session.start_recording(self._folder)
         state = self._session.recording
         return str(state.folder if state else self._folder)
 
     def stop_recording(self) -> str:
-        """End the take; return what is there now, in words."""
+        """End the take; return its files as text."""
         files = self._session.stop_recording()
         return told(files) if files else "nothing was recorded"
 
     # --- presets ----------------------------------------------------------------------------------
 
     def presets(self) -> list[Choice]:
-        """Return the presets that can be recalled. Raises `UsageError`."""
+        """Return the valid presets. Raise `UsageError`."""
         found, _ = self._presets.load_all()
         notes = ["" if program is None else f"program {program}" for program in programs(found)]
         return [Choice(preset.name, note) for preset, note in zip(found, notes, strict=True)]
 
     def presets_remark(self) -> str:
-        """Return why some are not in the list: a line for each that is broken."""
+        """Return a line for each damaged preset, which the list lacks."""
         return "\n".join(self._presets.load_all()[1])
 
     def recall_preset(self, name: str) -> None:
-        """Set the controls as the preset says. Raises `UsageError`."""
+        """Set the controls to the values of the preset. Raise `UsageError`."""
         self._presets.recall(name, self.controls)
 
     def save_preset(self, name: str) -> None:
-        """Keep the controls as a preset; one of that name gives way and its program stays.
+        """Save the controls as a preset; it replaces an existing one and keeps its program.
 
-        Raises `UsageError` or `OutputError`.
+        Raise `UsageError` or `OutputError`.
         """
         program = self._presets.load(name).program if name in self._presets.names() else None
         self._presets.save(Preset(name, self.controls.snapshot(), program), replace=True)
@@ -116,7 +116,7 @@ class SessionPlayer(FileKeys):
     # --- models and devices -----------------------------------------------------------------------
 
     def models(self) -> list[Choice]:
-        """Return the models that are shipped or the user's own; broken files say what is wrong with them."""
+        """Return the shipped and the user's models; damaged files show their error."""
         now = self._session.now.hosted.package.path
         choices = []
         for name, path in model_files():
@@ -131,18 +131,18 @@ class SessionPlayer(FileKeys):
         return choices
 
     def switch_model(self, name: str) -> None:
-        """Go on with another model, once it is ready. Raises `RtsepError`, and goes on as before."""
+        """Switch to another model when it is ready. On `RtsepError`, the old one continues."""
         self._session.switch_model(name)
 
     def devices(self) -> list[Choice]:
-        """Return the devices there are now, and what plays without one. Raises `DeviceError`."""
+        """Return the current devices and the sources without a device. Raise `DeviceError`."""
         found, io = self._session.devices(), self._session.io
         choices = []
         for kind, now in (("input", io.input), ("output", io.output)):
             names: set[str] = set()
             for device in found:
                 if device.channels(kind) and device.name not in names:
-                    names.add(device.name)  # a card is listed under the first of its systems
+                    names.add(device.name)  # a card is listed only for the first of its systems
                     current = now is not None and device.name == now.name
                     choices.append(Choice(device.name, _what_it_has(device, kind), current, kind))
         file = io.source.path if io.source else None
@@ -152,17 +152,17 @@ class SessionPlayer(FileKeys):
         return [
             *choices,
             Choice("demo", "the song that ships with rtsep", demo, "input"),
-            Choice(VIRTUAL, "nothing is heard; a recording keeps it", io.output is None, "output"),
+            Choice(VIRTUAL, "silent; a recording keeps the result", io.output is None, "output"),
         ]
 
     def devices_remark(self) -> str:
-        """Return what the list of devices leaves out."""
+        """Return the limitation of the list of devices."""
         if portaudio.looks_anew():
             return ""
-        return f"What was plugged in since it plays is not listed: pick {VIRTUAL}, then look again"
+        return f"Devices connected during playback are not listed: pick {VIRTUAL}, then open this list again"
 
     def switch_device(self, *, input: str | None = None, output: str | None = None) -> None:
-        """Go on with another device. Raises `RtsepError`, and goes on as before."""
+        """Switch to another device. On `RtsepError`, the old one continues."""
         self._session.switch_device(input=input, out_device=output)
 
 
@@ -175,7 +175,7 @@ def _what_it_has(device: Device, kind: str) -> str:
 
 
 def _in_brief(spec: ModelSpec) -> str:
-    """Return what a player chooses a model by."""
+    """Return the key figures of a model for the user's choice."""
     latency = f"{1000 * spec.algorithmic_latency / spec.rates[0]:.1f} ms"
     quality = spec.metrics.get("model_vocals_sdr_mean")
     return latency if quality is None else f"{latency}, vocals {quality:.1f} dB SDR"

@@ -1,7 +1,8 @@
-"""Where the sockets of sessions lie: a private folder of their user, whose permissions are the lock.
+"""The sockets of sessions: in a private folder of their user, whose permissions protect them.
 
-A session owns its name by a lock on NAME.lock, which the system takes back when it dies; only who holds it
-removes or makes NAME.sock. Therefore two that start at once never share a name, and a dead one blocks none.
+A session owns its name by a lock on NAME.lock, which the system releases when it dies; only the owner of the
+lock removes or creates NAME.sock. Therefore two simultaneous starts never share a name, and a dead session
+blocks none.
 """
 
 from __future__ import annotations
@@ -21,35 +22,36 @@ from rtsep.realtime import forks, locks
 
 DEFAULT = "default"
 ELSEWHERE = "RTSEP_SOCKETS"
-"""The environment variable that names another folder."""
+"""Environment variable with another folder."""
 
 SUFFIX = ".sock"
 MAX_OF_A_NAME = 99
-_MAX_ADDRESS = 100  # bytes; Linux takes 108, macOS 104
+_MAX_ADDRESS = 100  # bytes; Linux accepts 108, macOS 104
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _CONNECT_PATIENCE_S = 2.0
 
 
 class TakenError(UsageError):
-    """A name that another session has."""
+    """The name belongs to another session."""
 
 
 def supported() -> bool:
-    """Return whether this system has such sockets: Windows has none in Python."""
+    """Return whether this system has such sockets; Python on Windows has none."""
     return sys.platform != "win32" and hasattr(socket, "AF_UNIX")
 
 
 def check_name(name: str) -> str:
-    """Return `name` if a session can have it; raises `UsageError`."""
+    """Return `name` if it is valid for a session; raise `UsageError`."""
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"session '{name}': a name is 1 to 32 of letters, digits and '-_.', with a letter or digit first"
+            f"session '{name}': a name must have 1 to 32 letters, digits and '-_.', with a letter or "
+            "digit first"
         )
     return name
 
 
 def folders() -> list[Path]:
-    """Return the folders where sockets may lie; a session takes the first that it can have."""
+    """Return the possible folders for sockets; a session uses the first suitable one."""
     if named := os.environ.get(ELSEWHERE):
         return [Path(named)]
     user = os.geteuid()
@@ -59,10 +61,10 @@ def folders() -> list[Path]:
 
 
 class Folder:
-    """An open folder that belongs to us alone. A context manager."""
+    """Open folder that belongs only to this user. A context manager."""
 
     def __init__(self, path: Path, make: bool = False) -> None:
-        """Open `path`, which is made where it is missing and `make`. Raises `OSError` and `OutputError`."""
+        """Open `path`; create it if it is missing and `make` is set. Raise `OSError` and `OutputError`."""
         self.path = path
         if make:
             with contextlib.suppress(FileExistsError):
@@ -71,7 +73,7 @@ class Folder:
         found = os.fstat(self.fd)
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:
             os.close(self.fd)
-            raise OutputError(f"{path}: not a folder of this user alone; remove it, or 'chmod 700' it")
+            raise OutputError(f"{path}: not a private folder of this user; remove it, or 'chmod 700' it")
 
     def __enter__(self) -> Folder:
         return self
@@ -84,7 +86,7 @@ class Folder:
         os.close(self.fd)
 
     def address(self, name: str) -> str:
-        """Return what to bind or connect to for the session `name`. Raises `OutputError`."""
+        """Return the address for the session `name`, to bind or connect to. Raise `OutputError`."""
         path = str(self.path / f"{name}{SUFFIX}")
         if len(os.fsencode(path)) <= _MAX_ADDRESS:
             return path
@@ -100,16 +102,16 @@ class Folder:
 
 
 class Claim:
-    """A name that is ours, and its socket, to which others can connect already."""
+    """Owned name with its socket, which already accepts connections."""
 
     def __init__(self, folder: Folder, name: str) -> None:
-        """Take `name`, and the `folder` as ours. Raises `TakenError`, `OSError` or `OutputError`."""
+        """Take `name`, and ownership of `folder`. Raise `TakenError`, `OSError` or `OutputError`."""
         self.name, self._folder, self._closed = name, folder, False
         self._origin = forks.Origin()
         self._lock = self._take_lock()
         locks.keep(self._lock)
         try:
-            folder.remove(f"{name}{SUFFIX}")  # of a session that died
+            folder.remove(f"{name}{SUFFIX}")  # left by a dead session
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 self.socket.bind(folder.address(name))
@@ -124,11 +126,11 @@ class Claim:
 
     @property
     def path(self) -> Path:
-        """Where the socket lies."""
+        """Return the path of the socket."""
         return self._folder.path / f"{self.name}{SUFFIX}"
 
     def close(self) -> None:
-        """Give the name back; a second time, and in a fork of the process that took it, do nothing."""
+        """Release the name; if called again, or in a fork of the process that took it, do nothing."""
         if self._closed or not self._origin.is_here:
             return
         self._closed = True
@@ -144,13 +146,14 @@ class Claim:
             try:
                 if not locks.take(lock):
                     raise TakenError(
-                        f"a session called '{self.name}' plays already; choose another name with --session"
+                        f"a session called '{self.name}' is already running; choose another name with "
+                        "--session"
                     )
                 there = os.stat(file, dir_fd=self._folder.fd, follow_symlinks=False)
                 if os.path.samestat(there, os.fstat(lock)):
                     return lock
             except FileNotFoundError:
-                pass  # its last holder has removed it between our two calls
+                pass  # its last owner has removed it between the two calls
             except BaseException:
                 os.close(lock)
                 raise
@@ -162,12 +165,12 @@ class Claim:
 
 
 def claim(name: str | None = None) -> Claim:
-    """Take the name of a session (None: `DEFAULT`, or where that is taken, with a number).
+    """Take the name of a session (None: `DEFAULT`, with a number if that is taken).
 
-    Raises `TakenError` where a given name is taken, `OutputError` where there is no place for a socket.
+    Raise `TakenError` if a given name is taken, `OutputError` if no socket can be created.
     """
     names = [check_name(name)] if name else [DEFAULT, *(f"{DEFAULT}-{n}" for n in range(2, MAX_OF_A_NAME))]
-    reason = "this system has no Unix sockets for Python"
+    reason = "Python has no Unix sockets on this system"
     for path in folders() if supported() else ():
         try:
             return _claim_in(path, names)
@@ -207,7 +210,7 @@ def playing() -> list[str]:
 
 
 def connect(name: str) -> socket.socket | None:
-    """Return a connection to the session `name`, None where there is none."""
+    """Return a connection to the session `name`, None if there is none."""
     for path in folders() if supported() else ():
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, OutputError), Folder(path) as folder:
             if found := _connect_in(folder, check_name(name)):

@@ -1,4 +1,4 @@
-"""The player behind the view where the session plays in another program."""
+"""The view's player for a session of another program."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FRAMES_PER_S = 30.0
 
 
 class RemotePlayer(FileKeys):
-    """A `rtsep.surfaces.players.player.Player` that is a session in another program.
+    """Player (`rtsep.surfaces.players.player.Player`) for a session of another program.
 
-    To `end` it is to let go: the session plays on.
+    `end` only detaches: the session continues.
     """
 
     def __init__(self, name: str | None, say: Callable[[str], None]) -> None:
-        """Attach to the session `name`; `say` gets its lines for the user. Raises `SessionError`."""
+        """Attach to the session `name`; `say` receives its lines for the user. Raise `SessionError`."""
         self._session: RemoteSession = RemoteSession(name, FRAMES_PER_S, picture=True, on_line=say)
         self.controls: Controls = self._session.controls
         self._histogram = np.zeros(HISTOGRAM_BINS, np.int64)
@@ -33,29 +33,29 @@ class RemotePlayer(FileKeys):
 
     @property
     def session(self) -> RemoteSession:
-        """The session elsewhere."""
+        """Return the remote session."""
         return self._session
 
     @property
     def title(self) -> str:
-        """Input -> output, and the name of the session."""
+        """Return input -> output, and the name of the session."""
         return f"[{self._session.name}] {self._session.latest.ends}"
 
     @property
     def hop_budget_us(self) -> float:
-        """How long a hop may take before the next one comes."""
+        """Return the maximum duration of a hop in us before the next one comes."""
         return self._session.latest.hop_budget_us
 
     def stats(self) -> dict[str, Any]:
-        """Return what the session has told last."""
+        """Return the last received figures."""
         return self._session.latest.stats
 
     def hop_histogram(self) -> NDArray[np.int64]:
-        """Return hops of the engine that is heard, by duration, as the session has told last."""
+        """Return hops of the active engine by duration, as last received."""
         return self._histogram
 
     def newest(self) -> Heard | None:
-        """Return what came since the last call, None for nothing."""
+        """Return new data since the last call, None for nothing."""
         pictures: list[Picture] = []
         while self._session.pictures:
             pictures.append(self._session.pictures.popleft())
@@ -73,45 +73,45 @@ class RemotePlayer(FileKeys):
         return Heard(levels.max(axis=0), np.asarray(share, np.float32), sum(p.hops for p in heard))
 
     def end(self) -> None:
-        """Let go of the session."""
+        """Detach from the session."""
         self._session.close()
 
     def over(self, timeout: float | None = 0.0) -> bool:
-        """Return whether the session is over, or was let go of, after at most `timeout` seconds."""
+        """Return whether the session has ended or was detached, after at most `timeout` seconds."""
         return self._session.is_over(timeout)
 
-    # --- what may take its time ------------------------------------------------------------------------
+    # --- slow methods ---------------------------------------------------------------------------------
 
     def start_recording(self) -> str:
-        """Begin a take; return where."""
+        """Start a take; return its folder."""
         return self._session.start_recording()
 
     def stop_recording(self) -> str:
-        """End the take; return what is there now, in words."""
+        """End the take; return its files as text."""
         return self._session.stop_recording()
 
     def presets(self) -> list[Choice]:
-        """Return the presets that the session can recall."""
+        """Return the presets of the session."""
         return self._listed(ListPresets)
 
     def presets_remark(self) -> str:
-        """Return why some are not in that list."""
+        """Return the reason why some are missing from that list."""
         return self._remarks.get(ListPresets, "")
 
     def recall_preset(self, name: str) -> None:
-        """Set the controls as the preset says."""
+        """Set the controls to the values of the preset."""
         self._session.load_preset(name)
 
     def save_preset(self, name: str) -> None:
-        """Keep the controls as a preset."""
+        """Save the controls as a preset."""
         self._session.save_preset(name)
 
     def models(self) -> list[Choice]:
-        """Return the models that the session can play with."""
+        """Return the models of the session."""
         return self._session.models()
 
     def switch_model(self, name: str) -> None:
-        """Go on with another model, once it is ready."""
+        """Switch to another model when it is ready."""
         self._session.switch_model(name)
 
     def devices(self) -> list[Choice]:
@@ -119,11 +119,11 @@ class RemotePlayer(FileKeys):
         return self._listed(ListDevices)
 
     def devices_remark(self) -> str:
-        """Return what that list leaves out."""
+        """Return the limitation of that list."""
         return self._remarks.get(ListDevices, "")
 
     def switch_device(self, *, input: str | None = None, output: str | None = None) -> None:
-        """Go on with another device."""
+        """Switch to another device."""
         self._session.switch_device(input=input, out_device=output)
 
     def _listed(self, kind: type[ListDevices | ListPresets]) -> list[Choice]:

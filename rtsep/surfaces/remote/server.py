@@ -1,6 +1,6 @@
-"""The session's end of its socket: one thread that answers all who are attached, and waits for none of them.
+"""The server side of a session's socket: one thread that serves all clients and waits for none of them.
 
-It uses the public commands of the session only. What may take its time works on a thread of its own.
+It uses only the public commands of the session. Slow requests run on separate threads.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from rtsep.surfaces.remote.place import Claim, claim
 MAX_CONNECTIONS = 32
 LINES_KEPT = 200
 LAST_WORDS_S = 0.5
-"""How long those that are attached are given to take the last state."""
+"""Time for clients to receive the last state, in seconds."""
 
 _IDLE_S = 5.0
 
 
 class Server:
-    """Lets others attach to a session while it plays. A context manager."""
+    """Accepts clients while the session plays. A context manager."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class Server:
         presets: Presets | None = None,
         learn: Teach | None = None,
     ) -> None:
-        """Serve `session`, which has been opened, on the socket of `claimed`, which is closed in the end.
+        """Serve `session`, already opened, on the socket of `claimed`, which is closed at the end.
 
-        `learn` lets the knob that is moved next turn a control; None: there are no controllers.
+        `learn` assigns the next moved knob to a control; None: there are no controllers.
         """
         self._desk = Desk(session, claimed.name, presets, learn)
         self._claim = claimed
@@ -68,11 +68,11 @@ class Server:
 
     @property
     def name(self) -> str:
-        """What others call the session."""
+        """Return the name of the session for clients."""
         return self._claim.name
 
     def start(self) -> Server:
-        """Begin to serve."""
+        """Start to serve."""
         for sock in (self._claim.socket, self._awake, self._wake):
             sock.setblocking(False)
         self._selector.register(self._claim.socket, selectors.EVENT_READ)
@@ -81,7 +81,7 @@ class Server:
         return self
 
     def say(self, line: str) -> None:
-        """Pass a line for the user on to those that have subscribed; from any thread."""
+        """Send a line for the user to subscribed clients; any thread may call this."""
         self._lines.append(line)
         self._lines_said += 1
         self._wake_up()
@@ -106,7 +106,7 @@ class Server:
     # --- on the thread ---------------------------------------------------------------------------------
 
     def _wake_up(self) -> None:
-        with contextlib.suppress(OSError):  # full: it will wake up
+        with contextlib.suppress(OSError):  # full: the thread will wake up anyway
             self._wake.send(b"\0")
 
     def _run(self) -> None:
@@ -144,13 +144,17 @@ class Server:
     def _accept(self) -> None:
         try:
             sock, _ = self._claim.socket.accept()
-        except OSError:  # it has left already, or we have no more files: not a reason to end
+        except OSError:  # the client has already gone, or there are no file handles left: no reason to end
             time.sleep(0.01)
             return
         connection = Connection(sock)
         if len(self._connections) >= MAX_CONNECTIONS:
             connection.send(
-                Refused(0, f"{MAX_CONNECTIONS} are attached to this session already", RtsepError.exit_code)
+                Refused(
+                    0,
+                    f"this session already has {MAX_CONNECTIONS} clients; end one of them",
+                    RtsepError.exit_code,
+                )
             )
             connection.close()
             return
@@ -163,14 +167,14 @@ class Server:
             connection.period_s = 1.0 / request.rate if request.rate else None
             connection.due = 0.0
             connection.pictures = None
-            if request.picture:  # it compiles on a new machine
+            if request.picture:  # compiles on a new machine
                 self._on_thread(self._make_pictures, connection, request)
             else:
                 connection.send(Done(request.id))
         elif isinstance(request, QUICK):
             connection.send(self._desk.answer(request))
         elif connection.working >= MAX_WORKING:
-            why = f"{MAX_WORKING} requests of yours are at work; wait for their answers"
+            why = f"{MAX_WORKING} of your requests are in progress; wait for their answers"
             connection.send(Refused(request.id, why, RtsepError.exit_code))
         else:
             self._on_thread(self._work, connection, request)
@@ -191,7 +195,7 @@ class Server:
         self._wake_up()
 
     def _push(self) -> None:
-        """Send the newest state to those for whom it is time and who have taken all before it."""
+        """Send the newest state to all clients that are due and have received everything before it."""
         now = time.monotonic()
         line = None
         for connection in self._connections:
@@ -243,12 +247,12 @@ class Server:
 
 
 def serve(session: Session, name: str | None = None) -> Server:
-    """Let `rtsep attach`, `get`, `set` and `rtsep.attach` reach a session that has been started.
+    """Let `rtsep attach`, `get`, `set` and `rtsep.attach` reach a running session.
 
-        with rtsep.Session("mic") as session, rtsep.serve(session, "stage"):
-            session.wait()
+            with rtsep.Session("mic") as session, rtsep.serve(session, "stage"):
+                session.wait()
 
-    `name` is what they call it (None: "default", with a number where that is taken). Raises `UsageError` for
-    a name that is taken, `OutputError` where there is no place for the socket.
+    `name` is its name for clients (None: "default", with a number if that is taken). Raise `UsageError` for a
+    name that is taken, `OutputError` if no socket can be created.
     """
     return Server(session, claim(name))

@@ -1,8 +1,9 @@
-"""A session elsewhere, with the names of `rtsep.Session`.
+"""A session of another program, with the interface of `rtsep.Session`.
 
 with rtsep.attach() as session:
     session.controls.threshold = 0.4
     print(session.stats()["late_masks"])
+
 """
 
 from __future__ import annotations
@@ -56,19 +57,19 @@ A = TypeVar("A", bound=AnyAnswer)
 
 
 class RemoteControls(Controls):
-    """The controls of a session elsewhere, as they were when it last told them; setting one sets it there."""
+    """Controls of a remote session, as last received; setting one also sets it there."""
 
     _send: Callable[[str, float, str], Future[Done]]
     _unanswered: Counter[str]
 
     def __init__(self, send: Callable[[str, float, str], Future[Done]]) -> None:
-        """`send` sends one value, with what has moved it."""
+        """`send` sends one value with the source of the change."""
         object.__setattr__(self, "_send", send)
         object.__setattr__(self, "_unanswered", Counter())
         super().__init__()
 
     def set(self, name: str, value: float, by: str = "API") -> None:
-        """Set a control, here and there. Raises `UsageError`; `SessionError` where the session has gone."""
+        """Set a control, here and there. Raise `UsageError`; `SessionError` if the session has ended."""
         super().set(name, value, by)
         self._unanswered[name] += 1
         try:
@@ -79,7 +80,7 @@ class RemoteControls(Controls):
         outcome.add_done_callback(lambda _: self._unanswered.subtract([name]))
 
     def follow(self, state: State) -> None:
-        """Take the values of `state`, but for those that were set here and are still on their way."""
+        """Take the values of `state`, except those that were set here and are not confirmed yet."""
         for name, value in state.controls.items():
             if name in BY_NAME and self._unanswered[name] <= 0:
                 super().set(name, value.value, value.by)
@@ -88,9 +89,9 @@ class RemoteControls(Controls):
 
 
 class RemoteSession:
-    """A session that plays in another program, by the methods of `rtsep.Session`.
+    """Session of another program, with the methods of `rtsep.Session`.
 
-    Leaving the `with`, or `close`, lets go of it: it plays on. Where it has gone, methods raise
+    Leaving the `with`, or `close`, detaches: the session continues. If it has ended, methods raise
     `SessionError`.
     """
 
@@ -101,20 +102,20 @@ class RemoteSession:
         picture: bool = False,
         on_line: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Attach to the session `name` (None: the one that plays).
+        """Attach to the session `name` (None: the only one).
 
-        `rate` is how many times a second `controls` follow those of the session; with `picture` it sends what
-        is heard, too. `on_line` gets the session's lines for the user, on another thread. Raises
-        `SessionError` where there is none, or several.
+        `controls` follow the session `rate` times per second; with `picture` it also sends its spectrum.
+        `on_line` receives the session's lines for the user, on another thread. Raise `SessionError` if there
+        is none, or several.
         """
         self._link = Link(name)
         self._over = threading.Event()
         self._closed = False
-        self._failure: RtsepError | None = None  # why nothing comes any more
+        self._failure: RtsepError | None = None  # reason why no more data comes
         self._sending = threading.Lock()
         self._waiting: dict[int, Future[Any]] = {}
         self.controls = RemoteControls(self._send_control)
-        self.pictures: deque[Picture] = deque(maxlen=4)  # those that nobody has taken yet
+        self.pictures: deque[Picture] = deque(maxlen=4)  # not yet read
         self._on_line = on_line
         try:
             self._take(self._link.ask(Get(id=self._link.new_id()), State))
@@ -129,13 +130,13 @@ class RemoteSession:
 
     @property
     def name(self) -> str:
-        """The name of the session."""
+        """Return the name of the session."""
         return self._link.name
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the session is over, at most `timeout` seconds; return whether it is.
+        """Wait until the session ends, at most `timeout` seconds; return whether it has ended.
 
-        Raises `SessionError` where it has gone without an end.
+        Raise `SessionError` if it disappeared without an end.
         """
         over = self.is_over(timeout)
         if over and self.state != SessionState.ENDED and not self._closed:
@@ -143,15 +144,15 @@ class RemoteSession:
         return over
 
     def is_over(self, timeout: float | None = 0.0) -> bool:
-        """Return whether the session is over, or was let go of, after at most `timeout` seconds."""
+        """Return whether the session has ended or was detached, after at most `timeout` seconds."""
         return wait_for(self._over, timeout)
 
     def end(self) -> None:
-        """Ask the session to end."""
+        """Request the end of the session."""
         self._ask(End(id=self._new_id()), Done)
 
     def close(self) -> None:
-        """Let go of the session, which plays on."""
+        """Detach from the session, which continues."""
         self._closed = True
         self._link.shut()
         if self._thread is not threading.current_thread():
@@ -164,99 +165,99 @@ class RemoteSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- what it tells ---------------------------------------------------------------------------------
+    # --- readings --------------------------------------------------------------------------------------
 
     @property
     def latest(self) -> State:
-        """The session as it was when it last told."""
+        """Return the last received state of the session."""
         return self._latest
 
     def read(self) -> State:
-        """Ask how the session is now."""
+        """Request the current state of the session."""
         return self._ask(Get(id=self._new_id()), State)
 
     def stats(self) -> dict[str, Any]:
-        """Ask for what `rtsep live --json` prints: state, counters, latency, levels, the model's state."""
+        """Request the figures of `rtsep live --json`: state, counters, latency, levels, the model's state."""
         return self.read().stats
 
     @property
     def place(self) -> Place | None:
-        """Where the played file stands; None where the input is a device."""
+        """Return the position in the played file; None if the input is a device."""
         file = self.stats()["file"]
         return Place.from_json(file) if file else None
 
     @property
     def state(self) -> SessionState:
-        """The state, a word of `stats()["state"]`."""
+        """Return the state, which is also in `stats()["state"]`."""
         return SessionState(self._latest.state)
 
     @property
     def latency(self) -> int:
-        """Frames from input to output, at `rate`."""
+        """Return the frames from input to output, at `rate`."""
         return int(self.read().stats["latency_samples"])
 
     @property
     def rate(self) -> int:
-        """Sample rate of the input, Hz."""
+        """Return the sample rate of the input in Hz."""
         return int(self.read().stats["rate"])
 
     @property
     def recording(self) -> dict[str, Any] | None:
-        """How the recording goes, as in `stats()["recording"]`; None: there is none."""
+        """Return the state of the recording, as in `stats()["recording"]`; None: there is none."""
         found: dict[str, Any] | None = self.read().stats["recording"]
         return found
 
     @property
     def recordings(self) -> list[dict[str, Path]]:
-        """The files of the finished takes, by stem."""
+        """Return the files of the finished takes, by stem."""
         return [{stem: Path(path) for stem, path in take.items()} for take in self.read().recordings]
 
-    # --- what it can be asked --------------------------------------------------------------------------
+    # --- requests --------------------------------------------------------------------------------------
 
     def start_recording(self, folder: str | Path | None = None) -> str:
-        """Record to `folder` (None: where the session keeps its takes); return it."""
+        """Record to `folder` (None: the session's folder of takes); return it."""
         where = None if folder is None else str(Path(folder).absolute())
         return self._ask(Record(id=self._new_id(), folder=where), Done).words
 
     def stop_recording(self) -> str:
-        """End the take; return its files in words. Waits for the disk."""
+        """End the take; return its files as text. Wait for the disk."""
         return self._ask(StopRecording(id=self._new_id()), Done, None).words
 
     def switch_model(self, model: str | Path) -> None:
-        """Play with another model, by name or path; returns once it is heard."""
+        """Switch to another model, given by name or path; return when it is active."""
         path = Path(model)
         name = str(path.absolute()) if path.suffix and is_there(path) else str(model)
         self._ask(SwitchModel(id=self._new_id(), name=name), Done, None)
 
     def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
-        """Play from or to something else, named as at the start; returns once that plays."""
+        """Switch to another input or output, named as at the start; return when it plays."""
         if input is not None and is_there(Path(input)):
             input = Path(input).absolute()
         where = None if input is None else str(input)
         self._ask(SwitchDevice(id=self._new_id(), input=where, output=out_device), Done, None)
 
     def pause(self) -> None:
-        """Let the played file stand still."""
+        """Pause the played file."""
         self._ask(Pause(id=self._new_id()), Done)
 
     def resume(self) -> None:
-        """Go on behind `pause`."""
+        """Continue after `pause`."""
         self._ask(Pause(id=self._new_id(), on=False), Done)
 
     def seek(self, seconds: float) -> None:
-        """Play on from `seconds` of the played file."""
+        """Continue at `seconds` of the played file."""
         self._ask(Seek(id=self._new_id(), seconds=seconds), Done)
 
     def skip(self, seconds: float) -> None:
-        """Go on by `seconds` in the played file (less than 0: back), at most to one of its ends."""
+        """Move by `seconds` in the played file (negative: back), at most to one of its ends."""
         self._ask(Seek(id=self._new_id(), seconds=seconds, relative=True), Done)
 
     def loop(self, start: float = 0.0, end: float | None = None) -> None:
-        """Play from `start` to `end` of the file, in s, again and again."""
+        """Repeat the file from `start` to `end`, in s."""
         self._ask(Loop(id=self._new_id(), start=start, end=end), Done)
 
     def stop_loop(self) -> None:
-        """Play on to the end of the file."""
+        """End the loop: play on to the end of the file."""
         self._ask(Loop(id=self._new_id(), on=False), Done)
 
     def stretch(self, speed: float | None = None, key: float | None = None) -> None:
@@ -264,30 +265,30 @@ class RemoteSession:
         self._ask(Stretch(id=self._new_id(), speed=speed, key=key), Done)
 
     def load_preset(self, name: str) -> None:
-        """Set the controls as a preset has them."""
+        """Set the controls to the values of a preset."""
         self._ask(LoadPreset(id=self._new_id(), name=name), Done, None)
 
     def save_preset(self, name: str) -> None:
-        """Keep the controls as a preset, in place of one of that name."""
+        """Save the controls as a preset, replacing an existing one."""
         self._ask(SavePreset(id=self._new_id(), name=name), Done, None)
 
     def devices(self) -> list[Choice]:
-        """Return the inputs and outputs there are."""
+        """Return the inputs and outputs."""
         return as_list(self.choices(ListDevices))
 
     def models(self) -> list[Choice]:
-        """Return the models there are."""
+        """Return the models."""
         return as_list(self.choices(ListModels))
 
     def presets(self) -> list[Choice]:
-        """Return the presets there are."""
+        """Return the presets."""
         return as_list(self.choices(ListPresets))
 
     def choices(self, kind: type[ListDevices | ListModels | ListPresets]) -> Choices:
         """Return the answer to a request of this kind, with its remark."""
         return self._ask(kind(id=self._new_id()), Choices, None)
 
-    # --- within ----------------------------------------------------------------------------------------
+    # --- internal --------------------------------------------------------------------------------------
 
     def _new_id(self) -> int:
         return self._link.new_id()
@@ -295,7 +296,7 @@ class RemoteSession:
     def _gone(self) -> RtsepError:
         if self._failure and not self._closed and self._latest.state != SessionState.ENDED:
             return self._failure
-        what = "was let go of" if self._closed else "has gone"
+        what = "was detached" if self._closed else "has disappeared"
         if self._latest.state == SessionState.ENDED:
             what = "has ended"
         return SessionError(f"session '{self.name}' {what}")
@@ -323,12 +324,12 @@ class RemoteSession:
             raise SessionError(f"session '{self.name}' does not answer; try again in a moment") from None
         if not isinstance(answer, kind):
             raise UsageError(
-                f"session '{self.name}' has answered something else; use the same rtsep for both"
+                f"session '{self.name}' sent an unknown answer; use the same version of rtsep for both"
             )
         return answer
 
     def _receive(self) -> None:
-        """Take what comes until nothing does any more."""
+        """Handle received messages until the connection ends."""
         try:
             while True:
                 self._take(self._link.receive())
@@ -361,14 +362,14 @@ class RemoteSession:
 
 
 def as_list(choices: Choices) -> list[Choice]:
-    """Return a list that was asked for."""
+    """Return the entries of a received list."""
     return [Choice(each.name, each.note, each.current, each.kind) for each in choices.choices]
 
 
 def attach(name: str | None = None, rate: float = RATE_HZ) -> RemoteSession:
-    """Attach to a session of this user that plays in another program; it is a context manager.
+    """Attach to a session of this user in another program; the result is a context manager.
 
-    `name` is that of `rtsep live --session` (None: the one that plays); its `controls` follow `rate` times a
-    second. Raises `SessionError` where there is none, or several and no name.
+    `name` is that of `rtsep live --session` (None: the only one); its `controls` are updated `rate` times per
+    second. Raise `SessionError` if there is none, or several and no name.
     """
     return RemoteSession(name, rate)

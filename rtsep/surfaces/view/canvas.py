@@ -1,9 +1,9 @@
-"""Widgets that draw their lines themselves, and send again only what has changed.
+"""Widgets that draw their own lines, and send only changes.
 
-Textual's own way from a widget to the terminal goes through its style sheets and its compositor; at 30 frames
-a second that is what a view costs. A canvas hands its lines over as they are, and a line writes a colour only
-where it changes. Within a frame, and as long as no list lies over the picture, a line goes to the terminal at
-once, by a `Pen`. Textual paints the same lines where it has reasons of its own: after a resize, under a list.
+Textual's own path from a widget to the terminal goes through its style sheets and its compositor; at 30
+frames per second this is the main cost of a view. A canvas passes finished lines, and a line writes a colour
+only where it changes. Within a frame, if no list covers the picture, a `Pen` sends a line directly to the
+terminal. Textual paints the same lines for its own reasons: after a resize, under a list.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ _SYSTEMS = {
 
 
 class Inked(Strip):
-    """A line that names a colour to the terminal only where it changes."""
+    """Line that sends a colour to the terminal only where it changes."""
 
     __slots__ = ()
 
     def crop(self, start: int, end: int | None = None) -> Strip:
-        """Return the cells from `start` up to `end`, which are as frugal."""
+        """Return the cells from `start` to `end` as the same kind of line."""
         return _inked(super().crop(start, end))
 
     def divide(self, cuts: Iterable[int]) -> Sequence[Strip]:
-        """Return the line cut into pieces, which are as frugal."""
+        """Return the line cut into pieces of the same kind."""
         return [_inked(piece) for piece in super().divide(cuts)]
 
     def render(self, console: Console) -> str:
-        """Return the line as the terminal reads it."""
+        """Return the line as terminal codes."""
         system = _SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR)
         out: list[str] = []
         last = front = back = ""
         for text, style, _ in self:
             attributes, new_front, new_back = _codes(style, system) if style else ("", "", "")
             if text == " " and new_back and not attributes:
-                new_front = front  # nothing is seen of it
+                new_front = front  # invisible
             elif text == "▀" and new_front == back and new_back == front and not attributes:
                 text, new_front, new_back = "▄", front, back
             changed = []
@@ -99,7 +99,7 @@ def _colour_of(colour: Color | None, system: ColorSystem, front: bool) -> str:
 
 
 def inked(parts: Iterable[Part], width: int, base: Style) -> Inked:
-    """Return a line of `parts`, cut or filled up to `width` cells."""
+    """Return a line of `parts`, cut or padded to `width` cells."""
     segments, left = [], width
     for text, style in parts:
         cells = cell_len(text)
@@ -116,10 +116,10 @@ def inked(parts: Iterable[Part], width: int, base: Style) -> Inked:
 
 
 class Pen:
-    """Takes down what one frame writes to the terminal, past Textual's compositor.
+    """Collects one frame's output to the terminal, without Textual's compositor.
 
-    The view has one only while it draws a frame and nothing lies over the picture; whatever a canvas shows is
-    then on the terminal at the end of the frame. At all other times its lines go by way of Textual.
+    The view has a pen only while it draws a frame and nothing covers the picture; at the end of the frame,
+    the terminal shows everything drawn by a canvas. At other times, lines go through Textual.
     """
 
     def __init__(self, screen: Screen[object], console: Console) -> None:
@@ -128,11 +128,11 @@ class Pen:
 
     @property
     def taken(self) -> str:
-        """What is to be written."""
+        """Return the collected output."""
         return "".join(self._taken)
 
     def place_of(self, widget: Widget) -> Region | None:
-        """Return where `widget` lies on the terminal; None where a part of it does not."""
+        """Return the position of `widget` on the terminal; None if it is not completely visible."""
         try:
             place = self._screen.find_widget(widget)
         except NoWidget:
@@ -141,15 +141,15 @@ class Pen:
         return place.region if whole else None
 
     def draw(self, x: int, y: int, strip: Strip) -> None:
-        """Draw a line from column `x` of line `y` on."""
+        """Draw a line from column `x` of line `y`."""
         self._taken.append(at(x, y) + strip.render(self._console))
 
     def write(self, codes: str) -> None:
-        """Write what the terminal understands, as it is."""
+        """Write terminal codes unchanged."""
         self._taken.append(codes)
 
     def code_of(self, segment: Segment) -> str:
-        """Return what draws a segment, whatever colours there were before; they stay as this has them."""
+        """Return the codes that draw a segment after any other colours; the segment's colours stay active."""
         return Inked([segment]).render(self._console).removesuffix(RESET)
 
 
@@ -157,12 +157,12 @@ RESET = "\x1b[0m"
 
 
 def at(x: int, y: int) -> str:
-    """Return what moves the cursor to column `x` of line `y`, counted from 0."""
+    """Return the code that moves the cursor to column `x` of line `y`, counted from 0."""
     return f"\x1b[{y + 1};{x + 1}H"
 
 
 class Canvas(Widget):
-    """A widget of lines that are set one by one; a line that is the same as before costs nothing."""
+    """Widget of lines that are set one by one; an unchanged line costs nothing."""
 
     def __init__(self, ink: Ink, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -175,13 +175,13 @@ class Canvas(Widget):
         self.put_strip(y, inked(parts, self.size.width, self.ink.base))
 
     def put_new(self, y: int, what: object, parts: Iterable[Part]) -> None:
-        """Set line `y` to `parts` (lazily made) if `what` they are made of has changed."""
+        """Set line `y` to `parts` (created lazily) if their source `what` has changed."""
         if 0 <= y < len(self._drawn) and self._drawn[y] != what:
             self.put(y, parts)
             self._drawn[y] = what
 
     def put_strip(self, y: int, strip: Strip) -> None:
-        """Set line `y`; lines that the widget has no room for are left out."""
+        """Set line `y`; lines outside the widget are ignored."""
         if not 0 <= y < len(self._lines) or self._lines[y] == strip:
             return
         self._lines[y] = strip
@@ -194,11 +194,11 @@ class Canvas(Widget):
 
     @property
     def pen(self) -> Pen | None:
-        """What writes to the terminal, while a frame may be written there at once."""
+        """Return the pen while a frame may be written directly, else None."""
         return getattr(self.app, "pen", None)
 
     def on_resize(self) -> None:
-        """Begin anew at the new size."""
+        """Start again at the new size."""
         width, height = self.size
         blank = inked((), width, self.ink.base)
         self._lines = [blank] * height
@@ -210,7 +210,7 @@ class Canvas(Widget):
         """Draw again; called at every new size."""
 
     def render(self) -> RenderResult:
-        """Give Textual something where it asks for a renderable; lines come from `render_lines`."""
+        """Return an empty renderable for Textual; lines come from `render_lines`."""
         return ""
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -218,7 +218,7 @@ class Canvas(Widget):
         width = self.size.width
         lines = self._lines[crop.y : crop.bottom]
         if len(lines) < crop.height or any(line.cell_length != width for line in lines):
-            lines = [inked((), width, self.ink.base)] * crop.height  # a new size is on its way
+            lines = [inked((), width, self.ink.base)] * crop.height  # a new size is coming
         if crop.x == 0 and crop.width == width:
             return lines
         return [line.crop(crop.x, crop.right) for line in lines]

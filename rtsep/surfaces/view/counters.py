@@ -1,4 +1,4 @@
-"""In words and figures: what went wrong, where the latency lies, how the model is, what is recorded."""
+"""Text and figures: faults, the parts of the latency, the state of the model, the recording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtsep.surfaces.view.palette import BAD, GOOD, WARN, Ink
 Field = list[Part]
 
 TITLE_CELLS = 16
-"""What input and output have room for, at least, where the place in a file is shown beside them."""
+"""Minimum width for input and output beside the position in a file."""
 
 _TROUBLES = (
     ("late", "late_masks"),
@@ -23,11 +23,11 @@ _TROUBLES = (
     ("overruns", "overruns"),
 )
 _RARE = (("resyncs", "resyncs"), ("starved", "source_starved_frames"), ("bad samples", "bad_samples"))
-"""Shown only when there are any."""
+"""Counters shown only if they are not 0."""
 
 
 class Counters(Canvas):
-    """Fields, laid into lines as they fit."""
+    """Fields, arranged in lines by the available width."""
 
     def __init__(self, ink: Ink, *, id: str | None = None) -> None:
         super().__init__(ink, id=id)
@@ -52,7 +52,7 @@ class Counters(Canvas):
             self.put(y, self._laid(lines[y] if y < len(lines) else []))
 
     def _laid(self, fields: list[Field]) -> list[Part]:
-        """Return fields in a line, close together if they must be; the last are left out if need be."""
+        """Return fields in a line, closer together if needed; the last are left out if space is short."""
         for gap in ("  ", " "):
             parts = [part for field in fields for part in ((gap, self.ink.base), *field)][1:]
             if _cells(parts) <= self.size.width:
@@ -65,7 +65,7 @@ def _cells(parts: list[Part]) -> int:
 
 
 def fields(ink: Ink, stats: dict[str, Any], roomy: bool) -> list[list[Field]]:
-    """Return the lines: fields in order of weight, for what has no room is left out."""
+    """Return the lines: fields in order of importance, because the last ones may be left out."""
     troubles = [_count(ink, name, stats[key]) for name, key in _TROUBLES]
     rare = [_count(ink, name, stats[key]) for name, key in _RARE if stats[key]]
     if limited := stats.get("limiter_db"):
@@ -111,7 +111,7 @@ def _count(ink: Ink, name: str, value: int) -> Field:
 
 
 class Header(Canvas):
-    """What plays where, whether it does, and the recording."""
+    """Header: input and output, state, and the recording."""
 
     def follow(self, title: str, stats: dict[str, Any], ending: bool = False) -> None:
         """Show `Player.title` and `Session.stats`."""
@@ -133,7 +133,7 @@ class Header(Canvas):
 
 
 def file_place(ink: Ink, file: dict[str, Any] | None) -> list[Part]:
-    """Return where a played file stands, in words."""
+    """Return the position in a played file as text."""
     if file is None:
         return []
     parts: list[Part] = [("paused ", ink(WARN, bold=True))] if file["paused"] else []
@@ -150,7 +150,7 @@ def file_place(ink: Ink, file: dict[str, Any] | None) -> list[Part]:
 
 
 def recording(ink: Ink, state: dict[str, Any] | None) -> list[Part]:
-    """Return the recording's state in words."""
+    """Return the recording's state as text."""
     if state is None:
         return [("○ not recording", ink.dim)]
     if state["failure"]:

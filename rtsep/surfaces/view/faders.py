@@ -1,4 +1,4 @@
-"""Every control of the table under the hands: name, bar, value, and who moved it last."""
+"""All controls of the table: name, bar, value, and the source of the last change."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from rtsep.surfaces.view.turning import LETTERS, at_tenth, is_switch, nearest, s
 ONE_COLUMN_ROWS = len(TABLE)
 _VALUE, _MOVER, _GAP = 8, 7, 1
 _LONG_NAMES_FROM = 56
-"""Width of a column that has room for the table's names."""
+"""Column width from which the table's full names fit."""
 
 _SHORT = {"command line": "command"}
 _KEYS = {name: letter for letter, name in LETTERS.items()}
 
 
 class Faders(Canvas):
-    """A line for each control, in one column or two."""
+    """One line for each control, in one column or two."""
 
     can_focus = False
 
@@ -46,36 +46,36 @@ class Faders(Canvas):
         super().__init__(ink, id=id)
         self.controls = controls
         self.chosen = 0
-        self._held: int | None = None  # the control whose bar the mouse holds
+        self._held: int | None = None  # control whose bar the mouse drags
         self._seen: object = None
 
     @property
     def control(self) -> Control:
-        """The control that keys turn."""
+        """Return the control that keys change."""
         return TABLE[self.chosen]
 
     # --- turning ----------------------------------------------------------------------------------
 
     def choose(self, index: int) -> None:
-        """Let keys turn control `index`."""
+        """Select control `index` for the keys."""
         self.chosen = index % len(TABLE)
         self.follow()
 
     def turn(self, steps: int, fine: bool = False, by: str = "key") -> None:
-        """Turn the chosen control by `steps`."""
+        """Change the selected control by `steps`."""
         self.set(self.control, stepped(self.control, self._value(self.control), steps, fine), by)
 
     def tenth(self, digit: int) -> None:
-        """Set the chosen control to `digit` tenths of its travel."""
+        """Set the selected control to `digit` tenths of its travel."""
         self.set(self.control, at_tenth(self.control, digit))
 
     def toggle(self, name: str | None = None) -> None:
-        """Turn a switch or choice on; the chosen control where none is named."""
+        """Switch to the next value of a switch or choice; of the selected control if none is named."""
         control = self.control if name is None else next(c for c in TABLE if c.name == name)
         self.set(control, toggled(control, self._value(control)))
 
     def set(self, control: Control, value: float, by: str = "key") -> None:
-        """Set a control; what is out of range is brought within it."""
+        """Set a control; limit the value to its range."""
         try:
             self.controls.set(control.name, min(max(value, control.minimum), control.maximum), by)
         except RtsepError as error:
@@ -88,7 +88,7 @@ class Faders(Canvas):
     # --- the mouse --------------------------------------------------------------------------------
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Choose a control; on its bar, take hold of it."""
+        """Select a control; on its bar, start to drag it."""
         place = self._place(event.x, event.y)
         if place is None:
             return
@@ -105,21 +105,21 @@ class Faders(Canvas):
         self._drag(cell)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Drag the bar that is held."""
+        """Drag the held bar."""
         if self._held is not None:
             self._drag(event.x - self._column_x(self._held) - self._name_width)
 
     def on_mouse_up(self, _: events.MouseUp) -> None:
-        """Let go."""
+        """End the drag."""
         self._held = None
         self.release_mouse()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Turn the control under the mouse up."""
+        """Increase the control under the mouse."""
         self._wheel(event, 1)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Turn the control under the mouse down."""
+        """Decrease the control under the mouse."""
         self._wheel(event, -1)
 
     def _wheel(self, event: events.MouseEvent, steps: int) -> None:
@@ -134,7 +134,7 @@ class Faders(Canvas):
         self.set(control, nearest(control, Travel.whole(control).value(position)), "mouse")
 
     def _place(self, x: int, y: int) -> tuple[int, int] | None:
-        """Return which control lies at a point, and the cell of its bar (-1: beside the bar)."""
+        """Return the control at a point, and the cell of its bar (-1: beside the bar)."""
         for index in range(len(TABLE)):
             left = self._column_x(index)
             if y == self._row(index) and left <= x < left + self._column_width:
@@ -145,7 +145,7 @@ class Faders(Canvas):
     # --- drawing ----------------------------------------------------------------------------------
 
     def follow(self) -> None:
-        """Show the controls as they are now, whoever moved them."""
+        """Show the current controls, whatever changed them."""
         seen = (self.chosen, self.size, self.controls.control_block.tobytes(), dict(self.controls.movers))
         if seen == self._seen:
             return
@@ -173,7 +173,7 @@ class Faders(Canvas):
 
     @property
     def columns(self) -> int:
-        """One column where all controls fit under each other, else two."""
+        """Return one column if all controls fit, else two."""
         return 1 if self.size.height >= ONE_COLUMN_ROWS else 2
 
     @property

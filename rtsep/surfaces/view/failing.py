@@ -1,4 +1,4 @@
-"""An app of Textual that tells its failure as the rest of the program does."""
+"""Textual app that reports its failure like the rest of the program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rtsep import unexpected
 
 
 class PlainlyFailing(App[None]):
-    """Ends by an exception with one line and a file, where Textual prints a page with all local variables."""
+    """Ends after an exception with one line and a file; Textual would print all local variables."""
 
     def _fatal_error(self) -> None:
         if self._exception:

@@ -1,4 +1,4 @@
-"""How long hops take against the time they have: a histogram of the last seconds with the budget drawn in."""
+"""Durations of hops and the available time: a histogram of the last seconds with the budget marked."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from rtsep.surfaces.view.canvas import Canvas, Part
 from rtsep.surfaces.view.palette import BAD, DIM, GOOD, TEXT, TRACK, WARN, Ink
 
 RECENT_S = 10
-"""What the histogram reaches back: what was wrong a minute ago is in the counters."""
+"""Length of the histogram's past in seconds; earlier problems are in the counters."""
 
 BUDGET_AT = 0.8
-"""Where on the axis the budget lies; what takes longer than the axis counts in its last cell."""
+"""Position of the budget on the axis; durations beyond the axis count in its last cell."""
 
 
 class RecentHops:
-    """The hops of the last seconds, from the histogram of all."""
+    """Hops of the last seconds, from the histogram of all."""
 
     def __init__(self) -> None:
-        self._before: deque[NDArray[np.int64]] = deque(maxlen=RECENT_S + 1)  # one a second, oldest first
+        self._before: deque[NDArray[np.int64]] = deque(maxlen=RECENT_S + 1)  # one per second, oldest first
         self._age_s = math.inf
 
     def follow(self, histogram: NDArray[np.int64], seconds: float) -> NDArray[np.int64]:
-        """Take the `histogram` of all hops, `seconds` after the last one; return that of the recent ones."""
+        """Add the `histogram` of all hops, `seconds` after the last one; return that of the recent ones."""
         if self._before and histogram.sum() < self._before[-1].sum():  # another engine
             self._before.clear()
             self._age_s = math.inf
@@ -42,7 +42,7 @@ class RecentHops:
 
 
 class HopTimes(Canvas):
-    """A line of figures, and under it the histogram as high as there is room."""
+    """Line of figures, with the histogram below it in the remaining height."""
 
     def __init__(self, ink: Ink, *, id: str | None = None) -> None:
         super().__init__(ink, id=id)
@@ -50,7 +50,7 @@ class HopTimes(Canvas):
         self._shown: tuple[NDArray[np.int64], float] | None = None
 
     def follow(self, histogram: NDArray[np.int64], budget_us: float, seconds: float) -> None:
-        """Show what `Player.hop_histogram` gives, `seconds` after the last one."""
+        """Show the result of `Player.hop_histogram`, `seconds` after the previous one."""
         self._shown = (self._recent.follow(histogram, seconds), budget_us)
         self._draw()
 
@@ -86,7 +86,7 @@ class HopTimes(Canvas):
         ]
 
     def _cells(self, histogram: NDArray[np.int64], budget_us: float) -> NDArray[np.int64]:
-        """Return hops a cell, [width]; the budget ends at cell BUDGET_AT * width."""
+        """Return hops per cell, [width]; the budget ends at cell BUDGET_AT * width."""
         width = self.size.width
         upper_us = np.arange(1, len(histogram) + 1) * (HISTOGRAM_STEP_NS / 1000.0)
         cell = np.minimum((upper_us / budget_us * self._line_at).astype(np.int64), width - 1)
@@ -101,7 +101,7 @@ class HopTimes(Canvas):
     ) -> None:
         counts = self._cells(histogram, budget_us)
         most = max(1, int(counts.max()))
-        # By the logarithm: a single late hop among thousands is what one looks for.
+        # Logarithmic, because a single late hop among thousands must be visible.
         heights = np.log1p(counts) / math.log1p(most) * rows * 8
         eighths = np.where(counts > 0, np.maximum(1, np.round(heights)), 0).astype(np.int64).tolist()
         line, ink = self._line_at, self.ink
@@ -125,7 +125,7 @@ class HopTimes(Canvas):
             self.put(1 + row, parts)
 
     def _marks(self, budget_us: float, found: dict[str, float]) -> dict[int, str]:
-        """Return the cells of p99 and p50; the latter where they share one."""
+        """Return the cells of p99 and p50; only p50 if they share one."""
         last = self.size.width - 1
         places = ((found["p99"], "p99"), (found["p50"], "p50"))
         return {min(last, int(us / budget_us * self._line_at)): name for us, name in places if us > 0}

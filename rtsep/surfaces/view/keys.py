@@ -1,4 +1,4 @@
-"""The keys: what each does, in one table that the line of keys, the help and the view itself read."""
+"""The keys with their effects, in one table for the line of keys, the help and the view."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rtsep.surfaces.view.palette import DIM, PANEL, TEXT, Ink
 
 
 class Hint(NamedTuple):
-    """One entry of the line of keys: a click does what its key does."""
+    """Entry of the line of keys: a click has the same effect as its key."""
 
     keys: str
     what: str
-    action: str = ""  # of the view
+    action: str = ""  # action of the view
 
 
 HINTS = (
@@ -57,7 +57,7 @@ ACTIONS = {
     "<": "file('<')",
     ">": "file('>')",
 }
-"""Keys that begin an action of the view."""
+"""Keys with an action of the view."""
 
 STEP_S = 5.0
 STEP_SPEED = 0.05
@@ -73,11 +73,11 @@ FILE_KEYS: dict[str, Callable[[Player], str]] = {
     "<": lambda player: player.skip(-STEP_S),
     ">": lambda player: player.skip(STEP_S),
 }
-"""What keys do to a played file; each returns a line for the user, "" for none."""
+"""Keys for a played file; each returns a line for the user, "" for none."""
 
 
 def press_file_key(player: Player, key: str) -> str:
-    """Do what a key of `FILE_KEYS` does; return a line for the user, "" for none."""
+    """Run the action of a key of `FILE_KEYS`; return a line for the user, "" for none."""
     try:
         return FILE_KEYS[key](player)
     except RtsepError as error:
@@ -85,55 +85,55 @@ def press_file_key(player: Player, key: str) -> str:
 
 
 HELP: tuple[tuple[str, str], ...] = (
-    ("up, down, Tab", "choose a control"),
-    ("left, right, -, +", "turn it; with Shift and an arrow, finely"),
-    ("0 to 9", "tenths of its way; Home and End, all of it"),
+    ("up, down, Tab", "select a control"),
+    ("left, right, -, +", "change it; with Shift and an arrow, finely"),
+    ("0 to 9", "tenths of its range; Home and End, its ends"),
     ("Backspace", "its default"),
     ("Space, Enter", "turn a switch on or off"),
     ("v V, i I", "mute, solo: vocals, instrumental"),
     ("b, k", "bypass; masks soft or binary"),
     (", .", "balance towards the music, towards the voice"),
-    ("mouse", "drag a bar, click a switch, turn the wheel"),
+    ("mouse", "drag a bar, click a switch, use the wheel"),
     ("t, < >, a", f"played file: pause; {STEP_S:g} s back, on; loop from, to, off"),
     ("[ ], ( )", f"played file: slower, faster by {100 * STEP_SPEED:g} %; key down, up by a semitone"),
-    ("r", "record, and stop"),
+    ("r", "start or stop a recording"),
     ("p, s", "recall a preset; save one"),
     ("m, d", "another model; another input or output"),
-    ("l, c", "all lines that were said; forget the clip marks"),
+    ("l, c", "all messages; reset the clip marks"),
     ("q, Ctrl-C", "end"),
 )
 
 
 FIGURES: tuple[tuple[str, str], ...] = (
-    ("peak, rms", "loudest sample and loudness, dB under full scale; CLIP: it was reached"),
-    ("picture", "bright is loud; amber goes to the vocals, blue stays; grey: not separated (bypass)"),
-    ("hop", "time that a piece of sound took to make, of the last 10 s: half of them (p50), 99 of 100 (p99), "
-     "all (max), and the time there is for it (the red line)"),
-    ("late", "masks that were not ready in time: the last one served again, nothing is lost"),
+    ("peak, rms", "peak and RMS level, dB full scale; CLIP: full scale was reached"),
+    ("picture", "bright is loud; amber is the vocals, blue the rest; grey: not separated (bypass)"),
+    ("hop", "computing time of a hop over the last 10 s: median (p50), 99 of 100 (p99), maximum (max), and "
+     "the available time (red line)"),
+    ("late", "late masks: the previous mask was used instead, no audio is lost"),
     ("xruns", "times the sound system lost audio; larger blocks help"),
-    ("underruns", "times the device was given silence because we were late"),
-    ("overruns", "times that input was lost because we were late"),
-    ("limiter", "by how much the output is made softer, so that nothing goes beyond full scale: turn a gain "
+    ("underruns", "times the device got silence because rtsep was late"),
+    ("overruns", "times that input was lost because rtsep was late"),
+    ("limiter", "gain reduction by the limiter, so that the output stays within full scale: turn a gain "
      "down"),
-    ("feedback", "by how much the output is dimmed, as the microphone captures it: turn a gain down, or use "
+    ("feedback", "gain reduction because of acoustic feedback: turn a gain down, or use "
      "headphones"),
     ("latency", "from input to output: model + engine + device"),
-    ("drift", "how much faster the input's clock is than the output's, in millionths (ppm); -: one clock"),
-    ("model", "'down: dry' while its process is started again: the input is heard as it is; 'asleep': the "
+    ("drift", "excess of the input's clock over the output's, in millionths (ppm); -: one clock"),
+    ("model", "'down: dry' while its process restarts: the input plays unchanged; 'asleep': the "
      "input has been silent for 10 s; restarts so far"),
-    ("real-time", "the sound goes before all else on this machine; 'no real-time': it may have to wait"),
+    ("real-time", "audio has priority over other programs; 'no real-time': it may have to wait"),
 )  # fmt: skip
 
 
 class KeyLine(Canvas):
-    """The line of keys, always there."""
+    """Line of keys, always visible."""
 
     def __init__(self, ink: Ink, *, id: str | None = None) -> None:
         super().__init__(ink, id=id)
-        self._places: list[tuple[int, int, str]] = []  # first and behind-last cell, and what a click does
+        self._places: list[tuple[int, int, str]] = []  # first cell, end, and action of a click
 
     def resized(self, size: Size) -> None:
-        """Lay the hints out, quitting first; what has no room is in the help."""
+        """Arrange the hints, quit first; those that do not fit are in the help."""
         ink = self.ink
         hints = list(HINTS)
         while len(hints) > 1 and sum(_cells(hint) for hint in hints) > size.width:
@@ -150,7 +150,7 @@ class KeyLine(Canvas):
         self.put(0, parts)
 
     async def on_click(self, event: events.Click) -> None:
-        """Do what the hint says."""
+        """Run the action of the hint."""
         for start, end, action in self._places:
             if start <= event.x < end and action:
                 await self.app.run_action(action, self.app)
@@ -165,7 +165,7 @@ def _sentence(words: str) -> str:
 
 
 def help_lines() -> list[tuple[str, str]]:
-    """Return keys and what they do, then controls and figures and what they mean."""
+    """Return keys with their effects, then controls and figures with their meanings."""
     controls = [
         (
             control.name.replace("_", " "),

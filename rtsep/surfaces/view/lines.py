@@ -1,4 +1,4 @@
-"""Where a session says its lines, with a view and without; needs no Textual, which is slow to load."""
+"""Output of a session's messages, with a view and without; needs no Textual, which is slow to load."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINES_KEPT = 500
 
 
 def can_show() -> bool:
-    """Whether there is a terminal to show a view on and to take keys from."""
+    """Return whether there is a terminal that can show a view and read keys."""
     streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
     return all(stream is not None and stream.isatty() for stream in streams) and (
         os.environ.get("TERM") != "dumb"
@@ -22,10 +22,10 @@ def can_show() -> bool:
 
 
 class Lines:
-    """Says lines on standard error, or, while there is a view, there.
+    """Prints messages on standard error or, during a view, in the view.
 
-    The view is told what was said before it, and what was said to it stays readable: it is printed once the
-    view has closed.
+    The view also gets earlier messages, and its messages stay readable: they are printed after the view has
+    closed.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Lines:
         self._listeners: list[Callable[[str], None]] = []
 
     def __call__(self, line: str) -> None:
-        """Say `line`; from any thread."""
+        """Print `line`; any thread may call this."""
         for listener in self._listeners:
             listener(line)
         there = self._say_there
@@ -47,21 +47,21 @@ class Lines:
             there(line)
 
     def also(self, listener: Callable[[str], None]) -> None:
-        """Tell `listener` each line as well, from now on and what was said before."""
+        """Also pass each line to `listener`, including earlier ones."""
         for line in self._before:
             listener(line)
         self._listeners.append(listener)
 
     def _print(self, line: str) -> None:
-        # Nobody there: the sound is not to end for that.
+        # No reader: the audio must not end because of this.
         with contextlib.suppress(OSError), aloud():
             print(f"rtsep: {line}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def on(self, say: Callable[[str], None], unread: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Say lines by `say` meanwhile, what was said before too, and print them behind it.
+        """Print lines with `say` inside the block, including earlier ones, and on standard error afterwards.
 
-        Unless they were then `unread`: to print to a terminal that has stalled is to wait for it.
+        Lines that are `unread` are not printed: printing to a stalled terminal would block.
         """
         for line in self._before:
             say(line)

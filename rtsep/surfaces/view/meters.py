@@ -1,4 +1,4 @@
-"""Level meters: RMS as the bright bar, the peak as the dim one, the highest of late as a tick, clips."""
+"""Level meters: RMS as the bright bar, the peak as the dim bar, the recent maximum as a tick, clip marks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rtsep.surfaces.view.palette import BACKGROUND, BAD, DIM, INPUT, REST, TRACK
 
 FLOOR_DB, TOP_DB = -60.0, 3.0
 HOLD_S = 1.5
-"""How long the highest peak stays before it falls."""
+"""Hold time of the highest peak before it falls, in seconds."""
 
 FALL_DB_PER_S = 30.0
 
 FEEDS = {"dry": ("input", INPUT), "vocals": ("vocals", VOICE), "instrumental": ("instrumental", REST)}
-"""The metered feeds: name on the screen and colour."""
+"""Metered feeds with name on the screen and colour."""
 
 _WARN_DB, _BAD_DB = -6.0, -0.5
 _NAME, _NUMBERS = 13, 27
@@ -28,7 +28,7 @@ _MARKS = (-48, -36, -24, -18, -12, -6, 0)
 
 
 class Meter:
-    """What one meter shows, in dB full scale."""
+    """Values of one meter, in dB full scale."""
 
     def __init__(self) -> None:
         self.rms_db = self.peak_db = self.held_db = -math.inf
@@ -36,7 +36,7 @@ class Meter:
         self._held_s = 0.0
 
     def follow(self, peak: float, rms: float, seconds: float) -> None:
-        """Take a linear peak and RMS, `seconds` after the last ones."""
+        """Update from a linear peak and RMS, `seconds` after the previous ones."""
         self.peak_db, self.rms_db = _decibels(peak), _decibels(rms)
         self.clipped |= peak >= 1.0
         self._held_s += seconds
@@ -51,34 +51,34 @@ def _decibels(level: float) -> float:
 
 
 def position(db: float) -> float:
-    """Return where `db` lies on a meter, 0..1."""
+    """Return the position of `db` on a meter, 0..1."""
     return (min(max(db, FLOOR_DB), TOP_DB) - FLOOR_DB) / (TOP_DB - FLOOR_DB)
 
 
 class Meters(Canvas):
-    """A line for each feed; a scale under them where there is room."""
+    """One line for each feed, with a scale below if there is space."""
 
     def __init__(self, ink: Ink, *, id: str | None = None) -> None:
         super().__init__(ink, id=id)
         self.meters = {feed: Meter() for feed in FEEDS}
 
     def follow(self, levels: Mapping[str, Mapping[str, float]], seconds: float) -> None:
-        """Show `levels` of `Session.stats`, `seconds` after the last ones."""
+        """Show `levels` of `Session.stats`, `seconds` after the previous ones."""
         for y, (feed, meter) in enumerate(self.meters.items()):
             meter.follow(levels[feed]["peak"], levels[feed]["rms"], seconds)
             self._draw(y, feed, meter)
 
     def forget_clips(self) -> None:
-        """Take the clip marks away."""
+        """Reset the clip marks."""
         for meter in self.meters.values():
             meter.clipped = False
 
     def on_click(self, _: events.Click) -> None:
-        """A click takes the clip marks away."""
+        """Reset the clip marks after a click."""
         self.forget_clips()
 
     def resized(self, size: Size) -> None:
-        """Draw what does not move."""
+        """Draw the static parts."""
         self._draw_scale(size.width)
         for y, (feed, meter) in enumerate(self.meters.items()):
             self._draw(y, feed, meter)

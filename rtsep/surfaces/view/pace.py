@@ -1,36 +1,37 @@
-"""Draws no faster than the terminal takes it: over a slow line frames are dropped, not queued.
+"""Limits drawing to the speed of the terminal: over a slow connection frames are dropped, not queued.
 
-Behind a frame goes the question where the cursor is (CSI 6n), which a terminal answers once it has drawn all
-before it. While an answer is out for longer than PATIENCE_S, nothing more is drawn; counters and sound go on,
-and the next frame shows them as they are then. Before the first answer nobody knows how slow the line is: one
-frame is drawn in UNKNOWN_S, and so it stays on a terminal that never answers; it is not asked for long.
+After each frame, the view requests the cursor position (CSI 6n), which a terminal reports after drawing
+everything before it. While an answer is missing for longer than PATIENCE_S, nothing is drawn; counters and
+audio continue, and the next frame shows their current values. Before the first answer the speed is unknown:
+one frame is drawn per UNKNOWN_S, and this continues on a terminal that never answers; requests to it soon
+stop.
 """
 
 from __future__ import annotations
 
 QUESTION = "\x1b[6n"
 PATIENCE_S = 0.2
-"""A round trip around the world; longer is a queue."""
+"""Maximum round trip in seconds, enough for the whole globe; a longer one means a queue."""
 
 UNKNOWN_S = 0.1
-"""Between two frames to a terminal that has not answered yet."""
+"""Interval of frames before the first answer of a terminal, in seconds."""
 
 GIVEN_UP_S = 3.0
-"""No answer for so long: it was lost, or will never come."""
+"""Time in seconds after which a missing answer is taken as lost."""
 
 
 class Pace:
-    """Tells when to draw and when to ask, from times in seconds."""
+    """Decides when to draw and when to request an answer, from times in seconds."""
 
     def __init__(self) -> None:
         self._asked: float | None = None
-        self._answered = False  # ever
+        self._answered = False  # at least once
         self._silent = False  # it does not answer
         self._drawn_at = float("-inf")
-        self.dropped = 0  # frames
+        self.dropped = 0  # count of frames
 
     def may_draw(self, now: float) -> bool:
-        """Tell whether a frame may be drawn at `now`; counts those that may not."""
+        """Return whether a frame may be drawn at `now`; count those that may not."""
         if self._asked is not None and now - self._asked > GIVEN_UP_S:
             self._asked, self._silent = None, not self._answered
         if self._answered:
@@ -44,7 +45,7 @@ class Pace:
         return not held_up
 
     def wants_to_ask(self, now: float) -> bool:
-        """Tell whether to put the question now; if so, it counts as put."""
+        """Return whether to send the request now; True counts as sent."""
         if self._silent or self._asked is not None:
             return False
         self._asked = now
@@ -52,9 +53,9 @@ class Pace:
 
     @property
     def expects(self) -> bool:
-        """Whether an answer is on its way, from a terminal that has answered before."""
+        """Return whether an answer is expected from a terminal that has answered before."""
         return self._asked is not None and self._answered
 
     def answer(self) -> None:
-        """Take an answer."""
+        """Record an answer."""
         self._asked, self._answered, self._silent = None, True, False

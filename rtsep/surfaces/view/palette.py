@@ -1,7 +1,7 @@
-"""The colours of the view, and what stands in for them on terminals that have few or none.
+"""The colours of the view, and their replacements on terminals with few or none.
 
-Amber is the voice, blue is what stays, everywhere: in the meters' names, in the spectrogram, on the faders.
-The pair is one that colour-blind eyes tell apart.
+Amber is the voice and blue is the rest, everywhere: in the meters' names, in the spectrogram, on the faders.
+Colour-blind people can distinguish this pair.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BACKGROUND_RGB = (11, 14, 19)
 _DRY_RGB = (178, 186, 196)
 
 SHARES = 9
-"""Steps between what stays (0) and the voice (SHARES - 1); one more is the dry signal, which nobody parts."""
+"""Steps between the rest (0) and the voice (SHARES - 1); one more step is the unseparated signal."""
 
 DRY = SHARES
 LEVELS = 14
@@ -37,7 +37,7 @@ LEVELS = 14
 
 
 class Depth(Enum):
-    """What a terminal can do."""
+    """Colour support of a terminal."""
 
     BLOCKS = "256 colours or more: two dots in a cell"
     GLYPHS = "16 colours: the level by the glyph"
@@ -45,14 +45,14 @@ class Depth(Enum):
 
     @classmethod
     def of(cls, color_system: str | None, no_color: bool) -> Depth:
-        """Return what suits a terminal whose `color_system` rich has found."""
+        """Return the depth for a terminal with the `color_system` found by rich."""
         if no_color or color_system is None:
             return cls.PLAIN
         return cls.BLOCKS if color_system in ("256", "truecolor") else cls.GLYPHS
 
 
 class Ink:
-    """Makes styles as far as the terminal has colours; bold, dim and reverse remain without."""
+    """Creates styles within the terminal's colour support; bold, dim and reverse work without colours."""
 
     def __init__(self, depth: Depth) -> None:
         self.depth = depth
@@ -69,7 +69,7 @@ class Ink:
         dim: bool = False,
         reverse: bool = False,
     ) -> Style:
-        """Return a style; without colours `colour` and `on` fall away."""
+        """Return a style; without colour support `colour` and `on` are ignored."""
         return _style(None if self.plain else colour, None if self.plain else on, bold, dim, reverse)
 
 
@@ -80,11 +80,11 @@ def _style(colour: str | None, on: str | None, bold: bool, dim: bool, reverse: b
 
 _STEPS = (0, 95, 135, 175, 215, 255)
 _AGREED = [(r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS] + [(8 + 10 * n,) * 3 for n in range(24)]
-"""The 240 colours that terminals of 256 agree on: a cube, and greys. They begin at number 16."""
+"""The 240 colours that all 256-colour terminals share: a cube, and greys. They start at number 16."""
 
 
 def _lab(red: int, green: int, blue: int) -> tuple[float, float, float]:
-    """Return where a colour lies for the eye (CIELAB)."""
+    """Return the CIELAB values of a colour."""
     found = rgb_to_lab(TextualColor(red, green, blue))
     return found.L, found.a, found.b
 
@@ -94,9 +94,9 @@ _AGREED_LAB = np.array([_lab(*rgb) for rgb in _AGREED])
 
 @cache
 def nearest_256(colour: Color) -> Color:
-    """Return what a terminal of 256 colours has nearest to `colour`, by the eye.
+    """Return the colour of a 256-colour terminal that is visually nearest to `colour`.
 
-    rich, which Textual relies on, takes a dark grey with a touch of blue for teal.
+    rich, which Textual uses, maps a dark bluish grey to teal.
     """
     off = _AGREED_LAB - _lab(*colour.get_truecolor())
     return Color.from_ansi(16 + int(np.argmin((off**2).sum(axis=1))))
@@ -118,13 +118,13 @@ def shade(level: int, share: int) -> Color:
     bright = level / (LEVELS - 1)
     ground = np.array(_BACKGROUND_RGB, float)
     colour = ground + (hue - ground) * min(1.0, bright * 1.15) ** 1.2
-    colour += (255 - colour) * max(0.0, bright - 0.87) * 1.5  # the loudest glow
+    colour += (255 - colour) * max(0.0, bright - 0.87) * 1.5  # the loudest dots glow
     red, green, blue = (int(v) for v in np.clip(np.round(colour), 0, 255))
     return Color.from_rgb(red, green, blue)
 
 
 def dots(level: NDArray[np.float32], share: NDArray[np.float32] | None) -> NDArray[np.int64]:
-    """Return the dot, level * (SHARES + 1) + share, of levels 0..1 and shares 0..1 (None: dry)."""
+    """Return the dots, level * (SHARES + 1) + share, for levels 0..1 and shares 0..1 (None: dry)."""
     steps = np.clip(np.ceil(level * (LEVELS - 1)), 0, LEVELS - 1).astype(np.int64)
     if share is None:
         return steps * (SHARES + 1) + DRY
@@ -132,7 +132,7 @@ def dots(level: NDArray[np.float32], share: NDArray[np.float32] | None) -> NDArr
 
 
 def cell(ink: Ink, top: int, bottom: int) -> tuple[str, Style]:
-    """Return glyph and style of a cell that holds two dots, one over the other."""
+    """Return glyph and style of a cell with two dots, one above the other."""
     (top_level, top_share), (low_level, low_share) = divmod(top, SHARES + 1), divmod(bottom, SHARES + 1)
     if ink.depth is Depth.BLOCKS:
         colour = shade(top_level, top_share)

@@ -1,4 +1,4 @@
-"""Lists over the picture: presets, models, devices to pick from, all that was said, the help."""
+"""Lists over the picture: presets, models and devices to choose, all messages, the help."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _BOX = """
 
 
 class Nearest(LineFilter):
-    """Takes what a terminal of 256 colours has nearest to those of a list, as `canvas` does for its lines."""
+    """Maps a list's colours to those of a 256-colour terminal, as `canvas` does for its lines."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """Return the segments of a line in those colours."""
@@ -57,7 +57,7 @@ def _in_256(style: Style) -> Style:
 
 
 class Picker(ModalScreen[bool]):
-    """A list with a filter. Enter does it; what is refused is said, and the list stays."""
+    """List with a filter. Enter chooses an entry; a refusal is shown, and the list stays open."""
 
     CSS = f"Picker {{ {_BOX} }}"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -77,26 +77,26 @@ class Picker(ModalScreen[bool]):
         empty: str = "there is nothing to pick",
         remark: Callable[[], str] = lambda: "",
     ) -> None:
-        """List what `find` gives, and `pick` one; both may take their time, and refuse with an `RtsepError`.
+        """List the results of `find`, and `pick` one; both may take time, and refuse with an `RtsepError`.
 
-        With `new`, a name that is not in the list can be picked as well: `new(name)` says what that does.
-        `empty` stands in for a list of nothing; `remark` is asked behind `find` what else is to be known.
+        With `new`, a name outside the list can be chosen as well: `new(name)` describes the effect. `empty`
+        replaces an empty list; `remark` is called after `find` for further information.
         """
         super().__init__()
         self._title, self._find, self._pick, self._new = title, find, pick, new
         self._empty, self._remark = empty, remark
         self._choices: list[Choice] = []
         self._shown: list[Choice] = []
-        self._looked = False  # whether it is known what there is
-        self._hint = ""  # what is said under a list that is there; "" until it is
-        self._unmatched = False  # whether it is said that nothing matches
-        self._sure = ""  # the name that Enter has been pressed on once, and will replace
+        self._looked = False  # the entries are known
+        self._hint = ""  # message under a ready list; "" before
+        self._unmatched = False  # the message that nothing matches is shown
+        self._sure = ""  # name confirmed by one Enter, which the next Enter replaces
         self.busy = False
-        self._typed = ""  # before there was a field to type into
-        self._entered = False  # before it was known what there is
+        self._typed = ""  # typed before the field existed
+        self._entered = False  # Enter was pressed before the entries were known
 
     def compose(self) -> ComposeResult:
-        """Filter, list, and what was said."""
+        """Create filter, list, and message."""
         with Vertical(id="box") as box:
             box.border_title = self._title
             yield Input(placeholder="a name" if self._new else "type to filter", select_on_focus=False)
@@ -104,7 +104,7 @@ class Picker(ModalScreen[bool]):
             yield Static("looking...", id="said", markup=False)
 
     def on_mount(self) -> None:
-        """Look what there is."""
+        """Load the entries."""
         self.query_one(OptionList).can_focus = False
         field = self.query_one(Input)
         field.value = self._typed
@@ -112,7 +112,7 @@ class Picker(ModalScreen[bool]):
         self._look()
 
     def on_key(self, event: events.Key) -> None:
-        """Keep what is typed before the field has the keys: nobody waits for it, least of all on a stage."""
+        """Keep keys typed before the field has the focus, so that the user need not wait."""
         field = next(iter(self.query(Input)), None)
         if field is not None and field.has_focus:
             return
@@ -125,7 +125,7 @@ class Picker(ModalScreen[bool]):
         elif event.key == "enter":
             event.stop()
             if self._looked:
-                self._show()  # what was typed just before
+                self._show()  # keys typed just before
             self._enter()
 
     @work(thread=True, exit_on_error=False)
@@ -140,13 +140,13 @@ class Picker(ModalScreen[bool]):
             self.app.call_from_thread(self._list, choices, remark, refused)
 
     def _list(self, choices: list[Choice], remark: str, refused: str) -> None:
-        """Show what there is, or why that is not known; an Enter that came before is done now."""
+        """Show the entries, or the reason why they are unknown; carry out an earlier Enter now."""
         self._choices, self._looked = choices, True
         if refused:
             self.say(refused, refused=True)
         else:
             picks = choices or self._new
-            hint = "Enter picks, Esc goes back" if picks else f"{self._empty}; Esc goes back"
+            hint = "Enter chooses, Esc goes back" if picks else f"{self._empty}; Esc goes back"
             self._hint = "\n".join(line for line in (remark, hint) if line)
             self.say(self._hint)
         self._show()
@@ -159,7 +159,7 @@ class Picker(ModalScreen[bool]):
 
     @on(Input.Changed)
     def _show(self) -> None:
-        """Show the choices that the filter lets through: all of its words, anywhere."""
+        """Show the entries that contain all words of the filter."""
         typed = self.query_one(Input).value.strip()
         words = typed.lower().split()
         kept = [c for c in self._choices if all(w in f"{c.kind} {c.name} {c.note}".lower() for w in words)]
@@ -177,16 +177,16 @@ class Picker(ModalScreen[bool]):
             self._enter()
 
     def _say_whether_any(self, typed: str) -> None:
-        """Say that nothing matches what was typed, and take it back."""
+        """Show or remove the message that nothing matches the filter."""
         unmatched = bool(self._hint and self._choices and not self._shown)
         if unmatched:
-            self.say(f"nothing here matches '{typed}': Backspace takes it back, Esc goes back")
+            self.say(f"nothing matches '{typed}': Backspace deletes it, Esc goes back")
         elif self._unmatched:
             self.say(self._hint)
         self._unmatched = unmatched
 
     def action_move(self, steps: int) -> None:
-        """Go up or down the list."""
+        """Move up or down in the list."""
         options = self.query_one(OptionList)
         if self._shown:
             options.highlighted = min(max((options.highlighted or 0) + steps, 0), len(self._shown) - 1)
@@ -204,7 +204,7 @@ class Picker(ModalScreen[bool]):
         choice = self._shown[highlighted]
         if self._new and choice in self._choices and self._sure != choice.name:
             self._sure = choice.name
-            self.say(f"'{choice.name}' is there: Enter again replaces it")
+            self.say(f"'{choice.name}' already exists: press Enter again to replace it")
             return
         self.busy = True
         self.say("one moment...")
@@ -221,7 +221,7 @@ class Picker(ModalScreen[bool]):
             self.app.call_from_thread(self._end, refused)
 
     def _end(self, refused: str) -> None:
-        """Close, or say what was refused. Busy until then: an Enter meanwhile would pick once more."""
+        """Close, or show the refusal. Until then the list is busy: another Enter would choose again."""
         if refused:
             self.busy = False
             self.say(refused, refused=True)
@@ -230,7 +230,7 @@ class Picker(ModalScreen[bool]):
 
 
 def in_words(error: Exception) -> str:
-    """Return a refusal as it is meant for users; of what should not have happened, what it was as well."""
+    """Return a refusal as text for users; for an unexpected error, include its class."""
     return str(error) if isinstance(error, RtsepError) else f"{type(error).__name__}: {error}"
 
 
@@ -243,7 +243,7 @@ def _row(choice: Choice) -> Text:
 
 
 class Page(ModalScreen[bool]):
-    """Lines to read; any key goes back, arrows scroll."""
+    """Page of text; any key goes back, arrows scroll."""
 
     CSS = f"Page {{ {_BOX} }} Page VerticalScroll {{ height: auto; max-height: 100%; }}"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -260,14 +260,14 @@ class Page(ModalScreen[bool]):
         self._title, self._text, self._from_end = title, text, from_end
 
     def compose(self) -> ComposeResult:
-        """Text in a frame."""
+        """Create the text in a frame."""
         with Vertical(id="box") as box:
             box.border_title, box.border_subtitle = self._title, "up and down scroll, any other key goes back"
             with VerticalScroll():
                 yield Static(self._text)
 
     def on_mount(self) -> None:
-        """Begin at the end, where the newest is."""
+        """Scroll to the end, where the newest line is."""
         if self._from_end:
             self.query_one(VerticalScroll).scroll_end(animate=False)
 
@@ -277,7 +277,7 @@ class Page(ModalScreen[bool]):
         scroll.scroll_to(y=scroll.scroll_y + lines, animate=False)
 
     def on_key(self, event: events.Key) -> None:
-        """Go back, unless it is a key that scrolls."""
+        """Go back, unless the key scrolls."""
         if event.key not in ("down", "up", "j", "k", "pagedown", "pageup", "space", "home", "end"):
             event.stop()
             self.dismiss()

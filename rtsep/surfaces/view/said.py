@@ -1,4 +1,4 @@
-"""What was said: the lines for the user, and which of them can be read in the few rows there are."""
+"""Messages for the user, and the choice of those that fit into a few rows."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections import deque
 from rtsep.surfaces.view.lines import LINES_KEPT
 
 READ_S, TOLD_S = 1.5, 4.0
-"""A line that another one took the place of sooner cannot have been read; how long that is told."""
+"""A message replaced sooner than READ_S was not readable; the hint about it is shown for TOLD_S."""
 
 
 class Said:
-    """The newest lines, oldest first. Any thread may add one."""
+    """The newest messages, oldest first. Any thread may add one."""
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._times: deque[float] = deque(maxlen=LINES_KEPT)
 
     def add(self, line: str, now: float) -> None:
-        """Keep a line that is said at `now`, in seconds."""
+        """Add a message at the time `now`, in seconds."""
         self.lines.append(line)
         self._times.append(now)
 
     def rows(self, count: int, width: int, now: float) -> list[str]:
-        """Return what stands in `count` rows: the newest lines, and how many more nobody can have read."""
+        """Return the text of `count` rows: the newest messages, and the number of further unread ones."""
         lines = list(self.lines)[-count:] if count else []
         times = list(self._times)
         replaced = [(said, by) for said, by in zip(times, times[count:], strict=False) if count]

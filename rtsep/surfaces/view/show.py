@@ -1,7 +1,7 @@
-"""The view around a running session: who has the terminal, where lines go, how one's end ends the other.
+"""The view around a running session: control of the terminal, destination of messages, common end of both.
 
-Textual needs the main thread; the session has one of its own. While the view is up it has the terminal to
-itself: standard error is a pipe, so that what ALSA or JACK print there shows as a line and tears no picture.
+Textual needs the main thread; the session has its own. During a view the terminal belongs to it: standard
+error is a pipe, so that output of ALSA or JACK appears as a message and does not damage the picture.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from rtsep.surfaces.view.view import LiveView
 
 
 def show(player: Player, say: Lines) -> None:
-    """Show the session of `player` until it is over, on the main thread.
+    """Show the session of `player` until it ends, on the main thread.
 
-    A view that fails says so, and the sound goes on; so it does where the terminal goes away (a closed window
-    that nobody was told of, see `nohup`).
+    If the view fails, a message is shown and the audio continues; the same if the terminal disappears (a
+    closed window without a signal, see `nohup`).
     """
     terminal: Terminal | None = None
 
@@ -44,13 +44,13 @@ def show(player: Player, say: Lines) -> None:
         threading.Thread(target=finish, name="terminal-finisher", daemon=True).start()
         view.run()
     if not (player.over() or view.ending or gone()):
-        say("the view has failed, the sound goes on (Ctrl-C ends)")
+        say("the view has failed, the audio continues (Ctrl-C ends)")
     player.over(None)
 
 
 @contextlib.contextmanager
 def _own_terminal(say: Callable[[str], None]) -> Iterator[Terminal | None]:
-    """Give Textual a way to the terminal that nobody else has; what comes on standard error is said."""
+    """Give Textual exclusive use of the terminal; lines on standard error become messages."""
     if sys.__stderr__ is None:
         yield None
         return
@@ -81,7 +81,7 @@ def _stream_to(terminal: int) -> TextIO:
 
 
 def _say_lines(reading: int, say: Callable[[str], None]) -> None:
-    """Say each line once in a row, until all who could write have gone."""
+    """Pass each line on, repeated lines once, until all writers have closed the pipe."""
     last = ""
     with open(reading, encoding="utf-8", errors="replace") as stream:
         for text in stream:

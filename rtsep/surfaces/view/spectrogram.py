@@ -1,11 +1,11 @@
-"""The scrolling spectrogram with the mask over it: bright is loud, amber goes to the vocals, blue stays.
+"""The scrolling spectrogram with the mask over it: bright is loud, amber is the vocals, blue the rest.
 
-Time runs to the right, COLUMNS_PER_S columns a second; a cell holds two bands, one over the other. What came
-is kept in fine bands, so that another size of the terminal shows the same past at another height.
+Time runs to the right, COLUMNS_PER_S columns per second; a cell has two bands, one above the other. The past
+is kept in fine bands, so that it can be redrawn after a resize.
 
-To scroll, the terminal is told to move what it shows (delete characters here, insert them there: ECMA-48 DCH
-and ICH, which all have had since the VT102), and gets the new columns only. That is a fifteenth of the bytes,
-and of the work on both ends, of painting the picture again.
+To scroll, the terminal itself moves its content (delete characters here, insert them there: ECMA-48 DCH and
+ICH, supported since the VT102), and gets only the new columns. This needs a fifteenth of the data, and of the
+work on both ends, compared with repainting the picture.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from rtsep.surfaces.view.canvas import RESET, Canvas, Inked, Pen, at, inked
 from rtsep.surfaces.view.palette import Depth, Ink, cell, dots
 
 COLUMNS_PER_S = 15.0
-"""80 columns are five seconds: a line of singing."""
+"""Columns per second: 80 columns show five seconds, a line of singing."""
 
 KEPT = 400
-"""Columns that are kept, for terminals that grow."""
+"""Columns kept for terminals that grow."""
 
 DARK_DB, BRIGHT_DB = -72.0, -8.0
 TILT_DB_PER_OCTAVE = 3.0
-"""Music falls by about this much: with it, the treble is as bright as the bass. From TILT_FROM_HZ up."""
+"""Compensation of music's usual slope from TILT_FROM_HZ up: treble and bass become equally bright."""
 
 TILT_FROM_HZ = 250.0
 AT_ONCE_COVERED = 3
-"""Columns that come at once while a list lies over the picture: the terminal cannot move it then."""
+"""Columns drawn together while a list covers the picture, because the terminal cannot scroll it then."""
 
 REPAINT_S = 10.0
-"""How often all of it is painted nevertheless: whatever has written across it does not stay."""
+"""Interval of complete repaints in seconds, which remove any foreign output."""
 
 AXIS = 5
 _MARKS_HZ = {100: "100", 300: "300", 1000: "1k", 3000: "3k", 10000: "10k"}
 
 
 class Spectrogram(Canvas):
-    """A picture of the last seconds."""
+    """Picture of the last seconds."""
 
     def __init__(self, ink: Ink, *, id: str | None = None) -> None:
         super().__init__(ink, id=id)
@@ -58,15 +58,15 @@ class Spectrogram(Canvas):
         self._due_s = 0.0
         self._cells: dict[tuple[int, int], Segment] = {}
         self._codes: dict[Segment, str] = {}
-        self._rows: list[deque[Segment]] = []  # a deque of cells for each line of the screen
+        self._rows: list[deque[Segment]] = []  # one deque of cells for each line of the screen
         self._starts = np.zeros(0, np.int64)
-        self._made = False  # whether the lines are those of the rows
-        self._in_step = False  # whether the terminal shows the rows as they are
-        self._unshown = 0  # columns that Textual has not been asked to paint
-        self._painted_s = 0.0  # how long ago all of it was painted
+        self._made = False  # the lines match the rows
+        self._in_step = False  # the terminal shows the current rows
+        self._unshown = 0  # columns that Textual has not painted yet
+        self._painted_s = 0.0  # time since the last complete repaint
 
     def follow(self, heard: Heard | None, seconds: float, parted: bool = True) -> None:
-        """Take what came in the last `seconds`; not `parted`: the dry signal is what sounds."""
+        """Add the data of the last `seconds`; `parted` is False for the dry signal."""
         if heard:
             self._pending.append(heard)
         self._due_s += seconds
@@ -75,14 +75,14 @@ class Spectrogram(Canvas):
         columns = int(self._due_s * COLUMNS_PER_S)
         self._due_s -= columns / COLUMNS_PER_S
         level, share = self._folded()
-        columns = min(columns, 4)  # a view that was held up goes on from where it is
+        columns = min(columns, 4)  # a delayed view skips the missed columns
         for _ in range(columns):
             self._append(level, share, parted)
         self._painted_s += seconds
         self._show(columns)
 
     def _folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return level and share of what is pending; nothing is silence."""
+        """Return level and share of the pending data; no data gives silence."""
         pending, self._pending = self._pending, []
         if not pending:
             return np.full(BANDS, SILENCE_DB, np.float32), np.zeros(BANDS, np.float32)
@@ -99,7 +99,7 @@ class Spectrogram(Canvas):
             row.append(segment)
 
     def resized(self, size: Size) -> None:
-        """Draw the past anew."""
+        """Redraw the past."""
         per_cell = 2 if self.ink.depth is Depth.BLOCKS else 1
         self._per_cell = per_cell
         rows = size.height * per_cell
@@ -160,7 +160,7 @@ class Spectrogram(Canvas):
         beside = place.right < self.screen.size.width
         for y, row in enumerate(self._rows, place.y):
             pen.write(f"{at(first, y)}\x1b[{columns}P{at(new, y)}")
-            if beside:  # what was drawn in with the rest of the line goes back to where it was
+            if beside:  # the rest of the line moves back to its position
                 pen.write(f"\x1b[{columns}@")
             for cell_number in range(-columns, 0):
                 pen.write(self._code(pen, row[cell_number]))
@@ -173,7 +173,7 @@ class Spectrogram(Canvas):
         return code
 
     def out_of_step(self) -> None:
-        """Take nothing for granted of what the terminal shows: it has another size, for example."""
+        """Assume nothing about the terminal's content, for example after a resize."""
         self._in_step = False
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -182,7 +182,7 @@ class Spectrogram(Canvas):
         return super().render_lines(crop)
 
     def _made_lines(self) -> list[Strip]:
-        """Return all lines, made of the rows as they are now."""
+        """Return all lines, from the current rows."""
         if not self._made:
             self._lines = [self._line(y, row) for y, row in enumerate(self._rows)]
             self._made = True

@@ -1,8 +1,8 @@
-"""The terminal that the view draws on: one that may stall (ssh over a lost network), or go away (its window).
+"""The view's terminal, which may stall (ssh over a lost network) or disappear (a closed window).
 
-Textual writes from a thread of its own, which a refused write ends, and which a full line holds up; either
-would hold up the view, and with it the end of the session. A write here refuses nothing, and waits for the
-terminal only as long as there is something to wait for.
+Textual writes from its own thread, which ends after a failed write and blocks on a full connection; either
+would block the view, and so the end of the session. A write here never fails, and waits for the terminal only
+as long as it exists.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import select
 import time
 
 LAST_WORDS_S = 2.0
-"""How long what is still to be written may take once the view closes."""
+"""Time limit for the remaining output when the view closes, in seconds."""
 
 _LOOK_EVERY_S = 0.1
 
 
 class Terminal(io.TextIOBase):
-    """A stream to the terminal behind a file descriptor; where it cannot be written to, it drops the text."""
+    """Stream to the terminal of a file descriptor; text that cannot be written is dropped."""
 
     def __init__(self, fd: int) -> None:
-        """Write to the terminal that `fd` is; the descriptor stays the caller's."""
+        """Write to the terminal `fd`; the descriptor stays the caller's."""
         self._fd = fd
-        # Opened anew, so that not to wait is a property of this stream, and not of the shell's.
+        # Opened again, so that non-blocking mode applies only to this stream, not to the shell's.
         self._line = os.open(os.ttyname(fd), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
         self._until: float | None = None  # monotonic time
         self._lost = False
-        self.stalled = False  # whether it had to leave something out
+        self.stalled = False  # it had to drop text
 
     encoding = "utf-8"
 
     def fileno(self) -> int:
-        """Return the descriptor, for what asks for the size."""
+        """Return the descriptor, for queries of the size."""
         return self._fd
 
     def isatty(self) -> bool:
@@ -45,7 +45,7 @@ class Terminal(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Write `text`, as fast as the terminal takes it."""
+        """Write `text`, as fast as the terminal accepts it."""
         rest = memoryview(text.encode("utf-8", "replace"))
         while rest and not self.gone:
             try:
@@ -61,19 +61,19 @@ class Terminal(io.TextIOBase):
 
     @property
     def gone(self) -> bool:
-        """Whether there is nobody any more who sees what is written."""
+        """Return whether the terminal has disappeared."""
         if not self._lost:
             look = select.poll()
-            look.register(self._line, 0)  # a hang-up is told of unasked
+            look.register(self._line, 0)  # a hang-up is always reported
             self._lost = any(told & select.POLLHUP for _, told in look.poll(0))
         return self._lost
 
     def finish(self) -> None:
-        """Write what comes from now on only if the terminal takes it soon."""
+        """From now on, write only if the terminal accepts the text soon."""
         self._until = time.monotonic() + LAST_WORDS_S
 
     def close(self) -> None:
-        """Let go of the terminal."""
+        """Release the terminal."""
         if not self.closed:
             os.close(self._line)
         super().close()

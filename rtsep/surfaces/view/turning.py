@@ -1,4 +1,4 @@
-"""What a key does to a control: steps onto round values, tenths of the travel, switches back and forth."""
+"""Effect of a key on a control: steps to round values, tenths of the travel, switches on and off."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ LETTERS = {
     "b": "bypass",
     "k": "mask",
 }
-"""Keys that turn a switch or choice at once, whichever control is chosen."""
+"""Keys that toggle a switch or choice, whichever control is selected."""
 
 TURNS = {",": ("balance", -1), ".": ("balance", 1)}
-"""Keys that turn a control by so many steps, whichever control is chosen."""
+"""Keys that change a control by steps, whichever control is selected."""
 
 assert all(name in {control.name for control in TABLE} for name in LETTERS.values())
 
 
 def is_switch(control: Control) -> bool:
-    """Whether a control has a few values and nothing in between."""
+    """Return whether a control has only discrete values."""
     return control.unit in ("switch", "choice")
 
 
 def step_of(control: Control, fine: bool) -> float:
-    """Return how far a press goes: 1 dB, or a twentieth of the range; if fine a tenth, a fifth of that."""
+    """Return the step of a key press: 1 dB, or a twentieth of the range; if fine, a fraction of that."""
     if is_switch(control):
         return 1.0
     if control.unit == "dB":
@@ -37,24 +37,24 @@ def step_of(control: Control, fine: bool) -> float:
 
 
 def stepped(control: Control, value: float, steps: int, fine: bool = False) -> float:
-    """Return where `steps` presses (negative: down) take `value`; the ends hold, and switches do not wrap."""
+    """Return the value after `steps` presses (negative: down), limited to the range; switches do not wrap."""
     step = step_of(control, fine)
     origin = 0.0 if control.unit == "dB" else control.minimum
     passed = (value - origin) / step
     grid = math.floor(passed + 1e-6) if steps > 0 else math.ceil(passed - 1e-6)
     moved = round(origin + (grid + steps) * step, 6)
-    if control.unit == "dB" and moved < (floor := control.maximum - FADER_DB):  # under it is silence
+    if control.unit == "dB" and moved < (floor := control.maximum - FADER_DB):  # silence below
         moved = floor if steps > 0 else control.minimum
     return min(max(moved, control.minimum), control.maximum)
 
 
 def at_tenth(control: Control, digit: int) -> float:
-    """Return the value at `digit` tenths of the way, 0 to 9, on a step of the fine kind."""
+    """Return the value at `digit` tenths of the travel, 0 to 9, rounded to a fine step."""
     return nearest(control, Travel.whole(control).value(digit / 10))
 
 
 def nearest(control: Control, value: float) -> float:
-    """Return the fine step that is nearest to `value`; what is under the range of a fader stays silent."""
+    """Return the fine step nearest to `value`; values below a fader's range stay silent."""
     if value <= control.minimum or value >= control.maximum:
         return min(max(value, control.minimum), control.maximum)
     step = step_of(control, fine=True)
@@ -62,14 +62,14 @@ def nearest(control: Control, value: float) -> float:
 
 
 def toggled(control: Control, value: float) -> float:
-    """Return the next value of a switch or choice; of others, the default or, if it is there, the minimum."""
+    """Return the next value of a switch or choice; for others, the default, or from there the low end."""
     if is_switch(control):
         return control.minimum if value >= control.maximum else value + 1
     return control.minimum if value == control.default else control.default
 
 
 def shown(control: Control, value: float) -> str:
-    """Return a value as a player reads it."""
+    """Return a value as text for the user."""
     if control.choices:
         return control.choices[int(value)]
     if control.unit == "switch":

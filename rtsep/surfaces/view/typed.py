@@ -1,7 +1,7 @@
-"""Keys as a terminal sends them: Escape and a key behind it are two keys, however fast they came.
+"""Keys from a terminal: Escape and a following key are two keys, however fast they come.
 
-A terminal sends the same bytes for Alt and a letter as for Escape and that letter. Nothing here is on Alt.
-Textual would make ctrl+left of Escape and b, and lose the Escape before a comma.
+A terminal sends the same bytes for Alt and a letter as for Escape and that letter. The view uses no Alt keys.
+Textual would convert Escape and b to ctrl+left, and lose the Escape before a comma.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from textual.message import Message
 
 ESCAPE = "\x1b"
 _SEQUENCES = "[OPX^_]\\" + ESCAPE
-"""What makes a sequence of the terminal's own of an Escape before it."""
+"""Characters that form a terminal's sequence together with a preceding Escape."""
 
 
 class Keyboard(XTermParser):
-    """Textual's parser, but for Escape before a key."""
+    """Textual's parser, except for Escape before a key."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -40,14 +40,14 @@ class Keyboard(XTermParser):
             yield from super().feed(data[start:])
 
     def _end_waiting(self) -> Iterable[Message]:
-        """Wait no longer for what may follow the Escape."""
+        """Stop waiting for the rest of a sequence after Escape."""
         if self._timeout_time is not None:
             self._timeout_time = 0.0
             yield from self.tick()
 
 
 def with_keyboard(driver: type[Driver]) -> type[Driver]:
-    """Let Textual's `driver` read keys so; return it."""
+    """Make Textual's `driver` read keys in this way; return it."""
     module = sys.modules[driver.__module__]
     if getattr(module, "XTermParser", None) is XTermParser:
         module.XTermParser = Keyboard  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The view itself: its parts, where they lie at which size, what keys do, and the 30 frames a second."""
+"""The view: its parts, their layout by size, the actions of keys, and 30 frames per second."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ from rtsep.surfaces.view.typed import with_keyboard
 
 FRAMES_PER_S = 30
 FIGURES_EVERY = 6
-"""Frames between two readings of the figures: nobody reads faster."""
+"""Frames between two updates of the figures, which need not be faster to read."""
 
 ANSWER_S = 1.0
-"""How long the view stays for the terminal's last answer."""
+"""Maximum wait for the terminal's last answer in seconds."""
 
 WRITTEN_AT_ONCE = 8192 if sys.platform == "win32" else 1 << 20
-"""Characters; Python on Windows loses some of longer ones."""
+"""Maximum characters of one write; Python on Windows loses some of longer ones."""
 
 WIDE_FROM = (104, 24)
-"""Columns and lines from which controls and figures stand beside the picture, not under it."""
+"""Minimum columns and lines for controls and figures beside the picture instead of below it."""
 
 TALL_FROM = 34
 
 VAST_FROM = 160
-"""Columns from which controls have the room for their whole names."""
+"""Minimum columns for full names of controls."""
 
 
 class LiveView(PlainlyFailing):
-    """Shows a `Player`, and lets keys and mouse turn its controls, until `over` says that it has ended."""
+    """Shows a `Player`, and lets keys and mouse change its controls, until `over` returns True."""
 
     TITLE = "rtsep live"
     ENABLE_COMMAND_PALETTE = False

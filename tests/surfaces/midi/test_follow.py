@@ -65,7 +65,7 @@ def test_a_changed_map_is_played_by_and_what_was_held_is_let_go(played):
     until(lambda: surface.stats()["events"] > events + 10, "more of both knobs")
     assert controls.threshold == 0.5  # whose knob it was no more
     assert surface.stats()["moves"] > moves
-    assert said[-1] == f"MIDI: playing by the map as it is now ({path})"
+    assert said[-1] == f"MIDI: the new map is in use ({path})"
 
 
 def test_a_map_that_is_wrong_or_gone_leaves_the_old_one_at_work(played):

@@ -118,12 +118,12 @@ def test_what_is_said_of_all_holds_for_the_defaults_too():
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("[threshold\ncc = 1", 1, "this is no TOML"),
-        ("[threshold]\ncc = 1\ncc = 2", 3, "this is no TOML: cannot overwrite"),
+        ("[threshold\ncc = 1", 1, "not valid TOML"),
+        ("[threshold]\ncc = 1\ncc = 2", 3, "not valid TOML: cannot overwrite"),
         (
             "[gate]\ncc = 1\n[gate]\ncc = 2",
             3,
-            "this is no TOML: [gate] is there twice; several of one name are written [[gate]]",
+            "not valid TOML: [gate] occurs twice; several tables of one name are written [[gate]]",
         ),
         ("\n[treshold]\ncc = 1", 2, "no control is called 'treshold'; did you mean 'threshold'?"),
         ("[threshold]\ncc = 1\n\n[[gain]]\ncc = 2", 4, "no control is called 'gain'; did you mean"),
@@ -143,30 +143,30 @@ def test_what_is_said_of_all_holds_for_the_defaults_too():
         ("[threshold]\ncc = true", 2, "cc true: a whole number"),
         ("[threshold]\ncc = 1.0", 2, "cc 1.0: a whole number"),
         ("[threshold]\ncc = 1\nrange = [0, 2]", 3, "range: threshold 2: out of range; 0 to 1"),
-        ("[threshold]\ncc = 1\nrange = [0.8, 0.2]", 3, "range [0.8, 0.2]: the lower end comes first"),
-        ("[threshold]\ncc = 1\nrange = 0.5", 3, "range is [lowest, highest]; threshold: 0 to 1"),
-        ("[threshold]\ncc = 1\nrange = [0, true]", 3, "range: true is no number"),
+        ("[threshold]\ncc = 1\nrange = [0.8, 0.2]", 3, "range [0.8, 0.2]: give the lower end first"),
+        ("[threshold]\ncc = 1\nrange = 0.5", 3, "range must be [lowest, highest]; threshold: 0 to 1"),
+        ("[threshold]\ncc = 1\nrange = [0, true]", 3, "range: true is not a number"),
         ("[vocals_gain]\ncc = 1\nrange = ['quiet', 0]", 3, "range: vocals_gain 'quiet': not a number"),
         ("[threshold]\ncc = 1\ncurve = 'db'", 3, "curve 'db': must be one of lin, dB; did you mean 'dB'?"),
-        ("[bypass]\ncc = 1\ncurve = 'lin'", 3, "bypass is no knob: it takes no curve"),
+        ("[bypass]\ncc = 1\ncurve = 'lin'", 3, "bypass is not a knob and does not accept curve"),
         (
             "[bypass]\nnote = 1\nmode = 'togle'",
             3,
             "mode 'togle': must be one of toggle, momentary, latched; did you",
         ),
         ("[bypass]\nnote = 1\nmode = 'knob'", 3, "mode 'knob': must be one of"),
-        ("[bypass]\nnote = 1\ninvert = true", 3, "invert makes no sense where each press switches over"),
+        ("[bypass]\nnote = 1\ninvert = true", 3, "invert is not possible with mode"),
         (
             "[threshold]\ncc = 1\nencoder = 'ofset'",
             3,
             "encoder 'ofset': must be one of twos-complement, offset",
         ),
-        ("[bypass]\ncc = 1\nencoder = 'offset'", 3, "an encoder is a knob that sends cc"),
-        ("[threshold]\nnrpn = 1\nencoder = 'offset'", 3, "an encoder is a knob that sends cc"),
-        ("[threshold]\ncc = 1\nstep = 0.1", 3, "step is for an encoder"),
-        ("[threshold]\ncc = 1\nencoder = 'offset'\nstep = 0", 4, "step 0: the share of the range"),
+        ("[bypass]\ncc = 1\nencoder = 'offset'", 3, "encoder applies only to a knob that sends cc"),
+        ("[threshold]\nnrpn = 1\nencoder = 'offset'", 3, "encoder applies only to a knob that sends cc"),
+        ("[threshold]\ncc = 1\nstep = 0.1", 3, "step applies only to an encoder"),
+        ("[threshold]\ncc = 1\nencoder = 'offset'\nstep = 0", 4, "step 0: must be the share of the range"),
         ("[threshold]\nnote = 1\ncurve = 'dB'", 3, "a button (toggle) jumps between the ends"),
-        ("[bypass]\nnote = 1\ntakeover = true", 3, "takeover is for knobs and faders"),
+        ("[bypass]\nnote = 1\ntakeover = true", 3, "takeover applies only to knobs and faders"),
         ("[threshold]\ncc = 1\nport = 5", 3, "port is part of a port's name"),
         ("[gate]\ncc = 1\n[threshold]\ncc = 300", 4, "cc 300"),
         ("[[gate]]\ncc = 1\n[[gate]]\ncc = 300", 4, "cc 300"),
@@ -180,8 +180,8 @@ def test_what_is_said_of_all_holds_for_the_defaults_too():
         ("cc = 1" + "0" * 5000, 1, "a number of thousands of digits"),
         ("a = " + "[" * 5000, 1, "a number of thousands of digits, or as many brackets"),
         ("\nthreshold = []", 2, "threshold needs a table: [threshold]"),
-        ("# map\n[threshold]\ncc =\n\n", 3, "this is no TOML"),
-        ("# map\n[threshold]\ncc = [1,\n", 3, "this is no TOML: invalid value"),
+        ("# map\n[threshold]\ncc =\n\n", 3, "not valid TOML"),
+        ("# map\n[threshold]\ncc = [1,\n", 3, "not valid TOML: invalid value"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line_and_the_remedy(text, line, words):
@@ -216,7 +216,7 @@ def test_a_map_that_is_asked_for_must_be_there(tmp_path):
     with pytest.raises(UsageError, match="no such map; 'rtsep midi learn CONTROL --map"):
         load_map(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="no text in UTF-8"):
+    with pytest.raises(UsageError, match="not text in UTF-8"):
         load_map(tmp_path / "binary.toml")
     with pytest.raises(UsageError, match="cannot read the map"):
         load_map(tmp_path)

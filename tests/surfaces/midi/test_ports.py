@@ -212,7 +212,7 @@ def test_a_surface_without_a_controller_waits_for_it_with_one_line(monkeypatch):
     surface.start()
     try:
         (line,) = said
-        assert line.startswith("no MIDI controller is called 'no such thing' (here: ")
+        assert line.startswith("no MIDI controller is called 'no such thing' (found: ")
         assert surface.stats()["ports"] == []
     finally:
         surface.close()
@@ -234,13 +234,13 @@ def test_a_surface_without_a_controller_waits_for_it_with_one_line(monkeypatch):
             "pad",
             {"kind": "failed", "key": 0, "name": "pad 1", "why": "error creating port."},
             [
-                "MIDI: pad 1 cannot be opened (error creating port); if another program has it, end that; "
+                "MIDI: pad 1 cannot be opened (error creating port); if another program uses it, end that; "
                 "trying again"
             ],
         ),
-        ("pad", ALIVE_ONCE, ["no MIDI controller is called 'pad' (here: pad:out); waiting for it"]),
+        ("pad", ALIVE_ONCE, ["no MIDI controller is called 'pad' (found: pad:out); waiting for it"]),
         ("", ALIVE_ONCE, []),
-        ("", {"kind": "ports", "ports": {"Jack": []}}, ["no MIDI controller is here; waiting for one"]),
+        ("", {"kind": "ports", "ports": {"Jack": []}}, ["no MIDI controller found; waiting for one"]),
     ],
 )
 def test_what_is_not_there_or_refused_is_said_in_one_line(tmp_path, monkeypatch, wanted, failed, lines):

@@ -115,7 +115,7 @@ def test_the_process_serves_ends_with_its_session_and_comes_back(tmp_path):
         waiting.until(lambda: page.server.process is not before, "another process should start")
         waiting.until(lambda: _serves(port_of(page), keys), "it should serve at the same address")
         assert request(port_of(page), "POST", "/key", once)[0] == 403
-        assert told == ["the page's process has ended and is started again"]
+        assert told == ["the process of the page has ended and is restarted"]
         last = page.server.process.pid
     finally:
         page.close()

@@ -68,7 +68,7 @@ def test_presets_are_saved_and_recalled(browser, session):
     assert [each["name"] for each in browser.ask("listpresets")["choices"]] == ["verse"]
     assert browser.ask("loadpreset", name="verse")["kind"] == "done"
     assert (session.controls.threshold, session.controls.moved_by("threshold")) == (0.4, "preset")
-    assert "a name is letters" in browser.ask("loadpreset", name="../verse")["why"]
+    assert "a name consists of letters" in browser.ask("loadpreset", name="../verse")["why"]
     session.controls.threshold = 0
 
 

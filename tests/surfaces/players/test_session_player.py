@@ -94,7 +94,7 @@ def test_a_list_of_devices_says_what_it_cannot_know(session, tmp_path, monkeypat
     player.devices()
     assert player.devices_remark() == ""
     monkeypatch.setattr(portaudio, "_open", {object()})  # a stream, which a new look would close
-    assert "pick virtual, then look again" in player.devices_remark()
+    assert "pick virtual, then open this list again" in player.devices_remark()
 
 
 def test_models_are_told_apart_by_latency_and_quality(session, tmp_path):

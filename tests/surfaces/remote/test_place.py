@@ -47,7 +47,7 @@ def test_folder_and_socket_are_the_users_alone(folder):
 def test_a_folder_of_others_is_refused(folder):
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
-    with pytest.raises(OutputError, match="not a folder of this user alone; remove it, or 'chmod 700' it"):
+    with pytest.raises(OutputError, match="not a private folder of this user; remove it, or 'chmod 700' it"):
         place.claim()
     assert place.playing() == []
     folder.rmdir()
@@ -60,7 +60,7 @@ def test_a_folder_of_others_is_refused(folder):
 def test_a_folder_of_another_user_is_refused(folder):
     folder.mkdir(mode=0o700)
     os.chown(folder, 12345, 12345)
-    with pytest.raises(OutputError, match="not a folder of this user alone"):
+    with pytest.raises(OutputError, match="not a private folder of this user"):
         place.claim()
 
 
@@ -87,7 +87,7 @@ def test_a_name_that_is_taken(folder):
     first = place.claim()
     second = place.claim()
     assert (first.name, second.name) == ("default", "default-2")
-    with pytest.raises(UsageError, match="'default' plays already; choose another name with --session"):
+    with pytest.raises(UsageError, match="'default' is already running; choose another name with --session"):
         place.claim("default")
     first.close()
     assert place.playing() == ["default-2"]
@@ -99,7 +99,7 @@ def test_a_name_that_is_taken(folder):
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "-x", "x" * 33, "a b", "é", "a\n"])
 def test_names_that_are_none(folder, name):
-    with pytest.raises(UsageError, match="a name is 1 to 32"):
+    with pytest.raises(UsageError, match="a name must have 1 to 32"):
         place.check_name(name)
 
 

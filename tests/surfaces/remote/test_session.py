@@ -106,7 +106,7 @@ def test_the_player_of_the_view_sees_what_is_heard(server):
     finally:
         player.end()
     assert player.over()
-    with pytest.raises(SessionError, match="was let go of"):
+    with pytest.raises(SessionError, match="was detached"):
         player.controls.threshold = 0.1
 
 

@@ -58,10 +58,10 @@ def test_what_a_session_raises_comes_through(terminal):
 
 def test_a_view_that_fails_leaves_the_session_alone(terminal):
     shell = terminal("broken")
-    shell.until("the sound goes on")
+    shell.until("the audio continues")
     shell.process.send_signal(signal.SIGINT)
     after = shell.end()
-    assert "the view has failed, the sound goes on" in after
+    assert "the view has failed, the audio continues" in after
     (line,) = [line for line in after.splitlines() if "ZeroDivisionError" in line]
     assert "rtsep: unexpected error in the view: " in line and "the details are in" in line
     assert "Traceback" not in after

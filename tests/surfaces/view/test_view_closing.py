@@ -110,10 +110,10 @@ def test_sequences_stay_keys_of_their_own(sent, keys):
 def test_a_filter_that_lets_nothing_through_says_so():
     async def act(stage):
         await stage.press("m", *"stagex")
-        assert "nothing here matches 'stagex': Backspace takes it back, Esc goes back" in stage.text
+        assert "nothing matches 'stagex': Backspace deletes it, Esc goes back" in stage.text
         await stage.press("enter", "backspace")
         assert "nothing here matches" not in stage.text
-        assert "Enter picks, Esc goes back" in stage.text
+        assert "Enter chooses, Esc goes back" in stage.text
         assert stage.player.calls == []  # the Enter was for nothing
         await stage.press("enter")
         assert stage.player.calls == [("model", "stage")]
@@ -131,6 +131,6 @@ def test_a_filter_before_the_list_is_there_says_nothing_yet():
         assert "looking..." in stage.text
         may_end.set()
         await stage.settle()
-        assert "nothing here matches 'qq'" in stage.text
+        assert "nothing matches 'qq'" in stage.text
 
     on_stage(act)

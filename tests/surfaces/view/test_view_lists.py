@@ -57,7 +57,7 @@ def test_a_preset_is_saved_under_a_new_name_at_once_and_over_another_after_askin
         assert stage.player.calls == [("save", "solo")]
         await stage.press("s", "v", "e", "r", "s", "e", "enter")
         assert len(stage.player.calls) == 1
-        assert "Enter again replaces it" in stage.text
+        assert "press Enter again to replace it" in stage.text
         await stage.press("enter")
         assert stage.player.calls[1:] == [("save", "verse")]
 
@@ -91,7 +91,7 @@ def test_a_name_is_not_replaced_before_it_is_known_that_it_is_there():
         may_end.set()
         await stage.settle()
         assert stage.player.calls == []
-        assert "Enter again replaces it" in stage.text
+        assert "press Enter again to replace it" in stage.text
         await stage.press("enter")
         assert stage.player.calls == [("save", "verse")]
 
@@ -236,7 +236,7 @@ def test_a_line_that_is_too_long_says_so():
 def test_the_help_names_keys_and_controls():
     async def act(stage):
         await stage.press("question_mark")
-        for text in ("Backspace", "record, and stop", "counts as voice", "any other key goes back"):
+        for text in ("Backspace", "start or stop a recording", "counts as voice", "any other key goes back"):
             assert text in stage.text
         await stage.press("end")
         for text in ("overruns", "real-time", "drift"):  # what the figures say, to the last one
