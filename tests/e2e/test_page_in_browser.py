@@ -196,7 +196,7 @@ def test_a_stranger_sees_nothing_and_the_audience_turns_nothing(playing, browser
     stranger = Page(browser, address[:-1] + ("A" if address[-1] != "A" else "B"), PHONE)
     stranger.page.get_by_text("This address is not valid").wait_for()
     assert stranger.page.locator(".balance").count() == 0
-    audience = Page(browser, address_of(playing, "read-only"), PHONE).live()
+    audience = Page(browser, address_of(playing, "(read-only)"), PHONE).live()
     assert audience.button("Mute voice").is_disabled()
     assert audience.slider("Balance between music and voice").is_disabled()
     assert audience.page.locator("#health").inner_text()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 
@@ -38,6 +39,7 @@ def main() -> int:
     from rtsep.surfaces.page.server import PageServer, Served
 
     task = TASKS.decode(sys.stdin.readline())
+    logging.disable()  # asyncio logs too many connections: strangers would write on the terminal
     if hasattr(os, "nice"):
         os.nice(GENTLE)
     try:

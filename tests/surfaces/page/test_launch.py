@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -132,6 +133,38 @@ def _serves(port, keys):
         return request(port, "GET", "/hello", keys.turning)[0] == 200
     except OSError:
         return False
+
+
+@pytest.mark.long
+def test_a_crowd_of_connections_is_gone_in_seconds_and_says_nothing(capfd):
+    """More connections than the process may have open: it serves again, and no stranger writes here."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] < 4096:
+        pytest.skip("this system lets a process open too few sockets")
+    keys = Keys.new()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        where = Where(False, free.getsockname()[1])
+    page = Page("nobody", where, keys, print, fresh=False)
+    crowd = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))  # that of the process
+        page.start()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, before[1]))
+        process = page.server.process
+        for _ in range(3000):
+            crowd.append(socket.socket())
+            crowd[-1].setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                crowd[-1].connect(("127.0.0.1", port_of(page)))
+        waiting.until(lambda: _serves(port_of(page), keys), "it should serve again")
+        assert page.server.process is process
+    finally:
+        for sock in crowd:
+            sock.close()
+        page.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_port_that_is_taken_is_one_line():
