@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.side import Side
+from benchmarks.ab_worker import ABWorker
 from benchmarks.telling import command_line, tell
 from rtsep.bench import start
 from rtsep.bench.result import Column, Result, Row
@@ -53,7 +53,7 @@ class Gain:
     """Two ways to do the same hop."""
 
     title: str
-    before: tuple[str, dict[str, Any]]  # arguments of `Side`
+    before: tuple[str, dict[str, Any]]  # arguments of `ABWorker`
     after: tuple[str, dict[str, Any]]
     load: tuple[str, ...] = ()  # of `Torture`, meanwhile
     said: str = ""
@@ -145,7 +145,7 @@ def in_turns(
 
 def of_hops(gain: Gain, turns: int, seconds: float) -> Row:
     """Measure both sides of `gain`."""
-    sides = [Side(kind, **options) for kind, options in (gain.before, gain.after)]
+    sides = [ABWorker(kind, **options) for kind, options in (gain.before, gain.after)]
     with sides[0] as before, sides[1] as after, Torture(gain.load) as torture:
         pairs = in_turns(lambda: before.turn(seconds), lambda: after.turn(seconds), turns)
         torture.check()

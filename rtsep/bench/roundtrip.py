@@ -1,6 +1,6 @@
 """`rtsep bench roundtrip`: how late the sound really is, against the latency that is declared.
 
-A signal goes through a live engine (how: `rtsep.bench.ways`) and is looked for in each feed by correlation.
+A signal goes through a live engine, see `rtsep.bench.signal_paths`, and correlation finds it in each feed.
 It is played twice: once separated, where the stems must add up to it, and once bypassed.
 """
 
@@ -16,7 +16,7 @@ from rtsep.audio.engine import StreamFormat
 from rtsep.bench.arrival import Arrival, clearest, sequences
 from rtsep.bench.playing import say
 from rtsep.bench.result import Column, Result, Row, machine
-from rtsep.bench.ways import Take, Way, open_way
+from rtsep.bench.signal_paths import SignalPath, Take, open_path
 from rtsep.compute import add_compute
 from rtsep.dsp.router import FEEDS
 from rtsep.errors import DeviceError, UsageError
@@ -76,22 +76,22 @@ def run(arguments: argparse.Namespace) -> Result:
     _check(arguments)
     package = read_package(find_model(arguments.model))
     signal = sequences(arguments.level)
-    with open_way(arguments, package, signal) as way:
-        say(f"through the {way.name}, model {package.spec.name}; {way.latency.line()}")
-        rows, notes = measure(way, signal)
+    with open_path(arguments, package, signal) as path:
+        say(f"through the {path.name}, model {package.spec.name}; {path.latency.line()}")
+        rows, notes = measure(path, signal)
     settings = {
         "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute,
         "slack": arguments.slack, "level_db": arguments.level, "signal_frames": len(signal),
     }  # fmt: skip
     title = f"from input to output with the model '{package.spec.name}', in samples"
-    notes = [*way.notes, *notes]
+    notes = [*path.notes, *notes]
     return Result("roundtrip", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
 
 
-def measure(way: Way, signal: NDArray[np.float32]) -> tuple[list[Row], list[str]]:
+def measure(path: SignalPath, signal: NDArray[np.float32]) -> tuple[list[Row], list[str]]:
     """Return the rows and notes of a separated and a bypassed take; raises `DeviceError` for none."""
-    separated, bypassed = (_clean(way, bypass) for bypass in (False, True))
-    latency, format = way.latency, way.format
+    separated, bypassed = (_clean(path, bypass) for bypass in (False, True))
+    latency, format = path.latency, path.format
     feeds = _feeds(separated.played, format)
     if {"vocals", "instrumental"} <= feeds.keys():
         feeds[SUM] = feeds["vocals"] + feeds["instrumental"]
@@ -105,23 +105,23 @@ def measure(way: Way, signal: NDArray[np.float32]) -> tuple[list[Row], list[str]
     for name, declared, sound, take in looked_for:
         sent, came = clearest(signal, take.reference), clearest(signal, sound)
         if not sent.found:
-            raise DeviceError(f"the signal did not get on its way through the {way.name}; try again")
+            raise DeviceError(f"the signal did not get on its way through the {path.name}; try again")
         row: Row = {
-            "way": way.name, "rate": format.out_rate, "block": format.out_block, "feed": name,
+            "way": path.name, "rate": format.out_rate, "block": format.out_block, "feed": name,
             "declared": round(declared * format.out_rate / format.rate),
         }  # fmt: skip
         rows.append(row)
         if not came.found:
             if name in (DRY, DEVICE):
-                raise DeviceError(_nothing_came(way, float(np.abs(sound).max(initial=0))))
+                raise DeviceError(_nothing_came(path, float(np.abs(sound).max(initial=0))))
             notes.append(f"{name}: the model leaves too little of the signal to find it there")
             continue
         row |= _figures(row["declared"], sent, came, format.out_rate)
-        if way.exact and name in (SUM, DRY):
+        if path.exact and name in (SUM, DRY):
             row["error"] = _error(take.reference, sent, sound, came, len(signal))
         if came.inverted:
             notes.append(f"{name}: upside down; a cable or the card turns the polarity")
-    return rows, [*notes, *_in_words(rows, way)]
+    return rows, [*notes, *_in_words(rows, path)]
 
 
 def _figures(declared: int, sent: Arrival, came: Arrival, rate: int) -> Row:
@@ -144,7 +144,7 @@ def _error(
     return float(np.abs(sound[came.frame : came.frame + frames, :channels] - wanted).max())
 
 
-def _in_words(rows: list[Row], way: Way) -> Iterator[str]:
+def _in_words(rows: list[Row], path: SignalPath) -> Iterator[str]:
     told = {row["feed"]: row for row in rows if "measured" in row}
     surest = [told[name] for name in (SUM, DRY) if name in told]
     if all(row["difference"] == 0 for row in surest):
@@ -164,19 +164,19 @@ def _in_words(rows: list[Row], way: Way) -> Iterator[str]:
             yield f"{row['feed']}: not the signal that went in, but {row['error']:.1e} off it"
 
 
-def _nothing_came(way: Way, peak: float) -> str:
-    if way.exact:
-        return f"no signal came through the {way.name} (its peak is {peak:.1e}); try again"
+def _nothing_came(path: SignalPath, peak: float) -> str:
+    if path.exact:
+        return f"no signal came through the {path.name} (its peak is {peak:.1e}); try again"
     return (
-        f"no signal came back through the {way.name} (the input's peak is {peak:.1e}): connect output and "
+        f"no signal came back through the {path.name} (the input's peak is {peak:.1e}): connect output and "
         "input with a cable, turn both up, or give a higher --level"
     )
 
 
-def _clean(way: Way, bypass: bool) -> Take:
+def _clean(path: SignalPath, bypass: bool) -> Take:
     lost = []
     for _ in range(ATTEMPTS):
-        take = way.take(bypass)
+        take = path.take(bypass)
         if take.lost == 0:
             return take
         lost.append(take.lost)

@@ -59,7 +59,7 @@ class Server:
         self.cables = {cable for cable in self.cables if cable[1] != name}
 
 
-class Desk:
+class Patchbay:
     """Our two outputs on a server, and a clock."""
 
     def __init__(self, *playbacks: str, connects: bool = True, cables=None, peer: str = "") -> None:
@@ -79,97 +79,97 @@ PLUGGED = {("left", "card:1"), ("right", "card:2")}
 
 
 def test_a_sink_that_leaves_is_told_of_once_and_connected_when_it_is_back():
-    desk = Desk(*CARD)
-    assert desk.server.cables == PLUGGED
-    assert desk.look() == []
+    patchbay = Patchbay(*CARD)
+    assert patchbay.server.cables == PLUGGED
+    assert patchbay.look() == []
     for name in CARD:
-        desk.server.remove(name)
-    assert desk.look() == ["rtsep's outputs have no connection; waiting for card:1, card:2"]
-    assert desk.look() == []
-    desk.server.playbacks += CARD
-    assert desk.look() == ["card:1, card:2: connected"]
-    assert desk.server.cables == PLUGGED
-    assert desk.look() == []
+        patchbay.server.remove(name)
+    assert patchbay.look() == ["rtsep's outputs have no connection; waiting for card:1, card:2"]
+    assert patchbay.look() == []
+    patchbay.server.playbacks += CARD
+    assert patchbay.look() == ["card:1, card:2: connected"]
+    assert patchbay.server.cables == PLUGGED
+    assert patchbay.look() == []
 
 
 def test_a_sound_card_that_comes_later_is_connected():
-    desk = Desk()
-    assert desk.look() == ["rtsep's outputs have no connection; waiting for a sound device"]
-    desk.server.playbacks += CARD
-    desk.look()
-    assert desk.server.cables == PLUGGED
+    patchbay = Patchbay()
+    assert patchbay.look() == ["rtsep's outputs have no connection; waiting for a sound device"]
+    patchbay.server.playbacks += CARD
+    patchbay.look()
+    assert patchbay.server.cables == PLUGGED
 
 
 def test_what_the_user_disconnects_stays_disconnected():
-    desk = Desk(*CARD)
-    desk.look()
-    desk.server.cables.clear()
-    assert [desk.look() for _ in range(3)] == [[], [], []]
-    assert desk.server.cables == set()
+    patchbay = Patchbay(*CARD)
+    patchbay.look()
+    patchbay.server.cables.clear()
+    assert [patchbay.look() for _ in range(3)] == [[], [], []]
+    assert patchbay.server.cables == set()
 
 
 def test_what_the_user_connects_comes_back_with_its_port():
-    desk = Desk(*CARD, "mixer:in")
-    desk.server.cables = {("left", "mixer:in")}
-    desk.look()
-    desk.server.remove("mixer:in")
-    desk.look()
-    desk.server.playbacks.append("mixer:in")
-    desk.look()
-    assert desk.server.cables == {("left", "mixer:in")}
+    patchbay = Patchbay(*CARD, "mixer:in")
+    patchbay.server.cables = {("left", "mixer:in")}
+    patchbay.look()
+    patchbay.server.remove("mixer:in")
+    patchbay.look()
+    patchbay.server.playbacks.append("mixer:in")
+    patchbay.look()
+    assert patchbay.server.cables == {("left", "mixer:in")}
 
 
 def test_without_connections_of_our_own_there_is_nothing_to_wait_for():
-    desk = Desk(*CARD, connects=False)
-    assert [desk.look() for _ in range(3)] == [[], [], []]
-    assert desk.server.cables == set()
+    patchbay = Patchbay(*CARD, connects=False)
+    assert [patchbay.look() for _ in range(3)] == [[], [], []]
+    assert patchbay.server.cables == set()
 
 
 @pytest.mark.parametrize("gone", [False, True])
 def test_the_next_client_gets_the_cables_unless_all_ports_have_gone(gone):
-    desk = Desk(*CARD)
-    desk.look()
-    desk.server.remove("card:2")
-    desk.look()
-    desk.plugs.note_cables(gone)
-    assert desk.cables == ({} if gone else {"left": ["card:1"], "right": ["card:2"]})
+    patchbay = Patchbay(*CARD)
+    patchbay.look()
+    patchbay.server.remove("card:2")
+    patchbay.look()
+    patchbay.plugs.note_cables(gone)
+    assert patchbay.cables == ({} if gone else {"left": ["card:1"], "right": ["card:2"]})
 
 
 def test_it_looks_now_and_then_only():
-    desk = Desk()
-    assert desk.look()
-    desk.server.playbacks += CARD
-    assert desk.plugs.tend(desk.now + LOOK_EVERY_S / 2) == []
-    assert desk.server.cables == set()
+    patchbay = Patchbay()
+    assert patchbay.look()
+    patchbay.server.playbacks += CARD
+    assert patchbay.plugs.tend(patchbay.now + LOOK_EVERY_S / 2) == []
+    assert patchbay.server.cables == set()
 
 
 AMP = ("amp [live]:in [1]", "amp [live]:in [2]")
 
 
 def test_a_program_that_was_named_is_connected_in_the_place_of_the_sound_card():
-    desk = Desk(*CARD, *AMP, "another amp [live]:in", peer="amp [live]")
-    assert desk.server.cables == {("left", AMP[0]), ("right", AMP[1])}
+    patchbay = Patchbay(*CARD, *AMP, "another amp [live]:in", peer="amp [live]")
+    assert patchbay.server.cables == {("left", AMP[0]), ("right", AMP[1])}
 
 
 def test_a_program_that_is_not_there_yet_is_waited_for_by_its_name():
-    desk = Desk(*CARD, peer="amp [live]")
-    assert desk.look() == ["rtsep's outputs have no connection; waiting for amp [live]"]
-    desk.server.playbacks += AMP
-    desk.look()
-    assert desk.server.cables == {("left", AMP[0]), ("right", AMP[1])}
+    patchbay = Patchbay(*CARD, peer="amp [live]")
+    assert patchbay.look() == ["rtsep's outputs have no connection; waiting for amp [live]"]
+    patchbay.server.playbacks += AMP
+    patchbay.look()
+    assert patchbay.server.cables == {("left", AMP[0]), ("right", AMP[1])}
 
 
 def test_cables_to_one_program_are_not_those_to_another():
     """A switch from the sound card to a program, and back: what the user has patched is kept for each."""
     cables: dict[str, list[str]] = {}
-    card = Desk(*CARD, *AMP, cables=cables)
+    card = Patchbay(*CARD, *AMP, cables=cables)
     card.server.cables = {("left", "card:2")}
     card.look()
     card.plugs.note_cables(gone=False)
-    amp = Desk(*CARD, *AMP, cables=cables, peer="amp [live]")
+    amp = Patchbay(*CARD, *AMP, cables=cables, peer="amp [live]")
     assert amp.server.cables == {("left", AMP[0]), ("right", AMP[1])}
     amp.plugs.note_cables(gone=False)
-    assert Desk(*CARD, *AMP, cables=cables).server.cables == {("left", "card:2")}
+    assert Patchbay(*CARD, *AMP, cables=cables).server.cables == {("left", "card:2")}
 
 
 HEADSET = ("headset:FL", "headset:FR")
@@ -178,53 +178,53 @@ ON_HEADSET = {("left", "headset:FL"), ("right", "headset:FR")}
 
 def test_the_default_sink_comes_before_hardware_and_is_followed():
     """It is no hardware on PipeWire where it is a headset, or virtual."""
-    desk = Desk()
-    desk.server.playbacks += CARD
-    desk.server.choose(*HEADSET)
-    desk.look()
-    assert desk.server.cables == ON_HEADSET
-    desk.server.choose("room:1", "room:2")
-    assert desk.look() == ["the default output is now 'room': playback continues there"]
-    assert desk.server.cables == {("left", "room:1"), ("right", "room:2")}
-    assert desk.look() == []
+    patchbay = Patchbay()
+    patchbay.server.playbacks += CARD
+    patchbay.server.choose(*HEADSET)
+    patchbay.look()
+    assert patchbay.server.cables == ON_HEADSET
+    patchbay.server.choose("room:1", "room:2")
+    assert patchbay.look() == ["the default output is now 'room': playback continues there"]
+    assert patchbay.server.cables == {("left", "room:1"), ("right", "room:2")}
+    assert patchbay.look() == []
 
 
 def test_a_default_sink_that_leaves_gives_way_to_the_next_one():
-    desk = Desk(*CARD)
-    desk.server.choose(*HEADSET)
-    assert desk.look() == ["the default output is now 'headset': playback continues there"]
+    patchbay = Patchbay(*CARD)
+    patchbay.server.choose(*HEADSET)
+    assert patchbay.look() == ["the default output is now 'headset': playback continues there"]
     for name in HEADSET:
-        desk.server.remove(name)
-    assert desk.look() == ["rtsep's outputs have no connection; waiting for headset:FL, headset:FR"]
-    desk.server.choose(*CARD)
-    assert desk.look() == [
+        patchbay.server.remove(name)
+    assert patchbay.look() == ["rtsep's outputs have no connection; waiting for headset:FL, headset:FR"]
+    patchbay.server.choose(*CARD)
+    assert patchbay.look() == [
         "the default output is now 'card': playback continues there",
         "card:1, card:2: connected",
     ]
-    assert desk.server.cables == PLUGGED
+    assert patchbay.server.cables == PLUGGED
 
 
 def test_what_the_user_has_patched_does_not_follow_the_default():
-    desk = Desk(*CARD, "mixer:in", "recorder:in")
-    desk.server.cables = {("left", "mixer:in"), ("right", "card:2"), ("right", "recorder:in")}
-    desk.look()
-    desk.server.choose(*HEADSET)
-    desk.look()
-    assert desk.server.cables == {("left", "mixer:in"), ("right", "recorder:in"), ("right", "headset:FR")}
+    patchbay = Patchbay(*CARD, "mixer:in", "recorder:in")
+    patchbay.server.cables = {("left", "mixer:in"), ("right", "card:2"), ("right", "recorder:in")}
+    patchbay.look()
+    patchbay.server.choose(*HEADSET)
+    patchbay.look()
+    assert patchbay.server.cables == {("left", "mixer:in"), ("right", "recorder:in"), ("right", "headset:FR")}
 
 
 def test_a_sink_with_fewer_channels_leaves_the_others_open_until_one_has_more():
-    desk = Desk(*CARD)
-    desk.server.choose("phone:mono")
-    desk.look()
-    assert desk.server.cables == {("left", "phone:mono")}
-    desk.server.choose(*HEADSET)
-    desk.look()
-    assert desk.server.cables == ON_HEADSET
+    patchbay = Patchbay(*CARD)
+    patchbay.server.choose("phone:mono")
+    patchbay.look()
+    assert patchbay.server.cables == {("left", "phone:mono")}
+    patchbay.server.choose(*HEADSET)
+    patchbay.look()
+    assert patchbay.server.cables == ON_HEADSET
 
 
 def test_a_program_that_was_named_stays_when_the_default_changes():
-    desk = Desk(*CARD, *AMP, peer="amp [live]")
-    desk.server.choose(*HEADSET)
-    assert desk.look() == []
-    assert desk.server.cables == {("left", AMP[0]), ("right", AMP[1])}
+    patchbay = Patchbay(*CARD, *AMP, peer="amp [live]")
+    patchbay.server.choose(*HEADSET)
+    assert patchbay.look() == []
+    assert patchbay.server.cables == {("left", AMP[0]), ("right", AMP[1])}

@@ -37,7 +37,7 @@ class Source(FileSource):
         return super()._head()
 
 
-class Deck:
+class SourcePlayer:
     """A ring that a file fills, and a callback that takes of it what the test says."""
 
     def __init__(self, path: Path, rate: int = RATE, channels: tuple[int, ...] = (0, 1)) -> None:
@@ -71,8 +71,8 @@ class Deck:
 
 
 @contextlib.contextmanager
-def deck(path: Path, **how: object) -> Iterator[Deck]:
-    made = Deck(path, **how)  # type: ignore[arg-type]
+def source_player(path: Path, **how: object) -> Iterator[SourcePlayer]:
+    made = SourcePlayer(path, **how)  # type: ignore[arg-type]
     try:
         yield made
     finally:
@@ -98,7 +98,7 @@ def way(request, monkeypatch):
 @pytest.mark.parametrize("seconds", [3.0, 0.5, 0.0, 4.99])
 def test_a_seek_plays_the_file_from_that_frame(song, way, seconds):
     path, x = song
-    with deck(path) as at:
+    with source_player(path) as at:
         np.testing.assert_array_equal(at.play(30_000), x[:30_000])
         before = at.ask(lambda: at.source.seek(seconds))
         place = round(seconds * RATE)
@@ -114,7 +114,7 @@ def test_a_seek_plays_the_file_from_that_frame(song, way, seconds):
 
 def test_what_is_heard_of_a_seek_says_where_it_is(song):
     path, _ = song
-    with deck(path) as at:
+    with source_player(path) as at:
         at.play(20_000)
         before = at.ask(lambda: at.source.seek(2.0))
         start = at.now + before
@@ -127,7 +127,7 @@ def test_what_is_heard_of_a_seek_says_where_it_is(song):
 
 def test_a_pause_is_silence_and_goes_on_with_the_next_frame(song, way):
     path, x = song
-    with deck(path) as at:
+    with source_player(path) as at:
         at.play(30_000)
         before = at.ask(lambda: at.source.pause(True))
         stood = 30_000 + before
@@ -145,7 +145,7 @@ def test_a_pause_is_silence_and_goes_on_with_the_next_frame(song, way):
 
 def test_a_seek_in_a_pause_stays_there(song, way):
     path, x = song
-    with deck(path) as at:
+    with source_player(path) as at:
         at.play(10_000)
         at.ask(lambda: at.source.pause(True))
         at.play(20_000)
@@ -163,7 +163,7 @@ def test_a_loop_has_no_gap(song, way, monkeypatch, start, end, kept):
     monkeypatch.setattr(played_file, "LOOP_BYTES", kept)
     path, x = song
     first, behind = round(start * RATE), len(x) if end is None else round(end * RATE)
-    with deck(path) as at:
+    with source_player(path) as at:
         at.play(5_000)
         at.ask(lambda: at.source.set_loop((start, end)))
         order = np.concatenate([np.arange(5_000, behind), *[np.arange(first, behind)] * 4])
@@ -182,7 +182,7 @@ def test_a_loop_has_no_gap(song, way, monkeypatch, start, end, kept):
 
 def test_what_plays_behind_the_end_of_a_loop_goes_to_its_start(song, way):
     path, x = song
-    with deck(path) as at:
+    with source_player(path) as at:
         at.play(2 * RATE)
         before = at.ask(lambda: at.source.set_loop((0.5, 1.5)))
         heard = at.play(before + RATE + 1_000)[before:]
@@ -194,7 +194,7 @@ def test_what_plays_behind_the_end_of_a_loop_goes_to_its_start(song, way):
 
 def test_a_file_that_is_over_goes_on_with_a_seek(song, way):
     path, x = song
-    with deck(path) as at:
+    with source_player(path) as at:
         np.testing.assert_array_equal(at.play(len(x)), x)
         assert not at.play(10_000).any()
         before = at.ask(lambda: at.source.seek(4.0))
@@ -206,12 +206,12 @@ def test_a_file_that_is_over_goes_on_with_a_seek(song, way):
 
 def test_another_engine_goes_on_behind_a_seek_a_loop_and_a_pause(song, way):
     path, x = song
-    with deck(path) as at:
+    with source_player(path) as at:
         at.play(10_000)
         at.ask(lambda: at.source.set_loop((1.0, 1.5)))
         before = at.ask(lambda: at.source.seek(1.4))
         at.play(before + 10_000)  # over the end of the loop: the place is 1 s and 5,590 frames
-        again = Deck.__new__(Deck)
+        again = SourcePlayer.__new__(SourcePlayer)
         again.source, again.rings = at.source, Rings(RATE, 2, [0, 1], 2)
         at.source.stop()
         at.source.go_back(at.now - 8_000)
@@ -222,7 +222,7 @@ def test_another_engine_goes_on_behind_a_seek_a_loop_and_a_pause(song, way):
         again.ask(lambda: at.source.pause(True))
         again.play(10_000)
         stood = again.source.place(again.now).position
-        last = Deck.__new__(Deck)
+        last = SourcePlayer.__new__(SourcePlayer)
         last.source, last.rings = at.source, Rings(RATE, 2, [0, 1], 2)
         at.source.stop()
         at.source.go_back(again.now)
@@ -235,7 +235,7 @@ def test_at_another_rate_a_loop_is_one_stream_and_a_change_of_it_makes_no_click(
     t = np.arange(3 * 48000) / 48000
     x = (0.5 * np.sin(2 * np.pi * 500 * t)).astype(np.float32)[:, None]  # 500 Hz: whole periods a second
     soundfile.write(tmp_path / "x.wav", x, 48000, "FLOAT")
-    with deck(tmp_path / "x.wav", channels=(0,)) as at:
+    with source_player(tmp_path / "x.wav", channels=(0,)) as at:
         first = at.play(20_000)
         at.ask(lambda: at.source.set_loop((0.0, 1.0)))
         heard = np.concatenate([first, at.play(5 * RATE)])
@@ -250,7 +250,7 @@ def test_at_another_rate_a_loop_is_one_stream_and_a_change_of_it_makes_no_click(
 
 def test_a_splice_that_a_callback_has_reached_is_made_again_further_on(song, monkeypatch):
     path, x = song
-    with deck(path) as at:
+    with source_player(path) as at:
         at.play(30_000)
         whole, calls = FileSource._head, []
 

@@ -11,7 +11,7 @@ from rtsep.audio.rings import Rings
 from rtsep.audio.stretch import Stretcher
 from rtsep.errors import UsageError
 from tests.audio.bench import noise
-from tests.audio.test_source_splices import BLOCK, RATE, Deck, deck
+from tests.audio.test_source_splices import BLOCK, RATE, SourcePlayer, source_player
 from tests.waiting import until
 
 SHARP = 0.006  # s within which an attack is found, see tests/audio/test_stretch.py
@@ -49,7 +49,7 @@ def sharpest(y: np.ndarray) -> float:
 def test_as_recorded_every_sample_passes_unchanged_before_and_after(tmp_path):
     x = noise(10 * RATE)
     soundfile.write(tmp_path / "x.wav", x, RATE, "FLOAT")
-    with deck(tmp_path / "x.wav") as at:
+    with source_player(tmp_path / "x.wav") as at:
         at.source.set_stretch(1.0, 0.0)
         np.testing.assert_array_equal(at.play(30_000), x[:30_000])
         before = at.ask(lambda: at.source.set_stretch(0.8, 2.0))
@@ -63,7 +63,7 @@ def test_as_recorded_every_sample_passes_unchanged_before_and_after(tmp_path):
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 1.5])
 def test_the_place_is_that_of_what_is_heard(clicks, speed):
-    with deck(clicks) as at:
+    with source_player(clicks) as at:
         at.play(20_000)
         start = at.now + at.ask(lambda: at.source.set_stretch(speed))
         begun = at.source.place(start).position
@@ -79,7 +79,7 @@ def test_the_place_is_that_of_what_is_heard(clicks, speed):
 
 @pytest.mark.parametrize("speed", [0.5, 1.5])
 def test_the_length_at_a_speed(clicks, speed):
-    with deck(clicks) as at:
+    with source_player(clicks) as at:
         start = at.now + at.ask(lambda: at.source.set_stretch(speed))
         whole = start + round((10 - start / RATE) / speed * RATE)
         at.play(whole + 10_000)
@@ -90,7 +90,7 @@ def test_the_length_at_a_speed(clicks, speed):
 
 
 def test_turning_the_speed_and_the_key_makes_no_click(sine):
-    with deck(sine, channels=(0,)) as at:
+    with source_player(sine, channels=(0,)) as at:
         heard = [at.play(20_000)]
         for speed, key in ((0.9, 0), (0.8, 0), (0.8, 2), (1.2, 2), (1.5, -6), (1.0, 0), (0.5, 6), (1.0, 0)):
             before = at.ask(lambda speed=speed, key=key: at.source.set_stretch(speed, key))
@@ -100,7 +100,7 @@ def test_turning_the_speed_and_the_key_makes_no_click(sine):
 
 
 def test_a_fader_that_is_drawn_follows_to_its_last_value(sine):
-    with deck(sine, channels=(0,)) as at:
+    with source_player(sine, channels=(0,)) as at:
         at.play(5_000)
         for step in range(30):
             at.source.set_stretch(1.0 - step / 100)
@@ -114,7 +114,7 @@ def test_a_fader_that_is_drawn_follows_to_its_last_value(sine):
 
 
 def test_a_seek_at_a_speed_begins_with_the_frame_that_was_named(clicks):
-    with deck(clicks) as at:
+    with source_player(clicks) as at:
         at.ask(lambda: at.source.set_stretch(0.8, -3))
         at.play(40_000)
         before = at.ask(lambda: at.source.seek(6.25))
@@ -126,7 +126,7 @@ def test_a_seek_at_a_speed_begins_with_the_frame_that_was_named(clicks):
 
 
 def test_a_loop_at_a_speed_takes_its_time_again_and_again(clicks):
-    with deck(clicks) as at:
+    with source_player(clicks) as at:
         at.play(RATE // 4)
         at.ask(lambda: at.source.set_stretch(1.25))
         at.ask(lambda: at.source.set_loop((1.0, 2.0)))
@@ -143,7 +143,7 @@ def test_a_loop_at_a_speed_takes_its_time_again_and_again(clicks):
 
 
 def test_a_pause_at_a_speed_goes_on_where_it_stood(clicks):
-    with deck(clicks) as at:
+    with source_player(clicks) as at:
         at.ask(lambda: at.source.set_stretch(0.5))
         at.play(RATE)
         before = at.ask(lambda: at.source.pause(True))
@@ -160,11 +160,11 @@ def test_a_pause_at_a_speed_goes_on_where_it_stood(clicks):
 
 
 def test_another_engine_goes_on_at_that_speed(clicks):
-    with deck(clicks) as at:
+    with source_player(clicks) as at:
         at.ask(lambda: at.source.set_stretch(0.8, 1))
         at.play(RATE)
         stood = at.source.place(at.now - 8_000).position
-        again = Deck.__new__(Deck)
+        again = SourcePlayer.__new__(SourcePlayer)
         again.source, again.rings = at.source, Rings(RATE, 2, [0, 1], 2)
         at.source.stop()
         at.source.go_back(at.now - 8_000)
@@ -179,7 +179,7 @@ def test_another_engine_goes_on_at_that_speed(clicks):
 def test_at_another_rate(tmp_path):
     x = (0.5 * np.sin(2 * np.pi * 441 * np.arange(6 * 48000) / 48000)).astype(np.float32)[:, None]
     soundfile.write(tmp_path / "x.wav", x, 48000, "FLOAT")
-    with deck(tmp_path / "x.wav", channels=(0,)) as at:
+    with source_player(tmp_path / "x.wav", channels=(0,)) as at:
         before = at.ask(lambda: at.source.set_stretch(0.5, -2))
         heard = at.play(before + 2 * RATE)[-RATE:, 0]
         rising = np.flatnonzero((heard[:-1] < 0) & (heard[1:] >= 0))
@@ -197,7 +197,7 @@ def test_a_splice_has_the_sound_before_it(sine, monkeypatch):
         whole(self, rate, speed, key, before)
 
     monkeypatch.setattr(Stretcher, "__init__", noted)
-    with deck(sine, channels=(0,)) as at:
+    with source_player(sine, channels=(0,)) as at:
         at.play(RATE)
         at.ask(lambda: at.source.set_stretch(0.8))
         assert leads[-1] == RATE // 4
@@ -206,7 +206,7 @@ def test_a_splice_has_the_sound_before_it(sine, monkeypatch):
 
 
 def test_what_cannot_be_is_refused_and_changes_nothing(sine):
-    with deck(sine, channels=(0,)) as at:
+    with source_player(sine, channels=(0,)) as at:
         at.ask(lambda: at.source.set_stretch(0.8, 1))
         for speed, key in ((0.3, None), (None, 7), (0.9, 7)):
             with pytest.raises(UsageError):

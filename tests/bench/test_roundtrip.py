@@ -18,7 +18,7 @@ from rtsep.audio.engine_mixer import process_input, process_output
 from rtsep.audio.latency_budget import LatencyBudget
 from rtsep.bench.arrival import clearest, find, sequences
 from rtsep.bench.roundtrip import ATTEMPTS, DEVICE, DRY, EXACT, SUM, measure
-from rtsep.bench.ways import Take, by_cable
+from rtsep.bench.signal_paths import Take, by_cable
 from rtsep.cli.main import main
 from rtsep.errors import DeviceError, UsageError
 from rtsep.model.package import read_package
@@ -91,8 +91,8 @@ class PretendedWay:
         return Take(reference, played, lost=int(len(self.taken) <= self._lossy))
 
 
-def told(way: Any) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    rows, notes = measure(way, SIGNAL)
+def told(path: Any) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    rows, notes = measure(path, SIGNAL)
     return {row["feed"]: row for row in rows}, notes
 
 
@@ -121,9 +121,9 @@ def test_a_signal_that_came_out_changed_is_told():
 
 
 def test_a_take_that_lost_frames_is_taken_again_but_not_for_ever():
-    way = PretendedWay(500, lossy=2)
-    measure(way, SIGNAL)
-    assert way.taken == [False, False, False, True]
+    path = PretendedWay(500, lossy=2)
+    measure(path, SIGNAL)
+    assert path.taken == [False, False, False, True]
     with pytest.raises(DeviceError, match=r"lost in each of .* longer block"):
         measure(PretendedWay(500, lossy=2 * ATTEMPTS), SIGNAL)
 
@@ -177,8 +177,8 @@ def through_a_cable(model, delay: int, gain: float = 0.5) -> tuple[dict[str, dic
         read_package(model), arguments, SIGNAL,
         lambda mixer, format, *_: LoopedCard(mixer, format, delay, gain),
         lambda options: ResolvedIO(None, card, card, format),
-    ) as way:  # fmt: skip
-        return *told(way), way.latency.total - says
+    ) as path:  # fmt: skip
+        return *told(path), path.latency.total - says
 
 
 @pytest.mark.parametrize("delay", [pytest.param(BLOCK, marks=pytest.mark.long), 1537])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import gains, side
+from benchmarks import ab_worker, gains
+from benchmarks.ab_worker import KINDS, TURN_WARM_UP_S, ABWorker, Paced, compiled_stft, durations, scipy_stft
 from benchmarks.gains import GAINS, NAMES, Pairs, in_turns
-from benchmarks.side import KINDS, TURN_WARM_UP_S, Paced, Side, compiled_stft, durations, scipy_stft
 from benchmarks.slow_forms import AllocatedCausal, ConvolvedCausal, WindowAnew
 from rtsep.errors import ModelProcessError, UsageError
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
@@ -48,7 +48,7 @@ def test_both_forms_of_a_net_give_the_same_masks(system, before, after):
 
 def test_both_transforms_do_the_same(monkeypatch):
     hop = np.random.default_rng(5).normal(0, 0.1, (2, 256)).astype(np.float32)
-    monkeypatch.setattr(side, "_hop", lambda framing: hop)
+    monkeypatch.setattr(ab_worker, "_hop", lambda framing: hop)
 
     def played(make):
         step = make().step
@@ -73,8 +73,8 @@ def test_every_step_but_those_of_the_warm_up_is_counted(monkeypatch):
         steps.append(clock[0])
         clock[0] += 0.0301 if len(steps) == 60 else 0.001
 
-    monkeypatch.setattr(side.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(side.time, "sleep", lambda s: clock.__setitem__(0, clock[0] + s))
+    monkeypatch.setattr(ab_worker.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(ab_worker.time, "sleep", lambda s: clock.__setitem__(0, clock[0] + s))
     took = durations(Paced(step, 0.01), 0.5)
     assert len(took) == 50 and len(steps) == 50 + int(TURN_WARM_UP_S / 0.01)
     assert sorted(took)[-2:] == [1000, 30100], "the worst one counts"
@@ -108,11 +108,11 @@ def test_every_gain_names_two_sides_that_exist():
 
 
 def test_a_side_is_a_process_that_answers(monkeypatch):
-    with Side("stft, scipy", real_time=False) as one:
+    with ABWorker("stft, scipy", real_time=False) as one:
         assert one.hop_us == pytest.approx(256 / 44100 * 1e6, abs=0.1)
         took = one.turn(0.1)
     assert len(took) == int(0.1 / (256 / 44100)) and (took > 0).all()
-    with pytest.raises(ModelProcessError, match="what it said is above"), Side("no such kind"):
+    with pytest.raises(ModelProcessError, match="what it said is above"), ABWorker("no such kind"):
         pass
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from rtsep.errors import UsageError
 from rtsep.realtime.wire import Message, WireError, encode
-from rtsep.surfaces.remote.desk import Pictures
 from rtsep.surfaces.remote.messages import MAX_LINE, REQUESTS, AnyRequest, Refused
+from rtsep.surfaces.remote.request_handler import Pictures
 
 MAX_UNSENT = 1 << 18
 """Bytes; of a reader that leaves more unread, no request is read until it has caught up."""

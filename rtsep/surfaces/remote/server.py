@@ -20,7 +20,6 @@ from rtsep.realtime.wire import encode
 from rtsep.session.api import Session
 from rtsep.surfaces.presets import Presets
 from rtsep.surfaces.remote.connection import MAX_WORKING, Connection
-from rtsep.surfaces.remote.desk import QUICK, Desk, Teach
 from rtsep.surfaces.remote.messages import (
     VERSION,
     AnyAnswer,
@@ -32,6 +31,7 @@ from rtsep.surfaces.remote.messages import (
     Subscribe,
 )
 from rtsep.surfaces.remote.place import Claim, claim
+from rtsep.surfaces.remote.request_handler import QUICK, RequestHandler, Teach
 
 MAX_CONNECTIONS = 32
 LINES_KEPT = 200
@@ -55,7 +55,7 @@ class Server:
 
         `learn` assigns the next moved knob to a control; None: there are no controllers.
         """
-        self._desk = Desk(session, claimed.name, presets, learn)
+        self._handler = RequestHandler(session, claimed.name, presets, learn)
         self._claim = claimed
         self._selector = selectors.DefaultSelector()
         self._awake, self._wake = socket.socketpair()
@@ -172,7 +172,7 @@ class Server:
             else:
                 connection.send(Done(request.id))
         elif isinstance(request, QUICK):
-            connection.send(self._desk.answer(request))
+            connection.send(self._handler.answer(request))
         elif connection.working >= MAX_WORKING:
             why = f"{MAX_WORKING} of your requests are in progress; wait for their answers"
             connection.send(Refused(request.id, why, RtsepError.exit_code))
@@ -186,12 +186,12 @@ class Server:
         threading.Thread(target=work, args=(connection, request), name="remote-request", daemon=True).start()
 
     def _make_pictures(self, connection: Connection, request: AnyRequest) -> None:
-        connection.pictures = self._desk.pictures()
+        connection.pictures = self._handler.pictures()
         self._answers.append((connection, Done(request.id)))
         self._wake_up()
 
     def _work(self, connection: Connection, request: AnyRequest) -> None:
-        self._answers.append((connection, self._desk.answer(request)))
+        self._answers.append((connection, self._handler.answer(request)))
         self._wake_up()
 
     def _push(self) -> None:
@@ -203,7 +203,7 @@ class Server:
                 continue
             assert connection.period_s
             connection.due = max(connection.due + connection.period_s, now)
-            line = line or encode(self._desk.state()).encode()
+            line = line or encode(self._handler.state()).encode()
             self._push_lines(connection)
             if connection.pictures:
                 line_too = encode(connection.pictures.next()).encode()
@@ -231,7 +231,7 @@ class Server:
                 self._selector.modify(connection.sock, wanted or selectors.EVENT_WRITE, connection)
 
     def _say_goodbye(self) -> None:
-        last = encode(self._desk.state()).encode()
+        last = encode(self._handler.state()).encode()
         until = time.monotonic() + LAST_WORDS_S
         for connection in self._connections:
             if connection.period_s is not None:

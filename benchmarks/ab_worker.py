@@ -1,6 +1,6 @@
 """One side of a before and after: a process that does one thing hop by hop, paced, whenever it is told to.
 
-    python -c "from benchmarks.side import main; main()" KIND REAL_TIME CORE
+    python -c "from benchmarks.ab_worker import main; main()" KIND REAL_TIME CORE
 
 Each line of standard input is a number of seconds; the answer is a line of JSON, the durations in us of all
 hops of that time but the first TURN_WARM_UP_S, in which caches forget what the other side has left there.
@@ -171,7 +171,7 @@ def main() -> int:
     return 0
 
 
-class Side:
+class ABWorker:
     """A process that runs `main`, told what to do; ends with the `with`."""
 
     def __init__(
@@ -187,11 +187,12 @@ class Side:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self.name = kind
         self._process = subprocess.Popen(
-            [*command_of("benchmarks.side"), kind, str(real_time), ANY_CORE if core is None else str(core)],
+            [*command_of("benchmarks.ab_worker"), kind, str(real_time),
+             ANY_CORE if core is None else str(core)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=surroundings | threads,
         )  # fmt: skip
 
-    def __enter__(self) -> Side:
+    def __enter__(self) -> ABWorker:
         try:
             self.hop_us: float = self._answer()["hop_us"]
         except BaseException:

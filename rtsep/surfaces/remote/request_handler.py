@@ -51,7 +51,7 @@ QUICK = (Get, Set, End)
 """The requests that are answered at once; the others may take seconds."""
 
 
-class Desk:
+class RequestHandler:
     """Answers requests to one session; any thread may ask."""
 
     def __init__(

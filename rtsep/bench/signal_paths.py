@@ -1,4 +1,4 @@
-"""The ways that `rtsep bench roundtrip` sends its signal: each a running engine, and what is heard of it.
+"""The signal paths of `rtsep bench roundtrip`: each is a running engine with the capture of its output.
 
 On a JACK server, clients of our own send it and hear it, and hear it directly as well. With `--in` and
 `--out`, a sound card plays it and hears it again through a cable; the engine hears along, and what it gives
@@ -55,7 +55,7 @@ class Take(NamedTuple):
     lost: int = 0  # frames that were lost on the way
 
 
-class Way(Protocol):
+class SignalPath(Protocol):
     """A running engine that a signal can be sent through."""
 
     name: str
@@ -71,9 +71,9 @@ class Way(Protocol):
         """Play the signal once, separated or bypassed."""
 
 
-def open_way(
+def open_path(
     arguments: argparse.Namespace, package: ModelPackage, signal: NDArray[np.float32]
-) -> AbstractContextManager[Way]:
+) -> AbstractContextManager[SignalPath]:
     """Open the way that `arguments` ask for: a cable, the JACK server that runs, or the virtual device."""
     if arguments.input is not None or arguments.out not in (None, VIRTUAL):
         return by_cable(package, arguments, signal)
@@ -89,7 +89,7 @@ def open_way(
 # --- on a JACK server ------------------------------------------------------------------------------------
 
 
-class JackWay:
+class JackPath:
     """Between two clients of a JACK server."""
 
     name, exact = "JACK server", True
@@ -120,7 +120,7 @@ class JackWay:
 @contextmanager
 def on_jack(
     package: ModelPackage, arguments: argparse.Namespace, signal: NDArray[np.float32]
-) -> Iterator[JackWay]:
+) -> Iterator[JackPath]:
     """Play on the server that runs, connected to clients of our own only."""
     controls = Controls()
     with jack_rig(package, controls, arguments.compute, arguments.slack) as rig:
@@ -131,13 +131,13 @@ def on_jack(
             if given not in (None, is_there):
                 say(f"--{option} {given}: the JACK server decides, it is {is_there}")
         time.sleep(WARM_UP_S)
-        yield JackWay(rig, controls, signal)
+        yield JackPath(rig, controls, signal)
 
 
 # --- through a cable ---------------------------------------------------------------------------------------
 
 
-class CableWay:
+class CablePath:
     """Out of a sound card, through a cable, into it again; an engine hears along."""
 
     exact = False  # a converter is on the way
@@ -195,7 +195,7 @@ def by_cable(
     signal: NDArray[np.float32],
     open_streams: Callable[..., Streams] = Streams,
     find_io: Callable[[LiveOptions], ResolvedIO] = resolve_io,
-) -> Iterator[CableWay]:
+) -> Iterator[CablePath]:
     """Play on the devices that `arguments` name."""
     named = arguments.input if arguments.input is not None else arguments.out
     out = arguments.out if arguments.out is not None else named
@@ -228,7 +228,7 @@ def by_cable(
             time.sleep(0.01)
         engine.start()
         time.sleep(WARM_UP_S)
-        yield CableWay(engine, io, probe, streams, controls, signal)
+        yield CablePath(engine, io, probe, streams, controls, signal)
 
 
 def _shifted(sound: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
@@ -241,7 +241,7 @@ def _shifted(sound: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
 # --- on the virtual device -----------------------------------------------------------------------------
 
 
-class FileWay:
+class FilePath:
     """A file that a session plays on the virtual device."""
 
     name, exact = "virtual device", True
@@ -282,7 +282,7 @@ class FileWay:
 @contextmanager
 def by_file(
     package: ModelPackage, arguments: argparse.Namespace, signal: NDArray[np.float32]
-) -> Iterator[FileWay]:
+) -> Iterator[FilePath]:
     """Play the signal as a file, on the virtual device."""
     rate = arguments.rate or 44100
     # What a look-ahead model takes is in its own frames: seconds, for some.
@@ -291,13 +291,13 @@ def by_file(
     silence = np.zeros((1, signal.shape[1]), np.float32)
     sound = np.concatenate([silence.repeat(lead, 0), signal, silence.repeat(tail, 0)])
     with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as folder:
-        path = Path(folder) / "signal.wav"
-        soundfile.write(path, sound, rate, subtype="FLOAT")
+        wav_path = Path(folder) / "signal.wav"
+        soundfile.write(wav_path, sound, rate, subtype="FLOAT")
         options = LiveOptions(
-            str(path), out="both", out_device=VIRTUAL, block=arguments.block, slack=arguments.slack,
+            str(wav_path), out="both", out_device=VIRTUAL, block=arguments.block, slack=arguments.slack,
             compute=arguments.compute,
         )  # fmt: skip
-        yield FileWay(package, options, sound, arguments.compute)
+        yield FilePath(package, options, sound, arguments.compute)
 
 
 def _turn(controls: Controls, bypass: bool) -> None:
