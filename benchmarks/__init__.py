@@ -1,4 +1,4 @@
-"""What rtsep costs and gives, beside others, and the page that tells it: `python -m benchmarks COMMAND`.
+"""Cost and quality of rtsep beside other separators, and their page: `python -m benchmarks COMMAND`.
 
-What it costs on a user's own machine is `rtsep bench`, which comes with the program.
+`rtsep bench`, which comes with the program, measures the cost on a user's own machine.
 """

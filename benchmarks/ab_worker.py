@@ -1,9 +1,9 @@
-"""One side of a before and after: a process that does one thing hop by hop, paced, whenever it is told to.
+"""One side of a comparison: a process that runs one task hop by hop, paced, on request.
 
     python -c "from benchmarks.ab_worker import main; main()" KIND REAL_TIME CORE
 
 Each line of standard input is a number of seconds; the answer is a line of JSON, the durations in us of all
-hops of that time but the first TURN_WARM_UP_S, in which caches forget what the other side has left there.
+hops of that time except the first TURN_WARM_UP_S, in which the caches lose the other side's data.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from train.learn.nets.column_resnet_small_program import SmallResNetProgram
 from train.learn.presets import preset
 
 TURN_WARM_UP_S = 0.25
-COLUMNS = 64  # that are heard in turn
+COLUMNS = 64  # number of columns used in turn
 ANY_CORE = "any"
 
 
 class Paced(NamedTuple):
-    """What is done every `hop_s` seconds."""
+    """Task for every `hop_s` seconds."""
 
     step: Callable[[], object]
     hop_s: float
 
 
 def program(system_name: str, form: Callable[[Any], torch.nn.Module]) -> Paced:
-    """A net of the system, with random weights (what it costs does not depend on them), in some form."""
+    """Return a net of the system with random weights, which do not affect its cost, in some form."""
     system = preset(system_name)
     torch.manual_seed(0)
     net: Any = form(system.net().eval()).eval()
@@ -71,7 +71,7 @@ def program(system_name: str, form: Callable[[Any], torch.nn.Module]) -> Paced:
 
 
 def model() -> Paced:
-    """The default model, as the model process steps it."""
+    """Return the default model, stepped as in the model process."""
     runner = load_model(find_model(DEFAULT_MODEL))
     rng = np.random.default_rng(0)
     columns = rng.normal(0, 0.1, (COLUMNS, *runner.column.shape)).astype(np.float32)
@@ -85,7 +85,7 @@ def model() -> Paced:
 
 
 def compiled_stft() -> Paced:
-    """Analysis and synthesis of a stereo hop as they are played: compiled, in place."""
+    """Return analysis and synthesis of a stereo hop as in playback: compiled, in place."""
     framing = PROFILES[DEFAULT_MODEL]
     state, hop, spectra = make_stft(framing, 2), _hop(framing), np.zeros((2, framing.bins, 2), np.float32)
     done = np.zeros_like(hop)
@@ -99,7 +99,7 @@ def compiled_stft() -> Paced:
 
 
 def scipy_stft() -> Paced:
-    """The same by numpy and scipy's FFT, in float32."""
+    """Return the same task with numpy and scipy's FFT, in float32."""
     framing = PROFILES[DEFAULT_MODEL]
     analysis, synthesis = (window.astype(np.float32) for window in window_pair(framing))
     hop, history = _hop(framing), np.zeros((2, framing.n_fft), np.float32)
@@ -136,7 +136,7 @@ KINDS: dict[str, Callable[[], Paced]] = {
 
 
 def durations(paced: Paced, seconds: float) -> list[float]:
-    """How long each step takes, in us, for `seconds` after TURN_WARM_UP_S. No step is left out."""
+    """Return the duration of each step in us, for `seconds` after TURN_WARM_UP_S. All steps count."""
     warm, count = int(TURN_WARM_UP_S / paced.hop_s), max(1, int(seconds / paced.hop_s))
     took = [0.0] * (warm + count)
     due = time.perf_counter()
@@ -152,7 +152,7 @@ def durations(paced: Paced, seconds: float) -> list[float]:
 
 
 def main() -> int:
-    """Be a side."""
+    """Run one side."""
     use_cache()
     kind, real_time, core = sys.argv[1], sys.argv[2] == "True", sys.argv[3]
     take_this_thread()
@@ -172,14 +172,14 @@ def main() -> int:
 
 
 class ABWorker:
-    """A process that runs `main`, told what to do; ends with the `with`."""
+    """Process that runs `main` on request; it ends with the `with` block."""
 
     def __init__(
         self, kind: str, real_time: bool = True, tunables: str | None = None, core: int | None = None
     ) -> None:
-        """`kind` of KINDS, as the engine's threads are or as an ordinary one.
+        """`kind` is a key of KINDS; the process runs like the engine's threads, or as an ordinary one.
 
-        `tunables` are glibc's; `core` is the only one that it may use.
+        `tunables` are glibc's; `core` is the only core that it may use.
         """
         surroundings = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
         if tunables:
@@ -208,7 +208,7 @@ class ABWorker:
             pipe.close()
 
     def turn(self, seconds: float) -> NDArray[np.float64]:
-        """Durations in us of the hops of so many seconds."""
+        """Return the durations in us of the hops in this number of seconds."""
         assert self._process.stdin
         self._process.stdin.write(f"{seconds}\n")
         self._process.stdin.flush()
@@ -218,7 +218,7 @@ class ABWorker:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise ModelProcessError(f"'{self.name}' has ended before it was measured; what it said is above")
+            raise ModelProcessError(f"'{self.name}' ended before it was measured; its messages are above")
         return json.loads(line)
 
 

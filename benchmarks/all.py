@@ -1,7 +1,7 @@
-"""`all`: every benchmark, one after the other as a user types them, then the page.
+"""`all`: every benchmark, one after the other with the commands of a user, then the page.
 
-Each is a process of its own; one that fails does not end the rest. Its JSON is kept as soon as it is there.
-What plays does so on a JACK server of its own with the dummy driver, where jackd is installed.
+Each is a separate process; a failure does not stop the others. Its JSON is stored at once. If jackd is
+installed, live benchmarks use a private JACK server with the dummy driver.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ QUICK_FOLDER = Path("out/benchmarks")
 QUICK_TRACKS = 2
 
 Runner = Callable[[Sequence[str], Mapping[str, str]], str]
-"""Runs a command in an environment, returns its standard output, raises `Failed`."""
+"""Function that runs a command in an environment, returns its standard output, and raises `Failed`."""
 
 
 class Failed(RtsepError):
-    """Benchmarks that could not be measured; the others were."""
+    """Some benchmarks could not be measured; the others were."""
 
 
 def process(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Run a command; what it says on standard error is the user's to read."""
+    """Run a command; its standard error is shown to the user."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(environment)) as running:
         try:
             printed = running.communicate()[0]
         except BaseException:
-            running.terminate()  # it has processes of its own to end
+            running.terminate()  # it must end its own processes
             raise
     if running.returncode:
         raise Failed(f"ended with code {running.returncode}")
@@ -54,7 +54,7 @@ def process(command: Sequence[str], environment: Mapping[str, str]) -> str:
 
 @contextlib.contextmanager
 def leaving_nothing() -> Iterator[None]:
-    """Leave in good order when told to terminate: with the JACK server, and without half-written results."""
+    """Clean up after a request to terminate: the JACK server, and incomplete results."""
 
     def leave(number: int, _: object) -> None:
         sys.exit(128 + number)
@@ -73,9 +73,9 @@ def run_all(
     environment: Mapping[str, str],
     runner: Runner = process,
 ) -> list[str]:
-    """Measure `benches` with further `options` by name; return a line for each that failed.
+    """Measure `benches` with further `options` by name; return a line for each failure.
 
-    JSON goes to the folder RESULTS in `folder`.
+    JSON files go to the folder RESULTS in `folder`.
     """
     failed = []
     results = folder / RESULTS

@@ -1,8 +1,8 @@
-"""Centre extraction: the voice is what both channels of a stereo mix share alike.
+"""Centre extraction: the voice is the part that both channels of a stereo mix share.
 
 C. Avendano, "Frequency-domain source identification and manipulation in stereo mixes for enhancement,
 suppression and re-panning applications", WASPAA 2003: the similarity of both channels' spectra, bin by bin.
-Here its real part, so that what is out of phase counts as off-centre, of energies smoothed over time.
+Here it is the real part, so that signals out of phase count as off-centre, of energies smoothed over time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rtsep.model.runner import ModelRunner
 from train.data.cache import RATE
 
 SMOOTHING_S = 0.03
-LOWEST_HZ = 100.0  # of a voice: bass and kick lie in the centre, too
+LOWEST_HZ = 100.0  # lowest frequency of a voice: bass and kick are in the centre, too
 
 
 class CentreMask(ModelRunner):
@@ -38,7 +38,7 @@ class CentreMask(ModelRunner):
         self._heard = np.fft.rfftfreq(self.spec.n_fft, 1 / RATE) >= LOWEST_HZ
 
     def step(self) -> None:
-        """Turn `column` into `mask`."""
+        """Compute `mask` from `column`."""
         power = np.square(self.column).sum(-1)
         self._power += (1 - self._keep) * (power - self._power)
         middle, side = self._power
@@ -47,5 +47,5 @@ class CentreMask(ModelRunner):
         self.mask[:] = np.clip(alike, 0, 1) * self._heard
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Reset the state."""
         self._power[:] = 0

@@ -1,6 +1,6 @@
-"""What a separator costs: paced hop by hop where it runs live, by whole recordings where it does not.
+"""The cost of a separator: paced hop by hop for live ones, on whole recordings for the others.
 
-Each is measured in a process of its own, on one thread, on the demo song; no call is left out.
+Each is measured in a separate process, on one thread, on the demo song; all calls count.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ Step = Callable[[Wave], Any]
 
 
 def alone(work: Callable[..., T], *arguments: Any) -> T:
-    """Call `work` in a new process whose libraries keep to one thread."""
+    """Call `work` in a new process with single-threaded libraries."""
     with one_thread_each(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def cost_of_model(path: Path, rate: int, seconds: float) -> Row:
-    """The row of `rtsep bench hop` for the whole hop of a model file."""
+    """Return the row of `rtsep bench hop` for the whole hop of a model file."""
     parser = argparse.ArgumentParser()
     hop.fill_parser(parser)
     words = ["--model", str(path), "--rates", str(rate), "--seconds", f"{seconds:g}"]
@@ -50,11 +50,10 @@ def cost_of_model(path: Path, rate: int, seconds: float) -> Row:
 
 
 def cost_of_system(name: str, seconds: float, recording_s: float) -> Row:
-    """What the system `name` costs, and what it says of itself.
+    """Return the cost of the system `name`, and its own data.
 
-    For `seconds` of a paced run, or on a recording of `recording_s`. `realtime_factor`: time a second of
-    audio; of those that run live the median hop's share of its length, beside its hops' times in us, outliers
-    and all.
+    It runs paced for `seconds`, or on a recording of `recording_s`. `realtime_factor`: time per second of
+    audio; for live systems, the median hop's share of its length, with the times of all hops in us.
     """
     take_this_thread()
     peer = load_system(name)
@@ -64,7 +63,7 @@ def cost_of_system(name: str, seconds: float, recording_s: float) -> Row:
 
 
 def about(peer: Separating) -> Row:
-    """Title, parameters, licence, and latency in samples and ms."""
+    """Return title, parameters, licence, and latency in samples and ms."""
     rate = peer.rate if isinstance(peer, Stream) else RATE
     samples = peer.latency_samples
     return {
@@ -79,9 +78,9 @@ def about(peer: Separating) -> Row:
 
 
 def paced(step: Step, song: Wave, frames: int, rate: int, seconds: float) -> NDArray[np.float64]:
-    """Durations [hops] in us of `step` with hops of `frames` of `song` [2, n], arriving at `rate` Hz.
+    """Return the durations [hops] in us of `step` with hops of `frames` of `song` [2, n], paced at `rate` Hz.
 
-    One that takes longer than a hop is called again at once. The first WARM_UP_S are heard and not counted.
+    After a call longer than a hop, the next one follows at once. The first WARM_UP_S do not count.
     """
     warm, count = int(WARM_UP_S * rate / frames), max(1, int(seconds * rate / frames))
     took = np.zeros(warm + count)
@@ -114,7 +113,7 @@ def _of_stream(stream: Stream, seconds: float) -> Row:
 def _of_recordings(peer: Separating, seconds: float) -> Row:
     song = _song(RATE)
     recording = np.resize(song.T, (int(seconds * RATE), 2)).T.copy()
-    peer.separate(recording[:, : 2 * RATE])  # what is made on the first call
+    peer.separate(recording[:, : 2 * RATE])  # prepares everything that the first call creates
     begun = time.perf_counter()
     peer.separate(recording)
     return {"realtime_factor": round((time.perf_counter() - begun) / (recording.shape[1] / RATE), 4)}

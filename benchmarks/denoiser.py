@@ -1,7 +1,7 @@
-"""RNNoise, a recurrent denoiser of speech, as a separator: the voice is what it lets through.
+"""RNNoise, a recurrent denoiser of speech, as a separator: its output is the voice.
 
-J.-M. Valin, "A hybrid DSP/deep learning approach to real-time full-band speech enhancement", MMSP 2018. Of
-the package `pyrnnoise` the compiled library is used; a state a channel, floats in and out.
+J.-M. Valin, "A hybrid DSP/deep learning approach to real-time full-band speech enhancement", MMSP 2018. This
+module uses the compiled library of the package `pyrnnoise`; one state per channel, floats in and out.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from benchmarks.streams import Stream
 from train.data.effects import Wave
 from train.score.peers import load_module, package_folder
 
-FULL_SCALE = 32768.0  # it counts in steps of 16 bits
-DELAY_FRAMES = 2  # its output lags its input: half a window, and a frame that its net looks ahead
+FULL_SCALE = 32768.0  # full scale of 16 bits
+DELAY_FRAMES = 2  # the output lags the input by half a window and one look-ahead frame of the net
 
 
 class RNNoise(Stream):
-    """RNNoise on both channels; what it takes away is the accompaniment."""
+    """RNNoise on both channels; the part that it removes is the accompaniment."""
 
     title = "RNNoise, a speech denoiser"
     licence = "BSD 3-Clause"
     params = None
     rate = 48000
-    _late: Wave  # [2, DELAY_FRAMES * hop] what came last, for the accompaniment
+    _late: Wave  # [2, DELAY_FRAMES * hop] recent input, for the accompaniment
 
     def __init__(self) -> None:
         folder = package_folder("pyrnnoise", "pip install --no-deps pyrnnoise")
@@ -37,7 +37,7 @@ class RNNoise(Stream):
         self.reset()
 
     def step(self, block: Wave) -> NDArray[np.float32]:
-        """One hop."""
+        """Process one hop; return the stems [2, 2, hop]."""
         stems = np.empty((2, *block.shape), np.float32)
         for state, heard, voice in zip(self._states, block, stems[0], strict=True):
             voice[:] = heard * FULL_SCALE
@@ -49,7 +49,7 @@ class RNNoise(Stream):
         return stems
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Reset the state."""
         self._free()
         self._states = [self._library.rnnoise_create(None) for _ in range(2)]
         self._late = np.zeros((2, DELAY_FRAMES * self.hop), np.float32)

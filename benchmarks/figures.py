@@ -1,4 +1,4 @@
-"""The figures of the page: quality and cost of separators against their latency."""
+"""The figures of the page: quality and cost of separators by latency."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtsep.files.audiofile import make_folder
 
 QUALITY, COST = "quality-latency.svg", "cost-latency.svg"
 
-# Okabe and Ito's colours, told apart by colour-blind readers and by their shapes.
+# Okabe and Ito's colours, distinct for colour-blind readers, together with shapes.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "own": ("rtsep", {"color": "#d55e00", "marker": "o", "s": 95, "zorder": 5}),
     "net": ("other nets", {"color": "#0072b2", "marker": "D", "s": 52, "zorder": 4}),
@@ -21,7 +21,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 LOWEST_MS, HIGHEST_MS = 1.8, 20_000.0
 WHOLE_MS = 60_000.0
-"""Where that stands which has to know the whole recording, beyond a line."""
+"""Position of separators that need the whole recording, beyond a line."""
 
 TICKS = {2: "2 ms", 5: "5", 10: "10", 20: "20", 50: "50", 100: "100", 200: "200", 500: "500",
          1000: "1 s", 2000: "2", 5000: "5", 10_000: "10 s", WHOLE_MS: "whole\nfile"}  # fmt: skip
@@ -29,18 +29,18 @@ PALE = "#dddddd"
 
 
 def kind_of(row: Row) -> str:
-    """Of KINDS: who the row of a separator is."""
+    """Return the key of KINDS for the row of a separator."""
     if row.get("own"):
         return "own"
     return "classic" if row.get("params") == 0 else "net"
 
 
 def draw_quality(rows: Sequence[Row], path: Path) -> None:
-    """SDR of vocals and accompaniment against latency; the mixture as a line."""
+    """Draw SDR of vocals and accompaniment by latency; the mixture is a line."""
     figure, axes = _figure(2, 9.2)
     for axis, target in zip(axes, ("vocals", "accompaniment"), strict=True):
         key = f"{target}_sdr"
-        # No latency and no cost: nothing was done.
+        # The unprocessed mixture has no latency and no cost.
         zero = next((row[key] for row in rows if row.get("realtime_factor") is None), None)
         if zero is not None:
             axis.axhline(zero, color="#888888", linewidth=1, linestyle="--", zorder=1)
@@ -62,7 +62,7 @@ def draw_quality(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw_cost(rows: Sequence[Row], path: Path) -> None:
-    """Share of a core against latency, with the line beyond which nothing runs live."""
+    """Draw the share of a core by latency, with the line beyond which live use is impossible."""
     figure, (axis,) = _figure(1, 5.2)
     known = [row for row in rows if row.get("realtime_factor") is not None]
     axis.set_yscale("log")
@@ -121,12 +121,12 @@ _ASIDE = (9.0, 15.0, 24.0, 34.0)  # in points
 _WAYS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 _DOT = 7.0  # radius in pixels
 _CLEAR = 1.6
-"""How much nearer a name is to its own point than to any other, or it is anybody's."""
+"""Minimum ratio of a name's distances to other points and to its own; else it would be ambiguous."""
 
 
 def _label(figure: Any, axes: Sequence[Any]) -> None:
-    """Name each point where its name covers no point, line or other name; rtsep's own choose first."""
-    figure.canvas.draw()  # places everything
+    """Label each point where its name covers no point, line or other name; rtsep's own come first."""
+    figure.canvas.draw()  # computes all positions
     figure.set_layout_engine("none")
     renderer = figure.canvas.get_renderer()
     for axis in axes:
@@ -134,7 +134,7 @@ def _label(figure: Any, axes: Sequence[Any]) -> None:
         inside = axis.get_window_extent(renderer).extents
         taken = [(x - _DOT, y - _DOT, x + _DOT, y + _DOT) for x, y in points]
         taken += [tuple(text.get_window_extent(renderer).extents) for text in axis.texts]
-        for line in axis.lines[1:]:  # the first one sets whole files apart, and may be crossed
+        for line in axis.lines[1:]:  # the first line separates whole-file methods, and may be crossed
             (x0, y0), (x1, y1) = line.get_transform().transform(line.get_xydata())
             taken.append((min(x0, x1) - 2, min(y0, y1) - 2, max(x0, x1) + 2, max(y0, y1) + 2))
         order = sorted(range(len(points)), key=lambda n: (list(KINDS).index(axis.named[n][3]), n))
@@ -171,18 +171,18 @@ def _put(text: Any, distance: float, way: tuple[int, int]) -> None:
 
 
 def _aside(distance: float, way: tuple[int, int]) -> Any:
-    """Where a name begins, in points from its own."""
+    """Return the start of a name, in points from its own point."""
     return np.array(way) * (0.6 * distance if all(way) else distance)
 
 
 def _box(place: Any, size: Any, way: tuple[int, int]) -> Any:
-    """Corners of a name that begins at `place` and goes away from its point."""
+    """Return the corners of a name that begins at `place` and extends away from its point."""
     low = place - size * (1 - np.array(way)) / 2
     return (*low, *(low + size))
 
 
 def _covered(box: Any, taken: Any, inside: Any) -> float:
-    """Pixels that a name covers of something else, or has beyond the axes, tenfold."""
+    """Return the pixels of other items that a name covers, plus tenfold those outside the axes."""
     area = (box[2] - box[0]) * (box[3] - box[1])
     return 10 * (sum(_common(box, other) for other in taken) + area - _common(box, inside))
 
@@ -193,7 +193,7 @@ def _common(a: Any, b: Any) -> float:
 
 
 def _away(box: Any, points: Any) -> Any:
-    """Distances [n] of points [n, 2] from a box."""
+    """Return the distances [n] of points [n, 2] from a box."""
     nearest = np.clip(points, [box[0], box[1]], [box[2], box[3]])
     return np.hypot(*(points - nearest).T)
 
@@ -202,7 +202,7 @@ def _save(figure: Any, path: Path) -> None:
     import matplotlib
 
     make_folder(path.parent)
-    # The same figures give the same file, byte for byte.
+    # Equal figures give equal files, byte for byte.
     with matplotlib.rc_context({"svg.hashsalt": "rtsep", "figure.dpi": figure.dpi}):
         dateless = {"metadata": {"Date": None}} if path.suffix == ".svg" else {}
         figure.savefig(path, facecolor="white", **dateless)

@@ -1,8 +1,8 @@
-"""`gains`: what each thing that makes a hop fast has gained, measured before and after on this machine.
+"""`gains`: the gain of each optimisation of a hop, measured with and without it on this machine.
 
-Both sides are processes of their own that run in turns (A B, B A, ...), paced as live audio, on one core at
-real-time priority unless a line says otherwise. No hop is left out. Beside the ratio of the medians stand the
-least and the greatest ratio of two neighbouring turns.
+Both sides are separate processes that run in turns (A B, B A, ...), paced like live audio, on one core at
+real-time priority unless stated otherwise. All hops count. The ratio of the medians is shown with the
+smallest and the largest ratio of two neighbouring turns.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Gain:
-    """Two ways to do the same hop."""
+    """Two versions of the same hop."""
 
     title: str
     before: tuple[str, dict[str, Any]]  # arguments of `ABWorker`
     after: tuple[str, dict[str, Any]]
-    load: tuple[str, ...] = ()  # of `Torture`, meanwhile
+    load: tuple[str, ...] = ()  # loads of `Torture` meanwhile
     said: str = ""
 
 
@@ -107,13 +107,13 @@ NAMES = (*GAINS, START)
 
 @dataclass
 class Pairs:
-    """What both sides took, turn by turn."""
+    """Times of both sides, turn by turn."""
 
     before: list[NDArray[np.float64]] = field(default_factory=list)
     after: list[NDArray[np.float64]] = field(default_factory=list)
 
     def row(self) -> Row:
-        """Figures of both, and their ratios."""
+        """Return the figures of both sides, and their ratios."""
         told: Row = {}
         for name, turns in (("before", self.before), ("after", self.after)):
             hops = np.concatenate(turns)
@@ -134,7 +134,7 @@ class Pairs:
 def in_turns(
     before: Callable[[], NDArray[np.float64]], after: Callable[[], NDArray[np.float64]], turns: int
 ) -> Pairs:
-    """Call both `turns` times: before, after; after, before; and so on, so that no drift favours one."""
+    """Call both `turns` times: before, after; after, before; and so on, so that drift favours none."""
     pairs = Pairs()
     for n in range(turns):
         sides = [(before, pairs.before), (after, pairs.after)]
@@ -153,7 +153,7 @@ def of_hops(gain: Gain, turns: int, seconds: float) -> Row:
 
 
 def of_starts(runs: int) -> Row:
-    """The time to the first sound, in ms, without and with a process that loads torch from the beginning."""
+    """Return the time to the first sound in ms, without and with a process that loads torch early."""
 
     def started(module: str) -> NDArray[np.float64]:
         with patch.object(start, "rtsep_command", lambda *words: [*command_of(module), *words]):
@@ -164,14 +164,14 @@ def of_starts(runs: int) -> Row:
     pairs = in_turns(lambda: started("benchmarks.unprepared"), lambda: started("rtsep.cli.main"), runs)
     row = pairs.row()
     for name in ("before_p99", "after_p99", "before_p99.9", "after_p99.9", "ratio_p99"):
-        del row[name]  # of a handful of runs
+        del row[name]  # too few runs for these
     return {"unit": "ms"} | row
 
 
 def gains(
     names: Sequence[str] = NAMES, turns: int = TURNS, seconds: float = SECONDS, starts: int = STARTS
 ) -> Result:
-    """Measure those of NAMES, `turns` of `seconds` a side."""
+    """Measure the gains NAMES, with `turns` of `seconds` for each side."""
     for name in names:
         if name not in NAMES:
             raise UsageError(f"--only '{name}': one of {', '.join(NAMES)}{suggest(name, NAMES)}")

@@ -1,4 +1,4 @@
-"""A JACK server of our own, for machines without a sound card: the dummy driver, a private name."""
+"""A private JACK server for machines without a sound card: the dummy driver, with its own name."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ PATIENCE_S = 20.0
 
 @contextlib.contextmanager
 def private_server() -> Iterator[Mapping[str, str]]:
-    """Run one while the `with` lasts; give the environment in which programs find it, and no other.
+    """Run a server inside the `with` block; yield the environment in which programs find only this one.
 
-    Where there is no jackd (or none that starts) that is the present one, and a line says so.
+    Without jackd (or if it does not start) this is the present environment, and a line reports that.
     """
     if not (sys.platform == "linux" and shutil.which("jackd")):
         print("benchmarks: no jackd here; what plays, plays on what there is", file=sys.stderr)
         yield os.environ
         return
     environment = {**os.environ, "JACK_DEFAULT_SERVER": NAME, "JACK_NO_AUDIO_RESERVATION": "1"}
-    # -S: a client that comes late is waited for, and what was heard is exact.
+    # -S: the server waits for late clients, so that recordings are exact.
     command = ["jackd", "-n", NAME, "-R", "-S", "-d", "dummy", "-r", str(RATE), "-p", str(PERIOD), "-P", "4"]
     server = subprocess.Popen(
         command,

@@ -1,7 +1,7 @@
-"""Spleeter played live by the newest-frame trick: its nets run anew on the last 12 s for every hop.
+"""Spleeter played live by the newest-frame trick: its nets process the last 12 s again for every hop.
 
-Nets that were made for whole pieces answer for all frames of their window at once; of these only the newest
-is kept. The delay is then that of the window of the transform alone. What it costs is a whole piece a hop.
+Nets made for whole pieces return all frames of their window at once; only the newest frame is used. The delay
+is then only that of the transform's window, but each hop costs a whole piece.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.streams import Stream
 from train.data.effects import Wave
 from train.score.peers import SPLEETER_BINS, SPLEETER_FFT, SPLEETER_FRAMES, SPLEETER_HOP, Spleeter
 
-# What overlapping squares of Hann windows add up to at a quarter of their length.
+# Sum of overlapping squares of Hann windows at a quarter of their length.
 OVERLAP = 1.5
 
 
@@ -36,7 +36,7 @@ class NewestFrame(Stream):
         self.reset()
 
     def step(self, block: Wave) -> NDArray[np.float32]:
-        """One hop."""
+        """Process one hop; return the stems [2, 2, hop]."""
         self._heard = np.concatenate([self._heard[:, self.hop :], block], 1)
         spectrum = np.asarray(fft.rfft(self._heard * self._window))[:, :SPLEETER_BINS]
         self._past = torch.roll(self._past, -1, 2)
@@ -48,7 +48,7 @@ class NewestFrame(Stream):
         return done
 
     def reset(self) -> None:
-        """Begin anew, after silence."""
+        """Reset the state to silence."""
         self._heard = np.zeros((2, SPLEETER_FFT), np.float32)
         self._past = torch.zeros(2, SPLEETER_BINS, SPLEETER_FRAMES)
         self._stems = np.zeros((2, 2, SPLEETER_FFT), np.float32)

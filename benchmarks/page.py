@@ -1,6 +1,6 @@
-"""`page`: RESULTS.md and its figures from the JSON files of the benchmarks; measures nothing.
+"""`page`: RESULTS.md and its figures from the JSON files of the benchmarks; it measures nothing.
 
-What has not been measured is named, with the command that does.
+Missing results are listed, with the command that measures them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent
 PAGE, RESULTS, FIGURES = "RESULTS.md", "results", "figures"
 
 Content = dict[str, Any]
-"""What `rtsep.bench.result.Result.to_json` gives."""
+"""Result of `rtsep.bench.result.Result.to_json`."""
 
 
 def write_page(folder: Path = FOLDER) -> Path:
@@ -42,9 +42,9 @@ def write_page(folder: Path = FOLDER) -> Path:
 
 
 def read_results(folder: Path) -> dict[str, Content]:
-    """The results in `folder`, by name of benchmark; raises `InputFileError` for one that is none.
+    """Return the results in `folder` by benchmark; raise `InputFileError` for an invalid file.
 
-    An empty file is one of a benchmark that has not come to its end.
+    An empty file belongs to an unfinished benchmark.
     """
     found = {}
     for bench in BENCHES:
@@ -53,7 +53,7 @@ def read_results(folder: Path) -> dict[str, Content]:
             continue
         try:
             text = path.read_text()
-            if not text.strip():  # the shell makes the file before the command measures, or breaks off
+            if not text.strip():  # the shell creates the file before the command measures, or fails
                 continue
             content = json.loads(text)
             missing = {"bench", "title", "command", "machine", "settings", "rows", "notes"} - content.keys()
@@ -67,13 +67,13 @@ def read_results(folder: Path) -> dict[str, Content]:
 
 
 def shipped() -> dict[str, str]:
-    """The checksums of the models that ship, by name."""
+    """Return the checksums of the shipped models, by name."""
     packages = map(read_package, sorted(shipped_folder().glob("*.pt")))
     return {package.spec.name: package.sha256 for package in packages}
 
 
 def page(found: Mapping[str, Content], models: Mapping[str, str]) -> str:
-    """The page of the results `found`, by name of benchmark; `models`: checksums of those that ship."""
+    """Return the page of the results `found`, by benchmark; `models`: checksums of the shipped ones."""
     parts = [
         "<!-- python -m benchmarks page: made from results/*.json; changes by hand are lost -->",
         "# What it costs, what it gives",
@@ -123,7 +123,7 @@ def _sentence(text: str) -> str:
 
 
 def split(bench: Bench, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows to show, and rows to fold away: those of a hop at other rates and blocks than each model's own."""
+    """Return the visible rows, and the folded rows: those at other rates and blocks than each model's own."""
 
     def own(row: Row) -> bool:
         return row["rate"] == RATE and row["block"] == round(row["hop_us"] * row["rate"] / 1e6)
@@ -134,7 +134,7 @@ def split(bench: Bench, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
-    # As `Result.show`: what is the same in all rows is said once, and what none has is no column.
+    # As in `Result.show`: common values are stated once, and missing ones get no column.
     told = [(column, {column.text(row) for row in rows}) for column in columns]
     same = [column for column, texts in told if column.setting and len(texts) == 1 and len(rows) > 1]
     empty = [column for column, texts in told if texts == {"-"}]
@@ -155,7 +155,7 @@ def _machine(about: Row) -> str:
 
 
 def _outdated(content: Content, models: Mapping[str, str]) -> Iterator[str]:
-    """Say which models have changed since they were measured."""
+    """Yield a line for each model that has changed since its measurement."""
     changed: dict[str, None] = {}
     for about in (content["settings"], *content["rows"]):
         name = about.get("model", about.get("system"))

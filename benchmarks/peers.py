@@ -1,7 +1,7 @@
 """`peers`: rtsep's models beside other separators, on the same tracks and the same machine.
 
-For each: the latency of its algorithm, what it costs on one core, and museval's SDR of vocals and
-accompaniment. What is not installed is named and left out.
+For each: the latency of its algorithm, its cost on one core, and museval's SDR of vocals and accompaniment.
+Systems that are not installed are listed and left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from train.score.scores import TARGETS
 
 SCORES = Path(__file__).parents[1] / "train/results"
 UNFINISHED = Path("out/peers.json.unfinished")
-OFFLINE_S = 118.0  # ten whole pieces of Spleeter's: it pays for the part of the last one that is empty
+OFFLINE_S = 118.0  # ten whole pieces of Spleeter's, which also computes the empty part of the last one
 
 COLUMNS = (
     Column("title", "system"),
@@ -66,9 +66,9 @@ def peers(
     workers: int = 1,
     kept: Path | None = None,
 ) -> Result:
-    """Measure the models that ship, `more_models` and `systems` on the tracks in `data`, or those named.
+    """Measure the shipped models, `more_models` and `systems` on the tracks in `data`, or those named.
 
-    What an interrupted run has left in the file `kept` is not measured again; what is measured goes there.
+    Figures of an interrupted run in the file `kept` are not measured again; new figures are added to it.
     """
     if not seconds > 0:
         raise UsageError(f"--seconds {seconds:g}: must be more than 0")
@@ -223,5 +223,5 @@ def run(options: argparse.Namespace) -> None:
 
 
 def unfinished_of(json_path: Path | None) -> Path:
-    """Where a run whose figures go to `json_path` keeps what it has measured until its end."""
+    """Return the file in which a run with figures in `json_path` stores intermediate results."""
     return json_path.with_name(f"{json_path.name}.unfinished") if json_path else UNFINISHED

@@ -1,4 +1,4 @@
-"""Every benchmark: the command that measures it, and what the page says of it."""
+"""List of the benchmarks: the command of each, and its text on the page."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from dataclasses import dataclass
 from rtsep.bench.result import Column
 
 DATA = "MUSDB18-7/test"
-"""As commands on the page name the test tracks."""
+"""Name of the test tracks in the commands on the page."""
 
 BLOCKS = "32,64,128,256,512,1024"
 
 
 @dataclass(frozen=True)
 class Bench:
-    """One benchmark, whose JSON is `NAME.json`."""
+    """Benchmark with its JSON file `NAME.json`."""
 
     name: str
     title: str
     told_by: str  # module with the COLUMNS of its table
     words: tuple[str, ...]  # the command; `python -m benchmarks` benches write their JSON themselves
-    quick: tuple[str, ...]  # options that make it a trial of a few seconds; they follow, and so win
+    quick: tuple[str, ...]  # options for a trial of a few seconds; they come last and take precedence
     about: str
     data: bool = False  # takes --data
     cuda: bool = False
 
     @property
     def prints(self) -> bool:
-        """Whether the JSON comes on standard output; else --json names its file."""
+        """Return whether the JSON goes to standard output; else --json gives its file."""
         return self.words[0] == "rtsep"
 
     @property
     def command(self) -> str:
-        """What to type for the figures of the page."""
+        """Return the command that produces the figures of the page."""
         data = f" --data {DATA}" if self.data else ""
         return " ".join(self.words) + data
 
     @property
     def columns(self) -> Sequence[Column]:
-        """Of its table."""
+        """Return the columns of its table."""
         columns: Sequence[Column] = importlib.import_module(self.told_by).COLUMNS
         return columns
 

@@ -1,4 +1,4 @@
-"""What limiter and feedback guard add to a hop, called from compiled code as the hop loop calls them."""
+"""Cost of limiter and feedback guard per hop, called from compiled code as in the hop loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rtsep.pipeline import make_pipeline, model_rate_for
 
 CHANNELS = 2
 OUT_MAP = (0, 1, 2, 3)
-"""Voice and music, in stereo each."""
+"""Output channels: voice and music, each in stereo."""
 
 
 @njit(cache=True, nogil=True)

@@ -1,7 +1,6 @@
-"""The quality of every system on the same tracks, by the path that scores rtsep's models.
+"""The quality of every system on the same tracks, by the same path as rtsep's models.
 
-What `python -m train evaluate` has found already, of the very same model file and tracks, is not measured
-again.
+Existing figures of `python -m train evaluate` for the same model file and tracks are not measured again.
 """
 
 from __future__ import annotations
@@ -33,18 +32,18 @@ MIXTURE = "mixture"
 
 @dataclass(frozen=True)
 class Found:
-    """What earlier evaluations found: by system and track, with the length of the track in s."""
+    """Figures of earlier evaluations: by system and track, with the length of the track in s."""
 
     figures: dict[tuple[str, str], tuple[float, Figures]]
 
     def of(self, system: str, track: Track) -> Figures | None:
-        """Figures of `system` on this very track; None: to be measured."""
+        """Return the figures of `system` for exactly this track; None: to be measured."""
         seconds, figures = self.figures.get((system, track.name), (0.0, None))
-        return figures if abs(seconds - track.seconds) < 1 / RATE + 1e-4 else None  # as rounded in its file
+        return figures if abs(seconds - track.seconds) < 1 / RATE + 1e-4 else None  # rounded as in its file
 
 
 def earlier(folder: Path | None, models: Sequence[ModelPackage], others: Sequence[str]) -> Found:
-    """The figures in the JSON files of `folder` of these models, and of these systems beside any model."""
+    """Return the figures in the JSON files of `folder` of these models, and of systems beside any model."""
     figures: dict[tuple[str, str], tuple[float, Figures]] = {}
     of_file = {package.sha256: package.spec.name for package in models}
     for content in _evaluations(folder):
@@ -61,11 +60,11 @@ def _evaluations(folder: Path | None) -> Iterator[Content]:
         try:
             yield read_scores(path)
         except InputFileError:
-            continue  # a folder may hold other things
+            continue  # the folder may contain other files
 
 
 class Scorer:
-    """Scores the mixture, models and systems track by track; each is loaded when it is first needed."""
+    """Scores the mixture, models and systems track by track; each is loaded at its first use."""
 
     def __init__(
         self,
@@ -74,16 +73,17 @@ class Scorer:
         found: Found,
         kept: Found | None = None,
     ) -> None:
-        """What is in `found`, of other evaluations, or `kept`, of an interrupted run, is not scored again."""
+        """Skip the figures in `found`, of other evaluations, and `kept`, of an interrupted run."""
         self._packages = {package.spec.name: package for package in models}
         self.names = (MIXTURE, *self._packages, *systems)
         self._found, self._kept = found, kept or Found({})
         self._loaded: dict[str, Any] = {}
 
     def score(self, path: Path) -> Content | Skipped:
-        """The figures of a track by system, as `train.score.evaluate` has them.
+        """Return the figures of a track by system, as in `train.score.evaluate`.
 
-        `again`: how many are of this benchmark, kept ones too; `new`: the systems scored just now.
+        `again`: count of figures from this benchmark, including kept ones; `new`: the systems scored in this
+        call.
         """
         try:
             track = read_track(path)
@@ -103,7 +103,7 @@ class Scorer:
         return row
 
     def separate(self, name: str, track: Track) -> Stems:
-        """Vocals and accompaniment of the mix of `track` by the system `name`."""
+        """Return vocals and accompaniment of the mix of `track` by the system `name`."""
         if name == MIXTURE:
             return track.mix, track.mix
         package = self._packages.get(name)
@@ -117,7 +117,7 @@ class Scorer:
 
 
 class _Judge:
-    # What all estimates of one track are scored against; most of its work is done once.
+    # References of all estimates of one track; most of this work is done once.
     def __init__(self, track: Track) -> None:
         assert track.stems is not None
         self._true = track.stems
@@ -130,7 +130,7 @@ class _Judge:
         return score_stems(self._true, stems, self._bss)[0]
 
 
-_in_worker: list[Scorer] = []  # of this process, where it is a worker
+_in_worker: list[Scorer] = []  # the scorer of a worker process
 
 
 def _start_worker(*arguments: Any) -> None:
@@ -149,12 +149,12 @@ def score(
     workers: int = 1,
     unfinished: Unfinished | None = None,
 ) -> dict[str, Any]:
-    """Figures of the mixture, the models and the systems on all tracks: summary, and SDR by track.
+    """Return the figures of the mixture, the models and the systems on all tracks: summary, and SDR by track.
 
-    `summary` is that of `train.score.scores.summarise`; `clips` holds [vocals, accompaniment] by system and
-    track; `again` the number of figures that were measured here, those that `unfinished` kept included; what
-    is new is kept there track by track. Broken tracks are named and left out: `skipped` holds their paths;
-    `InputFileError` where none is left.
+    `summary` is that of `train.score.scores.summarise`; `clips` has [vocals, accompaniment] by system and
+    track; `again` is the number of figures measured here, including those in `unfinished`, which also gets
+    new figures track by track. Broken tracks are left out: `skipped` has their paths. Raise `InputFileError`
+    if none is left.
     """
     unfinished = unfinished or Unfinished(None, {})
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork

@@ -1,8 +1,9 @@
-"""REPET-SIM: the music is what comes again, the voice what does not.
+"""REPET-SIM: repeating parts are the music, the rest is the voice.
 
 Z. Rafii and B. Pardo, "Music/voice separation using the similarity matrix", ISMIR 2012: each frame is
-compared with all others; the median of its likes is what repeats. And as it can be played live: the same
-authors, "Online REPET-SIM for real-time speech enhancement", ICASSP 2013: only with what has been heard.
+compared with all others; the median of similar frames is the repeating part. A live version: the same
+authors, "Online REPET-SIM for real-time speech enhancement", ICASSP 2013, which compares only with past
+frames.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from train.data.effects import Wave
 from train.data.tracks import Stems
 
 SIZE, HOP = 2048, 1024  # 46 ms
-APART_S = 1.0  # likes of one frame lie at least so far from one another
+APART_S = 1.0  # minimum distance of similar frames
 MAX_LIKES = 100
 REMEMBERED_S = 10.0
-ROWS_AT_ONCE = 256  # of the similarity matrix: all of it would be gigabytes for a song
+ROWS_AT_ONCE = 256  # of the similarity matrix, which would need gigabytes for a song
 
 
 class RepetSim:
-    """A `train.score.peers.Peer`, over whole recordings."""
+    """Separator (`train.score.peers.Peer`) for whole recordings."""
 
     title = "REPET-SIM, whole file"
     licence = "method published; code of this project"
     params = 0
-    latency_samples = None  # it has to know the end before it can begin
+    latency_samples = None  # it needs the whole recording
 
     def separate(self, mix: Wave) -> Stems:
-        """Vocals and accompaniment [2, n] of `mix` [2, n]."""
+        """Return vocals and accompaniment [2, n] of `mix` [2, n]."""
         spectra_of = Spectra(SIZE, HOP)
         spectra = spectra_of.of(mix)
         magnitudes = np.abs(spectra).astype(np.float32)
@@ -46,7 +47,7 @@ class RepetSim:
 
 
 def repeated(magnitudes: NDArray[np.float32], apart: int) -> NDArray[np.float32]:
-    """Of magnitudes [2, bins, frames] what recurs: the median of each frame's likes, no more than it."""
+    """Return the repeating part of magnitudes [2, bins, frames]: the median of similar frames."""
     frames = magnitudes.shape[2]
     shapes = _directions(magnitudes.mean(0).T)  # [frames, bins]
     found = np.empty_like(magnitudes)
@@ -61,7 +62,7 @@ def repeated(magnitudes: NDArray[np.float32], apart: int) -> NDArray[np.float32]
 
 
 class OnlineRepetSim(ModelRunner):
-    """Compare each column of mid and side with the likes of it in the last seconds."""
+    """Compares each column of mid and side with similar columns of the last seconds."""
 
     def __init__(self) -> None:
         framing = PROFILES["wide"]
@@ -76,7 +77,7 @@ class OnlineRepetSim(ModelRunner):
         self.reset()
 
     def step(self) -> None:
-        """Turn `column` into `mask`."""
+        """Compute `mask` from `column`."""
         magnitudes = np.hypot(self.column[..., 0], self.column[..., 1])
         place = self._steps % len(self._heard)
         self._heard[place] = magnitudes
@@ -87,12 +88,12 @@ class OnlineRepetSim(ModelRunner):
         alike = np.roll(self._shapes[:known] @ self._shapes[place], turn)  # oldest first
         peaks = alike == maximum_filter1d(alike, 2 * self._apart + 1, mode="constant")
         peaks &= alike > 0
-        peaks[-1] = True  # a silent column is like none
+        peaks[-1] = True  # a silent column is similar to none
         repeating = np.median(self._heard[(np.flatnonzero(peaks) - turn) % known], axis=0)
         self.mask[:] = (1 - share(np.minimum(repeating, magnitudes), magnitudes)) * self._voiced
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Reset the state."""
         count = round(REMEMBERED_S * RATE / self.spec.hop)
         self._heard = np.zeros((count, 2, self.spec.bins), np.float32)  # a ring of columns
         self._shapes = np.zeros((count, self.spec.bins), np.float32)
@@ -100,6 +101,6 @@ class OnlineRepetSim(ModelRunner):
 
 
 def _directions(frames: NDArray[np.floating]) -> NDArray[np.float32]:
-    # Frames [n, bins], each of length 1: their products are cosines.
+    # Frames [n, bins], normalised to length 1: their products are cosines.
     lengths = np.sqrt(np.square(frames).sum(1, keepdims=True))
     return share(frames, np.broadcast_to(lengths, frames.shape)).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Nets as they are written down first, of the same weights and with the same masks as those that are played.
+"""Nets in their original form, with the same weights and masks as the optimised ones.
 
-What a rewriting of a net for one column a hop has gained is measured against these (`benchmarks.gains`).
+`benchmarks.gains` measures the gain of an optimised net for one column per hop against these.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from train.learn.nets.targets import magnitudes
 
 
 class PlainEars(nn.Module):
-    """What the `causal` net hears, every operation with a result of its own; state as that of `Ears`."""
+    """Input layers of the `causal` net, each operation with its own result; state as that of `Ears`."""
 
     def __init__(self, net: CausalNet, ears: Ears) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class PlainEars(nn.Module):
         self.register_buffer("weight", ears.weight)
 
     def forward(self, column: Tensor, state: list[Tensor]) -> Tensor:
-        """Features [4 * taps, EDGE + pooled + EDGE] of the newest columns, the oldest first."""
+        """Return the features [4 * taps, EDGE + pooled + EDGE] of the newest columns, the oldest first."""
         four = torch.mm(self.listen, column.flatten(1)).view(self.features, -1, 2)
         powers = torch.addcmul(four[..., 0].square(), four[..., 1], four[..., 1])
         power = state[0].mul_(self.keep).add_(powers[:2].mean() * self.weight)
@@ -50,7 +50,7 @@ class PlainEars(nn.Module):
 
 
 class SlowCausal(nn.Module):
-    """What slow forms of `CausalProgram` share: one column at a time, the same state, plain ears."""
+    """Common part of the slow forms of `CausalProgram`: one column at a time, the same state, plain ears."""
 
     def __init__(self, net: CausalNet, program: CausalProgram) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class SlowCausal(nn.Module):
 
 
 class ConvolvedCausal(SlowCausal):
-    """The `causal` net in the layers that it is trained in: `Conv1d` over frequency, `Linear` over bands."""
+    """The `causal` net in its training layers: `Conv1d` over frequency, `Linear` over bands."""
 
     def __init__(self, net: CausalNet) -> None:
         super().__init__(net, CausalProgram(net))
@@ -71,7 +71,7 @@ class ConvolvedCausal(SlowCausal):
 
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
-        """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
+        """Return the mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
         parts = torch.split_with_sizes(state, self.state_sizes)
         seen = self.ears(column, parts[: self.of_ears])[:, self.edge : -self.edge]
         x = torch.relu(self.first(seen.unsqueeze(0)) + self.first_place)  # [1, C, pooled]
@@ -86,14 +86,14 @@ class ConvolvedCausal(SlowCausal):
             layer += 1
         x = self.norm(h).t().unsqueeze(0)
         for conv in self.up:
-            halves = conv(x).unflatten(1, [2, -1])  # of each bin: lower, upper
+            halves = conv(x).unflatten(1, [2, -1])  # for each bin: lower, upper
             x = torch.relu(halves.permute(0, 2, 3, 1).flatten(2) + skips.pop())
         masks = torch.sigmoid(self.last(x) + self.last_place)[0]  # [masks, pooled]
         return masks.index_select(1, self.place)
 
 
 class BlockStep(nn.Module):
-    """One step of a `train.learn.nets.causal_net.Block` in its own layers."""
+    """One step of a `train.learn.nets.causal_net.Block` in its training layers."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class BlockStep(nn.Module):
         self.norm_bands, self.spread, self.gather = block.norm_bands, block.spread, block.gather
 
     def forward(self, h: Tensor, hidden: Tensor) -> Tensor:
-        """One step: h [K, D] -> [K, D], hidden [K, E] in place."""
+        """Compute one step: h [K, D] -> [K, D], hidden [K, E] in place."""
         forget, candidate, gate = self.gates(self.norm_time(h)).chunk(3, 1)
         forget = torch.sigmoid(forget)
         hidden.copy_(forget * hidden + (1 - forget) * candidate)
@@ -111,7 +111,7 @@ class BlockStep(nn.Module):
 
 
 class AllocatedCausal(SlowCausal):
-    """The `causal` net in the products of `CausalProgram`, but each has a result of its own, padded anew."""
+    """The `causal` net in the products of `CausalProgram`, each with its own padded result."""
 
     def __init__(self, net: CausalNet) -> None:
         program = CausalProgram(net)
@@ -126,7 +126,7 @@ class AllocatedCausal(SlowCausal):
 
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
-        """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
+        """Return the mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
         parts = torch.split_with_sizes(state, self.state_sizes)
         seen = self.ears(column, parts[: self.of_ears]).t()  # [EDGE + pooled + EDGE, 4 * taps]
         x = torch.addmm(self.first_bias, self.windows(seen), self.first).relu_()
@@ -157,12 +157,12 @@ class AllocatedCausal(SlowCausal):
         return masks.t().index_select(1, self.place)
 
     def windows(self, rows: Tensor) -> Tensor:
-        """Each of `rows` [F + ENDS - 1, C] with those after it: [F, C * ENDS]."""
+        """Return each of `rows` [F + ENDS - 1, C] with those after it: [F, C * ENDS]."""
         return rows.unfold(0, self.ends, 1).flatten(1)
 
 
 class WindowAnew(nn.Module):
-    """The small net of `column-resnet` on its whole window for every column; the state holds the window."""
+    """The small net of `column-resnet` on its whole window for every column; the state has the window."""
 
     def __init__(self, net: SmallResNet) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ class WindowAnew(nn.Module):
 
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
-        """Mask [1, bins] of the window that ends with this column [1, bins, 2]."""
+        """Return the mask [1, bins] of the window that ends with this column [1, bins, 2]."""
         seen = state.view(self.window, self.bins)
         seen.copy_(torch.cat([seen[1:], magnitudes(column)]))
         return torch.sigmoid(self.net(seen.unsqueeze(0)))[0]

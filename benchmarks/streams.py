@@ -1,4 +1,4 @@
-"""Separators that run live: a hop in, a hop of both stems out; scored through the steps that are timed."""
+"""Live separators: one hop in, one hop of both stems out; the timed steps are also scored."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ from train.data.tracks import Stems
 
 
 class Separating(Protocol):
-    """What is compared: `train.score.peers.Peer`, of which less may be known."""
+    """Separator to compare: `train.score.peers.Peer`, with fewer known properties."""
 
     @property
     def title(self) -> str:
-        """As tables name it."""
+        """Return its name in tables."""
 
     @property
     def licence(self) -> str:
-        """Of code and weights."""
+        """Return the licence of code and weights."""
 
     @property
     def params(self) -> int | None:
-        """Numbers that were trained; None: nobody tells."""
+        """Return the number of trained parameters; None: unknown."""
 
     @property
     def latency_samples(self) -> int | None:
-        """Of the algorithm, the filling of a hop included; None: it has to know the whole recording."""
+        """Return the algorithm's latency with the filling of a hop; None: it needs the whole recording."""
 
     def separate(self, mix: Wave) -> Stems:
-        """Vocals and accompaniment [2, n] of `mix` [2, n] at RATE, in time with it."""
+        """Return vocals and accompaniment [2, n] of `mix` [2, n] at RATE, aligned with it."""
 
 
 class Stream(ABC):
-    """A separator that is stepped hop by hop, and so `Separating` too."""
+    """Separator that is stepped hop by hop; it is also `Separating`."""
 
     title: str
     licence: str
     params: int | None
     rate: int = RATE  # Hz
-    hop: int  # samples a step
+    hop: int  # samples per step
     latency_samples: int  # at `rate`
 
     @abstractmethod
     def step(self, block: Wave) -> NDArray[np.float32]:
-        """Take the next `block` [2, hop]; return vocals and accompaniment [2, 2, hop].
+        """Process the next `block` [2, hop]; return vocals and accompaniment [2, 2, hop].
 
-        They are of what came `latency_samples - hop` before.
+        They lag the input by `latency_samples - hop`.
         """
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Reset the state."""
 
     def separate(self, mix: Wave) -> Stems:
-        """Vocals and accompaniment [2, n] of `mix` [2, n] at RATE, latency removed."""
+        """Return vocals and accompaniment [2, n] of `mix` [2, n] at RATE, with the latency removed."""
         self.reset()
         heard = converted(mix, RATE, self.rate)
         late = self.latency_samples - self.hop
@@ -76,10 +76,10 @@ class Stream(ABC):
 
 
 class MaskStream(Stream):
-    """A mask in the place of a model, on the path that plays rtsep's own: its windows, its latency."""
+    """Mask in place of a model, on the path of rtsep's own models, with its windows and latency."""
 
     def __init__(self, player: ModelRunner, title: str, licence: str) -> None:
-        """Play `player`, whose model rate must be RATE."""
+        """Use `player`, whose model rate must be RATE."""
         self.title, self.licence, self.params = title, licence, player.spec.params
         self.hop, self.latency_samples = player.spec.hop, player.spec.algorithmic_latency
         self._player = player
@@ -88,20 +88,20 @@ class MaskStream(Stream):
         self.reset()
 
     def step(self, block: Wave) -> NDArray[np.float32]:
-        """One hop."""
+        """Process one hop; return the stems [2, 2, hop]."""
         stage.begin_hop(self._pipeline, np.ascontiguousarray(block), self._player.column)
         self._player.step()
         stage.finish_hop(self._pipeline, self._player.mask, self._controls.control_block, True, self._feeds)
         return self._feeds[[VOCALS, INSTRUMENTAL]]
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Reset the state."""
         self._player.reset()
         self._pipeline = stage.make_pipeline(self._player.spec, RATE, 2, RATE)
 
 
 def converted(wave: Wave, rate: int, to_rate: int) -> Wave:
-    """`wave` [channels, n] at another rate, in time with itself; itself where the rates are the same."""
+    """Return `wave` [channels, n] at another rate, aligned with itself; itself if the rates are equal."""
     if rate == to_rate:
         return wave
     return np.ascontiguousarray(soxr.resample(wave.T, rate, to_rate).T, np.float32)

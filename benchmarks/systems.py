@@ -1,4 +1,4 @@
-"""What is compared with rtsep's models, by name; and what is not, with the reason."""
+"""The systems that are compared with rtsep's models, by name, and the reasons against others."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SYSTEMS: dict[str, Callable[[], Separating]] = {
     "repet-sim": RepetSim,
     "hpss": Hpss,
 }
-"""Those that are `Stream`s run live, the others take whole recordings."""
+"""Systems: `Stream`s run live, the others take whole recordings."""
 
 FAMILIES = {"gru": "causal GRU, as Open-Unmix"}
-"""What a model file of another kind than rtsep's own is, by the `system` of its spec."""
+"""Titles of model files of other kinds than rtsep's own, by the `system` of their specs."""
 
 _NOT_COMPARED = {
     "gru": "Open-Unmix-like causal GRU: no weights of one are published; train the preset 'gru', export it "
@@ -39,17 +39,17 @@ _NOT_COMPARED = {
 
 
 def not_compared(families: Collection[str]) -> list[str]:
-    """Say what is missing from a table that holds models of `families`, and why."""
+    """Return lines about systems missing from a table with models of `families`, and the reasons."""
     return [line for name, line in _NOT_COMPARED.items() if name not in families]
 
 
 def load_system(name: str) -> Separating:
-    """Load one; `UsageError` tells how to get what is not installed."""
+    """Load a system; `UsageError` explains the installation of a missing one."""
     check_name(name)
     return SYSTEMS[name]()
 
 
 def check_name(name: str) -> None:
-    """Raise `UsageError` for a name that is none of SYSTEMS."""
+    """Raise `UsageError` for a name that is not in SYSTEMS."""
     if name not in SYSTEMS:
         raise UsageError(f"--systems '{name}': one of {', '.join(SYSTEMS)}, or none{suggest(name, SYSTEMS)}")

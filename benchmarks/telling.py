@@ -1,4 +1,4 @@
-"""How the benchmarks of this package tell what they have found."""
+"""Output of the benchmarks of this package."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LOG_WIDTH = 200
 
 
 def command_line() -> str:
-    """Return the present command as a page has it: where things lie on this machine is left out."""
+    """Return the present command for a page, without paths of this machine."""
     return without_paths(
         shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]), drop=("--json", "--unfinished")
     )
 
 
 def tell(result: Result, path: Path | None) -> None:
-    """Print the table; write the JSON to `path`, if any."""
+    """Print the table; write the JSON to `path`, if given."""
     console = plain_console(log_width=LOG_WIDTH)
     result.show(console)
     if path is not None:

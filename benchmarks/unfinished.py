@@ -1,8 +1,7 @@
-"""What an interrupted run has measured, so that the same command goes on where it stopped.
+"""Figures of an interrupted run, so that the same command continues where it stopped.
 
-A file of JSON lines, one as soon as something is known: a track with the figures of every system, or what a
-system costs. A model goes by the checksum of its file, another system by its name. A line that was cut off
-is no line.
+A file of JSON lines, each written at once: a track with the figures of every system, or the cost of a system.
+A model is identified by the checksum of its file, another system by its name. An incomplete line is ignored.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from typing import Any
 from rtsep.errors import OutputError
 
 Figures = dict[str, dict[str, float]]
-"""By target and metric, of one system and track; nan: does not exist."""
+"""Figures by target and metric, of one system and track; NaN: does not exist."""
 
 
 class Unfinished:
-    """The file at `path`; without one, nothing is kept."""
+    """The file at `path`; without one, nothing is stored."""
 
     def __init__(self, path: Path | None, sums: Mapping[str, str]) -> None:
         """`sums`: checksums of the models' files, by name."""
@@ -29,14 +28,14 @@ class Unfinished:
         self._lines = list(self._read())
 
     def costs(self, about: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """What systems cost, by name, where it was measured under the very conditions `about`."""
+        """Return the stored costs of systems by name, measured under exactly the conditions `about`."""
         return {
             line["system"]: line["cost"] for line in self._lines
             if "cost" in line and line["about"] == about and self._same(line["system"], line["sum"])
         }  # fmt: skip
 
     def figures(self) -> dict[tuple[str, str], tuple[float, Figures]]:
-        """By system and track: the length of the track in s, and the figures."""
+        """Return by system and track: the length of the track in s, and the figures."""
         return {
             (system, line["clip"]): (line["seconds"], known(scores))
             for line in self._lines if "clip" in line
@@ -44,11 +43,11 @@ class Unfinished:
         }  # fmt: skip
 
     def keep_cost(self, system: str, cost: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Keep what `system` costs."""
+        """Store the cost of `system`."""
         self._keep({"system": system, "sum": self._sums.get(system), "cost": cost, "about": about})
 
     def keep_track(self, clip: str, seconds: float, scores: Mapping[str, Figures]) -> None:
-        """Keep the figures of a track."""
+        """Store the figures of a track."""
         sums = {system: self._sums[system] for system in scores if system in self._sums}
         told = {system: _told(figures) for system, figures in scores.items()}
         self._keep({"clip": clip, "seconds": seconds, "sums": sums, "scores": told})
@@ -76,7 +75,7 @@ class Unfinished:
             raise OutputError(f"{self._path}: cannot be written ({error.strerror or error})") from None
 
     def _torn(self) -> bool:
-        """Whether the last line lacks its end."""
+        """Return whether the last line is incomplete."""
         assert self._path
         content = self._path.read_bytes()
         return content != b"" and not content.endswith(b"\n")
@@ -86,7 +85,7 @@ _KEYS = ({"system", "sum", "cost", "about"}, {"clip", "seconds", "sums", "scores
 
 
 def known(figures: Mapping[str, Mapping[str, float | None]]) -> Figures:
-    """Figures as a file has them, where one that does not exist is null."""
+    """Convert figures from a file, where a missing one is null."""
     return {
         target: {metric: math.nan if value is None else value for metric, value in of.items()}
         for target, of in figures.items()

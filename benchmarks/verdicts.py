@@ -1,4 +1,4 @@
-"""Which aims the results hold: the first table of the page."""
+"""Comparison of the results with the aims: the first table of the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HELD, MISSED, OPEN = "held", "**missed**", "not measured"
 
 
 def verdicts(found: Mapping[str, Content]) -> Iterator[tuple[str, str, str, str]]:
-    """Rows of aim, figures, verdict and benchmark; `found` are results by name of benchmark."""
+    """Yield rows of aim, figures, verdict and benchmark; `found` are results by benchmark."""
     aims = (
         ("hop-cpu", f"whole hop of '{DEFAULT_MODEL}' on one core: p99 at most {P99_SHARE:.0%} of its "
          f"time, p99.9 at most {P999_SHARE:.0%}", _hop),
@@ -38,7 +38,7 @@ def verdicts(found: Mapping[str, Content]) -> Iterator[tuple[str, str, str, str]
 
 
 def anchor(title: str) -> str:
-    """The name that a heading has in links."""
+    """Return the name of a heading in links."""
     return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c == "-")
 
 
@@ -63,7 +63,7 @@ def _gpu(content: Content) -> Verdict:
     if not rows:
         return "", None
     rows.sort(key=lambda row: float(row["p99.9"]))
-    worst_ms = {row["model"]: row["p99.9"] / 1000 for row in rows}  # the last of each model
+    worst_ms = {row["model"]: row["p99.9"] / 1000 for row in rows}  # the last row of each model
     slowest = rows[-1]["model"]
     said = f"{worst_ms[slowest]:.3f} ms ('{slowest}', the slowest)"
     if DEFAULT_MODEL in worst_ms and slowest != DEFAULT_MODEL:
@@ -86,7 +86,7 @@ def _stress(content: Content) -> Verdict:
         for row in content["rows"] if row["client"] == OURS
     }  # fmt: skip
     granted = {row["load"]: row["device_xruns"] for row in content["rows"] if row["client"] == PLAIN}
-    granted[QUIET] = 0  # in peace nothing is excused
+    granted[QUIET] = 0  # no loss is excused without load
     judged = [load for load in lost if load in granted]
     alone = [load for load in lost if load not in granted]
     if not judged:

@@ -1,7 +1,7 @@
-"""A signal that is told apart from anything else, and where it lies in what came back.
+"""A signal that can be distinguished from any other, and its position in a recording.
 
-Maximum length sequences: noise to the ear and to a model, whose correlation with itself is one peak a frame
-wide. The second channel's is the first one's, backwards: the two have little in common.
+Maximum length sequences: noise to the ear and to a model, with an autocorrelation of one peak that is one
+frame wide. The second channel has the first one's sequence, reversed: the two correlate little.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from scipy.signal import correlate, max_len_seq
 
 ORDER = 14  # 16,383 frames
 CLEAR = 2.0
-"""A peak that stands out less above the next one is chance: of noise alone, the two largest are alike."""
+"""Minimum ratio of a peak to the next one: in noise alone, the two largest peaks are similar."""
 
 _GUARD = 64
-"""Frames on either side of a peak that belong to it: a sound card's filters ring."""
+"""Frames on either side of a peak that belong to it, because the filters of a sound card ring."""
 
 
 class Arrival(NamedTuple):
-    """Where a signal was found."""
+    """Position at which a signal was found."""
 
-    frame: int  # of its first sample
-    clear: float  # its peak in the correlation over the next one
-    level_db: float  # compared to the signal as it was given
+    frame: int  # position of its first sample
+    clear: float  # ratio of its correlation peak to the next one
+    level_db: float  # relative to the given signal
     inverted: bool
 
     @property
     def found(self) -> bool:
-        """Whether there is a signal at all."""
+        """Return whether the signal was found."""
         return self.clear >= CLEAR
 
 
@@ -42,7 +42,7 @@ def sequences(level_db: float) -> NDArray[np.float32]:
 
 
 def find(signal: NDArray[np.float32], heard: NDArray[np.float32]) -> Arrival:
-    """Find `signal` [frames] in `heard` [no fewer frames], anywhere where all of it fits."""
+    """Find `signal` [frames] in `heard` [no fewer frames], at any position where it fits completely."""
     if len(heard) < len(signal):
         raise ValueError(f"{len(signal)} frames do not fit into {len(heard)}")
     sent = signal.astype(np.float64)
@@ -51,13 +51,13 @@ def find(signal: NDArray[np.float32], heard: NDArray[np.float32]) -> Arrival:
     frame = int(np.argmax(size))
     others = np.concatenate([size[: max(0, frame - _GUARD)], size[frame + _GUARD + 1 :]])
     peak, next_peak = float(size[frame]), float(others.max(initial=0.0))
-    if peak < 1e-9:  # silence, as a Fourier transform rounds it
+    if peak < 1e-9:  # silence, apart from the rounding of a Fourier transform
         return Arrival(frame, 0.0, -np.inf, False)
     return Arrival(frame, peak / max(next_peak, 1e-9), 20.0 * float(np.log10(peak)), along[frame] < 0)
 
 
 def clearest(signal: NDArray[np.float32], heard: NDArray[np.float32]) -> Arrival:
-    """Find the clearest of all channels of `signal` in all channels of `heard`: cables may be crossed."""
+    """Find the clearest of all channels of `signal` in all channels of `heard`, as cables may be crossed."""
     return _clearest(find(one, sound) for one in signal.T for sound in heard.T)
 
 

@@ -1,9 +1,10 @@
-"""`rtsep` as a process of its own, as a user runs it, and what the system accounts it for.
+"""`rtsep` in a separate process, as users run it, and the system's accounting of it.
 
     python -m rtsep.bench.child COMMAND...
 
-runs a command and tells its account as JSON. What a process is begun by counts towards its own peak: until it
-becomes another program it is a copy of its parent. So that this one is small, it imports nothing heavy.
+runs a command and prints its account as JSON. The memory of the starting process counts towards the peak of
+the new one, which is a copy of it until it becomes another program. Therefore this module imports nothing
+heavy.
 """
 
 from __future__ import annotations
@@ -21,44 +22,44 @@ from dataclasses import asdict, dataclass
 from rtsep.errors import ModelProcessError, RtsepError, UsageError
 from rtsep.realtime.child_process import command_of
 
-_PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes that `ru_maxrss` counts in
+_PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes per unit of `ru_maxrss`
 
 
 @dataclass(frozen=True)
 class Account:
-    """A process that has ended, by the system's own accounting."""
+    """System's accounting of a finished process."""
 
-    code: int  # its exit code; minus a signal's number
+    code: int  # exit code; a negative signal number if killed
     wall_s: float  # from before its start to its end
-    cpu_s: float  # on all cores, with all that it has started and waited for
-    peak_mib: float  # memory that was resident at once: of it or, where that is more, of one that it started
+    cpu_s: float  # on all cores, including its own child processes
+    peak_mib: float  # peak of resident memory of the process or of its largest child
     out: str
     said: list[str]  # lines of standard error
 
 
 def rtsep_command(*words: object) -> list[str]:
-    """Command of `rtsep WORDS`."""
+    """Return the command of `rtsep WORDS`."""
     return [*command_of("rtsep.cli.main"), *map(str, words)]
 
 
 def refusal(code: int, said: Sequence[str], words: Sequence[str]) -> RtsepError:
-    """Return what `rtsep WORDS`, which has ended with `code`, said was wrong, as an error of its kind."""
+    """Return the error of a failed `rtsep WORDS` with exit code `code`, in its own class."""
     kinds = {kind.exit_code: kind for kind in RtsepError.__subclasses__()}
     line = said[-1].removeprefix("rtsep: ") if said else ""
     return kinds.get(code, ModelProcessError)(
         line
-        or f"'rtsep {words[0]}' ended with code {code} and said nothing; "
+        or f"'rtsep {words[0]}' ended with code {code} without a message; "
         f"try it by hand: rtsep {' '.join(words)}"
     )
 
 
 def account_of(command: Sequence[str]) -> Account:
-    """Run `command` and return what it came to; it ends with whatever interrupts the wait.
+    """Run `command` and return its account; the command ends if the wait is interrupted.
 
-    Raises `UsageError` where the system keeps no such accounts.
+    Raise `UsageError` if the system has no such accounting.
     """
     if not hasattr(os, "wait4"):
-        raise UsageError("this system does not account for processes that have ended; Linux and macOS do")
+        raise UsageError("this system has no accounting of finished processes; use Linux or macOS")
     process = subprocess.Popen(
         [*command_of(__name__), *command],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -79,7 +80,7 @@ def main() -> int:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
         begun = time.monotonic()
         process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=out, stderr=said)
-        signal.signal(signal.SIGINT, lambda *_: None)  # a Ctrl-C has reached it as well, and it will end
+        signal.signal(signal.SIGINT, lambda *_: None)  # the child gets Ctrl-C as well, and ends
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         _, status, used = os.wait4(process.pid, 0)
         wall_s = time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""Where benchmarks write what is large."""
+"""The folder for large files of benchmarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rtsep import folders
 
 
 def folder_on_disk() -> tempfile.TemporaryDirectory[str]:
-    """Make a folder in the user's cache: temporary files may lie in memory."""
+    """Create a folder in the user's cache, because temporary files may be in memory."""
     home = folders.cache()
     with contextlib.suppress(OSError):
         home.mkdir(parents=True, exist_ok=True)

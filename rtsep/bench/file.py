@@ -1,8 +1,8 @@
-"""`rtsep bench file`: how fast `rtsep file` is, and how much memory it takes, by the length of the file.
+"""`rtsep bench file`: speed and memory of `rtsep file`, by the length of the file.
 
-Each run is a process of its own, as a user runs it, on the demo song over and over. Its memory and its
-computing time are those that the system has accounted it for when it has ended; of the latter, that of a run
-on a second of music is taken off, which is almost nothing but the start.
+Each run is a separate process, as users run it, on the repeated demo song. Memory and computing time come
+from the system's accounting after its end; the computing time of a run on one second of music, which is
+almost only the start, is subtracted.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ from rtsep.model.package import read_package
 
 MINUTES = (1.0, 10.0, 60.0)
 SHORTEST_MIN, MAX_MINUTES = 0.1, 24 * 60.0
-START_S = 1.0  # of music, for the start alone
+START_S = 1.0  # of music, to measure the start alone
 FLAT, LINEAR = 1.05, 1.15
-"""By how much memory may grow to be flat, and computing time a second of music to be linear, from the
-shortest file on. What libraries take of memory differs by some percent between runs, and what a core does in
-a second, on a machine that others use, by some more.
-"""
+"""Maximum growth of memory to count as flat, and of computing time per second of music to count as linear,
+from the shortest file on. The memory of libraries varies by some percent between runs, and the speed of a
+core on a shared machine by somewhat more."""
 
 APART = 2.0
-"""Files that are less apart in length tell nothing about growth."""
+"""Minimum ratio of lengths for a statement about growth."""
 
 COLUMNS = (
     Column("minutes", "minutes", "{:g}"),
@@ -49,10 +48,14 @@ LEGEND = (
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument(
-        "--minutes", type=_minutes, default=MINUTES, metavar="M,...", help="of music, a run each (1,10,60)"
+        "--minutes",
+        type=_minutes,
+        default=MINUTES,
+        metavar="M,...",
+        help="minutes of music, one run for each (1,10,60)",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help="model (%(default)s)")
-    add_compute(parser, "where it runs")
+    add_compute(parser, "processor that runs the model")
 
 
 def run(arguments: argparse.Namespace) -> Result:
@@ -60,7 +63,7 @@ def run(arguments: argparse.Namespace) -> Result:
     package = read_package(find_model(arguments.model))
     options = ["--model", arguments.model, "--compute", arguments.compute]
     with long_song(START_S, "make room") as song:
-        separated(song, options)  # compiles, where nobody has yet, and brings files into memory
+        separated(song, options)  # compiles if necessary, and loads files into memory
         start, _ = separated(song, options)
     rows = []
     for minutes in arguments.minutes:
@@ -74,9 +77,9 @@ def run(arguments: argparse.Namespace) -> Result:
 
 
 def separated(song: Path, options: Sequence[str]) -> tuple[Account, Row]:
-    """Run `rtsep file` on `song`; return its account, and what it says of itself.
+    """Run `rtsep file` on `song`; return its account, and its own report.
 
-    Raises what it says is wrong.
+    Raise the error that it reports.
     """
     words = ["file", str(song), "-o", str(song.parent / "stems"), "--overwrite", "--json", *options]
     account = account_of(rtsep_command(*words))
@@ -86,7 +89,7 @@ def separated(song: Path, options: Sequence[str]) -> tuple[Account, Row]:
 
 
 def row_of(account: Account, told: Row, start: Account) -> Row:
-    """Return the row of one run, by its account and what it told, and by the account of a start."""
+    """Return the row of one run from its account, its report, and the account of a start."""
     return {
         "minutes": round(told["seconds"] / 60, 3),
         "wall_s": round(account.wall_s, 3),
@@ -126,7 +129,8 @@ def _minutes(text: str) -> tuple[float, ...]:
         minutes = {float(part) for part in text.split(",")}
     except ValueError:
         minutes = set()
-    if not minutes or not all(SHORTEST_MIN <= length <= MAX_MINUTES for length in minutes):  # nor nan
+    # also refuses NaN
+    if not minutes or not all(SHORTEST_MIN <= length <= MAX_MINUTES for length in minutes):
         raise argparse.ArgumentTypeError(
             f"'{text}': numbers from {SHORTEST_MIN:g} to {MAX_MINUTES:g} with commas between, as 1,10,60"
         )

@@ -1,9 +1,9 @@
-"""`rtsep bench hop`: what one hop costs on one core: analysis, model, synthesis, paced as live audio is.
+"""`rtsep bench hop`: time of one hop on one core (analysis, model, synthesis), paced like live audio.
 
-One thread does whole hops as blocks of input arrive, each after a sleep, on the demo song: caches are as cold
-as they are live. No call is left out. The engine runs the model in a process of its own, where this sum is
-spread over two cores. So does this benchmark with a model that rtsep does not ship, whose program nobody
-knows: the way to that process and back then counts as the model's time, and a note says so.
+One thread computes whole hops as blocks of the demo song arrive, each after a sleep, so that caches are as
+cold as in live use. All hops count. The engine runs the model in a separate process, which spreads this sum
+over two cores. This benchmark does the same for a model that is not shipped, because its program is
+untrusted: the transfer to that process and back then counts as the model's time, and a note says so.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from rtsep.model.runner import ModelRunner
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 
 ON_GPU = "of the model, on the GPU"
-"""Of a replayed graph only: between single launches the GPU waits, and its clock would count that too."""
+"""Only for a replayed graph: between single launches the GPU waits, and its clock would include that."""
 
 CLOCKED = 8
-"""Of so many hops one reads the GPU's clock, which takes time of its own."""
+"""Interval of hops that read the GPU's clock, which takes time itself."""
 
 STAGES = ("analysis", "model", "synthesis", "whole", ON_GPU)
 PLAIN = "plain"
@@ -64,16 +64,22 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=DEFAULT_MODEL,
         metavar="NAME",
-        help="a model, a file, or 'all' that ship (%(default)s)",
+        help="a model, a file, or 'all' shipped ones (%(default)s)",
     )
     parser.add_argument(
         "--rates", type=_numbers, default=(44100,), metavar="HZ,...", help="sample rates (44100)"
     )
     parser.add_argument(
-        "--blocks", type=_numbers, default=(), metavar="N,...", help="frames that arrive at a time (the hop)"
+        "--blocks",
+        type=_numbers,
+        default=(),
+        metavar="N,...",
+        help="frames that arrive together (default: the hop)",
     )
-    parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of each run (%(default)s)")
-    add_compute(parser, "where the model runs")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, metavar="S", help="duration of each run (%(default)s)"
+    )
+    add_compute(parser, "processor that runs the model")
     parser.add_argument("--core", type=int, metavar="N", help="pin the thread to this core")
 
 
@@ -89,7 +95,7 @@ def run(arguments: argparse.Namespace) -> Result:
             raise UsageError(f"--rates {rate}: {LOWEST_RATE} to {HIGHEST_RATE} Hz are accepted")
     notes: list[str] = []
     players = list(_players(arguments.model, arguments.compute, notes))
-    # After the models, as in the engine: what CUDA starts for itself gets no priority of ours.
+    # After the models, as in the engine: CUDA's own threads get no real-time priority.
     real_time = _quiet_thread(arguments.core)
     rows: list[Row] = []
     for package, launch, model in players:
@@ -109,10 +115,10 @@ def run(arguments: argparse.Namespace) -> Result:
 
 
 def paced_hops(model: ModelRunner, rate: int, block: int, seconds: float) -> NDArray[np.float64]:
-    """Return the durations [hops, stages] in us of every hop of a paced run; nan where there is none.
+    """Return the durations [hops, stages] in us of all hops of a paced run; NaN for missing ones.
 
-    `block` frames arrive at a time, at `rate` Hz; a hop is done when its last frame is there, several in a
-    row where a block holds several. The model runs at the rate at which it would live.
+    `block` frames arrive together at `rate` Hz; a hop runs as soon as its last frame has arrived, several in
+    a row if a block has several. The model runs at the same rate as in live use.
     """
     audio, _ = soundfile.read(demo_song(), dtype="float32", always_2d=True)
     audio = np.ascontiguousarray(audio.T)
@@ -163,7 +169,7 @@ def _rows(package: ModelPackage, took: NDArray[np.float64], rate: int, block: in
 
 
 def _players(name: str, compute: str, notes: list[str]) -> Iterator[tuple[ModelPackage, str, ModelRunner]]:
-    """Yield every model, loaded, by each way to launch it; what cannot be captured is said in `notes`."""
+    """Yield every model, loaded, with each way to launch it; a failed capture is described in `notes`."""
     paths = sorted(shipped_folder().glob("*.pt")) if name == ALL else [find_model(name)]
     for package in map(read_package, paths):
         for launch in LAUNCHES[compute]:
@@ -175,14 +181,14 @@ def _players(name: str, compute: str, notes: list[str]) -> Iterator[tuple[ModelP
                 notes.append(
                     f"'{package.spec.name}' is not shipped: its time has the way to its process and back"
                 )
-            if model.gpu and launch != PLAIN and not model.gpu.captured:  # plainly, under another name
+            if model.gpu and launch != PLAIN and not model.gpu.captured:  # plain launches under another name
                 notes.append(f"'{package.spec.name}' cannot be captured as a graph: {model.gpu.not_captured}")
                 continue
             yield package, launch, model
 
 
 def _quiet_thread(core: int | None) -> bool:
-    """Make this thread what the engine's are; return whether it got real-time priority."""
+    """Set this thread up like the engine's; return whether it got real-time priority."""
     if core is not None:
         if not hasattr(os, "sched_setaffinity"):
             raise UsageError("--core: this system pins no threads; leave it out")

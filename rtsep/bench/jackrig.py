@@ -1,9 +1,9 @@
-"""A session on a JACK server between a player and a recorder of ours, connected to nothing else.
+"""A session on a JACK server between rtsep's own player and recorder, without other connections.
 
-Player and recorder are two clients: one that hears itself closes a loop in the server's graph, which the
-server opens by a delay of a period somewhere in it. Player -> session -> recorder is a line, and what the
-recorder gets of the player directly, it gets in the same call: the two are compared to the sample, without a
-clock.
+Player and recorder are two clients: a client connected to itself closes a loop in the server's graph, which
+the server opens by a delay of a period somewhere in it. Player -> session -> recorder is a line, and the
+recorder gets the player's direct signal in the same call: the two can be compared exact to the sample,
+without a clock.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ SIDES = 2
 
 @dataclass
 class JackRig:
-    """What plays, between what sends and what hears."""
+    """Session between player and recorder."""
 
     live: Playing
     player: Probe  # plays SIDES channels into the session
-    recorder: Probe  # hears those SIDES channels, then all outputs of the session
+    recorder: Probe  # records those SIDES channels, then all outputs of the session
     _streams: list[JackStream]
 
     def check(self) -> None:
-        """Raise where one of them plays no more."""
+        """Raise `DeviceError` if one of the streams has stopped."""
         self.live.check()
         for stream in self._streams:
             if stream.lost:
@@ -48,7 +48,7 @@ class JackRig:
 
     @property
     def losses(self) -> int:
-        """How often frames were lost so far, anywhere on the way."""
+        """Return how often frames were lost so far, anywhere on the path."""
         counted = self.live.session.engine.counters()
         lost = sum(int(counted[name]) for name in ("underruns", "overruns", "device_xruns"))
         return lost + self.player.xruns + self.recorder.xruns
@@ -58,7 +58,7 @@ class JackRig:
 def jack_rig(
     package: ModelPackage, controls: Controls, compute: str = "cpu", slack: int | None = None
 ) -> Iterator[JackRig]:
-    """Play on the JACK server that runs; raises `RtsepError` where that cannot be."""
+    """Play on the running JACK server; raise `RtsepError` if that is impossible."""
     session, player, recorder = (f"rtsep-bench-{os.getpid()}{role}" for role in ("", "-out", "-in"))
     options = LiveOptions(
         out="both", slack=slack, client_name=session, connect=False, reconnect=False, compute=compute

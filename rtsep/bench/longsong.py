@@ -1,4 +1,4 @@
-"""The demo song, over and over, as a file that is as long as a benchmark needs it."""
+"""The demo song, repeated, as a file of the length that a benchmark needs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SUBTYPE, SAMPLE_BYTES = "PCM_16", 2
 
 @contextlib.contextmanager
 def long_song(seconds: float, fewer: str) -> Iterator[Path]:
-    """Give a file with the demo song for `seconds`, cut there; raises `OutputError` where there is no room.
+    """Yield a file with `seconds` of the repeated demo song; raise `OutputError` if there is no space.
 
-    `fewer` is what the user may then ask for less of. Results may be written beside it.
+    `fewer` tells the user how to reduce the length. Results may be written beside it.
     """
     with AudioReader(demo_song()) as reader:
         rate, song = reader.rate, reader.read(1 << 30)
@@ -35,5 +35,5 @@ def long_song(seconds: float, fewer: str) -> Iterator[Path]:
                     left -= len(song[:left])
         except (OSError, soundfile.LibsndfileError) as error:
             size_mb = seconds * rate * song.shape[1] * SAMPLE_BYTES / 1e6
-            raise OutputError(f"{folder}: no room for {size_mb:.0f} MB of song ({error}); {fewer}") from None
+            raise OutputError(f"{folder}: no space for {size_mb:.0f} MB of song ({error}); {fewer}") from None
         yield path

@@ -1,4 +1,4 @@
-"""A plain JACK client in C beside ours: as many xruns as it has are the machine's, not ours."""
+"""A plain JACK client in C beside rtsep: its xruns are caused by the machine."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _PATIENCE_S = 10.0
 
 
 class PlainClient:
-    """The client, running."""
+    """Running plain client."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def counts(self) -> dict[str, Any] | None:
-        """Return its calls, xruns and skipped calls so far, and the longest gap since it was asked last.
+        """Return its calls, xruns and skipped calls so far, and the longest gap since the last request.
 
-        None where it has ended.
+        None if it has ended.
         """
         assert self._process.stdin and self._process.stdout
         with contextlib.suppress(OSError, ValueError):
@@ -38,7 +38,10 @@ class PlainClient:
 
 
 def build(folder: Path, source: Path = SOURCE) -> tuple[list[str], str]:
-    """Build a client in `folder`; return its command, which wants a name, and ""; else [], and why."""
+    """Build a client in `folder`; return its command and "", else [] and the reason.
+
+    The command lacks the client's name, which is its last argument.
+    """
     compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
     if compiler is None:
         return [], f"there is no C compiler here ({', '.join(COMPILERS)})"
@@ -52,7 +55,7 @@ def build(folder: Path, source: Path = SOURCE) -> tuple[list[str], str]:
 
 @contextlib.contextmanager
 def plain_client() -> Iterator[tuple[PlainClient | None, str]]:
-    """Build it and let it run on the JACK server; else None, and why."""
+    """Build it and run it on the JACK server; yield None and the reason if that fails."""
     with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as folder:
         command, why = build(Path(folder))
         if why:
@@ -63,7 +66,7 @@ def plain_client() -> Iterator[tuple[PlainClient | None, str]]:
                 [*command, f"rtsep-plain-{os.getpid()}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL, text=True,
             )  # fmt: skip
-        except OSError as error:  # temporary files may not be programs
+        except OSError as error:  # the folder of temporary files may forbid programs
             yield None, f"no plain C client beside it: it does not start ({error})"
             return
         try:

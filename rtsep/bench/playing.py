@@ -1,4 +1,4 @@
-"""A live session for a benchmark: playing when the `with` begins, gone when it ends, whatever happens."""
+"""A live session for a benchmark: it plays inside the `with` block, and is always closed after it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from rtsep.session.options import LiveOptions
 
 
 class Playing:
-    """A session that is to play for as long as it is measured."""
+    """Session that must play during the measurement."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
     def check(self) -> None:
-        """Raise what has ended it, or `DeviceError`, where it does not play any more."""
+        """Raise the error that ended it, or `DeviceError` if it has stopped."""
         self.wait(0.0)
 
     def wait(self, seconds: float) -> None:
-        """Let it play for so long; raises as `check` does."""
+        """Let it play for `seconds`; raise the errors of `check`."""
         if self.session.wait(seconds):
-            raise DeviceError("the session has ended before it was measured; try again")
+            raise DeviceError("the session ended before the measurement was complete; try again")
 
 
 @contextlib.contextmanager
 def playing(package: ModelPackage, options: LiveOptions, controls: Controls) -> Iterator[Playing]:
-    """Play; what the session has to say goes to standard error. Raises `RtsepError` where it cannot."""
+    """Play; messages of the session go to standard error. Raise `RtsepError` if it cannot play."""
     with Session.of(options, package, controls, say) as session:
         yield Playing(session)
 
 
 def say(line: str) -> None:
-    """Print what is no result."""
+    """Print a message that is not part of the result."""
     print(f"rtsep: {line}", file=sys.stderr, flush=True)

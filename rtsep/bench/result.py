@@ -1,7 +1,7 @@
-"""What every benchmark tells: figures with their outliers, the machine they come from, a table and JSON.
+"""The result of a benchmark: figures with their outliers, the machine, a table and JSON.
 
-In live audio the outliers are the result: no call is left out, and beside the median stand p99, p99.9 and
-the worst.
+In live audio the outliers are the result: every call counts, and the median is accompanied by p99, p99.9 and
+the maximum.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 PACKAGES = ("rtsep", "torch", "numpy", "numba", "sounddevice")
-"""Whose versions a result names."""
+"""Packages with their versions in a result."""
 
 Row = dict[str, Any]
 
 
 def spread(values: ArrayLike, share_of: float | None = None) -> dict[str, float]:
-    """Median, p99, p99.9 and maximum of all `values`, and p99 and p99.9 as shares of `share_of`."""
+    """Return median, p99, p99.9 and maximum of all `values`, and p99 and p99.9 as shares of `share_of`."""
     found = np.asarray(values, np.float64)
     median, p99, p999 = (float(value) for value in np.percentile(found, [50, 99, 99.9]))
     told = {"median": median, "p99": p99, "p99.9": p999, "max": float(found.max())}
@@ -41,16 +41,16 @@ def spread(values: ArrayLike, share_of: float | None = None) -> dict[str, float]
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: the key in a row, the heading, and how its values are written."""
+    """Column of a table: the key in a row, the heading, and the format of its values."""
 
     key: str
     title: str
-    format: str = "{}"  # for `str.format`
-    setting: bool = False  # what was measured, no figure: a value that all rows share goes to the title
-    unit: str = ""  # said once, in the heading or the title
+    format: str = "{}"  # format for `str.format`
+    setting: bool = False  # condition, not a figure: a value common to all rows goes to the title
+    unit: str = ""  # shown once, in the heading or the title
 
     def text(self, row: Row) -> str:
-        """The cell of a row; "-" where it has no such value."""
+        """Return the cell of a row; "-" if it has no such value."""
         value = row.get(self.key)
         return "-" if value is None else self.format.format(value)
 
@@ -63,24 +63,24 @@ SPREAD = (
     Column("p99_share", "p99 / hop", "{:.1%}"),
     Column("p99.9_share", "p99.9 / hop", "{:.1%}"),
 )
-"""The columns of what `spread` gives."""
+"""Columns for the result of `spread`."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one benchmark."""
+    """Outcome of one benchmark."""
 
     bench: str
     title: str
     columns: Sequence[Column]
     rows: Sequence[Row]
-    settings: Row = field(default_factory=dict)  # what was asked for, and what the figures depend on
-    notes: Sequence[str] = ()  # lines under the table: what was found, in words
+    settings: Row = field(default_factory=dict)  # requested settings, and conditions of the figures
+    notes: Sequence[str] = ()  # lines under the table: conclusions as text
     command: str = field(default_factory=lambda: command_of(sys.argv))
     machine: Row = field(default_factory=lambda: machine())
 
     def to_json(self) -> Row:
-        """Plain values: everything but how a table writes them."""
+        """Return the plain values: everything except the formats of the table."""
         return {
             "bench": self.bench,
             "title": self.title,
@@ -93,7 +93,7 @@ class Result:
 
     def show(self, console: Console) -> None:
         """Print the table, its notes, and the machine."""
-        # What is the same in all rows is said once.
+        # Values common to all rows are shown once.
         told = [(column, {column.text(row) for row in self.rows}) for column in self.columns]
         same = [column for column, texts in told if column.setting and len(texts) == 1]
         given = ", ".join(
@@ -111,7 +111,7 @@ class Result:
         for column in columns:
             numeric = any(isinstance(row.get(column.key), int | float) for row in self.rows)
             heading = f"{column.title} {column.unit}".strip()
-            if numeric:  # a figure is never cut: where it is narrow, words are
+            if numeric:  # a figure is never cut; words are, if space is short
                 table.add_column(
                     heading.replace(" ", "\n") if tight else heading, justify="right", no_wrap=True
                 )
@@ -125,7 +125,7 @@ class Result:
 
 
 def command_of(words: Sequence[str]) -> str:
-    """The command line as one would type it."""
+    """Return the command line as a user would type it."""
     return shlex.join(["rtsep", *words[1:]])
 
 
@@ -167,7 +167,7 @@ def _version(package: str) -> str | None:
 
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():  # elsewhere `platform` knows more
+    if cpuinfo.exists():  # on other systems `platform` has more information
         for line in cpuinfo.read_text(errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()

@@ -27,10 +27,10 @@ from rtsep.session.options import VIRTUAL, LiveOptions, named_as_options
 LEVEL_DB = -12.0
 QUIETEST_DB = -60.0
 ATTEMPTS = 12
-"""Takes until one without a lost frame must have come."""
+"""Maximum number of takes; one of them must be without a lost frame."""
 
 EXACT = 2e-7
-"""instrumental = mix - vocals is rounded once, and its sum with vocals once."""
+"""Maximum error: instrumental = mix - vocals is rounded once, and its sum with vocals once."""
 
 SUM, DRY, DEVICE = "both stems", "bypassed", "device alone"
 
@@ -52,27 +52,30 @@ COLUMNS = (
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument(
-        "--in", dest="input", metavar="DEVICE", help="the input that a cable from --out leads to"
+        "--in", dest="input", metavar="DEVICE", help="input that is connected to --out by a cable"
     )
     parser.add_argument(
         "--out",
         metavar=f"DEVICE|{VIRTUAL}",
-        help="the output; without these two, a JACK server if one runs, else the virtual device",
+        help="output; without these two, the running JACK server or else the virtual device",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help="model (%(default)s)")
-    add_compute(parser, "where it runs")
+    add_compute(parser, "processor that runs the model")
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (the device's)")
     parser.add_argument(
-        "--block", type=int, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)"
+        "--block",
+        type=int,
+        metavar="FRAMES",
+        help="frames per block (256; a JACK server uses its own block size)",
     )
     parser.add_argument("--slack", type=int, metavar="FRAMES", help="as for 'rtsep live'")
     parser.add_argument(
-        "--level", type=float, default=LEVEL_DB, metavar="DB", help="of the signal (%(default)g)"
+        "--level", type=float, default=LEVEL_DB, metavar="DB", help="level of the signal (%(default)g)"
     )
 
 
 def run(arguments: argparse.Namespace) -> Result:
-    """Send the signal through the engine, separated and bypassed, and tell where it came out."""
+    """Send the signal through the engine, separated and bypassed, and report its latency."""
     _check(arguments)
     package = read_package(find_model(arguments.model))
     signal = sequences(arguments.level)
@@ -89,13 +92,13 @@ def run(arguments: argparse.Namespace) -> Result:
 
 
 def measure(path: SignalPath, signal: NDArray[np.float32]) -> tuple[list[Row], list[str]]:
-    """Return the rows and notes of a separated and a bypassed take; raises `DeviceError` for none."""
+    """Return the rows and notes of a separated and a bypassed take; raise `DeviceError` for no signal."""
     separated, bypassed = (_clean(path, bypass) for bypass in (False, True))
     latency, format = path.latency, path.format
     feeds = _feeds(separated.played, format)
     if {"vocals", "instrumental"} <= feeds.keys():
         feeds[SUM] = feeds["vocals"] + feeds["instrumental"]
-    # The dry signal is on the one feed that carries it, so that the feeds add up under bypass, too.
+    # One feed carries the dry signal, so that the feeds also add up under bypass.
     dry = np.sum(list(_feeds(bypassed.played, format).values()), axis=0)
     looked_for = [(name, latency.total, sound, separated) for name, sound in feeds.items()]
     looked_for.append((DRY, latency.total, dry, bypassed))
@@ -138,7 +141,7 @@ def _figures(declared: int, sent: Arrival, came: Arrival, rate: int) -> Row:
 def _error(
     reference: NDArray[np.float32], sent: Arrival, sound: NDArray[np.float32], came: Arrival, frames: int
 ) -> float:
-    """Return the largest difference of what came from what was sent, at the lag that was measured."""
+    """Return the largest difference between received and sent signal, at the measured lag."""
     channels = min(reference.shape[1], sound.shape[1])
     wanted = reference[sent.frame : sent.frame + frames, :channels]
     return float(np.abs(sound[came.frame : came.frame + frames, :channels] - wanted).max())
@@ -182,12 +185,12 @@ def _clean(path: SignalPath, bypass: bool) -> Take:
         lost.append(take.lost)
     raise DeviceError(
         f"frames were lost in each of {ATTEMPTS} takes ({', '.join(map(str, lost))} times): close other "
-        "programs, or choose a longer block (on a JACK server, its period)"
+        "programs, or choose a longer block (on a JACK server, a longer period)"
     )
 
 
 def _feeds(played: NDArray[np.float32], format: StreamFormat) -> dict[str, NDArray[np.float32]]:
-    """Sort what the outputs gave by feed, [frames, channels] each."""
+    """Return the outputs by feed, [frames, channels] each."""
     places = {entry: device for device, entry in reversed(list(enumerate(format.out_map))) if entry >= 0}
     feeds = {}
     for number, name in enumerate(FEEDS):

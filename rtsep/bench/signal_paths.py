@@ -1,8 +1,8 @@
-"""The signal paths of `rtsep bench roundtrip`: each is a running engine with the capture of its output.
+"""The signal paths of `rtsep bench roundtrip`: each a running engine, and the recording of its output.
 
-On a JACK server, clients of our own send it and hear it, and hear it directly as well. With `--in` and
-`--out`, a sound card plays it and hears it again through a cable; the engine hears along, and what it gives
-to be played lies on the same clock. Without either, a session on the virtual device plays it as a file.
+On a JACK server, rtsep's own clients send and record the signal, also directly. With `--in` and `--out`, a
+sound card plays it and records it through a cable; the engine gets the same input, and its output is on the
+same clock. Without either, a session on the virtual device plays it as a file.
 """
 
 from __future__ import annotations
@@ -37,35 +37,35 @@ from rtsep.session.hosted_model import HostedModel, ModelHost
 from rtsep.session.options import VIRTUAL, LiveOptions
 
 WARM_UP_S = 1.0
-SETTLE_S = 0.3  # after the bypass was turned
+SETTLE_S = 0.3  # after a change of the bypass
 LEAD_S = 0.1
 SPARE_S = 0.5
-"""How much later than declared the signal is still looked for: what a sound card may add."""
+"""Search range beyond the declared latency in seconds: a sound card may add this much."""
 
-MARGIN_S = 1.0  # of a played file, behind all that is looked at: it is still open then
+MARGIN_S = 1.0  # of a played file, behind the examined part, so that it is still open
 PATIENCE_S = 10.0
 
 
 class Take(NamedTuple):
-    """What was heard of one playing of the signal; all on one clock, from one frame on."""
+    """Recording of one pass of the signal; everything on one clock, from one frame on."""
 
-    reference: NDArray[np.float32]  # [frames, channels] what went in
-    played: NDArray[np.float32]  # [frames, output channels] what the session's outputs gave
-    heard: NDArray[np.float32] | None = None  # [frames, channels] what came back without an engine
-    lost: int = 0  # frames that were lost on the way
+    reference: NDArray[np.float32]  # [frames, channels] the input
+    played: NDArray[np.float32]  # [frames, output channels] the session's outputs
+    heard: NDArray[np.float32] | None = None  # [frames, channels] the signal returned without an engine
+    lost: int = 0  # frames lost on the path
 
 
 class SignalPath(Protocol):
-    """A running engine that a signal can be sent through."""
+    """Running engine through which a signal can be sent."""
 
     name: str
     format: StreamFormat
-    exact: bool  # every sample comes back as it was, but for the engine
+    exact: bool  # all samples return unchanged, apart from the engine
     notes: list[str]
 
     @property
     def latency(self) -> LatencyBudget:
-        """What the engine declares."""
+        """Return the declared latency of the engine."""
 
     def take(self, bypass: bool) -> Take:
         """Play the signal once, separated or bypassed."""
@@ -74,7 +74,7 @@ class SignalPath(Protocol):
 def open_path(
     arguments: argparse.Namespace, package: ModelPackage, signal: NDArray[np.float32]
 ) -> AbstractContextManager[SignalPath]:
-    """Open the way that `arguments` ask for: a cable, the JACK server that runs, or the virtual device."""
+    """Open the path that `arguments` select: a cable, the running JACK server, or the virtual device."""
     if arguments.input is not None or arguments.out not in (None, VIRTUAL):
         return by_cable(package, arguments, signal)
     if arguments.out is None:
@@ -90,7 +90,7 @@ def open_path(
 
 
 class JackPath:
-    """Between two clients of a JACK server."""
+    """Path between two clients of a JACK server."""
 
     name, exact = "JACK server", True
 
@@ -100,7 +100,7 @@ class JackPath:
 
     @property
     def latency(self) -> LatencyBudget:
-        """What the engine declares."""
+        """Return the declared latency of the engine."""
         return self._rig.live.session.engine.latency
 
     def take(self, bypass: bool) -> Take:
@@ -112,7 +112,7 @@ class JackPath:
         rig.player.play(self._signal, lead)
         enough = lead + len(self._signal) + self.latency.total + round(SPARE_S * rate)
         follow({hearing: enough}, rig.check, PATIENCE_S + enough / rate)
-        time.sleep(0.05)  # of an xrun another thread tells
+        time.sleep(0.05)  # another thread reports xruns
         reference, played = np.split(hearing.sound, [self._signal.shape[1]], axis=1)
         return Take(reference, played, lost=rig.losses - before + hearing.torn)
 
@@ -121,7 +121,7 @@ class JackPath:
 def on_jack(
     package: ModelPackage, arguments: argparse.Namespace, signal: NDArray[np.float32]
 ) -> Iterator[JackPath]:
-    """Play on the server that runs, connected to clients of our own only."""
+    """Play on the running server, connected only to rtsep's own clients."""
     controls = Controls()
     with jack_rig(package, controls, arguments.compute, arguments.slack) as rig:
         for given, is_there, option in (
@@ -138,9 +138,9 @@ def on_jack(
 
 
 class CablePath:
-    """Out of a sound card, through a cable, into it again; an engine hears along."""
+    """Path out of a sound card, through a cable, and back into it, beside an engine with the same input."""
 
-    exact = False  # a converter is on the way
+    exact = False  # there are converters on the path
 
     def __init__(
         self, engine: Engine, io: ResolvedIO, probe: Probe, streams: Streams, controls: Controls,
@@ -152,11 +152,11 @@ class CablePath:
         channels = [max(0, entry) % io.format.channels for entry in io.format.out_map]
         self._signal = np.ascontiguousarray(signal[:, channels])  # [frames, output channels]
         if io.format.two_clocks:
-            self.notes = [*io.notes, "two clocks: what the devices take alone cannot be told"]
+            self.notes = [*io.notes, "two clocks: the latency of the devices alone cannot be measured"]
 
     @property
     def latency(self) -> LatencyBudget:
-        """What the engine declares."""
+        """Return the declared latency of the engine."""
         return self._engine.latency
 
     @property
@@ -183,7 +183,7 @@ class CablePath:
         return Take(reference, played.sound, heard, self._losses - before + torn)
 
     def check(self) -> None:
-        """Raise where a device plays no more."""
+        """Raise `DeviceError` if a device has stopped."""
         if self._streams.lost:
             raise DeviceError(f"{self._streams.lost}; try again")
 
@@ -196,17 +196,19 @@ def by_cable(
     open_streams: Callable[..., Streams] = Streams,
     find_io: Callable[[LiveOptions], ResolvedIO] = resolve_io,
 ) -> Iterator[CablePath]:
-    """Play on the devices that `arguments` name."""
+    """Play on the devices in `arguments`."""
     named = arguments.input if arguments.input is not None else arguments.out
     out = arguments.out if arguments.out is not None else named
     if VIRTUAL in (named, out):
-        raise UsageError(f"--out {VIRTUAL}: no cable leads from there; leave --in away, or name a device")
+        raise UsageError(
+            f"--out {VIRTUAL}: it cannot be connected by a cable; leave --in out, or name a device"
+        )
     options = LiveOptions(named, out_device=out, rate=arguments.rate, block=arguments.block,
                           slack=arguments.slack)  # fmt: skip
     io = find_io(options)
     if io.source:
         io.source.close()
-        raise UsageError(f"--in {named}: a file; name the input that the cable leads to")
+        raise UsageError(f"--in {named}: a file; give the input that the cable is connected to")
     format, controls = io.format, Controls()
     with ExitStack() as stack:
         host = ModelHost(package, arguments.compute)
@@ -224,7 +226,7 @@ def by_cable(
         until = time.monotonic() + PATIENCE_S
         while not mixer.synced:
             if time.monotonic() > until:
-                raise DeviceError(f"{io.name}: it does not play; is another program using it?")
+                raise DeviceError(f"{io.name}: it does not play; check whether another program uses it")
             time.sleep(0.01)
         engine.start()
         time.sleep(WARM_UP_S)
@@ -232,7 +234,7 @@ def by_cable(
 
 
 def _shifted(sound: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """Let `sound` begin `frames` frames later (silence before it), or earlier where that is negative."""
+    """Delay `sound` by `frames` frames (with silence before it), or advance it if that is negative."""
     if frames < 0:
         return sound[-frames:]
     return np.concatenate([np.zeros((frames, sound.shape[1]), np.float32), sound])
@@ -242,7 +244,7 @@ def _shifted(sound: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
 
 
 class FilePath:
-    """A file that a session plays on the virtual device."""
+    """Path of a file that a session plays on the virtual device."""
 
     name, exact = "virtual device", True
 
@@ -263,7 +265,7 @@ class FilePath:
 
     @property
     def latency(self) -> LatencyBudget:
-        """What the engine declares."""
+        """Return the declared latency of the engine."""
         return self._latency
 
     def take(self, bypass: bool) -> Take:
@@ -285,7 +287,7 @@ def by_file(
 ) -> Iterator[FilePath]:
     """Play the signal as a file, on the virtual device."""
     rate = arguments.rate or 44100
-    # What a look-ahead model takes is in its own frames: seconds, for some.
+    # The latency of a look-ahead model is in its own frames: seconds, for some.
     latency_s = package.spec.algorithmic_latency / min(package.spec.rates)
     lead, tail = round(WARM_UP_S * rate), round((latency_s + SPARE_S + MARGIN_S) * rate)
     silence = np.zeros((1, signal.shape[1]), np.float32)

@@ -1,8 +1,8 @@
-"""`rtsep bench start`: how long `rtsep live` takes to its first sound, and where that time goes.
+"""`rtsep bench start`: time from the start of `rtsep live` to its first sound, stage by stage.
 
-Each run is a process of its own, started as a user starts it, which tells the moments of its stages; the
-clock starts before the process does. Warm runs follow a first one that is not counted. Cold runs find an
-empty folder for compiled code, and, with --drop-caches, nothing of any file in memory.
+Each run is a separate process, started as users start it, which reports the times of its stages; the clock
+starts before the process. Warm runs follow a first run that does not count. Cold runs have an empty folder
+for compiled code and, with --drop-caches, no files in memory.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 
 AIM_S = 2.0
-"""What a warm start should take at most."""
+"""Target for a warm start, in seconds."""
 
-PLAYED_S = 0.5  # of the demo song, which sounds from its first sample
+PLAYED_S = 0.5  # of the demo song, which has sound from its first sample
 PATIENCE_S = 300.0  # a first compilation on a slow machine
 
 STAGES = {
-    "imports": "Python and our own modules are loaded",
+    "imports": "Python and rtsep's modules are loaded",
     "model file": "model file is read and verified",
     "devices": "devices and input are found",
-    "told": "the user is told that it starts",
+    "told": "the user is informed of the start",
     "compiled": "compiled code is loaded",
     "model imports": "model process has loaded torch",
     "model loaded": "model is loaded, its golden frames replayed",
@@ -47,7 +47,7 @@ STAGES = {
     "hop": "first hop",
     "sound": "first sound",
 }
-"""By the names that `rtsep live` gives them; 'told' is seen from outside. They run partly side by side."""
+"""Stages by their names in `rtsep live`; 'told' is measured from outside. Some run in parallel."""
 
 COLUMNS = (
     Column("caches", "caches", setting=True),
@@ -61,7 +61,7 @@ _DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 
 class Start(NamedTuple):
-    """One start: when its stages were reached, in ms since the process was started, and what was said."""
+    """One start: times of its stages in ms since the start of the process, and its messages."""
 
     reached: dict[str, float]
     said: list[str]
@@ -72,9 +72,11 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME", help="a model or a file (%(default)s)"
     )
-    add_compute(parser, "where the model runs")
+    add_compute(parser, "processor that runs the model")
     parser.add_argument(
-        "--out-device", metavar="DEVICE|virtual", help=f"where {PLAYED_S:g} s of the demo song play a run"
+        "--out-device",
+        metavar="DEVICE|virtual",
+        help=f"device that plays {PLAYED_S:g} s of the demo song in each run",
     )
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="warm starts (%(default)s)")
     parser.add_argument(
@@ -83,17 +85,17 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drop-caches",
         action="store_true",
-        help="cold starts: have the system forget all files in memory, other programs' too (root)",
+        help="cold starts: make the system drop all files from memory, also those of other programs (root)",
     )
 
 
 def run(arguments: argparse.Namespace) -> Result:
-    """Start again and again."""
+    """Start repeatedly."""
     if arguments.runs < 0 or arguments.cold_runs < 0 or arguments.runs + arguments.cold_runs == 0:
         raise UsageError(
             f"--runs {arguments.runs} --cold-runs {arguments.cold_runs}: at least 1 run together"
         )
-    package = read_package(find_model(arguments.model))  # what is wrong with it is said first
+    package = read_package(find_model(arguments.model))  # report its errors first
     options = ["--model", arguments.model, "--compute", arguments.compute]
     if arguments.out_device is not None:
         options += ["--out-device", arguments.out_device]
@@ -134,13 +136,13 @@ def _starts(options: list[str], runs: int, cold: bool, drops: bool) -> list[Star
 
 
 def start_once(options: list[str], environment: dict[str, str] | None = None) -> Start:
-    """Start `rtsep live --in demo` with `options`, wait for its end, and return how the start went.
+    """Start `rtsep live --in demo` with `options`, wait for its end, and return its times.
 
-    Raises what the process says is wrong.
+    Raise the error that the process reports.
     """
     words = ["live", "--in", "demo", "--headless", "--json", "--seconds", str(PLAYED_S), *options]
-    # The last state is the user's: what `--resume` goes on from is to be no benchmark. Nor do the user's
-    # defaults count here.
+    # The last state belongs to the user: `--resume` must not continue from a benchmark. The user's defaults
+    # do not apply here either.
     with tempfile.TemporaryDirectory(prefix="rtsep-bench-") as state:
         surroundings = os.environ | {"XDG_STATE_HOME": state, "RTSEP_CONFIG": ""} | (environment or {})
         began = time.monotonic()
@@ -178,7 +180,7 @@ def start_once(options: list[str], environment: dict[str, str] | None = None) ->
 
 
 def table(caches: str, starts: list[dict[str, float]]) -> list[Row]:
-    """Return a row for each stage, in the order in which they were reached; `starts` are in ms, one a run."""
+    """Return a row for each stage, in order of time; `starts` are in ms, one per run."""
     rows: list[Row] = []
     for name, title in STAGES.items():
         reached = [start[name] for start in starts if name in start]
@@ -194,7 +196,7 @@ def table(caches: str, starts: list[dict[str, float]]) -> list[Row]:
 
 
 def in_words(rows: list[Row]) -> Iterator[str]:
-    """Yield what the rows say: how long to the first sound, what was waited for, and what was not reached."""
+    """Yield the conclusions: time to the first sound, the stage that came last, and missing stages."""
     for caches in dict.fromkeys(row["caches"] for row in rows):
         of_caches = {row["name"]: row for row in rows if row["caches"] == caches}
         if "sound" in of_caches:
@@ -224,7 +226,7 @@ def _s(ms: float) -> str:
 
 
 def _drops_caches(notes: list[str]) -> bool:
-    """Tell whether the system can be made to forget its files; what hinders that goes to `notes`."""
+    """Return whether the system can drop its file cache; reasons against it go to `notes`."""
     if not sys.platform.startswith("linux"):
         notes.append("--drop-caches: only Linux can; the cold runs found files in memory")
     elif not os.access(_DROP_CACHES, os.W_OK):
@@ -235,5 +237,5 @@ def _drops_caches(notes: list[str]) -> bool:
 
 
 def _drop_caches() -> None:
-    os.sync()  # what is not yet written is not forgotten
+    os.sync()  # unwritten data is not dropped
     _DROP_CACHES.write_text("3\n")

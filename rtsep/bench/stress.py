@@ -1,9 +1,8 @@
-"""`rtsep bench stress`: what is missed while the machine is busy with other things.
+"""`rtsep bench stress`: losses of live audio while the machine is busy.
 
-Plays live, first in peace, then while Python threads of the same process spin and allocate, other processes
-sort, and one writes to the disk. On a JACK server a client of our own plays the demo song into it, and a
-plain client in C runs beside it in the same minutes: as many xruns as that one has are the machine's, what is
-lost beyond them is rtsep's own.
+It plays live, first without load, then while Python threads of the same process spin and allocate, other
+processes sort, and one writes to the disk. On a JACK server a client plays the demo song into it, and a plain
+client in C runs at the same time: its xruns are caused by the machine, further losses by rtsep.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ from rtsep.session.options import VIRTUAL, LiveOptions, named_as_options
 
 SECONDS = 120.0
 WARM_UP_S = 2.0
-"""Under each load, before anything counts."""
+"""Seconds under each load before the measurement."""
 
 SPARE_SHARE, SPARE_S = 1.1, 60.0
-"""How much longer than needed a played file is: under load, all takes longer."""
+"""Extra length of a played file, because everything takes longer under load."""
 
 DEMO, QUIET, ALL = "demo", "quiet", "all"
 OURS, PLAIN = "rtsep", "plain C"
@@ -74,28 +73,34 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     loads = "; ".join(f"{name}: {what}" for name, what in LOADS.items())
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, metavar="S", help="of play under each load (%(default)g)"
+        "--seconds", type=float, default=SECONDS, metavar="S", help="duration under each load (%(default)g)"
     )
     parser.add_argument(
-        "--load", default=",".join(LOADS), metavar="NAME,...", help=f"{loads} (all of them, together)"
+        "--load",
+        default=",".join(LOADS),
+        metavar="NAME,...",
+        help=f"{loads} (default: all of them, together)",
     )
-    parser.add_argument("--each", action="store_true", help="each load alone as well, before all together")
+    parser.add_argument("--each", action="store_true", help="also each load alone, before all together")
     parser.add_argument(
-        "--in", dest="input", default=DEMO, metavar="demo|mic|DEVICE|FILE", help="what to listen to (demo)"
+        "--in", dest="input", default=DEMO, metavar="demo|mic|DEVICE|FILE", help="input (demo)"
     )
     parser.add_argument(
-        "--out-device", metavar=f"DEVICE|{VIRTUAL}", help="where to play it (the default output)"
+        "--out-device", metavar=f"DEVICE|{VIRTUAL}", help="output device (the default output)"
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help="model (%(default)s)")
-    add_compute(parser, "where it runs")
+    add_compute(parser, "processor that runs the model")
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (the device's)")
     parser.add_argument(
-        "--block", type=int, metavar="FRAMES", help="frames a call (256; a JACK server decides itself)"
+        "--block",
+        type=int,
+        metavar="FRAMES",
+        help="frames per block (256; a JACK server uses its own block size)",
     )
 
 
 def run(arguments: argparse.Namespace) -> Result:
-    """Play under one load after the other, and tell what was missed."""
+    """Play under one load after the other, and report the losses."""
     _check(arguments)
     loads = read_loads(arguments.load)
     plan: list[tuple[str, ...]] = [()]
@@ -149,9 +154,9 @@ def run(arguments: argparse.Namespace) -> Result:
 
 
 def measure(live: Playing, plain: PlainClient | None, load: str, seconds: float) -> Iterator[Row]:
-    """Let it play for `seconds`; yield what the session has counted meanwhile, then what `plain` has.
+    """Play for `seconds`; yield the session's counts during that time, then those of `plain`.
 
-    Raises `RtsepError` where it plays no more.
+    Raise `RtsepError` if it has stopped.
     """
     engine = live.session.engine
     engine.forget_longest()

@@ -1,8 +1,8 @@
-"""What else a machine may have to do while it plays: by threads of this process, and by other processes.
+"""Loads on a machine during playback: by threads of this process, and by other processes.
 
     with Torture(("python", "disk")): ...
 
-As a program, `torture cpu` and `torture disk FOLDER` run until their standard input ends.
+As a program, `torture cpu` and `torture disk FOLDER` run until their standard input closes.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ _PATIENCE_S = 5.0
 
 
 def read_loads(text: str) -> tuple[str, ...]:
-    """Read `python,disk`; raises `UsageError`."""
+    """Read `python,disk`; raise `UsageError` for an unknown load."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in LOADS:
-            raise UsageError(f"--load {name}: any of {','.join(LOADS)}{suggest(name, LOADS)}")
+            raise UsageError(f"--load {name}: must be one or more of {','.join(LOADS)}{suggest(name, LOADS)}")
     if not names:
-        raise UsageError(f"--load '{text}': any of {','.join(LOADS)}")
+        raise UsageError(f"--load '{text}': must be one or more of {','.join(LOADS)}")
     return tuple(dict.fromkeys(names))
 
 
 class Torture:
-    """Loads that run while the `with` lasts. Memory and files are given back, processes have ended."""
+    """Loads that run inside the `with` block. Memory, files and processes are released after it."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        """`names` of LOADS; none: nothing."""
+        """`names` are keys of LOADS; an empty tuple means no load."""
         self._names = names
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -79,16 +79,16 @@ class Torture:
             self._folder.cleanup()
 
     def check(self) -> None:
-        """Raise where a load has ended by itself: what was measured meanwhile is nothing.
+        """Raise an error if a load has ended by itself, because the measurement is then invalid.
 
-        `OutputError` for the disk, `RtsepError` for what somebody else has ended.
+        `OutputError` for the disk, `RtsepError` for a process that was killed.
         """
         if self._writer and self._writer.poll() is not None and self._folder:
             raise OutputError(
-                f"{self._folder.name}: the disk takes no {DISK_MIB} MiB; "
-                "make room, or leave 'disk' out of --load"
+                f"{self._folder.name}: the disk has no space for {DISK_MIB} MiB; "
+                "free some, or leave 'disk' out of --load"
             )
-        dead = ["cpu" for child in self._children if child.poll() is not None]  # the disk's is alive
+        dead = ["cpu" for child in self._children if child.poll() is not None]  # the disk's process is alive
         dead += [thread.name for thread in self._threads if not thread.is_alive()]
         if dead:
             raise RtsepError(f"a load has ended by itself ({', '.join(dead)}); try again")
@@ -112,7 +112,7 @@ class Torture:
 
 
 def spin(over: Callable[[], bool]) -> None:
-    """Hold the GIL for as long as the interpreter lets a thread."""
+    """Hold the GIL as long as the interpreter lets a thread."""
     number = 0
     while not over():
         for _ in range(10_000):
@@ -120,7 +120,7 @@ def spin(over: Callable[[], bool]) -> None:
 
 
 def allocate(over: Callable[[], bool]) -> None:
-    """Fill a heap of objects that refer to themselves, over and over."""
+    """Fill a heap with objects that refer to themselves, repeatedly."""
     heap: list[dict[str, object]] = []
     while not over():
         node: dict[str, object] = {"values": list(range(20)), "text": "x" * 50}
@@ -138,7 +138,7 @@ def sort(over: Callable[[], bool]) -> None:
 
 
 def write_and_read(folder: Path, over: Callable[[], bool]) -> None:
-    """Keep a disk busy, and the memory that it is cached in."""
+    """Keep a disk busy, and the memory of its cache."""
     path, chunk = folder / "load", os.urandom(_CHUNK)
     while not over():
         with path.open("wb") as file:
@@ -152,9 +152,9 @@ def write_and_read(folder: Path, over: Callable[[], bool]) -> None:
 
 
 def main() -> int:
-    """Run a load until whoever started it has gone."""
+    """Run a load until standard input closes."""
     name, *rest = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for whoever started it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process
     leaving = threading.Event()
 
     def watch() -> None:
@@ -167,7 +167,7 @@ def main() -> int:
         return 0
     try:
         write_and_read(Path(rest[0]), leaving.is_set)
-    except OSError:  # full; `check` says so
+    except OSError:  # disk full; `check` reports it
         return 1
     return 0
 

@@ -98,9 +98,9 @@ def test_another_session_does_not_look_anew_while_a_stream_is_being_opened(sound
 def test_what_it_raises_is_a_device_error_and_the_next_look_may_succeed(sound):
     sound.broken = True
     for _ in range(2):
-        with pytest.raises(DeviceError, match="refuses: PortAudio not initialized"):
+        with pytest.raises(DeviceError, match="refused the request: PortAudio not initialized"):
             portaudio.initialise()
-        with pytest.raises(DeviceError, match="refuses: PortAudio not initialized"):
+        with pytest.raises(DeviceError, match="refused the request: PortAudio not initialized"):
             portaudio.query_devices()
     sound.broken = False
     portaudio.initialise()

@@ -81,7 +81,7 @@ def test_a_unit_is_written_once_and_removed(user):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (("--block", "3"), "--block 3: a whole number from 16"),
+        (("--block", "3"), "--block 3: must be a whole number from 16"),
         (("--inn", "mic"), "--inn"),
         (("--threshold", "7"), "--threshold 7: out of range"),
         (("--json",), "rtsep get --json"),

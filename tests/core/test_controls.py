@@ -110,7 +110,7 @@ def test_a_switch_or_choice_has_no_middle(name):
 )
 def test_an_unknown_control_is_refused_with_the_nearest_word(use):
     with pytest.raises(
-        UsageError, match=r"unknown control 'treshold'; did you mean 'threshold'\?.*known: .*bypass"
+        UsageError, match=r"unknown control 'treshold'; did you mean 'threshold'\?.*the controls are .*bypass"
     ):
         use(Controls())
 

@@ -52,7 +52,7 @@ def test_a_folder_under_a_file_cannot_be_written(tmp_path):
 
 def test_a_full_disk(tmp_path):
     (found,) = places.writable(place(tmp_path), full)
-    assert (found.state, "make room" in found.remedy) == ("problem", True)
+    assert (found.state, "free some space" in found.remedy) == ("problem", True)
 
 
 @pytest.mark.parametrize(("there", "state"), [("/bin/x", "ok"), (None, "note")])

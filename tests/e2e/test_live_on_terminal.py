@@ -179,7 +179,7 @@ def test_a_server_that_comes_later_is_listed_and_played_on(start_server, open_li
     terminal = open_live("--out-device", "virtual", "--out", "vocals", **environment)
     until_playing(terminal)
     terminal.type("d")
-    terminal.until_shown("Enter picks")
+    terminal.until_shown("Enter chooses")
     assert "JACK" not in terminal.text
     terminal.type("\x1b")
     terminal.until_shown("(?s)^(?!.*another device)")

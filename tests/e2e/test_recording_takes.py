@@ -100,7 +100,7 @@ def test_takes_start_and_stop_while_it_plays_and_the_last_survives_a_kill(
     places = []
     for take in (folder, folder / "take-2", folder / "take-3"):
         assert session.ask(f"start {folder}") == {"started": None}
-        assert "already recording" in session.ask(f"start {folder}")["error"]
+        assert "is already running" in session.ask(f"start {folder}")["error"]
         state = session.ask("state")["recording"]
         assert state["folder"] == str(take)
         assert (state["failure"], state["lost_frames"]) == (None, 0)

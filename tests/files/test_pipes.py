@@ -101,7 +101,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     path = tmp_path / "pipe.wav"
     os.mkfifo(path)
     writer = written(path, bytes(5000))
-    with pytest.raises(InputFileError, match=r"no room .* set TMPDIR"):
+    with pytest.raises(InputFileError, match=r"no space .* set TMPDIR"):
         AudioReader(path)
     writer.join()
 

@@ -139,11 +139,11 @@ def as_values(data: bytes, entry: str = "data.pkl"):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (as_values(pickle.dumps(Runs(), 2)), "names 'posix system'"),
+        (as_values(pickle.dumps(Runs(), 2)), "contains 'posix system'"),
         (as_values(pickle.dumps(Runs(), 4)), "which models do not use"),
-        (as_values(pickle.dumps(Runs(), 0), "constants.pkl"), "names 'posix system'"),
-        (as_values(b"\x80\x02c__torch__.torch.classes.a\nB\n."), "names '__torch__.torch.classes.a B'"),
-        (as_values(b"\x80\x02cos.path\njoin\nq\x00."), "names 'os.path join'"),
+        (as_values(pickle.dumps(Runs(), 0), "constants.pkl"), "contains 'posix system'"),
+        (as_values(b"\x80\x02c__torch__.torch.classes.a\nB\n."), "contains '__torch__.torch.classes.a B'"),
+        (as_values(b"\x80\x02cos.path\njoin\nq\x00."), "contains 'os.path join'"),
         (as_values(b"\x80\x02]r\xff\xff\xff\x7f."), "a memo that is too large"),
         (as_values(b"\x80\x02" + b"(" * 100), "damaged"),
         (as_values(b"\x80\x02h\x07."), "damaged"),

@@ -70,7 +70,7 @@ def test_without_room_in_memory_it_lies_in_the_temporary_folder_and_says_so(
 
 def test_without_room_anywhere_it_is_refused_in_a_line(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full(monkeypatch, memory, memory.parent / "temporary")
-    with pytest.raises(OutputError, match=r"no room for .*No space left.*TMPDIR") as refused:
+    with pytest.raises(OutputError, match=r"no space for .*No space left.*TMPDIR") as refused:
         MaskExchange.create(2, 9)
     assert "\n" not in str(refused.value)
     assert not list(memory.iterdir()) and not list((memory.parent / "temporary").iterdir())

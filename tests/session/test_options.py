@@ -33,7 +33,7 @@ def test_the_bounds_are_accepted(options):
         ("in_channels", (), " (): give at least one channel, each only once"),
         ("in_channels", (65,), ": channel 65: must be a whole number from 1 to 64"),
         ("out_channels", (3, 2, 3), " (3, 2, 3): channel 3 is given twice; give each channel once"),
-        ("client_name", "x" * 33, f" '{'x' * 33}': 1 to 32 printable characters without a colon"),
+        ("client_name", "x" * 33, f" '{'x' * 33}': must be 1 to 32 printable characters without a colon"),
         ("seconds", float("inf"), " inf: must be more than 0"),
         ("compute", "npu", " 'npu': must be one of cpu, cuda; did you mean 'cpu'?"),
     ],

@@ -245,7 +245,13 @@ def test_a_disk_that_fills_up_ends_the_take_and_leaves_files_of_one_length(tmp_p
     assert not recorder._thread.is_alive()
     assert recorder.state.failure and "No space left" in recorder.state.failure
     assert len(said) == 1
-    for part in ("recording stopped", "No space left", "make room", str(tmp_path), "the audio continues"):
+    for part in (
+        "recording stopped",
+        "No space left",
+        "free some space",
+        str(tmp_path),
+        "the audio continues",
+    ):
         assert part in said[0]
     for stem, feed in STEMS.items():  # before anybody asks it to stop
         np.testing.assert_array_equal(read(tmp_path / f"{stem}.wav"), feeds[:1000, feed])
@@ -288,7 +294,7 @@ def test_it_tells_once_when_the_room_gets_low(tmp_path, said, monkeypatch):
         pass
     free = 8 * bytes_a_minute
     recorder.stop()
-    assert said == [f"{tmp_path}: the disk has space for only 9 more minutes of recording"]
+    assert said == [f"{tmp_path}: the disk has space for only 9 more minutes of recording; free some space"]
 
 
 def test_it_tells_before_the_start_when_the_room_is_low(tmp_path, said, monkeypatch):
@@ -296,7 +302,7 @@ def test_it_tells_before_the_start_when_the_room_is_low(tmp_path, said, monkeypa
     free = 20 * 44100 * 2 * 3 * 3
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, free))
     recorder = Recorder(tmp_path, source, "PCM_24", said.append)
-    assert said == [f"{tmp_path}: the disk has space for only 20 more seconds of recording"]
+    assert said == [f"{tmp_path}: the disk has space for only 20 more seconds of recording; free some space"]
     recorder.stop()
 
 
@@ -315,7 +321,7 @@ def test_takes_start_and_stop_while_engines_come_and_go(tmp_path, said):
     first, feeds = fill(1000, delay=100)
     recordings.attach(first)
     state_of(first)[rings.RECORD_WRITE] = 400
-    with pytest.raises(UsageError, match="already recording"):
+    with pytest.raises(UsageError, match="is already running"):
         recordings.start(tmp_path)
     assert recordings.stop() == {stem: tmp_path / f"{stem}.wav" for stem in STEMS}
     recordings.start(tmp_path)

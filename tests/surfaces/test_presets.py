@@ -82,9 +82,9 @@ def test_a_preset_is_read_as_a_person_writes_it(presets):
         ("mask = 1", 1, "mask 1: one of soft, binary"),
         ("\nvocals_mute = 0.5", 2, "vocals_mute 0.5: in-between values are not accepted; on or off"),
         ("vocals_gain = 13", 1, "vocals_gain 13: out of range; -inf to 12 dB"),
-        ("threshold = 0\nprogram = 128", 2, "program 128: a whole number from 0 to 127"),
-        ("threshold = 0\nprogram = true", 2, "program true: a whole number"),
-        ("threshold = 0\nprogram = 1.0", 2, "program 1.0: a whole number"),
+        ("threshold = 0\nprogram = 128", 2, "program 128: must be a whole number from 0 to 127"),
+        ("threshold = 0\nprogram = true", 2, "program true: must be a whole number"),
+        ("threshold = 0\nprogram = 1.0", 2, "program 1.0: must be a whole number"),
         ("threshold = 0\n\n[threshold2]\ncc = 1", 3, "no control is called 'threshold2'"),
         ("threshold = 0\nthreshold = 1", 2, "not valid TOML: cannot overwrite a value"),
         ("threshold = ", 1, "not valid TOML: invalid value"),
@@ -197,7 +197,7 @@ def test_a_preset_is_not_written_over_by_accident(presets):
         presets.save(Preset("mine", {"gate": 0.6}))
     presets.save(Preset("mine", {"gate": 0.7}, 3), replace=True)
     assert presets.load("mine") == Preset("mine", {"gate": 0.7}, 3)
-    with pytest.raises(UsageError, match="program 3 recalls 'mine'"):
+    with pytest.raises(UsageError, match="program 3 already recalls 'mine'"):
         presets.save(Preset("other", {"gate": 0.5}, 3))
 
 

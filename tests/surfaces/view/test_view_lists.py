@@ -134,7 +134,7 @@ def test_a_list_of_nothing_says_what_fills_it():
         await stage.press("p")
         assert "there are no presets yet: s saves one; Esc goes back" in stage.text
         await stage.press("enter", "escape", "s")
-        assert "Enter picks" in stage.text  # a name is all it takes
+        assert "Enter chooses" in stage.text  # a name is all it takes
 
     on_stage(act)
 
@@ -222,13 +222,15 @@ def test_lines_are_shown_and_kept():
 
 def test_a_line_that_is_too_long_says_so():
     async def act(stage):
-        line = "recording stopped: " + "/a/folder/far/away" * 4 + "; make room, or choose another folder"
+        line = (
+            "recording stopped: " + "/a/folder/far/away" * 4 + "; free some space, or choose another folder"
+        )
         stage.view.say(line)
         await stage.play(0.1)
         assert stage.lines[-2].rstrip().endswith("… (l shows it whole)")
         await stage.press("l")
         said = "".join(row.strip("│ ") + " " for row in stage.lines)
-        assert "make room, or choose another folder" in re.sub(r"\s+", " ", re.sub("[│▀▄]", " ", said))
+        assert "free some space, or choose another folder" in re.sub(r"\s+", " ", re.sub("[│▀▄]", " ", said))
 
     on_stage(act)
 
