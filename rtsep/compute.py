@@ -1,4 +1,4 @@
-"""Where a model computes: the option `--compute`, which was called `--device` before."""
+"""The option `--compute`, the processor that runs the model; its old name is `--device`."""
 
 from __future__ import annotations
 

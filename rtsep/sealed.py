@@ -2,7 +2,7 @@
 
 numba does not check its cache files: one that a power cut left incomplete ends the program or one of its
 threads. A file that does not match its checksum is compiled again. Every process that imports rtsep reads and
-writes files in this form, whoever started it: plain files written by one process would make all others
+writes files in this form, whatever started it: plain files written by one process would make all others
 compile again.
 """
 

@@ -48,7 +48,7 @@ FADE_SECONDS = 0.01
 """Duration of the fade-out at a seek or a pause, in seconds."""
 
 STRETCH_FADE_SECONDS = 0.03
-"""How long one speed or key fades over to another."""
+"""Duration of the fade from one speed or key to another, in seconds."""
 
 
 class FileSource:

@@ -28,7 +28,7 @@ MISSING = (
 )
 
 LEAD_SECONDS = 0.25
-"""The sound before the first frame that a stretcher uses at most: a grain reaches back by half its length."""
+"""Maximum audio before the first frame that a stretcher uses: a grain reaches back by half its length."""
 
 
 class _Request(ctypes.Structure):
@@ -72,13 +72,13 @@ class _Functions(ctypes.Structure):
 
 
 class Stretch(NamedTuple):
-    """How a file is played."""
+    """Speed and key of a played file."""
 
     speed: float = 1.0  # a factor; more than 1: faster than recorded
     key: float = 0.0  # semitones above the recorded key
 
     def but(self, speed: float | None, key: float | None) -> Stretch:
-        """Return this with another `speed`, `key` or both; None: as it is. Raises `UsageError`."""
+        """Return a copy with another `speed`, `key` or both; None: unchanged. Raise `UsageError`."""
         speed, key = self.speed if speed is None else speed, self.key if key is None else key
         if error := speed_error(speed) or key_error(key):
             raise UsageError(error)
@@ -89,13 +89,13 @@ AS_RECORDED = Stretch()
 
 
 def require_stretcher() -> None:
-    """Raise `UsageError` with the remedy where the library is missing."""
+    """Raise `UsageError` with the remedy if the library is missing."""
     _functions()
 
 
 @functools.cache
 def _functions() -> Any:
-    """Return the library's functions. Raises `UsageError` where it is missing."""
+    """Return the library's functions. Raise `UsageError` if it is missing."""
     package = importlib.util.find_spec(
         "bungee_python"
     )  # its extension is for one Python, its library for all
@@ -118,13 +118,13 @@ def _functions() -> Any:
 
 
 class Stretcher:
-    """Plays sound at another speed, in another key or both; of one thread."""
+    """Plays audio at another speed, in another key or both; for one thread."""
 
     def __init__(self, rate: int, speed: float, key: float, before: NDArray[np.float32]) -> None:
-        """Begin behind `before` [frames, channels], the sound up to the first frame; it may be short.
+        """Begin after `before` [frames, channels], the audio before the first frame; it may be short.
 
-        `rate` is in Hz, `speed` a factor (more than 1: faster), `key` in semitones. Raises `UsageError` where
-        the library is missing.
+        `rate` is in Hz, `speed` a factor (more than 1: faster), `key` in semitones. Raise `UsageError` if the
+        library is missing.
         """
         self._library: Any = _functions()
         self.channels = before.shape[1]
@@ -143,10 +143,10 @@ class Stretcher:
             self._library.destroy(state)
 
     def stretch(self, block: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
-        """Take `block` [frames, channels], and return what can be played by now, [frames, channels].
+        """Process `block` [frames, channels]; return the frames that are ready, [frames, channels].
 
-        Output comes later than its input by a part of a grain; with `last`, all that is left is returned. The
-        output of n frames of input has n / speed frames then, rounded.
+        Output lags its input by a part of a grain; with `last`, the rest is returned. The output of n frames
+        of input then has n / speed frames, rounded.
         """
         self._held = np.concatenate((self._held, block)) if len(block) else self._held
         end = self._held_at + len(self._held)
@@ -165,7 +165,7 @@ class Stretcher:
         return np.concatenate(parts)
 
     def _specify(self) -> _Chunk:
-        """Return what the next grain needs of the input; what lies before it is needed no more."""
+        """Return the input range for the next grain; earlier input is no longer needed."""
         self._base = math.floor(self._request.position)  # the library counts in 32 bits from there
         grain: _Chunk = self._library.specify(self._state, self._request, float(self._base))
         done = self._base + grain.begin - self._held_at
@@ -174,7 +174,7 @@ class Stretcher:
         return grain
 
     def _grain(self, grain: _Chunk) -> NDArray[np.float32]:
-        """Return the sound that `grain` completes, [frames, channels]; missing input is silence."""
+        """Return the audio that `grain` completes, [frames, channels]; missing input is silence."""
         first, frames = self._base + grain.begin - self._held_at, grain.end - grain.begin
         chunk = np.zeros((self.channels, frames), np.float32)
         start, stop = min(max(first, 0), len(self._held)), min(max(first + frames, 0), len(self._held))

@@ -3,7 +3,7 @@
 One thread computes whole hops as blocks of the demo song arrive, each after a sleep, so that caches are as
 cold as in live use. All hops count. The engine runs the model in a separate process, which spreads this sum
 over two cores. This benchmark does the same for a model that is not shipped, because its program is
-untrusted: the transfer to that process and back then counts as the model's time, and a note says so.
+untrusted: the transfer to that process and back then counts as the model's time, as a note explains.
 """
 
 from __future__ import annotations

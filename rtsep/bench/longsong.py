@@ -21,7 +21,7 @@ SUBTYPE, SAMPLE_BYTES = "PCM_16", 2
 def long_song(seconds: float, fewer: str) -> Iterator[Path]:
     """Yield a file with `seconds` of the repeated demo song; raise `OutputError` if there is no space.
 
-    `fewer` tells the user how to reduce the length. Results may be written beside it.
+    `fewer` is an instruction for the user to reduce the length. Results may be written beside it.
     """
     with AudioReader(demo_song()) as reader:
         rate, song = reader.rate, reader.read(1 << 30)

@@ -47,7 +47,7 @@ STAGES = {
     "hop": "first hop",
     "sound": "first sound",
 }
-"""Stages by their names in `rtsep live`; 'told' is measured from outside. Some run in parallel."""
+"""Stages by their names in `rtsep live`; `told` is measured from outside. Some run in parallel."""
 
 COLUMNS = (
     Column("caches", "caches", setting=True),

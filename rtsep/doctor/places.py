@@ -20,7 +20,7 @@ CACHE_MB = 200
 
 
 class Usage(Protocol):
-    """What `shutil.disk_usage` returns, in bytes."""
+    """Result of `shutil.disk_usage`, in bytes."""
 
     @property
     def free(self) -> int:

@@ -47,7 +47,7 @@ class CudaStep:
     """Reason why the last `capture` failed; "" if it succeeded."""
 
     clocked: bool
-    """Whether steps read the GPU's own clock, which takes two more calls per step."""
+    """Flag for reading the GPU's own clock at each step, which takes two more calls."""
 
     def __init__(self, module: Any, shape: tuple[int, int], state_size: int) -> None:
         """Use `module`, already on the GPU; `shape` is a mask's [channels, bins]. Steps are launched."""

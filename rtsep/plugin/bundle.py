@@ -1,12 +1,13 @@
-"""The folder that hosts load the plugin from: built, installed, looked at, removed.
+"""The folder that hosts load the plugin from: build, installation, check, removal.
 
-| file | holds |
+| file | content |
 | --- | --- |
-| `manifest.ttl`, `rtsep.ttl`, `presets.ttl` | what hosts read; a preset for each model |
+| `manifest.ttl`, `rtsep.ttl`, `presets.ttl` | descriptions for hosts; a preset for each model |
 | `rtsep.so` | the plugin |
-| `engine` | the command that starts the engine, one word a line |
-| `models` | a line for each model and rate: name, SHA-256, rate, longest hop, stream delay, by tabs |
+| `engine` | the command that starts the engine, one word per line |
+| `models` | a line for each model and rate: tabs separate name, SHA-256, rate, longest hop, stream delay |
 | `version` | version of rtsep and protocol of the shared memory |
+
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from rtsep.plugin.layout import PROTOCOL
 
 NAME = "rtsep.lv2"
 RATES = (22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
-"""Rates whose latencies are noted in the bundle. At another one, the plugin waits for its engine to tell."""
+"""Rates with latencies in the bundle. At others, the plugin waits until its engine reports the latency."""
 
 _MARK = "version"
 _FLAGS = ("-O2", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
 def user_folder() -> Path:
-    """Return where hosts look for a user's LV2 plugins."""
+    """Return the folder in which hosts search for a user's LV2 plugins."""
     if sys.platform == "darwin":
         return Path.home() / "Library/Audio/Plug-Ins/LV2"
     if sys.platform == "win32":
@@ -47,7 +48,7 @@ def user_folder() -> Path:
 
 
 def source_folder() -> Path:
-    """Return where the C sources lie: in the package, or beside it in a checkout. Raises `OutputError`."""
+    """Return the folder of the C sources: in the package, or beside it in a checkout. Raise `OutputError`."""
     package = Path(str(resources.files("rtsep")))
     for folder in (package / "assets" / "plugin", package.parent / "plugin"):
         if (folder / "core.c").is_file():
@@ -62,15 +63,15 @@ def sources(system: str = "posix") -> list[str]:
 
 
 def built_plugin() -> Path | None:
-    """Return the compiled plugin that a wheel carries, None where there is none that loads here."""
+    """Return the compiled plugin in a wheel, None if none loads here."""
     path = Path(str(resources.files("rtsep"))) / "assets" / "plugin" / ttl.BINARY
     return path if path.is_file() and not library_fault(path) else None
 
 
 def compile_plugin(target: Path, flags: Sequence[str] = ()) -> None:
-    """Compile the plugin to the file `target`, with the compiler that CC names.
+    """Compile the plugin to the file `target`, with the compiler in CC.
 
-    Raises `OutputError` with the remedy.
+    Raise `OutputError` with the remedy.
     """
     if sys.platform == "win32":
         raise OutputError("on Windows, CMake builds the plugin: see docs/plugin.md")
@@ -97,7 +98,7 @@ def compile_plugin(target: Path, flags: Sequence[str] = ()) -> None:
 
 
 def packages() -> list[ModelPackage]:
-    """Return the models that can be played, the default one first; those that cannot be read are left out."""
+    """Return the playable models, the default one first; unreadable ones are left out."""
     found: dict[str, ModelPackage] = {}
     for name, path in model_files():
         if name not in found:
@@ -109,7 +110,7 @@ def packages() -> list[ModelPackage]:
 
 
 def model_lines(of: Sequence[ModelPackage], rates: Sequence[int] = RATES) -> str:
-    """Return the file `models`."""
+    """Return the content of the file `models`."""
     from rtsep.plugin.hops import latency_of  # compiles: only where it is of use
 
     lines = []
@@ -121,7 +122,7 @@ def model_lines(of: Sequence[ModelPackage], rates: Sequence[int] = RATES) -> str
 
 
 def write_bundle(folder: Path, engine: Sequence[str], flags: Sequence[str] = ()) -> None:
-    """Write all files of the bundle to the empty `folder`. Raises `OutputError`."""
+    """Write all files of the bundle to the empty `folder`. Raise `OutputError`."""
     of = packages()
     models = [ttl.Model(p.path.stem, p.sha256, purpose_of(p.path)) for p in of]
     if (built := built_plugin()) and not flags:
@@ -139,7 +140,7 @@ def write_bundle(folder: Path, engine: Sequence[str], flags: Sequence[str] = ())
 
 
 def _compile_engine(package: ModelPackage) -> None:
-    """Have the compiled code of the engine in the cache: the first instance is not to wait for it."""
+    """Put the engine's compiled code into the cache, so that the first instance need not wait for it."""
     from rtsep.plugin.hops import compile_loop
     from rtsep.realtime.mask_exchange import MaskExchange
 
@@ -151,9 +152,9 @@ def _compile_engine(package: ModelPackage) -> None:
 
 
 def install(where: Path, engine: Sequence[str]) -> Path:
-    """Build the bundle and put it in the folder `where`, in place of an older one; return its path.
+    """Build the bundle and put it in the folder `where`, replacing an older one; return its path.
 
-    `engine` is the command that the plugin starts. Raises `OutputError`.
+    `engine` is the command that the plugin starts. Raise `OutputError`.
     """
     target = where / NAME
     _refuse_others(target)
@@ -163,7 +164,7 @@ def install(where: Path, engine: Sequence[str]) -> Path:
             made = Path(name) / NAME
             made.mkdir()
             write_bundle(made, engine)
-            if target.exists():  # a host that has it loaded keeps the old file
+            if target.exists():  # a host that has loaded it keeps the old file
                 target.rename(Path(name) / "old")
             made.rename(target)
     except OSError as error:
@@ -174,7 +175,7 @@ def install(where: Path, engine: Sequence[str]) -> Path:
 def remove(where: Path) -> Path | None:
     """Remove the bundle from the folder `where`; return its path, None if there was none.
 
-    Raises `OutputError`.
+    Raise `OutputError`.
     """
     target = where / NAME
     if not target.exists():
@@ -193,7 +194,7 @@ def _refuse_others(target: Path) -> None:
 
 
 def installed() -> list[Path]:
-    """Return the bundles in all folders that hosts look into, the first one loaded first."""
+    """Return the bundles in all folders that hosts search, in the order of loading."""
     path = os.environ.get("LV2_PATH")
     if path:
         places = [Path(place).expanduser() for place in path.split(os.pathsep) if place]
@@ -203,7 +204,7 @@ def installed() -> list[Path]:
 
 
 def faults(bundle: Path) -> Iterator[str]:
-    """Yield a line for each thing that keeps the bundle from playing as this version would."""
+    """Yield a line for each fault that keeps the bundle from playing like this version."""
     there = _read(bundle / _MARK).split()
     here = [version("rtsep"), str(PROTOCOL)]
     if there[:1] != here[:1]:
@@ -233,7 +234,7 @@ def library_fault(path: Path) -> str:
 
 
 def engine_version(bundle: Path) -> str:
-    """Return what the bundle's engine says of its version. Raises `RtsepError` where it does not start."""
+    """Return the version of the bundle's engine. Raise `RtsepError` if it does not start."""
     words = _read(bundle / "engine").splitlines() or ["rtsep"]
     try:
         done = subprocess.run(

@@ -1,8 +1,8 @@
 """The hop loop of a plugin's engine: input ring to output ring, until the stream, or the engine, ends.
 
-The same pipeline and the same sum law as everywhere. Each hop waits for its mask until the plugin is about to
-need the sound, in a render until the mask is there. Block: one hop, `frames_needed` frames. Stream delay: the
-pipeline's.
+It uses the same pipeline as the rest of rtsep, so the stems add up here too. Each hop waits for its mask
+until the plugin is about to need the output, and in a render until the mask arrives. Block: one hop,
+`frames_needed` frames. Stream delay: the pipeline's.
 """
 
 from __future__ import annotations
@@ -25,35 +25,36 @@ from rtsep.realtime.atomics import fence, load_acquire, store_release
 from rtsep.realtime.mask_exchange import CAPACITY, Exchange, mask_is_there, publish_column
 
 ENDED, BEGINS, BEHIND = 0, 1, 2
-"""Why `run_stream` returns: it was told to; the plugin has begun another stream; it is too far behind."""
+"""Results of `run_stream`: the end was requested; the plugin has started another stream; it is too far
+behind."""
 
 BEHIND_S = 1.0
-"""So far behind, an engine that plays live goes on with what comes now."""
+"""Lag in seconds after which a live engine skips to the current input."""
 
 RENDER_PATIENCE_NS = 60_000_000_000
-"""How long a render waits for a mask: the model process may have to be started again."""
+"""Maximum wait of a render for a mask: the model process may have to restart."""
 
 RENDER_TRIES = 3
-"""How many model processes get to see a column of a render before it plays with the last mask."""
+"""Number of model processes that may try a column of a render before the last mask is reused."""
 
 _LOOK_NS = 100_000_000
 _PLAYED = (BUS, VOCALS, INSTRUMENTAL)  # feeds behind the six output channels
 
 
 class Work(NamedTuple):
-    """What the loop works on."""
+    """State and buffers of the loop."""
 
-    block: NDArray[np.float32]  # [channels, most frames]
-    feeds: NDArray[np.float32]  # [feeds, channels, most frames]
-    held: NDArray[np.float32]  # [model channels, bins] the last mask that came in time
+    block: NDArray[np.float32]  # [channels, max frames]
+    feeds: NDArray[np.float32]  # [feeds, channels, max frames]
+    held: NDArray[np.float32]  # [model channels, bins] the last mask in time
     late_run: NDArray[np.int64]  # [1] hops since then
-    silent_frames: NDArray[np.int64]  # [1] frames of silent input until now
-    finish_ns: NDArray[np.int64]  # [1] what a hop takes after its mask, at most of late
+    silent_frames: NDArray[np.int64]  # [1] frames of silent input so far
+    finish_ns: NDArray[np.int64]  # [1] recent maximum duration of a hop after its mask
     scratch: NDArray[np.int64]  # [wake.SCRATCH]
 
 
 def fresh(spec: ModelSpec, rate: int) -> tuple[Pipeline, Work]:
-    """Return pipeline and work space for a stream of `rate` Hz that begins."""
+    """Return pipeline and work space for a new stream of `rate` Hz."""
     model_rate = stage.model_rate_for(spec, rate)
     most = stage.max_frames_per_step(rate, model_rate, spec.hop)
     work = Work(
@@ -75,7 +76,7 @@ def latency_of(spec: ModelSpec, rate: int) -> tuple[int, int]:
 
 
 def compile_loop(spec: ModelSpec, rate: int, exchange: Exchange) -> None:
-    """Compile the loop, or load it from the cache: a minute at the first time. `exchange` stays as it is."""
+    """Compile the loop (a minute), or load it from the cache. `exchange` does not change."""
     pipeline, work = fresh(spec, rate)
     exchange = exchange._replace(header=exchange.header.copy())
     state, ended = np.zeros(at.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
@@ -185,7 +186,7 @@ def _ask_model(
     rendering: bool,
     running: np.ndarray,
 ) -> None:
-    """Give column `number` to the model; hold its mask, or the last one where it is late."""
+    """Send column `number` to the model; store its mask, or keep the last one if it is late."""
     tries = 1
     if rendering:
         tries = RENDER_TRIES
@@ -208,7 +209,7 @@ def _ask_model(
 
 @njit(cache=True, nogil=True)
 def _await_mask(exchange: Exchange, work: Work, number: int, deadline: int, running: np.ndarray) -> bool:
-    """Wait for mask `number`; return whether it is there by the time `deadline`."""
+    """Wait for mask `number`; return whether it arrives before the time `deadline`."""
     while not mask_is_there(exchange, number):
         left = deadline - clock.now_ns(work.scratch)
         ready = load_acquire(exchange.header, mask_exchange.MODEL_STATE) == mask_exchange.READY
@@ -220,7 +221,7 @@ def _await_mask(exchange: Exchange, work: Work, number: int, deadline: int, runn
 
 @njit(cache=True, nogil=True)
 def _await_model(exchange: Exchange, work: Work, deadline: int, running: np.ndarray) -> bool:
-    """Wait for a model process that answers; return whether there is one by the time `deadline`."""
+    """Wait for a model process that answers; return whether there is one before the time `deadline`."""
     while load_acquire(exchange.header, mask_exchange.MODEL_STATE) != mask_exchange.READY:
         if clock.now_ns(work.scratch) > deadline or load_acquire(running, 0) == 0:
             return False
@@ -230,9 +231,9 @@ def _await_model(exchange: Exchange, work: Work, deadline: int, running: np.ndar
 
 @njit(cache=True, nogil=True)
 def settle(exchange: Exchange, work: Work, patience_ns: int, running: np.ndarray) -> bool:
-    """Wait until every column so far has its mask; return whether that is so.
+    """Wait until every column so far has its mask; return whether that worked.
 
-    A column of the stream before must not reach the model after it was told to begin anew.
+    A column of the previous stream must not reach the model after its reset.
     """
     columns = load_acquire(exchange.header, mask_exchange.COLUMNS)
     until = clock.now_ns(work.scratch) + patience_ns

@@ -1,8 +1,8 @@
 """The engine process of a plugin: hop loop and model behind the memory that the plugin shares with it.
 
-Started by the plugin, which holds the other end of standard input: where that ends, in whatever way, this
-process and its model end too. Lines for the log of the plugin's host go to standard output, each begins with
-"note" or "error".
+The plugin starts it and holds the other end of standard input: when that closes, for any reason, this process
+and its model end too. Lines for the log of the plugin's host go to standard output, each with "note" or
+"error" at its beginning.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PRIORITY = 65
 _LONGEST_CALL = 8192
 _LOOK_S = 0.5
 _LEAVE_S = 2.5
-"""What ending may take. The plugin waits a little longer before it kills this process."""
+"""Time for ending, in seconds. The plugin waits a little longer before it kills this process."""
 
 _SETTLE_NS, _SETTLE_RENDER_NS = 50_000_000, 20_000_000_000
 
@@ -111,7 +111,7 @@ class _Engine:
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Tell the plugin the latency of the model, or compare it with what the plugin was told before."""
+        """Report the latency of the model to the plugin, or compare it with the one reported earlier."""
         state = self._memory.slots
         most, delay = latency_of(self._package.spec, self._rate)
         told = int(acquire(state, at.SLOT_MOST)), int(acquire(state, at.SLOT_DELAY))
@@ -145,7 +145,7 @@ class _Engine:
             raise self._failure
 
     def _watch_input(self, supervisor: ModelSupervisor) -> None:
-        """Wait for the end of the plugin; say what happens to the model meanwhile."""
+        """Wait for the end of the plugin; meanwhile report changes of the model process."""
         ended = threading.Event()
 
         def read() -> None:
@@ -176,7 +176,7 @@ class _Engine:
             self._failure = error
 
     def _play_stream(self, shared: MaskExchange, why: int, begun: int) -> tuple[int, int]:
-        """Play one stream; return why it has ended, and its number."""
+        """Play one stream; return the reason for its end, and its number."""
         memory = self._memory
         state = memory.slots
         pipeline, work = fresh(self._package.spec, self._rate)

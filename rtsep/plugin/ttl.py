@@ -1,6 +1,7 @@
-"""What hosts read about the plugin, and the C headers it is built with: all from the one table of controls.
+"""The plugin's descriptions for hosts and its C headers, generated from the table of controls.
 
 python -m rtsep.plugin.ttl FOLDER      writes manifest.ttl, rtsep.ttl, controls.h and ports.h
+
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rtsep.plugin.layout import IN_CHANNELS, MOST_CONTROLS, OUT_CHANNELS
 URI = "urn:rtsep:plugin"
 BINARY = "rtsep.so"
 UNSAID_BLOCK = 8192
-"""Frames a call that the delay allows for where a host says nothing of its block length."""
+"""Frames per call that the delay allows for if a host does not state its block length."""
 
 OUTPUTS = ("main", "vocals", "instrumental")
 PORT_IN, PORT_OUT = 0, IN_CHANNELS
@@ -50,7 +51,7 @@ _UNITS = {"dB": "units:db", "ms": "units:ms"}
 
 
 class Model(NamedTuple):
-    """A model that a preset chooses."""
+    """Model that a preset selects."""
 
     name: str
     sha256: str
@@ -209,7 +210,7 @@ def manifest_ttl(models: Iterable[Model] = ()) -> str:
 
 
 def presets_ttl(models: Iterable[Model]) -> str:
-    """Return presets.ttl: each preset chooses a model, and leaves the controls alone."""
+    """Return presets.ttl: each preset selects a model, and does not change the controls."""
     text = _prefixes()
     for model in models:
         comment = f" ;\n    rdfs:comment {_text(model.purpose)}" if model.purpose else ""

@@ -1,7 +1,7 @@
 """Timing of a start: the times of its stages, from the start of the process to the first sound.
 
 Times are by `time.monotonic`, which all processes of a machine share: the model process reports its own
-times, and the program that started `rtsep` knows the beginning.
+times, and the program that started `rtsep` has the time of the beginning.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""OSC: tablets and programs that send Open Sound Control turn a session; a process that attaches to it."""
+"""OSC: tablets and programs control a session by Open Sound Control, through an attached process."""

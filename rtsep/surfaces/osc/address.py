@@ -1,4 +1,4 @@
-"""Where OSC is received: what `--osc` says."""
+"""The address on which OSC is received: the value of `--osc`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Where:
-    """What `--osc` asks for."""
+    """Address given by `--osc`."""
 
     host: str
     port: int
 
 
 def parse_where(text: str) -> Where:
-    """Read `PORT` or `HOST:PORT`. Raises `UsageError`."""
+    """Read `PORT` or `HOST:PORT`. Raise `UsageError` for anything else."""
     host, _, port = text.rpartition(":")
     if not (port.isascii() and port.isdigit() and 1024 <= int(port) <= 65535) or (":" in text and not host):
-        raise UsageError(f"--osc '{text}': a port from 1024 to 65535, or HOST:PORT, as in 0.0.0.0:9000")
+        raise UsageError(
+            f"--osc '{text}': must be a port from 1024 to 65535, or HOST:PORT, as in 0.0.0.0:9000"
+        )
     return Where(host or _LOOPBACK, int(port))
 
 
 def bind(where: Where) -> socket.socket:
-    """Return a socket that receives there. Raises `OSError`."""
+    """Return a socket that receives on the address. Raise `OSError`."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.bind((where.host, where.port))

@@ -10,6 +10,6 @@ from rtsep.surfaces.osc.process import Task
 
 
 def osc(name: str, where: Where, say: Callable[[str], None]) -> Beside:
-    """Return a server of OSC for the session `name`; `say` gets lines for the user."""
+    """Return an OSC server for the session `name`; `say` receives lines for the user."""
     task = Task(name, where.host, where.port)
     return Beside("rtsep.surfaces.osc.process", "osc", "OSC", lambda _: task, say)

@@ -19,7 +19,7 @@ Widget = dict[str, Any]
 
 
 def layout() -> Widget:
-    """Return it as Open Stage Control stores it."""
+    """Return the layout in Open Stage Control's format."""
     switches = [control for control in TABLE if control.unit in ("switch", "choice")]
     others = [control for control in TABLE if control not in switches and control.name not in _FIRST]
     faders = [*(BY_NAME[name] for name in _FIRST), *others]
@@ -44,7 +44,7 @@ def layout() -> Widget:
 
 
 def text() -> str:
-    """Return it as the file has it."""
+    """Return the layout as the text of its file."""
     return json.dumps(layout(), indent=1) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""OSC in a process of its own. `rtsep.surfaces.beside` says what it reads and writes."""
+"""The process of the OSC server. `rtsep.surfaces.beside` describes its input and output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtsep.surfaces.osc.address import Where, bind
 
 
 class Task(Message, frozen=True):
-    """What is to be served, and where."""
+    """Session and address to serve."""
 
     session: str
     host: str
@@ -22,7 +22,7 @@ TASKS: Wire[Task] = Wire(Task)
 
 
 def main() -> int:
-    """Serve until standard input ends."""
+    """Serve until standard input closes."""
     from rtsep.surfaces.osc.surface import Surface
 
     task = TASKS.decode(sys.stdin.readline())
@@ -31,7 +31,7 @@ def main() -> int:
     except OSError as error:
         tell(Failed(f"{task.host}:{task.port} cannot be had ({error.strerror}); name another port"))
         return 0
-    logging.disable()  # python-osc logs each packet that is none: strangers would write on the terminal
+    logging.disable()  # python-osc logs each invalid packet: strangers could write to the terminal
     surface = Surface(task.session, sock)
     end_with_parent("osc-end", surface.stop)
     tell(Serving(sock.getsockname()[1]))

@@ -1,4 +1,4 @@
-"""Receives OSC messages, turns the session by them, and sends back where everything stands."""
+"""Receives OSC messages, controls the session with them, and sends back its state."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from rtsep.surfaces.remote.messages import Request, Set, State, Subscribe
 FEEDBACK_HZ = 20.0
 MOST_PEERS = 8
 FORGET_S = 600.0
-"""A sender that is silent for so long gets nothing any more."""
+"""Time of silence in seconds after which a sender gets no more messages."""
 
 MOST_WAITING = 64
-"""Messages that wait for the session at most; more are dropped."""
+"""Maximum number of messages that wait for the session; more are dropped."""
 
-LONGEST = 4096  # bytes of a packet
+LONGEST = 4096  # maximum bytes of a packet
 MOST_PER_S, BURST = 1000.0, 500.0
 """Messages of all senders together: what comes faster is left to the system, which drops it."""
 
@@ -41,11 +41,11 @@ AGAIN_S = 0.5
 
 @dataclass
 class Peer:
-    """One that has sent something that means something."""
+    """Sender of at least one valid message."""
 
-    address: tuple[str, int]  # where it is told
+    address: tuple[str, int]  # address of its feedback
     seen: float
-    told: dict[str, Any] = field(default_factory=dict)  # arguments by address
+    told: dict[str, Any] = field(default_factory=dict)  # arguments already sent, by address
 
 
 class Surface:
@@ -58,7 +58,7 @@ class Surface:
         self._state: State | None = None
         self._requests: queue.Queue[Request] = queue.Queue(MOST_WAITING)
         self._allowance, self._counted_at = BURST, time.monotonic()
-        self.peers: dict[tuple[str, int], Peer] = {}  # by where they send from
+        self.peers: dict[tuple[str, int], Peer] = {}  # by the address of the sender
 
     def run(self) -> None:
         """Serve until `stop`."""
@@ -77,7 +77,7 @@ class Surface:
         self._sock.close()
 
     def stop(self) -> None:
-        """Ask `run` to end; from any thread."""
+        """Request the end of `run`; any thread may call this."""
         self._leaving.set()
 
     # --- messages ------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ class Surface:
         return self._allowance > 0
 
     def _take(self, message: OscMessage, sender: tuple[str, int]) -> None:
-        """Do what a message asks; one that asks for nothing is not answered either."""
+        """Carry out the request of a message; an invalid message gets no answer."""
         address, arguments = message.address, list(message.params)
         if not address.startswith(ROOT):
             return
@@ -121,13 +121,13 @@ class Surface:
         if peer and what in (FEEDBACK, SYNC):
             peer.told.clear()
         if request:
-            if peer and isinstance(request, Set):  # it knows where its own fader stands
+            if peer and isinstance(request, Set):  # the sender already has the value of its own fader
                 peer.told[address] = arguments[0]
             with contextlib.suppress(queue.Full):
                 self._requests.put_nowait(request)
 
     def _known(self, sender: tuple[str, int], port: int | None) -> Peer | None:
-        """Return the peer that `sender` is from now on; None where there are too many."""
+        """Return the peer for `sender`; None if there are too many."""
         now = time.monotonic()
         peer = self.peers.get(sender)
         if peer is None:
@@ -152,13 +152,13 @@ class Surface:
             for address, value in messages.items():
                 if peer.told.get(address) != value:
                     peer.told[address] = value
-                    with contextlib.suppress(OSError):  # full, or gone: the next value will do
+                    with contextlib.suppress(OSError):  # full, or gone: the next value will follow
                         self._sock.sendto(_encoded(address, value), peer.address)
 
     # --- the session ---------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        """Read the session, and look for it again where it has gone."""
+        """Read the session, and search it again after it has ended."""
         while not self._leaving.wait(AGAIN_S):
             with contextlib.suppress(RtsepError), Link(self._name) as link:
                 link.send(Subscribe(id=link.new_id(), rate=FEEDBACK_HZ))

@@ -1,10 +1,11 @@
-"""What OSC messages mean: the requests of the session's socket; and messages that say how the session is.
+"""Conversion of OSC messages to requests of the session's socket, and of the session's state to messages.
 
-/rtsep/balance 0.3              a control, in its own unit, or as a person writes it
+/rtsep/balance 0.3              a control, in its own unit, or as a user types it
 /rtsep/position/vocals_gain 0.8 the same by the travel of a fader, 0 to 1
 /rtsep/pause 1, /rtsep/seek 12.5, /rtsep/skip -5, /rtsep/loop 10 20 (without arguments: no loop)
 /rtsep/speed 0.8, /rtsep/key -2
 /rtsep/record 1, /rtsep/preset verse, /rtsep/model stage
+
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from rtsep.surfaces.remote.messages import (
 ROOT = "/rtsep/"
 BY = "OSC"
 FEEDBACK, SYNC = "feedback", "sync"
-"""`/rtsep/feedback PORT`: where the sender receives. `/rtsep/sync`: send everything once more."""
+"""Special addresses. `/rtsep/feedback PORT`: the sender's receiving port. `/rtsep/sync`: send all values
+again."""
 
 FLOOR_DB = -144.0
 
@@ -40,7 +42,7 @@ Sent = tuple[str, Any]
 
 
 def request_of(address: str, arguments: Sequence[Any]) -> Request:
-    """Return what a message asks for. Raises `UsageError` for one that asks for nothing."""
+    """Return the request of a message. Raise `UsageError` for an invalid one."""
     what, _, rest = address.removeprefix(ROOT).partition("/")
     if what == "position" and rest in BY_NAME:
         travel = Travel.whole(BY_NAME[rest])
@@ -72,7 +74,7 @@ def request_of(address: str, arguments: Sequence[Any]) -> Request:
 
 
 def messages_of(state: State) -> dict[str, Any]:
-    """Return what a surface is told of `state`: arguments by address."""
+    """Return the messages for `state`: arguments by address."""
     told: dict[str, Any] = {}
     for name, value in state.controls.items():
         if name in BY_NAME:
@@ -115,7 +117,7 @@ def _word(arguments: Sequence[Any], address: str) -> str:
 
 
 def _model(name: str) -> str:
-    """Return the name of a model; a path is none: it would name any file of the disk."""
+    """Return the name of a model; a path is refused, because it could name any file of the disk."""
     if not name or set(name) & set("/\\") or name.startswith((".", "~")):
         raise UsageError(f"{ROOT}model: the name of a model")
     return name

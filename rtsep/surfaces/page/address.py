@@ -1,4 +1,4 @@
-"""Where the page is served: what `--page` says, the socket, the addresses to type, and who may come."""
+"""The address of the page: the value of `--page`, the socket, the addresses to type, and access."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtsep.errors import UsageError
 
 LOCAL, LAN = "local", "lan"
 PORT = 8537
-"""The port of a page, so that a bookmark stays good; a second session takes one of the next."""
+"""Default port of a page, fixed so that bookmarks stay valid; a second session takes one of the next."""
 
 _TRIES = 20
 _LOOPBACK = "127.0.0.1"
@@ -23,30 +23,30 @@ _SOMEWHERE = ("192.0.2.1", 9)  # of a network that is for examples; nothing is s
 
 @dataclass(frozen=True)
 class Where:
-    """What `--page` asks for."""
+    """Address given by `--page`."""
 
     lan: bool
     port: int | None  # None: `PORT`, or one of the next
 
     @property
     def host(self) -> str:
-        """What to bind to."""
+        """Return the address to bind to."""
         return "0.0.0.0" if self.lan else _LOOPBACK
 
 
 def parse_where(text: str) -> Where:
-    """Read the value of `--page`. Raises `UsageError`."""
+    """Read the value of `--page`. Raise `UsageError`."""
     found = _WHERE.fullmatch(text)
     if not found:
         raise UsageError(f"--page '{text}': {LOCAL} or {LAN}, with or without a port, as in {LAN}:{PORT}")
     port = None if found[2] is None else int(found[2])
     if port is not None and not 1024 <= port <= 65535:
-        raise UsageError(f"--page '{text}': a port from 1024 to 65535")
+        raise UsageError(f"--page '{text}': the port must be from 1024 to 65535")
     return Where(found[1] == LAN, port)
 
 
 def listen(where: Where) -> socket.socket:
-    """Return a socket that listens there. Raises `OSError` where a port that was asked for is taken."""
+    """Return a socket that listens on the address. Raise `OSError` if a requested port is in use."""
     ports: Sequence[int] = range(PORT, PORT + _TRIES) if where.port is None else (where.port,)
     for port in ports:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -63,7 +63,7 @@ def listen(where: Where) -> socket.socket:
 
 
 def lan_address() -> str:
-    """Return the address of this machine in its network, that of the loopback where it is in none."""
+    """Return this machine's address in its network, or the loopback address without a network."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(_SOMEWHERE)
         return str(sock.getsockname()[0])
@@ -71,10 +71,7 @@ def lan_address() -> str:
 
 
 def is_ours(host: str, port: int, names: frozenset[str]) -> bool:
-    """Return whether a `Host` header names this server: by an address, or by one of `names`.
-
-    A page of a stranger whose name has been pointed here (DNS rebinding) comes under that name.
-    """
+    """Return whether an address belongs to this machine or to a private network."""
     name, colon, given = host.rpartition(":")
     if not colon or given != str(port):
         return False

@@ -1,4 +1,4 @@
-"""One page that is open somewhere: what it is shown, what it may ask, and when it is asked to leave."""
+"""One open page: the data that it gets, the requests that it may send, and its end."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from rtsep.surfaces.page.upstream import Upstream
 from rtsep.surfaces.remote.messages import Choices, Record, Refused, Said, Set, State
 
 FRAMES_AHEAD = 3
-"""States that are on their way to a page at most: one that falls behind gets fewer, and never old ones."""
+"""Maximum number of states on their way to a page: a slow page gets fewer states, never old ones."""
 
 MOST_PER_S, BURST = 200.0, 400.0
-"""Messages of one page: more is no hand."""
+"""Rate limit of messages from one page: a hand sends fewer."""
 
 BROKEN, TOO_MANY = 1008, 1013
-"""Codes of the WebSocket's end: a rule was broken; try again later."""
+"""Codes for closing the WebSocket: a rule was broken; try again later."""
 
 
 class Client:
-    """A page, from its welcome to its end."""
+    """Page, from its welcome to its end."""
 
     def __init__(self, socket: WebSocket, feed: Feed, offers: Offers, session: str, welcome: Welcome) -> None:
         self._socket, self._feed, self._offers, self._session = socket, feed, offers, session
@@ -41,7 +41,7 @@ class Client:
         self._answering: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Serve the page until it leaves."""
+        """Serve the page until it closes."""
         await self._send(self._welcome)
         tasks = [asyncio.ensure_future(work) for work in (self._push(), self._listen())]
         try:
@@ -131,7 +131,7 @@ class Client:
         await self._upstream.send(asked)
 
     async def _answer(self, upstream: Upstream) -> None:
-        """Pass on what the session answers."""
+        """Pass on the session's answers."""
         try:
             while True:
                 answer = await upstream.receive()
@@ -152,7 +152,7 @@ class Client:
 
 
 _LEFT = (WebSocketDisconnect, RuntimeError, KeyError, asyncio.CancelledError)
-"""What sending and receiving raise once the page has left, or has sent bytes for text."""
+"""Exceptions of sending and receiving after the page has closed, or has sent bytes instead of text."""
 
 
 def _id_of(text: str) -> int:

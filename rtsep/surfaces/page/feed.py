@@ -1,4 +1,4 @@
-"""What all pages are shown: one reader of the session for all of them, however many there are."""
+"""Data for all pages: one reader of the session, however many pages there are."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rtsep.surfaces.remote.messages import Picture, Said, State, Subscribe
 
 FRAMES_PER_S = 30.0
 _UNSEEN_PER_S = 1.0
-"""How often the state is read while nobody looks."""
+"""Rate of reading the state without viewers."""
 
 AGAIN_S = 0.5
 LINES_KEPT = 50
 
 
 def public(state: State) -> State:
-    """Return a state without what tells of the disk, and of the processes of the machine."""
+    """Return a state without information about the disk and the processes of the machine."""
     stats = {key: value for key, value in state.stats.items() if key != "recording"}
     stats["model"] = {key: value for key, value in stats["model"].items() if key not in ("pid", "error")}
     input, output = (PurePath(name).name for name in (state.input, state.output))
@@ -32,7 +32,7 @@ def public(state: State) -> State:
 
 
 class Feed:
-    """The newest of everything. Each page takes it when it has room, and delays no other page."""
+    """Newest data. Each page takes it when it can, and delays no other page."""
 
     def __init__(self, name: str) -> None:
         """Read the session `name`."""
@@ -51,7 +51,7 @@ class Feed:
 
     @contextlib.contextmanager
     def viewed(self) -> Iterator[None]:
-        """Read as often as a viewer wants to see it, meanwhile."""
+        """Read at the rate of a viewer inside the block."""
         self._viewers += 1
         self._looked.set()
         try:
@@ -66,7 +66,7 @@ class Feed:
             await self._news.wait_for(lambda: self.number > number or self.away != away)
 
     def state_line(self, turns: bool) -> str:
-        """Return the newest state as a message; for those who only read, without what lies on the disk."""
+        """Return the newest state as a message; for read-only pages, without information about the disk."""
         assert self.state
         if turns:
             self._line = self._line or encode(self.state)
@@ -75,7 +75,7 @@ class Feed:
         return self._public_line
 
     async def run(self) -> None:
-        """Read the session, and look for it again where it has gone; for ever."""
+        """Read the session, and search it again after it has ended; runs for ever."""
         while True:
             try:
                 await self._read()
@@ -93,7 +93,7 @@ class Feed:
                 asking.cancel()
 
     async def _ask(self, upstream: Upstream) -> None:
-        """Subscribe as it suits those who look."""
+        """Subscribe at the rate that the viewers need."""
         while True:
             self._looked.clear()
             looked_at = self._viewers > 0

@@ -1,7 +1,6 @@
-"""The two keys of the page, which are the last part of its addresses: one turns, one only reads.
+"""The two keys of the page, the last part of its addresses: one may control, one may only read.
 
-They are kept from session to session, so that a bookmark on a phone stays good. Who deletes the file gets new
-ones.
+They are kept across sessions, so that a bookmark on a phone stays valid. Deleting the file creates new ones.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ class Keys:
 
     @classmethod
     def new(cls) -> Keys:
-        """Return new ones."""
+        """Return new keys."""
         return cls(secrets.token_urlsafe(_BYTES), secrets.token_urlsafe(_BYTES))
 
     def allows(self, key: str) -> bool | None:
-        """Return whether `key` may turn (True) or only read (False); None: it is none of ours."""
+        """Return whether `key` may control (True) or only read (False); None: unknown key."""
         given = key.encode("utf-8", "surrogateescape")
         turns = hmac.compare_digest(given, self.turning.encode())
         reads = hmac.compare_digest(given, self.reading.encode())
@@ -39,14 +38,14 @@ class Keys:
 
 
 def keys_file() -> Path:
-    """Where the keys lie."""
+    """Return the path of the keys."""
     return folders.state() / "page.keys"
 
 
 def load_keys(path: Path | None = None) -> Keys:
-    """Return the user's keys, which are made where there are none.
+    """Return the user's keys; create them if they are missing.
 
-    Raises `OutputError` where they cannot be kept, or where others can read them.
+    Raise `OutputError` if they cannot be stored, or if others can read them.
     """
     path = path or keys_file()
     try:

@@ -1,4 +1,4 @@
-"""Starts the page's server beside a session, and knows the addresses."""
+"""Start of the page's server beside a session, and its addresses."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from rtsep.surfaces.page.process import Task
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the page is."""
+    """Addresses of the page."""
 
-    here: str  # for a browser of this machine
+    here: str  # for a browser on this machine
     phone: str  # for one in the local network; "": the page is not served there
-    audience: str  # for those who may only read
-    opened: str  # for a browser that we open: other users can read it, so that it is good once
+    audience: str  # for read-only use
+    opened: str  # for a browser that rtsep opens: other users can read it, so it works once
 
 
 class Page:
     """The page of the session `name`."""
 
     def __init__(self, name: str, where: Where, keys: Keys, say: Callable[[str], None], fresh: bool) -> None:
-        """`say` gets lines for the user. `fresh`: nothing has been chosen yet."""
+        """`say` receives lines for the user. `fresh`: nothing has been chosen yet."""
         self._where, self._keys = where, keys
         self._once = secrets.token_urlsafe(16)
 
         def task(port: int | None) -> Task:
-            once = "" if port else self._once  # one that is started again gives no key
+            once = "" if port else self._once  # a restarted server gives no key
             return Task(name, keys.turning, keys.reading, where.lan, port or where.port, fresh, once)
 
         self.server = Beside("rtsep.surfaces.page.process", "page", "page", task, say)
 
     def start(self) -> Addresses:
-        """Serve, and return where. Raises `OutputError` where that cannot be."""
+        """Serve, and return the addresses. Raise `OutputError` if that fails."""
         port, keys = self.server.start(), self._keys
         other = lan_address() if self._where.lan else ""
         return Addresses(

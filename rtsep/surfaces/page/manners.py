@@ -1,4 +1,4 @@
-"""Who is let in at all: checked for each request before anything else looks at it."""
+"""Access control: checked for each request before any other code."""
 
 from __future__ import annotations
 

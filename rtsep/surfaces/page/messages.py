@@ -1,7 +1,7 @@
-"""The messages between page and server: those of the session's socket, and the few that only a page needs.
+"""The messages between page and server: those of the session's socket, and a few for pages only.
 
-Each is one WebSocket message of JSON. What a page may ask is less than what the socket may: nothing that ends
-the session or names a place on the disk.
+Each is one WebSocket message of JSON. A page has fewer requests than the socket: none that ends the session
+or names a path on the disk.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from rtsep.surfaces.remote.messages import (
 )
 
 LONGEST_MESSAGE = MAX_LINE
-"""Bytes of one message of a page."""
+"""Maximum bytes of one message of a page."""
 
 BY = "page"
-"""What has moved a control that a page has set."""
+"""Source of a change by a page."""
 
 # --- from the page -------------------------------------------------------------------------------------
 
 
 class Seen(Message, frozen=True):
-    """The page has taken a `State`; until it says so, only FRAMES_AHEAD further ones come."""
+    """The page has received a `State`; without this, at most FRAMES_AHEAD further ones are sent."""
 
 
 AnyAsked = (
@@ -55,13 +55,13 @@ AnyAsked = (
 ASKED: Wire[AnyAsked] = Wire(AnyAsked)
 
 HARMLESS: tuple[type[Request], ...] = (Get,)
-"""What those may ask that may only read."""
+"""Requests allowed to read-only pages."""
 
 # --- to the page ---------------------------------------------------------------------------------------
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A control, as `rtsep.controls.Control` describes it."""
+    """Control, as described by `rtsep.controls.Control`."""
 
     name: str
     default: float
@@ -74,7 +74,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Welcome(Message, frozen=True):
-    """The first message to a page: what does not change while it is there."""
+    """First message to a page, with everything that does not change."""
 
     turns: bool  # False: this address may only read
     phone: str  # the address for other devices; "": none is served
@@ -91,7 +91,7 @@ class Welcome(Message, frozen=True):
 
 
 class Away(Message, frozen=True):
-    """The session cannot be reached; the server goes on looking for it."""
+    """The session cannot be reached; the server continues to search for it."""
 
     why: str
 

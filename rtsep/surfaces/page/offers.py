@@ -1,4 +1,4 @@
-"""What a page may choose: what a list of the session has offered, and what was dropped on a page."""
+"""Choices allowed to a page: entries of the session's lists, and files dropped on a page."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from rtsep.surfaces.remote.messages import Choices, Request, SwitchDevice, Switc
 
 
 class Offers:
-    """Names that were offered to pages; a page may name no other place on the disk."""
+    """Names offered to pages; a page may name no other path on the disk."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
 
     def note(self, choices: Choices) -> None:
-        """Take the names of a list that goes to a page."""
+        """Add the names of a list that is sent to a page."""
         self._names.update(choice.name for choice in choices.choices)
 
     def add(self, file: Path) -> None:
-        """Take a file that was dropped on a page."""
+        """Add a file dropped on a page."""
         self._names.add(str(file))
 
     def check(self, request: Request) -> None:
-        """Raise `UsageError` for a request that names what no list has offered."""
+        """Raise `UsageError` for a request with a name from no list."""
         names: list[str | None] = []
         if isinstance(request, SwitchModel):
             names = [request.name]

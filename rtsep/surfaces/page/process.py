@@ -1,6 +1,6 @@
-"""The page's server in a process of its own: what it does costs the session nothing.
+"""The page's server in its own process, so that it does not slow down the session.
 
-`rtsep.surfaces.beside` says what it reads and writes.
+`rtsep.surfaces.beside` describes its input and output.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from rtsep.realtime.wire import Message, Wire
 from rtsep.surfaces.beside import Failed, Serving, Tell, end_with_parent, tell
 
 GENTLE = 5
-"""Added to the niceness: a page is less urgent than sound."""
+"""Increase of the niceness: a page is less urgent than audio."""
 
 
 class Task(Message, frozen=True):
-    """What is to be served, and where."""
+    """Session, address and keys to serve."""
 
     session: str
     turning: str  # the keys
@@ -26,14 +26,14 @@ class Task(Message, frozen=True):
     lan: bool
     port: int | None
     fresh: bool
-    once: str  # a word that gives the key once; "": none does
+    once: str  # a word that gives the key once; "": none
 
 
 TASKS: Wire[Task] = Wire(Task)
 
 
 def main() -> int:
-    """Serve until standard input ends."""
+    """Serve until standard input closes."""
     from rtsep.surfaces.page.address import Where, lan_address, listen, url
     from rtsep.surfaces.page.keys import Keys
     from rtsep.surfaces.page.server import PageServer, Served

@@ -1,4 +1,4 @@
-"""The page's server: static files, one WebSocket for each page, uploads, and takes to listen to."""
+"""The page's server: static files, one WebSocket for each page, uploads, and takes for playback."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from rtsep.surfaces.page.uploads import MOST_BYTES, Uploads
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "page"
 
 MOST_PAGES = 20
-"""Pages that are open at a time; each takes one of the places at the session's socket."""
+"""Maximum number of open pages; each uses one connection of the session's socket."""
 
 PING_S = 5.0
-"""How often a page is asked whether it is still there."""
+"""Interval of checks whether a page is still there, in seconds."""
 
 _STEMS = ("vocals", "instrumental", "mix")
 
 
 @dataclass(frozen=True)
 class Served:
-    """What a server is told at its start."""
+    """Settings of a server at its start."""
 
     session: str
     keys: Keys
@@ -54,10 +54,10 @@ class Served:
 
 
 class PageServer:
-    """Serves pages of one session on a socket that listens already."""
+    """Serves pages of one session on a listening socket."""
 
     def __init__(self, served: Served, sock: socket.socket, say: Callable[[str], None]) -> None:
-        """`say` gets lines about failures of our own, each once."""
+        """`say` receives lines about the server's own failures, each once."""
         self._served, self._socket, self._say = served, sock, say
         self._told: set[str] = set()
         self._feed = Feed(served.session)
@@ -103,12 +103,12 @@ class PageServer:
             self._uploads.close()
 
     def stop(self) -> None:
-        """Ask the server to end; from any thread."""
+        """Request the end of the server; any thread may call this."""
         self._server.should_exit = True
 
     @property
     def started(self) -> bool:
-        """Whether requests are answered."""
+        """Return whether requests are answered."""
         return self._server.started
 
     @contextlib.asynccontextmanager
@@ -136,7 +136,7 @@ class PageServer:
     # --- what is asked -----------------------------------------------------------------------------------
 
     def _key_of(self, headers_and_query: Request | WebSocket) -> bool | None:
-        """Return whether the sender may turn, or only read; None: it is a stranger."""
+        """Return whether the sender may control, or only read; None: a stranger."""
         key = _bearer(headers_and_query) or headers_and_query.query_params.get("key", "")
         return self._served.keys.allows(key)
 

@@ -1,4 +1,4 @@
-"""Files that are dropped on a page: one at a time, bounded, in a private folder that goes with the server."""
+"""Files dropped on a page: one at a time, limited, in a private folder that is removed with the server."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rtsep.errors import InputFileError, OutputError, UsageError
 
 MOST_BYTES = 1 << 30
 SPARE_BYTES = 1 << 28
-"""What stays free on the disk."""
+"""Disk space that must stay free, in bytes."""
 
 PATIENCE_S = 20.0
-"""How long a part of a file may take to come."""
+"""Time limit for the next part of a file, in seconds."""
 
 _LONGEST_NAME = 80
 _KEPT = 2  # the file that plays, and the next one
 
 
 class Uploads:
-    """Where they lie. Call `close` in the end."""
+    """Folder of the uploaded files. Call `close` at the end."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
@@ -34,10 +34,10 @@ class Uploads:
         self._busy = False
 
     async def take(self, name: str, length: int | None, parts: AsyncIterator[bytes]) -> Path:
-        """Write a file that comes in `parts`; `length` is what its sender says, in bytes. Return its path.
+        """Write a file that arrives in `parts`; `length` is the sender's value in bytes. Return its path.
 
-        Raises `UsageError` where it is too large or another one is on its way, `OutputError` for a disk that
-        is full, `InputFileError` for one that ends before its time.
+        Raise `UsageError` if it is too large or another one is in progress, `OutputError` for a full disk,
+        `InputFileError` for an incomplete file.
         """
         if self._busy:
             raise UsageError("another file is on its way; wait for it")
@@ -90,7 +90,7 @@ class Uploads:
         return path
 
     def tidy(self, playing: str) -> None:
-        """Remove older files than the newest ones, but for the one that is `playing`."""
+        """Remove all files except the newest ones and the one that is `playing`."""
         for path in self._here[:-_KEPT]:
             if str(path) != playing:
                 self._here.remove(path)
@@ -99,7 +99,7 @@ class Uploads:
 
 
 def safe_name(name: str) -> str:
-    """Return a name of a file on the disk that is as close to `name` as is safe."""
+    """Return a safe file name as similar to `name` as possible."""
     last = re.split(r"[/\\]", name)[-1]
     plain = re.sub(r"[^\w .,+&()'#-]", "_", last).strip(" .")
     stem, dot, suffix = plain.rpartition(".")

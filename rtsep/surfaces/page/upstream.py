@@ -1,4 +1,4 @@
-"""One connection of the page's server to the session, on the event loop."""
+"""A connection of the page's server to the session, on the event loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Upstream:
 
     @classmethod
     async def open(cls, name: str) -> Upstream:
-        """Connect to the session `name`. Raises `SessionError`."""
+        """Connect to the session `name`. Raise `SessionError`."""
         try:
             sock = await asyncio.to_thread(connect, name)
             if sock is None:
@@ -43,7 +43,7 @@ class Upstream:
         return self
 
     async def receive(self) -> AnyAnswer:
-        """Return the next message. Raises `SessionError` where the session has gone."""
+        """Return the next message. Raise `SessionError` if the session has ended."""
         try:
             line = await self._reader.readline()
             if not line:
@@ -54,7 +54,7 @@ class Upstream:
             raise SessionError(f"the session {why}") from None
 
     async def send(self, request: Request) -> None:
-        """Send a request, and wait as long as the session does not read. Raises `SessionError`."""
+        """Send a request, and wait until the session reads it. Raise `SessionError`."""
         try:
             self._writer.write(encode(request).encode())
             await self._writer.drain()
@@ -62,7 +62,7 @@ class Upstream:
             raise SessionError("the session has gone") from None
 
     def close(self) -> None:
-        """Let go of the session."""
+        """Detach from the session."""
         with contextlib.suppress(OSError, RuntimeError):
             self._writer.close()
 

@@ -1,4 +1,4 @@
-"""One of those that are attached, as the server sees it: lines in, lines out, and never a wait for either."""
+"""A client's connection on the server: lines in, lines out, without blocking."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rtsep.surfaces.remote.messages import MAX_LINE, REQUESTS, AnyRequest, Refus
 from rtsep.surfaces.remote.request_handler import Pictures
 
 MAX_UNSENT = 1 << 18
-"""Bytes; of a reader that leaves more unread, no request is read until it has caught up."""
+"""Limit of unread bytes: no further request is read until the client has caught up."""
 
 MAX_WORKING = 8
-"""Requests of one connection that may be at work at a time."""
+"""Maximum number of requests of one connection in progress."""
 
 _READ_AT_ONCE = 1 << 15
 
 
 class Connection:
-    """A socket that does not block, with what has come and what is still to go."""
+    """Non-blocking socket with its received and unsent data."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -39,12 +39,12 @@ class Connection:
 
     @property
     def idle(self) -> bool:
-        """Whether all that it was sent has gone."""
+        """Return whether everything has been sent."""
         return not self._unsent
 
     @property
     def reads(self) -> bool:
-        """Whether its requests are to be read now."""
+        """Return whether its requests are to be read now."""
         return self._may_ask and len(self._come) < 2 * MAX_LINE
 
     @property
@@ -57,7 +57,7 @@ class Connection:
         self.sock.close()
 
     def send(self, message: Message) -> None:
-        """Send `message`, now or as soon as there is room."""
+        """Send `message`, now or as soon as possible."""
         self.send_line(encode(message).encode())
 
     def send_line(self, line: bytes) -> None:
@@ -66,7 +66,7 @@ class Connection:
         self.flush()
 
     def flush(self) -> None:
-        """Send as much as there is room for."""
+        """Send as much as possible."""
         try:
             while self._unsent and not self.over:
                 del self._unsent[: self.sock.send(self._unsent)]
@@ -77,7 +77,7 @@ class Connection:
         self.over |= self._leaving and not self._unsent
 
     def receive(self) -> None:
-        """Take what has come."""
+        """Read the received data."""
         try:
             data = self.sock.recv(_READ_AT_ONCE)
         except BlockingIOError:
@@ -88,12 +88,12 @@ class Connection:
         self._come += data
 
     def requests(self) -> Iterator[AnyRequest]:
-        """Yield the requests that have come, as long as their answers are read; what is none is refused."""
+        """Yield the received requests while their answers are read; refuse invalid ones."""
         while self._may_ask:
             line, end, rest = self._come.partition(b"\n")
             if len(line) >= MAX_LINE:
                 self._leaving = True
-                self._refuse(b"", f"a request of more than {MAX_LINE} bytes; this connection ends")
+                self._refuse(b"", f"a request of more than {MAX_LINE} bytes; this connection is closed")
                 return
             if not end:
                 return

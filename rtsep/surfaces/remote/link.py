@@ -1,4 +1,4 @@
-"""The other end of a session's socket: one connection, requests in order, answers as they come."""
+"""The client side of a session's socket: one connection, requests in order, answers as they come."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtsep.surfaces.remote.messages import ANSWERS, VERSION, AnyAnswer, Hello, R
 from rtsep.surfaces.remote.place import connect, playing, supported
 
 PATIENCE_S = 10.0
-"""How long a session that plays may take to answer what it answers at once."""
+"""Time limit in seconds for requests that a session answers at once."""
 
 HOW_TO_START = "start one with 'rtsep live', or 'rtsep service install'"
 
@@ -24,10 +24,10 @@ _CODES = {kind.exit_code: kind for kind in RtsepError.__subclasses__()}
 
 
 class Link:
-    """A connection to a session. One thread sends and one receives, or the same one does both."""
+    """Connection to a session. One thread sends and one receives, or the same thread does both."""
 
     def __init__(self, name: str | None = None) -> None:
-        """Connect to the session `name` (None: the one that plays). Raises `SessionError` or `UsageError`."""
+        """Connect to the session `name` (None: the only one). Raise `SessionError` or `UsageError`."""
         self._sock = _connected(name)
         self._come = bytearray()
         self._ids = itertools.count(1)
@@ -46,7 +46,7 @@ class Link:
         return next(self._ids)
 
     def send(self, request: Request) -> None:
-        """Send a request. Raises `SessionError` where the session has gone."""
+        """Send a request. Raise `SessionError` if the session has ended."""
         try:
             self._sock.settimeout(PATIENCE_S)
             self._sock.sendall(encode(request).encode())
@@ -54,7 +54,7 @@ class Link:
             raise self._gone() from None
 
     def receive(self, patience_s: float | None = None) -> AnyAnswer:
-        """Return the next message. Raises `SessionError` where none comes, or the session has gone."""
+        """Return the next message. Raise `SessionError` on timeout, or if the session has ended."""
         until = None if patience_s is None else time.monotonic() + patience_s
         while b"\n" not in self._come:
             self._come += self._more(until)
@@ -65,9 +65,9 @@ class Link:
             raise SessionError(f"session '{self.name}': {error}; use the same rtsep for both") from None
 
     def ask(self, request: Request, kind: type[R], patience_s: float | None = PATIENCE_S) -> R:
-        """Send a request, whose `id` is of `new_id`, and return its answer, a `kind`.
+        """Send a request with an `id` of `new_id`, and return its answer, a `kind`.
 
-        Raises the error that it was refused with, `SessionError` where the session has gone.
+        Raise the error of a refusal, `SessionError` if the session has ended.
         """
         self.send(request)
         while True:
@@ -76,12 +76,12 @@ class Link:
                 return self._of_kind(answer, kind)
 
     def shut(self) -> None:
-        """Let a thread that receives have the end of the session."""
+        """End the connection for a thread that receives."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of the session, which plays on."""
+        """Detach from the session, which continues."""
         self._sock.close()
 
     def __enter__(self) -> Link:
@@ -123,7 +123,7 @@ class Link:
 
 
 def error_of(refused: Refused) -> RtsepError:
-    """Return the error that a request was refused with."""
+    """Return the error of a refused request."""
     return _CODES.get(refused.code, RtsepError)(refused.why)
 
 

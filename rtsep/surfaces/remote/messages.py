@@ -1,7 +1,7 @@
-"""The messages between a session and those that attach to it: each kind once, whatever carries it.
+"""The messages between a session and its clients, independent of their transport.
 
 Over the socket each is one line of JSON. `{"kind": "get", "id": 7}` is answered by a `State` with that `id`.
-Every request is answered by one message, a refused one by `Refused`. Where nobody has asked, `id` is 0.
+Every request is answered by one message, a refused one by `Refused`. Unrequested messages have the `id` 0.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import msgspec
 from rtsep.realtime.wire import Message, Wire
 
 VERSION = 1
-"""Raised where a message changes so that an older program would misread it."""
+"""Version of the messages, raised if an older program would misread a change."""
 
 MAX_LINE = 1 << 16
-"""Bytes of one request, its end included."""
+"""Maximum bytes of one request, including its end."""
 
 FASTEST_HZ = 60.0
 
@@ -29,7 +29,7 @@ Rate = Annotated[float, msgspec.Meta(ge=0.0, le=FASTEST_HZ)]
 class Request(Message, frozen=True, kw_only=True):
     """Base of all requests."""
 
-    id: int = 0  # comes back with the answer
+    id: int = 0  # returned with the answer
     version: int = VERSION
 
 
@@ -40,48 +40,48 @@ class Get(Request, frozen=True, kw_only=True):
 class Set(Request, frozen=True, kw_only=True):
     """Set controls, all of them or, if one value is refused, none. Answer: `Done`."""
 
-    controls: dict[str, float | bool | str]  # a number, or a value as a person writes it: "-6dB", "binary"
-    by: Word = "remote"  # what moved them, as shown beside a control
+    controls: dict[str, float | bool | str]  # a number, or a value as a user types it: "-6dB", "binary"
+    by: Word = "remote"  # source of the change, as shown beside a control
 
 
 class SwitchModel(Request, frozen=True, kw_only=True):
-    """Play with another model, by name or path. Answer, once it is heard: `Done`."""
+    """Switch to another model, given by name or path. Answer when it is active: `Done`."""
 
     name: str
 
 
 class SwitchDevice(Request, frozen=True, kw_only=True):
-    """Play from another input, to another output, or both. Answer, once that plays: `Done`."""
+    """Switch the input, the output, or both. Answer when they play: `Done`."""
 
     input: str | None = None
     output: str | None = None
 
 
 class Record(Request, frozen=True, kw_only=True):
-    """Begin a take. Answer: `Done` with the folder."""
+    """Start a take. Answer: `Done` with the folder."""
 
-    folder: str | None = None  # None: where the session keeps its takes
+    folder: str | None = None  # None: the session's folder for takes
 
 
 class StopRecording(Request, frozen=True, kw_only=True):
-    """End the take. Answer: `Done` with its files in words."""
+    """End the take. Answer: `Done` with its files as text."""
 
 
 class Pause(Request, frozen=True, kw_only=True):
-    """Let the played file stand still, or go on. Answer: `Done`."""
+    """Pause or continue the played file. Answer: `Done`."""
 
     on: bool = True
 
 
 class Seek(Request, frozen=True, kw_only=True):
-    """Play on from a place in the played file. Answer: `Done`."""
+    """Continue at a position in the played file. Answer: `Done`."""
 
     seconds: float
-    relative: bool = False  # from where it is; it ends at the ends of the file
+    relative: bool = False  # relative to the current position, limited to the file
 
 
 class Loop(Request, frozen=True, kw_only=True):
-    """Play a part of the file again and again. Answer: `Done`."""
+    """Repeat a part of the file. Answer: `Done`."""
 
     start: float = 0.0  # s
     end: float | None = None  # s; None: the end of the file
@@ -96,13 +96,13 @@ class Stretch(Request, frozen=True, kw_only=True):
 
 
 class LoadPreset(Request, frozen=True, kw_only=True):
-    """Set the controls as a preset has them. Answer: `Done`."""
+    """Set the controls to the values of a preset. Answer: `Done`."""
 
     name: str
 
 
 class SavePreset(Request, frozen=True, kw_only=True):
-    """Keep the controls as a preset, in place of one of that name. Answer: `Done`."""
+    """Save the controls as a preset, replacing an existing one. Answer: `Done`."""
 
     name: str
 
@@ -120,19 +120,19 @@ class ListDevices(Request, frozen=True, kw_only=True):
 
 
 class Advise(Request, frozen=True, kw_only=True):
-    """Ask what to do about what went wrong. Answer: `Done` with a line for each cause."""
+    """Request remedies for problems so far. Answer: `Done` with a line for each cause."""
 
 
 class Learn(Request, frozen=True, kw_only=True):
-    """Let the knob or pad that is moved next turn a control. Answer, once it was moved: `Done`."""
+    """Assign the next moved knob or pad to a control. Answer after the move: `Done`."""
 
     control: str
 
 
 class Subscribe(Request, frozen=True, kw_only=True):
-    """Send a `State` so many times a second, and `Said` for each line; 0: no more. Answer: `Done`.
+    """Send a `State` at this rate, and `Said` for each line; 0: stop. Answer: `Done`.
 
-    A reader that is too slow gets fewer states, the newest each time.
+    A slow reader gets fewer states, always the newest one.
     """
 
     rate: Rate = 10.0  # Hz
@@ -154,7 +154,7 @@ REQUESTS: Wire[AnyRequest] = Wire(AnyRequest)
 
 
 class Hello(Message, frozen=True):
-    """The first line that a session sends."""
+    """First line from a session."""
 
     session: str  # its name
     program: str  # "rtsep 0.1.0"
@@ -162,19 +162,19 @@ class Hello(Message, frozen=True):
 
 
 class Value(msgspec.Struct, frozen=True):
-    """A control as it stands."""
+    """Current value of a control."""
 
     value: float
-    shown: str  # as a person writes it
-    by: str  # what has moved it last; "": nothing
+    shown: str  # as a user types it
+    by: str  # source of the last change; "": none
 
 
 class State(Message, frozen=True):
-    """All that can be read of a session."""
+    """Complete readable state of a session."""
 
     session: str  # its name
     state: str  # a value of `SessionState`
-    title: str  # input -> output, what comes out, model and latency, in words
+    title: str  # input -> output, content, model and latency as text
     ends: str  # input -> output
     input: str  # device or file
     output: str
@@ -187,7 +187,7 @@ class State(Message, frozen=True):
 
 
 class Picture(Message, frozen=True):
-    """What was heard since the last one, and hops by duration, for a picture of it."""
+    """Spectrum since the previous picture, and hops by duration, for display."""
 
     level_db: list[float]  # as in `rtsep.surfaces.players.player.Heard`; empty: nothing was heard
     share: list[float]
@@ -202,14 +202,14 @@ class Said(Message, frozen=True):
 
 
 class Done(Message, frozen=True):
-    """A request has had its effect."""
+    """A request was carried out."""
 
     id: int
     words: str = ""
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """An entry of a list."""
+    """Entry of a list."""
 
     name: str
     note: str
@@ -218,11 +218,11 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Choices(Message, frozen=True):
-    """A list that was asked for."""
+    """Requested list."""
 
     id: int
     choices: list[Choice]
-    remark: str  # what else is to be known of it
+    remark: str  # further information
 
 
 class Refused(Message, frozen=True):

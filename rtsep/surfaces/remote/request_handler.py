@@ -1,4 +1,4 @@
-"""Does what the messages ask of a session, by its public commands; what carries the messages is elsewhere."""
+"""Carries out requests to a session by its public commands, independent of the transport of the messages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from rtsep.surfaces.toml import control_of
 Teach = Callable[[Control], str]
 
 QUICK = (Get, Set, End)
-"""The requests that are answered at once; the others may take seconds."""
+"""Requests that are answered at once; the others may take seconds."""
 
 
 class RequestHandler:
@@ -57,9 +57,9 @@ class RequestHandler:
     def __init__(
         self, session: Session, name: str, presets: Presets | None = None, learn: Teach | None = None
     ) -> None:
-        """`session` has been opened; `name` is what others call it.
+        """`session` is open; `name` is its name for clients.
 
-        `learn` lets the knob that is moved next turn a control, and returns that in words.
+        `learn` assigns the next moved knob to a control, and returns that as text.
         """
         self._teach = learn
         self.session, self.name = session, name
@@ -67,18 +67,18 @@ class RequestHandler:
         self._player = SessionPlayer(session, self._presets)
 
     def answer(self, request: Request) -> AnyAnswer:
-        """Do what is asked, and return the answer. Raises nothing."""
+        """Carry out the request and return the answer. Raise nothing."""
         try:
             if request.version != VERSION:
                 raise UsageError(f"version {request.version}: this session speaks version {VERSION}")
             return self._answer(request)
         except RtsepError as error:
             return Refused(request.id, str(error), error.exit_code)
-        except Exception as error:  # the session plays on, whatever was asked
+        except Exception as error:  # the session continues after any error
             return Refused(request.id, f"{type(error).__name__}: {error}", RtsepError.exit_code)
 
     def state(self, id: int = 0) -> State:
-        """Return the session as it is now."""
+        """Return the current state of the session."""
         session = self.session
         now, controls = session.now, session.controls
         io = now.route.io
@@ -103,7 +103,7 @@ class RequestHandler:
         )
 
     def pictures(self) -> Pictures:
-        """Return a maker of pictures of the session for one reader; compiles the first time."""
+        """Return a source of pictures of the session for one reader; compiles the first time."""
         pictures = Pictures(SessionPlayer(self.session, self._presets))
         pictures.next()
         return pictures
@@ -179,13 +179,13 @@ class RequestHandler:
 
 
 class Pictures:
-    """Pictures of what was heard, each since the last one."""
+    """Pictures of the audio since the previous one."""
 
     def __init__(self, player: SessionPlayer) -> None:
         self._player = player
 
     def next(self) -> Picture:
-        """Return what was heard since the last call."""
+        """Return the picture since the last call."""
         heard = self._player.newest()
         histogram = self._player.hop_histogram()
         filled = histogram.nonzero()[0].tolist()
@@ -200,7 +200,9 @@ class Pictures:
 def _control(name: str) -> Control:
     control = BY_NAME.get(name)
     if control is None:
-        raise UsageError(f"unknown control '{name}'{suggest(name, BY_NAME)}; known: {', '.join(BY_NAME)}")
+        raise UsageError(
+            f"unknown control '{name}'{suggest(name, BY_NAME)}; the controls are {', '.join(BY_NAME)}"
+        )
     return control
 
 
@@ -215,7 +217,7 @@ def _name_of(device: Any, file: Path | None = None) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Return a value of `stats` as strict JSON has it: what is no number is None."""
+    """Return a value of `stats` for strict JSON: NaN and infinities become None."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, float):

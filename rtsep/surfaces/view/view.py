@@ -140,7 +140,7 @@ class LiveView(PlainlyFailing):
         return Screen(id="live")
 
     def compose(self) -> ComposeResult:
-        """Lay the parts out; sizes are the style sheet's."""
+        """Create the parts; the style sheet sets their sizes."""
         ink = self.ink
         yield Header(ink, id="header")
         with Vertical(id="body"):
@@ -156,7 +156,7 @@ class LiveView(PlainlyFailing):
         yield KeyLine(ink, id="keys")
 
     def on_mount(self) -> None:
-        """Begin to draw."""
+        """Start to draw."""
         main = self.screen
         self.header, self.meters = main.query_one(Header), main.query_one(Meters)
         self.spectrogram, self.faders = main.query_one(Spectrogram), main.query_one(Faders)
@@ -179,7 +179,7 @@ class LiveView(PlainlyFailing):
     # --- frames -----------------------------------------------------------------------------------
 
     def frame(self) -> None:
-        """Draw what has changed since the last frame; a terminal that lags behind is spared."""
+        """Draw the changes since the last frame, if the terminal keeps up."""
         now = self._clock()
         if self._over():
             self._over_since = now if self._over_since is None else self._over_since
@@ -197,13 +197,13 @@ class LiveView(PlainlyFailing):
             self.pen = None
 
     def _new_pen(self) -> Pen | None:
-        """Return what writes to the terminal at once, None where something lies over the picture."""
+        """Return a pen for direct output, None if something covers the picture."""
         terminal = self._driver is not None and not self.is_headless and not self._driver.is_web
         covered = len(self.screen_stack) > 1 or self._batch_count > 0
         return Pen(self.screen, self.console) if terminal and not covered else None
 
     def _send(self, now: float) -> None:
-        """Send what the pen has taken down, and behind it, where it is time, the question how far it is."""
+        """Send the pen's output and, if it is time, a request for the terminal's progress."""
         if self._driver is None or self.is_headless:
             return
         if self.pen and (drawn := self.pen.taken):
@@ -236,17 +236,17 @@ class LiveView(PlainlyFailing):
         self.header.follow(self.player.title, stats, self.ending)
 
     def on_cursor_position(self, _: events.CursorPosition) -> None:
-        """Take the terminal's answer: it has drawn what it was sent."""
+        """Record the terminal's answer: it has drawn everything sent before."""
         self.pace.answer()
 
     # --- lines ------------------------------------------------------------------------------------
 
     def say(self, line: str) -> None:
-        """Show a line for the user, and keep it; from any thread."""
+        """Show and keep a line for the user; any thread may call this."""
         self._said.add(line, self._clock())
 
     def log_line(self, line: str) -> None:
-        """Show a line about what was just done here."""
+        """Show a line about the last action."""
         self.say(line)
 
     def _show_log(self, now: float) -> None:
@@ -260,7 +260,7 @@ class LiveView(PlainlyFailing):
     # --- keys -------------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        """Take keys as they come, one after the other: the next may be for the list that this one opens."""
+        """Handle keys strictly in order: the next one may be for the list that this one opens."""
         if not isinstance(event, events.Key) or event.is_forwarded or not self._laid_out:
             await super().on_event(event)
             return
@@ -274,7 +274,7 @@ class LiveView(PlainlyFailing):
             await super().on_event(event)
 
     async def _press(self, event: events.Key) -> bool:
-        """Do what a key says; return whether it says anything here."""
+        """Run the action of a key; return whether it has one."""
         key, character = event.key, event.character or ""
         faders = self.faders
         if key in ("up", "down", "tab", "shift+tab"):
@@ -305,7 +305,7 @@ class LiveView(PlainlyFailing):
         return True
 
     def _open(self, over: Picker | Page) -> None:
-        """Lay a list over the picture."""
+        """Open a list over the picture."""
         self._uncovered = False
 
         def closed(picked: bool | None) -> None:
@@ -315,7 +315,7 @@ class LiveView(PlainlyFailing):
         self.push_screen(over, closed)
 
     async def action_quit(self) -> None:
-        """Ask the session to end; the view closes when it has. A second time closes it at once."""
+        """Request the end of the session; the view closes after it. The second time, close at once."""
         if self.ending or not self._by_time:
             self.exit()
         self.ending = True
@@ -328,16 +328,16 @@ class LiveView(PlainlyFailing):
         self._open(Page("Keys, controls, figures", key_table(help_lines())))
 
     def action_lines(self) -> None:
-        """Show all that was said."""
+        """Show all messages."""
         text = Text("\n".join(self._said.lines) or "nothing was said so far")
         self._open(Page("What was said", text, from_end=True))
 
     def action_clips(self) -> None:
-        """Take the clip marks away."""
+        """Reset the clip marks."""
         self.meters.forget_clips()
 
     def action_presets(self) -> None:
-        """Pick a preset to recall."""
+        """Choose a preset to recall."""
         player = self.player
 
         def recall(choice: Choice) -> None:
@@ -359,12 +359,12 @@ class LiveView(PlainlyFailing):
         self._open(Picker("Save the controls as a preset", player.presets, save, lambda _: "a new one"))
 
     def action_models(self) -> None:
-        """Pick another model."""
+        """Choose another model."""
         player = self.player
         self._open(Picker("Play with another model", player.models, lambda c: player.switch_model(c.name)))
 
     def action_devices(self) -> None:
-        """Pick another input or output."""
+        """Choose another input or output."""
         player = self.player
 
         def switch(choice: Choice) -> None:
@@ -378,13 +378,13 @@ class LiveView(PlainlyFailing):
 
     @work(thread=True, exit_on_error=False)
     def action_file(self, key: str) -> None:
-        """Do what `key` does to the played file."""
+        """Run the action of `key` for the played file."""
         if line := press_file_key(self.player, key):
             self.say(line)
 
     @work(thread=True, exit_on_error=False)
     def action_record(self) -> None:
-        """Begin to record, or stop."""
+        """Start or stop a recording."""
         if self._busy_recording:
             return
         self._busy_recording = True
