@@ -24,6 +24,7 @@ APT_PLUGIN := gcc libc6-dev lv2-dev
 APT_TEST := libportaudio2 jackd2 ecasound ffmpeg pulseaudio pulseaudio-utils zsh fish $(APT_PLUGIN) $(APT_PIPEWIRE)
 
 APT_LONG := $(APT_TEST) ardour chromium cmake jalv lilv-utils mpv pipewire-pulse sordi valgrind
+# For the picture in docs/plugin.md (tests/plugin/picture.py), by hand: ardour xvfb xdotool imagemagick
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAN := man/rtsep.1

@@ -76,7 +76,8 @@ def _port(index: int, types: Sequence[str], symbol: str, name: str, more: Iterab
     return "    [\n        " + " ;\n        ".join(lines) + "\n    ]"
 
 
-def _title(name: str) -> str:
+def title_of(name: str) -> str:
+    """Return the name of a control as hosts show it."""
     return name.replace("_", " ").capitalize()
 
 
@@ -110,7 +111,7 @@ def _control(index: int, control: Control) -> str:
     elif control.name == "balance":
         more.append(_points((("music", 0), ("both", 0.5), ("voice", 1))))
     types = ("lv2:InputPort", "lv2:ControlPort")
-    return _port(index, types, control.name, _title(control.name), more)
+    return _port(index, types, control.name, title_of(control.name), more)
 
 
 def _ports() -> list[str]:
@@ -190,7 +191,7 @@ def plugin_ttl(version: str) -> str:
         "    lv2:optionalFeature lv2:hardRTCapable, opts:options, log:log, state:threadSafeRestore, "
         "state:mapPath, state:freePath, work:schedule ;\n"
         "    lv2:extensionData state:interface, opts:interface, work:interface ;\n"
-        f"    patch:writable <{URI}#model>, <{URI}#model_file> ;\n"
+        f"    patch:writable <{URI}#model_file> ;\n"  # Ardour 7 would show the name as a number
         "    opts:supportedOption bufsz:nominalBlockLength, bufsz:maxBlockLength ;\n"
         f"    pg:mainInput <{URI}#in> ;\n    pg:mainOutput <{URI}#main> ;\n"
         "    lv2:port " + " ,\n    ".join(port.strip() for port in _ports()) + " .\n"
