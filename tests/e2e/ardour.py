@@ -56,16 +56,47 @@ for k = 0, 1 do
   connect(back:input():nth(k), "rtsep:" .. stems[k + 1])
   connect(back:input():nth(k), "rtsep:" .. stems[k + 3])
 end
+{export}
+session:save_state("")
+close_session()
+quit()
+"""
+
+_EXPORT = """
 local export = session:simple_export()
 export:set_name("export")
 export:set_folder("{folder}/")
 export:set_range(0, {frames})
 assert(export:set_preset("{preset}"), "no preset")
 assert(export:run_export(), "no export")
-session:save_state("")
-close_session()
-quit()
 """
+
+
+def make_home(folder: Path) -> dict[str, str]:
+    """Make a home for Ardour in `folder`, with a preset for exports; return the variables that name it."""
+    presets = folder / ".config" / "ardour7" / "export"
+    presets.mkdir(parents=True)
+    known = (_FORMATS / _FORMAT).read_text().split('id="', 1)[1].split('"', 1)[0]
+    (presets / "test.preset").write_text(_PRESET_XML.format(preset=_PRESET, format=known))
+    return {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / ".config")}
+
+
+def export_lines(folder: Path, frames: int) -> str:
+    """Return the Lua that exports the first `frames` frames of the session to `folder`."""
+    return _EXPORT.format(folder=folder, frames=frames, preset=_PRESET)
+
+
+def exported(folder: Path, rate: int, said: str) -> NDArray[np.float32]:
+    """Return what was exported to `folder`, [channels, frames], and remove it.
+
+    Raises `AssertionError` with what Ardour has `said` where nothing was.
+    """
+    written = folder / "export.wav"
+    assert written.exists(), said
+    sound, its_rate = soundfile.read(written, dtype="float32", always_2d=True)
+    assert its_rate == rate, said
+    written.unlink()
+    return np.ascontiguousarray(sound.T)
 
 
 class Player:
@@ -98,32 +129,22 @@ def export(server: Any, player: str, folder: Path, seconds: float) -> NDArray[np
 
     Returns [channels, frames]. Raises `AssertionError` with what Ardour says if it does not export.
     """
-    home = folder / "home"
-    presets = home / ".config" / "ardour7" / "export"
-    presets.mkdir(parents=True)
-    known = (_FORMATS / _FORMAT).read_text().split('id="', 1)[1].split('"', 1)[0]
-    (presets / "test.preset").write_text(_PRESET_XML.format(preset=_PRESET, format=known))
+    environment = server.environment | make_home(folder / "home")
     script = folder / "export.lua"
     script.write_text(
         _SCRIPT.format(
             folder=folder,
             rate=server.rate,
-            frames=round(seconds * server.rate),
+            export=export_lines(folder, round(seconds * server.rate)),
             stems=", ".join(f'"{name}"' for name in STEM_PORTS),
             player=player,
-            preset=_PRESET,
         )
     )
-    environment = server.environment | {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")}
     done = subprocess.run(
         [PROGRAM, str(script)],
         env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S,
     )  # fmt: skip
-    written = folder / "export.wav"
-    assert written.exists(), done.stdout + done.stderr
-    sound, rate = soundfile.read(written, dtype="float32", always_2d=True)
-    assert rate == server.rate
-    return np.ascontiguousarray(sound.T)
+    return exported(folder, server.rate, done.stdout + done.stderr)
 
 
 def installed() -> bool:

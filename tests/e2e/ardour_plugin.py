@@ -57,15 +57,6 @@ close_session()
 quit()
 """
 
-_EXPORT = """
-local export = session:simple_export()
-export:set_name("export")
-export:set_folder("{folder}/")
-export:set_range(0, {frames})
-assert(export:set_preset("{preset}"), "no preset")
-assert(export:run_export(), "no export")
-"""
-
 _REGION = (
     '<Region name="song" muted="0" opaque="1" locked="0" automatic="0" whole-file="0" start="a0" '
     'length="a{length}@a0" sync-position="a0" stretch="1" shift="1" layering-index="0" envelope-active="0" '
@@ -85,11 +76,8 @@ class Session:
         self._folder, self._bundles = folder, folder / "lv2"
         self._bundles.mkdir()
         self.use(bundle)
-        self._home = folder / "home"
-        presets = self._home / ".config" / "ardour7" / "export"
-        presets.mkdir(parents=True)
-        known = (ardour._FORMATS / ardour._FORMAT).read_text().split('id="', 1)[1].split('"', 1)[0]
-        (presets / "test.preset").write_text(ardour._PRESET_XML.format(preset=ardour._PRESET, format=known))
+        self._environment = os.environ | ardour.make_home(folder / "home")
+        self._environment["LV2_PATH"] = f"{self._bundles}:/usr/lib/lv2"
         self.frames = 0
 
     def use(self, bundle: Path) -> None:
@@ -125,12 +113,10 @@ class Session:
 
     def export(self) -> tuple[NDArray[np.float32], str]:
         """Export all of the song; return [2, frames] and what Ardour has said."""
-        written = self._folder / "export.wav"
-        written.unlink(missing_ok=True)
-        said = self.run(_EXPORT.format(folder=self._folder, frames=self.frames, preset=ardour._PRESET))
-        sound, rate = soundfile.read(written, dtype="float32", always_2d=True)
-        assert (rate, sound.shape) == (RATE, (self.frames, 2)), said
-        return np.ascontiguousarray(sound.T), said
+        said = self.run(ardour.export_lines(self._folder, self.frames))
+        sound = ardour.exported(self._folder, RATE, said)
+        assert sound.shape == (2, self.frames), said
+        return sound, said
 
     def run(self, what: str) -> str:
         """Load the session, do `what` in Lua, save it; return what Ardour has said."""
@@ -144,16 +130,12 @@ class Session:
     def _lua(self, text: str) -> str:
         script = self._folder / "script.lua"
         script.write_text(text)
-        environment = os.environ | {
-            "HOME": str(self._home),
-            "XDG_CONFIG_HOME": str(self._home / ".config"),
-            "LV2_PATH": f"{self._bundles}:/usr/lib/lv2",
-        }
         program = shutil.which(ardour.PROGRAM)
         assert program
         done = subprocess.run(
             [program, str(script)],
-            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S,
+            env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=_PATIENCE_S,
         )  # fmt: skip
         said = done.stdout + done.stderr
         assert "Error:" not in said, said
