@@ -248,6 +248,9 @@ def test_speed_and_key_are_turned_by_a_thumb_and_by_keys(playing, browser):
             lambda line: (line["file"]["speed"], line["file"]["key"]) == (speed, key), f"{speed}, {key}"
         )
 
+    assert phone.page.evaluate(
+        "(main => main.scrollHeight <= main.clientHeight)(document.querySelector('main'))"
+    )
     phone.slider("Speed").fill("0.8")
     phone.slider("Key").fill("-2")
     stretched(0.8, -2)
