@@ -55,7 +55,7 @@ def main() -> int:
         )
         stack.callback(live.kill)
         live.playing()
-        address = live.wait_said("page: ").rpartition(" ")[2]
+        address = live.wait_said("page: http").rpartition(" ")[2]
         sums: dict[bool, dict[str, int]] = {
             with_pages: dict.fromkeys(COUNTED, 0) for with_pages in (False, True)
         }
