@@ -17,7 +17,7 @@ def main() -> int:
     try:
         return unexpected.guarded(_command_line)
     except KeyboardInterrupt:
-        standard_streams.say("interrupted")
+        standard_streams.notify("interrupted")
         return INTERRUPTED
 
 

@@ -31,7 +31,7 @@ def complete() -> None:
                 setattr(sys, f"__{name}__", stream)
 
 
-def say(line: str) -> None:
+def notify(line: str) -> None:
     """Print a line for the user on standard error; ignore a closed reader."""
     with contextlib.suppress(OSError):
         print(f"rtsep: {line}", file=sys.stderr, flush=True)

@@ -194,20 +194,20 @@ class Diversion:
             try:
                 found = named(self._app, others)
             except DeviceError as error:
-                self._say_once(str(error), lines)
+                self._notify_once(str(error), lines)
                 return []
             if found:
                 self._program = found[0].program
-                self._say_once(f"'{self._program}' plays through rtsep", lines)
+                self._notify_once(f"'{self._program}' plays through rtsep", lines)
             return found
         fit = [player for player in others if player.fits(self._app)]
         for program in sorted({player.program for player in fit} - {self._program}):
-            self._say_once(
+            self._notify_once(
                 f"'{program}' matches app:{self._app}, too; only '{self._program}' is captured", lines
             )
         return [player for player in fit if player.program == self._program]
 
-    def _say_once(self, line: str, lines: list[str]) -> None:
+    def _notify_once(self, line: str, lines: list[str]) -> None:
         if line not in self._said:
             self._said.add(line)
             lines.append(line)

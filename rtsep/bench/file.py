@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rtsep.bench.child import Account, account_of, refusal, rtsep_command
 from rtsep.bench.longsong import long_song
-from rtsep.bench.playing import say
+from rtsep.bench.playing import notify
 from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.compute import add_compute
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> Result:
         start, _ = separated(song, options)
     rows = []
     for minutes in arguments.minutes:
-        say(f"{minutes:g} minutes of music ...")
+        notify(f"{minutes:g} minutes of music ...")
         with long_song(60.0 * minutes, "give fewer --minutes") as song:
             rows.append(row_of(*separated(song, options), start))
     settings = {"model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute}

@@ -32,10 +32,10 @@ class Playing:
 @contextlib.contextmanager
 def playing(package: ModelPackage, options: LiveOptions, controls: Controls) -> Iterator[Playing]:
     """Play; messages of the session go to standard error. Raise `RtsepError` if it cannot play."""
-    with Session.of(options, package, controls, say) as session:
+    with Session.of(options, package, controls, notify) as session:
         yield Playing(session)
 
 
-def say(line: str) -> None:
+def notify(line: str) -> None:
     """Print a message that is not part of the result."""
     print(f"rtsep: {line}", file=sys.stderr, flush=True)

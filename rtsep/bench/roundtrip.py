@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtsep.audio.engine import StreamFormat
 from rtsep.bench.arrival import Arrival, clearest, sequences
-from rtsep.bench.playing import say
+from rtsep.bench.playing import notify
 from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.bench.signal_paths import SignalPath, Take, open_path
 from rtsep.compute import add_compute
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> Result:
     package = read_package(find_model(arguments.model))
     signal = sequences(arguments.level)
     with open_path(arguments, package, signal) as path:
-        say(f"through the {path.name}, model {package.spec.name}; {path.latency.line()}")
+        notify(f"through the {path.name}, model {package.spec.name}; {path.latency.line()}")
         rows, notes = measure(path, signal)
     settings = {
         "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute,

@@ -28,7 +28,7 @@ from rtsep.audio.latency_budget import LatencyBudget
 from rtsep.audio.probe import Probe, follow, played_by
 from rtsep.audio.streams import Streams
 from rtsep.bench.jackrig import JackRig, jack_rig
-from rtsep.bench.playing import playing, say
+from rtsep.bench.playing import notify, playing
 from rtsep.controls import Controls
 from rtsep.errors import DeviceError, UsageError
 from rtsep.model.package import ModelPackage
@@ -82,7 +82,7 @@ def open_path(
             if devices.look().jack:
                 return on_jack(package, arguments, signal)
         except DeviceError as error:
-            say(str(error))
+            notify(str(error))
     return by_file(package, arguments, signal)
 
 
@@ -129,7 +129,7 @@ def on_jack(
             (arguments.block, rig.live.session.io.format.block, "block"),
         ):
             if given not in (None, is_there):
-                say(f"--{option} {given}: the JACK server decides, it is {is_there}")
+                notify(f"--{option} {given}: the JACK server decides, it is {is_there}")
         time.sleep(WARM_UP_S)
         yield JackPath(rig, controls, signal)
 

@@ -23,7 +23,7 @@ from rtsep.audio.engine import Engine
 from rtsep.bench.jackrig import SIDES, jack_rig
 from rtsep.bench.longsong import long_song
 from rtsep.bench.plain import PlainClient, plain_client
-from rtsep.bench.playing import Playing, playing, say
+from rtsep.bench.playing import Playing, notify, playing
 from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.bench.torture import LOADS, Torture, read_loads
 from rtsep.compute import add_compute
@@ -122,10 +122,10 @@ def run(arguments: argparse.Namespace) -> Result:
         notes += live.session.io.notes
         minutes = len(plan) * (arguments.seconds + WARM_UP_S) / 60
         where = "a JACK server" if on_jack else live.session.io.name
-        say(f"{where}, blocks of {format.block}, {format.rate} Hz; this takes {minutes:.1f} minutes")
+        notify(f"{where}, blocks of {format.block}, {format.rate} Hz; this takes {minutes:.1f} minutes")
         rows: list[Row] = []
         for load in plan:
-            say(f"{_named(load)} ...")
+            notify(f"{_named(load)} ...")
             with Torture(load) as torture:
                 live.wait(WARM_UP_S)
                 rows += measure(live, plain, _named(load), arguments.seconds)
@@ -211,14 +211,14 @@ def _play(stack: ExitStack, arguments: argparse.Namespace, package: ModelPackage
         try:
             server = devices.look().jack
         except DeviceError as error:
-            say(str(error))
+            notify(str(error))
         if server:
             for given, is_there, option in (
                 (arguments.rate, server.rate, "rate"),
                 (arguments.block, server.period, "block"),
             ):
                 if given not in (None, is_there):
-                    say(f"--{option} {given}: the JACK server decides, it is {is_there}")
+                    notify(f"--{option} {given}: the JACK server decides, it is {is_there}")
             rig = stack.enter_context(jack_rig(package, Controls(), arguments.compute))
             rig.player.play_on(_song(server.rate))
             return rig.live

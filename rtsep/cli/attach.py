@@ -21,16 +21,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Show the session until it ends or the user quits; raise `SessionError` if there is none."""
     from rtsep.surfaces.remote.player import RemotePlayer
 
-    say = Lines()
+    notify = Lines()
     if not can_show():
         raise UsageError("there is no terminal for the view; 'rtsep get' and 'rtsep set' need none")
-    player = RemotePlayer(arguments.session, say)
+    player = RemotePlayer(arguments.session, notify)
     try:
         for number in (signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else ():
             signal.signal(number, lambda *_: player.end())
         from rtsep.surfaces.view.show import show  # Textual is loaded only for a view
 
-        show(player, say)
+        show(player, notify)
         name = player.session.name
         if player.session.wait(0.0) and player.session.state == SessionState.ENDED:
             print(f"session '{name}' has ended")

@@ -143,7 +143,7 @@ def _why(words: Sequence[str], as_json: bool) -> int:
     if options[-1:] == ["--json"]:
         as_json, options = True, options[:-1]
     setting = find_setting(settings_of(parser), name)
-    layers = gather(parser, options[1:] if options[:1] == ["--"] else options, _say)
+    layers = gather(parser, options[1:] if options[:1] == ["--"] else options, _notify)
     said = layers.of(setting.name)
     if as_json:
         rows = [{"layer": each.layer, "value": _plain(each.value), "place": each.place} for each in said]
@@ -164,5 +164,5 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _say(line: str) -> None:
+def _notify(line: str) -> None:
     print(f"rtsep: {line}", file=sys.stderr)

@@ -263,7 +263,7 @@ class _Report:
         if done.error:
             self._codes.append(done.exit_code)
             self._refused += 1
-            _say(done.error)
+            _notify(done.error)
         elif done.skipped is not None:
             self._skipped += 1
             self._print_skipped(done)
@@ -273,7 +273,7 @@ class _Report:
         if done.damage:
             self._codes.append(InputFileError.exit_code)
             self._damaged += 1
-            _say(f"{done.damage}; the stems hold the readable part")
+            _notify(f"{done.damage}; the stems hold the readable part")
 
     def _describe(self) -> None:
         place = f"{min(self._count + 1, self._total)} of {self._total} " if self._total > 1 else ""
@@ -308,7 +308,7 @@ class _Report:
 
     def _print(self, result: FileResult) -> None:
         for note in result.notes:
-            _say(f"{result.input}: {note}")
+            _notify(f"{result.input}: {note}")
         if self._json:
             line = {
                 "input": str(result.input),
@@ -336,7 +336,7 @@ class _Report:
             )
 
 
-def _say(line: str) -> None:
+def _notify(line: str) -> None:
     print(f"rtsep: {one_line(line)}", file=sys.stderr, flush=True)
 
 

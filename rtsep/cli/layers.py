@@ -127,10 +127,10 @@ class Layers:
         return name in self.remembered and device not in self.without
 
 
-def gather(parser: argparse.ArgumentParser, words: Sequence[str], say: Callable[[str], None]) -> Layers:
+def gather(parser: argparse.ArgumentParser, words: Sequence[str], notify: Callable[[str], None]) -> Layers:
     """Read all layers for `rtsep live WORDS`; `parser` is the parser of `live`, and loses its defaults.
 
-    `say` receives a line if nothing can be resumed. Raise `UsageError` for a bad file, preset or control.
+    `notify` receives a line if nothing can be resumed. Raise `UsageError` for a bad file, preset or control.
     """
     settings = settings_of(parser)
     built_in = {
@@ -162,24 +162,24 @@ def gather(parser: argparse.ArgumentParser, words: Sequence[str], say: Callable[
         config=config,
         preset=Presets().load(preset).values if preset is not None else {},
         preset_name=preset or "",
-        resumed=_last_controls(say) if resumes else {},
+        resumed=_last_controls(notify) if resumes else {},
         resumes=resumes,
         remembered={},
     )
     if resumes or any(chosen(name) == LAST for name in CHANNELS):
-        layers.remembered = _last_devices(settings, say)
+        layers.remembered = _last_devices(settings, notify)
     return layers
 
 
-def _last_controls(say: Callable[[str], None]) -> Mapping[str, float]:
+def _last_controls(notify: Callable[[str], None]) -> Mapping[str, float]:
     controls = Controls()
-    last_state.resume(controls, say)
+    last_state.resume(controls, notify)
     return {name: value for name, value in controls.snapshot().items() if controls.moved_by(name)}
 
 
-def _last_devices(settings: Mapping[str, Setting], say: Callable[[str], None]) -> dict[str, Any]:
+def _last_devices(settings: Mapping[str, Setting], notify: Callable[[str], None]) -> dict[str, Any]:
     try:
         return {name: settings[name].read(value) for name, value in load_last_devices().items()}
     except RtsepError as error:
-        say(f"the devices of the last session are unknown: {error}")
+        notify(f"the devices of the last session are unknown: {error}")
     return {}

@@ -165,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     job = _Job(arguments, stages, ending)
     if arguments.record:
         make_folder(arguments.record)
-    claimed = _claim(arguments, job.say)
+    claimed = _claim(arguments, job.notify)
     try:
         job.play(claimed)
     finally:
@@ -179,9 +179,9 @@ class _Job:
 
     def __init__(self, arguments: argparse.Namespace, stages: Stages, ending: Ending) -> None:
         """Read the arguments and the model file; open nothing yet. Raise `RtsepError` for a bad argument."""
-        self.say = Lines()
+        self.notify = Lines()
         self._arguments, self._stages, self._ending = arguments, stages, ending
-        self._layers = gather(live_parser(), arguments.command_line, self.say)
+        self._layers = gather(live_parser(), arguments.command_line, self.notify)
         self._layers.fill(arguments)
         with named_as_options():
             _options(arguments)
@@ -201,7 +201,7 @@ class _Job:
             _print_passing("preparing (the first start on a machine compiles for half a minute)")
             if self._midi:
                 surface = MidiSurface(
-                    self._controls, self._midi, self.say, Presets().on_program(self._controls, self.say)
+                    self._controls, self._midi, self.notify, Presets().on_program(self._controls, self.notify)
                 )
                 surface.start()
             with self._ending.in_order(session):
@@ -226,7 +226,7 @@ class _Job:
             with named_as_options():
                 options = _options(arguments)
             stages = self._stages if arguments.json else None
-            session = Session.of(options, self._package, self._controls, self.say, stages)
+            session = Session.of(options, self._package, self._controls, self.notify, stages)
             try:
                 session.open()
             except (DeviceError, InputFileError, UsageError) as error:
@@ -235,7 +235,7 @@ class _Job:
             for name in without:
                 now = layers.value(name) or "the default"
                 was = layers.remembered[name]
-                self.say(f"'{was}' of the last session is not used ({refusal}); {name}: {now}")
+                self.notify(f"'{was}' of the last session is not used ({refusal}); {name}: {now}")
             return session
         assert refusal
         raise refusal
@@ -252,20 +252,20 @@ class _Job:
         else:
             announce(session, arguments.json)
         reporting = Reporter(session, surface) if arguments.json else contextlib.nullcontext()
-        devices = DevicesKeeper(lambda: _devices_of(session), self.say)
+        devices = DevicesKeeper(lambda: _devices_of(session), self.notify)
         begun = session.now.route.options
 
         def keep_devices() -> None:
             if not self._fresh or session.now.route.options != begun:
                 devices()
 
-        keeping = StateKeeper(session.controls, self.say, also=keep_devices)
+        keeping = StateKeeper(session.controls, self.notify, also=keep_devices)
         learn = surface.learn if surface else None
         remote = Server(session, claimed, learn=learn) if claimed else None
         if remote:
-            self.say.also(remote.say)
-        page = open_page(self._page, remote, self.say, self._fresh) or contextlib.nullcontext()
-        osc = receiving_osc(self._osc, remote, self.say)
+            self.notify.also(remote.notify)
+        page = open_page(self._page, remote, self.notify, self._fresh) or contextlib.nullcontext()
+        osc = receiving_osc(self._osc, remote, self.notify)
         with reporting, keeping, remote or contextlib.nullcontext(), page as addresses, osc:
             shows = not (arguments.json or arguments.headless) and can_show()
             show_code(addresses, session, waits=shows)
@@ -275,7 +275,7 @@ class _Job:
                 from rtsep.surfaces.players.session_player import SessionPlayer
                 from rtsep.surfaces.view.show import show  # Textual is loaded only for a view
 
-                show(SessionPlayer(session), self.say)
+                show(SessionPlayer(session), self.notify)
             session.wait()
 
 
@@ -296,17 +296,17 @@ def check_options(words: Sequence[str]) -> None:
         _options(arguments)
 
 
-def _claim(arguments: argparse.Namespace, say: Callable[[str], None]) -> Claim | None:
+def _claim(arguments: argparse.Namespace, notify: Callable[[str], None]) -> Claim | None:
     """Return the session's name and socket; None if neither is possible, after a message."""
     if not (arguments.remote and supported()):
         return None
     try:
         claimed = claim(arguments.session)
     except OutputError as error:
-        say(str(error))
+        notify(str(error))
         return None
     if claimed.name != (arguments.session or DEFAULT):
-        say(
+        notify(
             f"session '{DEFAULT}' is already running; this one is called '{claimed.name}' (--session sets "
             "the name)"
         )
@@ -319,7 +319,7 @@ def _options(arguments: argparse.Namespace) -> LiveOptions:
 
 def _print_passing(line: str) -> None:
     """Print a line that matters only now; a view lists its messages afterwards."""
-    standard_streams.say(line)
+    standard_streams.notify(line)
 
 
 def plays_on(arguments: argparse.Namespace) -> bool:

@@ -22,19 +22,21 @@ def osc_of(arguments: argparse.Namespace) -> Where | None:
 
 
 @contextmanager
-def receiving_osc(where: Where | None, remote: Server | None, say: Callable[[str], None]) -> Iterator[None]:
-    """Receive OSC inside the block; if that is impossible, report it with `say`; the audio continues."""
+def receiving_osc(
+    where: Where | None, remote: Server | None, notify: Callable[[str], None]
+) -> Iterator[None]:
+    """Receive OSC inside the block; if that is impossible, report it with `notify`; the audio continues."""
     if where is None or remote is None:
         if where:
-            say("no OSC: the session cannot be reached (see above)")
+            notify("no OSC: the session cannot be reached (see above)")
         yield
         return
-    server = osc(remote.name, where, say)
+    server = osc(remote.name, where, notify)
     try:
         server.start()
-        say(f"OSC: receiving on {where.host}:{where.port}")
+        notify(f"OSC: receiving on {where.host}:{where.port}")
     except OutputError as error:
-        say(str(error))
+        notify(str(error))
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ def page_of(arguments: argparse.Namespace) -> Where | None:
 
 
 def open_page(
-    where: Where | None, remote: Server | None, say: Callable[[str], None], fresh: bool
+    where: Where | None, remote: Server | None, notify: Callable[[str], None], fresh: bool
 ) -> AbstractContextManager[Addresses | None] | None:
     """Serve the page inside the block and return its server; None if that fails, after a message.
 
@@ -37,22 +37,22 @@ def open_page(
     if where is None:
         return None
     if remote is None:
-        say("no page: the session cannot be reached (see above)")
+        notify("no page: the session cannot be reached (see above)")
         return None
-    return _served(where, remote.name, say, fresh)
+    return _served(where, remote.name, notify, fresh)
 
 
 @contextmanager
 def _served(
-    where: Where, session: str, say: Callable[[str], None], fresh: bool
+    where: Where, session: str, notify: Callable[[str], None], fresh: bool
 ) -> Iterator[Addresses | None]:
     page = addresses = None
     try:
-        page = Page(session, where, load_keys(), say, fresh)
+        page = Page(session, where, load_keys(), notify, fresh)
         addresses = page.start()
-        _announce(addresses, say)
+        _announce(addresses, notify)
     except RtsepError as error:  # the audio continues without the page
-        say(str(error))
+        notify(str(error))
     try:
         yield addresses
     finally:
@@ -60,11 +60,11 @@ def _served(
             page.close()
 
 
-def _announce(addresses: Addresses, say: Callable[[str], None]) -> None:
-    say(f"page: {addresses.here}")
+def _announce(addresses: Addresses, notify: Callable[[str], None]) -> None:
+    notify(f"page: {addresses.here}")
     if addresses.phone:
-        say(f"page for a phone in this network: {addresses.phone}")
-        say(f"page for the audience (read-only): {addresses.audience}")
+        notify(f"page for a phone in this network: {addresses.phone}")
+        notify(f"page for the audience (read-only): {addresses.audience}")
     if can_browse():
         import webbrowser
 

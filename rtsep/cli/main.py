@@ -19,7 +19,7 @@ from rtsep.compiled import use_cache
 from rtsep.errors import INTERRUPTED, OutputError, RtsepError, UsageError
 from rtsep.files.names import one_line, print_any_name, user_path
 from rtsep.realtime.foreign_calls import hangs
-from rtsep.standard_streams import say
+from rtsep.standard_streams import notify
 
 
 class Parser(argparse.ArgumentParser):
@@ -133,7 +133,7 @@ def _refused(error: OSError) -> int:
     standard_streams.drop("stdout")
     if isinstance(error, BrokenPipeError):  # the reader of the output has closed it: end as well
         return 1
-    say(f"standard output cannot be written: {error.strerror}")
+    notify(f"standard output cannot be written: {error.strerror}")
     return OutputError.exit_code
 
 
@@ -142,7 +142,7 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
     command = next((word for word in words if word in COMMANDS), None)
     note = use_cache()
     if note and command in _COMPILING:
-        say(one_line(note))
+        notify(one_line(note))
     if prepare and command in ("live", "app") and not {"-h", "--help"} & set(words):
         from rtsep.model import launch
 
@@ -152,10 +152,10 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
         arguments.command_line = words[words.index(arguments.command) + 1 :]
         return int(arguments.run(arguments))
     except RtsepError as error:
-        say(one_line(str(error)))
+        notify(one_line(str(error)))
         return error.exit_code
     except KeyboardInterrupt:
-        say("interrupted")
+        notify("interrupted")
         return INTERRUPTED
     except OSError as error:
         if not standard_streams.is_of_output(error):

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     return _monitor(load_map(arguments.map), ports, arguments.seconds)
 
 
-def _say(line: str) -> None:
+def _notify(line: str) -> None:
     print(f"rtsep: {line}", file=sys.stderr, flush=True)
 
 
@@ -88,10 +88,10 @@ def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> 
         except BrokenPipeError:  # this code runs on the thread of the ports
             unheard.set()
 
-    surface = MidiSurface(Controls(), MidiOptions(ports, midi_map), _say, on_event=show)
+    surface = MidiSurface(Controls(), MidiOptions(ports, midi_map), _notify, on_event=show)
     try:
         surface.start()
-        _say("waiting for messages (Ctrl-C ends)")
+        _notify("waiting for messages (Ctrl-C ends)")
         until = time.monotonic() + (limit or float("inf"))
         while (left := until - time.monotonic()) > 0 and not unheard.wait(min(0.2, left)):
             pass
@@ -115,17 +115,17 @@ def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> in
     surface = MidiSurface(
         Controls(),
         MidiOptions(ports, MidiMap((), feedback=False)),
-        _say,
+        _notify,
         on_event=lambda _, event, __: heard.put(event),
     )
     try:
         surface.start()
-        _say(f"turn the knob for {name}, or press and release its pad (Ctrl-C ends)")
+        _notify(f"turn the knob for {name}, or press and release its pad (Ctrl-C ends)")
         events = burst(heard, patience)
     finally:
         surface.close()
     learned = learn(events, control, path, patience)
     print(f"{learned.words}; written to {path}")
     if learned.others:
-        _say(f"{learned.clash}; take it out of {path} if it should not")
+        _notify(f"{learned.clash}; take it out of {path} if it should not")
     return 0

@@ -15,7 +15,7 @@ from rtsep.errors import InputFileError, NoSoundError
 from rtsep.files.ffmpeg import FfmpegDecoder, Place, Track, Tracks, has_ffmpeg, probe, seconds_of, widest
 from rtsep.files.pieces import Mpeg, Pieces, count_mpeg, pieces_of
 from rtsep.files.sndfile import BLOCK, SndfileDecoder, reason
-from rtsep.files.spool import Opened, Say, open_again, open_input, say_on_stderr
+from rtsep.files.spool import Notify, Opened, notify_on_stderr, open_again, open_input
 from rtsep.files.stem_writer import SUBTYPES, StemWriter, make_folder
 from rtsep.limits import HIGHEST_FILE_RATE, LOWEST_FILE_RATE, MAX_CHANNELS
 
@@ -46,13 +46,13 @@ class AudioReader:
         self,
         path: Path,
         track: int | None = None,
-        say: Say = say_on_stderr,
+        notify: Notify = notify_on_stderr,
         opened: Opened | None = None,
     ) -> None:
         """Open `path` and read audio track number `track` (from 1; None: the default track).
 
-        A pipe is first read to its end. `say` receives a line if that takes time. `opened` is the file if it
-        is already open; it is closed with this object. Raise `InputFileError` with the reason.
+        A pipe is first read to its end. `notify` receives a line if that takes time. `opened` is the file if
+        it is already open; it is closed with this object. Raise `InputFileError` with the reason.
         """
         self.path = path
         self.notes: list[str] = []
@@ -67,7 +67,7 @@ class AudioReader:
         self._passed = 0  # frames that a decoder still has to skip
         self._pieces = Pieces()
         self._track_asked = track
-        self._opened = opened or open_input(path, say)
+        self._opened = opened or open_input(path, notify)
         self._place = Place(self._opened.place, self._opened.handles)
         try:
             self._choose(track)

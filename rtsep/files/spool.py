@@ -27,7 +27,7 @@ _PIECE = 1 << 20
 _FREE_BYTES = 256 << 20  # disk space that a pipe may not use
 _CHECK_EVERY = 64 << 20
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Opened:
     handles: tuple[int, ...] = ()  # file descriptors that a program inherits to find `place`
 
 
-def say_on_stderr(line: str) -> None:
+def notify_on_stderr(line: str) -> None:
     """Print a line for the user."""
     print(f"rtsep: {one_line(line)}", file=sys.stderr, flush=True)
 
 
-def open_input(path: Path, say: Say = say_on_stderr) -> Opened:
+def open_input(path: Path, notify: Notify = notify_on_stderr) -> Opened:
     """Open `path`; raise `InputFileError` with the reason.
 
-    A pipe is read to its end. `say` receives a line if that takes time.
+    A pipe is read to its end. `notify` receives a line if that takes time.
     """
     try:
         mode = _mode(path)
@@ -57,7 +57,7 @@ def open_input(path: Path, say: Say = say_on_stderr) -> Opened:
         if stat.S_ISREG(mode):
             opened = _regular(path)
         elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-            opened = _spooled(path, say)
+            opened = _spooled(path, notify)
         elif path == STDIN and os.isatty(0):
             raise InputFileError(
                 f"{path}: standard input is a terminal; send audio into it: 'cat song.wav | rtsep file -'"
@@ -106,18 +106,18 @@ def _regular(path: Path) -> Opened:
     if path == STDIN:
         place = path.resolve()
         if not place.is_file():  # a system on which the name leads nowhere
-            return _spooled(path, say_on_stderr)
+            return _spooled(path, notify_on_stderr)
         path = place
     file = path.open("rb")
     return Opened(file, path, os.fstat(file.fileno()).st_size)
 
 
-def _spooled(path: Path, say: Say) -> Opened:
+def _spooled(path: Path, notify: Notify) -> Opened:
     """Read a pipe to its end into an unnamed file, which disappears when it is closed."""
     file = tempfile.TemporaryFile(prefix="rtsep-") if os.name == "posix" else tempfile.NamedTemporaryFile()  # noqa: SIM115
     try:
         size, checked = 0, 0
-        for piece in _pieces(path, say):
+        for piece in _pieces(path, notify):
             size += len(piece)
             if size - checked >= _CHECK_EVERY:
                 checked = size
@@ -144,7 +144,7 @@ def _spooled(path: Path, say: Say) -> Opened:
     return Opened(file, Path(f"/dev/fd/{file.fileno()}"), size, (file.fileno(),))  # type: ignore[arg-type]
 
 
-def _pieces(path: Path, say: Say) -> Iterator[bytes]:
+def _pieces(path: Path, notify: Notify) -> Iterator[bytes]:
     """Yield the data of a pipe up to its end; raise `InputFileError` if no program writes to it."""
     began, told = time.monotonic(), False
     own = path != STDIN
@@ -161,7 +161,7 @@ def _pieces(path: Path, say: Say) -> Iterator[bytes]:
                     if has_writer
                     else "waiting for a program that writes to this pipe"
                 )
-                say(f"{path}: {doing}")
+                notify(f"{path}: {doing}")
             if not own and os.name == "posix" and not select.select([handle], [], [], _SAY_AFTER_S)[0]:
                 continue
             try:

@@ -39,7 +39,7 @@ SHORTEST_LOOP_S = 0.1
 _log = logging.getLogger("rtsep")
 
 
-def _say(line: str) -> None:
+def _notify(line: str) -> None:
     with aloud():
         _log.warning(line)
 
@@ -116,7 +116,7 @@ class Session(Readings):
             speed=speed,
             key=key,
         )
-        self._set_up(options, str(model), controls, _say, None)
+        self._set_up(options, str(model), controls, _notify, None)
 
     @classmethod
     def of(
@@ -124,16 +124,16 @@ class Session(Readings):
         options: LiveOptions,
         model: ModelPackage | str,
         controls: Controls | None = None,
-        say: Callable[[str], None] = _say,
+        notify: Callable[[str], None] = _notify,
         stages: Stages | None = None,
     ) -> Session:
         """Return a session with these options, for the command line and the benchmarks.
 
-        `model` is a name, a path, or a model file that was read. `say` receives lines for the user, on any
+        `model` is a name, a path, or a model file that was read. `notify` receives lines for the user, on any
         thread. `stages`, if given, are the stages of the start so far; later stages are added to it.
         """
         session = cls.__new__(cls)
-        session._set_up(options, model, controls, say, stages)
+        session._set_up(options, model, controls, notify, stages)
         return session
 
     def _set_up(
@@ -141,11 +141,11 @@ class Session(Readings):
         options: LiveOptions,
         model: ModelPackage | str,
         controls: Controls | None,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         stages: Stages | None,
     ) -> None:
         self.controls = controls if controls is not None else Controls()
-        self._options, self._model, self._say, self._stages = options, model, say, stages
+        self._options, self._model, self._notify, self._stages = options, model, notify, stages
         self._owner: SessionOwner | None = None
         self._origin = Origin()
         self._started = self._closed = False
@@ -163,7 +163,7 @@ class Session(Readings):
         package = model if isinstance(model, ModelPackage) else read_package(find_model(model))
         if self._options.record:
             make_folder(self._options.record)
-        owner = SessionOwner(package, self._options, self.controls, self._say, self._stages)
+        owner = SessionOwner(package, self._options, self.controls, self._notify, self._stages)
         self._owner = owner
         try:
             atexit.register(self._finish)
@@ -171,7 +171,7 @@ class Session(Readings):
             wait_for(owner.found)
             self._raise_failure()
             for note in self.io.notes:
-                self._say(note)
+                self._notify(note)
         except BaseException:
             self._finish()
             if owner.now is None:  # nothing was opened, so it may be tried again

@@ -80,14 +80,14 @@ class LostDevices:
         else:
             self.found()
             name = found.io.name  # of another sink, if the default one was requested
-            self._live.say(
+            self._live.notify(
                 f"{name} is back; playback continues" if name == before else f"playback continues on {name}"
             )
 
     def _miss(self, reason: str) -> None:
         if reason not in self._said:  # a device can be found repeatedly and still fail to open
             self._said.add(reason)
-            self._live.say(f"{reason}; waiting for it to come back (Ctrl-C ends)")
+            self._live.notify(f"{reason}; waiting for it to come back (Ctrl-C ends)")
 
     def _find(self) -> Route | str:
         """Return the route if all devices are back and usable, else the reason; "" if not back yet."""
@@ -168,8 +168,8 @@ def _move(live: Live, route: Route, lost: LostDevices) -> None:
     lost.found()
     before.close(goes_on=route)
     for note in route.io.notes:
-        live.say(note)
-    live.say(f"{route.io.name}; {live.engine.latency.line()}")
+        live.notify(note)
+    live.notify(f"{route.io.name}; {live.engine.latency.line()}")
 
 
 def list_devices(live: Live, helpers: Helpers) -> Steps:

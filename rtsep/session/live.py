@@ -47,11 +47,11 @@ class Live:
         package: ModelPackage,
         route: Route,
         controls: Controls,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         stages: Stages,
     ) -> None:
         """Build the engine for `route`; start no process and no audio yet."""
-        self.controls, self.say, self.stages = controls, say, stages
+        self.controls, self.notify, self.stages = controls, notify, stages
         self.playback: Playback | None = None  # None while it does not play
         self._left: Engine | None = None  # the engine before the last change of the rate
         self._slack_law = SlackLaw()
@@ -68,7 +68,7 @@ class Live:
         host = ModelHost(package, route.options.compute)
         try:
             if host.mask_exchange.note:
-                say(host.mask_exchange.note)
+                notify(host.mask_exchange.note)
             hosted = HostedModel(host, route.io.format, controls)
         except BaseException:
             host.close()
@@ -78,7 +78,7 @@ class Live:
             route=route,
             hosted=hosted,
             counters=SessionCounters(),
-            recordings=Recordings(route.options.subtype, say),
+            recordings=Recordings(route.options.subtype, notify),
         )
 
     @property
@@ -166,7 +166,7 @@ class Live:
         except OutputError as error:
             if self.state is SessionState.STARTING:
                 raise
-            self.say(f"recording stopped: {error}; the audio continues")
+            self.notify(f"recording stopped: {error}; the audio continues")
 
     def _frames_left(self) -> int | None:
         """Return the frames left to play under `--seconds`, None without it."""
@@ -214,7 +214,7 @@ class Live:
             return
         self.now = self.now._replace(route=self.route._replace(io=replace(io, format=format)))
         block = format.out_block if format.out_block != io.format.out_block else format.block
-        self.say(f"{io.name}: the block size is now {block} frames; {latency.line()}")
+        self.notify(f"{io.name}: the block size is now {block} frames; {latency.line()}")
 
     def follow_moves(self) -> None:
         """Update the devices if the user moved the streams: a lost device is then waited for there."""
@@ -238,17 +238,17 @@ class Live:
         self.now = self.now._replace(route=self.route._replace(io=replace(io, format=format)))
         if self.playback:
             self.playback.tell_latency(latency.total)
-        self.say(f"{io.name}: calls come {calls}, so the slack is now {wanted} frames; {latency.line()}")
+        self.notify(f"{io.name}: calls come {calls}, so the slack is now {wanted} frames; {latency.line()}")
 
     def follow_faults(self) -> None:
         """Report problems with their remedies."""
         if self._adviser.due():
             counted = self.now.counters.total(self.engine)
             for line in self._adviser.look(counted, self.now.setting):
-                self.say(line)
+                self.notify(line)
             if self.hosted.host.process.lost_priority and not self._told_of_priority:
                 self._told_of_priority = True
-                self.say(
+                self.notify(
                     f"model '{self.hosted.package.spec.name}' computed for longer than this system lets "
                     "real-time threads run (RLIMIT_RTTIME) and lost its priority: other programs can "
                     "delay its masks; choose a lighter model"
@@ -262,7 +262,7 @@ class Live:
             told, played = 0, True
         if (restarts := process.restarts) > told:
             if played:
-                self.say(f"model '{name}' {process.last_error}: the dry signal plays until it is back")
+                self.notify(f"model '{name}' {process.last_error}: the dry signal plays until it is back")
             played = False
         self._told_of_model = (process, restarts, played or process.ready)
 
@@ -276,7 +276,9 @@ class Live:
                 if self.route.source
                 else ("the input of that time is lost")
             )
-            self.say(f"stopped for {stopped_s - before[1]:.1f} s, as by Ctrl-Z or a paused container; {rest}")
+            self.notify(
+                f"stopped for {stopped_s - before[1]:.1f} s, as by Ctrl-Z or a paused container; {rest}"
+            )
 
     def follow_limiter(self) -> None:
         """Report the limiter's first action."""
@@ -284,7 +286,7 @@ class Live:
         if self._told_of_limiter or reduction > -LIMITER_TOLD_DB:
             return
         self._told_of_limiter = True
-        self.say(
+        self.notify(
             f"limiter: the output is reduced, because it would be {-reduction:.1f} dB beyond full scale; "
             "meanwhile the outputs do not add up to the input: reduce the gains or the input"
         )
@@ -295,7 +297,7 @@ class Live:
         engine, told = self._told_of_feedback
         if feedback.found > (told if engine is self.engine else 0):
             where = f" at {feedback.hz:.0f} Hz" if feedback.hz else ""
-            self.say(
+            self.notify(
                 f"feedback{where}: the microphone captures the loudspeakers; the output is reduced "
                 "until you change a level: turn a gain down, move the microphone away, or use headphones"
             )
@@ -334,7 +336,7 @@ class Live:
             self._left = before.engine  # a call may still use this engine
         self.move_to(SessionState.PLAYING)
         latency = self.engine.latency
-        self.say(f"{route.io.name}: the rate is now {route.io.rates}; {latency.line()}")
+        self.notify(f"{route.io.name}: the rate is now {route.io.rates}; {latency.line()}")
 
     def _end_left(self) -> None:
         if self._left:

@@ -33,7 +33,7 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
     """
     host = ModelHost(package, live.options.compute)
     if host.mask_exchange.note:
-        live.say(host.mask_exchange.note)
+        live.notify(host.mask_exchange.note)
     loading = helpers.run("model-loader", host.start, ends_soon=True)
     try:
         yield Wait(loading.done)
@@ -50,7 +50,7 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
         raise
     live.take_over(coming, unheard)
     before.engine.stop()
-    live.say(f"model {package.spec.name}; {coming.engine.latency.line()}")
+    live.notify(f"model {package.spec.name}; {coming.engine.latency.line()}")
     closing = helpers.run("model-closer", before.host.close, ends_soon=True)
     try:
         yield Wait(closing.done)

@@ -65,10 +65,10 @@ class SessionOwner:
         package: ModelPackage,
         options: LiveOptions,
         controls: Controls,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         stages: Stages | None = None,
     ) -> None:
-        """`say` receives lines for the user. `stages`, if given, already has the earlier stages."""
+        """`notify` receives lines for the user. `stages`, if given, already has the earlier stages."""
         self.inbox = Inbox()
         self.found = threading.Event()  # the devices are found, or it has failed
         self.begun = threading.Event()  # it plays, or has ended before that
@@ -76,7 +76,7 @@ class SessionOwner:
         self.failure: BaseException | None = None  # the error that ended the session early
         self.thread = threading.Thread(target=self._run, name="rtsep-session", daemon=True)
         self._package, self._options, self._controls = package, options, controls
-        self._say, self._stages, self._timed = say, stages or Stages(), stages is not None
+        self._notify, self._stages, self._timed = notify, stages or Stages(), stages is not None
         self._helpers = Helpers(self.inbox)
         self._live: Live | None = None
         self._lost: LostDevices | None = None
@@ -114,7 +114,7 @@ class SessionOwner:
             abandon(finding, Route.close)
             raise
         try:
-            live = Live(self._package, route, self._controls, self._say, self._stages)
+            live = Live(self._package, route, self._controls, self._notify, self._stages)
         except BaseException:
             route.close()
             raise
@@ -210,7 +210,7 @@ class SessionOwner:
             *live.playback.tend(),
             *live.route.tend(live.engine.latency.total / live.engine.format.rate),
         ):
-            live.say(line)
+            live.notify(line)
         watchdog = live.playback.watchdog
         source = live.route.source
         if watchdog.over(live.engine) and not (source and source.unsettled):

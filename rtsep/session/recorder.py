@@ -64,15 +64,15 @@ class Recorder:
         folder: Path,
         source: RecordSource,
         subtype: str,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         first: int | None = None,
     ) -> None:
-        """Record `source` as a take in `folder`; `say` receives lines for the user, on the recorder's thread.
+        """Record `source` as a take in `folder`; `notify` receives the user's lines, on its own thread.
 
         With `first`, the files begin with that recent frame of the input. Raise `OutputError` if the files
         cannot be created.
         """
-        self._tap, self._max_frames, self._say = source.tap, source.max_frames, say
+        self._tap, self._max_frames, self._notify = source.tap, source.max_frames, notify
         tap, lag = source.tap, source.tap.feed_delay
         # The feeds begin with the pipeline's latency: `lag` frames of silence before the first of the input.
         begin = tap.written() if first is None else first + lag
@@ -162,7 +162,7 @@ class Recorder:
 
     def _write_silence(self, frames: int) -> None:
         if self.lost_frames == 0:
-            self._say(
+            self._notify(
                 "the disk is too slow for the recording: some of it is silence; record to a faster disk"
             )
         silence = np.zeros((min(frames, _BLOCK), *self._tap.feed_shape), np.float32)
@@ -191,7 +191,7 @@ class Recorder:
             if left_s < LOW_ROOM_S:
                 self._told_of_room = True
                 room = f"{left_s / 60:.0f} more minutes" if left_s >= 120.0 else f"{left_s:.0f} more seconds"
-                self._say(
+                self._notify(
                     f"{self.writer.folder}: the disk has space for only {room} of recording; free some space"
                 )
 
@@ -208,11 +208,11 @@ class Recorder:
         if self.failure:
             seconds = writer.frames / self._tap.rate
             kept = f"{seconds:.1f} s are saved in {folder}" if self._kept else "nothing is saved"
-            self._say(f"recording stopped: {self.failure}; {kept}; the audio continues")
+            self._notify(f"recording stopped: {self.failure}; {kept}; the audio continues")
         if self.lost_frames:
-            self._say(f"the disk was too slow: {self.lost_frames} frames of {folder} are silence")
+            self._notify(f"the disk was too slow: {self.lost_frames} frames of {folder} are silence")
         if writer.clipped_samples:
-            self._say(
+            self._notify(
                 f"{writer.clipped_samples} recorded samples were beyond full scale and clipped; "
                 "--subtype FLOAT avoids clipping"
             )
@@ -229,9 +229,9 @@ class Recordings:
     One thread starts and stops them; `state` and `finished` may be read on any thread.
     """
 
-    def __init__(self, subtype: str, say: Callable[[str], None]) -> None:
-        """Record nothing yet; `subtype` is the files' sample format, `say` receives lines for the user."""
-        self._subtype, self._say = subtype, say
+    def __init__(self, subtype: str, notify: Callable[[str], None]) -> None:
+        """Record nothing yet; `subtype` is the files' sample format, `notify` receives lines for the user."""
+        self._subtype, self._notify = subtype, notify
         self._source: RecordSource | None = None  # from the running engine
         self._folder: Path | None = None  # folder for the recording, once an engine runs
         self._recorder: Recorder | None = None
@@ -262,7 +262,7 @@ class Recordings:
         self._finish()
         make_folder(folder)
         if self._source:
-            self._recorder = Recorder(folder, self._source, self._subtype, self._say)
+            self._recorder = Recorder(folder, self._source, self._subtype, self._notify)
         self._folder = folder
 
     def finish(self) -> Recorder | None:
@@ -314,7 +314,7 @@ class Recordings:
         self._source = source
         if self._folder:
             folder, self._folder = self._folder, None
-            self._recorder = Recorder(folder, source, self._subtype, self._say, first)
+            self._recorder = Recorder(folder, source, self._subtype, self._notify, first)
             self._folder = folder
 
     def _detach(self) -> Recorder | None:

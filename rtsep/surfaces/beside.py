@@ -96,15 +96,15 @@ class Beside:
         thread: str,
         what: str,
         task: Callable[[int | None], Message],
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
     ) -> None:
         """Let `main` of `module` serve, watched by a `thread` of that name.
 
-        `what` names it in lines for the user, which `say` receives.
+        `what` names it in lines for the user, which `notify` receives.
 
         `task(port)` returns its task; `port` is the previous port, None at first.
         """
-        self._module, self._what, self._task, self._say = module, what, task, say
+        self._module, self._what, self._task, self._notify = module, what, task, notify
         self._leaving = threading.Event()
         self._begun = threading.Event()
         self.process: subprocess.Popen[str] | None = None
@@ -145,9 +145,9 @@ class Beside:
             if self._failure or self._port is None:
                 break
             if not self._leaving.wait(_AGAIN_S):
-                self._say(f"the process of the {self._what} has ended and is restarted")
+                self._notify(f"the process of the {self._what} has ended and is restarted")
         if self._begun.is_set() and self._failure:
-            self._say(f"no {self._what} any more: {self._failure}")
+            self._notify(f"no {self._what} any more: {self._failure}")
         self._begun.set()
 
     def _serve(self) -> None:
@@ -181,7 +181,7 @@ class Beside:
                 case Failed(why=why):
                     self._failure = why
                 case Tell(line=words):
-                    self._say(words)
+                    self._notify(words)
         process.wait()
         if self._port is None and not self._failure:
             self._failure = f"its process has ended with code {process.returncode}"

@@ -68,11 +68,11 @@ class DevicesKeeper:
     def __init__(
         self,
         read: Callable[[], tuple[LiveOptions, str, str, bool]],
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         path: Path | None = None,
     ) -> None:
-        """`read` returns the arguments of `named_devices`; `say` receives a line if the old file is bad."""
-        self._read, self._say, self._path = read, say, path or devices_file()
+        """`read` returns the arguments of `named_devices`; `notify` receives a line if the file is bad."""
+        self._read, self._notify, self._path = read, notify, path or devices_file()
         self._written: tuple[LiveOptions, str, str, bool] | None = None
         self._refused = False
 
@@ -92,4 +92,4 @@ class DevicesKeeper:
             self._refused = True
         except RtsepError as error:
             self._refused = True
-            self._say(f"{error}; --resume cannot restore these devices")
+            self._notify(f"{error}; --resume cannot restore these devices")

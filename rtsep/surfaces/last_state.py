@@ -31,14 +31,14 @@ def load_last_state(path: Path | None = None) -> Preset:
     return parse_preset(read_text(path, "last state"), path)
 
 
-def resume(controls: Controls, say: Callable[[str], None], path: Path | None = None) -> None:
-    """Restore the controls of the last session; if that fails, report it with `say` and change nothing."""
+def resume(controls: Controls, notify: Callable[[str], None], path: Path | None = None) -> None:
+    """Restore the controls of the last session; if that fails, report it with `notify` and change nothing."""
     try:
         load_last_state(path).recall(controls, BY)
     except FileNotFoundError:
-        say("nothing to resume: no session has played here yet")
+        notify("nothing to resume: no session has played here yet")
     except RtsepError as error:
-        say(f"cannot resume, starting with the defaults: {error}")
+        notify(f"cannot resume, starting with the defaults: {error}")
 
 
 class StateKeeper:
@@ -47,12 +47,12 @@ class StateKeeper:
     def __init__(
         self,
         controls: Controls,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         path: Path | None = None,
         also: Callable[[], None] = lambda: None,
     ) -> None:
-        """`say` receives a line, once, if writing fails; the session continues. `also` is called as often."""
-        self._controls, self._say, self._path, self._also = controls, say, path or state_file(), also
+        """`notify` receives one line if writing fails; the session continues. `also` is called as often."""
+        self._controls, self._notify, self._path, self._also = controls, notify, path or state_file(), also
         self._written: dict[str, float] | None = None
         self._refused = False
         self._leaving = threading.Event()
@@ -95,4 +95,4 @@ class StateKeeper:
             self._written = values
         except RtsepError as error:
             self._refused = True
-            self._say(f"{error}; --resume cannot restore this session and its devices")
+            self._notify(f"{error}; --resume cannot restore this session and its devices")

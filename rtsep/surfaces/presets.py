@@ -198,10 +198,10 @@ class Presets:
             raise UsageError(f"program {program}: {names} both have this number; change one")
         return found[0] if found else None
 
-    def on_program(self, controls: Controls, say: Callable[[str], None]) -> Callable[[int, int], None]:
+    def on_program(self, controls: Controls, notify: Callable[[str], None]) -> Callable[[int, int], None]:
         """Return the callback of a MIDI surface for (program, channel): recall a preset, never raise.
 
-        `say` receives a line when the preset changes, or cannot be recalled.
+        `notify` receives a line when the preset changes, or cannot be recalled.
         """
         said = ""
 
@@ -218,7 +218,7 @@ class Presets:
                 line = str(error)
             if line != said:
                 said = line
-                say(line)
+                notify(line)
 
         return recall
 

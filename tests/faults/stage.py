@@ -78,7 +78,7 @@ class Stage:
         self.leftovers_before = leftovers.look()
         # The slack is given: by measure, a busy machine would have another one after some of the faults.
         chosen = LiveOptions(input="box", out="both", out_device="box", subtype="FLOAT", slack=SLACK)
-        self.session = rtsep.Session.of(chosen, str(model), say=self.said.append)
+        self.session = rtsep.Session.of(chosen, str(model), notify=self.said.append)
 
     def __enter__(self) -> Stage:
         self.session.start()

@@ -216,7 +216,7 @@ def second_session(stage: Stage) -> None:
     """Another session, on the virtual device, comes and goes."""
     options = LiveOptions(input="demo", out_device="virtual")
     lines: list[str] = []
-    with rtsep.Session.of(options, str(stage.model), say=lines.append) as second:
+    with rtsep.Session.of(options, str(stage.model), notify=lines.append) as second:
         until(lambda: second.stats()["hops"] > 50, "the other one should play", PATIENCE_S)
         assert second.stats()["model"]["pid"] != stage.model_pid
 

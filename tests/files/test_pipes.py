@@ -57,7 +57,7 @@ def test_a_pipe_that_takes_its_time_is_waited_for_and_that_is_said(tmp_path, mon
     os.mkfifo(path)
     lines: list[str] = []
     writer = written(path, content, pause=0.5)
-    with AudioReader(path, say=lines.append) as reader:
+    with AudioReader(path, notify=lines.append) as reader:
         assert reader.frames == RATE
     writer.join()
     assert len(lines) == 1

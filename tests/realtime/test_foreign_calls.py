@@ -80,7 +80,7 @@ logging.basicConfig(format="log: %(message)s")
 with quiet_stderr():
     os.write(2, b"chatter\\n")
     Lines()("a controller has left")
-    session._say("a disk is full")
+    session._notify("a disk is full")
     os.write(2, b"chatter\\n")
 """
 

@@ -41,9 +41,11 @@ def state_of(source: RecordSource) -> np.ndarray:
     return source.tap._state
 
 
-def record(folder, source: RecordSource, frames: int, subtype: str = "FLOAT", say=lambda _: None) -> Recorder:
+def record(
+    folder, source: RecordSource, frames: int, subtype: str = "FLOAT", notify=lambda _: None
+) -> Recorder:
     """Return a recorder of `source`, whose hop loop then went on to `frames`."""
-    recorder = Recorder(folder, source, subtype, say)
+    recorder = Recorder(folder, source, subtype, notify)
     state_of(source)[rings.RECORD_WRITE] = frames
     return recorder
 
@@ -137,7 +139,7 @@ def test_a_folder_below_a_file_is_refused_with_a_remedy(tmp_path):
 def test_frames_that_the_disk_was_too_slow_for_become_silence_of_the_same_length(tmp_path, said, monkeypatch):
     source, feeds = fill(2000)
     stalled, go_on = stall(monkeypatch)
-    recorder = record(tmp_path, source, 2000, say=said.append)
+    recorder = record(tmp_path, source, 2000, notify=said.append)
     assert stalled.wait(PATIENCE_S)
     source.tap._ring[:] = 0.25  # the loop goes on for more than the ring holds
     state_of(source)[rings.RECORD_WRITE] = 2000 + RING
@@ -237,7 +239,7 @@ def test_a_disk_that_fills_up_ends_the_take_and_leaves_files_of_one_length(tmp_p
         append(self, block)
 
     monkeypatch.setattr(WavFile, "append", refuse)
-    recorder = record(tmp_path, source, 1000, say=said.append)
+    recorder = record(tmp_path, source, 1000, notify=said.append)
     while recorder.writer.frames < 1000:
         pass
     state_of(source)[rings.RECORD_WRITE] = 3000
@@ -261,7 +263,7 @@ def test_a_disk_that_fills_up_ends_the_take_and_leaves_files_of_one_length(tmp_p
 @pytest.mark.parametrize("call", ["fsync", "header"])
 def test_a_disk_that_is_full_just_when_the_files_are_closed(tmp_path, said, monkeypatch, call):
     source, feeds = fill(1000)
-    recorder = record(tmp_path, source, 1000, say=said.append)
+    recorder = record(tmp_path, source, 1000, notify=said.append)
     while recorder.writer.frames < 1000:
         pass
 

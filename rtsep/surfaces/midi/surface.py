@@ -47,16 +47,16 @@ class MidiSurface:
         self,
         controls: Controls,
         options: MidiOptions,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         on_program: Callable[[int, int], None] | None = None,
         on_event: Callable[[str, Event, list[str]], None] | None = None,
     ) -> None:
-        """`say` receives lines for the user, `on_program(program, channel)` program changes (0..127, 1..16).
+        """`notify` receives the user's lines, `on_program(program, channel)` program changes (0..127, 1..16).
 
         `on_event(port, event, effects)` receives every event with its effects as text. All of these are
         called on other threads.
         """
-        self._options, self._say, self._on_event = options, say, on_event
+        self._options, self._notify, self._on_event = options, notify, on_event
         self._controls, self._on_program = controls, on_program
         self._ports = MidiPorts(options.ports, self._take, self._hear_of_port)
         self.hands, self._feedback = self._play_by(options.map)
@@ -79,23 +79,23 @@ class MidiSurface:
     def start(self) -> None:
         """Open the available ports; wait for missing ports or a missing library, after one message."""
         if reason := missing():
-            self._say(f"{reason}; playing without controllers")
+            self._notify(f"{reason}; playing without controllers")
             return
         answered = self._ports.start()
         self._ticker.start()
         if not answered:
-            self._say("MIDI does not answer yet; waiting for it")
+            self._notify("MIDI does not answer yet; waiting for it")
         for key, text in enumerate(self._options.ports):
             name = split_system(text)[1]
             if key in self._ports.open or key in self._refused:
                 continue
             if name.lower() == VIRTUAL:
-                self._say("no MIDI system can create a virtual port; waiting for one")
+                self._notify("no MIDI system can create a virtual port; waiting for one")
             elif name == ALL and not self._ports.here:
-                self._say("no MIDI controller found; waiting for one")
+                self._notify("no MIDI controller found; waiting for one")
             elif answered and name != ALL:
                 here = ", ".join(self._ports.here) or "none"
-                self._say(f"no MIDI controller is called '{name}' (found: {here}); waiting for it")
+                self._notify(f"no MIDI controller is called '{name}' (found: {here}); waiting for it")
 
     def close(self) -> None:
         """Stop receiving."""
@@ -162,13 +162,15 @@ class MidiSurface:
     def _hear_of_port(self, event: protocol.Event) -> None:
         match event:
             case protocol.Opened(name=name, system=system, others=others):
-                self._say(f"MIDI: using {name} ({system})")
+                self._notify(f"MIDI: using {name} ({system})")
                 if others:
-                    self._say(
+                    self._notify(
                         f"MIDI: {', '.join(others)} also matches; give a longer part of the name to choose it"
                     )
             case protocol.Closed(key=key):
-                self._say(f"MIDI: {self._ports.open[key].name} has disappeared; waiting for it to come back")
+                self._notify(
+                    f"MIDI: {self._ports.open[key].name} has disappeared; waiting for it to come back"
+                )
                 with self._turning:
                     self._decoders.pop(key, None)
                     self.hands.let_go(key)
@@ -179,17 +181,17 @@ class MidiSurface:
                     if name == VIRTUAL
                     else "if another program uses it, end that; trying again"
                 )
-                self._say(f"MIDI: {name} cannot be opened ({why.rstrip('.')}); {remedy}")
+                self._notify(f"MIDI: {name} cannot be opened ({why.rstrip('.')}); {remedy}")
             case protocol.Broken(why=why) if why not in self._complaints:
                 self._complaints.add(why)
-                self._say(f"MIDI: its process has ended ({why}) and is restarted")
+                self._notify(f"MIDI: its process has ended ({why}) and is restarted")
 
     def _follow(self, file: MapFile) -> None:
         """Use the new map of its file; report an invalid one and keep the old map."""
         try:
             changed = file.changed()
         except UsageError as error:
-            self._say(f"{error}; the old map stays in use")
+            self._notify(f"{error}; the old map stays in use")
             return
         if changed is None:
             return
@@ -199,7 +201,7 @@ class MidiSurface:
             stats = self.stats()
             self._before = {name: stats[name] for name in self._before}
             self.hands, self._feedback = self._play_by(changed)
-        self._say(f"MIDI: the new map is in use ({file.path})")
+        self._notify(f"MIDI: the new map is in use ({file.path})")
 
     def _tick(self) -> None:
         look_at = time.monotonic() + FOLLOW_EVERY_S

@@ -9,7 +9,7 @@ from rtsep.surfaces.osc.address import Where
 from rtsep.surfaces.osc.process import Task
 
 
-def osc(name: str, where: Where, say: Callable[[str], None]) -> Beside:
-    """Return an OSC server for the session `name`; `say` receives lines for the user."""
+def osc(name: str, where: Where, notify: Callable[[str], None]) -> Beside:
+    """Return an OSC server for the session `name`; `notify` receives lines for the user."""
     task = Task(name, where.host, where.port)
-    return Beside("rtsep.surfaces.osc.process", "osc", "OSC", lambda _: task, say)
+    return Beside("rtsep.surfaces.osc.process", "osc", "OSC", lambda _: task, notify)

@@ -25,8 +25,10 @@ class Addresses:
 class Page:
     """The page of the session `name`."""
 
-    def __init__(self, name: str, where: Where, keys: Keys, say: Callable[[str], None], fresh: bool) -> None:
-        """`say` receives lines for the user. `fresh`: nothing has been chosen yet."""
+    def __init__(
+        self, name: str, where: Where, keys: Keys, notify: Callable[[str], None], fresh: bool
+    ) -> None:
+        """`notify` receives lines for the user. `fresh`: nothing has been chosen yet."""
         self._where, self._keys = where, keys
         self._once = secrets.token_urlsafe(16)
 
@@ -34,7 +36,7 @@ class Page:
             once = "" if port else self._once  # a restarted server gives no key
             return Task(name, keys.turning, keys.reading, where.lan, port or where.port, fresh, once)
 
-        self.server = Beside("rtsep.surfaces.page.process", "page", "page", task, say)
+        self.server = Beside("rtsep.surfaces.page.process", "page", "page", task, notify)
 
     def start(self) -> Addresses:
         """Serve, and return the addresses. Raise `OutputError` if that fails."""

@@ -56,9 +56,9 @@ class Served:
 class PageServer:
     """Serves pages of one session on a listening socket."""
 
-    def __init__(self, served: Served, sock: socket.socket, say: Callable[[str], None]) -> None:
-        """`say` receives lines about the server's own failures, each once."""
-        self._served, self._socket, self._say = served, sock, say
+    def __init__(self, served: Served, sock: socket.socket, notify: Callable[[str], None]) -> None:
+        """`notify` receives lines about the server's own failures, each once."""
+        self._served, self._socket, self._notify = served, sock, notify
         self._told: set[str] = set()
         self._feed = Feed(served.session)
         self._offers, self._uploads = Offers(), Uploads(served.most_upload)
@@ -131,7 +131,7 @@ class PageServer:
         line = f"the page's server: {type(error).__name__}: {error}"
         if line not in self._told:
             self._told.add(line)
-            self._say(line)
+            self._notify(line)
 
     # --- what is asked -----------------------------------------------------------------------------------
 

@@ -24,9 +24,9 @@ class RemotePlayer(FileKeys):
     `end` only detaches: the session continues.
     """
 
-    def __init__(self, name: str | None, say: Callable[[str], None]) -> None:
-        """Attach to the session `name`; `say` receives its lines for the user. Raise `SessionError`."""
-        self._session: RemoteSession = RemoteSession(name, FRAMES_PER_S, picture=True, on_line=say)
+    def __init__(self, name: str | None, notify: Callable[[str], None]) -> None:
+        """Attach to the session `name`; `notify` receives its lines for the user. Raise `SessionError`."""
+        self._session: RemoteSession = RemoteSession(name, FRAMES_PER_S, picture=True, on_line=notify)
         self.controls: Controls = self._session.controls
         self._histogram = np.zeros(HISTOGRAM_BINS, np.int64)
         self._remarks: dict[type, str] = {}

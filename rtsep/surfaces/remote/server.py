@@ -80,7 +80,7 @@ class Server:
         self._thread.start()
         return self
 
-    def say(self, line: str) -> None:
+    def notify(self, line: str) -> None:
         """Send a line for the user to subscribed clients; any thread may call this."""
         self._lines.append(line)
         self._lines_said += 1

@@ -29,7 +29,7 @@ class Lines:
     """
 
     def __init__(self) -> None:
-        self._say_there: Callable[[str], None] | None = None
+        self._notify_there: Callable[[str], None] | None = None
         self._before: deque[str] = deque(maxlen=LINES_KEPT)
         self._kept: deque[str] = deque(maxlen=LINES_KEPT)
         self._listeners: list[Callable[[str], None]] = []
@@ -38,7 +38,7 @@ class Lines:
         """Print `line`; any thread may call this."""
         for listener in self._listeners:
             listener(line)
-        there = self._say_there
+        there = self._notify_there
         if there is None:
             self._before.append(line)
             self._print(line)
@@ -58,17 +58,17 @@ class Lines:
             print(f"rtsep: {line}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
-    def on(self, say: Callable[[str], None], unread: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Print lines with `say` inside the block, including earlier ones, and on standard error afterwards.
+    def on(self, notify: Callable[[str], None], unread: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Pass lines to `notify` inside the block, including earlier ones; to standard error afterwards.
 
         Lines that are `unread` are not printed: printing to a stalled terminal would block.
         """
         for line in self._before:
-            say(line)
-        self._say_there = say
+            notify(line)
+        self._notify_there = notify
         try:
             yield
         finally:
-            self._say_there = None
+            self._notify_there = None
             while self._kept and not unread():
                 self._print(self._kept.popleft())

@@ -143,15 +143,15 @@ class Picker(ModalScreen[bool]):
         """Show the entries, or the reason why they are unknown; carry out an earlier Enter now."""
         self._choices, self._looked = choices, True
         if refused:
-            self.say(refused, refused=True)
+            self.show_line(refused, refused=True)
         else:
             picks = choices or self._new
             hint = "Enter chooses, Esc goes back" if picks else f"{self._empty}; Esc goes back"
             self._hint = "\n".join(line for line in (remark, hint) if line)
-            self.say(self._hint)
+            self.show_line(self._hint)
         self._show()
 
-    def say(self, line: str, refused: bool = False) -> None:
+    def show_line(self, line: str, refused: bool = False) -> None:
         """Show a line under the list."""
         said = self.query_one("#said", Static)
         said.set_class(refused, "refused")
@@ -172,17 +172,17 @@ class Picker(ModalScreen[bool]):
         current = next((i for i, choice in enumerate(kept) if choice.current), 0)
         options.highlighted = current if kept else None
         self._sure = ""
-        self._say_whether_any(typed)
+        self._show_whether_any(typed)
         if self._looked and self._entered:
             self._enter()
 
-    def _say_whether_any(self, typed: str) -> None:
+    def _show_whether_any(self, typed: str) -> None:
         """Show or remove the message that nothing matches the filter."""
         unmatched = bool(self._hint and self._choices and not self._shown)
         if unmatched:
-            self.say(f"nothing matches '{typed}': Backspace deletes it, Esc goes back")
+            self.show_line(f"nothing matches '{typed}': Backspace deletes it, Esc goes back")
         elif self._unmatched:
-            self.say(self._hint)
+            self.show_line(self._hint)
         self._unmatched = unmatched
 
     def action_move(self, steps: int) -> None:
@@ -204,10 +204,10 @@ class Picker(ModalScreen[bool]):
         choice = self._shown[highlighted]
         if self._new and choice in self._choices and self._sure != choice.name:
             self._sure = choice.name
-            self.say(f"'{choice.name}' already exists: press Enter again to replace it")
+            self.show_line(f"'{choice.name}' already exists: press Enter again to replace it")
             return
         self.busy = True
-        self.say("one moment...")
+        self.show_line("one moment...")
         self._do(choice)
 
     @work(thread=True, exit_on_error=False)
@@ -224,7 +224,7 @@ class Picker(ModalScreen[bool]):
         """Close, or show the refusal. Until then the list is busy: another Enter would choose again."""
         if refused:
             self.busy = False
-            self.say(refused, refused=True)
+            self.show_line(refused, refused=True)
         else:
             self.dismiss(True)
 

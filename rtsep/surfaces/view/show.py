@@ -19,7 +19,7 @@ from rtsep.surfaces.view.terminal import Terminal
 from rtsep.surfaces.view.view import LiveView
 
 
-def show(player: Player, say: Lines) -> None:
+def show(player: Player, notify: Lines) -> None:
     """Show the session of `player` until it ends, on the main thread.
 
     If the view fails, a message is shown and the audio continues; the same if the terminal disappears (a
@@ -39,17 +39,17 @@ def show(player: Player, say: Lines) -> None:
         return gone() or (terminal is not None and terminal.stalled)
 
     view = LiveView(player, over=lambda: player.over() or gone())
-    with say.on(view.say, unread), _own_terminal(say) as stream:
+    with notify.on(view.show_line, unread), _own_terminal(notify) as stream:
         terminal = stream
         threading.Thread(target=finish, name="terminal-finisher", daemon=True).start()
         view.run()
     if not (player.over() or view.ending or gone()):
-        say("the view has failed, the audio continues (Ctrl-C ends)")
+        notify("the view has failed, the audio continues (Ctrl-C ends)")
     player.over(None)
 
 
 @contextlib.contextmanager
-def _own_terminal(say: Callable[[str], None]) -> Iterator[Terminal | None]:
+def _own_terminal(notify: Callable[[str], None]) -> Iterator[Terminal | None]:
     """Give Textual exclusive use of the terminal; lines on standard error become messages."""
     if sys.__stderr__ is None:
         yield None
@@ -59,7 +59,7 @@ def _own_terminal(say: Callable[[str], None]) -> Iterator[Terminal | None]:
     reading, writing = os.pipe()
     os.dup2(writing, 2)
     os.close(writing)
-    reader = threading.Thread(target=_say_lines, args=(reading, say), name="standard-error", daemon=True)
+    reader = threading.Thread(target=_print_lines, args=(reading, notify), name="standard-error", daemon=True)
     reader.start()
     try:
         with _stream_to(beneath) as stream:
@@ -80,12 +80,12 @@ def _stream_to(terminal: int) -> TextIO:
     return open(terminal, "w", encoding="utf-8", errors="replace", closefd=False)
 
 
-def _say_lines(reading: int, say: Callable[[str], None]) -> None:
+def _print_lines(reading: int, notify: Callable[[str], None]) -> None:
     """Pass each line on, repeated lines once, until all writers have closed the pipe."""
     last = ""
     with open(reading, encoding="utf-8", errors="replace") as stream:
         for text in stream:
             line = text.strip()
             if line and line != last:
-                say(line)
+                notify(line)
             last = line

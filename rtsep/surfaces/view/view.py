@@ -241,13 +241,13 @@ class LiveView(PlainlyFailing):
 
     # --- lines ------------------------------------------------------------------------------------
 
-    def say(self, line: str) -> None:
+    def show_line(self, line: str) -> None:
         """Show and keep a line for the user; any thread may call this."""
         self._said.add(line, self._clock())
 
     def log_line(self, line: str) -> None:
         """Show a line about the last action."""
-        self.say(line)
+        self.show_line(line)
 
     def _show_log(self, now: float) -> None:
         """Show the newest lines."""
@@ -342,7 +342,7 @@ class LiveView(PlainlyFailing):
 
         def recall(choice: Choice) -> None:
             player.recall_preset(choice.name)
-            self.say(f"preset '{choice.name}'")
+            self.show_line(f"preset '{choice.name}'")
 
         empty = "there are no presets yet: s saves one"
         remark = player.presets_remark
@@ -354,7 +354,7 @@ class LiveView(PlainlyFailing):
 
         def save(choice: Choice) -> None:
             player.save_preset(choice.name)
-            self.say(f"saved as preset '{choice.name}'")
+            self.show_line(f"saved as preset '{choice.name}'")
 
         self._open(Picker("Save the controls as a preset", player.presets, save, lambda _: "a new one"))
 
@@ -380,7 +380,7 @@ class LiveView(PlainlyFailing):
     def action_file(self, key: str) -> None:
         """Run the action of `key` for the played file."""
         if line := press_file_key(self.player, key):
-            self.say(line)
+            self.show_line(line)
 
     @work(thread=True, exit_on_error=False)
     def action_record(self) -> None:
@@ -391,10 +391,10 @@ class LiveView(PlainlyFailing):
         try:
             state = self.player.stats()["recording"]
             if state and not state["failure"]:
-                self.say(self.player.stop_recording())
+                self.show_line(self.player.stop_recording())
             else:
-                self.say(f"recording to {self.player.start_recording()}")
+                self.show_line(f"recording to {self.player.start_recording()}")
         except Exception as error:
-            self.say(in_words(error))
+            self.show_line(in_words(error))
         finally:
             self._busy_recording = False

@@ -87,7 +87,7 @@ def test_takes_presets_and_models(session, remote, tmp_path):
 
 def test_the_player_of_the_view_sees_what_is_heard(server):
     lines: list[str] = []
-    server.say("said before")
+    server.notify("said before")
     player = RemotePlayer(server.name, lines.append)
     try:
         heard = waiting.until(player.newest, patience_s=240.0)  # the first one compiles
@@ -97,7 +97,7 @@ def test_the_player_of_the_view_sees_what_is_heard(server):
         assert heard.share.min() >= 0 and heard.share.max() <= 1
         assert abs(int(np.argmax(heard.level_db)) - 45) < 4  # 441 Hz among 120 bands from 50 Hz to 16 kHz
         until(lambda: player.newest() and player.hop_histogram().sum() > 0)
-        server.say("said now")
+        server.notify("said now")
         until(lambda: lines == ["said before", "said now"])
         assert player.title.startswith(f"[{server.name}] ten minutes.flac -> ")
         assert player.stats()["model"]["ready"]

@@ -19,7 +19,7 @@ async def scene(stage: Stage) -> None:
     controls.set("smoothing", 20, "preset")
     await stage.play(3.0)
     controls.set("threshold", 0.35, "MIDI")
-    stage.view.say("preset 'chorus' (program 1)")
+    stage.view.show_line("preset 'chorus' (program 1)")
     await stage.press("r")
     assert stage.player.recording
     stage.player.recording["seconds"] = 83.0

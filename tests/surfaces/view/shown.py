@@ -24,8 +24,8 @@ def main(how: str, seconds: float, tell: Path | None) -> None:
     was to, and the time of a processor that it took meanwhile are written there, in seconds.
     """
     assert can_show()
-    player, say = ScriptedPlayer(3.0), Lines()
-    say("before")
+    player, notify = ScriptedPlayer(3.0), Lines()
+    notify("before")
     leaving, seen, over = threading.Event(), threading.Event(), threading.Event()
     failures: list[DeviceError] = []
     player.end = leaving.set  # type: ignore[method-assign]
@@ -57,7 +57,7 @@ def main(how: str, seconds: float, tell: Path | None) -> None:
     def play() -> None:
         nonlocal played_s
         os.write(2, b"ALSA lib pcm.c: underrun occurred\n")
-        say("the device has gone")
+        notify("the device has gone")
         while not leaving.wait(STEP_S):
             player.advance(STEP_S)
             played_s = time.monotonic() - began
@@ -69,7 +69,7 @@ def main(how: str, seconds: float, tell: Path | None) -> None:
     try:
         player.over = is_over  # type: ignore[method-assign]
         threading.Thread(target=run, daemon=True).start()
-        show(player, say)
+        show(player, notify)
         for error in failures:
             print(f"failed: {error}")
     finally:

@@ -206,7 +206,7 @@ def test_the_picture_moves_on_under_a_list():
 def test_lines_are_shown_and_kept():
     async def act(stage):
         for number in range(40):
-            stage.view.say(f"line {number}: the device has gone")
+            stage.view.show_line(f"line {number}: the device has gone")
         await stage.play(0.1)
         assert "line 39" in stage.text and "line 37" not in stage.text
         await stage.press("l")
@@ -225,7 +225,7 @@ def test_a_line_that_is_too_long_says_so():
         line = (
             "recording stopped: " + "/a/folder/far/away" * 4 + "; free some space, or choose another folder"
         )
-        stage.view.say(line)
+        stage.view.show_line(line)
         await stage.play(0.1)
         assert stage.lines[-2].rstrip().endswith("… (l shows it whole)")
         await stage.press("l")
