@@ -24,7 +24,7 @@ export class Health {
     const faults = counted.filter(([count]) => count);
     const always = counted.slice(0, 2).filter(([count]) => !count);
     const parts = [`${stats.latency_ms.total.toFixed(1)} ms`];
-    parts.push(...[...faults, ...always].map(([count, name]) => `${count} ${name}`));
+    parts.push(...[...faults, ...always].map(([count, name]) => `${count} ${count === 1 ? name.replace(/s$/, "") : name}`));
     if (!stats.model.ready) parts.push("the model is down: the original plays");
     else if (stats.model.asleep) parts.push("asleep: the input is silent");
     if (stats.limiter_db) parts.push(`limiter ${stats.limiter_db} dB`);
