@@ -173,7 +173,7 @@ def start_once(options: list[str], environment: dict[str, str] | None = None) ->
     if process.returncode != 0:
         raise refusal(process.returncode, said_lines, words)
     moments: dict[str, float] = json.loads(lines[-1])["start"]
-    told = next((moment for moment, line in said if "getting ready" in line), None)
+    told = next((moment for moment, line in said if "preparing" in line), None)
     if told is not None:
         moments["told"] = told
     return Start({name: 1000 * (moment - began) for name, moment in moments.items()}, said_lines)

@@ -89,7 +89,7 @@ def test_a_refusal_becomes_our_error(code, kind):
 
 
 def test_a_process_that_says_nothing_is_one_to_try_by_hand():
-    assert "ended with code -9 and said nothing; try it by hand: rtsep file a b" in str(
+    assert "ended with code -9 without a message; try it by hand: rtsep file a b" in str(
         refusal(-9, [], ["file", "a", "b"])
     )
 

@@ -247,7 +247,7 @@ def test_on_jack_measured_is_declared_to_the_sample(start_server, period):  # no
         (["--block", "3"], "16 to 8192"),
         (["--rate", "1"], "8000 to"),
         (["--slack", "-1"], "--slack -1"),
-        (["--in", "card", "--out", "virtual"], "no cable"),
+        (["--in", "card", "--out", "virtual"], "by a cable"),
     ],
 )
 def test_what_makes_no_sense_is_refused(capsys, options, said):
@@ -261,7 +261,7 @@ def test_a_file_is_no_input_for_a_cable(tmp_path, half):
     arguments = argparse.Namespace(input=path, out="card", rate=None, block=None, slack=None, compute="cpu")
     io = resolve_io(LiveOptions(str(path), out_device="virtual"))
     with (
-        pytest.raises(UsageError, match="a file; name the input"),
+        pytest.raises(UsageError, match="a file; give the input"),
         by_cable(read_package(half), arguments, SIGNAL, find_io=lambda options: io),
     ):
         pass

@@ -47,7 +47,7 @@ def test_a_stage_that_was_not_reached_is_told():
     rows = table("warm", [reached(100, "sound", "told")])
     assert {"sound", "told"}.isdisjoint(row["name"] for row in rows)
     (line,) = in_words(rows)
-    assert line == "warm start: not reached in any run: the user is told that it starts, first sound"
+    assert line == "warm start: not reached in any run: the user is informed of the start, first sound"
     sound, missing = in_words(table("warm", [reached(100, "compiled")]))
     assert "came last" not in sound and missing.endswith("compiled code is loaded")
 
@@ -97,7 +97,7 @@ def test_a_process_that_refuses_becomes_our_error_with_its_exit_code(monkeypatch
         start_once([])
     says("raise SystemExit(99)")
     with pytest.raises(
-        ModelProcessError, match="code 99 and said nothing; try it by hand: rtsep live --in demo"
+        ModelProcessError, match="code 99 without a message; try it by hand: rtsep live --in demo"
     ):
         start_once(["--model", "x"])
 

@@ -202,7 +202,7 @@ def test_a_load_ends_with_whoever_started_it(tmp_path):
 def test_loads_are_read_strictly():
     assert read_loads("disk, cpu,disk") == ("disk", "cpu")
     for text in ("", " , ", "cpu,dsk"):
-        with pytest.raises(UsageError, match="any of python,heap,cpu,disk"):
+        with pytest.raises(UsageError, match="must be one or more of python,heap,cpu,disk"):
             read_loads(text)
 
 

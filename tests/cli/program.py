@@ -104,7 +104,7 @@ def assert_refused(outcome: Outcome, code: int, *parts: str) -> None:
     """Assert one line on standard error, with `parts` in it, nothing else, and the exit code `code`."""
     assert outcome.code == code, outcome
     assert outcome.out == []
-    said = [line for line in outcome.said if "getting ready" not in line]
+    said = [line for line in outcome.said if "preparing" not in line]
     assert len(said) == 1, said
     assert said[0].startswith("rtsep"), said[0]
     for part in parts:

@@ -119,7 +119,7 @@ def test_values_are_of_the_kind_that_the_option_has(capfd, name, words, value, r
         ('in_channels = "left"\n', ("line 1", "1,2 or 3-6")),
         ('"out-device" = "x"\n', ("line 1", "out_device")),
         ("[live]\nblock = 3\n", ("line 1", "'live'")),
-        ("block = \n", ("line 1", "no TOML")),
+        ("block = \n", ("line 1", "not valid TOML")),
         ('midi = [""]\n', ("line 1", "midi")),
     ],
 )

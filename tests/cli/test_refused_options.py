@@ -34,7 +34,7 @@ def in_process(capfd, *arguments: str) -> Outcome:
         ((*LIVE, "--in-channels", "0"), ("--in-channels", "from 1 to 64")),
         ((*LIVE, "--in-channels", "1,1"), ("--in-channels", "twice")),
         ((*LIVE, "--in-channels", "left"), ("--in-channels", "1,2 or 3-6")),
-        ((*LIVE, "--in-channels", "3,4"), ("--in-channels 3", "has 2 channels")),
+        ((*LIVE, "--in-channels", "3,4"), ("--in-channels 3", "has only 2 channels")),
         ((*LIVE, "--in-channels", "1,65"), ("--in-channels",)),
         ((*LIVE, "--out", "both", "--out-channels", "1,2"), ("--out-channels 1,2", "4 channels")),
         ((*LIVE, "--out-channels", "1,,2"), ("--out-channels",)),

@@ -33,7 +33,7 @@ def test_it_ends_with_130_and_reaches_no_later_stage(half_model, tmp_path, how):
         environment=no_jack() | {"NUMBA_CACHE_DIR": str(tmp_path / "nothing is compiled yet")},
     )  # fmt: skip
     try:
-        live.wait_said("getting ready", START_PATIENCE_S)
+        live.wait_said("preparing", START_PATIENCE_S)
         begun = descendants(live.pid)
         assert begun, "the model process should be there"
         live.send(how)
@@ -41,7 +41,7 @@ def test_it_ends_with_130_and_reaches_no_later_stage(half_model, tmp_path, how):
         assert live.exit_code() == INTERRUPTED
     finally:
         live.kill()
-    assert [line for line in live.said if "getting ready" not in line] == ["rtsep: interrupted"]
+    assert [line for line in live.said if "preparing" not in line] == ["rtsep: interrupted"]
     assert live.lines == []
     assert not list((tmp_path / "takes").iterdir())
     assert not list(Path("/dev/shm").glob(f"rtsep-{live.pid}-*"))

@@ -193,7 +193,7 @@ def test_a_model_process_plays_no_other_bytes_than_those_that_were_verified(tmp_
         wait_until(lambda: is_ready(shared), "ready")
         make_model(path, "ones", profile="stage")
         os.kill(supervisor.pid, signal.SIGKILL)
-        wait_until(lambda: "has changed" in supervisor.last_error, "a refusal of the other model")
+        wait_until(lambda: "was changed" in supervisor.last_error, "a refusal of the other model")
         path.write_bytes(content)
         wait_until(lambda: is_ready(shared), "ready again")
     finally:

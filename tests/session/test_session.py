@@ -110,10 +110,10 @@ def test_it_plays_once_and_says_so(half, song):
         with pytest.raises(UsageError, match="has not started"):
             early()
     with session:
-        with pytest.raises(UsageError, match="plays once"):
+        with pytest.raises(UsageError, match="plays only once"):
             session.start()
         assert session.wait()
-    with pytest.raises(UsageError, match="plays once"):
+    with pytest.raises(UsageError, match="plays only once"):
         session.start()
     assert session.stats()["hops"] > 0  # what it was is still known
     assert session.ends is session.io  # its old name

@@ -106,7 +106,7 @@ def test_a_line_without_an_end_is_cut_off(peer, server):
     with pytest.raises(OSError):
         for _ in range(100):
             peer.send(b"x" * MAX_LINE)
-    assert "this connection ends" in peer.line()["why"]
+    assert "this connection is closed" in peer.line()["why"]
     with rtsep.attach(server.name) as remote:
         assert remote.state == "playing"
 
