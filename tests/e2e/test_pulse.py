@@ -123,7 +123,7 @@ def test_a_sink_that_leaves_is_waited_for_by_its_name(server, live):
     process = live("--in", "demo", "--out-device", "headset", "--seconds", 100)
     plays(process)
     server.remove_sink("headset")
-    process.wait_said("headset has gone")
+    process.wait_said("headset has disappeared")
     lines = len(process.lines)
     server.add_sink("headset")
     process.wait_said("is back; playback continues")
@@ -143,7 +143,7 @@ def test_a_user_may_move_the_stream_and_it_plays_on_and_waits_there(server, live
     process.wait_said(f"was moved from {SPEAKERS} to second")
     assert not [line for line in process.said if "waiting" in line]
     server.remove_sink("second")
-    process.wait_said("second has gone")
+    process.wait_said("second has disappeared")
     lines = len(process.lines)
     server.add_sink("second")
     process.wait_said("second is back; playback continues")
