@@ -1,4 +1,4 @@
-"""Command line of the training side: `python -m train COMMAND`; each command is one step of the way."""
+"""The command line of the trainer: `python -m train COMMAND`."""
 
 from __future__ import annotations
 
@@ -7,35 +7,29 @@ import sys
 from train.commandline import Command, run_command
 
 COMMANDS = {
-    "quickstart": Command(
-        "train.quickstart", "from a folder of stems to a model that plays, a score and a listening page"
-    ),
-    "fetch": Command("train.data.fetch", "get the listed instrumentals out of their Debian packages"),
+    "quickstart": Command("train.quickstart", "train a model from a folder of stems, score it, make a page"),
+    "fetch": Command("train.data.fetch", "extract the listed instrumentals from their Debian packages"),
     "leads": Command(
-        "train.data.synthetic_leads", "compose and play instrumentals whose lead is easily taken for a singer"
+        "train.data.synthetic_leads", "synthesise instrumentals with a lead that resembles a voice"
     ),
-    "label": Command("train.learn.pseudo_labels", "let another separator take songs apart, to learn from"),
-    "prepare": Command("train.data.prepare", "decode recordings once into the cache"),
-    "report": Command("train.pages.report", "a page that shows what a net is fed"),
-    "compact": Command(
-        "train.data.shards", "the cache as small pieces, for a machine that cannot see this disk"
-    ),
-    "fit": Command("train.learn.fit", "train a system; the same command again goes on"),
-    "mean": Command("train.learn.mean", "the mean of the weights of several runs, as a run"),
-    "calibrate": Command(
-        "train.learn.calibrate", "how sure the masks may be, found on songs the net has not heard"
-    ),
-    "export": Command("train.learn.export", "checkpoint to model file, if it passes every check"),
-    "evaluate": Command("train.score.evaluate", "score a model file on whole tracks, as it plays"),
-    "worst": Command("train.score.worst", "the seconds where a model does worst, in words, for its card"),
-    "listen": Command("train.pages.listen", "a page to hear what a model does"),
-    "blind": Command("train.pages.blind", "a page to compare models by ear, without their names"),
+    "label": Command("train.learn.pseudo_labels", "separate songs with another model to get pseudo-labels"),
+    "prepare": Command("train.data.prepare", "decode recordings into the cache"),
+    "report": Command("train.pages.report", "write a page about the cache and the training mixtures"),
+    "compact": Command("train.data.shards", "pack the cache into shards for another machine"),
+    "fit": Command("train.learn.fit", "train a system; the same command continues the run"),
+    "mean": Command("train.learn.mean", "average the weights of several runs"),
+    "calibrate": Command("train.learn.calibrate", "calibrate the masks on validation songs"),
+    "export": Command("train.learn.export", "turn a checkpoint into a model file, if all checks pass"),
+    "evaluate": Command("train.score.evaluate", "score a model file on whole tracks"),
+    "worst": Command("train.score.worst", "list the worst seconds of a model, for its card"),
+    "listen": Command("train.pages.listen", "write a listening page for a model"),
+    "blind": Command("train.pages.blind", "write a page to compare models by ear, without names"),
     "robustness": Command(
-        "train.score.robustness", "silence, leak, dry voice, speech, levels and rates, against their bars"
+        "train.score.robustness", "measure silence, leak, dry voice, speech, level, rate and bands"
     ),
-    "compare": Command("train.pages.compare", "the table of systems from their scores"),
-    "card": Command("train.pages.card", "a model's card from its scores, measures and records"),
-    "runs": Command("train.pages.runs", "the page of every training run, failures included"),
+    "compare": Command("train.pages.compare", "write the table of all systems from their scores"),
+    "card": Command("train.pages.card", "write the card of a model from its scores and records"),
+    "runs": Command("train.pages.runs", "write the page of all training runs"),
 }
 """All commands, in the order of use."""
 
@@ -46,8 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         "train",
         COMMANDS,
         sys.argv[1:] if argv is None else argv,
-        description="Make, score and export models.",
-        when_stopped="stopped; the same command goes on or begins anew",
+        description="Prepare data, train, score and export models.",
+        when_stopped="stopped; the same command continues, or starts again",
     )
 
 

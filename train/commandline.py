@@ -15,7 +15,7 @@ from rtsep.errors import OutputError, RtsepError
 from rtsep.files.names import one_line, print_any_name, user_path
 
 CHECKPOINT = "checkpoint.pt"
-"""The file of a run that holds its weights."""
+"""Name of the file that holds the weights of a run."""
 
 
 class Command(NamedTuple):
@@ -25,10 +25,21 @@ class Command(NamedTuple):
     summary: str
 
 
+class ParagraphFormatter(argparse.HelpFormatter):
+    """A help formatter that keeps the paragraphs of a description apart."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(
+            super(ParagraphFormatter, self)._fill_text(part, width, indent) for part in text.split("\n\n")
+        )
+
+
 def parser_of(program: str, name: str, commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """Return the parser for the options of the command `name` of `python -m program`."""
     module = importlib.import_module(commands[name].module)
-    parser = argparse.ArgumentParser(prog=f"python -m {program} {name}", description=module.__doc__)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {program} {name}", description=module.__doc__, formatter_class=ParagraphFormatter
+    )
     parser.register("type", Path, user_path)  # ~ in every path
     module.add_arguments(parser)
     return parser
@@ -62,7 +73,7 @@ def run_command(
     except RtsepError as error:
         print(f"{program}: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:  # of the system: a disk that is full, a folder that is none
+    except OSError as error:  # of the system: a full disk, a file in place of a folder
         print(f"{program}: {one_line(str(error))}", file=sys.stderr)
         return OutputError.exit_code
     except KeyboardInterrupt:
@@ -72,7 +83,7 @@ def run_command(
 
 
 def last_part(path: str) -> str:
-    """Return the last part of a path, the folder of a run for its checkpoint."""
+    """Return the last part of a path; for the checkpoint of a run that is the folder of the run."""
     parts = [part for part in re.split(r"[/\\]", path) if part not in ("", ".", "..", "~")]
     if parts[-1:] == [CHECKPOINT]:
         parts = parts[:-1]
@@ -80,9 +91,9 @@ def last_part(path: str) -> str:
 
 
 def without_paths(command: str, drop: Sequence[str] = ()) -> str:
-    """The command without where things lie: last parts of paths; options `drop` with their value left out.
+    """Return the command with only the last part of each path, and without the options `drop`.
 
-    A relative path from outside keeps two parts, which tells `musdb18-7/test` from another `test`.
+    A relative path that begins with ".." keeps two parts, to tell `musdb18-7/test` from another `test`.
     """
     try:
         words = shlex.split(command)

@@ -1,7 +1,7 @@
-"""`quickstart`: from a folder of recordings to a model that plays, a score and a page to listen to.
+"""`quickstart`: train a model from a folder of recordings, score it, and write a listening page.
 
-One command, which says beforehand what it will take, may be stopped at any moment and goes on where it was:
-decode, train, export through the gate, score songs it never heard, write the listening page.
+The command prints a plan first: decode, train, export, score on unseen songs, listening page. You can stop it
+at any time; the same command continues.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from train.data.readers.stems import song_parts
 from train.data.tracks import is_stems
 from train.learn import checkpoint as checkpoints
 from train.learn.export import export
-from train.learn.fit import FitConfig, finished, fit
+from train.learn.fit import fit
+from train.learn.fit_config import FitConfig
 from train.learn.presets import preset
 from train.pages.listen import listen
 from train.score.evaluate import evaluate
@@ -54,7 +55,7 @@ SCORED_PER_S = 2.5  # seconds of a song that are separated and scored in a secon
 
 @dataclass(frozen=True)
 class Job:
-    """What quickstart was asked for."""
+    """The options of a quickstart."""
 
     data: tuple[Path, ...]
     out: Path
@@ -77,22 +78,22 @@ class Job:
 
     @property
     def model(self) -> Path:
-        """The result."""
+        """The model file."""
         return self.out / f"{self.name}.pt"
 
     @property
     def held_out(self) -> Path:
-        """Songs to score that lie nowhere as a track, written out of the cache."""
+        """Folder for songs to score that are written from the cache."""
         return self.out / "held-out"
 
     @property
     def scores(self) -> Path:
-        """What it scored."""
+        """The scores."""
         return self.out / "scores.json"
 
 
 def quickstart(job: Job, dry_run: bool = False) -> Path | None:
-    """Go on with `job` up to its end; returns the model, or None where it was stopped or only planned."""
+    """Start or continue `job`; return the model file, or None if it was stopped or only planned."""
     # Made now: what it refuses is to be refused before an hour of decoding.
     config = FitConfig(
         job.cache, job.run, preset(job.system), job.minutes, device=job.device, threads=job.threads
@@ -130,7 +131,7 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     # Found now: not to be able to score is to be said before an hour of training.
     scored, unheard = songs_to_score(job, cache, plans, found.test_tracks, trained)
     state = fit(config)
-    if not finished(state, config):
+    if config.progress(state) < 1:
         print(
             f"stopped after {state.elapsed_s / 60:.1f} of {job.minutes:g} minutes; the same command goes on"
         )
@@ -144,7 +145,11 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     else:
         summary = json.loads(job.scores.read_text())["summary"]
     page = listen(job.model, scored, job.out / "listen")
-    where = "songs it never heard" if unheard else "the songs it was trained on: add songs, this flatters"
+    where = (
+        "songs that were not in its training"
+        if unheard
+        else "the songs it was trained on: add songs, this flatters"
+    )
     vocals, music = (summary.get(f"model_{target}_sdr_mean") for target in ("vocals", "accompaniment"))
     if vocals is not None and music is not None:
         print(f"{vocals:.1f} dB vocals, {music:.1f} dB accompaniment (SDR) on {len(scored)} of {where}")
@@ -155,11 +160,11 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
 def songs_to_score(
     job: Job, cache: AudioCache, plans: Sequence[Plan], test: Sequence[Path], trained: set[str]
 ) -> tuple[list[Path], bool]:
-    """Tracks to score, at most `MOST_SCORED`, and whether training kept away from them.
+    """Return at most `MOST_SCORED` tracks to score, and whether they are unseen in training.
 
-    The data's own test part where it has one, else the songs that validate and are not among `trained`, else
-    any. Songs that are no tracks on disk (karaoke in two channels, pieces) are written out of the cache.
-    Raises `InputFileError` where no song could be decoded.
+    They come from the test part of the data, else from validation songs that are not among `trained`, else
+    from all songs. Songs that are no tracks on disk (karaoke in two channels, shards) are written from the
+    cache. Raises `InputFileError` if no song could be decoded.
     """
     if tracks := [path for path in test if path.exists() and is_stems(path)]:
         return tracks[:MOST_SCORED], True
@@ -185,17 +190,17 @@ def songs_to_score(
 
 
 def _songs(cache: AudioCache, split: str) -> list[Song]:
-    """Songs that can be scored."""
+    """Return the songs that can be scored."""
     return cache.select(split, "stems", "pair")
 
 
 def _key(song: Song) -> str:
-    """Name of a song among all sets."""
+    """Return a name of a song that is unique among all sets."""
     return f"{song.source}/{song.name}"
 
 
 def _track(plan: Plan) -> Path | None:
-    """Where a song lies as a track that can be scored under its own name."""
+    """Return the path of a song as a track with its own name, if there is one."""
     paths = {source.path for sources in plan.files.values() for source in sources}
     places = paths if len(paths) == 1 else {path.parent for path in paths}
     path = places.pop()
@@ -238,7 +243,7 @@ def _asked(job: Job) -> dict[str, Any]:
 
 
 def _answers(job: Job) -> dict[str, Any]:
-    """What this folder knows of earlier calls; another job in the same folder is refused."""
+    """Return the answers of earlier calls in this folder; another job in it is refused."""
     path, asked = job.out / ANSWERS, _asked(job)
     if not path.exists():
         return asked
@@ -258,7 +263,7 @@ def _write(job: Job, answers: dict[str, Any]) -> None:
 
 
 def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
-    """Say what it will take before it begins."""
+    """Print the plan."""
     seconds = [_length(plan) for plan in plans]
     stems_s = sum(length * len(plan.files) for plan, length in zip(plans, seconds, strict=True))
     disk_gb = stems_s * RATE * 4 / 1e9
@@ -287,7 +292,7 @@ def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
 
 
 def _length(plan: Plan) -> float:
-    """Seconds of a song as its first file tells them without being decoded; 4 minutes where it does not."""
+    """Return the seconds of a song by the header of its first file; 4 minutes if it has none."""
     for source in next(iter(plan.files.values())):
         about = brief_look(source.path)
         if about and about[0] > 0:
@@ -299,16 +304,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m train quickstart`."""
     job = {field.name: field.default for field in dataclasses.fields(Job)}
     parser.add_argument(
-        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="of songs as stems"
+        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders of songs with stems"
     )
-    parser.add_argument("--out", type=Path, default=Path("my-model"), metavar="DIR", help="(%(default)s)")
-    parser.add_argument("--name", default=job["name"], help="of the model (%(default)s)")
-    parser.add_argument("--system", default=job["system"], metavar="PRESET", help="(%(default)s)")
-    parser.add_argument("--minutes", type=float, default=job["minutes"], help="of training (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("my-model"), metavar="DIR", help="output folder (%(default)s)"
+    )
+    parser.add_argument("--name", default=job["name"], help="name of the model (%(default)s)")
+    parser.add_argument(
+        "--system", default=job["system"], metavar="PRESET", help="system by name (%(default)s)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=job["minutes"], help="length of the training (%(default)s)"
+    )
     parser.add_argument("--device", default=job["device"], help="auto, cpu or cuda (%(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch (%(default)s)")
-    parser.add_argument("--form", help="how --data lies on disk, where it is not recognised")
-    parser.add_argument("--dry-run", action="store_true", help="only say what it would take")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="CPU threads of torch (%(default)s)"
+    )
+    parser.add_argument("--form", help="layout of --data if it is not recognised")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from tests.train.test_compare import ORACLE, evaluation
 from train.learn.presets import preset, to_plain
 from train.pages import card as cards
 from train.pages.card import read_command, text_of
-from train.pages.record import add
+from train.pages.record_files import add
 from train.score.measuring import Measure
 from train.score.scores import write_scores
 

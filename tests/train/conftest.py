@@ -7,7 +7,7 @@ import torch
 
 from rtsep.dsp.windows import Framing
 from train.data.prepare import prepare
-from train.learn.fit import FitConfig
+from train.learn.fit_config import FitConfig
 from train.learn.loss import LossConfig
 from train.learn.nets.causal import Causal
 from train.learn.system import Training

@@ -33,7 +33,7 @@ from train.learn.fit import fit
 from train.pages import card as cards
 from train.pages.card import NOT_MEASURED, Pieces, card, text_of
 from train.pages.card_pieces import prose_of
-from train.pages.record import add
+from train.pages.record_files import add
 from train.score.evaluate import evaluate
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ def test_training_of_a_card(model):
     alone = section(text_of(Pieces(model, Path("prose.md"), records=records[:1]), Path("m.md")), "Training")
     assert alone.count("- command: `python -m train fit --cache audio --run first --minutes 60`") == 1
     assert "preset: causal; parameters that differ from it: none" in alone and "###" not in alone
-    assert "step 310, 1.50 h heard, 20.0 min of 60 asked for, 10.0 core minutes; seed 3" in alone
+    assert "step 310, 1.50 h of audio, 20.0 min of 60 asked for, 10.0 core minutes; seed 3" in alone
     assert "machine: 2 x86_64 cores, 2 replicas" in alone
     curve = [row for row in rows_of(alone) if row[0].isdigit()]
     assert len(curve) == 8 and [curve[0][0], curve[-1][0]] == ["6", "120"]
@@ -149,7 +149,7 @@ def test_training_of_a_card(model):
 def test_what_is_missing_is_said(model):
     text = text_of(Pieces(model, Path("prose.md")), Path("m.md"))
     assert section(text, "Scores") == section(text, "Robustness") == "Not measured."
-    assert section(text, "Training").startswith("Not recorded; the model file says: step 310, 1.50 h heard")
+    assert section(text, "Training").startswith("No record; from the model file: step 310, 1.50 h of audio")
     assert "time of a" not in text
     bare = make_model(Path("bare.pt"))
     text = text_of(Pieces(bare, Path("prose.md")), Path("m.md"))
@@ -245,7 +245,7 @@ def test_figures_of_another_file_are_refused(model):
         ({"metrics": {"training": TRAINING | {"steps": 400}}}, "is 'causal' with 1,234 parameters after 400"),
         ({"metrics": {}}, "after an unknown number of steps"),
         ({"system": "unet"}, r"is 'unet' with"),
-        ({"data": DATA[:1]}, r"it heard b, a, of which models/m\.pt says nothing.*train export"),
+        ({"data": DATA[:1]}, r"it was trained on b, a, which models/m\.pt does not list.*train export"),
     ],
     ids=["parameters", "steps", "untold", "system", "data"],
 )

@@ -76,7 +76,7 @@ def test_the_table_is_made_of_the_files(scores, tmp_path, capsys):
     assert live[1] == "live (2 tracks)" and live[2] == "1,234,567" and live[3] == "512 samples, 11.6 ms"
     assert live[4] == "4.85" and live[5] == "0.44 of 5.8"
     assert live[6] == "4.50 ± 0.00 (4.50)" and live[10] == "14.50 ± 0.00 (14.50)"  # vocals, accompaniment
-    assert live[11] == "65 min (120 core-min), 9.4 h heard, 2 cores" and live[12] == "research only"
+    assert live[11] == "65 min (120 core-min), 9.4 h of audio, 2 cores" and live[12] == "research only"
     assert rows[0][11] == "–"
     assert rows[4][2] == "19,000,000" and rows[4][3] == "524,288 samples, 11.9 s"
     assert "a machine" in text and "indicative" in text and "same tracks**" not in text

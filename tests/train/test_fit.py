@@ -20,10 +20,12 @@ from train.data.cache import RATE
 from train.data.remix import Remixer
 from train.learn import checkpoint as checkpoints
 from train.learn import presets
+from train.learn.averaging import recalibrate_batchnorm
 from train.learn.export import export
-from train.learn.fit import fit, settle
+from train.learn.fit import fit
 from train.learn.mixtures import Mixtures, at_rate, batches
 from train.learn.nets.unet import UNet
+from train.learn.optimisers import clipped_step, make_optimiser
 from train.learn.schedule import CYCLES, learning_rate, true_share
 from train.learn.system import Training
 from train.learn.validation import separate as batched
@@ -101,7 +103,7 @@ def test_averaged_weights_get_statistics_of_their_own():
     net = unet.net()
     average = {name: value.clone() for name, value in net.state_dict().items()}
     waves = [torch.randn(2, 2, 2, unet.framing.n_fft + 63 * unet.framing.hop) for _ in range(3)]
-    settle(average, unet, torch.device("cpu"), iter(waves))
+    recalibrate_batchnorm(average, unet, torch.device("cpu"), iter(waves))
     wanted = []
     handle = net.encoder[0][1].register_forward_pre_hook(
         lambda _, inputs: wanted.append(inputs[0].mean((0, 2, 3)))
@@ -150,7 +152,7 @@ def test_new_run_starts_from_another_ones_weights(config, tmp_path):
     spec = read_package(tmp_path / "c.pt").spec
     told = spec.metrics["training"]
     assert (told["steps"], told["minutes"] >= 60, told["audio_hours"] >= 10) == (1, True, True)
-    assert "10.0 h of mixtures heard" in spec.description
+    assert "10.0 h of mixtures" in spec.description
 
 
 def test_a_model_file_is_a_start_as_good_as_its_run(config, tmp_path):
@@ -220,7 +222,8 @@ import sys
 from pathlib import Path
 from tests.models import make_model
 from tests.train.conftest import SYSTEM
-from train.learn.fit import FitConfig, fit
+from train.learn.fit import fit
+from train.learn.fit_config import FitConfig
 if __name__ == "__main__":
     fit(FitConfig(cache=Path(sys.argv[1]), run=Path(sys.argv[2]), system=SYSTEM, steps=3, device="cpu",
                   workers=int(sys.argv[3])))
@@ -241,19 +244,17 @@ def test_replicas_under_torchrun_average_their_gradients(config, tmp_path):
     assert state.step == 3 and state.audio_s == pytest.approx(3 * 2 * 2 * 320 * 32 / RATE)
 
     # The same by hand: the gradient of the mean loss is the mean of the replicas' gradients.
-    from train.learn.fit import _optimiser, _update
-
     torch.manual_seed(config.seed)
     net = SYSTEM.net()
     drawn = [Mixtures(config.cache, SYSTEM, config.seed, rank) for rank in (0, 1)]
     SYSTEM.normalise(net, drawn[0].batch(2**20, 24, SYSTEM.training.true_share[0]))
-    optimiser = _optimiser(net.train(), SYSTEM.training)
+    optimiser = make_optimiser(net.train(), SYSTEM.training)
     for step in range(3):
         optimiser.zero_grad()
         share = true_share(step / 3, SYSTEM.training)
         for mixtures in drawn:
             (SYSTEM.loss(net, mixtures[step, share]) / 2).backward()
-        _update(net, optimiser, learning_rate(step / 3, step, SYSTEM.training), SYSTEM.training.clip)
+        clipped_step(net, optimiser, learning_rate(step / 3, step, SYSTEM.training), SYSTEM.training.clip)
     for name, value in net.state_dict().items():
         torch.testing.assert_close(state.net[name], value, atol=1e-5, rtol=1e-4)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from train.data.licences import heard, is_open, licence_of
+from train.data.licences import all_sets, is_open, licence_of
 from train.data.readers.base import known_licences, licence_in
 
 FREE = ("CC0 1.0", "CC BY 4.0", "public-domain dedication", "free for any use, with link")
@@ -81,4 +81,4 @@ def test_ids_far_down_in_a_text_are_not_its_own(tmp_path):
 
 def test_what_was_heard_stays_in_the_card():
     before = ("a: 3.0 min, CC0 1.0", "b: 1.0 min, CC BY-NC 4.0")
-    assert heard(before, ("a: 5.0 min, CC0 1.0",)) == ("a: 5.0 min, CC0 1.0", "b: 1.0 min, CC BY-NC 4.0")
+    assert all_sets(before, ("a: 5.0 min, CC0 1.0",)) == ("a: 5.0 min, CC0 1.0", "b: 1.0 min, CC BY-NC 4.0")

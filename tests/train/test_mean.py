@@ -11,7 +11,7 @@ from train.learn import checkpoint as checkpoints
 from train.learn.export import export
 from train.learn.fit import fit
 from train.learn.mean import mean, mean_of
-from train.pages.record import describe
+from train.pages.run_description import describe
 
 
 @pytest.fixture

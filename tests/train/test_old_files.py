@@ -1,16 +1,23 @@
 """Old model files and runs keep loading: version 0.1.0 wrote those in the folder `old`.
 
 `model.pt` is a small model file. `masks.npz` holds the masks of the last of five passes over its golden
-columns. `run` is the run that it was exported from. None of them is ever written again: a later schema or
-form gets files of its own beside them. The environment variable RTSEP_RUNS may name a folder with more runs.
+columns. `run` is the run that it was exported from. `stopped` is a run with batch norms that was stopped
+after two of four steps; `end.npz` holds the averaged weights that the code of that time reached at the end.
+None of them is ever written again: a later schema or form gets files of its own beside them.
+
+The tests marked `long` take runs from the folder that the environment variable RTSEP_RUNS names. Its default
+is `shared/experiments/gpu-runs` beside the repository.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
+import pickletools
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +30,9 @@ from rtsep.model.package import read_package
 from rtsep.model.runner import ModelRunner
 from train.learn import checkpoint as checkpoints
 from train.learn.export import export
-from train.learn.fit import FitConfig, fit
+from train.learn.fit import fit
+from train.learn.fit_config import FitConfig
+from train.learn.presets import changed
 
 OLD = Path(__file__).parent / "old"
 SHA256 = {
@@ -31,10 +40,16 @@ SHA256 = {
     "masks.npz": "4b18bde060b5aad782c38aedc2ee4e4606bc9645e0a6c52f8005a48ef4074ad9",
     "run/checkpoint.pt": "e2e17e6bba0682e6354ecf522a4683206dea65b31f598e356d05cac95be661ab",
     "run/run.json": "03ea26ab80b59f5b16b99a4d16df9e64c2989050244643d251fd2fa2724c1a54",
+    "stopped/checkpoint.pt": "d4c14441efb9d2f28d83d3417450eaaed69d40e50bf87d1b2ed8ba4657cd0109",
+    "stopped/run.json": "984d752830a0562196e139d6c6c1b44fc52b226be22a8ebacbe702d2cb5b0d18",
+    "stopped/end.npz": "499a50485066674ce3bb4b9f502e31fc72ed587e7dd43d5e6db3cca7f308697a",
     "run/history.jsonl": "8d1fdc7cdb4a1ad6a9cc3a1b6130643396a10c2fa2e067b83a9ae40b82f6b74e",
 }
-RUNS = sorted(path.parent for path in Path(os.environ.get("RTSEP_RUNS", os.devnull)).glob("*/run.json"))
+BESIDE = Path(__file__).resolve().parents[3] / "shared/experiments/gpu-runs"
+RUNS = sorted(path.parent for path in Path(os.environ.get("RTSEP_RUNS", BESIDE)).glob("*/run.json"))
+CHECKPOINTS = sorted(OLD.glob("*/checkpoint.pt")) + [run / "checkpoint.pt" for run in RUNS]
 REPEATS = 5
+SMALL = ["training.batch=1", "training.hops=90"]  # a step takes a second
 
 
 def last_masks(runner: ModelRunner, columns: np.ndarray) -> np.ndarray:
@@ -100,9 +115,79 @@ def test_an_old_run_goes_on(cache, run, capsys):
     assert fit(config).step == old.step + 1 == 7
 
 
-@pytest.mark.skipif(not RUNS, reason="RTSEP_RUNS names no folder with runs")
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
-def test_a_run_from_elsewhere_becomes_a_model(run, tmp_path):
-    export(run, tmp_path / "m.pt")
+def test_an_old_stopped_run_ends_as_it_did(cache, tmp_path):
+    run = Path(shutil.copytree(OLD / "stopped", tmp_path / "run"))
+    about = json.loads((run / "run.json").read_text())["config"]
+    old = checkpoints.load(run)
+    assert old.step == 2 and old.optimiser
+    config = FitConfig(cache, run, old.system, steps=about["steps"], seed=about["seed"], device="cpu")
+    end = fit(config)
+    assert end.step == 4 and len(end.history) == 1
+    with np.load(run / "end.npz") as kept:
+        assert set(kept) == set(end.average)
+        for name, value in end.average.items():
+            np.testing.assert_allclose(value, kept[name], atol=1e-3, err_msg=name)
+            if "weight" in name:
+                assert float((value - old.average[name]).abs().max()) > 0, "it has moved"
+
+
+def classes_in(checkpoint: Path) -> set[str]:
+    """Return the modules of all classes and functions that the pickle in a checkpoint names."""
+    with zipfile.ZipFile(checkpoint) as file:
+        (name,) = [name for name in file.namelist() if name.endswith("/data.pkl")]
+        operations = list(pickletools.genops(file.read(name)))
+    assert "STACK_GLOBAL" not in {operation.name for operation, _, _ in operations}
+    return {str(text).split(" ")[0] for operation, text, _ in operations if operation.name == "GLOBAL"}
+
+
+@pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.parent.name)
+def test_a_checkpoint_names_no_module_of_ours(path):
+    assert {module.split(".")[0] for module in classes_in(path)} <= {"torch", "collections"}
+
+
+def test_a_new_checkpoint_names_no_module_of_ours(config):
+    fit(dataclasses.replace(config, steps=1))
+    assert {name.split(".")[0] for name in classes_in(config.run / "checkpoint.pt")} <= {
+        "torch",
+        "collections",
+    }
+
+
+def sets(state: checkpoints.Checkpoint) -> set[str]:
+    """Return the names of the data sets that a run was trained on."""
+    return {line.split(": ")[0] for line in state.data}
+
+
+@pytest.fixture(params=[pytest.param(run, id=run.name) for run in RUNS])
+def handed(request, tmp_path) -> Path:
+    """A copy of a run from elsewhere that may be written to."""
+    return Path(shutil.copytree(request.param, tmp_path / request.param.name, copy_function=shutil.copyfile))
+
+
+@pytest.mark.long
+def test_a_run_from_elsewhere_becomes_a_model(handed, tmp_path):
+    export(handed, tmp_path / "m.pt")
     package = read_package(tmp_path / "m.pt")
     assert np.isfinite(last_masks(load_model(tmp_path / "m.pt"), package.golden.columns)).all()
+
+
+@pytest.mark.long
+def test_a_run_from_elsewhere_is_a_start_for_new_ones(handed, cache, tmp_path):
+    old = checkpoints.load(handed)
+    small = changed(old.system, SMALL)
+    new = fit(FitConfig(cache, tmp_path / "new", small, steps=1, device="cpu", init=handed))
+    assert new.step == 1 and new.earlier["audio_s"] == pytest.approx(old.spent["audio_s"])
+    for name, weight in old.average.items():
+        torch.testing.assert_close(new.net[name], weight, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.long
+def test_a_run_from_elsewhere_goes_on(handed, cache):
+    """One step of a batch of one: its own batch takes a GPU."""
+    old = checkpoints.load(handed)
+    small = changed(old.system, SMALL)
+    checkpoints.save(dataclasses.replace(old, system=small), handed)
+    config = FitConfig(cache, handed, small, steps=old.step + 1, device="cpu")
+    end = fit(config)
+    assert end.step == old.step + 1 and len(end.history) == len(old.history) + 1
+    assert end.audio_s > old.audio_s and sets(old) <= sets(end)

@@ -18,7 +18,7 @@ from train.data.cache import RATE, AudioCache
 from train.data.prepare import prepare
 from train.data.readers.stems import Stems
 from train.data.remix import Remixer
-from train.data.shards import compact
+from train.data.shards import write_shards
 from train.data.tracks import read_track
 from train.learn import presets
 from train.quickstart import ANSWERS, Job, quickstart
@@ -71,7 +71,7 @@ def test_stopped_it_says_so_and_goes_on(job, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Remixer, "batch", interrupted)
         assert quickstart(job) is None
-    assert "the same command goes on" in capsys.readouterr().out and not job.model.exists()
+    assert "the same command continues" in capsys.readouterr().out and not job.model.exists()
     assert quickstart(job) == job.model
 
 
@@ -184,7 +184,7 @@ def test_songs_to_score_are_known_before_training_whatever_the_folders(job, stem
     (tmp_path / "voices").mkdir()
     soundfile.write(tmp_path / "voices/ann_1.wav", voice(2), RATE)
     prepare(stems, tmp_path / "packed")
-    compact(tmp_path / "packed", tmp_path / "pieces")
+    write_shards(tmp_path / "packed", tmp_path / "pieces")
     nested = tmp_path / "nested"
     for seed, name in enumerate("ABC"):
         write_track(nested / f"Song {name}" / "stems", 2, seed)
@@ -224,7 +224,7 @@ def test_interrupted_while_scoring_it_ends_with_a_line(job, stems, monkeypatch, 
     command = ["quickstart", "--data", str(stems), "--out", str(job.out), "--system", "tiny"]
     command += ["--minutes", "0.005", "--device", "cpu", "--threads", "1"]
     assert main(command) == 130
-    assert "the same command goes on" in capsys.readouterr().err and job.model.exists()
+    assert "the same command continues" in capsys.readouterr().err and job.model.exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,7 +12,7 @@ from tests.train.recordings import write_track
 from train.data.cache import AUDIO, INDEX, INDEX_VERSION, RATE, AudioCache, Song, Stem, song_to_json
 from train.data.effects import active_rms, rms
 from train.data.tracks import read_track
-from train.score import robustness_measures as demands
+from train.score import robustness_measures as measures
 from train.score.evaluate import evaluate, separate
 from train.score.measuring import Bench, Worker
 from train.score.metrics import BssEval, over_frames
@@ -112,22 +112,22 @@ def one_of_each(tmp_path_factory):
 
 def test_all_as_voice_loses_nothing_and_leaks_everything(one_of_each):
     ones = bench(one_of_each, PlainModel("ones"))
-    silence, after = demands.silence(ones), demands.silence_after_music(ones)
+    silence, after = measures.silence(ones), measures.silence_after_music(ones)
     assert silence.value == -np.inf and silence.met and silence.details == {"peak": 0.0}
     assert after.met and after.details["vocals_dbfs"] == after.value == -np.inf
-    leak, dry = demands.leak(ones), demands.dry_voice(ones)
+    leak, dry = measures.leak(ones), measures.dry_voice(ones)
     assert leak.value == pytest.approx(0, abs=1e-3) and leak.met is False
     assert dry.value == pytest.approx(0, abs=1e-3) and dry.met is True
 
 
 def test_nothing_as_voice_leaks_nothing_and_loses_everything(one_of_each):
     zeros = bench(one_of_each, PlainModel("zeros"))
-    assert demands.leak(zeros).value == pytest.approx(-120, abs=0.1) and demands.leak(zeros).met
+    assert measures.leak(zeros).value == pytest.approx(-120, abs=0.1) and measures.leak(zeros).met
     assert (
-        demands.dry_voice(zeros).value == pytest.approx(-120, abs=0.1)
-        and demands.dry_voice(zeros).met is False
+        measures.dry_voice(zeros).value == pytest.approx(-120, abs=0.1)
+        and measures.dry_voice(zeros).met is False
     )
-    assert demands.silence(zeros).met
+    assert measures.silence(zeros).met
 
 
 @pytest.mark.parametrize(("hum", "bearable"), [(1e-7, True), (1e-5, False)])
@@ -138,14 +138,15 @@ def test_what_hums_is_not_silent(one_of_each, hum, bearable):
             return vocals + np.float32(hum), others
 
     humming = bench(one_of_each, PlainModel("zeros"), worker=Humming)
-    silence, after = demands.silence(humming), demands.silence_after_music(humming)
+    silence, after = measures.silence(humming), measures.silence_after_music(humming)
     assert silence.met is False and silence.value == pytest.approx(20 * np.log10(hum), abs=0.1)
     assert after.met is bearable and after.value == pytest.approx(20 * np.log10(hum), abs=0.1)
 
 
 def test_the_leak_is_the_mean_and_the_worst_are_named(tmp_path):
     pieces = {"low": tone(LOW_HZ), "high": tone(HIGH_HZ), "higher": tone(9000), "silent": tone(LOW_HZ) * 0}
-    leak = demands.leak(bench(store(tmp_path / "c", *(music(*piece) for piece in pieces.items())), LowPass()))
+    folder = store(tmp_path / "c", *(music(*piece) for piece in pieces.items()))
+    leak = measures.leak(bench(folder, LowPass()))
     levels = {row["name"]: row["db"] for row in leak.details["excerpts"]}
     assert levels["low"] == pytest.approx(0, abs=0.1) and levels["higher"] < -40
     assert leak.value == np.mean(list(levels.values())) == leak.details["means_by_source"]["package"]
@@ -155,15 +156,15 @@ def test_the_leak_is_the_mean_and_the_worst_are_named(tmp_path):
 
 
 def test_a_long_piece_is_heard_in_its_middle(tmp_path):
-    wave = np.concatenate([tone(LOW_HZ, 3), tone(HIGH_HZ, demands.LEAK_SECONDS), tone(LOW_HZ, 3)], 1)
-    assert demands.leak(bench(store(tmp_path / "c", music("long", wave)), LowPass())).value < -20
+    wave = np.concatenate([tone(LOW_HZ, 3), tone(HIGH_HZ, measures.LEAK_SECONDS), tone(LOW_HZ, 3)], 1)
+    assert measures.leak(bench(store(tmp_path / "c", music("long", wave)), LowPass())).value < -20
 
 
 def test_a_dry_voice_is_heard_where_it_is_loudest_and_at_one_level(tmp_path, monkeypatch):
-    monkeypatch.setattr(demands, "DRY_SECONDS", 1)
+    monkeypatch.setattr(measures, "DRY_SECONDS", 1)
     kept.clear()
     wave = np.concatenate([tone(HIGH_HZ, 1.7, 0.02), tone(LOW_HZ, 1.0), tone(HIGH_HZ, 1.0, 0.02)], 1)
-    found = demands.dry_voice(bench(store(tmp_path / "c", voice("set", "x", wave)), LowPass(), worker=Heard))
+    found = measures.dry_voice(bench(store(tmp_path / "c", voice("set", "x", wave)), LowPass(), worker=Heard))
     assert found.value > -0.1 and found.met
     assert [mix.shape for mix in kept] == [(2, RATE)] and rms(kept[0]) == pytest.approx(0.1, abs=1e-4)
 
@@ -171,7 +172,7 @@ def test_a_dry_voice_is_heard_where_it_is_loudest_and_at_one_level(tmp_path, mon
 def test_no_singer_is_heard_more_often_than_others_and_no_speaker(tmp_path):
     takes = [voice("set", "singer", tone(LOW_HZ, 0.3), name=f"take {i}") for i in range(5)]
     others = [voice("set", "other", tone(HIGH_HZ, 0.3)), voice("set-speech", "actor", tone(LOW_HZ, 0.3))]
-    dry = demands.dry_voice(bench(store(tmp_path / "c", *takes, *others), LowPass()))
+    dry = measures.dry_voice(bench(store(tmp_path / "c", *takes, *others), LowPass()))
     names = [row["name"] for row in dry.details["excerpts"]]
     assert sorted(names) == ["other", "take 0", "take 1", "take 2"]
     assert dry.details["worst"][0]["name"] == "other" and dry.details["worst"][0]["db"] < -20
@@ -205,7 +206,7 @@ def test_speech_is_compared_with_singing_over_the_same_music(tmp_path, spoken_hz
         music("one", tone(9000)),
         music("two", tone(8000, 3, 0.1)),
     )
-    found = demands.speech(bench(folder, LowPass(), worker=Heard))
+    found = measures.speech(bench(folder, LowPass(), worker=Heard))
     row = found.details["pairs"][0]
     assert found.met is met and found.details["actors"] == 1 and found.details["pieces"] == 2
     assert row["speech"] == "set-speech/01" and row["singing"] == "set-singing/01" and row["piece"] == "one"
@@ -221,7 +222,7 @@ def test_speech_is_compared_with_singing_over_the_same_music(tmp_path, spoken_hz
 def test_speech_better_than_singing_meets_the_bar(tmp_path):
     speech = voice("speech", "speech/01", tone(LOW_HZ))
     singing = voice("singing", "singing/01", tone(HIGH_HZ))
-    found = demands.speech(bench(store(tmp_path / "c", speech, singing, music("m", tone(9000))), LowPass()))
+    found = measures.speech(bench(store(tmp_path / "c", speech, singing, music("m", tone(9000))), LowPass()))
     assert found.met and found.value < -20
 
 
@@ -232,14 +233,14 @@ def clip(tmp_path):
 
 def test_level_and_rate_leave_a_linear_model_alone(one_of_each, clip):
     found = bench(one_of_each, PlainModel("half"), [clip])
-    level, rate = demands.level(found), demands.rate(found)
+    level, rate = measures.level(found), measures.rate(found)
     assert level.met and abs(level.value) < 1e-3 and level.details["clips"] == 1
     assert rate.met and 0 < abs(rate.value) < 0.2, "resampled twice"
 
 
 def test_a_model_that_minds_the_level_is_found_out(one_of_each, clip):
     found = bench(one_of_each, Deaf(), [clip])
-    level = demands.level(found)
+    level = measures.level(found)
     changes, medians = level.details["changes"], level.details["medians"]
     track = read_track(clip)
     soft = BssEval(track.stems, RATE).score((0.3 * track.mix, 0.7 * track.mix))["sdr"]
@@ -261,13 +262,13 @@ def test_what_falls_silent_at_another_rate_is_no_missing_figure(one_of_each, cli
             return vocals * np.float32(rate == RATE), others
 
     found = bench(one_of_each, PlainModel("half"), [clip], worker=Native)
-    rate = demands.rate(found)
+    rate = measures.rate(found)
     assert rate.met is False and rate.value == -np.inf and rate.shown == "-inf dB"
-    assert demands.level(found).met
+    assert measures.level(found).met
 
 
 def test_silent_clips_give_no_figure(one_of_each, clip):
-    found = demands.level(bench(one_of_each, PlainModel("zeros"), [clip]))
+    found = measures.level(bench(one_of_each, PlainModel("zeros"), [clip]))
     assert found.met is None and "silent" in found.reason
 
 
@@ -344,11 +345,11 @@ def test_what_cannot_be_measured_is_named_with_the_reason(tmp_path, clip, capsys
 
 def test_speech_asks_for_voices_and_music_that_sound(tmp_path):
     actors = [voice("speech", "speech/1", tone(LOW_HZ)), voice("singing", "singing/1", tone(LOW_HZ))]
-    alone = demands.speech(bench(store(tmp_path / "alone", *actors), LowPass()))
+    alone = measures.speech(bench(store(tmp_path / "alone", *actors), LowPass()))
     assert alone.met is None and "instrumentals" in alone.reason
     silent = store(tmp_path / "silent", *actors, music("m", tone(LOW_HZ) * 0))
-    assert "silent" in demands.speech(bench(silent, LowPass())).reason
-    assert "all of 1 excerpts are silent" in demands.leak(bench(silent, LowPass())).reason
+    assert "silent" in measures.speech(bench(silent, LowPass())).reason
+    assert "all of 1 excerpts are silent" in measures.leak(bench(silent, LowPass())).reason
 
 
 def test_the_command_line_gives_what_the_function_takes(one_of_each, tmp_path, clip, monkeypatch):
@@ -362,7 +363,7 @@ def test_the_command_line_gives_what_the_function_takes(one_of_each, tmp_path, c
     with pytest.raises(InputFileError, match="no such file or folder"):
         run(parser.parse_args([*words, "--data", str(tmp_path / "nothing")]))
     assert not (tmp_path / "r.json").exists()
-    monkeypatch.setattr("train.score.robustness.MEASURES", (demands.silence, demands.level))
+    monkeypatch.setattr("train.score.robustness.MEASURES", (measures.silence, measures.level))
     monkeypatch.setattr("sys.argv", ["train", "robustness", *words])
     run(parser.parse_args([*words, "--data", str(clip), "--workers", "1"]))
     stored = json.loads((tmp_path / "r.json").read_text())

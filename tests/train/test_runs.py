@@ -17,8 +17,11 @@ from train.commandline import without_paths
 from train.learn.fit import fit
 from train.learn.presets import changed, preset, to_plain
 from train.pages import runs
-from train.pages.record import add, describe, read_record, read_records, thinned
-from train.pages.runs import fingerprint, make_page, page_of
+from train.pages.record import thinned
+from train.pages.record_files import add, read_record, read_records
+from train.pages.run_description import describe
+from train.pages.runs import make_page, page_of
+from train.pages.runs_plot import fingerprint, plot_runs
 from train.score.scores import write_scores
 
 TRAIN = Path(__file__).parents[2] / "train"
@@ -261,7 +264,7 @@ def test_a_run_that_heard_the_validation_songs_is_marked_and_stands_below(tmp_pa
     assert [row[1].partition("]")[0][1:] for row in rows] == ["honest", "open", "heard"]
     assert ["†" in row[8] and "†" in row[9] for row in rows] == [False, False, True]
     honest, heard = (text.partition(f"## {name}\n")[2].partition("\n## ")[0] for name in ("honest", "heard"))
-    assert "in its training as well" in heard and "in its training as well" not in honest
+    assert "trained on the validation songs" in heard and "trained on the validation songs" not in honest
 
 
 def test_runs_are_compared_song_by_song(tmp_path):
@@ -288,8 +291,8 @@ def test_the_figure_tells_other_curves(tmp_path):
     record = describe(write_run(tmp_path / "a", history(3)), "a", "note")
     other = dataclasses.replace(record, curve=record.curve[:-1])
     assert fingerprint([record]) != fingerprint([other]) != fingerprint([])
-    runs.plot_runs([other], tmp_path / "a.png")
-    runs.plot_runs([record], tmp_path / "b.png")
+    plot_runs([other], tmp_path / "a.png")
+    plot_runs([record], tmp_path / "b.png")
     with Image.open(tmp_path / "a.png") as a, Image.open(tmp_path / "b.png") as b:
         assert a.convert("RGB").tobytes() != b.convert("RGB").tobytes()
 

@@ -1,1 +1,1 @@
-"""Data: readers of recordings, the cache, synthetic leads, effects, and the mixtures drawn from them."""
+"""Training data: readers of recordings, the cache, effects, and the mixtures drawn from them."""

@@ -1,7 +1,7 @@
-"""The decoded audio as one memory-mapped file: what training reads instead of thousands of encoded ones.
+"""The cache: decoded audio in one memory-mapped file, in place of thousands of encoded files.
 
 `audio.i16` holds every stem, interleaved 16-bit frames at 44.1 kHz, one after another;
-`index.json` says which song and stem lies where. Reading a random excerpt costs a page fault, no decoder.
+`index.json` lists the place of each song and stem. Reading a random excerpt costs a page fault, no decoder.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ INDEX_VERSION = 1
 
 
 def default_cache() -> Path:
-    """Where the cache lies unless told otherwise: the platform's cache folder, never the repository."""
+    """Return the default folder of the cache: in the platform's cache folder, never in the repository."""
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(base) if base else folders.cache().parent) / "rtsep-train"
 
 
 @dataclass(frozen=True)
 class Stem:
-    """Where one decoded stem lies in `audio.i16`."""
+    """The place of a decoded stem in `audio.i16`."""
 
     start: int  # int16 values from the beginning of the file
     frames: int
@@ -46,7 +46,7 @@ class Stem:
 
 @dataclass(frozen=True)
 class Song:
-    """One recording and its stems, which share a time axis where there are several."""
+    """One recording and its stems; several stems share a time axis."""
 
     name: str
     source: str  # data set, as in tracks.tsv
@@ -59,12 +59,12 @@ class Song:
 
     @property
     def frames(self) -> int:
-        """Length that all stems share, in frames."""
+        """Length of all stems, in frames."""
         return min(stem.frames for stem in self.stems.values())
 
 
 class AudioCache:
-    """Read access to a prepared cache; cheap to open, safe to share between processes."""
+    """Read access to a prepared cache. It is cheap to open, and several processes can share it."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -83,13 +83,13 @@ class AudioCache:
         self.songs = [song_from_json(entry) for entry in raw["songs"]]
 
     def select(self, split: str, *kinds: str) -> list[Song]:
-        """Songs of a split, of the given kinds (all when none is given)."""
+        """Return the songs of a split with these kinds, or all kinds if none is given."""
         return [s for s in self.songs if s.split == split and (not kinds or s.kind in kinds)]
 
     def read(self, song: Song, stem: str, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
         """Return [2, frames] in -1..1 from `start` on, which may be negative.
 
-        Mono is doubled; what lies before the beginning or beyond the end is silence.
+        Mono is doubled. Frames before the start and after the end are silence.
         """
         wanted = song.stems[stem].frames - start if frames is None else frames
         values = self.stored(song, stem)[max(0, start) : max(0, start + wanted)]
@@ -99,14 +99,14 @@ class AudioCache:
         return out
 
     def stored(self, song: Song, stem: str) -> NDArray[np.int16]:
-        """Return a stem as it lies on disk, [frames, 1 or 2]; nothing is read before it is used."""
+        """Return a stem as it is on disk, [frames, 1 or 2], as a memory map."""
         where = song.stems[stem]
         values = self._audio[where.start : where.start + where.frames * where.channels]
         return values.reshape(where.frames, where.channels)
 
 
 def song_to_json(song: Song) -> dict[str, object]:
-    """Return what `index.json` holds of a song."""
+    """Return the entry of a song in `index.json`."""
     return dataclasses.asdict(song)
 
 
@@ -117,9 +117,9 @@ def song_from_json(entry: dict[str, Any]) -> Song:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write `path` as a whole or not at all: what is half written is removed.
+    """Open `path` for writing; it is replaced when the block ends, and stays unchanged if it fails.
 
-    Raises `OutputError` where the disk is full or the folder cannot be written to.
+    Raises `OutputError` if the disk is full or the folder is not writable.
     """
     partial = path.with_name(path.name + ".part")
     try:

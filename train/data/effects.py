@@ -1,6 +1,6 @@
-"""What studios and cheap interfaces do to a signal, cheaply: for making more music out of little.
+"""Audio effects for data augmentation: those of studios and of cheap audio interfaces.
 
-All take and give float32 [2, n] at 44.1 kHz and draw from the generator they are handed.
+All functions take and return float32 [2, n] at 44.1 kHz, and draw from the generator that they are given.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Wave = NDArray[np.float32]
 
 
 def from_db(level_db: float) -> float:
-    """Amplitude ratio of a level."""
+    """Return the amplitude ratio of a level in dB."""
     return float(10.0 ** (level_db / 20.0))
 
 
 def rms(wave: Wave) -> float:
-    """Root mean square over both channels."""
+    """Return the root mean square over both channels."""
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
 
 
 def active_rms(wave: Wave, window: int = 2048) -> float:
-    """Root mean square over the windows within 20 dB of the loudest: pauses do not count. 0 for silence."""
+    """Return the RMS over the windows within 20 dB of the loudest one, without pauses; 0 for silence."""
     whole = wave.shape[1] // window * window
     energy = np.square(wave[:, :whole]).reshape(2, -1, window).mean((0, 2))
     top = float(energy.max(initial=0.0))
@@ -60,14 +60,14 @@ def resample(wave: Wave, rate: float, frames: int) -> Wave:
 
 
 def compress(wave: Wave) -> Wave:
-    """Even out the level by a slow compressor of ratio 5 : 3."""
+    """Reduce level differences with a slow compressor of ratio 5 : 3."""
     envelope = np.sqrt(scipy.signal.lfilter([0.002], [1.0, -0.998], np.square(wave).mean(0)) + 1e-8)
     gain = np.clip(envelope / (active_rms(wave) + 1e-6) + 0.05, 0.05, 8.0) ** -0.4
     return np.asarray(wave * gain, np.float32)
 
 
 def delayed(wave: Wave, frames: int) -> Wave:
-    """Shift by `frames` to the right, silence before."""
+    """Delay by `frames`, with silence before."""
     out = np.zeros_like(wave)
     kept = max(0, wave.shape[1] - frames)
     out[:, wave.shape[1] - kept :] = wave[:, :kept]
@@ -75,7 +75,7 @@ def delayed(wave: Wave, frames: int) -> Wave:
 
 
 def pan(wave: Wave, position: float) -> Wave:
-    """Balance, -1 (left) to 1 (right), with constant power and unit gain in the middle."""
+    """Pan from -1 (left) to 1 (right), with constant power and unit gain in the middle."""
     angle = math.pi / 4 * (1 + position)
     gains = np.array([[math.cos(angle)], [math.sin(angle)]], np.float32) * math.sqrt(2.0)
     return np.asarray(wave * gains, np.float32)
@@ -104,7 +104,7 @@ def echo(wave: Wave, rng: Generator) -> Wave:
 
 
 def double(wave: Wave, rng: Generator) -> Wave:
-    """Add a second take: a little later, a little out of tune, somewhere else in the picture."""
+    """Add a copy that is a little later, detuned, and panned elsewhere."""
     detune = 2.0 ** (rng.uniform(-0.15, 0.15) / 12)
     take = delayed(resample(wave, float(detune), wave.shape[1]), int(rng.uniform(0.008, 0.03) * RATE))
     return wave + from_db(rng.uniform(-8, -1)) * pan(take, rng.uniform(-1, 1))
@@ -112,7 +112,7 @@ def double(wave: Wave, rng: Generator) -> Wave:
 
 @dataclass(frozen=True)
 class Production:
-    """Shares of dry voices that get each treatment."""
+    """Shares of dry voices that get each effect."""
 
     compressed: float = 0.5
     panned: float = 0.35
@@ -122,7 +122,7 @@ class Production:
 
 
 def produce(voice: Wave, rng: Generator, shares: Production = Production()) -> Wave:
-    """Make a dry solo voice sit as in a production: compression, place, room, echo, doubling, by chance."""
+    """Make a dry solo voice sound produced: compression, panning, reverb, echo, doubling, all random."""
     if rng.random() < shares.compressed:
         voice = compress(voice)
     out = pan(voice, rng.uniform(-0.3, 0.3)) if rng.random() < shares.panned else voice
@@ -136,7 +136,7 @@ def produce(voice: Wave, rng: Generator, shares: Production = Production()) -> W
 
 
 def jump(waves: Wave, rng: Generator, largest_db: float) -> Wave:
-    """Turn [..., n] up or down by up to `largest_db` at one moment, as a fader or a change of acts does."""
+    """Change the level of [..., n] by up to `largest_db` at one moment, as a fader does."""
     frames = waves.shape[-1]
     at, ramp = int(rng.uniform(0.1, 0.7) * frames), int(rng.uniform(0.005, 0.05) * RATE)
     gain_db = np.interp(np.arange(frames), (at, at + ramp), (0.0, rng.uniform(-largest_db, largest_db)))
@@ -144,14 +144,14 @@ def jump(waves: Wave, rng: Generator, largest_db: float) -> Wave:
 
 
 def tone_curve(rng: Generator, bins: int) -> NDArray[np.float32]:
-    """Draw a smooth equaliser: gain [bins] of some dB, waves over a logarithmic frequency axis."""
+    """Draw the gain [bins] of a smooth equaliser: some dB, over a logarithmic frequency axis."""
     octaves = np.log2(np.arange(1, bins + 1)) / np.log2(bins)
     level_db = sum(rng.normal(0, 2) * np.cos(np.pi * k * octaves) for k in (1, 2, 3))
     return np.asarray(10.0 ** (level_db / 20.0), np.float32)
 
 
 def low_pass_curve(cutoff_hz: float, bins: int, width_hz: float = 150.0) -> NDArray[np.float32]:
-    """Gain [bins] that falls to nothing within `width_hz` below `cutoff_hz`, as a lossy codec's band does."""
+    """Return a gain [bins] that falls to 0 within `width_hz` below `cutoff_hz`, as in lossy codecs."""
     frequency = np.linspace(0, RATE / 2, bins)
     return np.clip((cutoff_hz - frequency) / width_hz, 0, 1).astype(np.float32)
 
@@ -159,7 +159,7 @@ def low_pass_curve(cutoff_hz: float, bins: int, width_hz: float = 150.0) -> NDAr
 def equalise(
     waves: Wave, rng: Generator, tone: bool, cutoff_hz: float | None, first_tone: bool = False
 ) -> Wave:
-    """Filter [..., n] with one random tone curve and low-pass for all: stems still add up afterwards.
+    """Filter [..., n] with one random tone curve and low-pass; stems still add up afterwards.
 
     `first_tone` gives the first of the waves [k, 2, n] a tone curve of its own besides.
     """

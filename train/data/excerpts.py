@@ -10,22 +10,22 @@ from train.data.cache import RATE, AudioCache, Song
 from train.data.effects import Wave
 
 FULL_BAND_HZ = 15000.0
-"""Songs that hold nothing above would be scored on what nobody recorded."""
+"""Songs without content above this frequency are not scored: there is no reference for that band."""
 
 SONG_SECONDS = 30
-"""From the middle of each validation song: a whole one takes gigabytes and says little more."""
+"""Length of the excerpt from the middle of a validation song. A whole song takes gigabytes."""
 
 MUSIC_SECONDS = 10
-"""Of each voiceless validation piece."""
+"""Length of the excerpt from a validation piece without voice."""
 
 
 def scored_songs(cache: AudioCache) -> list[Song]:
-    """The validation songs with stems that hold the full band."""
+    """Return the validation songs whose stems have the full band."""
     return [song for song in cache.select("valid", "stems", "pair") if song.band_hz > FULL_BAND_HZ]
 
 
 def middle_of(cache: AudioCache, song: Song) -> tuple[Wave, Wave]:
-    """Voice and music, [2, n] each, of the middle of a song: SONG_SECONDS, or all of it."""
+    """Return voice and music, [2, n] each, from the middle of a song: at most SONG_SECONDS."""
     frames = min(song.frames, SONG_SECONDS * RATE)
     start = (song.frames - frames) // 2
     voice = cache.read(song, "vocals", start, frames)
@@ -34,7 +34,7 @@ def middle_of(cache: AudioCache, song: Song) -> tuple[Wave, Wave]:
 
 
 def voiceless_middles(cache: AudioCache) -> Iterator[Wave]:
-    """MUSIC_SECONDS [2, n] from the middle on of each validation piece without a voice."""
+    """Yield an excerpt [2, n] of each validation piece without voice: MUSIC_SECONDS from its middle on."""
     for song in cache.select("valid", "music"):
         middle = song.frames // 2
         yield cache.read(song, "music", middle, min(middle, MUSIC_SECONDS * RATE))

@@ -1,7 +1,8 @@
-"""`fetch`: take the listed instrumentals out of their Debian packages, one package after the other.
+"""`fetch`: extract the listed instrumentals from their Debian packages, one package after the other.
 
-The list names files (and members of zip archives) that were listened to. Only they and each package's
-copyright file are kept, as `OUT/PACKAGE/...`; the package itself is deleted. The same command again goes on.
+Somebody listened to all files of the list; it names members of zip archives, too. These files and the
+copyright file of each package are kept as `OUT/PACKAGE/...`; the package itself is deleted. The same command
+continues.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ _UNPACKED = 3.5  # disk needed for a package while it is taken apart, in sizes o
 
 
 class PackageError(Exception):
-    """A package that could not be had, and the remedy."""
+    """A package that cannot be fetched; the message has the remedy."""
 
 
 def fetch(
     data: Path, out: Path, packages: Sequence[str] = (), minutes: float | None = None
 ) -> dict[str, float]:
-    """Fetch `packages` (names, or a number of them; all when empty) until there are `minutes` of music.
+    """Fetch `packages` (names, or their number; all if empty) until there are `minutes` of music.
 
-    Returns minutes of audio of each package that lies in `out` now. Raises `UsageError` for unknown names,
-    `OutputError` where the disk is full or this system has no apt, `InputFileError` at the end where some
-    packages could not be had.
+    Returns the minutes of audio of each package in `out`. Raises `UsageError` for unknown names,
+    `OutputError` if the disk is full or this system has no apt, and `InputFileError` at the end if some
+    packages cannot be fetched.
     """
     table = data if data.is_file() else data / LISTED
     listed = listed_instrumentals(table)
@@ -73,7 +74,7 @@ def fetch(
 
 
 def _wanted(packages: Sequence[str], listed: dict[str, tuple[str, ...]], sizes: dict[str, int]) -> list[str]:
-    """Package names in the order of fetching: as named, else the most tracks for their size first."""
+    """Return package names in the order of fetching: as given, else by tracks for their size."""
     order = sorted(listed, key=lambda name: sizes.get(name, 1 << 40) / len(listed[name]))
     if not packages:
         return order
@@ -86,7 +87,7 @@ def _wanted(packages: Sequence[str], listed: dict[str, tuple[str, ...]], sizes: 
 
 
 def _sizes(names: list[str]) -> dict[str, int]:
-    """Bytes of each package's archive, as far as apt's own lists know it."""
+    """Return the size in bytes of each package's archive, if apt's lists have it."""
     command = ["apt-cache", "show", "--no-all-versions", *names]
     shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     sizes, name = {}, ""
@@ -100,7 +101,7 @@ def _sizes(names: list[str]) -> dict[str, int]:
 
 
 def _fetch_package(name: str, paths: Sequence[str], out: Path, size: int) -> list[str]:
-    """Bring one package to `out`/name, whole or not at all; returns lines about what it did not hold."""
+    """Fetch one package to `out`/name, whole or not at all; return a line for each missing file."""
     work = out / f".{name}.part"
     try:
         shutil.rmtree(work, ignore_errors=True)
@@ -156,7 +157,7 @@ def _run(command: list[str], work: Path) -> None:
 
 
 def _keep(unpacked: Path, path: str, kept: Path) -> bool:
-    """Copy one listed file, or member of an archive, out of a package; False where it is not there."""
+    """Copy one listed file, or member of an archive, out of a package; return False if it is missing."""
     archive, member = _split_member(path)
     source, target = (unpacked / archive).resolve(), kept / path
     # A link may point out of the package, at files of this very system.
@@ -176,7 +177,7 @@ def _keep(unpacked: Path, path: str, kept: Path) -> bool:
 
 
 def _split_member(path: str) -> tuple[str, str]:
-    """Archive and member of a listed path; the member is empty for a plain file."""
+    """Return archive and member of a listed path; the member is empty for a plain file."""
     for mark in _MEMBER_OF:
         before, found, after = path.partition(mark)
         if found:
@@ -211,17 +212,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help=f"with {LISTED}, or such a table",
+        help=f"folder with {LISTED}, or a table of this kind",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder a package")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="output: one folder for each package"
+    )
     parser.add_argument(
         "--packages",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="these, or so many with the most tracks for their size (default: all)",
+        help="packages by name, or their number, those with most tracks for their size first (default: all)",
     )
-    parser.add_argument("--minutes", type=float, metavar="M", help="stop when there is so much music")
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop after this much music")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What a model's training data allows: lines for its card, and the licence that follows from them."""
+"""Licences of training data: lines for the model card, and the licence of the model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rtsep.model.licences import (
 from train.data.cache import RATE, Song
 
 OPEN = re.compile(r"(CC0( 1\.0)?|MIT|CC BY( \d\.\d)?|public[ -]domain( dedication)?|per Debian package)$")
-"""Recordings that a model for anyone and anything may learn from: not what a separator made of them."""
+"""Licences of recordings for models without restrictions. Stems by another separator do not count."""
 
 SHARE_ALIKE = re.compile(r"CC BY-SA|GPL|per Debian package")
-"""Free ones that ask for the same terms in turn; a package's own file says which it has."""
+"""Free licences that require the same terms; the file of a package states which one it has."""
 
 
 def data_of(songs: Iterable[Song]) -> tuple[str, ...]:
-    """One line for each set among `songs`: minutes, licence."""
+    """Return a line with minutes and licence for each set among `songs`."""
     minutes: dict[tuple[str, str], float] = {}
     for song in songs:
         key = (song.source, song.licence)
@@ -34,14 +34,14 @@ def data_of(songs: Iterable[Song]) -> tuple[str, ...]:
     )
 
 
-def heard(before: Iterable[str], now: Iterable[str]) -> tuple[str, ...]:
-    """Lines of all sets that a run ever heard: those of today, and of earlier those gone from the cache."""
+def all_sets(before: Iterable[str], now: Iterable[str]) -> tuple[str, ...]:
+    """Return the lines of all sets that a run was trained on, those gone from the cache included."""
     sets = {re.sub(r": \S+ min, ", ": ", line): line for line in (*before, *now)}  # a set and a licence: once
     return tuple(sorted(sets.values()))
 
 
 def licence_of(data: Iterable[str]) -> str:
-    """The licence of a model trained on these sets, in a sentence that names what restricts it."""
+    """Return the licence of a model trained on these sets, as a sentence that names the restrictions."""
     licences = sorted({training_set(line).licence for line in data})
     if not licences:
         return ""
@@ -62,5 +62,5 @@ def licence_of(data: Iterable[str]) -> str:
 
 
 def is_open(licence: str) -> bool:
-    """Whether recordings under `licence` may teach a model for anyone and anything."""
+    """Return whether recordings under `licence` allow a model without restrictions."""
     return bool(OPEN.match(licence))

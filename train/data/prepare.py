@@ -1,6 +1,6 @@
-"""`prepare`: decode recordings once into the memory-mapped cache, naming every file that is no use.
+"""`prepare`: decode recordings into the memory-mapped cache, and list the files that cannot be used.
 
-Each folder's form is recognised by looking (`train.data.readers`); test songs of any of them are never read.
+The layout of each folder is recognised by its content (see `--form`). Test songs are never read.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from train.data.readers.splits import VALIDATION_MIN, reconcile
 from train.data.readers.table import listed_instrumentals
 
 SKIPPED = "skipped.txt"
-"""In the cache: one line for each recording that was left out or padded, with the reason."""
+"""File in the cache: one line for each recording that was left out or padded, with the reason."""
 
 LISTED = Path("instrumentals") / "tracks.tsv"
-"""In a data folder: the files of packages that were listened to and hold no voice."""
+"""File in a data folder: files of packages that somebody listened to, without voice."""
 
 
 def find(
     folders: Sequence[Path], form: str | None, music: Path | None, choice: Choice
 ) -> tuple[list[Plan], Found]:
-    """Find the songs of all folders and say what was recognised.
+    """Find the songs of all folders and print the recognised layouts.
 
-    Returns the plans, and all that was found, for the counts. Raises as `reader_for` does.
+    Returns the plans, and the findings for the counts. Raises the errors of `reader_for`.
     """
     total = Found()
     readers = [(folder, reader_for(folder, form)) for folder in folders]
@@ -102,7 +102,7 @@ def _result(job: Future[Decoded]) -> Decoded | InputFileError:
 
 
 def default_workers() -> int:
-    """Songs decoded at a time unless told otherwise: more cost memory sooner than they save time."""
+    """Return the default number of songs decoded at a time; more need memory and save little time."""
     return min(4, os.cpu_count() or 1)
 
 
@@ -117,8 +117,8 @@ def prepare(
 ) -> int:
     """Fill `cache` from the folders `data` (and packages of instrumentals in `music`).
 
-    Returns how many recordings were skipped; `SKIPPED` in the cache names them. Raises `InputFileError`
-    where a folder is of no known form or nothing is left, `OutputError` where the disk is full.
+    Returns the number of skipped recordings; `SKIPPED` in the cache lists them. Raises `InputFileError` for
+    a folder of an unknown layout or without songs, and `OutputError` if the disk is full.
     """
     if not 0 <= validation_share < 1:
         raise UsageError(f"--validation-share {validation_share:g}: 0 to below 1 is accepted")
@@ -180,24 +180,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="DIR",
-        help="folders of recordings; what is in them is recognised",
+        help="folders of recordings",
     )
-    parser.add_argument("--form", metavar="NAME", help=f"what --data is, instead: {', '.join(FORMS)}")
+    parser.add_argument(
+        "--form", metavar="NAME", help=f"layout of --data if it is not recognised: {', '.join(FORMS)}"
+    )
     parser.add_argument(
         "--music",
         type=Path,
         metavar="DIR",
-        help="instrumentals as 'fetch' leaves them, or other unpacked packages",
+        help="instrumentals by 'fetch', or other unpacked packages",
     )
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="(%(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder of the cache (%(default)s)"
+    )
     parser.add_argument(
         "--validation-share",
         type=float,
         default=0.1,
         metavar="X",
-        help="of songs, singers, packages where the data names none (%(default)s)",
+        help="share of songs, singers and packages for validation, if the data names none (%(default)s)",
     )
-    parser.add_argument("--workers", type=int, default=default_workers(), help="songs at once (%(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=default_workers(), help="songs decoded at a time (%(default)s)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
-"""Training mixtures made on the fly: true songs, songs put together at random, voices alone, music alone.
+"""Training mixtures, made on the fly: real songs, random combinations, voices alone, music alone.
 
-A mixture is a pair (voice, music) [2, n] that is added at the very end, so voice + music == mix always holds.
-Everything drawn comes from the generator that is handed in: equal seeds give equal mixtures.
+A mixture is a pair (voice, music) [2, n], added at the very end, so that voice + music == mix always holds.
+All random numbers come from one generator: equal seeds give equal mixtures.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from train.data.licences import is_open
 
 BACKING = ("drums", "bass", "other")
 SHARE = {"utau": 0.3}
-"""Sets drawn less often than their length suggests: strings of syllables on one pitch are no songs."""
+"""Weights of sets that are drawn less often than by their length: syllables on one pitch are no songs."""
 
 QUIET = 3e-3
-"""An excerpt whose voice has less RMS than this is drawn again, where a voice is wanted."""
+"""Minimum RMS of the voice of an excerpt; one below it is drawn again if a voice is wanted."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How often what happens; shares of 1 unless a unit is named."""
+    """Probabilities of the ways of mixing and of effects, 0 to 1 unless a unit is given."""
 
     clips: float = 0.78  # of true mixes: four-stem songs (the rest: whole songs of two stems)
     musdb_voices: float = 0.45  # of random pairs, whose voice comes from: four-stem songs,
@@ -72,7 +72,7 @@ class Recipe:
 
 
 def drawn_from(cache: AudioCache, recipe: Recipe, split: str = "train") -> list[Song]:
-    """The songs of a cache that a recipe draws from."""
+    """Return the songs of a cache that a recipe draws from."""
     songs = cache.select(split)
     if recipe.all_clips and split == "train":
         songs += cache.select("valid", "stems")
@@ -117,10 +117,10 @@ class Remixer:
     def _excerpt(
         self, song: Song, rng: Generator, names: tuple[str, ...], jitter_ms: float = 0.0
     ) -> list[Wave]:
-        """The same random excerpt of several stems, at a slightly wrong speed by chance.
+        """Return the same random excerpt of several stems, sometimes at a slightly changed speed.
 
-        A song that is shorter lies anywhere in it, with silence before and after.
-        `jitter_ms` moves each stem in time by up to so much; a song without one of the stems has silence.
+        A shorter song is placed at random, with silence around it. `jitter_ms` is the maximum random shift of
+        each stem. A stem that the song does not have is silence.
         """
         r = self.recipe
         rate, kind = 1.0, rng.random()
@@ -154,7 +154,7 @@ class Remixer:
         return voice * np.float32(from_db(rng.uniform(-3, 3))), music
 
     def _voice(self, rng: Generator) -> tuple[Wave, float]:
-        """A voice and the frequency its recording ends at; one that sings, if a few tries find it."""
+        """Return a voice and the upper band limit of its recording; a few tries look for an audible one."""
         r, choice = self.recipe, rng.random()
         voice, band_hz = np.zeros((2, self.frames), np.float32), RATE / 2
         solo = max(0.0, 1.0 - r.musdb_voices - r.song_voices)
@@ -170,7 +170,7 @@ class Remixer:
         return voice, band_hz
 
     def _music(self, rng: Generator) -> tuple[Wave, float]:
-        """Music and the frequency its recording ends at."""
+        """Return music and the upper band limit of its recording."""
         r, choice = self.recipe, rng.random()
         if self.clips and (choice < r.clip_backings + r.shuffled_backings or not (self.pairs or self.music)):
             if r.clip_backings <= choice < r.clip_backings + r.shuffled_backings:
@@ -210,7 +210,7 @@ class Remixer:
 
     # ------------------------------------------------------------------ whole mixtures
     def sample(self, rng: Generator, true_share: float) -> tuple[Wave, Wave]:
-        """Return (voice, music), each [2, frames]; `true_share` of them belong together."""
+        """Return (voice, music), each [2, frames]; a share `true_share` are real songs."""
         r, band_hz = self.recipe, RATE / 2
         paired = rng.random() >= true_share or not (self.clips or self.pairs)
         if paired:
@@ -253,14 +253,14 @@ class Remixer:
         return both[0], both[1]
 
     def batch(self, seed: tuple[int, ...], size: int, true_share: float) -> NDArray[np.float32]:
-        """Return [size, 2 (voice, mix), 2, frames] from a seed: the same every time."""
+        """Return the batch [size, 2 (voice, mix), 2, frames] of a seed."""
         rng = np.random.default_rng(seed)
         drawn = [self.sample(rng, true_share) for _ in range(size)]
         return np.stack([np.stack([voice, voice + music]) for voice, music in drawn])
 
 
 def _kind(choice: float, shares: tuple[tuple[float, list[Song]], ...]) -> list[Song]:
-    """The songs whose share `choice` (0..1) falls into; kinds that are missing leave theirs to the others."""
+    """Return the songs of the kind whose share `choice` (0..1) falls into, among the kinds that exist."""
     present = [(share, songs) for share, songs in shares if songs]
     choice, edge = choice * sum(share for share, _ in present), 0.0
     for share, songs in present:
@@ -271,7 +271,7 @@ def _kind(choice: float, shares: tuple[tuple[float, list[Song]], ...]) -> list[S
 
 
 def _balanced(wave: Wave, against: Wave, level_db: float) -> Wave:
-    """Scale `wave` to `level_db` relative to `against`, by their active levels; silence stays silence."""
+    """Scale `wave` to `level_db` relative to `against`, by active levels; silence stays silence."""
     own, other = active_rms(wave), active_rms(against)
     if own < 1e-5:
         return wave * np.float32(0)

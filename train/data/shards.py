@@ -1,10 +1,9 @@
-"""`compact`: pack a cache into pieces that travel: numbered archives well under 64 MiB, with checksums.
+"""`compact`: pack a cache into shards: numbered archives of less than 64 MiB, with checksums.
 
-Opus at about 64 kbit/s a channel makes a cache ten times smaller. What it costs, measured over 30 songs
-of 13 sets: stems come back with coding noise 20 to 30 dB under them (median 23 for instruments, 28 for
-voices; hiss and rain, which the codec replaces by its own, down to 3), as the lossy sets they were made
-from carry already. A mixture is the sum of its stems after decoding, so targets still add up to the bit.
-FLAC is lossless and saves a half.
+Opus at about 64 kbit/s a channel makes a cache ten times smaller. Over 30 songs of 13 sets, its coding noise
+was 20 to 30 dB below the stems (median 23 for instruments, 28 for voices; down to 3 for noise like rain), as
+in the lossy sets that they were made from. A mixture is the sum of its decoded stems, so that targets still
+add up exactly. FLAC is lossless and halves the size.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from tqdm import tqdm
 
 from rtsep.errors import OutputError, UsageError
 from train.data.cache import RATE, AudioCache, Song, default_cache, whole_file
-from train.data.readers.pieces import INDEX, VERSION
+from train.data.readers.shards import INDEX, VERSION
 from train.data.readers.splits import fraction
 
 MIB = 1 << 20
 PIECE_MIB = 48
 SECTION_S = 240
-"""Longest member in seconds: even uncompressed it fits into a piece."""
+"""Maximum length of a member in seconds; uncompressed, it still fits into a shard."""
 
 OPUS_RATE = 48000  # Hz; the codec knows no 44.1 kHz
 OPUS_LEVEL = 0.75
-"""libsndfile's compression level: 0 is 256 kbit/s a channel, 1 is 6."""
+"""Compression level of libsndfile: 0 is 256 kbit/s a channel, 1 is 6."""
 
 CODECS = {"opus": ".ogg", "flac": ".flac"}
 _BLOCK = OPUS_RATE  # frames handed to the encoder at a time
@@ -46,7 +45,7 @@ _OVERHEAD = 512  # bytes of archive directory a member, at most
 
 
 def encode(samples: NDArray[np.int16], codec: str) -> list[bytes]:
-    """Encode a stem [n, channels] into sections, each a file of its own."""
+    """Encode a stem [n, channels] into sections, each as a file."""
     rate, waves = RATE, samples
     if codec == "opus":
         rate = OPUS_RATE
@@ -66,7 +65,7 @@ def encode(samples: NDArray[np.int16], codec: str) -> list[bytes]:
 
 
 def choose(songs: list[Song], hours: float | None) -> list[Song]:
-    """Take songs until there are `hours`, each time from the set and split that has the least so far."""
+    """Return songs of `hours` in all, each from the set and split with the least music so far."""
     if hours is None:
         return songs
     queues: dict[tuple[str, str], list[Song]] = {}
@@ -87,7 +86,7 @@ def choose(songs: list[Song], hours: float | None) -> list[Song]:
 
 @dataclass
 class _Packer:
-    """Fills one archive after the other; none grows beyond the limit."""
+    """A writer of archives below a size limit."""
 
     out: Path
     limit: int  # bytes
@@ -96,7 +95,7 @@ class _Packer:
     _size: int = 0
 
     def add(self, member: str, content: bytes) -> str:
-        """Put a member into the current piece or the next; returns the piece's name."""
+        """Put a member into the current shard or the next; return the name of the shard."""
         size = len(content) + _OVERHEAD
         if size > self.limit:
             raise UsageError(
@@ -109,7 +108,7 @@ class _Packer:
         return self._name()
 
     def flush(self) -> None:
-        """Write the current piece."""
+        """Write the current shard."""
         if not self._members:
             return
         name, held = self._name(), io.BytesIO()
@@ -140,7 +139,7 @@ def _encoded(
             yield from zip(batch, pool.map(whole, batch), strict=True)
 
 
-def compact(
+def write_shards(
     cache: Path,
     out: Path,
     hours: float | None = None,
@@ -148,9 +147,9 @@ def compact(
     piece_mib: int = PIECE_MIB,
     workers: int = 2,
 ) -> list[Path]:
-    """Pack the songs of `cache` (at most `hours` of them) into `out`; returns the pieces.
+    """Pack the songs of `cache` (at most `hours`) into `out`; return the paths of the shards.
 
-    Raises `OutputError` where `out` holds pieces already or the disk is full.
+    Raises `OutputError` if `out` has shards already or the disk is full.
     """
     if hours is not None and hours <= 0:
         raise UsageError(f"--hours {hours:g}: more than 0 is accepted")
@@ -191,19 +190,25 @@ def compact(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m train compact`."""
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="(%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the pieces")
-    parser.add_argument("--hours", type=float, metavar="H", help="no more than this, of every set a part")
+    parser.add_argument(
+        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder of the cache (%(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder of the shards")
+    parser.add_argument(
+        "--hours", type=float, metavar="H", help="limit on the music, with a part of every set (default: all)"
+    )
     parser.add_argument(
         "--codec",
         choices=list(CODECS),
         default="opus",
-        help="opus: 1/10 of the size, with loss; flac: 1/2, without (%(default)s)",
+        help="opus: lossy, 1/10 of the size; flac: lossless, 1/2 (%(default)s)",
     )
-    parser.add_argument("--piece-mib", type=int, default=PIECE_MIB, metavar="N", help="at most (%(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="songs at a time (%(default)s)")
+    parser.add_argument(
+        "--piece-mib", type=int, default=PIECE_MIB, metavar="N", help="maximum size of a shard (%(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="songs packed at a time (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Run `python -m train compact`."""
-    compact(options.cache, options.out, options.hours, options.codec, options.piece_mib, options.workers)
+    write_shards(options.cache, options.out, options.hours, options.codec, options.piece_mib, options.workers)

@@ -1,9 +1,9 @@
-"""`leads`: instrumentals whose lead is easily taken for a singer: composed at random, synthesised.
+"""`leads`: synthesise instrumentals with a lead instrument that resembles a voice.
 
-Flutes, reeds, brass, strings and soft synths glide, swell and tremble as voices do, and little free music has
-them in front. Each piece draws a key, a tempo and a progression of chords; one or two instruments sing
-phrases over it, scooped and with vibrato, with or without others below. FluidSynth plays it with a General
-MIDI sound font, choirs left out, whose licence is then that of the music. Equal seeds give equal pieces.
+Flutes, reeds, brass, strings and soft synths glide, swell and use vibrato as voices do; little free music has
+such a lead. Each piece draws a key, a tempo and a chord progression. One or two instruments play phrases over
+it, with or without accompaniment. FluidSynth renders it with a General MIDI sound font, without its choirs;
+the licence of the font is the licence of the music. Equal seeds give equal pieces.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ RHYTHMS = (
     (0.5,) * 4 + (2,),
     (1, 1, 1, 1),
 )
-"""Of a bar's four beats, in beats."""
+"""Rhythms of a bar of four beats, in beats."""
 
 EXPRESSION, VIBRATO, VOLUME, PAN, REVERB, CHORUS = 11, 1, 7, 10, 91, 93  # controllers
 
@@ -79,21 +79,21 @@ class Score:
     events: list[tuple[int, mido.Message]]
 
     def add(self, beat: float, kind: str, **values: int) -> None:
-        """Put a message at a beat."""
+        """Add a message at a beat."""
         self.events.append((max(0, round(beat * TICKS)), mido.Message(kind, **values)))
 
     def note(self, channel: int, beat: float, beats: float, key: int, velocity: float) -> None:
-        """Play a note from `beat` for so many `beats`."""
+        """Add a note of length `beats` at `beat`."""
         strength = int(np.clip(velocity, 1, 127))
         self.add(beat, "note_on", channel=channel, note=key, velocity=strength)
         self.add(beat + beats, "note_off", channel=channel, note=key)
 
     def control(self, channel: int, beat: float, control: int, value: float) -> None:
-        """Move a controller."""
+        """Add a controller value."""
         self.add(beat, "control_change", channel=channel, control=control, value=int(np.clip(value, 0, 127)))
 
     def save(self, path: Path, tempo_bpm: float) -> None:
-        """Write it as a MIDI file."""
+        """Write the score as a MIDI file."""
         # Where one note ends as another one of its key begins, the end comes first.
         ordered = sorted(self.events, key=lambda event: (event[0], event[1].type != "note_off"))
         track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo_bpm))])
@@ -113,12 +113,12 @@ class Harmony:
     degrees: tuple[int, ...]
 
     def pitch(self, step: int) -> int:
-        """Key of a step of the scale; step 0 is the tonic above middle C."""
+        """Return the MIDI key of a scale step; step 0 is the tonic above middle C."""
         octave, degree = divmod(step, len(self.scale))
         return 60 + self.tonic + 12 * octave + self.scale[degree]
 
     def chord(self, bar: int) -> tuple[int, ...]:
-        """Steps of the chord of a bar."""
+        """Return the scale steps of the chord of a bar."""
         root = self.degrees[bar % len(self.degrees)]
         return root, root + 2, root + 4
 
@@ -193,7 +193,7 @@ def _sung(
     score: Score, channel: int, beat: float, beats: float, key: int, legato: float, vibrato: float,
     scooped: bool, rng: Generator,
 ) -> None:  # fmt: skip
-    """One note as a singer would have it: reached from below, swelling, trembling as it is held."""
+    """Add a note in the manner of a singer: approached from below, with a swell and vibrato."""
     score.note(channel, beat, beats * legato, key, rng.normal(92, 12))
     if scooped:
         depth, takes = rng.uniform(0.3, 1.6), min(0.4, beats / 2)
@@ -251,10 +251,10 @@ def _drums(score: Score, channel: int, harmony: Harmony, bars: int, rng: Generat
             score.note(channel, at, 0.2, hat, rng.normal(70, 15))
 
 
-def leads(font: Path, out: Path, pieces: int, seconds: float, seed: int, licence: str) -> None:
-    """Write `pieces` as FLAC and their table to `out`, for `prepare`; what is there already stays.
+def write_leads(font: Path, out: Path, pieces: int, seconds: float, seed: int, licence: str) -> None:
+    """Write `pieces` as FLAC and their table to `out`, for `prepare`; existing files stay.
 
-    Raises `InputFileError` without the font and `OutputError` where FluidSynth is missing or fails.
+    Raises `InputFileError` without the font, and `OutputError` if FluidSynth is missing or fails.
     """
     if not font.is_file():
         raise InputFileError(
@@ -311,15 +311,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m train leads`."""
     font = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
     parser.add_argument("--font", type=Path, default=font, metavar="SF2", help="sound font (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a file a piece, and a table")
-    parser.add_argument("--pieces", type=int, default=150, metavar="N", help="(%(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=40.0, metavar="S", help="of each, about (%(default)s)"
+        "--out", type=Path, required=True, metavar="DIR", help="output: one file for each piece, and a table"
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="(%(default)s)")
-    parser.add_argument("--licence", default="MIT", help="of the font, for the models' cards (%(default)s)")
+    parser.add_argument("--pieces", type=int, default=150, metavar="N", help="number of pieces (%(default)s)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=40.0,
+        metavar="S",
+        help="approximate length of each piece (%(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="random seed (%(default)s)")
+    parser.add_argument("--licence", default="MIT", help="licence of the font, for model cards (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    leads(options.font, options.out, options.pieces, options.seconds, options.seed, options.licence)
+    write_leads(options.font, options.out, options.pieces, options.seconds, options.seed, options.licence)

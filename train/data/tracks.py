@@ -1,4 +1,4 @@
-"""Tracks to score or to listen to: MUSDB18's .stem.mp4, folders of stems, or plain recordings.
+"""Whole tracks for scores and listening pages: .stem.mp4 files, folders of stems, plain recordings.
 
 `train.data.readers` lists the layouts: MUSDB18(-HQ), DSD100, or any folder of stems whose file names tell the
 stem. Only the test part of a data set is scored, if it has one.
@@ -23,15 +23,15 @@ from train.data.readers.musdb18 import STEM_FILE, STEM_IDS, StemStream
 from train.data.readers.stems import roles_in, song_parts, usable
 
 Stems = tuple[Wave, Wave]
-"""Vocals and accompaniment, [2 (left, right), n] at RATE each, as long as each other."""
+"""Vocals and accompaniment, [2 (left, right), n] at RATE each, of equal length."""
 
 LENGTHS_DIFFER_S = 1.0
-"""A mixture whose length differs more from that of the stems is of another track, or cut off."""
+"""Maximum difference of length between mixture and stems. Beyond it, the mixture is another track or cut."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """One recording, and the stems it is made of where they are known."""
+    """One recording, with its stems if they are known."""
 
     name: str
     mix: Wave
@@ -39,12 +39,12 @@ class Track:
 
     @property
     def seconds(self) -> float:
-        """Length."""
+        """Length of the track in seconds."""
         return self.mix.shape[1] / RATE
 
 
 def track_name(path: Path) -> str:
-    """Name of the track at `path`."""
+    """Return the name of the track at `path`."""
     if path.is_dir():
         whole = path.resolve()
         return printable(song_parts(Path(whole.anchor), whole)[-1])
@@ -58,7 +58,7 @@ def read_wave(source: Source) -> Wave:
 
 
 def _read_stem(source: Source) -> Wave:
-    """Read one stem of several: one without any sound is silent."""
+    """Read one stem of several; an empty file is a silent stem."""
     try:
         return read_wave(source)
     except NoSoundError:
@@ -66,16 +66,16 @@ def _read_stem(source: Source) -> Wave:
 
 
 def is_stems(path: Path) -> bool:
-    """Whether `path` is a .stem.mp4, or a folder with a voice and something that accompanies it."""
+    """Return whether `path` is a .stem.mp4, or a folder with a voice and an accompaniment."""
     if path.is_dir():
         return usable(_roles(path))
     return path.name.endswith(STEM_FILE)
 
 
 def read_track(path: Path) -> Track:
-    """Read a .stem.mp4 or a folder of stems; `InputFileError` says what is wrong with it.
+    """Read a .stem.mp4 or a folder of stems; `InputFileError` names the fault.
 
-    The mixture is the recorded one where there is one, else the sum of the stems.
+    The mixture is the recorded one if there is one, else the sum of the stems.
     """
     if not path.is_dir():
         streams = {"mixture": 0} | STEM_IDS
@@ -96,16 +96,16 @@ def read_track(path: Path) -> Track:
 
 
 def read_song(path: Path) -> Track:
-    """Read stems where `path` has them, else a recording without references."""
+    """Read the stems at `path` if it has them, else a recording without references."""
     if path.is_dir() or is_stems(path):
         return read_track(path)
     return Track(track_name(path), read_wave(AudioFile(path)), None)
 
 
 def find_tracks(data: Iterable[Path]) -> list[Path]:
-    """Paths of the tracks in each of `data`: a data set, a folder of tracks at any depth, or one track.
+    """Return the paths of the tracks in each of `data`: data sets, folders or tracks.
 
-    Folders of audio among them that are no folders of stems are listed too: reading them says what lacks.
+    Folders of audio without stems are listed, too; the error of reading them tells what is missing.
     """
     found: list[Path] = []
     for path in data:
@@ -122,7 +122,7 @@ def find_tracks(data: Iterable[Path]) -> list[Path]:
 
 
 def select_tracks(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
-    """Those of `paths` named in `names`, in that order; the beginning of a name will do if one has it."""
+    """Return the `paths` named in `names`, in that order; a unique beginning of a name is enough."""
     by_name = {track_name(path): path for path in paths}
     chosen = []
     for name in names:

@@ -1,1 +1,1 @@
-"""Learning: systems and their nets, losses, the training loop, checkpoints and the export gate."""
+"""Learning: systems and their nets, losses, the training loop, checkpoints, and the export gate."""

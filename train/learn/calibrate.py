@@ -1,9 +1,10 @@
-"""`calibrate`: how sure the masks may be, found on songs the net has not heard.
+"""`calibrate`: find how confident the masks should be, on validation songs.
 
-A net is surer of itself on what it was trained on than elsewhere: masks too near 0 and 1. Two numbers mend
-what they can of it, logits -> slope * logits + offset (C. Guo et al., "On calibration of modern neural
-networks", ICML 2017, and J. Platt before them). They go into the last layer at `export` and cost nothing.
-A smaller slope or a higher offset also finds more voice where there is none: the leak stands beside.
+On unseen songs the masks of a net are too near 0 and 1. Two numbers correct this in part: logits -> slope *
+logits + offset (C. Guo et al., "On calibration of modern neural networks", ICML 2017, after J. Platt).
+`export` puts them into the last layer, where they cost no time.
+
+A smaller slope or a higher offset finds more voice in music without voice, too; the table shows this leak.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from train.data.excerpts import middle_of, scored_songs, voiceless_middles
 from train.learn import checkpoint as checkpoints
 from train.learn.system import Program, System
 from train.learn.validation import (
-    heard_columns,
+    columns_of,
     masked,
     masks_of,
     scored,
@@ -35,12 +36,12 @@ from train.markdown import table
 from train.score.metrics import level_db
 
 SURE = 1e-7
-"""Masks nearer to 0 or 1 than this count as so near: their logits are finite."""
+"""Minimum distance of masks from 0 and 1, so that their logits are finite."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One pair of numbers and what it scores, in dB."""
+    """One slope and offset with their scores in dB."""
 
     slope: float
     offset: float
@@ -52,15 +53,15 @@ class Candidate:
 def _voices(
     program: Program, system: System, mix: Wave, pairs: Sequence[tuple[float, float]]
 ) -> Iterator[Wave]:
-    """The voice [2, n] found in `mix`, for each slope and offset in turn."""
-    columns = heard_columns(system, mix)
+    """Yield the separated voice [2, n] of `mix` for each slope and offset."""
+    columns = columns_of(system, mix)
     logits = torch.logit(masks_of(program, system, columns).double(), SURE)
     for slope, offset in pairs:
         yield masked(system, columns, torch.sigmoid(slope * logits + offset).float(), mix.shape[1])
 
 
 def calibrate(run: Path, cache: AudioCache, slopes: list[float], offsets: list[float]) -> list[Candidate]:
-    """Score all pairs of `slopes` and `offsets` on the validation songs, averaged weights of `run`."""
+    """Score all pairs of `slopes` and `offsets` on the validation songs, with the averages of `run`."""
     state = checkpoints.load(run)
     system, net = state.system, state.average_net()
     program = cast(Program, system.program(net).eval())
@@ -69,8 +70,8 @@ def calibrate(run: Path, cache: AudioCache, slopes: list[float], offsets: list[f
     leaks: list[list[float]] = [[] for _ in pairs]
     for song in tqdm(scored_songs(cache), unit="song", desc="songs"):
         voice, music = middle_of(cache, song)
-        heard = _voices(program, system, voice + music, pairs)
-        for scores, one in zip(sdr, heard, strict=True):
+        voices = _voices(program, system, voice + music, pairs)
+        for scores, one in zip(sdr, voices, strict=True):
             scores.append(scored(voice, music, one))
     for music in tqdm(list(voiceless_middles(cache)), unit="piece", desc="music without a voice"):
         for levels, one in zip(leaks, _voices(program, system, music, pairs), strict=True):
@@ -93,9 +94,15 @@ def _numbers(text: str) -> list[float]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m train calibrate`."""
     parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a run, or a checkpoint file")
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="(%(default)s)")
-    parser.add_argument("--slopes", default="0.7,0.8,0.9,1", metavar="A,B,...", help="(%(default)s)")
-    parser.add_argument("--offsets", default="-0.3,0,0.3", metavar="A,B,...", help="(%(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder of the cache (%(default)s)"
+    )
+    parser.add_argument(
+        "--slopes", default="0.7,0.8,0.9,1", metavar="A,B,...", help="slopes to try (%(default)s)"
+    )
+    parser.add_argument(
+        "--offsets", default="-0.3,0,0.3", metavar="A,B,...", help="offsets to try (%(default)s)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -108,4 +115,4 @@ def run(options: argparse.Namespace) -> None:
     ]
     print(table(head, rows))
     best = max(told, key=lambda c: c.voice + c.music)
-    print(f"most voice and music: export --mask-slope {best.slope:g} --mask-offset {best.offset:g}")
+    print(f"best sum of voice and music: export --mask-slope {best.slope:g} --mask-offset {best.offset:g}")

@@ -1,13 +1,15 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped, never half written.
+"""Checkpoints: the whole state of a run, so that it continues as if it had never stopped.
 
-A model file carries the end of its run inside, without what only the same run needs to go on: it is a start
-for other runs as well as for another export.
+A model file contains the last checkpoint of its run, without the state of the optimiser. It can start another
+run, and it can be exported again. A checkpoint holds plain values and tensors only, no classes of this
+package, so that modules can move.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,14 @@ from train.learn.presets import from_plain, to_plain
 from train.learn.system import Net, System
 
 FILE = CHECKPOINT
+HISTORY = "history.jsonl"
+"""File in a run's folder: the figures of each validation, one a line."""
+
 SONGS = "songs.json"
-"""In a run's folder: what each validation song scored at the last validation."""
+"""File in a run's folder: the scores of each validation song at the last validation."""
 
 OUTCOME = "outcome.pt"
-"""Of a model file: the entry that holds its checkpoint."""
+"""Entry of a model file that holds its checkpoint."""
 
 VERSION = 2
 
@@ -37,7 +42,7 @@ SPENT = ("elapsed_s", "cpu_s", "audio_s")
 
 @dataclass
 class Checkpoint:
-    """State of a run. Mixtures depend on seed, rank, step and how far the run is: `step` is their state."""
+    """State of a run. Mixtures depend on seed, rank, step and progress alone, so `step` is their state."""
 
     system: System
     net: dict[str, Tensor]
@@ -46,17 +51,17 @@ class Checkpoint:
     step: int = 0
     elapsed_s: float = 0.0  # of training, validation not counted
     cpu_s: float = 0.0  # of all replicas and their threads
-    audio_s: float = 0.0  # heard by all processes together
-    # The same three of the runs before, each of which began with the weights of the one before it.
+    audio_s: float = 0.0  # of the mixtures of all replicas together
+    # The same three for the earlier runs that these weights come from.
     earlier: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)  # one entry a validation
     songs: dict[str, list[float]] = field(default_factory=dict)  # voice and music of each, at the last one
     data: tuple[str, ...] = ()  # training sets: minutes, licence
-    machine: str = ""  # what it was trained on
+    machine: str = ""  # hardware of the training
 
     @property
     def spent(self) -> dict[str, float]:
-        """Seconds that went into these weights, earlier runs included: elapsed_s, cpu_s, audio_s."""
+        """Totals of elapsed_s, cpu_s and audio_s for these weights, earlier runs included."""
         return {name: self.earlier.get(name, 0.0) + getattr(self, name) for name in SPENT}
 
     def average_net(self) -> Net:
@@ -72,8 +77,17 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         torch.save(_plain(checkpoint), file)
 
 
+def save_history(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write `folder`/history.jsonl, and `folder`/songs.json if validation songs have scores."""
+    with whole_file(folder / HISTORY) as file:
+        file.write("".join(json.dumps(entry) + "\n" for entry in checkpoint.history).encode())
+    if checkpoint.songs:
+        with whole_file(folder / SONGS) as file:
+            file.write(json.dumps(checkpoint.songs, indent=1).encode())
+
+
 def outcome(checkpoint: Checkpoint) -> bytes:
-    """What a model file is to carry of its run: its averaged weights, for `load`."""
+    """Return the checkpoint for a model file: averaged weights only, for `load`."""
     file = io.BytesIO()
     torch.save(
         _plain(dataclasses.replace(checkpoint, net=checkpoint.average, optimiser={}, history=[], songs={})),
@@ -88,7 +102,7 @@ def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint: a file, the folder of a run, or what a model file carries of its run."""
+    """Read a checkpoint from a file, the folder of a run, or a model file; `ModelError` if there is none."""
     file = path / FILE if path.is_dir() else path
     carried = read_package(file).entry(OUTCOME) if has_entry(file, OUTCOME) else None
     try:

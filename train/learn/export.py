@@ -1,4 +1,4 @@
-"""`export`: a checkpoint becomes a model file, if its program passes the gate."""
+"""`export`: turn a checkpoint into a model file, if its streaming program passes all checks."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def write_checked(
     golden_steps: int = 6,
     also: Mapping[str, bytes] | None = None,
 ) -> dict[str, float]:
-    """Pass `program` through the gate and write it; returns the differences that were found.
+    """Check `program` and write it; return the differences between its forms.
 
-    `also` are further entries of the file. Raises `GateError` and leaves `path` as it was if any check fails,
-    the sealed file's replay included.
+    `also` are further entries of the file. Raises `GateError` and keeps `path` unchanged if any check fails,
+    the replay of the finished file included.
     """
     checked = check(net, program, spec)
     golden = Golden(checked.columns[:golden_steps].numpy(), checked.masks[:golden_steps].numpy())
@@ -54,11 +54,11 @@ def export(
     metrics: Path | None = None,
     mask: tuple[float, float] = (1.0, 0.0),
 ) -> dict[str, float]:
-    """Write the averaged weights of a run as the model file `out`; returns the differences that were found.
+    """Write the averaged weights of a run as the model file `out`; return the differences of its forms.
 
     `metrics` is the JSON of `evaluate` of the same weights; `mask` is slope and offset of the mask logits,
-    as `calibrate` finds them. Raises `GateError` and writes nothing if a check fails, `UsageError` for a
-    `mask` of a system that has no such logits.
+    found by `calibrate`. Raises `GateError` and writes nothing if a check fails, and `UsageError` for a
+    `mask` of a system without such logits.
     """
     state = checkpoints.load(run)
     net = state.average_net()
@@ -90,7 +90,7 @@ def export(
         licence=licence_of(state.data),
         description=(
             f"System '{state.system.family}', {spent['elapsed_s'] / 60:.0f} minutes of training on "
-            f"{state.machine}, {spent['audio_s'] / 3600:.1f} h of mixtures heard"
+            f"{state.machine}, {spent['audio_s'] / 3600:.1f} h of mixtures"
         ),
     )
     carried = {checkpoints.OUTCOME: checkpoints.outcome(state)}
@@ -105,10 +105,10 @@ def export(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m train export`."""
     parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a run, or a checkpoint file")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--name", help="name of the model (that of its system)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="output: the model file")
+    parser.add_argument("--name", help="name of the model (default: name of its system)")
     parser.add_argument(
-        "--metrics", type=Path, metavar="FILE", help="JSON of 'evaluate', to go into the spec"
+        "--metrics", type=Path, metavar="FILE", help="JSON by 'evaluate' whose figures go into the model file"
     )
     for name, plain in (("slope", 1.0), ("offset", 0.0)):
         parser.add_argument(f"--mask-{name}", type=float, default=plain, metavar="X",

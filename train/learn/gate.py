@@ -1,7 +1,7 @@
-"""The export gate: what a program must prove before it becomes a model file. Each check raises `GateError`.
+"""The export gate: the checks of a program before it becomes a model file. Each one raises `GateError`.
 
 A net exists in several forms (training form, one step, whole file, scripted, reloaded from disk). Each is a
-chance to play something else than what was trained, so all of them run on the same columns and must agree.
+chance of an error, so all of them process the same columns and must agree.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from train.learn.stft import mid_side, played_columns, windows
 from train.learn.system import Program, count_macs
 
 FORM_TOLERANCE = 1e-4
-"""Between the training form and the played one: other orders of summation, float32."""
+"""Tolerance between training form and streaming form, which sum in another order in float32."""
 
 FILE_TOLERANCE = 1e-5
-"""Between a program and what comes back from its file: the same operations."""
+"""Tolerance between a program and its saved form, with the same operations."""
 
 METHODS = ["step", "offline"]
 
@@ -41,10 +41,10 @@ class GateError(ModelError):
 
 
 class TrainingForm(Protocol):
-    """What the gate compares a program with."""
+    """The training form of a net, as the reference of the checks."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """All its weights."""
+        """Return all weights."""
 
     def masks(self, columns: Tensor) -> Tensor:
         """Masks [T, channels, bins] of columns [T, channels, bins, 2], from a zero state."""
@@ -52,7 +52,7 @@ class TrainingForm(Protocol):
 
 @dataclass(frozen=True)
 class Checked:
-    """A program that passed, as bytes, with the largest differences that were found."""
+    """A program that passed all checks, as bytes, with the largest differences."""
 
     program: bytes
     columns: Tensor  # what it was checked on
@@ -61,9 +61,9 @@ class Checked:
 
 
 def check_columns(spec: ModelSpec, seconds: float = 0.5, seed: int = 7) -> Tensor:
-    """Columns [T, channels, bins, 2] of something like music: a gliding voice, noise, a rest, a shout.
+    """Return columns [T, channels, bins, 2] of a music-like signal: a gliding tone, noise, a rest, a shout.
 
-    As long as `seconds`, longer where the model looks far ahead or back: all of its memory is to turn over.
+    They last `seconds`, or longer for a model with a long memory or look-ahead, so that all of it is used.
     """
     rate, rng = spec.rates[0], np.random.default_rng(seed)
     hops = max(seconds * rate / spec.hop, 2.2 * spec.lookahead_hops, 1.3 * (spec.context_hops or 0) + 8)
@@ -84,13 +84,13 @@ def check_columns(spec: ModelSpec, seconds: float = 0.5, seed: int = 7) -> Tenso
 
 
 def run_steps(program: Program, columns: Tensor, state_size: int) -> Tensor:
-    """Masks of `columns` one step at a time, from a zero state."""
+    """Return the masks of `columns`, computed step by step from a zero state."""
     state = torch.zeros(state_size)
     return torch.stack([program.step(column, state).clone() for column in columns])
 
 
 class _Open(ModelRunner):
-    """Stands where a loaded model stands, and lets everything through."""
+    """A model runner whose masks are 1."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
@@ -103,7 +103,7 @@ class _Open(ModelRunner):
 
 
 def measured_latency(spec: ModelSpec) -> int:
-    """Samples by which the runtime plays a signal late with this spec, found by sending noise through it."""
+    """Return the latency in samples of the runtime with this spec, measured with noise."""
     separator = Separator(_Open(spec), spec.rates[0], spec.channels)
     frames = 8 * spec.n_fft
     noise = np.random.default_rng(1).standard_normal((spec.channels, frames)).astype(np.float32) * 0.1
@@ -118,7 +118,7 @@ def measured_latency(spec: ModelSpec) -> int:
 
 
 def script(program: nn.Module) -> bytes:
-    """The bytes of `program` scripted, frozen and saved."""
+    """Return the bytes of `program`, scripted, frozen and saved."""
     try:
         return to_bytes(torchscript.script(program, METHODS))
     except Exception as error:  # TorchScript raises many kinds
@@ -126,7 +126,7 @@ def script(program: nn.Module) -> bytes:
 
 
 def load_program(content: bytes) -> Program:
-    """Load a program from the bytes of its file, to give it columns and states by hand."""
+    """Load a program from the bytes of its file, to call it with columns and states."""
     return cast(Program, from_bytes(content))
 
 
@@ -138,7 +138,7 @@ def load_runner(content: bytes, spec: ModelSpec) -> ModelRunner:
 
 
 def play_steps(runner: ModelRunner, columns: Tensor) -> Tensor:
-    """Masks of `columns` one step at a time, from the beginning, as the runtime plays them."""
+    """Return the masks of `columns`, computed step by step by the runtime from a zero state."""
     runner.reset()
     masks = []
     for column in columns.numpy():
@@ -163,7 +163,7 @@ def _check_range(what: str, masks: Tensor) -> None:
 
 
 def _check_causality(what: str, masks_of: Any, columns: Tensor) -> float:
-    """New input must not change previous output, to the last bit of what float32 sums keep."""
+    """Check that new input does not change earlier output, up to float32 rounding."""
     steps, worst = columns.shape[0], 0.0
     rng = torch.Generator().manual_seed(2)
     whole = masks_of(columns)

@@ -136,7 +136,7 @@ class _MaskedLoss(torch.autograd.Function):
         magnitude = (sums * target.scale).sum() / count
 
         hop, overlap = framing.hop, framing.synthesis // framing.hop
-        heard, slope = _wave_loss(synthesise(error, framing, window), target, framing, config)
+        decibel_term, slope = _wave_loss(synthesise(error, framing, window), target, framing, config)
         # Adjoint of the overlap-add: block t goes back to frames t, t - 1, ... under the window.
         blocks = slope.unflatten(-1, (steps, hop))
         newest = torch.zeros(batch, channels, steps, overlap, hop)
@@ -149,7 +149,7 @@ class _MaskedLoss(torch.autograd.Function):
         weights = target.scale * (config.magnitude / count)
         _wave_pass(mask.numpy(), mix, back, weights.numpy(), framing.n_fft, grad.numpy())
         ctx.save_for_backward(grad)
-        return heard + config.magnitude * magnitude, heard
+        return decibel_term + config.magnitude * magnitude, decibel_term
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -178,10 +178,10 @@ def masked_loss(
     Compiled on the CPU; on other devices the plain twin, whose operations are large enough for them.
     """
     if logits.device.type != "cpu":
-        total, heard = masked_loss_reference(logits, target, framing, synthesis, config)
-        return total, heard.detach()
-    total, heard = _MaskedLoss.apply(logits, target, framing, synthesis, config)
-    return total, heard.detach()
+        total, decibel_term = masked_loss_reference(logits, target, framing, synthesis, config)
+        return total, decibel_term.detach()
+    total, decibel_term = _MaskedLoss.apply(logits, target, framing, synthesis, config)
+    return total, decibel_term.detach()
 
 
 def masked_loss_reference(
@@ -199,5 +199,5 @@ def masked_loss_reference(
     magnitude = ((of_voice + of_music).mean((1, 2, 3)) * target.scale).mean()
     full = torch.cat([mask, mask[..., -1:]], -1)
     error = synthesise(full * target.mix - target.voice, framing, synthesis)
-    heard, _ = _wave_loss(error, target, framing, config)
-    return heard + config.magnitude * magnitude, heard
+    decibel_term, _ = _wave_loss(error, target, framing, config)
+    return decibel_term + config.magnitude * magnitude, decibel_term

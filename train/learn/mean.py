@@ -1,8 +1,8 @@
-"""`mean`: the mean of the weights of several runs, as a run of its own.
+"""`mean`: average the weights of several runs; the result is a run, too.
 
-Runs that began with the same weights can be averaged weight by weight. The mean costs nothing to play. It
-often scores as well as each of them where they learnt, and better where they did not (M. Wortsman et al.,
-"Model soups", ICML 2022). `evaluate` and `robustness` tell whether this holds for the runs at hand.
+Runs that started from the same weights can be averaged weight by weight, and the mean plays at the cost of
+one of them. It often scores as well as each of them on data like theirs, and better on other data (M.
+Wortsman et al., "Model soups", ICML 2022). Check this for your runs with `evaluate` and `robustness`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from torch import Tensor
 
 from rtsep.errors import ModelError, OutputError, UsageError
 from train.data.cache import whole_file
-from train.data.licences import heard
+from train.data.licences import all_sets
 from train.learn import checkpoint as checkpoints
 from train.learn.checkpoint import SPENT, Checkpoint
 
 
 def mean_of(weights: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
-    """Return sum(share * weight) for each name; `shares` sum to 1. Whole numbers are those of the first."""
+    """Return sum(share * weight) for each name; `shares` sum to 1. Integers come from the first."""
     return {
         name: sum((share * each[name] for share, each in zip(shares, weights, strict=True)), 0 * first)
         if torch.is_floating_point(first)
@@ -39,9 +39,9 @@ def mean_of(weights: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> di
 def mean(runs: Sequence[Path], shares: Sequence[float], folder: Path) -> Checkpoint:
     """Write the mean of `runs` to `folder` and return it.
 
-    `runs` are runs, checkpoints or model files; `shares` (one each, greater than 0) are what they weigh. The
-    mean has learnt from all that they have learnt from. Raises `ModelError` for nets of two kinds,
-    `UsageError` for shares that do not fit, and `OutputError` where `folder` holds a run already.
+    `runs` are runs, checkpoints or model files; `shares` (one each, greater than 0) are their weights. The
+    data of the mean is the data of all of them. Raises `ModelError` for different nets, `UsageError` for
+    wrong shares, and `OutputError` if `folder` holds a run already.
     """
     if len(shares) != len(runs) or not all(0 < share < math.inf for share in shares):
         raise UsageError(f"--shares: {len(runs)} numbers greater than 0 are needed, one for each run")
@@ -59,7 +59,7 @@ def mean(runs: Sequence[Path], shares: Sequence[float], folder: Path) -> Checkpo
         states[0].system, average, average,
         step=max(state.step for state in states),
         earlier=most,  # runs from one start share what it took: their sum would count that twice
-        data=reduce(heard, (state.data for state in states)),
+        data=reduce(all_sets, (state.data for state in states)),
         machine=", ".join(dict.fromkeys(state.machine for state in states)),
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,9 +74,9 @@ def _shapes(state: Checkpoint) -> tuple[str, dict[str, torch.Size]]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m train mean`."""
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="runs, checkpoints or model files")
-    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="where the mean goes")
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="output folder: the new run")
     parser.add_argument(
-        "--shares", type=float, nargs="+", metavar="X", help="what each of them weighs (the same)"
+        "--shares", type=float, nargs="+", metavar="X", help="weight of each run in the mean (default: equal)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The stream of training batches: drawn by a seed and a step, in this process or in several beside it."""
+"""The stream of training batches, drawn by seed and step, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from train.data.remix import Remixer
 from train.learn.system import System
 
 Draw = tuple[int, float]
-"""Number of the step, share of real songs."""
+"""Number of the step, and its share of real songs."""
 
 
 class Mixtures(Dataset[Tensor]):
-    """Batches [B, 2 (voice, mix), 2 (left, right), n] at the system's rate; a step gives the same again."""
+    """Batches [B, 2 (voice, mix), 2 (left, right), n] at the rate of a system; a step gives equal batches."""
 
     def __init__(self, cache: Path, system: System, seed: int, rank: int = 0) -> None:
         self._folder, self._system, self._seed, self._rank = cache, system, seed, rank
@@ -34,7 +34,7 @@ class Mixtures(Dataset[Tensor]):
 
     @property
     def remixer(self) -> Remixer:
-        """Opened where it is used: a memory map does not travel to another process."""
+        """The remixer; each process opens its own, because a memory map cannot be sent to another one."""
         if self._remixer is None:
             system = self._system
             frames = -(-system.frames * RATE // system.rate)
@@ -46,7 +46,7 @@ class Mixtures(Dataset[Tensor]):
         return self.batch(step, self._system.training.batch, share)
 
     def batch(self, step: int, size: int, share: float) -> Tensor:
-        """The batch of one step."""
+        """Return the batch of one step, with `size` mixtures."""
         waves = self.remixer.batch((self._seed, self._rank, step), size, share)
         return torch.from_numpy(at_rate(waves, self._system.rate, self._system.frames))
 
@@ -64,7 +64,7 @@ def at_rate(waves: NDArray[np.float32], rate: int, frames: int) -> NDArray[np.fl
 
 
 class _Steps(Sampler[Draw]):
-    """Steps from `first` on, each with the share of real songs that is due when it is drawn."""
+    """Sampler of steps from `first` on, each with the share of real songs at the time of its draw."""
 
     def __init__(self, first: int, share: Callable[[int], float]) -> None:
         self._first, self._share = first, share
@@ -76,8 +76,8 @@ class _Steps(Sampler[Draw]):
             step += 1
 
 
-def _deaf(_worker: int) -> None:
-    """Leave Ctrl-C, which the terminal sends to all, to the process that trains: it stops in order."""
+def _ignore_interrupts(_worker: int) -> None:
+    """Ignore Ctrl-C, which the terminal sends to all processes: the training process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -86,8 +86,8 @@ def batches(
 ) -> Iterator[Tensor]:
     """Yield the batches of the steps from `first` on, for ever.
 
-    `workers` processes draw ahead; with 0 each batch is drawn when it is asked for. `pinned` memory goes to
-    a GPU without a copy.
+    `workers` processes draw ahead; with 0, a batch is drawn when it is needed. `pinned` memory is copied to a
+    GPU without a stop.
     """
     loader = DataLoader(
         mixtures,
@@ -97,6 +97,6 @@ def batches(
         pin_memory=pinned,
         prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_deaf,
+        worker_init_fn=_ignore_interrupts,
     )
     return iter(loader)

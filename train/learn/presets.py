@@ -1,4 +1,4 @@
-"""The systems by name: what `--system` of the command line takes."""
+"""The systems by name, for `--system` of the command line."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ FAMILIES: dict[str, type[System]] = {type(system).family: type(system) for syste
 
 
 def preset(name: str) -> System:
-    """Return the preset `name`; `UsageError` names the nearest one otherwise."""
+    """Return the preset `name`; the `UsageError` for an unknown one names the nearest."""
     if name not in PRESETS:
         raise UsageError(
             f"--system {name}: no such preset{suggest(name, PRESETS)}; there are {', '.join(PRESETS)}"
@@ -73,9 +73,9 @@ def preset(name: str) -> System:
 
 
 def changed(system: System, choices: Iterable[str]) -> System:
-    """Return `system` with choices "NAME=VALUE"; "training.NAME=VALUE" for how it is trained.
+    """Return `system` with the options "NAME=VALUE", or "training.NAME=VALUE" for its training.
 
-    Raises `UsageError` for what does not exist or is not of its type.
+    Raises `UsageError` for an unknown option or a value of another type.
     """
     for choice in choices:
         name, _, text = choice.partition("=")
@@ -104,12 +104,12 @@ def _replaced(value: Any, path: list[str], text: str) -> Any:
 
 
 def to_plain(system: System) -> dict[str, Any]:
-    """Return what a checkpoint holds of a system: plain values only."""
+    """Return a system as plain values, for a checkpoint."""
     return {"family": system.family, "options": dataclasses.asdict(system)}
 
 
 def from_plain(raw: dict[str, Any]) -> System:
-    """Inverse of `to_plain`; `ModelError` for what this version does not know."""
+    """Return the system of plain values, as by `to_plain`; `ModelError` for an unknown one."""
     try:
         system: System = _build(FAMILIES[raw["family"]], raw["options"])
     except (KeyError, TypeError, ValueError) as error:
@@ -118,7 +118,7 @@ def from_plain(raw: dict[str, Any]) -> System:
 
 
 def _build(kind: Any, raw: Any) -> Any:
-    """A dataclass (or a value of one) back from its plain form."""
+    """Return a dataclass, or a value of one, from its plain form."""
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return typing.cast(Any, kind)(**{name: _build(hints[name], value) for name, value in raw.items()})

@@ -1,10 +1,11 @@
-"""`label`: let a separator of others take whole songs apart, so that mixtures without stems can teach.
+"""`label`: separate songs with another model, the teacher, to train on songs without stems.
 
-Of a folder with `tracks.tsv` the training songs that are mixtures alone become songs of two stems, with a
-table of their own that `prepare` reads beside the first. What the teacher calls voice is no truth. Songs in
-which it finds next to no voice are left out, and the table's sample rate states where its stems end. Two
-options make the labels better: the mean of several estimates, and a second model that must agree with the
-teacher about silence.
+The training songs in `tracks.tsv` that are plain mixtures become songs with two stems, the pseudo-labels.
+They get a table of their own; `prepare` reads it beside the first one. Songs with almost no voice are left
+out. The sample rate in the table states the band of the stems.
+
+Pseudo-labels have errors. Two options reduce them: the mean of two estimates, and a second model that must
+agree with the teacher about silence.
 """
 
 from __future__ import annotations
@@ -35,26 +36,26 @@ from train.score.metrics import level_db
 from train.score.peers import SPLEETER_BINS, SPLEETER_FFT, SPLEETER_HOP, Peer, load_peer
 
 BAND_RATE = 2 * SPLEETER_BINS * RATE // SPLEETER_FFT
-"""Sample rate whose band is what the teacher's stems hold."""
+"""Sample rate with the band of the teacher's stems."""
 
 SILENT_DB = -25.0
-"""A voice so far under the song is taken for none."""
+"""Maximum level of a voice, relative to the song, that counts as none."""
 
 SOUNDING_DB = -12.0
-"""A voice above this, against the mixture of the same second, is certainly there."""
+"""Level of a voice, relative to the mixture of the same second, above which it certainly exists."""
 
 SHORTEST_S = 6.0
-"""Stretches of a song in which teacher and checking model agree are kept from this length on."""
+"""Minimum length of a part of a song on which teacher and checking model agree."""
 
 SHIFT = SPLEETER_HOP * 150 + SPLEETER_HOP // 2
-"""Samples by which the second estimate is shifted: other frames, and other pieces of them."""
+"""Shift of the second estimate in samples, for other frames and other windows of frames."""
 
 STEMS = ("vocals", "accompaniment")
 
 
 @dataclass(frozen=True)
 class Labelling:
-    """How songs are labelled."""
+    """Options of the pseudo-labels."""
 
     teacher: str = "spleeter"
     seconds: float | None = None  # of each song, the part with most voice; None: all of it
@@ -66,10 +67,10 @@ class Labelling:
             raise UsageError(f"--seconds {self.seconds:g}: {SHORTEST_S:g} and more are accepted")
 
 
-def label(folder: Path, out: Path, how: Labelling = Labelling()) -> list[dict[str, str]]:
-    """Write stems and table of the mixtures in `folder` to `out`; returns the table's rows.
+def write_pseudo_labels(folder: Path, out: Path, how: Labelling = Labelling()) -> list[dict[str, str]]:
+    """Write stems and table of the mixtures in `folder` to `out`; return the rows of the table.
 
-    Songs that are labelled already are left as they are. Raises `InputFileError` where nothing is to do and
+    Songs with pseudo-labels are not changed. Raises `InputFileError` if there are no mixtures, and
     `UsageError` without the teacher.
     """
     rows = [row for row in rows_of(folder / TABLE) if row["role"] == "mixture" and row["split"] == "train"]
@@ -111,7 +112,7 @@ def label(folder: Path, out: Path, how: Labelling = Labelling()) -> list[dict[st
 
 
 def _estimated(mix: Wave, peer: Peer, how: Labelling) -> tuple[Wave, Stems]:
-    """The part of `mix` [2, n] that is kept, and its stems by the teacher."""
+    """Return the part of `mix` [2, n] to keep, and its stems by the teacher."""
     stems = peer.separate(mix)
     if how.seconds is not None:
         part = most_of(stems[0], round(how.seconds * RATE))
@@ -127,7 +128,7 @@ def _estimated(mix: Wave, peer: Peer, how: Labelling) -> tuple[Wave, Stems]:
 
 
 def most_of(voice: Wave, frames: int) -> slice:
-    """The `frames` of `voice` [2, n] with the most energy, to a tenth of a second; all of what is shorter."""
+    """Return the `frames` of `voice` [2, n] with most energy, to 0.1 s; all frames of a shorter one."""
     if voice.shape[1] <= frames:
         return slice(0, voice.shape[1])
     step = RATE // 10
@@ -138,7 +139,7 @@ def most_of(voice: Wave, frames: int) -> slice:
 
 
 def agreed(mix: Wave, voice: Wave, checker: ModelRunner) -> list[tuple[int, int]]:
-    """Stretches [start, end) of `mix` [2, n], of `SHORTEST_S` and more, about whose silence both agree.
+    """Return parts [start, end) of `mix` [2, n], at least `SHORTEST_S` long, where both agree on silence.
 
     `voice` [2, n] is the teacher's. They disagree about a second in which one finds a voice of `SOUNDING_DB`
     and more where the other finds less than `SILENT_DB`, both against the mixture of that second.
@@ -158,7 +159,7 @@ def agreed(mix: Wave, voice: Wave, checker: ModelRunner) -> list[tuple[int, int]
 
 
 def _levels(wave: Wave, mix: Wave) -> NDArray[np.float64]:
-    """Level of `wave` against `mix`, both [2, n], second by second in dB."""
+    """Return the level of `wave` relative to `mix`, both [2, n], for each second in dB."""
     starts = np.arange(0, mix.shape[1], RATE)
     energy, whole = (np.add.reduceat(np.square(one, dtype=np.float64).sum(0), starts) for one in (wave, mix))
     # The floor, some -100 dBFS, makes silent seconds silent for both.
@@ -166,7 +167,7 @@ def _levels(wave: Wave, mix: Wave) -> NDArray[np.float64]:
 
 
 def _write(place: Path, stems: Stems, kept: Sequence[tuple[int, int]], split: bool) -> None:
-    """Write the kept stretches of a song below the folder `place`, all of them or none."""
+    """Write the kept parts of a song below the folder `place`, all of them or none."""
     partial = place.with_name(place.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
     peak = max(1.0, *(float(np.abs(stem).max()) for stem in stems))  # integers end at 1
@@ -181,17 +182,19 @@ def _write(place: Path, stems: Stems, kept: Sequence[tuple[int, int]], split: bo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m train label`."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=f"folder with {TABLE}")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="stems and their table")
-    parser.add_argument("--teacher", default="spleeter", help="(%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="output: stems and their table"
+    )
+    parser.add_argument("--teacher", default="spleeter", help="separator that makes the stems (%(default)s)")
     parser.add_argument("--seconds", type=float, metavar="X",
-                        help="of each song, the part with most voice (all of it)")  # fmt: skip
+                        help="length of the part with most voice to keep (default: whole songs)")  # fmt: skip
     parser.add_argument("--averaged", action="store_true",
-                        help="mean of two estimates, one of them shifted with swapped channels")  # fmt: skip
+                        help="mean of two estimates, one with shifted and swapped channels")  # fmt: skip
     parser.add_argument("--check", type=Path, metavar="FILE",
-                        help="model file; where both disagree about silence is left out")  # fmt: skip
+                        help="second model; parts where only one finds silence are left out")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
     how = Labelling(options.teacher, options.seconds, options.averaged, options.check)
-    label(options.data, options.out, how)
+    write_pseudo_labels(options.data, options.out, how)

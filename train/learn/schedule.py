@@ -1,4 +1,4 @@
-"""What changes in the course of a run: the learning rate and how many mixtures are real songs."""
+"""Schedules of a run: the learning rate, and the share of real songs among the mixtures."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from rtsep.errors import UsageError
 from train.learn.system import Training
 
 CYCLES = 6
-"""Triangles of the cyclic schedule, each half as high as the one before."""
+"""Number of triangles of the cyclic schedule, each half as high as the one before."""
 
 FLOOR = 0.01
-"""The rate a schedule ends at, of its peak."""
+"""Final learning rate of a schedule, relative to its peak."""
 
 SCHEDULES = ("cosine", "cyclic", "constant")
 
 
 def learning_rate(progress: float, step: int, training: Training) -> float:
-    """Learning rate at `progress` (0..1) of the run, warmed up over the first steps.
+    """Return the learning rate at `progress` (0..1) of the run, warmed up over the first steps.
 
     "cosine": half a cosine from the peak to a hundredth (I. Loshchilov and F. Hutter, "SGDR", ICLR 2017,
     without restarts). "cyclic": triangles of halving height (L. N. Smith, "Cyclical learning rates for
@@ -38,6 +38,6 @@ def learning_rate(progress: float, step: int, training: Training) -> float:
 
 
 def true_share(progress: float, training: Training) -> float:
-    """Share of real songs: constant for 65 % of the run, then rising, so that it ends near the real thing."""
+    """Return the share of real songs: constant for 65 % of the run, then rising, to end near real music."""
     first, last = training.true_share
     return first + (last - first) * min(1.0, max(0.0, (progress - 0.65) / 0.15))

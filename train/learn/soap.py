@@ -1,9 +1,9 @@
-"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner, for nets whose steps cost more than it does.
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner.
 
-N. Vyas et al., "SOAP: improving and stabilizing Shampoo using Adam", ICLR 2025, algorithm 3. A gradient
-G [m, n] is turned by the eigenvectors of the running means of G G' and G' G before Adam's second moment is
-taken; those vectors are brought up to date by a step of orthogonal iteration now and then. Vectors (biases,
-gains) are left to plain Adam.
+N. Vyas et al., "SOAP: improving and stabilizing Shampoo using Adam", ICLR 2025, algorithm 3. A gradient G [m,
+n] is rotated by the eigenvectors of the running means of G G' and G' G before Adam's second moment. These
+eigenvectors are updated now and then by a step of orthogonal iteration. Vectors (biases, gains) use plain
+Adam.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Soap(torch.optim.Optimizer):
-    """SOAP with decoupled weight decay; a convolution [out, in, taps] is a matrix [out, in * taps] to it."""
+    """SOAP with decoupled weight decay. A convolution [out, in, taps] is treated as [out, in * taps]."""
 
     def __init__(
         self,
@@ -27,13 +27,13 @@ class Soap(torch.optim.Optimizer):
         weight_decay: float = 0.01,
         refresh: int = 10,
     ) -> None:
-        """`refresh`: steps between two updates of the eigenvectors."""
+        """Optimise `params`; the eigenvectors are updated every `refresh` steps."""
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "refresh": refresh}
         super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step from the gradients; matrices wait for the second."""
+        """Make one step; matrices make none at the first, which only fills their statistics."""
         loss = closure() if closure else None
         for group in self.param_groups:
             for weight in group["params"]:
@@ -72,5 +72,5 @@ class Soap(torch.optim.Optimizer):
 
 
 def _turned(matrix: Tensor, state: dict[str, Any]) -> Tensor:
-    """`matrix` in the present eigenbases; a vector as it is."""
+    """Return `matrix` in the present eigenbases; a vector is returned unchanged."""
     return state["left"].T @ matrix @ state["right"] if matrix.dim() == 2 else matrix

@@ -1,4 +1,4 @@
-"""The runtime's STFT over whole excerpts, in torch: same windows, same scaling, same alignment.
+"""The STFT of the runtime over whole excerpts in torch, with equal windows, scaling and alignment.
 
 Frame t holds samples t * hop .. t * hop + n_fft of the excerpt. Its synthesis window covers the newest
 `synthesis` samples, so the block that step t completes is samples
@@ -14,25 +14,25 @@ from rtsep.dsp.windows import Framing, window_pair
 
 
 def windows(framing: Framing) -> tuple[Tensor, Tensor]:
-    """Analysis [n_fft] and synthesis [synthesis] windows as float32 tensors."""
+    """Return the analysis [n_fft] and synthesis [synthesis] windows as float32 tensors."""
     analysis, synthesis = window_pair(framing)
     return torch.tensor(analysis, dtype=torch.float32), torch.tensor(synthesis, dtype=torch.float32)
 
 
 def mid_side(wave: Tensor) -> Tensor:
-    """Left and right [..., 2, n] to mid and side, halved as the model contract says."""
+    """Convert left and right [..., 2, n] to mid and side, halved as in the model contract."""
     left, right = wave[..., 0, :], wave[..., 1, :]
     return torch.stack([(left + right) * 0.5, (left - right) * 0.5], -2)
 
 
 def left_right(wave: Tensor) -> Tensor:
-    """Inverse of `mid_side`."""
+    """Convert mid and side [..., 2, n] to left and right."""
     mid, side = wave[..., 0, :], wave[..., 1, :]
     return torch.stack([mid + side, mid - side], -2)
 
 
 def frames_of(samples: int, framing: Framing) -> int:
-    """Whole frames in an excerpt of so many samples."""
+    """Return the number of whole frames in an excerpt of `samples`."""
     return (samples - framing.n_fft) // framing.hop + 1
 
 
@@ -44,7 +44,7 @@ def analyse(wave: Tensor, framing: Framing, window: Tensor) -> Tensor:
 def synthesise(columns: Tensor, framing: Framing, window: Tensor) -> Tensor:
     """Overlap-add [..., T, bins] to the blocks of all steps [..., T * hop].
 
-    The first blocks, as many as a frame has older neighbours, lack these: they fade in, as live.
+    The first blocks lack older frames and fade in, as in a live session.
     """
     hop, overlap = framing.hop, -(-framing.synthesis // framing.hop)  # frames that overlap in a block
     frames = torch.fft.irfft(columns, framing.n_fft, dim=-1)
@@ -58,7 +58,7 @@ def synthesise(columns: Tensor, framing: Framing, window: Tensor) -> Tensor:
 
 
 def played_columns(wave: Tensor, framing: Framing, window: Tensor) -> Tensor:
-    """Columns [..., T, bins] of a whole recording as a stream sees it: silence before, one hop a step.
+    """Return the columns [..., T, bins] of a whole recording as in a stream: silence before, one hop a step.
 
     Step t has just received hop t; `synthesise` of the result lags the input by `framing.stream_delay`.
     """

@@ -1,8 +1,8 @@
-"""What the trainer knows of a system. A system is a preset: a frozen dataclass of its sizes and choices.
+"""The interface of a system: a frozen dataclass of the sizes and options of a net and its training.
 
-Fitting, validation, the export gate and the tables see a system only through this class; a new one is a file
-in `nets/` with a net (training form), a program (what is played) and a subclass of `System`, and a line in
-`presets.py`.
+Training, validation, the export gate and the tables use a system only through this class. A new system is a
+file in `nets/` with a net (training form), a program (streaming form) and a subclass of `System`, and a line
+in `presets.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from train.learn.stft import analyse, mid_side, windows
 
 @dataclass(frozen=True)
 class Training:
-    """How a system is trained unless the command line says otherwise."""
+    """Default options of the training of a system; the command line can change them."""
 
     batch: int = 3  # mixtures a step, each process
     hops: int = 516  # of each mixture, after the first whole frame
@@ -42,33 +42,33 @@ class Training:
 
 
 class Program(Protocol):
-    """What the model contract asks of a program."""
+    """A program by the model contract: the streaming form of a net."""
 
     def step(self, column: Tensor, state: Tensor) -> Tensor:
-        """One column to one mask, `state` advanced in place."""
+        """Return the mask of one column; `state` is updated in place."""
 
     def offline(self, columns: Tensor) -> Tensor:
-        """All columns to all masks, from a zero state."""
+        """Return the masks of all columns, from a zero state."""
 
 
 class Net(nn.Module):
     """The training form of a system's net: `forward` is the system's own, `masks` the model contract's."""
 
     def masks(self, columns: Tensor) -> Tensor:
-        """Masks [T, channels, bins] of one recording's columns [T, channels, bins, 2], from a zero state.
+        """Return the masks [T, channels, bins] of the columns [T, channels, bins, 2] of a recording.
 
-        As `offline` of `rtsep.model.contract` has it: the mask of step t belongs to the column of step
-        t - lookahead_hops.
+        The state is zero at the start. As with `offline` of `rtsep.model.contract`, the mask of step t
+        belongs to the column of step t - lookahead_hops.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class System(abc.ABC):
-    """A system and its sizes; together with the weights of its net they define a model."""
+    """A system with its sizes. System and weights together define a model."""
 
     family: ClassVar[str]
-    """Which subclass this is, in checkpoints and specs."""
+    """Name of the subclass in checkpoints and specs."""
 
     training: Training = field(default_factory=Training)
 
@@ -76,83 +76,83 @@ class System(abc.ABC):
     @property
     @abc.abstractmethod
     def framing(self) -> Framing:
-        """The STFT that feeds and plays it."""
+        """The STFT before and after the net."""
 
     @property
     def rate(self) -> int:
-        """Sample rate in Hz that it is trained at."""
+        """Sample rate of the training in Hz."""
         return RATE
 
     @property
     def rates(self) -> tuple[int, ...]:
-        """Sample rates in Hz that it is played at natively."""
+        """Sample rates in Hz at which it plays without resampling."""
         return (self.rate,)
 
     @property
     def channels(self) -> int:
-        """Columns a hop: 2 (mid and side), or 1 (mid alone, whose mask plays both)."""
+        """Columns for each hop: 2 (mid and side), or 1 (mid alone; its mask is used for both)."""
         return 2
 
     @property
     def lookahead_hops(self) -> int:
-        """Hops by which a mask comes after its column."""
+        """Number of hops between a column and its mask."""
         return 0
 
     @property
     def context_hops(self) -> int | None:
-        """Past columns that a mask depends on; None: all of them, by recurrence."""
+        """Number of past columns that a mask depends on; None for all of them (recurrent nets)."""
         return None
 
     @property
     def band_above(self) -> str:
-        """Where what lies above its band goes, by the rules of the model contract."""
+        """Destination of the band above that of the system, by the model contract."""
         return "instrumental"
 
     @property
     def golden_steps(self) -> int:
-        """Steps that a model file replays to prove itself: enough that a mask is not all zeros."""
+        """Number of steps of the golden frames of a model file; some of their masks must not be 0."""
         return 6
 
     # ------------------------------------------------------------------ making it
     @abc.abstractmethod
     def net(self) -> Net:
-        """A new net with random weights (from torch's generator)."""
+        """Return a new net with random weights, by the generator of torch."""
 
     def normalise(self, net: Net, waves: Tensor) -> None:
-        """Set what the net keeps of its data's statistics, from mixtures like those of `loss`."""
+        """Set the normalisation statistics of the net from mixtures like those of `loss`."""
         del net, waves  # most keep nothing
 
     @abc.abstractmethod
     def loss(self, net: Callable[..., Any], waves: Tensor) -> Tensor:
-        """Loss of a batch `waves` [B, 2 (voice, mix), 2 (left, right), n], on the net's device.
+        """Return the loss of a batch `waves` [B, 2 (voice, mix), 2 (left, right), n] on its device.
 
-        `net` may be wrapped for data parallelism: it is to be called, nothing else.
+        `net` may be wrapped for data parallelism: it may only be called.
         """
 
     def calibrate(self, net: Net, slope: float, offset: float) -> None:
         """Replace the mask logits of `net` by slope * logits + offset (see `train.learn.calibrate`).
 
-        Raises `UsageError` where no layer ends in them.
+        Raises `UsageError` if the net has no such logits.
         """
         raise UsageError(f"a system '{self.family}' has no mask logits to calibrate")
 
     @abc.abstractmethod
     def program(self, net: Net) -> nn.Module:
-        """The played form, for scripting: `step`, `offline`, `state_size` of `rtsep.model.contract`."""
+        """Return the streaming form for scripting: `step`, `offline` and `state_size` by the contract."""
 
     # ------------------------------------------------------------------ shared by all
     @property
     def frames(self) -> int:
-        """Samples of a training mixture at `rate`."""
+        """Length of a training mixture in samples at `rate`."""
         return self.framing.n_fft + self.training.hops * self.framing.hop
 
     def spectra(self, waves: Tensor) -> Tensor:
-        """Columns [..., channels, T, bins] complex of `waves` [..., 2 (left, right), n]."""
+        """Return the complex columns [..., channels, T, bins] of `waves` [..., 2 (left, right), n]."""
         window = windows(self.framing)[0].to(waves.device)
         return analyse(mid_side(waves)[..., : self.channels, :], self.framing, window)
 
     def spec(self, net: Net, program: nn.Module, name: str, **more: Any) -> ModelSpec:
-        """Describe a model; `more` are further entries of the spec."""
+        """Return the spec of a model; `more` are further entries."""
         framing = self.framing
         column = torch.zeros(self.channels, framing.bins, 2)
         size = int(program.state_size)  # type: ignore[arg-type]
@@ -174,9 +174,9 @@ class System(abc.ABC):
 
 
 def count_macs(program: nn.Module, column: Tensor, state_size: int, steps: int = 1) -> int:
-    """Multiply-accumulates a step, as torch counts its matrix products.
+    """Return the multiply-accumulates of the matrix products in a step, as torch counts them.
 
-    The mean over `steps`: a program that works by patches does so once in a look-ahead.
+    The result is the mean over `steps`: some programs compute a patch only once in a look-ahead.
     """
     state = torch.zeros(state_size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -1,6 +1,6 @@
-"""What a net scores on the validation songs while it trains: from a zero state, by the played form.
+"""Scores of a net on the validation songs during training, by its streaming form from a zero state.
 
-What lies above the band of a system with a lower rate counts as music here, whatever its `band_above`.
+The band above that of a system with a lower rate counts as music here, whatever its `band_above`.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from train.score.metrics import frame_sdr, level_db, over_frames, standard_error
 
 
 def separate(program: Program, system: System, mix: Wave) -> Wave:
-    """Voice [2, n] of `mix` [2, n] at the cache's rate, latency removed; none above the system's band."""
-    columns = heard_columns(system, mix)
+    """Return the voice [2, n] of `mix` [2, n] at the rate of the cache, latency removed."""
+    columns = columns_of(system, mix)
     return masked(system, columns, masks_of(program, system, columns), mix.shape[1])
 
 
-def heard_columns(system: System, mix: Wave) -> Tensor:
-    """Columns [2, T, bins] of `mix` [2, n], and of the silence after it that a look-ahead waits for."""
-    heard = mix if system.rate == RATE else soxr.resample(mix.T, RATE, system.rate).T
+def columns_of(system: System, mix: Wave) -> Tensor:
+    """Return the columns [2, T, bins] of `mix` [2, n], with silence after it for the look-ahead."""
+    resampled = mix if system.rate == RATE else soxr.resample(mix.T, RATE, system.rate).T
     flush = np.zeros((2, system.lookahead_hops * system.framing.hop), np.float32)
-    wave = mid_side(torch.from_numpy(np.concatenate([heard, flush], 1)))
+    wave = mid_side(torch.from_numpy(np.concatenate([resampled, flush], 1)))
     return played_columns(wave, system.framing, windows(system.framing)[0])
 
 
 def masks_of(program: Program, system: System, columns: Tensor) -> Tensor:
-    """Masks [T, channels, bins] of columns [2, T, bins], from a zero state."""
+    """Return the masks [T, channels, bins] of columns [2, T, bins], from a zero state."""
     with torch.no_grad():
         return program.offline(torch.view_as_real(columns[: system.channels].transpose(0, 1).contiguous()))
 
 
 def masked(system: System, columns: Tensor, masks: Tensor, frames: int) -> Wave:
-    """Voice [2, frames] at the cache's rate, latency removed, of a recording's columns and masks."""
+    """Return the voice [2, frames] of columns and masks, at the rate of the cache, latency removed."""
     framing = system.framing
     masks = masks.transpose(0, 1)[:, system.lookahead_hops :]
     played = columns[:, : masks.shape[1]] * masks
@@ -57,23 +57,24 @@ def masked(system: System, columns: Tensor, masks: Tensor, frames: int) -> Wave:
 
 
 def scored(voice: Wave, music: Wave, found: Wave) -> tuple[float, float]:
-    """SDR in dB of the voice that was found, and of the music that it leaves: medians over frames of 1 s."""
+    """Return the SDR in dB of the voice `found`, and of the rest as music: medians over frames of 1 s."""
     left = voice + music - found
     return over_frames(frame_sdr(voice, found, RATE)), over_frames(frame_sdr(music, left, RATE))
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a net scores on the validation songs."""
+    """Scores of a net on the validation songs."""
 
     figures: dict[str, float]  # over songs, in dB
     songs: dict[str, list[float]]  # SDR of voice and music of each song, in dB; nan where one is silent
 
 
 def validate(net: Net, system: System, cache: AudioCache) -> Validation:
-    """Score the validation clips: mean, standard error and median over clips of the median over 1 s frames.
+    """Score the validation songs: mean, standard error and median over songs of medians over frames of 1 s.
 
-    `error_db` is the level of the error under the mix, `leak_db` that of the voice found where there is none.
+    `error_db` is the level of the error relative to the mix, `leak_db` that of the voice in music without
+    voice.
     """
     # In the played form, which for some systems is ten times as fast.
     program = cast(Program, system.program(net).eval())

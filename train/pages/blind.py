@@ -1,7 +1,8 @@
-"""`blind`: a page to compare models and peers by ear, without names, each excerpt in an order of its own.
+"""`blind`: write a page to compare models and other separators by ear, without their names.
 
-A listener rates every sound from 0 to 100 and sees the names and the mean ratings only at the end. File names
-and orders give nothing away. The page holds the key, encoded: it works from a folder, without a server.
+A listener rates each sound from 0 to 100, and gets names and mean ratings at the end. Each excerpt has an
+order of its own, and file names do not tell the system. The page contains the key, encoded; it needs no
+server.
 """
 
 from __future__ import annotations
@@ -157,24 +158,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="two or more to compare",
+        help="model files to compare, two or more",
     )
     parser.add_argument(
-        "--peer", type=names_of, default=(), metavar="NAME", help="another separator: spleeter"
+        "--peer", type=names_of, default=(), metavar="NAME", help="other separator to compare: spleeter"
     )
     parser.add_argument(
         "--data", type=Path, nargs="+", action="extend", required=True, metavar="PATH",
-        help="stems or recordings: data sets, folders, files",
+        help="stems or recordings: data sets, folders or files",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for index.html")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for index.html")
     parser.add_argument(
         "--stem", choices=TARGETS, default=TARGETS[0], help="the stem to compare (%(default)s)"
     )
-    parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each track (%(default)g)")
-    parser.add_argument("--most", type=int, default=MOST, help="tracks on the page (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the orders (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
+    parser.add_argument(
+        "--tracks",
+        type=names_of,
+        default=(),
+        metavar="NAME,...",
+        help="only tracks whose names begin so (default: all)",
+    )
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="length of each excerpt (%(default)g)")
+    parser.add_argument(
+        "--most", type=int, default=MOST, help="maximum number of tracks on the page (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the orders (%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What a model's card is made of: reading it, and proving that it belongs together."""
+"""The input of a model's card: reading, and checks that all files are about the same model."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from pathlib import Path
 from rtsep.errors import InputFileError
 from rtsep.model.licences import training_set
 from rtsep.model.package import ModelPackage
-from train.pages.record import Record, read_record
+from train.pages.record import Record
+from train.pages.record_files import read_record
 from train.score.scores import Content, read_scores
 
 SOUND = "How it sounds and fails"
-"""The one section of the prose; what stands before it introduces the model."""
+"""The section of the prose; the text before it is the introduction."""
 
 TIMED = ("model", "whole")
-"""Parts of a hop whose time is told."""
+"""Stages of a hop whose time is shown."""
 
 
 def scores_of(path: Path, package: ModelPackage) -> Content:
-    """The scores of `package` at `path`. Raises `InputFileError` for those of another file."""
+    """Read the scores of `package` at `path`; `InputFileError` for those of another model file."""
     remedy = f"python -m train evaluate --model {package.path} --data TEST --json {path}"
     return _of_this_file(path, read_scores(path), package, remedy)
 
 
 def robustness_of(path: Path, package: ModelPackage) -> Content:
-    """What `robustness` found of `package`. Raises `InputFileError` for those of another file."""
+    """Read the robustness measures of `package`; `InputFileError` for those of another model file."""
     remedy = f"python -m train robustness --model {package.path} --data TEST --json {path}"
     needed = {"command", "model_sha256", "card", "bars", "measures", "clips", "clips_from"}
     return _of_this_file(path, _read_json(path, needed, remedy), package, remedy)
@@ -41,9 +42,9 @@ def worst_of(path: Path, package: ModelPackage) -> Content:
 
 
 def cost_of(path: Path, package: ModelPackage) -> Content:
-    """What a hop of `package` costs: `hop_us`, `took` by stage, `machine` in words.
+    """Read the cost of a hop of `package`: `hop_us`, `took` by stage, and `machine`.
 
-    Of several rates and block sizes the first one counts. Raises `InputFileError` for those of another file.
+    Of several rates and block sizes, the first one is used. Raises `InputFileError` for another model file.
     """
     remedy = f"rtsep bench hop --model {package.path} --json > {path}"
     content = _read_json(path, {"bench", "machine", "rows"}, remedy)
@@ -79,7 +80,7 @@ def _of_this_file(path: Path, content: Content, package: ModelPackage, remedy: s
 
 
 def chain_of(paths: Sequence[Path], package: ModelPackage) -> list[Record]:
-    """The records of the runs that the model came out of, the first one first."""
+    """Read the records of the runs behind the model, the first one first."""
     records = [read_record(path) for path in paths]
     if not records:
         return []
@@ -106,8 +107,8 @@ def chain_of(paths: Sequence[Path], package: ModelPackage) -> list[Record]:
             )
         if missing := [name for name, _ in record.data if name not in sets]:
             raise InputFileError(
-                f"{path}: it heard {', '.join(missing[:4])}, of which {package.path} says nothing: "
-                "its licence would be wrong; python -m train export writes it anew"
+                f"{path}: it was trained on {', '.join(missing[:4])}, which {package.path} does not list: "
+                "its licence would be wrong; export it again with python -m train export"
             )
         before = record
     return records
@@ -126,7 +127,7 @@ def _names(record: Record) -> set[str]:
 
 
 def prose_of(path: Path) -> tuple[str, str]:
-    """What introduces the model, and how it sounds and fails."""
+    """Read the introduction, and the section on sound and failures."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""`compare`: the table of systems, generated from the JSON files that `evaluate` wrote.
+"""`compare`: write the table of all systems from the JSON files of `evaluate`.
 
-Nothing in it is typed by hand but the published figures; the command beside each row gives its own again.
+Only the published figures are typed by hand. The command beside each row reproduces its figures.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PUBLISHED = {
     "ANiMAL - Clinic A": 1.96,
     "Girls Under Glass - We Feel Alright": 3.47,
 }
-"""SDR of the vocals in dB (museval) of four MUSDB18 songs, as the documents of these systems report it."""
+"""Published SDR of the vocals in dB (museval) on four MUSDB18 songs."""
 
 NONE = "–"
 
@@ -36,9 +36,9 @@ MAIN_COLUMNS = (
 
 
 def compare(scores: Path | Sequence[Path], out: Path) -> str:
-    """Write the tables of the evaluations in `scores` (JSON files, or a folder of them) to `out`; returns it.
+    """Write the tables of the evaluations in `scores` (JSON files or folders of them) to `out`; return it.
 
-    Files in a folder that are no evaluations are named and left out; `InputFileError` where none is left.
+    Other files in a folder are listed and left out; `InputFileError` if none is left.
     """
     contents, left_out = _read([scores] if isinstance(scores, Path) else scores)
     models = _models(contents)
@@ -155,12 +155,12 @@ def _figures(content: Content, system: str) -> list[str]:
 
 
 def _training(training: dict[str, Any]) -> str:
-    """What `export` noted of the run: time, audio heard, machine."""
+    """Return time, hours of audio and machine of the run, by `export`."""
     if not training:
         return NONE
     minutes, of_cpu = training["minutes"], training["cpu_minutes"]
     busy = f" ({of_cpu:.0f} core-min)" if abs(of_cpu - minutes) > 0.05 * minutes else ""
-    return f"{minutes:.0f} min{busy}, {training['audio_hours']:.1f} h heard, {training['machine']}"
+    return f"{minutes:.0f} min{busy}, {training['audio_hours']:.1f} h of audio, {training['machine']}"
 
 
 def _licence(text: str) -> str:
@@ -186,7 +186,7 @@ def _notes(main: list[Content]) -> str:
 
 # ---------------------------------------------------------------------- differences
 def _differences(main: list[Content]) -> list[str]:
-    """What each model scores less than the best one, on the tracks that both were scored on."""
+    """Return the paired difference of each model to the best one, on common tracks."""
     if len(main) < 2:
         return []
     best, *others = main
@@ -257,7 +257,7 @@ def _best(evaluations: list[Content]) -> float:
 
 
 def _bare(command: str) -> str:
-    """The command without what changes no figure: where they went, how many worked on them."""
+    """Return the command without options that change no figure: output file and workers."""
     return re.sub(r" --(json|workers) \S+", "", command)
 
 
@@ -274,9 +274,9 @@ def _used(main: list[Content], models: list[list[Content]]) -> list[Content]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--scores", type=Path, nargs="+", required=True, metavar="PATH",
-                        help="JSON files of 'evaluate', or folders of them")  # fmt: skip
+                        help="JSON files by 'evaluate', or folders of them")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("train/SYSTEMS.md"), metavar="FILE",
-                        help="(%(default)s)")  # fmt: skip
+                        help="output page (%(default)s)")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""`listen`: a page to hear and see what a model does to recordings: mixture, vocals, instrumental, mask."""
+"""`listen`: write a page with players and pictures of a model's outputs: mixture, stems and mask."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ SECONDS = 30.0
 MOST = 12
 
 LEAD_IN_S = 5.0
-"""Played before an excerpt and not kept: a model that has just begun knows little."""
+"""Length of the music before an excerpt, for the state of the model; its output is not kept."""
 
 
 class Watched(ModelRunner):
-    """A model whose masks are kept."""
+    """A model runner that keeps its masks."""
 
     def __init__(self, model: ModelRunner) -> None:
         self._model = model
@@ -49,14 +49,14 @@ class Watched(ModelRunner):
         self.masks.append(self.mask[0].astype(np.float16))
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Reset the model and drop its masks."""
         self._model.reset()
         self.masks = []
 
 
 @dataclass(frozen=True)
-class Heard:
-    """An excerpt as the model played it: [2, n] each."""
+class Played:
+    """An excerpt with the outputs of the model, [2, n] each."""
 
     start_s: float
     mix: Wave
@@ -78,8 +78,8 @@ def listen(
 ) -> Path:
     """Write `out`/index.html, with sounds and pictures beside it, and return its path.
 
-    `data`: data sets, folders of tracks, tracks or recordings. Of each track the `seconds` with the most
-    voice are taken. Broken ones are named, skipped and counted; `InputFileError` where none is left.
+    `data` are data sets, folders of tracks, tracks or recordings. The page has the `seconds` of each track
+    with most voice. Broken tracks are listed and skipped; `InputFileError` if none is left.
     """
     if seconds < 1 or most < 1:
         raise UsageError(f"--seconds {seconds:g} --most {most}: at least 1 second of at least 1 track")
@@ -101,8 +101,8 @@ def listen(
         except InputFileError as error:
             skipped.append(str(error))
             continue
-        heard = play(runner, track, seconds)
-        excerpts.append(_write(track, heard, out, _file_name(track.name, len(excerpts))))
+        played = play(runner, track, seconds)
+        excerpts.append(_write(track, played, out, _file_name(track.name, len(excerpts))))
     for line in skipped:
         print(f"skipped: {line}")
     if not excerpts:
@@ -118,7 +118,7 @@ def listen(
 
 
 def find_songs(data: Sequence[Path]) -> list[Path]:
-    """Paths of the tracks with stems and of the plain recordings in each of `data`."""
+    """Return the paths of tracks with stems and of plain recordings in each of `data`."""
     found: list[Path] = []
     for path in data:
         if not path.exists():
@@ -137,8 +137,8 @@ def find_songs(data: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def play(model: ModelRunner, track: Track, seconds: float) -> Heard:
-    """Separate the part of `track` with the most voice, as live."""
+def play(model: ModelRunner, track: Track, seconds: float) -> Played:
+    """Separate the part of `track` with most voice, as in a live session."""
     frames = min(track.mix.shape[1], int(seconds * RATE))
     vocals = track.stems[0] if track.stems else None
     if vocals is None and frames < track.mix.shape[1]:  # where is the voice? the model says
@@ -151,7 +151,7 @@ def play(model: ModelRunner, track: Track, seconds: float) -> Heard:
         found = separate(watched, track.mix[:, start - lead_in : start + frames])
     here = slice(start, start + frames)
     masks = np.stack(watched.masks)
-    return Heard(
+    return Played(
         start / RATE,
         track.mix[:, here],
         found[0][:, lead_in:],
@@ -162,16 +162,16 @@ def play(model: ModelRunner, track: Track, seconds: float) -> Heard:
 
 
 def loudest(wave: Wave, frames: int) -> int:
-    """First frame of the `frames` of `wave` [2, n] that hold the most energy, to a tenth of a second."""
+    """Return the first of the `frames` of `wave` [2, n] with most energy, to 0.1 s."""
     sums = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64).sum(0))])
     starts = np.arange(0, max(1, wave.shape[1] - frames + 1), RATE // 10)
     return int(starts[np.argmax(sums[starts + frames] - sums[starts])])
 
 
-def _write(track: Track, heard: Heard, out: Path, name: str) -> Excerpt:
-    sounds = {"mixture": heard.mix, "vocals": heard.vocals, "instrumental": heard.instrumental}
-    if heard.reference:
-        sounds["reference"] = heard.reference[0]
+def _write(track: Track, played: Played, out: Path, name: str) -> Excerpt:
+    sounds = {"mixture": played.mix, "vocals": played.vocals, "instrumental": played.instrumental}
+    if played.reference:
+        sounds["reference"] = played.reference[0]
     titles = {
         "mixture": ("Mixture", "what goes in"),
         "vocals": ("Vocals", "by the model"),
@@ -190,19 +190,19 @@ def _write(track: Track, heard: Heard, out: Path, name: str) -> Excerpt:
         title, note = titles[kind]
         lanes.append(Lane(title, f"pictures/{picture.name}", f"sounds/{sound.name}", note))
     picture = out / "pictures" / f"{name}-mask.png"
-    paint(picture, heard.mask, 0.0, 1.0, "cividis")
+    paint(picture, played.mask, 0.0, 1.0, "cividis")
     lanes.append(Lane("Mask", f"pictures/{picture.name}", None, "share of each frequency taken for voice"))
     scores: dict[str, dict[str, float]] = {}
-    if heard.reference:
-        scores, _ = score_stems(heard.reference, (heard.vocals, heard.instrumental))
-    length = heard.mix.shape[1] / RATE
-    return Excerpt(track.name, heard.start_s, length, track.seconds, tuple(lanes), scores)
+    if played.reference:
+        scores, _ = score_stems(played.reference, (played.vocals, played.instrumental))
+    length = played.mix.shape[1] / RATE
+    return Excerpt(track.name, played.start_s, length, track.seconds, tuple(lanes), scores)
 
 
 def write_sound(stem: Path, wave: Wave) -> Path:
-    """Write [2, n] as `stem`.mp3, which every browser plays, or .flac where libsndfile is too old for that.
+    """Write [2, n] as `stem`.mp3, which all browsers play, or as .flac if libsndfile is too old.
 
-    Constant bit rate: browsers seek to the very place in such a file, and estimate it in others.
+    The bit rate is constant, because browsers seek exactly in such files only.
     """
     mp3 = "MP3" in soundfile.available_formats()
     path = stem.with_name(stem.name + (".mp3" if mp3 else ".flac"))
@@ -221,16 +221,24 @@ def _file_name(name: str, number: int) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model file")
     parser.add_argument(
         "--data", type=Path, nargs="+", action="extend", required=True, metavar="PATH",
-        help="stems or recordings: data sets, folders, files, as many as you like",
+        help="stems or recordings: data sets, folders or files",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for index.html")
-    parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each track (%(default)g)")
-    parser.add_argument("--most", type=int, default=MOST, help="tracks on the page (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for index.html")
+    parser.add_argument(
+        "--tracks",
+        type=names_of,
+        default=(),
+        metavar="NAME,...",
+        help="only tracks whose names begin so (default: all)",
+    )
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="length of each excerpt (%(default)g)")
+    parser.add_argument(
+        "--most", type=int, default=MOST, help="maximum number of tracks on the page (%(default)s)"
+    )
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

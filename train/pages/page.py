@@ -24,7 +24,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """What a page plays of one track."""
+    """The sounds and pictures of one track on a page."""
 
     name: str
     start_s: float
@@ -169,7 +169,7 @@ def folded(summary: str, lines: Sequence[str], unfolded: bool = False) -> str:
 
 
 def page(card: dict[str, Any], excerpts: Sequence[Excerpt], skipped: Sequence[str]) -> str:
-    """Return the HTML of `excerpts` as the model described by `card` plays them."""
+    """Return the HTML of a page with `excerpts` by the model that `card` describes."""
     return _PAGE.substitute(
         title=escape(f"Listening to {card['name']}"),
         description=escape(card["description"]),

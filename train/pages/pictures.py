@@ -24,24 +24,24 @@ Picture = NDArray[np.float32]
 
 
 def frequencies() -> NDArray[np.float64]:
-    """Frequency in Hz of each row of a picture, highest first."""
+    """Return the frequency in Hz of each row of a picture, highest first."""
     return np.geomspace(HIGH_HZ, LOW_HZ, HEIGHT)
 
 
 def height_of(hertz: float) -> float:
-    """Where a frequency lies in a picture: 0 at the bottom, 1 at the top."""
+    """Return the height of a frequency in a picture: 0 at the bottom, 1 at the top."""
     return float(np.log(hertz / LOW_HZ) / np.log(HIGH_HZ / LOW_HZ))
 
 
 def sound_picture(wave: Wave) -> Picture:
-    """Level in dB of [2, n], mean power of both channels; 0 is a full-scale sine."""
+    """Return the level in dB of [2, n], by the mean power of both channels; 0 is a full-scale sine."""
     columns, hertz = _spectrum(wave)
     power = np.square(np.abs(columns)).mean(0) * 4
     return _columns(log_rows(10 * np.log10(power + 1e-12), hertz, np.max))
 
 
 def ideal_picture(voice: Wave, music: Wave) -> Picture:
-    """Ideal ratio mask of the middle of two waves [2, n]; nan where both are silent."""
+    """Return the ideal ratio mask of the mid of two waves [2, n]; nan in silence."""
     (v, hertz), (m, _) = (_spectrum(wave.mean(0)) for wave in (voice, music))
     mask = ideal_mask(v, m)
     rows = log_rows(np.nan_to_num(mask), hertz, np.mean)
@@ -52,13 +52,13 @@ def ideal_picture(voice: Wave, music: Wave) -> Picture:
 def ideal_mask(
     voice: NDArray[np.complexfloating], music: NDArray[np.complexfloating]
 ) -> NDArray[np.floating]:
-    """Ratio mask in 0..1 of two spectra of one shape; nan where both are silent."""
+    """Return the ratio mask in 0..1 of two spectra of equal shape; nan in silence."""
     both = np.abs(voice) + np.abs(music)
     return np.where(both > 0, np.abs(voice) / np.where(both > 0, both, 1), np.nan)
 
 
 def mask_picture(masks: NDArray[np.float16], spec: ModelSpec, start_s: float, seconds: float) -> Picture:
-    """Mask of `masks` [steps, bins], from `start_s` on; nan above what the model hears."""
+    """Return the picture of `masks` [steps, bins] from `start_s` on; nan above the band of the model."""
     rate = model_rate_for(spec, RATE)
     edges = start_s + np.linspace(0, seconds, WIDTH + 1)
     # The block that column c completes is centred half a synthesis window before its newest sample.
@@ -74,10 +74,10 @@ def mask_picture(masks: NDArray[np.float16], spec: ModelSpec, start_s: float, se
 def log_rows(
     values: NDArray[np.floating], hertz: NDArray[np.floating], how: Callable[..., NDArray[np.floating]]
 ) -> NDArray[np.float32]:
-    """Bins [bins, T] at the frequencies `hertz` as rows [HEIGHT, T].
+    """Return bins [bins, T] at the frequencies `hertz` as rows [HEIGHT, T].
 
-    A row takes in, by `how`, all bins that lie nearest to it, lest a thin tone fall between two rows; where
-    bins are further apart than rows, it lies between two.
+    A row combines, by `how`, all bins nearest to it, so that no thin tone is lost between rows. If bins are
+    further apart than rows, rows are interpolated.
     """
     centres = frequencies()
     step = (HIGH_HZ / LOW_HZ) ** (0.5 / (HEIGHT - 1))
@@ -91,7 +91,7 @@ def log_rows(
 
 
 def paint(path: Path, values: Picture, low: float, high: float, colours: str) -> None:
-    """Write a picture as PNG, a pixel a value; what lies beyond `low` and `high` as these, nan as grey."""
+    """Write a picture as PNG, one pixel for each value, clipped to `low` and `high`; nan is grey."""
     from matplotlib import colormaps
     from matplotlib.image import imsave
 

@@ -1,7 +1,7 @@
-"""`report`: what the net is fed, as one static HTML file: sets, what was left out, levels, drawn mixtures.
+"""`report`: write one HTML file about the cache: sets, skipped files, levels, and training mixtures.
 
-Mixtures come from the same remixer that training uses; each has spectrograms of mixture and target, the
-ideal ratio mask |V| / (|V| + |M|) of the two, and players. Everything is inside the file.
+The mixtures come from the remixer that training uses. Each has players, spectrograms of mixture and target,
+and the ideal ratio mask |V| / (|V| + |M|). The file needs no other file.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ COUNTED, COUNTED_S = 200, 3.0  # mixtures of each way of mixing, for the levels,
 SILENT_DB = -90.0  # shown instead of nothing
 OPUS_RATE, OPUS_LEVEL = 48000, 0.75
 WAYS = (("true mixes", 1.0), ("random pairs", 0.0))
-"""Ways of mixing, and the share of true mixes that draws only them."""
+"""Ways of mixing, with the share of real songs that draws only this way."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """One drawn mixture: voice and mix [2, n], which way."""
+    """One mixture: voice and mix [2, n], and the way of mixing."""
 
     way: str
     voice: Wave
@@ -52,18 +52,18 @@ class Mixture:
 
     @property
     def level_db(self) -> float:
-        """RMS of the mix, re full scale."""
+        """RMS of the mix relative to full scale."""
         return decibels(rms(self.mix))
 
     @property
     def voice_to_music_db(self) -> float:
-        """RMS of the voice over that of the music; nan where there is no voice, or nothing else."""
+        """RMS of the voice relative to that of the music; nan if one of them is missing."""
         voice, music = rms(self.voice), rms(self.mix - self.voice)
         return decibels(voice / music) if voice > 1e-3 * music and music > 1e-2 * voice else float("nan")
 
 
 def decibels(ratio: float) -> float:
-    """Level of an amplitude ratio, not below `SILENT_DB`."""
+    """Return the level of an amplitude ratio in dB, at least `SILENT_DB`."""
     return max(SILENT_DB, 20 * float(np.log10(max(ratio, 1e-12))))
 
 
@@ -75,7 +75,7 @@ def draw(remixer: Remixer, way: str, share: float, seed: int) -> Mixture:
 
 # ---------------------------------------------------------------------- pictures
 def picture(mixture: Mixture) -> Figure:
-    """Spectrogram of the mix, spectrogram of the voice on the same scale, ideal mask: one above the other."""
+    """Return a picture of three: spectrogram of the mix, of the voice, and the ideal mask."""
     from matplotlib.figure import Figure
 
     levels = [sound_picture(wave) for wave in (mixture.mix, mixture.voice)]
@@ -105,7 +105,7 @@ def picture(mixture: Mixture) -> Figure:
 
 
 def histograms(mixtures: Sequence[Mixture]) -> Figure:
-    """Levels of mixtures, and of voices against their music, for each way of mixing."""
+    """Return the histograms of levels, and of voice-to-music ratios, for each way of mixing."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, 2.9), dpi=100, layout="constrained")
@@ -135,7 +135,7 @@ def _png(figure: Figure) -> str:
 
 
 def _opus(wave: Wave) -> str:
-    """A wave [2, n] as a player plays it, at its true level."""
+    """Return a player for a wave [2, n] at its true level."""
     held = io.BytesIO()
     played = soxr.resample(np.clip(wave.T, -1, 1), RATE, OPUS_RATE)
     soundfile.write(
@@ -146,7 +146,7 @@ def _opus(wave: Wave) -> str:
 
 # ---------------------------------------------------------------------- tables
 def set_rows(songs: Sequence[Song]) -> list[tuple[str, ...]]:
-    """Kind, set, licences, songs and hours to train, songs and hours to validate; a sum at the end."""
+    """Return rows of kind, set, licences, songs and hours for training and validation, and a sum."""
     sets: dict[tuple[str, str], list[Song]] = defaultdict(list)
     for song in songs:
         sets[song.kind, song.source].append(song)
@@ -167,7 +167,7 @@ def set_rows(songs: Sequence[Song]) -> list[tuple[str, ...]]:
 
 
 def cut_groups(songs: Sequence[Song]) -> list[str]:
-    """Singers, artists and packages that are in both splits: there should be none."""
+    """Return singers, artists and packages that are in both splits; there should be none."""
     splits: dict[tuple[str, str], set[str]] = defaultdict(set)
     for song in songs:
         if song.group:
@@ -254,10 +254,10 @@ def report(
     recipe: Recipe = Recipe(),  # noqa: B008
     counted: int = COUNTED,
 ) -> Path:
-    """Write the page into `out`; returns its path.
+    """Write the page into `out`; return its path.
 
-    `counted` mixtures of each way of mixing give the histograms. Raises `InputFileError` where there is no
-    cache or nothing in the split, `OutputError` where `out` cannot be written to.
+    The histograms are made of `counted` mixtures for each way of mixing. Raises `InputFileError` without a
+    cache or without songs in the split, and `OutputError` if `out` is not writable.
     """
     if mixtures < 0 or counted < 1:
         raise UsageError(f"--mixtures {mixtures}: 0 or more is accepted")
@@ -299,11 +299,17 @@ def report(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m train report`."""
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="(%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"{PAGE} goes there")
-    parser.add_argument("--split", choices=("train", "valid"), default="train", help="(%(default)s)")
-    parser.add_argument("--mixtures", type=int, default=6, metavar="N", help="to show (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the first mixture (%(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder of the cache (%(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"folder for {PAGE}")
+    parser.add_argument(
+        "--split", choices=("train", "valid"), default="train", help="songs to draw from (%(default)s)"
+    )
+    parser.add_argument(
+        "--mixtures", type=int, default=6, metavar="N", help="number of mixtures on the page (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the first mixture (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,14 +1,12 @@
-"""`runs`: one page of every training run, failures included: what was tried, at what cost, how it ended.
+"""`runs`: write the page of all training runs, failures included: options, cost and result.
 
-`--add` boils a run's folder down to a record (see `train.pages.record`); with or without it the page and its
-figure are made anew. They are made of the records alone, so the folders may go.
+`--add` makes a record of a run from its folder. The page and its figure are made from the records alone, so
+the folders may be deleted.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
 import json
 import math
 import os
@@ -17,44 +15,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rtsep.errors import InputFileError, UsageError
 from train.commandline import without_paths
 from train.data.cache import whole_file
 from train.data.readers.splits import YARDSTICK
 from train.markdown import table
-from train.pages.record import Record, add, read_records, thinned
-from train.score.scores import DPI, TARGETS, Paired, mean_first
+from train.pages.record import Record, thinned
+from train.pages.record_files import add, read_records
+from train.pages.runs_plot import plot_runs
+from train.score.scores import TARGETS, Paired, mean_first
 
 RECORDS = Path("train/records")
 PAGE = Path("train/RUNS.md")
 FIGURE = "curves.png"
 NONE = "–"
-HEARD = " †"
+SEEN = " †"
 
 SECTION_ROWS = 8
 NAMED = 3
-"""Options named in a row of the summary; its section names all."""
-
-# Okabe and Ito's colours without the pale yellow; further rounds of them are told apart by the stroke.
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
-LABEL_INCHES = 0.19
-STROKES = ("-", "--", ":", "-.")
-MARKERS = ("o", "D", "^", "s", "v", "P", "X")  # of families
-PANELS = {
-    "voice_mean": ("voice: validation SDR in dB, mean over clips", 5.0),
-    "leak_db": ("leak: voice found in music without any, dB (lower is better)", -22.0),
-}
-"""Title, and how far below the best (where less is better: above it) a curve is still shown: first steps and
-failures would squeeze all others together."""
+"""Number of options in a row of the summary; the section of the run has all."""
 
 
 # ---------------------------------------------------------------------- the page
 def page_of(records: Sequence[Record], figure: str, command: str = "python -m train runs") -> str:
-    """The page in Markdown; `figure` is the picture's path beside it."""
+    """Return the page in Markdown; `figure` is the relative path of the figure."""
     heads = (
-        "family", "run", "what it was", "parameters", "data", "audio heard, h", "wall / core minutes",
+        "family", "run", "what it was", "parameters", "data", "audio, h", "wall / core minutes",
         "machine", "voice mean", "music mean", "leak", "test vocals / accompaniment",
     )  # fmt: skip
     parts = [
@@ -63,7 +49,7 @@ def page_of(records: Sequence[Record], figure: str, command: str = "python -m tr
         "`--add RUN --name NAME --note ...` adds a run: failures too.",
         table(heads, [_row(record) for record in records]),
         "\n".join(f"- {note}" for note in _notes()),
-        f"![Voice and leak on the validation set against hours of audio heard]({figure})",
+        f"![Voice and leak on the validation set against hours of audio]({figure})",
         *filter(None, [differences(records)]),
         *_sections(records),
     ]
@@ -74,13 +60,13 @@ def _notes() -> list[str]:
     return [
         "What it was: the preset, and its options that differ from the preset as it was when the record was "
         "made.",
-        "Data: the cache and its training minutes. Audio heard: the mixtures that were drawn from them.",
+        "Data: the cache and its training minutes. Audio: the mixtures that were drawn from them.",
         "Wall minutes without validation; core minutes are the processor's time of all processes, far less "
         "on a machine that others use as well.",
         "Voice and music: SDR in dB at the run's last validation, median over frames of 1 s, then mean over "
         "clips ± its standard error, where the single clips were kept. Leak: the level of the voice found in "
         "music without any, in dB to it; lower is better.",
-        f"{HEARD.strip()}: the validation songs were in its training as well: no figures of unheard music. "
+        f"{SEEN.strip()}: the run was trained on the validation songs, too: no figures of unseen music. "
         "These runs stand below the others, and their voice is not in the figure.",
         f"Runs that name a standard error validate on the yardstick, {len(YARDSTICK)} fixed clips of "
         "MUSDB18; those without on 20 clips of older days, not all of them in it: compare within one kind. "
@@ -104,8 +90,8 @@ def _row(record: Record) -> list[str]:
         _figure(record.audio_hours, 1),
         f"{_figure(record.wall_minutes, 0)} / {_figure(record.core_minutes, 0)}",
         machine_of(record),
-        _mean_at_end(record, "voice") + HEARD * record.heard_validation,
-        _mean_at_end(record, "music") + HEARD * record.heard_validation,
+        _mean_at_end(record, "voice") + SEEN * record.trained_on_validation,
+        _mean_at_end(record, "music") + SEEN * record.trained_on_validation,
         _figure(record.at_end("leak_db"), 1),
         scores,
     ]
@@ -132,7 +118,7 @@ def _data(record: Record) -> str:
 
 
 def machine_of(record: Record) -> str:
-    """What a run was trained on."""
+    """Return the hardware of a run."""
     several = f", {record.replicas} replicas" if (record.replicas or 1) > 1 else ""
     return (record.machine or NONE) + several
 
@@ -143,7 +129,7 @@ def _sections(records: Sequence[Record]) -> list[str]:
 
 
 def _section(record: Record, first: str) -> str:
-    """Of a run whose data is listed in the section of run `first`."""
+    """Return the section of a run; the section of run `first` lists the data."""
     facts = [f"command: `{record.command}`" if record.command else f"command: {NONE}"]
     options = ", ".join(f"`{choice}`" for choice in record.differs) or ("none" if record.options else NONE)
     facts.append(f"preset: {record.preset or NONE}; options that differ: {options}")
@@ -164,7 +150,7 @@ def _section(record: Record, first: str) -> str:
 
 
 def _by_section(names: Sequence[str]) -> str:
-    """Dotted names, their common beginnings said once: `a, training.recipe (speech, live)`."""
+    """Return dotted names with common beginnings grouped: `a, training.recipe (speech, live)`."""
     inner: dict[str, list[str]] = {}
     for name in names:
         section, _, last = name.rpartition(".")
@@ -174,13 +160,13 @@ def _by_section(names: Sequence[str]) -> str:
 
 
 def end_of(record: Record) -> str:
-    """Where a run ended, and what was asked for."""
+    """Return the length of a run, and its planned length."""
     asked = record.schedule
     of_steps = f" of {asked['steps']:,} asked for" if asked.get("steps") else ""
     of_minutes = f" of {asked['minutes']:g} asked for" if asked.get("minutes") and not of_steps else ""
     parts = [
         f"step {_count(record.steps)}{of_steps}",
-        f"{_figure(record.audio_hours, 2)} h heard",
+        f"{_figure(record.audio_hours, 2)} h of audio",
         f"{_figure(record.wall_minutes, 1)} min{of_minutes}",
         f"{_figure(record.core_minutes, 1)} core minutes",
     ]
@@ -188,8 +174,8 @@ def end_of(record: Record) -> str:
 
 
 def curve_table(record: Record) -> str:
-    """The validations of a run, thinned."""
-    heads = ["minutes", "audio heard, h", "step", "loss", "voice mean (median)", "music mean (median)",
+    """Return the table of the validations of a run, at most SECTION_ROWS."""
+    heads = ["minutes", "audio, h", "step", "loss", "voice mean (median)", "music mean (median)",
              "error under mix", "leak"]  # fmt: skip
     core = "core_minutes" in record.columns
     heads[1:1] = ["core minutes"] * core
@@ -209,23 +195,23 @@ def curve_table(record: Record) -> str:
         row[1:1] = [_figure(point.get("core_minutes"), 0)] * core
         rows.append(row)
     shown = table(heads, rows)
-    if record.heard_validation:
+    if record.trained_on_validation:
         shown += (
-            "\n\nThe validation songs were in its training as well: voice and music here tell nothing of "
-            "unheard songs."
+            "\n\nThe run was trained on the validation songs, too: voice and music here tell nothing about "
+            "unseen songs."
         )
     return shown
 
 
 def differences(records: Sequence[Record]) -> str:
-    """Paired differences of the runs whose single songs were kept: each against the best one of its family.
+    """Return paired differences of runs with scores of single songs, each to the best one of its family.
 
-    Runs that heard the validation songs are compared among themselves. Empty where there are no two.
+    Runs that were trained on the validation songs are compared among themselves. The result may be empty.
     """
     kinds: dict[tuple[str | None, bool], list[Record]] = {}
     for record in records:
         if record.songs:
-            kinds.setdefault((record.family, record.heard_validation), []).append(record)
+            kinds.setdefault((record.family, record.trained_on_validation), []).append(record)
     rows = []
     for best, *others in kinds.values():
         for record in others:
@@ -236,8 +222,8 @@ def differences(records: Sequence[Record]) -> str:
             ]  # fmt: skip
             if found[0] is not None:
                 told = [NONE if paired is None else str(paired) for paired in found]
-                heard = HEARD * record.heard_validation
-                rows.append([record.name + heard, best.name + heard, *told, str(found[0].count)])
+                mark = SEEN * record.trained_on_validation
+                rows.append([record.name + mark, best.name + mark, *told, str(found[0].count)])
     if not rows:
         return ""
     note = (
@@ -268,95 +254,9 @@ def _count(value: float | None) -> str:
     return NONE if value is None else f"{round(value):,}"
 
 
-# ---------------------------------------------------------------------- the figure
-def fingerprint(records: Sequence[Record]) -> str:
-    """Of all that the figure draws; stands in it, so that a stale one can be told."""
-    drawn = [(r.name, r.family, r.columns, r.curve) for r in records]
-    return hashlib.sha256(json.dumps(drawn).encode()).hexdigest()
-
-
-def plot_runs(records: Sequence[Record], path: Path) -> None:
-    """Draw the voice and the leak of all runs against hours of audio heard, names beside their ends."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
-    from PIL import Image, PngImagePlugin
-
-    families = list(dict.fromkeys(record.family for record in records))
-    height = max(4.6, 1.6 + 0.24 * len(records))
-    figure = Figure(figsize=(13, height), layout="constrained", dpi=DPI)
-    FigureCanvasAgg(figure)
-    for axis, (column, (title, cut)) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
-        ends: list[tuple[str, str, float, float]] = []
-        for number, record in enumerate(records):
-            if record.heard_validation and column != "leak_db":
-                continue
-            points = [(p.get("audio_hours"), p.get(column)) for p in record.points]
-            known = np.array([(x, y) for x, y in points if x and y is not None], np.float64).reshape(-1, 2)
-            if not known.size:
-                continue
-            colour = COLOURS[number % len(COLOURS)]
-            axis.plot(
-                *known.T, color=colour, linewidth=1.6, markersize=3.5,
-                linestyle=STROKES[number // len(COLOURS) % len(STROKES)],
-                marker=MARKERS[families.index(record.family) % len(MARKERS)],
-            )  # fmt: skip
-            ends.append((record.name, colour, float(known[-1, 0]), float(known[-1, 1])))
-        axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda hours, _: f"{hours:g}"))
-        axis.set_xlabel("hours of audio heard")
-        axis.set_title(title, fontsize=10)
-        axis.grid(color="#e4e4e4", linewidth=0.6)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-        _spare_the_worst(axis, cut)
-        _name_ends(axis, ends, LABEL_INCHES / (height - 1.2))  # the rest is title and legend of the axis
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png")
-    said = PngImagePlugin.PngInfo()
-    said.add_text("Description", fingerprint(records))
-    # A palette makes a third of the file, which is kept in git.
-    picture = Image.open(drawn).convert("RGB").quantize(128)
-    with whole_file(path) as file:
-        picture.save(file, format="PNG", optimize=True, pnginfo=said)
-
-
-def _spare_the_worst(axis: Any, cut: float) -> None:
-    values = [value for line in axis.lines for value in line.get_ydata()]
-    if not values:
-        return
-    low, high = min(values), max(values)
-    if cut > 0:
-        low = max(low, high - cut)
-    else:
-        high = min(high, low - cut)
-    room = 0.04 * (high - low) + 0.05
-    axis.set_ylim(low - room, high + room)
-
-
-def _name_ends(axis: Any, ends: Sequence[tuple[str, str, float, float]], gap: float) -> None:
-    """Names in the right margin, at the height of a curve's end or at least `gap` (of the axis) apart."""
-    from scipy.optimize import isotonic_regression
-
-    if not ends:
-        return
-    low, high = axis.get_ylim()
-    ends = sorted(ends, key=lambda end: end[3])
-    # The nearest heights, by least squares, that are `gap` apart and on the axis.
-    piled = gap * np.arange(len(ends))
-    wanted = np.clip([(end[3] - low) / (high - low) for end in ends], 0, 1)
-    heights = piled + isotonic_regression(wanted - piled).x.clip(0, max(0.0, 1 - piled[-1]))
-    for (name, colour, hours, value), height in zip(ends, heights, strict=True):
-        axis.annotate(
-            name, (hours, min(high, max(low, value))), (1.04, height), textcoords="axes fraction",
-            color=colour, fontsize=9, va="center", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.5, "shrinkB": 3},
-        )  # fmt: skip
-
-
 # ---------------------------------------------------------------------- the command
 def make_page(records: Path, out: Path) -> str:
-    """Write the page of all records and their figure; returns the page. `InputFileError` without a record."""
+    """Write the page of all records and the figure; return the page. `InputFileError` without a record."""
     found = read_records(records) if records.is_dir() else []
     if not found:
         raise InputFileError(f"{records}: no records of runs; 'python -m train runs --add RUN' makes one")
@@ -378,13 +278,15 @@ def _command(records: Path, out: Path) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("--add", type=Path, metavar="RUN", help="folder of a run to keep a record of")
-    parser.add_argument("--name", help="of its record; replaces the one of that name")
-    parser.add_argument("--note", metavar="TEXT", help="what was tried, and what it showed")
+    parser.add_argument("--add", type=Path, metavar="RUN", help="folder of a run to make a record of")
+    parser.add_argument("--name", help="name of the record; a record with this name is replaced")
+    parser.add_argument("--note", metavar="TEXT", help="what was tried, and the result")
     parser.add_argument("--scores", type=Path, action="append", default=[], metavar="FILE",
-                        help="JSON of 'evaluate' with a model of this run; may be given again")  # fmt: skip
-    parser.add_argument("--records", type=Path, default=RECORDS, metavar="DIR", help="(%(default)s)")
-    parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help="(%(default)s)")
+                        help="JSON by 'evaluate' for a model of this run; repeat it for more")  # fmt: skip
+    parser.add_argument(
+        "--records", type=Path, default=RECORDS, metavar="DIR", help="folder of the records (%(default)s)"
+    )
+    parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help="output page (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

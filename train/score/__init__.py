@@ -1,1 +1,1 @@
-"""Scores: metrics, the evaluation of model files on whole tracks, and robustness measures."""
+"""Scores: metrics, evaluation of model files on whole tracks, and robustness measures."""

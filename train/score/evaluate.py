@@ -1,9 +1,9 @@
-"""`evaluate`: score a model file on whole tracks, through the very path that plays it live.
+"""`evaluate`: score a model file on whole tracks, through the signal path of live playing.
 
-Figures are museval's (v4, frames of 1 s): median over the frames of a track, then over tracks, as the field
-reports them; and the scale-invariant SDR over whole tracks. Beside the model stand the unprocessed mixture
-(the zero line), oracle masks of the model's own window, rate and channels (the ceiling), and a peer where one
-is installed.
+The figures are those of museval (v4, frames of 1 s): the median over the frames of a track, then mean and
+median over tracks; and the scale-invariant SDR over whole tracks. The table compares the model with the
+unprocessed mixture (a lower bound), with oracle masks at the model's window, rate and channels (an upper
+bound), and with another separator if one is installed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ REFERENCES = ("mixture", "oracle")
 
 
 class Timed(ModelRunner):
-    """A model that notes how long each of its steps takes."""
+    """A model runner that records the duration of each step."""
 
     def __init__(self, model: ModelRunner) -> None:
         self._model = model
@@ -63,18 +63,18 @@ class Timed(ModelRunner):
         self.step_ms: list[float] = []
 
     def step(self) -> None:
-        """Step the model, by the clock."""
+        """Step the model and record the duration."""
         started = time.perf_counter()
         self._model.step()
         self.step_ms.append(1000 * (time.perf_counter() - started))
 
     def reset(self) -> None:
-        """Reset the model; the times stay."""
+        """Reset the model; the recorded durations stay."""
         self._model.reset()
 
 
 def separate(model: ModelRunner, mix: Wave, rate: int = RATE) -> Stems:
-    """Voice and accompaniment [2, n] of `mix` [2, n] as a live session gives them, latency removed."""
+    """Return voice and accompaniment [2, n] of `mix` [2, n] as in a live session, latency removed."""
     separator = Separator(model, rate, 2)
     padded = np.pad(mix, ((0, 0), (0, separator.latency + BLOCK)))
     blocks = [separator.process(padded[:, i : i + BLOCK]) for i in range(0, padded.shape[1], BLOCK)]
@@ -84,7 +84,7 @@ def separate(model: ModelRunner, mix: Wave, rate: int = RATE) -> Stems:
 
 @contextlib.contextmanager
 def as_live() -> Iterator[None]:
-    """Run torch as a live session's model process does: one thread, no denormals. Undone afterwards."""
+    """Run torch as in the model process of a live session, with one thread and no denormals."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -97,7 +97,7 @@ def as_live() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What to score on every track; goes to each worker."""
+    """The models and references to score on each track; it is sent to each worker."""
 
     model: Path
     references: tuple[str, ...]
@@ -107,14 +107,14 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A track that could not be scored."""
+    """A track that cannot be scored, with the reason."""
 
     path: Path
     reason: str
 
 
 class Scorer:
-    """Loads once what is to be scored, then scores track by track."""
+    """A scorer of tracks; it loads the models once."""
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
@@ -125,11 +125,11 @@ class Scorer:
 
     @property
     def latency(self) -> int:
-        """Frames at RATE by which the stems lag the input, resampling included."""
+        """Latency of the stems in frames at RATE, resampling included."""
         return Separator(self._model, RATE, 2).latency
 
     def score(self, path: Path) -> dict[str, Any] | Skipped:
-        """All figures of one track."""
+        """Return all figures of one track."""
         try:
             track = read_track(path)
         except InputFileError as error:
@@ -170,9 +170,9 @@ class Scorer:
 def score_stems(
     references: Stems, estimates: Stems, bss: BssEval | None = None
 ) -> tuple[dict[str, dict[str, float]], dict[str, list[float]]]:
-    """Each target's figures over a whole track, and its SDR in each frame of 1 s (nan: silence).
+    """Return the figures of each target over a whole track, and its SDR in each frame of 1 s (nan: silence).
 
-    `bss`: of these references, where several estimates are scored against them.
+    `bss` is the state of BSS Eval for the references, to share among several estimates.
     """
     values = (bss or BssEval(references, RATE)).score(estimates)
     scores = {
@@ -196,7 +196,7 @@ def _score_in_worker(path: Path) -> dict[str, Any] | Skipped:
 
 @contextlib.contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Give the linear algebra of processes yet to start one thread: each has a core, none takes them all."""
+    """Limit the linear algebra of new processes to one thread each, so that they share the cores."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
@@ -243,8 +243,8 @@ def evaluate(
 ) -> dict[str, float | None]:
     """Score `model` on the tracks in `data` (all, or those named), print tables, return the summary.
 
-    All figures go to `json_path` and a plot beside it. Broken tracks are named, skipped and counted;
-    `InputFileError` where none is left.
+    All figures go to `json_path`, and a plot beside it. Broken tracks are listed and skipped;
+    `InputFileError` if none is left.
     """
     for name in references:
         if name not in REFERENCES:
@@ -283,7 +283,7 @@ def evaluate(
 
 
 def card(package: ModelPackage) -> dict[str, Any]:
-    """What tables and pages say of a model."""
+    """Return the facts on a model for tables and pages."""
     spec = package.spec
     return {
         "name": spec.name,
@@ -352,26 +352,34 @@ def _machine(device: str) -> str:
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """Parse a comma-separated list of an option; "none" and "" are the empty one."""
+    """Parse the comma-separated list of an option; "none" and "" are empty."""
     return tuple(name.strip() for name in text.split(",") if name.strip() not in ("", "none"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model file")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, metavar="PATH",
-        help="MUSDB18(-HQ) or DSD100, a folder of .stem.mp4 files or of folders of stems, or one of these; "
-             "may be given again",
+        help="MUSDB18(-HQ), DSD100, a folder of .stem.mp4 files or of folders of stems, or one track; "
+             "repeat it for more",
     )  # fmt: skip
-    parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
+    parser.add_argument(
+        "--tracks",
+        type=names_of,
+        default=(),
+        metavar="NAME,...",
+        help="only tracks whose names begin so (default: all)",
+    )
     parser.add_argument("--references", type=names_of, default=REFERENCES, metavar="NAME,...",
-                        help=f"score beside it: {','.join(REFERENCES)}, or none (all)")  # fmt: skip
+                        help=f"references: {','.join(REFERENCES)}, or none (default: all)")  # fmt: skip
     parser.add_argument("--peer", type=names_of, default=(), metavar="NAME",
-                        help="a separator of others to score beside it: spleeter")  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures; a plot beside it (.png)")
+                        help="other separator to score: spleeter")  # fmt: skip
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="output: all figures, with a plot (.png) beside it"
+    )
     parser.add_argument("--workers", type=int, default=1, help="tracks scored at a time (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Gear for robustness measures: an answer with its bar, and the processes that play excerpts by the model."""
+"""The bench of the robustness measures: a result with its limit, and processes that play excerpts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Measure:
-    """One question to a model, its bar, and the answer where there is one."""
+    """One measure of a model: description, limit, and the result if it was measured."""
 
     name: str
     asks: str
@@ -46,44 +46,44 @@ class Measure:
     details: dict[str, Any] = field(default_factory=dict)
 
     def found(self, value: float, met: bool, **details: Any) -> Measure:
-        """The answer."""
+        """Return the measure with its result."""
         return dataclasses.replace(self, value=float(value), met=bool(met), details=details)
 
     def not_measured(self, reason: str, **details: Any) -> Measure:
-        """No answer, and why."""
+        """Return the measure without a result, with the reason."""
         return dataclasses.replace(self, reason=reason, details=details)
 
     @property
     def shown(self) -> str:
-        """The figure with its unit."""
+        """The result with its unit."""
         return "-" if self.value is None else f"{self.value:.2f} {self.unit}"
 
     def to_json(self) -> Content:
-        """What the JSON holds of it; `shown` tells -inf, there null as what was not measured."""
+        """Return the JSON of the measure. Its `shown` tells -inf from a missing result; both are null."""
         return dataclasses.asdict(self) | {"measured": self.met is not None, "shown": self.shown}
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What every process works with: the model, and the cache that the excerpts come from."""
+    """The model and the cache of a process."""
 
     model: ModelRunner
     cache: AudioCache
 
     @classmethod
     def start(cls, model: Path, cache: Path, device: str) -> Worker:
-        """Load both; `ModelError` or `InputFileError` where one is no use."""
+        """Load both; raises `ModelError` or `InputFileError` if one of them cannot be used."""
         worker = cls(load_model(model, device), AudioCache(cache))
         worker.play(np.zeros((2, RATE // 10), np.float32))  # compiles the path
         return worker
 
     def play(self, mix: Wave, rate: int = RATE) -> Stems:
-        """Voice and accompaniment of `mix` [2, n] from a fresh state, as a live session gives them."""
+        """Return voice and accompaniment of `mix` [2, n] from a zero state, as in a live session."""
         with as_live():
             return separate(self.model, mix, rate)
 
     def track(self, clip: Clip) -> Track:
-        """The track of a clip; of a song of the cache the middle. `InputFileError` for a damaged file."""
+        """Return the track of a clip, or the middle of a song; `InputFileError` for a damaged file."""
         if isinstance(clip, Path):
             return read_track(clip)
         voice, others = middle_of(self.cache, clip)
@@ -94,7 +94,7 @@ _in_worker: list[Worker] = []  # of this process, where it is one of a pool
 
 
 def start_process(model: Path, cache: Path, device: str) -> None:
-    """Make this process of a pool ready for `Bench.each`."""
+    """Prepare this process of a pool for `Bench.each`."""
     _in_worker.append(Worker.start(model, cache, device))
 
 
@@ -103,7 +103,7 @@ def _in_process(what: Callable[[Worker, Item], Row], item: Item) -> Row:
 
 
 class Bench:
-    """Where measures are made: in this process, or in a pool whose processes began with `start_process`."""
+    """A bench for measures, in this process or in a pool whose processes began with `start_process`."""
 
     def __init__(self, worker: Worker, clips: Sequence[Clip] = (), pool: Executor | None = None) -> None:
         """`clips` are what `level` and `rate` score."""
@@ -112,11 +112,11 @@ class Bench:
         self._rows: dict[Any, list[Content | Skipped]] = {}
 
     def select(self, kind: str) -> list[Song]:
-        """Held-back songs of a kind, in an order that does not hang on how the cache was made."""
+        """Return the validation songs of a kind, in an order that does not depend on that of the cache."""
         return sorted(self.worker.cache.select("valid", kind), key=lambda song: (song.source, song.name))
 
     def each(self, what: Callable[[Worker, Item], Row], items: Sequence[Item], title: str) -> list[Row]:
-        """`what` of each item, in order; a function of a module, which other processes can import."""
+        """Return `what` of each item in order. `what` must be a function of a module, for other processes."""
         if self._pool is None:
             rows: Iterator[Row] = map(functools.partial(what, self.worker), items)
         else:

@@ -1,4 +1,4 @@
-"""Figures of merit, in dB, of separated stems against the true ones."""
+"""Metrics of separated stems against the true ones, in dB."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgWarning, lu_factor, lu_solve, toeplitz
 from train.data.effects import Wave
 
 BSS_METRICS = ("sdr", "isr", "sir", "sar")
-"""To distortion, to image (spatial or filtering errors), to interference, to artefacts."""
+"""Ratios of the source to distortion, spatial errors, interference and artefacts."""
 
 TAPS = 512  # of a distortion filter, museval's default
 _BLOCK = 1 << 16  # samples transformed at a time
@@ -27,17 +27,17 @@ def _energies(wave: Wave, window: int) -> NDArray[np.float64]:
 
 
 def frame_sdr(reference: Wave, estimate: Wave, window: int) -> NDArray[np.float64]:
-    """Signal-to-distortion ratio in dB of each whole window of [channels, n]; silent windows are left out.
+    """Return the SDR in dB of each whole window of [channels, n]; silent windows are left out.
 
-    10 log10(|s|^2 / |s - e|^2), the SDR of the Music Demixing Challenge, on frames as museval has them.
+    10 log10(|s|^2 / |s - e|^2), the SDR of the Music Demixing Challenge, on frames like those of museval.
     """
     signal, error = _energies(reference, window), _energies(reference - estimate, window)
-    heard = signal > 1e-6 * window * len(reference)  # -60 dB
-    return np.asarray(10 * np.log10(signal[heard] / (error[heard] + 1e-9)))
+    audible = signal > 1e-6 * window * len(reference)  # -60 dB
+    return np.asarray(10 * np.log10(signal[audible] / (error[audible] + 1e-9)))
 
 
 def si_sdr(reference: Wave, estimate: Wave) -> float:
-    """Scale-invariant SDR in dB of a whole recording (J. Le Roux et al., ICASSP 2019); nan for silence."""
+    """Return the scale-invariant SDR in dB of a recording (Le Roux et al., ICASSP 2019); nan for silence."""
     target, guess = reference.astype(np.float64).ravel(), estimate.astype(np.float64).ravel()
     energy = float(target @ target)
     if energy < 1e-9:
@@ -47,7 +47,7 @@ def si_sdr(reference: Wave, estimate: Wave) -> float:
 
 
 def level_db(wave: Wave, against: Wave) -> float:
-    """Level of `wave` relative to `against` in dB, at least -120."""
+    """Return the level of `wave` relative to `against` in dB, at least -120."""
     own, other = (float(np.square(w, dtype=np.float64).sum()) for w in (wave, against))
     return float(10 * np.log10((own + 1e-12 * other + 1e-12) / (other + 1e-12)))
 
@@ -55,24 +55,24 @@ def level_db(wave: Wave, against: Wave) -> float:
 class BssEval:
     """BSS Eval v4 by museval against one set of references, for any number of estimates.
 
-    One distortion filter of 512 taps for the whole recording, as the SiSEC campaigns have it (F.-R. Stöter et
-    al., "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018).
+    There is one distortion filter of 512 taps for the whole recording, as in the SiSEC campaigns (F.-R.
+    Stöter et al., "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018).
 
-    museval takes the spectrum of a whole recording for the filters: 5 GB for a song of three minutes, and all
-    of it again for each estimate. Here the same correlations are summed up block by block, and the equations
-    of the references factored once; decomposition and ratios are museval's own.
+    museval computes the filters from the spectrum of a whole recording: 5 GB for a song of three minutes, for
+    each estimate again. Here, equal correlations are summed block by block, and the equations of the
+    references are factored once. Decomposition and ratios are those of museval.
     """
 
     def __init__(self, references: tuple[Wave, ...], window: int) -> None:
-        """References [channels, n]; figures will be of frames of `window` samples."""
+        """Set the references [channels, n]; figures are for frames of `window` samples."""
         self._true = np.stack(references)  # [targets, channels, n]
         self._window = window
 
     def score(self, estimates: tuple[Wave, ...]) -> dict[str, NDArray[np.float64]]:
-        """Each of BSS_METRICS as [targets, frames] in dB.
+        """Return each of BSS_METRICS as [targets, frames] in dB.
 
-        A frame in which any reference or estimate is silent is nan throughout; so is a recording that holds
-        a silent one, which museval refuses.
+        A frame with a silent reference or estimate is nan, and so is a recording with a silent one, which
+        museval refuses.
         """
         from museval import metrics
 
@@ -122,7 +122,7 @@ class BssEval:
 
 
 def correlations(first: Wave, second: Wave, lags: int) -> NDArray[np.float64]:
-    """Sums over n of first[a, n + l] second[b, n] as [a, b, 2 lags - 1], for l from 1 - lags to lags - 1."""
+    """Return the sums over n of first[a, n + l] second[b, n] as [a, b, 2 lags - 1], for -lags < l < lags."""
     around = 2 * (lags - 1)
     block = _BLOCK - around
     before = np.pad(first, ((0, 0), (lags - 1, lags - 1 + block)))
@@ -145,11 +145,11 @@ def _factors(gram: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def over_frames(frames: NDArray[np.float64]) -> float:
-    """Median of the frames that have a figure; nan where none has."""
+    """Return the median of the frames with a figure; nan if there are none."""
     known = frames[~np.isnan(frames)]
     return float(np.median(known)) if known.size else float("nan")
 
 
 def standard_error(values: NDArray[np.float64]) -> float:
-    """Standard error of the mean of independent values [n]; nan below two of them."""
+    """Return the standard error of the mean of independent values [n]; nan for less than two."""
     return float(np.std(values, ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.nan

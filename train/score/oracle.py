@@ -1,7 +1,7 @@
-"""Oracle masks: what the best mask of a model's own windows, rate and channels would play.
+"""Oracle masks: the best masks at the windows, rate and channels of a model.
 
-An oracle takes a model's place in the played path and knows the true stems: what it scores is the ceiling of
-every net that masks these columns.
+An oracle replaces the model in the signal path and computes masks from the true stems. Its score is an upper
+bound for all nets that mask these columns.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ networks", ICASSP 2015."""
 
 
 def ratio_mask(vocals: Wave, accompaniment: Wave) -> NDArray[np.float32]:
-    """Share of the vocals' magnitude [..., bins] of two spectra [..., bins, 2]; 0 where both are silent."""
+    """Return the share of the vocals' magnitude [..., bins] of two spectra [..., bins, 2]; 0 in silence."""
     voice, music = (np.hypot(s[..., 0], s[..., 1]) for s in (vocals, accompaniment))
     whole = voice + music
     return np.divide(voice, whole, out=np.zeros_like(voice), where=whole > 0)
 
 
 def phase_mask(vocals: Wave, mix: Wave) -> NDArray[np.float32]:
-    """Real part of vocals / mix [..., bins], limited to 0..1, of two spectra [..., bins, 2]."""
+    """Return the real part of vocals / mix [..., bins], limited to 0..1, of two spectra [..., bins, 2]."""
     shared = (vocals * mix).sum(-1)
     power = np.square(mix).sum(-1)
     return np.clip(np.divide(shared, power, out=np.zeros_like(shared), where=power > 0), 0, 1)
 
 
 class Oracle(ModelRunner):
-    """`column` in, `mask` out, by the stems it was given.
+    """A model runner with masks from the true stems.
 
-    Expects to be stepped once for every hop of the mixture of `stems`, from its beginning, at `rate` Hz.
+    It must be stepped once for each hop of the mixture of `stems`, from its start, at `rate` Hz.
     """
 
     def __init__(self, spec: ModelSpec, stems: Stems, rate: int, mask: str = "ratio") -> None:
@@ -53,21 +53,21 @@ class Oracle(ModelRunner):
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew with the first hop."""
+        """Start again at the first hop."""
         model_rate = stage.model_rate_for(self.spec, self._rate)
         self._paths = [
             stage.make_pipeline(self.spec, self._rate, len(stem), model_rate) for stem in self._stems
         ]
-        self._position = 0  # frames heard
+        self._position = 0  # frames taken so far
         self._due = deque([np.zeros_like(self.mask)] * self.spec.lookahead_hops)
 
     def step(self) -> None:
-        """Write the best mask of the column that is `lookahead_hops` older than `column`."""
+        """Write the oracle mask of the column that is `lookahead_hops` older than `column`."""
         frames = stage.frames_needed(self._paths[0])
         for path, stem, column in zip(self._paths, self._stems, self._columns, strict=True):
             block = np.zeros((len(stem), frames), np.float32)  # silence after the end
-            heard = stem[:, self._position : self._position + frames]
-            block[:, : heard.shape[1]] = heard
+            part = stem[:, self._position : self._position + frames]
+            block[:, : part.shape[1]] = part
             stage.begin_hop(path, block, column)
             to_device_rate(path.bridge, path.hop, path.vocals[:, :frames])  # ends the step; not listened to
         self._position += frames

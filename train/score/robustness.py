@@ -1,8 +1,8 @@
-"""`robustness`: how a model bears what singers and DJs do with it, through the path that plays it live.
+"""`robustness`: measure a model on silence, instrumentals, a dry voice, speech, levels and another rate.
 
-Silence, instrumentals, a voice alone, speech over music, other levels, another sample rate: each measure has
-a bar, and what cannot be measured is named with the reason. Level and rate are asked of the tracks in
-`--data`, or else of the cache's validation songs: a model may be worked on without a look at test tracks.
+Each measure has a limit; a measure that cannot be made is listed with the reason. Everything plays through
+the signal path of live playing. Level, rate and bands use the tracks in `--data`, else the validation songs
+of the cache, so that development needs no test tracks.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _read_before(path: Path, package: ModelPackage) -> Content | None:
 
 
 def print_measures(measures: Sequence[Measure], content: Content) -> None:
-    """Print every measure against its bar, what lies behind it, and the clips that were used and skipped."""
+    """Print each measure with its limit and details, and the clips that were used and skipped."""
     console = plain_console(log_width=120)
 
     def say(text: str) -> None:
@@ -183,20 +183,22 @@ def _behind(measure: Measure) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="(%(default)s)")
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model file")
+    parser.add_argument(
+        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder of the cache (%(default)s)"
+    )
     parser.add_argument(
         "--data", type=Path, action="append", metavar="PATH",
-        help="tracks with stems for level and rate, as for evaluate; may be given again "
-             "(the cache's validation songs)",
+        help="tracks with stems for level, rate and bands, as for 'evaluate'; repeat it for more "
+             "(default: the validation songs of the cache)",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output: all figures")
     parser.add_argument(
         "--only", type=names_of, default=(), metavar="NAME,...",
-        help="make these measures; --json keeps its others, if it is of the same model file",
+        help="make these measures only; the others in --json are kept (default: all)",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, default=1, help="excerpts at a time (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="excerpts played at a time (%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

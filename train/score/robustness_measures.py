@@ -1,8 +1,8 @@
-"""What singing or mixing with a model asks of it beside its score: one function a measure, each with its bar.
+"""The robustness measures: one function for each measure, with its limit.
 
-Silence must stay silent, an instrumental must not leak into the voice, a voice alone must come through whole,
-speech must be found as singing is, and neither the level nor the sample rate of the input may change much.
-All excerpts are chosen by the recordings alone, so that two models hear the same.
+Silence must stay silent, an instrumental must not leak into the voice, and a voice alone must not be
+attenuated. Speech must be separated as well as singing. Level and sample rate of the input must not change
+the scores much. All excerpts are chosen by the recordings alone, so that two models get the same ones.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from train.score.metrics import BssEval, frame_sdr, level_db, over_frames, stand
 from train.score.scores import TARGETS, Content
 
 SILENT_DB = -120.0
-"""dBFS (RMS) that count as silence: 24 dB below the last bit of 16."""
+"""Maximum RMS of silence in dBFS: 24 dB below the last of 16 bits."""
 
 FAINT_DB = -60.0
-"""dBFS (RMS) below which an excerpt is no music or voice to ask anything about."""
+"""Minimum RMS of an excerpt in dBFS; fainter ones are not measured."""
 
 LEAK_DB = -20.0
 LEAK_SECONDS = 20
@@ -50,14 +50,14 @@ NO_MUSIC = "the cache holds no held-back instrumentals"
 
 # ---------------------------------------------------------------------- silence
 def silence(bench: Bench) -> Measure:
-    """Whether the voice found in zeros is zeros."""
+    """Measure the peak of the voice for an input of zeros; it must be zero."""
     measure = Measure("silence", "peak of the voice found in silence", "dBFS", "exactly 0 (-inf dBFS)")
     peak = float(np.abs(bench.worker.play(np.zeros((2, 3 * RATE), np.float32))[0]).max())
     return measure.found(_db(peak), peak == 0, peak=peak)
 
 
 def silence_after_music(bench: Bench) -> Measure:
-    """Whether both stems fall silent when loud music (5 s, peak at 0 dBFS) stops: in the third second."""
+    """Measure both stems in the third second after loud music (5 s, peak at 0 dBFS) has stopped."""
     asks = "the louder stem, 2 to 3 s after loud music"
     measure = Measure("silence after music", asks, "dBFS", f"at most {SILENT_DB:g} dBFS")
     for song in bench.select("music"):
@@ -73,7 +73,7 @@ def silence_after_music(bench: Bench) -> Measure:
 
 # ---------------------------------------------------------------------- one stem alone
 def leak(bench: Bench) -> Measure:
-    """How loud the voice is that is found where nobody sings."""
+    """Measure the level of the voice stem for music without voice."""
     asks = "voice found in instrumentals, against the input"
     measure = Measure("leak", asks, "dB", f"mean at most {LEAK_DB:g} dB")
     pieces = bench.select("music")
@@ -88,7 +88,7 @@ def _leak(worker: Worker, song: Song) -> float:
 
 
 def dry_voice(bench: Bench) -> Measure:
-    """How much of singing is lost when nothing accompanies it."""
+    """Measure the attenuation of a voice without accompaniment."""
     asks = "voice found in singing alone, against the input"
     measure = Measure("dry voice", asks, "dB", f"mean at least {LOSS_DB:g} dB")
     by_group: dict[tuple[str, str], list[Song]] = defaultdict(list)
@@ -138,7 +138,7 @@ def _by_mean(measure: Measure, songs: list[Song], levels: list[float], bar: floa
 
 # ---------------------------------------------------------------------- speech
 def speech(bench: Bench) -> Measure:
-    """How much worse speech is found over music than singing of the same actor, equally loud."""
+    """Measure the SDR of singing over music, less that of equally loud speech by the same actor."""
     asks = "SDR of singing over music, less that of speech"
     measure = Measure("speech", asks, "dB", f"mean at most {SPEECH_DB:g} dB")
     pairs, music = speech_pairs(bench.select("voice")), bench.select("music")
@@ -170,9 +170,9 @@ def speech(bench: Bench) -> Measure:
 
 
 def speech_pairs(voices: Sequence[Song]) -> list[tuple[Song, Song]]:
-    """Speech and singing of each actor; in order, where the names in a source have no actor in common.
+    """Return speech and singing of each actor; if the names share no actor, in their order.
 
-    The counterpart of a source is called like it, with "singing" in place of "speech".
+    The counterpart of a source has its name, with "singing" in place of "speech".
     """
 
     def actors(source: str) -> dict[str, Song]:  # the first recording of each
@@ -209,14 +209,14 @@ def _compare_speech(worker: Worker, task: tuple[Song, Song, Song]) -> Content | 
 
 # ---------------------------------------------------------------------- level and rate
 def level(bench: Bench) -> Measure:
-    """How much scores change with the level of the input."""
+    """Measure the change of scores with the level of the input."""
     asks = f"mean change of a clip's SDR at {LEVELS_DB[0]:+d} and {LEVELS_DB[1]:+d} dB"
     measure = Measure("level", asks, "dB", f"at most {LEVEL_DB:g} dB either way")
     return _by_change(measure, bench, [_at(db) for db in LEVELS_DB], LEVEL_DB)
 
 
 def rate(bench: Bench) -> Measure:
-    """How much scores change when the same music comes at another sample rate."""
+    """Measure the change of scores with the sample rate of the input."""
     asks = f"mean change of a clip's SDR at {OTHER_RATE} Hz"
     measure = Measure("rate", asks, "dB", f"at most {RATE_DB:g} dB either way")
     return _by_change(measure, bench, [AT_OTHER_RATE], RATE_DB)

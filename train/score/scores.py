@@ -1,4 +1,4 @@
-"""The figures of one evaluation: how they are summed up, shown, drawn, stored and read back."""
+"""The figures of an evaluation: summary, tables, plot, and JSON files."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ STYLES: dict[str, dict[str, Any]] = {
 PEER_STYLE: dict[str, Any] = {"color": "#0072b2", "marker": "D"}
 
 Content = dict[str, Any]
-"""What `train.score.evaluate.evaluate` gathers, and its JSON holds."""
+"""The result of `train.score.evaluate.evaluate`, and the content of its JSON."""
 
 
 def summarise(rows: list[Content]) -> dict[str, float | None]:
-    """What decides, and what the field reports, of each system's figures over tracks.
+    """Return mean, standard error and median over tracks of the figures of each system.
 
-    `SYSTEM_TARGET_METRIC_mean`, its standard error `..._se`, and `..._median`; None where no track has a
-    figure, and for the standard error of a single one.
+    The keys are `SYSTEM_TARGET_METRIC_mean`, `..._se` and `..._median`. A value is None if no track has a
+    figure; a standard error is None for a single track, too.
     """
     summary: dict[str, float | None] = {}
     for system in rows[0]["scores"]:
@@ -59,7 +59,7 @@ def summarise(rows: list[Content]) -> dict[str, float | None]:
 
 @dataclass(frozen=True)
 class Paired:
-    """What one system scores more than another on the same tracks, in dB."""
+    """Paired difference of two systems on the same tracks, in dB."""
 
     mean: float
     se: float  # nan for a single track
@@ -67,7 +67,7 @@ class Paired:
 
     @classmethod
     def of(cls, one: Mapping[str, float | None], other: Mapping[str, float | None]) -> Paired | None:
-        """The difference of figures by track, over the tracks for which both have one; None without any."""
+        """Return the difference over the tracks with both figures; None if there are none."""
         pairs = [(one[name], other.get(name)) for name in one]
         differences = np.array([a - b for a, b in pairs if a is not None and b is not None])
         differences = differences[np.isfinite(differences)]
@@ -80,7 +80,7 @@ class Paired:
 
 
 def mean_first(figures: Mapping[str, Any], name: str, nothing: str = "-") -> str:
-    """Mean, standard error and, in brackets, median of the figure `name`, as far as they are known."""
+    """Return mean, standard error and, in brackets, median of the figure `name`, if they are known."""
     mean, error, median = (figures.get(f"{name}_{kind}") for kind in ("mean", "se", "median"))
     if mean is None and median is None:
         return nothing
@@ -90,12 +90,12 @@ def mean_first(figures: Mapping[str, Any], name: str, nothing: str = "-") -> str
 
 
 def shown(value: float | None) -> str:
-    """A figure in dB as tables, pages and legends show it."""
+    """Return a figure in dB for tables, pages and legends."""
     return "-" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
 def print_scores(content: Content) -> None:
-    """Print the model's figures track by track, all systems' means and medians, cost and what was skipped."""
+    """Print the figures of the model by track, means and medians of all systems, cost, and skipped tracks."""
     console = plain_console(log_width=120)
     columns = [("vocals", metric) for metric in METRICS]
     columns += [("accompaniment", "sdr"), ("accompaniment", "si_sdr")]
@@ -132,7 +132,7 @@ def print_scores(content: Content) -> None:
 
 
 def plot_scores(content: Content, path: Path) -> None:
-    """Draw every track's SDR, vocals and accompaniment, of all systems; the best of the model on top."""
+    """Draw the SDR of vocals and accompaniment of all systems by track, the best of the model on top."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -193,14 +193,14 @@ def _short(name: str, most: int = 44) -> str:
 
 
 def write_scores(content: Content, path: Path) -> None:
-    """Write the JSON, as a whole or not at all; figures that do not exist are null. Raises `OutputError`."""
+    """Write the JSON, as a whole or not at all; missing figures are null. Raises `OutputError`."""
     text = json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
     with whole_file(path) as file:
         file.write(text.encode())
 
 
 def check_writable(path: Path) -> None:
-    """Raise `OutputError` where `path` could not be written: before the hours that go into it, not after."""
+    """Raise `OutputError` if `path` cannot be written, before hours of work rather than after."""
     if path.is_dir():
         raise OutputError(f"{path}: a folder; name a file")
     make_folder(path.parent)
@@ -217,7 +217,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_scores(path: Path) -> Content:
-    """Read such a JSON; `InputFileError` where it is none."""
+    """Read the JSON of an evaluation; `InputFileError` for another file."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -1,10 +1,9 @@
-"""`worst`: the seconds of a data set where a model does worst, described in words, for its card.
+"""`worst`: list the worst seconds of a model in a data set, in words, for its card.
 
-A mean hides the moments that a listener remembers. Of each track the second with the lowest SDR of the
-vocals counts, among the seconds with an audible voice; the lowest of these are kept. Each is described by the
-voice's level, the part of the voice that is missing, and the music that was taken for voice. The last two are
-the parts of the error: the projection of the estimate on the true voice, and the rest (J. Le Roux et al.,
-ICASSP 2019).
+A mean hides the moments that a listener remembers. Each track counts with the second of the lowest vocals
+SDR, among the seconds with an audible voice; the lowest of all tracks are kept. The words give the level of
+the voice, the missing part of the voice, and the music that was taken for voice. The last two are the parts
+of the error: the projection of the estimate on the true voice, and the rest (J. Le Roux et al., ICASSP 2019).
 """
 
 from __future__ import annotations
@@ -155,14 +154,14 @@ def worst(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model file")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, metavar="PATH",
-        help="tracks with stems, as for evaluate; may be given again",
+        help="tracks with stems, as for 'evaluate'; repeat it for more",
     )  # fmt: skip
-    parser.add_argument("--count", type=int, default=COUNT, help="places (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="for a model's card")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(%(default)s)")
+    parser.add_argument("--count", type=int, default=COUNT, help="number of seconds to list (%(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output: JSON for the card")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

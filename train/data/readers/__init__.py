@@ -1,4 +1,4 @@
-"""Readers: one small file for each form in which recordings lie on disk, and how the form is recognised."""
+"""Readers: one small file for each layout of recordings on disk, and the recognition of layouts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from train.data.readers.dsd100 import Dsd100
 from train.data.readers.instrumentals import Instrumentals
 from train.data.readers.karaoke import Karaoke
 from train.data.readers.musdb18 import Musdb18, Musdb18Hq
-from train.data.readers.pieces import Pieces
+from train.data.readers.shards import Shards
 from train.data.readers.stems import Stems
 from train.data.readers.table import Table
 from train.data.readers.voices import Voices
@@ -21,15 +21,15 @@ FORMS: dict[str, Reader] = {
     reader.form: reader
     # In the order in which they are tried: the most telling marks first.
     for reader in (
-        Pieces(), Table(), Musdb18(), Musdb18Hq(), Dsd100(), Karaoke(), Instrumentals(), Stems(), Voices(),
+        Shards(), Table(), Musdb18(), Musdb18Hq(), Dsd100(), Karaoke(), Instrumentals(), Stems(), Voices(),
     )
 }  # fmt: skip
 
 
 def reader_for(folder: Path, form: str | None = None) -> Reader:
-    """Return the reader of the named form, or of the one that `folder` looks like.
+    """Return the reader of the layout `form`, or of the layout that `folder` has.
 
-    Raises `UsageError` for an unknown name, `InputFileError` where no form fits.
+    Raises `UsageError` for an unknown name, and `InputFileError` if no layout fits.
     """
     if form is not None and form not in FORMS:
         known = ", ".join(FORMS)

@@ -1,4 +1,4 @@
-"""What every reader gives: songs to decode, where their sound lies, and which split they belong to."""
+"""The interface of readers: songs to decode, the sources of their stems, and their split."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ SUFFIXES = frozenset(
         ".wma",
     ]
 )
-"""Files that count as audio where a form is found by looking."""
+"""Suffixes of audio files, for the recognition of layouts."""
 
 
 class Source(Protocol):
-    """Something that decodes: a file, one stream or channel of it, members of an archive."""
+    """A source of samples: a file, one stream or channel of it, or members of an archive."""
 
     @property
     def path(self) -> Path:
         """The file on disk, for messages."""
 
     def read(self) -> tuple[Samples, int]:
-        """Samples [n, 1 or 2] at the cache's rate, and the rate in Hz of what is stored.
+        """Return samples [n, 1 or 2] at the rate of the cache, and the stored rate in Hz.
 
-        Raises `InputFileError` where it cannot be decoded.
+        Raises `InputFileError` if it cannot be decoded.
         """
 
 
@@ -67,7 +67,7 @@ class Plan:
 
 @dataclass
 class Found:
-    """What a reader found in a folder."""
+    """The songs that a reader found in a folder."""
 
     plans: list[Plan] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # one line each: what, and why
@@ -77,58 +77,58 @@ class Found:
 
 @dataclass(frozen=True)
 class Choice:
-    """How songs are shared out where the data does not say it."""
+    """Rules for the split of songs that the data does not assign."""
 
     validation_share: float = 0.1
     validation_clips: int = 20  # of MUSDB18, at least
     listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Files of packages of instrumentals that were listened to: package to paths below its folder."""
+    """Screened files of packages of instrumentals: package to paths below its folder."""
 
 
 class Reader(abc.ABC):
-    """One form of data on disk."""
+    """One layout of data on disk."""
 
     form: ClassVar[str]
-    """Its name on the command line."""
+    """Name of the layout on the command line."""
     layout: ClassVar[str]
-    """What it looks like, in some words, for messages."""
+    """Description of the layout, for messages."""
 
     @abc.abstractmethod
     def recognises(self, folder: Path) -> bool:
-        """Whether `folder` looks like this form; only looks, never decodes."""
+        """Return whether `folder` has this layout; no file is decoded."""
 
     @abc.abstractmethod
     def find(self, folder: Path, choice: Choice) -> Found:
-        """Say what to decode and into which split. Raises `InputFileError` where `folder` is not the form."""
+        """Return the songs to decode with their splits; `InputFileError` if `folder` has another layout."""
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """All audio files below `folder`, in order; nothing hidden."""
+    """Return all audio files below `folder` in order, without hidden ones."""
     return [path / name for path, names in walk(folder) for name in names if is_audio(name)]
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in `folder`, in order, nothing hidden; none where it does not exist."""
+    """Return the folders in `folder` in order, without hidden ones; none if it does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def is_audio(name: str) -> bool:
-    """Whether a file of this name counts as audio."""
+    """Return whether the name of a file is that of an audio file."""
     return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
 def words(name: str) -> set[str]:
-    """Words of a file or folder name, in small letters."""
+    """Return the words of a file or folder name, in small letters."""
     return set("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
 @functools.cache
 def licence_in(folder: Path) -> str:
-    """What a LICENCE or LICENSE file in `folder` says, or the statement that there is none.
+    """Return the licence by the file LICENCE or LICENSE in `folder`, or the statement that there is none.
 
-    The licences it names in its first lines, by their short names; else its first line.
+    The result has the short names of the licences in its first lines, else its first line.
     """
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.is_file() and path.stem.lower() in ("licence", "license"):
@@ -151,7 +151,7 @@ _PUBLIC = re.compile(r"(?<!not in the )(?<!not )\bpublic[ -]domain", re.I)
 
 
 def known_licences(text: str) -> list[str]:
-    """Short names of the licences that a text names; none where it keeps all rights."""
+    """Return the short names of the licences in a text; none for "all rights reserved"."""
     if re.search(r"all rights reserved", text, re.I):
         return []
     found = []

@@ -1,4 +1,4 @@
-"""Decoding: any audio file to what the cache holds, and the stems of a song to one length."""
+"""Decoding of audio files for the cache; all stems of a song get one length."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from train.data.cache import RATE
 from train.data.readers.base import Plan, Samples
 
 SAME_LENGTH = 2
-"""Frames by which stems may differ without a word: resampling rounds."""
+"""Allowed difference of the lengths of stems, in frames: resampling rounds."""
 
 _BLOCK = 1 << 18  # frames read at a time
 
 
 @dataclass(frozen=True)
 class AudioFile:
-    """A file that libsndfile or ffmpeg reads; mono or stereo, or one channel of it."""
+    """A file that libsndfile or ffmpeg reads: mono, stereo, or one channel of it."""
 
     path: Path
     channel: int | None = None
@@ -52,7 +52,7 @@ class AudioFile:
 
 
 def to_cache_rate(samples: Samples, rate: int, path: Path) -> Samples:
-    """Check what came out of `path` and resample it [n, channels] to the cache's rate."""
+    """Check samples [n, channels] of `path` and resample them to the rate of the cache."""
     if not samples.size:
         raise NoSoundError(f"{path}: no audio in it")
     if samples.shape[1] > 2:
@@ -65,7 +65,7 @@ def to_cache_rate(samples: Samples, rate: int, path: Path) -> Samples:
 
 
 def _part(path: Path, middle_s: float | None) -> tuple[Samples, int] | None:
-    """The middle of a file without decoding the rest, where it is long and libsndfile can seek in it."""
+    """Return the middle of a long file without decoding the rest, if libsndfile can seek in it."""
     if middle_s is None:
         return None
     try:
@@ -87,7 +87,7 @@ def _middle(samples: Samples, rate: int, seconds: float | None) -> Samples:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Stems [n, 1 or 2] of a song, all of one length."""
+    """Stems [n, 1 or 2] of a song, with equal lengths."""
 
     stems: dict[str, NDArray[np.int16]]
     band_hz: float
@@ -95,15 +95,14 @@ class Decoded:
 
 
 def band_of(rate: int) -> float:
-    """Frequency in Hz up to which a file of this sample rate is taken to hold something."""
+    """Return the frequency in Hz up to which a file of this sample rate has content."""
     return RATE / 2 if rate >= RATE else 0.475 * rate  # less than half: the slope of a resampler's filter
 
 
 def decode_song(plan: Plan) -> Decoded:
     """Decode all stems of a song; a song with one broken stem is broken.
 
-    What ends early is silent from there on, as in the program that exported it; a file without any sound is
-    silent as a whole. Raises `InputFileError`.
+    A stem that ends early is padded with silence; an empty file is a silent stem. Raises `InputFileError`.
     """
     parts: dict[str, list[Samples]] = {}
     lengths: dict[str, int] = {}  # of files, by name
@@ -150,6 +149,6 @@ def _summed(parts: list[Samples], frames: int) -> Samples:
 
 
 def to_int16(samples: Samples, gain: float = 1.0) -> NDArray[np.int16]:
-    """Round `gain` times -1..1 to 16 bits; what is beyond is clipped, as a decoder for 16 bits does."""
+    """Round `gain` times -1..1 to 16 bits, with clipping."""
     scaled = samples * np.float32(gain * 32768.0)
     return np.clip(np.rint(scaled, out=scaled), -32768, 32767, out=scaled).astype(np.int16)

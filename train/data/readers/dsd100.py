@@ -1,6 +1,7 @@
 """DSD100: `Mixtures/{Dev,Test}/TRACK/mixture.wav`, `Sources/{Dev,Test}/TRACK/{bass,drums,other,vocals}.wav`.
 
-Dev trains and validates, Test is for scoring. Its hundred songs are all in MUSDB18 too, split otherwise.
+Dev is for training and validation, Test for scoring. All hundred songs are in MUSDB18, too, with another
+split.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Dsd100(Reader):
         return (folder / "Sources" / "Dev").is_dir()
 
     def find(self, folder: Path, choice: Choice) -> Found:
-        """As `Reader.find`; validation is MUSDB18's list as far as it is here, else by artist."""
+        """As `Reader.find`. Validation uses the list of MUSDB18 for its songs, else the artist."""
         tracks = subfolders(folder / "Sources" / "Dev")
         splits = assign_songs([track.name for track in tracks], [""] * len(tracks), choice)
         plans = []

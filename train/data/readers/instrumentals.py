@@ -1,6 +1,6 @@
-"""Music without voices: a folder a package (or album), as `fetch` leaves it, and any other folder of music.
+"""Music without voice: one folder for each package (by `fetch`) or album, or any other folder of music.
 
-Splits are by package: the pieces of one share instruments, mix and often melodies.
+The split is by package: its pieces share instruments, mix and often melodies.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from train.data.readers.decode import AudioFile
 from train.data.readers.splits import assign
 
 MUSIC_SECONDS = 90.0
-"""Taken from the middle of each piece: many pieces teach more than long ones."""
+"""Length of the excerpt from the middle of each piece. Many pieces are worth more than long ones."""
 
 GROWLING = frozenset(["fretsonfire-songs-muldjord"])
-"""Packages listed as instrumental that hold growled vocals: they would teach that a growl is no voice."""
+"""Packages with growled vocals that are listed as instrumental; they are left out."""
 
 DEBIAN = "per Debian package"
 _WORDS = {"instrumental", "instrumentals", "music", "backing", "backings", "accompaniment"}
 
 
 class Instrumentals(Reader):
-    """Every audio file below the folder has no voice; where a list of screened files is known, only those."""
+    """All audio files below a folder, or only the screened ones if there is a list. None has a voice."""
 
     form = "instrumentals"
     layout = "PACKAGE/copyright beside PACKAGE's audio, or a folder whose name says instrumentals or music"
@@ -35,7 +35,7 @@ class Instrumentals(Reader):
         return bool(words(folder.resolve().name) & _WORDS) and bool(audio_files(folder))
 
     def find(self, folder: Path, choice: Choice) -> Found:
-        """As `Reader.find`; listed files that are missing show when they are decoded."""
+        """As `Reader.find`. Listed files that are missing fail when they are decoded."""
         pieces: list[tuple[str, Path, str, str]] = []  # package, path, name, licence
         found = Found()
         for package in subfolders(folder):

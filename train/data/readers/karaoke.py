@@ -1,6 +1,6 @@
-"""Karaoke in two channels, as MIR-1K has it: the left is the accompaniment, the right is the voice.
+"""Karaoke in two channels, as in MIR-1K: accompaniment on the left, voice on the right.
 
-Files are called SINGER_SONG_PART; a singer validates or trains, never both.
+Files are called SINGER_SONG_PART. All files of a singer are in one split.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MUSDB18 as its `.stem.mp4` files, decoded by the field's own parser, and as the folders of MUSDB18-HQ.
+"""MUSDB18 as `.stem.mp4` files, decoded by stempeg, and as the folders of MUSDB18-HQ.
 
 The test folder is for scoring: it is listed, never read.
 """
@@ -100,7 +100,7 @@ class Musdb18Hq(Reader):
         )
 
     def find(self, folder: Path, choice: Choice) -> Found:
-        """As `Reader.find`; a stem that is missing shows when it is decoded."""
+        """As `Reader.find`. A missing stem fails when it is decoded."""
         songs = subfolders(folder / "train")
         validation = musdb_validation([song.name for song in songs], choice.validation_clips)
         plans = []

@@ -1,6 +1,7 @@
-"""Who validates: whole songs, singers, artists and packages, by lists where there are any, else by name.
+"""The split into training and validation: by lists if there are any, else by names.
 
-A stable hash of a name decides, so that a song keeps its place when others come and go.
+Whole songs, singers, artists and packages go into one split. A stable hash of the name decides, so that a
+song keeps its split when others come and go.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ YARDSTICK = (
     "Traffic Experiment - Once More (With Feeling)", "Triviul - Dorothy", "Young Griffo - Blood To Bone",
     "Young Griffo - Facade",
 )  # fmt: skip
-"""Songs of MUSDB18's training part that decide between data, recipes and nets, and that none of them learns
-from. No artist of these songs is in training: an unheard song of a known singer is half known."""
+"""Validation songs, from the training part of MUSDB18. They compare data, recipes and nets; no net is trained
+on them. No artist of these songs is in training: an unseen song of a known singer is half known."""
 
 VALIDATION_MIN = 20
-"""Clips of MUSDB18 kept for validation: the yardstick, and further ones until there are so many."""
+"""Minimum number of validation clips from MUSDB18: the yardstick, and others."""
 
 HELD_OUT = ("ANiMAL - Clinic A", "hydrogen")
-"""Neither trained on nor validated with: a song of a published comparison, and the demo song."""
+"""Songs that are in no split: the song of a published comparison, and the demo song."""
 
 MUSDB18_TEST = (
     "AM Contra - Heart Peripheral", "Al James - Schoolboy Facination", "Angels In Amplifiers - I'm Alright",
@@ -59,30 +60,30 @@ MUSDB18_TEST = (
     "The Sunshine Garcia Band - For I Am The Moon", "Timboz - Pony", "Tom McKenzie - Directions",
     "Triviul feat. The Fiend - Widow", "We Fell From The Sky - Not You", "Zeno - Signs",
 )  # fmt: skip
-"""MUSDB18's test songs. DSD100 holds the same songs in another order: some of its Dev are among these."""
+"""Test songs of MUSDB18. DSD100 has them, too; some of its Dev songs are among them."""
 
 _GIVEN = {"train": "train", "dev": "train", "valid": "valid", "validation": "valid", "test": "test"}
 
 
 def title(name: str) -> str:
-    """A song's name as other sets may write it: no folder, no number in front, small letters."""
+    """Return the name of a song in a common form: no folder, no leading number, small letters."""
     return re.sub(r"^\d+\s*-\s*", "", name.rsplit("/", 1)[-1]).strip().lower()
 
 
 def artist(name: str) -> str:
-    """Artist of "Artist - Song", or the whole title: songs of one singer stay together."""
+    """Return the artist of "Artist - Song", or the whole title."""
     return title(name).split(" - ")[0]
 
 
 def without_splits(parts: Iterable[str]) -> list[str]:
-    """Parts of a path without those that only name a split."""
+    """Return the parts of a path without those that name a split."""
     return [part for part in parts if part.lower() not in _GIVEN]
 
 
 def identity(name: str) -> str:
-    """What two names of one song share: "artist - song" wherever it lies, else the name with its folders.
+    """Return an identity that two names of one song share: "artist - song", else the name with its folders.
 
-    Empty for a bare number, which says nothing: every album has its first song.
+    It is empty for a plain number, because every album has a song 1.
     """
     bare = title(name)
     if " - " not in bare and "/" in name:
@@ -91,14 +92,14 @@ def identity(name: str) -> str:
 
 
 def fraction(name: str) -> float:
-    """A stable number in 0..1 for a name."""
+    """Return a stable number in 0..1 for a name."""
     return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8], "big") / 2.0**64
 
 
 def share_out(groups: Iterable[str], share: float) -> set[str]:
-    """Choose about `share` of the songs' groups for validation; of two and more at least one, never all.
+    """Choose about `share` of the groups for validation; of two and more at least one, never all.
 
-    Never more than twice the share, or one song: among a few, chance would take too much from training.
+    The result is at most twice the share, or one song, so that few groups lose little training data.
     """
     sizes = Counter(groups)
     if share <= 0 or len(sizes) < 2:
@@ -115,14 +116,14 @@ def share_out(groups: Iterable[str], share: float) -> set[str]:
 
 
 def given_split(inside: Path) -> str:
-    """Split that the folders of a path below the data's folder name: train, valid, test, or ''."""
+    """Return the split that the folders of a path name: train, valid, test, or ''."""
     return next((_GIVEN[part.lower()] for part in inside.parts[:-1] if part.lower() in _GIVEN), "")
 
 
 def assign(groups: Sequence[str], given: Sequence[str], choice: Choice) -> list[str]:
-    """Return the split of each song from its group and what its folder says ("" for nothing).
+    """Return the split of each song from its group and the split by its folder ("" for none).
 
-    Folders named for validation are taken at their word; where there are none, groups are shared out.
+    Folders named for validation decide. Without such folders, some groups are chosen.
     """
     if "valid" in given:
         return [split or "train" for split in given]
@@ -135,9 +136,9 @@ def assign(groups: Sequence[str], given: Sequence[str], choice: Choice) -> list[
 def assign_songs(
     names: Sequence[str], given: Sequence[str], choice: Choice, groups: Sequence[str] | None = None
 ) -> list[tuple[str, str]]:
-    """Return split and group of each song: by `groups` (else artist) as `assign`, or by the yardstick.
+    """Return split and group of each song.
 
-    Where songs of the yardstick are among them, it decides.
+    The yardstick decides if some of its songs are among them, else `assign` by `groups` (or artists).
     """
     if "valid" in given or not any(title(name) in _YARDSTICK for name in names):
         groups = [artist(name) for name in names] if groups is None else groups
@@ -164,10 +165,10 @@ def musdb_validation(names: list[str], minimum: int = VALIDATION_MIN) -> set[str
 def reconcile(plans: list[Plan], test: Iterable[str]) -> tuple[list[Plan], list[str]]:
     """Make the splits of several sets agree, song by song.
 
-    Returns the plans that are left, and the names of songs left out: what any set keeps for scoring,
-    MUSDB18's test songs, `HELD_OUT`, and further songs by artists of the yardstick. A song that validates in
-    one set, and a song of the yardstick, validates in all. Voices alone are songs here too: a song's lone
-    voice is as much of it as its stems.
+    Returns the remaining plans, and the names of the songs left out: test songs of any set and of MUSDB18,
+    `HELD_OUT`, and other songs by artists of the yardstick. A validation song of one set, and a song of the
+    yardstick, is a validation song in all sets. This includes solo voices: the voice of a song is as much a
+    part of it as its stems.
     """
     known = {title(name) for name in (*MUSDB18_TEST, *HELD_OUT)}
     closed = {identity(name) for name in test} - {""}

@@ -1,7 +1,7 @@
-"""Any folder of stems: a folder a song, with the voice and what else there is as files of one time axis.
+"""Any folder of stems: one folder for each song, with files of one time axis.
 
-What a file holds is told by the words of its name: several voices are summed, and so is what accompanies
-them, into drums, bass and other. Where one file is the whole accompaniment, the song is a pair.
+The words of a file name tell the stem. Several voices are summed, as are accompanying files, into drums, bass
+and other. If one file is the whole accompaniment, the song is a pair.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _INSIDE = {
     "audio", "audio files", "files", "flac", "mp3", "multitrack", "multitracks", "stem", "stems", "tracks",
     "wav", "wave", "wavs",
 }  # fmt: skip
-"""Folders within a song's folder that say nothing of the song."""
+"""Names of folders inside the folder of a song, such as "stems"."""
 
 _LOSSLESS = (".wav", ".flac", ".aif", ".aiff", ".w64")
 
 
 def role_of(stem: str) -> str:
-    """What a file of this name holds: vocals, accompaniment, mixture, drums, bass or other."""
+    """Return the stem of a file by its name: vocals, accompaniment, mixture, drums, bass or other."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).replace("_", " ").lower().strip()
     if _ACCOMPANIMENT.search(spaced):
         return "accompaniment"
@@ -42,7 +42,7 @@ def role_of(stem: str) -> str:
 
 
 def roles_in(names: list[str]) -> dict[str, list[str]]:
-    """Audio files of a folder, by role; of one recording in several formats the lossless one."""
+    """Return the audio files of a folder by stem; of several formats of a recording, the lossless one."""
     recordings: dict[str, str] = {}
     for name in sorted(filter(is_audio, names), key=lambda name: Path(name).suffix.lower() not in _LOSSLESS):
         recordings.setdefault(Path(name).stem, name)
@@ -61,12 +61,12 @@ def _songs(folder: Path) -> list[tuple[Path, dict[str, list[str]]]]:
 
 
 def usable(roles: dict[str, list[str]]) -> bool:
-    """Whether files of these roles make a song: a voice, and what accompanies it."""
+    """Return whether these stems make a song: a voice and an accompaniment."""
     return "vocals" in roles and bool(roles.keys() - {"vocals", "mixture"})
 
 
 class Stems(Reader):
-    """A folder a song, at any depth; folders called train, valid and test above it say the split."""
+    """One folder for each song, at any depth; folders train, valid and test above it tell the split."""
 
     form = "stems"
     layout = "SONG/vocals.* beside other stems, or beside accompaniment.*"
@@ -78,7 +78,7 @@ class Stems(Reader):
         return any(usable(roles) for roles in songs) and 2 * voiced >= len(songs)
 
     def find(self, folder: Path, choice: Choice) -> Found:
-        """As `Reader.find`; a voice with nothing beside it is a solo voice, audio without one is named."""
+        """As `Reader.find`. A voice alone is a solo voice; audio without a voice is listed."""
         found, songs = Found(), []
         for song, roles in _songs(folder):
             if "vocals" in roles:
@@ -102,9 +102,9 @@ class Stems(Reader):
 
 
 def song_parts(folder: Path, song: Path) -> list[str]:
-    """Name of the song in folder `song` below `folder`, with what it lies in (artist, album) before it.
+    """Return the name of the song in folder `song` below `folder`, after the folders around it.
 
-    Neither folders of splits nor those in which a song keeps its files are part of it.
+    Folders of splits, and folders inside that of the song, are not part of it.
     """
     parts = without_splits(song.relative_to(folder).parts)
     while parts and parts[-1].lower() in _INSIDE:
@@ -113,7 +113,7 @@ def song_parts(folder: Path, song: Path) -> list[str]:
 
 
 def _groups(names: list[str]) -> list[str]:
-    """Who or what the songs share: the first folder they lie in, else the artist of "artist - song"."""
+    """Return the group of each song: the first folder around it, else the artist of "artist - song"."""
     paths = [name.lower().split("/") for name in names]
     # A folder that holds all of them tells none from another.
     while all(len(path) > 1 for path in paths) and len({path[0] for path in paths}) == 1:
@@ -122,7 +122,7 @@ def _groups(names: list[str]) -> list[str]:
 
 
 def _licence(folder: Path, song: Path) -> str:
-    """Licence in the song's folder or the nearest one around it, up to `folder`."""
+    """Return the licence in the folder of a song, or in the nearest one around it, up to `folder`."""
     places = [song, *(place for place in song.parents if place.is_relative_to(folder))]
     stated = (licence_in(place) for place in places)
     return next((licence for licence in stated if not licence.startswith("unknown")), licence_in(song))

@@ -22,7 +22,10 @@ _MUSIC = "instrumental"
 
 
 class Table(Reader):
-    """Splits are the table's; of its train clips of MUSDB18 some validate. Mixtures alone teach nothing."""
+    """The recordings of a table, with its splits. Some training clips of MUSDB18 are for validation.
+
+    Mixtures without stems are left out.
+    """
 
     form = "table"
     layout = _LAYOUT
@@ -36,7 +39,7 @@ class Table(Reader):
             return False
 
     def find(self, folder: Path, choice: Choice) -> Found:
-        """As `Reader.find`; test rows are named, never read."""
+        """As `Reader.find`. Test rows are listed, never read."""
         rows = rows_of(folder / TABLE)
         open_ = [row for row in rows if row["split"] in ("train", "valid")]
         clips = [Path(row["path"]).name for row in open_ if row["set"].startswith("musdb")]
@@ -79,15 +82,15 @@ def rows_of(table: Path) -> list[dict[str, str]]:
 
 
 def _stem_file(folder: Path, stem: str) -> Path:
-    """The stem in whatever format it was stored; Opus where there is none, for the message."""
+    """Return the file of a stem in any format; Opus if there is none, for the message."""
     found = (path for path in sorted(folder.glob(f"{stem}.*")) if is_audio(path.name))
     return next(found, folder / f"{stem}.opus")
 
 
 def listed_instrumentals(table: Path) -> dict[str, tuple[str, ...]]:
-    """Files of each package by a table of package, file, member (of a zip archive, or empty).
+    """Return the files of each package from a table of package, file and member (of a zip archive, or empty).
 
-    A member lies below its archive's name, as `fetch` puts it. Raises `InputFileError`.
+    The path of a member begins with the name of its archive, as with `fetch`. Raises `InputFileError`.
     """
     listed: dict[str, tuple[str, ...]] = {}
     try:

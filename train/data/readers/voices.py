@@ -1,4 +1,4 @@
-"""Solo voices: a folder a singer, or files called SINGER_what.wav; one singer is never in two splits."""
+"""Solo voices: one folder for each singer, or files SINGER_what.wav. A singer is in one split only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORDS = {"voice", "voices", "vocals", "singing", "singers", "speech", "speakers
 
 
 class Voices(Reader):
-    """Every audio file below the folder is one voice alone, sung or spoken."""
+    """All audio files below a folder; each is a solo voice, sung or spoken."""
 
     form = "voices"
     layout = "a folder whose name says voices, singing or speech: SINGER/*.wav or SINGER_*.wav"
@@ -43,6 +43,6 @@ class Voices(Reader):
 
 
 def singer_of(inside: Path) -> str:
-    """Who sings, by a path below the folder: its first folder that is no split, else the name to its '_'."""
+    """Return the singer of a path: its first folder that is no split, else the file name up to "_"."""
     folders = [part for part in inside.parts[:-1] if not given_split(Path(part) / "x")]
     return folders[0] if folders else inside.stem.split("_")[0]

@@ -1,4 +1,4 @@
-"""The system `causal`, rtsep's own: how its net (`causal_net`) is trained, and played (`causal_program`)."""
+"""The system `causal` of rtsep: training of its net (`causal_net`), and its program (`causal_program`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the `causal` net hears, as it is played: log powers of a column and of those before it.
+"""The input features of `causal` in streaming form: log powers of a column and of those before it.
 
 Left, right, mid and side against the level of late, neighbouring bins pooled (`CausalSizes.features` is the
 form that trains). What pooling divides by is in the floor and in the shift: a division less.

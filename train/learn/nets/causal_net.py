@@ -1,6 +1,6 @@
-"""The net of `causal`: one column in, one mask out, nothing but the past in its state.
+"""The net of `causal`: one column in, one mask out; its state depends on the past alone.
 
-    log powers of left, right, mid, side against the level heard of late, neighbouring bins pooled towards the
+    log powers of left, right, mid, side relative to the recent level, neighbouring bins pooled towards the
     top; the newest `taps` columns
       -> convolutions over frequency, each halving it: 44 bands, a vector of `dim` each
       -> `layers` x [gated linear recurrence over time, shared by the bands; MLP over the bands]
@@ -39,7 +39,7 @@ ENDS, DOWN, UP = 5, 4, 3
 
 @dataclass(frozen=True)
 class CausalSizes(System):
-    """What the net and its program know of their system: sizes, and what is heard and masked by them."""
+    """Sizes of the net and its program, the features of a column, and the bins of a mask."""
 
     framing: Framing = PROFILES["live"]
     # (bins, bins pooled into one), from low to high; all but Nyquist, which follows its neighbour
@@ -66,7 +66,7 @@ class CausalSizes(System):
 
     @property
     def pooled(self) -> int:
-        """Bins after pooling: what a mask has."""
+        """Number of bins after pooling, and of a mask."""
         return sum(bins // factor for bins, factor in self.pool)
 
     @property
@@ -81,12 +81,12 @@ class CausalSizes(System):
 
     @property
     def keep(self) -> float:
-        """What a hop leaves of the level before it."""
+        """Share of the recent level that remains after a hop."""
         return kept_of(self.level_s, self.framing.hop, self.rate)
 
     @property
     def place(self) -> list[int]:
-        """For each bin of a column, Nyquist included, the pooled bin whose mask it takes."""
+        """The pooled bin whose mask each bin of a column uses, Nyquist included."""
         places, first = [], 0
         for bins, factor in self.pool:
             places += [first + k // factor for k in range(bins)]
@@ -107,7 +107,7 @@ class CausalSizes(System):
         return torch.log(torch.cat(parts, -1) + FLOOR)
 
     def level(self, power: Tensor) -> Tensor:
-        """Mean of `power` [T, ...] over what was heard of late, to which what the net hears is relative."""
+        """Return the recent mean of `power` [T, ...], to which the features are relative."""
         return level_of_late(power, self.keep)
 
     def unpool(self, masks: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class Block(nn.Module):
             self.gather.weight.mul_(0.5)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Whole sequences from a zero state."""
+        """Process whole sequences from a zero state."""
         h = h + self.back(gated_scan(self.gates(self.norm_time(h)).float()))
         flat = self.norm_bands(h).reshape(h.shape[0], -1)  # [K, T * B * D]: mixing is one matrix product
         mixed = torch.relu(torch.addmm(self.spread.bias[:, None], self.spread.weight, flat))

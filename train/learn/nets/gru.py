@@ -1,6 +1,6 @@
-"""The system `gru`: Open-Unmix with nothing but the past, the live baseline of the field.
+"""The system `gru`: a causal Open-Unmix, as a baseline.
 
-    log powers of mid and side up to 16 kHz, against the level heard of late, normalised bin by bin
+    log powers of mid and side up to 16 kHz, relative to the recent level, normalised bin by bin
       -> linear to `hidden`, layer norm, tanh
       -> `layers` of GRU over time, beside what went into them
       -> linear to `hidden`, layer norm, ReLU
@@ -10,8 +10,8 @@ F.-R. Stöter, S. Uhlich, A. Liutkus and Y. Mitsufuji, "Open-Unmix - a reference
 source separation", JOSS 2019. What differs, for it to play live and to be compared with `causal`:
 
 - its three LSTMs run both ways over a recording; GRUs (K. Cho et al., EMNLP 2014) run forwards alone;
-- it hears magnitudes, and normalises by batches; here it is log powers relative to what was heard of late, as
-  `causal` hears them (`train.learn.nets.relative`), and layers;
+- its input is magnitudes with batch norms; here it is log powers relative to the recent level, as with
+  `causal` (`train.learn.nets.relative`), with layer norms;
 - framing, masks, loss and mixtures are those of `causal`; that net has a twelfth of the weights.
 
 A step uses each weight once, for one column: it costs what reading 7 MB of weights costs.
@@ -70,12 +70,12 @@ class Gru(System):
 
     @property
     def heard(self) -> int:
-        """Bins that the net hears, of the lowest ones."""
+        """Number of input bins, from the lowest on."""
         return round(self.heard_hz / self.rate * self.framing.n_fft)
 
     @property
     def keep(self) -> float:
-        """What a hop leaves of the level before it."""
+        """Share of the recent level that remains after a hop."""
         return kept_of(self.level_s, self.framing.hop, self.rate)
 
     # ------------------------------------------------------------------ as a system

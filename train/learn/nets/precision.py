@@ -1,4 +1,4 @@
-"""Training in bfloat16 where the processor multiplies it: nearly twice as fast for convolutional nets.
+"""Training in bfloat16, if the processor can multiply it: nearly twice as fast for convolutional nets.
 
 Weights, sums of batch norms and losses stay float32, and what is exported is played in float32.
 """

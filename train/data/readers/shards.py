@@ -1,7 +1,7 @@
-"""Pieces: a cache packed by `compact` into numbered archives, for a machine that cannot see this disk.
+"""Shards of a cache: the numbered archives that `compact` writes.
 
-`pieces.json` lists the archives with their checksums, and for every stem of every song the members that
-hold it. Nothing is decoded before all pieces have been found whole. Needs no ffmpeg.
+`pieces.json` lists the archives with their checksums, and the members with each stem of each song. All
+checksums are verified before anything is decoded. ffmpeg is not needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class PackedStem:
-    """A stem that lies in members of one or several archives, one section after another."""
+    """A stem in the members of one or several archives, in sections."""
 
     folder: Path
     parts: tuple[tuple[str, str], ...]  # archive, member
@@ -37,7 +37,7 @@ class PackedStem:
 
     @property
     def path(self) -> Path:
-        """The archive in which it begins."""
+        """The archive with its first section."""
         return self.folder / self.parts[0][0]
 
     def read(self) -> tuple[Samples, int]:
@@ -59,8 +59,8 @@ class PackedStem:
         return out, RATE
 
 
-class Pieces(Reader):
-    """Splits, sets and licences are those of the cache that was packed."""
+class Shards(Reader):
+    """The songs of a packed cache, with its splits, sets and licences."""
 
     form = "pieces"
     layout = f"{INDEX} and its piece-*.zip, as 'compact' writes them"
@@ -70,7 +70,7 @@ class Pieces(Reader):
         return (folder / INDEX).is_file()
 
     def find(self, folder: Path, choice: Choice) -> Found:
-        """As `Reader.find`; raises `InputFileError` that names every piece that is missing or damaged."""
+        """As `Reader.find`; the `InputFileError` names all missing and damaged shards."""
         try:
             index: dict[str, Any] = json.loads((folder / INDEX).read_text())
             version, pieces, songs = index["version"], index["pieces"], index["songs"]
@@ -99,7 +99,7 @@ def _plan(folder: Path, song: dict[str, Any]) -> Plan:
 
 
 def verify(folder: Path, pieces: list[dict[str, Any]]) -> None:
-    """Compare every piece with its checksum; raises `InputFileError` that names all that do not fit."""
+    """Compare each shard with its checksum; `InputFileError` names all that differ."""
     wrong = []
     for piece in tqdm(pieces, unit="piece", desc="verify"):
         path = folder / piece["name"]

@@ -12,7 +12,7 @@ from rtsep.errors import InputFileError, OutputError
 from train.data.cache import RATE, AudioCache
 from train.data.licences import is_open
 from train.data.prepare import prepare
-from train.data.synthetic_leads import BASSES, DRUMS, LEADS, PADS, PLUCKED, compose, leads
+from train.data.synthetic_leads import BASSES, DRUMS, LEADS, PADS, PLUCKED, compose, write_leads
 
 VOICES = {52, 53, 54, 85, 91}
 """Programs of General MIDI that sing: choir aahs, voice oohs, synth voice, lead voice, choir pad."""
@@ -56,11 +56,11 @@ def test_a_seed_is_a_piece(tmp_path):
 
 def test_without_a_font_or_the_synthesiser_the_remedy_is_named(tmp_path, monkeypatch):
     with pytest.raises(InputFileError, match="fluid-soundfont-gm"):
-        leads(tmp_path / "none.sf2", tmp_path / "out", 1, 10, 1, "MIT")
+        write_leads(tmp_path / "none.sf2", tmp_path / "out", 1, 10, 1, "MIT")
     (tmp_path / "font.sf2").touch()
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(OutputError, match="apt-get install fluidsynth"):
-        leads(tmp_path / "font.sf2", tmp_path / "out", 1, 10, 1, "MIT")
+        write_leads(tmp_path / "font.sf2", tmp_path / "out", 1, 10, 1, "MIT")
     assert not (tmp_path / "out").exists()
 
 
@@ -86,7 +86,7 @@ cp {tmp_path}/tone.flac "$2"
 
 def test_what_is_played_is_music_to_learn_from_and_is_played_once(tmp_path, synthesiser):
     for _ in range(2):
-        leads(tmp_path / "font.sf2", tmp_path / "flutes", 3, 10, 1, "MIT")
+        write_leads(tmp_path / "font.sf2", tmp_path / "flutes", 3, 10, 1, "MIT")
         assert len(synthesiser.read_text().splitlines()) == 3
     prepare(tmp_path / "flutes", tmp_path / "cache")
     songs = AudioCache(tmp_path / "cache").select("train")
@@ -99,5 +99,5 @@ def test_what_is_played_is_music_to_learn_from_and_is_played_once(tmp_path, synt
 def test_a_synthesiser_that_fails_leaves_no_piece(tmp_path, synthesiser):
     (tmp_path / "bin" / "fluidsynth").write_text("#!/bin/sh\necho broken font >&2; exit 1\n")
     with pytest.raises(OutputError, match="broken font"):
-        leads(tmp_path / "font.sf2", tmp_path / "flutes", 1, 10, 1, "MIT")
+        write_leads(tmp_path / "font.sf2", tmp_path / "flutes", 1, 10, 1, "MIT")
     assert not list((tmp_path / "flutes").iterdir())

@@ -9,7 +9,7 @@ from rtsep.errors import InputFileError, OutputError, UsageError
 from train.data import shards as packing
 from train.data.cache import RATE, AudioCache, Song, Stem
 from train.data.prepare import prepare
-from train.data.shards import choose, compact
+from train.data.shards import choose, write_shards
 
 
 def facts(song):
@@ -18,7 +18,7 @@ def facts(song):
 
 def test_lossless_pieces_restore_the_cache_bit_for_bit(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "SECTION_S", 1)  # stems of several members
-    pieces = compact(cache, tmp_path / "pieces", codec="flac", piece_mib=1)
+    pieces = write_shards(cache, tmp_path / "pieces", codec="flac", piece_mib=1)
     assert len(pieces) > 1 and all(path.stat().st_size <= 1 << 20 for path in pieces)
     assert prepare(tmp_path / "pieces", tmp_path / "there") == 0
     before, after = AudioCache(cache), AudioCache(tmp_path / "there")
@@ -29,7 +29,7 @@ def test_lossless_pieces_restore_the_cache_bit_for_bit(cache, tmp_path, monkeypa
 
 
 def test_opus_pieces_keep_length_place_and_most_of_the_sound(cache, tmp_path):
-    compact(cache, tmp_path / "pieces")
+    write_shards(cache, tmp_path / "pieces")
     prepare(tmp_path / "pieces", tmp_path / "there")
     before, after = AudioCache(cache), AudioCache(tmp_path / "there")
     for old, new in zip(before.songs, after.songs, strict=True):
@@ -45,17 +45,17 @@ def test_opus_pieces_keep_length_place_and_most_of_the_sound(cache, tmp_path):
 def test_numbers_that_make_no_sense_are_one_line(cache, tmp_path):
     for wrong in ({"workers": 0}, {"piece_mib": 0}, {"hours": 0}):
         with pytest.raises(UsageError, match=f"--{next(iter(wrong)).replace('_', '-')} 0: "):
-            compact(cache, tmp_path / "p", **wrong)
+            write_shards(cache, tmp_path / "p", **wrong)
     assert not (tmp_path / "p").exists()
 
 
 def test_equal_caches_make_equal_pieces(cache, tmp_path):
-    first, second = (compact(cache, tmp_path / name, codec="flac") for name in "ab")
+    first, second = (write_shards(cache, tmp_path / name, codec="flac") for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 def test_missing_and_damaged_pieces_are_all_named(cache, tmp_path):
-    pieces = compact(cache, tmp_path / "p", codec="flac", piece_mib=1)
+    pieces = write_shards(cache, tmp_path / "p", codec="flac", piece_mib=1)
     pieces[0].unlink()
     content = bytearray(pieces[1].read_bytes())
     content[len(content) // 2] ^= 1
@@ -99,6 +99,6 @@ def test_the_command_and_its_errors(cache, tmp_path):
         packing.run(parser.parse_args(args))
     for hours in (0.0, -1.0, 1e-6):
         with pytest.raises(UsageError, match="--hours"):
-            compact(cache, tmp_path / "q", hours=hours)
+            write_shards(cache, tmp_path / "q", hours=hours)
     with pytest.raises(InputFileError, match="train prepare"):
-        compact(tmp_path, tmp_path / "q")
+        write_shards(tmp_path, tmp_path / "q")

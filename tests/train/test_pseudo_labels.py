@@ -15,7 +15,7 @@ from train.data.readers.decode import AudioFile
 from train.data.readers.table import rows_of
 from train.data.tracks import read_wave
 from train.learn import pseudo_labels as labelling
-from train.learn.pseudo_labels import BAND_RATE, Labelling, label, most_of
+from train.learn.pseudo_labels import BAND_RATE, Labelling, most_of, write_pseudo_labels
 
 HEAD = "split\tset\tpath\trole\tsample_rate\tseconds\tlicence"
 
@@ -53,7 +53,7 @@ def songs(tmp_path, monkeypatch):
 
 def test_labelled_songs_are_prepared_as_pairs_up_to_where_the_teacher_hears(songs, tmp_path, capsys):
     out = tmp_path / "out"
-    assert [row["path"] for row in label(songs, out)] == ["songs/One", "songs/Two"]
+    assert [row["path"] for row in write_pseudo_labels(songs, out)] == ["songs/One", "songs/Two"]
     assert "2 songs labelled of 3" in capsys.readouterr().out
     prepare(out, tmp_path / "cache")
     cache = AudioCache(tmp_path / "cache")
@@ -67,16 +67,16 @@ def test_labelled_songs_are_prepared_as_pairs_up_to_where_the_teacher_hears(song
 
 
 def test_a_second_time_nothing_is_done_again(songs, tmp_path):
-    first = label(songs, tmp_path / "out")
+    first = write_pseudo_labels(songs, tmp_path / "out")
     heard = Teacher.heard
-    assert label(songs, tmp_path / "out") == first == rows_of(tmp_path / "out/tracks.tsv")
+    assert write_pseudo_labels(songs, tmp_path / "out") == first == rows_of(tmp_path / "out/tracks.tsv")
     assert Teacher.heard == heard + 1, "only the one without voice, of which nothing was kept"
 
 
 def test_a_folder_without_such_songs_is_refused(songs):
     (songs / "tracks.tsv").write_text(HEAD + "\n")
     with pytest.raises(InputFileError, match="no training songs that are mixtures alone"):
-        label(songs, songs / "out")
+        write_pseudo_labels(songs, songs / "out")
 
 
 class Turning(Teacher):
@@ -90,7 +90,7 @@ class Turning(Teacher):
 
 def test_the_mean_of_two_estimates_is_of_the_same_samples(songs, tmp_path, monkeypatch):
     monkeypatch.setattr(labelling, "load_peer", lambda _name: Turning())
-    label(songs, tmp_path / "out", Labelling(averaged=True))
+    write_pseudo_labels(songs, tmp_path / "out", Labelling(averaged=True))
     mix = read_wave(AudioFile(songs / "songs/One.opus"))
     voice = soundfile.read(tmp_path / "out/songs/One/vocals.flac")[0].T
     # The second estimate is of swapped channels: its voice is the right one.
@@ -126,7 +126,7 @@ def test_what_is_left_of_a_song_becomes_songs_of_their_own(songs, tmp_path, monk
     monkeypatch.setattr(labelling, "load_model", lambda path, _device: path)
     kept = {"checked": [(0, RATE), (2 * RATE, 3 * RATE)]}
     monkeypatch.setattr(labelling, "agreed", lambda _mix, _voice, _model: kept["checked"])
-    rows = label(songs, tmp_path / "out", Labelling(check=Path("model.pt")))
+    rows = write_pseudo_labels(songs, tmp_path / "out", Labelling(check=Path("model.pt")))
     assert [row["path"] for row in rows] == [
         f"songs/{name}/{name}-{number}" for name in ("One", "Two") for number in (1, 2)
     ]
@@ -134,5 +134,5 @@ def test_what_is_left_of_a_song_becomes_songs_of_their_own(songs, tmp_path, monk
     for row in rows:
         assert soundfile.info(tmp_path / "out" / row["path"] / "vocals.flac").frames == RATE
     kept["checked"] = []
-    assert label(songs, tmp_path / "none", Labelling(check=Path("model.pt"))) == []
+    assert write_pseudo_labels(songs, tmp_path / "none", Labelling(check=Path("model.pt"))) == []
     assert not list((tmp_path / "none").rglob("*.flac"))

@@ -1,0 +1,51 @@
+"""The configuration of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtsep.errors import UsageError
+from train.learn.checkpoint import Checkpoint
+from train.learn.system import System
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """The data, the system and the length of a run. The schedule spans `steps` if given, else `minutes`."""
+
+    cache: Path
+    run: Path
+    system: System
+    minutes: float = 60.0  # of training; validation does not count
+    steps: int | None = None
+    device: str = "auto"  # "cpu", "cuda" or "auto": a GPU if torch finds one
+    threads: int = 1  # of torch, in each replica
+    workers: int = 0  # processes that draw mixtures, for each replica; 0: the replica draws them itself
+    seed: int = 1
+    init: Path | None = None  # a run, checkpoint or model file whose weights a new run starts from
+    save_minutes: float = 3.0
+    validate_minutes: float = 6.0
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"--device {self.device}: must be auto, cpu or cuda")
+        minimum = {"threads": 1, "workers": 0, "seed": 0, "steps": 1}
+        for name, smallest in minimum.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise UsageError(f"--{name} {value}: must be at least {smallest}")
+        if not self.minutes > 0 or not self.validate_minutes > 0:
+            raise UsageError("--minutes and --validate-minutes must be above 0")
+        training = self.system.training
+        if training.batch < 1 or training.hops < 1 or not training.learning_rate > 0:
+            raise UsageError("batch, hops and learning rate of a system must be above 0")
+
+    @property
+    def length(self) -> float:
+        """Length of the schedule, in steps if `steps` is given, else in seconds."""
+        return self.steps or self.minutes * 60
+
+    def progress(self, state: Checkpoint) -> float:
+        """Return the finished share of the schedule: 0 at the start, 1 and more at the end."""
+        return (state.step if self.steps else state.elapsed_s) / self.length
