@@ -117,6 +117,10 @@ class Stage:
 
     def run(self, command: Command) -> None:
         """Run a command of the page. Fails if it does not end as it should."""
+        if command.text == "rtsep set preset chorus":
+            presets = Path(self.environment["XDG_CONFIG_HOME"]) / "rtsep" / "presets"
+            presets.mkdir(parents=True, exist_ok=True)
+            (presets / "chorus.toml").write_text("threshold = 0.3\n")
         if command.text.startswith(WITH_A_SESSION):
             self._have_a_session()
         if command.text == "rtsep attach":
@@ -128,6 +132,8 @@ class Stage:
             right = next((codes for text, codes in CODES.items() if command.text.startswith(text)), (0,))
             assert run.returncode in right, self._failed(command, run.returncode, run.stdout + run.stderr)
             assert "Traceback" not in run.stderr, run.stderr
+        if command.text == "rtsep stop" and self._session is not None:
+            assert self._session.wait(PATIENCE_S) == 0, "the session should end in order"
 
     def _shell(self, text: str) -> subprocess.CompletedProcess[str]:
         """Run a line of shell; all that it started ends with it if it lasts too long."""
