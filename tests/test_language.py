@@ -73,7 +73,7 @@ def test_code_and_quotes_are_no_prose():
     assert not faults('Return `heard`, "what it says" and 42 frames.\n\n    heard = told')
 
 
-@pytest.mark.parametrize("folder", ["rtsep", "benchmarks"])
+@pytest.mark.parametrize("folder", ["rtsep", "benchmarks", "train"])
 def test_docstrings_and_help_are_plain_english(folder):
     found = [
         f"{path.relative_to(ROOT)}:{line}: {', '.join(wrong)}"

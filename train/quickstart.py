@@ -47,7 +47,7 @@ MOST_SCORED = 5
 """Songs scored and put on the page; more say little more and take minutes each."""
 
 MOST_SECONDS = 60
-"""Of each song that is scored out of the cache."""
+"""Length of the excerpt of a song that is scored from the cache."""
 
 DECODED_PER_S = 60.0  # seconds of one stem that a core decodes in a second
 SCORED_PER_S = 2.5  # seconds of a song that are separated and scored in a second

@@ -105,7 +105,7 @@ def read_song(path: Path) -> Track:
 def find_tracks(data: Iterable[Path]) -> list[Path]:
     """Return the paths of the tracks in each of `data`: data sets, folders or tracks.
 
-    Folders of audio without stems are listed, too; the error of reading them tells what is missing.
+    Folders of audio without stems are listed, too; the error of reading them names the missing stems.
     """
     found: list[Path] = []
     for path in data:

@@ -47,7 +47,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class Target:
-    """What the loss compares with. Spectra are complex, waveforms and spectra are mid/side."""
+    """The targets of the loss. Spectra are complex, waveforms and spectra are mid/side."""
 
     mix: Tensor  # [B, 2, T, bins + 1]
     voice: Tensor  # the same

@@ -34,7 +34,7 @@ class Replica:
 
     @property
     def is_first(self) -> bool:
-        """Whether this replica validates, writes the files and prints."""
+        """True if this replica validates, writes the files and prints."""
         return self.rank == 0
 
     def parallel(self, net: nn.Module) -> nn.Module:

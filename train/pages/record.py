@@ -51,7 +51,7 @@ class Record:
 
     @property
     def trained_on_validation(self) -> bool:
-        """Whether the run was trained on the validation songs; its validation figures mean little then."""
+        """True if the run was trained on the validation songs; its validation figures mean little then."""
         recipe = self.options.get("training", {}).get("recipe", {})
         return bool(recipe.get("all_clips")) and not recipe.get("open_only")  # which they are not
 

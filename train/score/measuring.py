@@ -59,7 +59,7 @@ class Measure:
         return "-" if self.value is None else f"{self.value:.2f} {self.unit}"
 
     def to_json(self) -> Content:
-        """Return the JSON of the measure. Its `shown` tells -inf from a missing result; both are null."""
+        """Return the JSON of the measure. Its `shown` separates -inf from no result."""
         return dataclasses.asdict(self) | {"measured": self.met is not None, "shown": self.shown}
 
 

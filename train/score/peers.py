@@ -101,7 +101,7 @@ PEERS: dict[str, Callable[[str], Peer]] = {"spleeter": Spleeter}
 
 
 def load_peer(name: str, device: str = "cpu") -> Peer:
-    """Load a separator; the `UsageError` for one that is not installed tells how to install it."""
+    """Load a separator; the `UsageError` for a missing one has the command to install it."""
     if name not in PEERS:
         raise UsageError(f"--peer '{name}': one of {', '.join(PEERS)}{suggest(name, PEERS)}")
     return PEERS[name](device)

@@ -32,10 +32,10 @@ from train.score.scores import Content, check_writable, write_scores
 
 COUNT = 5
 AUDIBLE_DB = -25.0
-"""Level of the voice to the mixture, below which a second says nothing about the model."""
+"""Level of the voice to the mixture, below which a second is left out."""
 
 MISSING_DB = -3.0
-"""Level of the voice in the estimate below which a card says that much of it is missing."""
+"""Level of the voice in the estimate below which a card calls the voice missing."""
 
 BANDS_HZ = ((0, 250, "bass"), (250, 1000, "low mids"), (1000, 4000, "mids"), (4000, RATE / 2, "treble"))
 

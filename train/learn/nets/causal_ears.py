@@ -19,7 +19,7 @@ EDGE = ENDS // 2
 
 
 class Hearing(NamedTuple):
-    """Where a step writes, see `train.learn.nets.workspace`."""
+    """The memory that a step writes to; see `train.learn.nets.workspace`."""
 
     left: Tensor  # [bins, 2]
     right: Tensor
@@ -107,7 +107,7 @@ class Ears(nn.Module):
         return torch.cat([past[tap : tap + steps] for tap in range(self.taps)], 1)
 
     def hearing(self) -> Hearing:
-        """Where to write: laid out at the first step, in Python at every one."""
+        """The memory to write to: laid out at the first step, in Python at each step."""
         laid = self.laid
         if laid is None:
             laid = self.lay_out()

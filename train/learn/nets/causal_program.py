@@ -5,8 +5,8 @@ matrix products over rows [bins, channels]: a kernel that halves sees two pairs 
 copy. Weights of norms are folded into the matrices behind them.
 
 Called once a hop, an operation costs some 3 us of cold caches before it computes anything. So a step has few
-of them, and each writes where the next one reads (`Work`), beside zeros that stay where a convolution wants
-them. Told where to write, `addmm` is one operation: TorchScript takes it apart into a product and a sum else.
+of them, and each writes where the next one reads (`Work`), beside zeros that stay where a convolution needs
+them. With a place to write to, `addmm` is one operation: else TorchScript splits it into a product and a sum.
 """
 
 from typing import NamedTuple, Optional
@@ -21,7 +21,7 @@ from train.learn.nets.workspace import lay_out, windows_of_rows
 
 
 class BlockWork(NamedTuple):
-    """Where a block writes."""
+    """The memory that a block writes to."""
 
     pre: Tensor  # [K, 3 E]: the three behind it in one
     forget: Tensor
@@ -32,7 +32,7 @@ class BlockWork(NamedTuple):
 
 
 class Resolution(NamedTuple):
-    """Where the rows [F, C] of one resolution are written, and how its neighbours read them."""
+    """The rows [F, C] of one resolution, and the views of its neighbours on them."""
 
     rows: Tensor
     # Of rows x, with zeros beyond both ends; k counts the rows of each.
@@ -44,7 +44,7 @@ class Resolution(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Where a step writes, see `train.learn.nets.workspace`."""
+    """The memory that a step writes to; see `train.learn.nets.workspace`."""
 
     heard: Tensor  # what the ears hear [4 * taps, ENDS, pooled]
     heard_rows: Tensor  # the same as rows [pooled, 4 * taps * ENDS]
@@ -254,7 +254,7 @@ class CausalProgram(nn.Module):
         return torch.sigmoid(masks).index_select(2, self.place)
 
     def work(self) -> Work:
-        """Where to write: laid out at the first step, in Python at every one."""
+        """The memory to write to: laid out at the first step, in Python at each step."""
         laid = self.laid
         if laid is None:
             laid = self.lay_out()

@@ -29,7 +29,7 @@ CHUNK = 8
 
 
 def levels(magnitude: Tensor, n_fft: int) -> Tensor:
-    """What the net hears of magnitudes, of the same shape; silence is 0."""
+    """Return the input levels of magnitudes, of the same shape; silence is 0."""
     return torch.log1p(magnitude * (n_fft / 4))
 
 
@@ -69,7 +69,7 @@ class ColumnDenseNet(Net):
         return self.mask(self.second_dropout(h))
 
     def masks(self, columns: Tensor) -> Tensor:
-        """Masks [T, 1, bins] of one recording's columns [T, 1, bins, 2]; every window is computed anew."""
+        """Masks [T, 1, bins] of one recording's columns [T, 1, bins, 2]; each window is computed in full."""
         heard = pad(levels(magnitudes(columns[:, 0]), self.n_fft), (0, 0, self.window - 1, 0))
         windows = heard.unfold(0, self.window, 1).unsqueeze(1)  # [T, 1, bins, window], a view
         return torch.sigmoid(torch.cat([self(some) for some in windows.split(CHUNK)])).unsqueeze(1)

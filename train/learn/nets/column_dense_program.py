@@ -6,7 +6,7 @@ Such columns are computed once and kept. Next to the ends they differ in every w
 zeros, not the columns that the stream has there. For p, the place in the window [0, 100), and q, the place
 after the first pooling [0, 33):
 
-    layer          same in every window      anew each hop, kept after that      anew each hop
+    layer          same in every window      new each hop, kept after that       new each hop
     convolution 1                                                                0 1 2, 96 .. 99
     convolution 2  p = 2 .. 96               97                                  0 1, 98 (99 is not pooled)
     pooling 1      q = 1 .. 31                                                   0, 32
@@ -15,7 +15,7 @@ after the first pooling [0, 33):
 
 What is kept is one row a hop, in rings as long as the window. Pooling counts from the window's start, so with
 every hop its groups begin one column later: rows are kept pooled over bins but not over columns, and the
-largest of three is taken anew. q advances by 3 columns of the stream: layers 3 and 4 read every third row.
+largest of three is taken again. q advances by 3 columns of the stream: layers 3 and 4 read every third row.
 
 77 M multiplications a hop instead of 715 M. Some columns of convolution 3 could be kept too; unpooled, with
 64 channels, they would make the state four times as large and save a tenth of the time.
@@ -125,7 +125,7 @@ class ColumnDenseProgram(nn.Module):
         return torch.maximum(torch.maximum(h[:, :, 0:end:3], h[:, :, 1:end:3]), h[:, :, 2:end:3])
 
     def _features(self, column: Tensor, state: Tensor, place: int) -> Tensor:
-        """What the dense layers get [columns2 * filters * bins2] after the column [1, bins, 2]."""
+        """Return the input of the dense layers [columns2 * filters * bins2] after the column [1, bins, 2]."""
         bins, window = self.bins, self.window
         c1, c2, c3, c4 = self.filters[0], self.filters[1], self.filters[2], self.filters[3]
         heard = state[: self.levels_end].view(window + 1, bins + 2)

@@ -5,7 +5,7 @@
 
 Two nets: "small" (`column_resnet_small`), rtsep's own, whose program keeps what it has computed of a window,
 and "resnet18" (`column_resnet18`), a quarter as wide as K. He et al., "Deep residual learning for image
-recognition", CVPR 2016, have it, computed anew for every window.
+recognition", CVPR 2016, have it, computed in full for every window.
 
 Input: magnitudes as levels in decibels, 0..1 from silence to full scale, then
 - `mel_weighting`: weighted by the share of the mel scale that a bin covers, before levels are taken;

@@ -25,9 +25,9 @@ from train.learn.system import Net
 
 STAGES, BLOCKS = 4, 2
 FAINT = 10 ** (-60 / 20)
-"""What a window's maximum counts as at least: a quieter one stays as quiet as it is."""
+"""Minimum for the maximum of a window; a quieter window stays quiet."""
 WINDOWS_AT_ONCE = 64
-"""Of a whole recording: some 10 MB a layer."""
+"""Windows of a recording in one pass: some 10 MB a layer."""
 
 
 def _halved(length: int) -> int:

@@ -23,7 +23,7 @@ SEEN_BINS = 9  # by a place, its own in the middle
 TIME = 3  # columns that a convolution sees
 WIDEST = 16  # places between the taps of a convolution over frequency, at most
 COLUMNS_AT_ONCE = 512
-"""Of a whole recording: some 10 MB a layer."""
+"""Columns of a recording in one pass: some 10 MB a layer."""
 
 
 class Block(nn.Module):

@@ -36,7 +36,7 @@ class CachedConvolution(nn.Module):
     def __init__(
         self, weight: Tensor, bias: Tensor, spread: int, silence: Tensor, skipped: Tensor, absolute: bool
     ) -> None:
-        """Of `weight` [outputs, inputs, 3, taps] and `bias` [outputs], or [outputs, places].
+        """Set up a layer from `weight` [outputs, inputs, 3, taps] and `bias` [outputs] or [outputs, places].
 
         `silence` [places, inputs] is the input that deviations are from, `skipped` [places, outputs] the same
         of the skip. `absolute`: the output is no deviation, but itself.
@@ -157,7 +157,7 @@ class SmallResNetProgram(nn.Module):
         self.state_size = self.places * TIME * SEEN_BINS + (2 * len(self.blocks) + 1) * self.layer
 
     def _seen(self, levels: Tensor) -> Tensor:
-        """What each place sees [T, places, 9] of levels [T, bins], nothing beyond their ends."""
+        """Return the input of each place [T, places, 9], from levels [T, bins], nothing beyond their ends."""
         return pad(levels, [self.edge, self.edge + self.step_bins]).unfold(1, self.seen, self.step_bins)[
             :, : self.places
         ]

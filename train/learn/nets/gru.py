@@ -96,7 +96,7 @@ class Gru(System):
         return GruProgram(net)
 
     def features(self, mix: Tensor) -> Tensor:
-        """Log powers [T, B, 2, heard] of mid/side columns [B, 2, T, bins] complex."""
+        """Log powers [T, B, 2, inputs] of mid/side columns [B, 2, T, bins] complex."""
         parts = torch.view_as_real(mix.permute(2, 0, 1, 3))
         powers = parts[..., 0].square() + parts[..., 1].square()
         # Mid and side together: the mean power of left and right.
@@ -137,13 +137,13 @@ class GruNet(Net):
         self.register_buffer("scale", torch.full((MASKS, c.heard), 0.25))
 
     def fit_features(self, features: Tensor) -> None:
-        """Set the normalisation from features [..., 2, heard] of training mixtures."""
+        """Set the normalisation from features [..., 2, inputs] of training mixtures."""
         flat = features.reshape(-1, *features.shape[-2:])
         self.mean.copy_(flat.mean(0))
         self.scale.copy_(1 / flat.std(0).clamp_min(0.6))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features [T, B, 2, heard] to mask logits [T, B, 2, bins - 1]; Nyquist follows its neighbour."""
+        """Map features [T, B, 2, inputs] to mask logits [T, B, 2, bins - 1]; Nyquist gets the last."""
         normal = (features - self.mean) * self.scale
         x = torch.tanh(self.norm_first(self.first(normal.flatten(2))))
         joined = torch.cat([x, self.gru(x)[0]], 2)
@@ -195,8 +195,8 @@ class GruCell(nn.Module):
 class GruProgram(nn.Module):
     """The whole net; `state_size` floats of state, zeros at the start: level, memories.
 
-    The level is kept as two sums, of powers and of their weights. The normalisation of what is heard is part
-    of the first matrix.
+    The level is kept as two sums, of powers and of their weights. The normalisation of the features is
+    part of the first matrix.
     """
 
     def __init__(self, net: GruNet) -> None:
@@ -226,7 +226,7 @@ class GruProgram(nn.Module):
         return torch.addcmul(columns[..., 0].square(), columns[..., 1], columns[..., 1])
 
     def squeezed(self, powers: Tensor, level: Tensor) -> Tensor:
-        """What goes into the GRU [T, H], of powers [T, 2, bins] against the level [T]."""
+        """Return the input of the GRU [T, H] from powers [T, 2, bins] against the level [T]."""
         relative = powers[:, :, : self.heard] / (level + self.level_floor)[:, None, None]
         features = relative.add_(self.floor).log_().flatten(1)
         x = torch.addmm(self.first_bias, features, self.first)

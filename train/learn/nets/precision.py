@@ -9,7 +9,7 @@ import torch
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for it; emulated it would be slower than float32."""
+    """Return whether the device has instructions for it; emulated it would be slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())

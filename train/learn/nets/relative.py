@@ -1,4 +1,4 @@
-"""Powers relative to the level heard of late: how loud the input is played makes no difference to a net.
+"""Powers relative to the recent level, so that the level of the input makes no difference to a net.
 
 Written for tensors on any device, and for TorchScript: a program keeps its level with the same lines.
 """
@@ -18,12 +18,12 @@ LEVEL_FLOOR = 1e-11
 
 
 def kept_of(level_s: float, hop: int, rate: int) -> float:
-    """What a hop leaves of a level with the time constant `level_s`."""
+    """Return the share of a level that remains after a hop, with the time constant `level_s`."""
     return math.exp(-hop / (level_s * rate))
 
 
 def level_of_late(power: Tensor, keep: float) -> Tensor:
-    """Mean of `power` [T, ...] over what was heard of late: weights fall by `keep` a hop, and sum to 1.
+    """Return the recent mean of `power` [T, ...]: weights fall by `keep` a hop, and sum to 1.
 
     In log2(T) passes, each of which doubles how far back a sum reaches: a GPU would spend its time on the
     launches of a pass for each hop.

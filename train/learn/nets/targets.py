@@ -1,4 +1,4 @@
-"""What several nets hear and aim at: magnitudes, levels, weights of the mel scale, binary masks.
+"""Inputs and targets of several nets: magnitudes, levels, weights of the mel scale, binary masks.
 
 Written for tensors on any device, and for TorchScript: a program computes its input with the same lines as
 the net it was made from.
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 MEL_KNEE_HZ = 700.0
-"""Of the mel scale m(f) = 2595 log10(1 + f / 700 Hz) (O'Shaughnessy 1987)."""
+"""Constant of the mel scale m(f) = 2595 log10(1 + f / 700 Hz) (O'Shaughnessy 1987)."""
 
 MEL_UNIT_HZ = 1000.0
-"""Where a weight is 1."""
+"""Frequency at which a weight is 1."""
 
 RANGE_DB = 90.0
 """From full scale down to what counts as silence."""
@@ -50,7 +50,7 @@ def binary_mask(voice: Tensor, music: Tensor) -> Tensor:
 
 
 class Levels(nn.Module):
-    """Magnitudes to levels that a net can hear: mean 0 and deviation 1 in every bin, once fitted.
+    """Magnitudes to levels as the input of a net: mean 0 and deviation 1 in every bin, once fitted.
 
     `weighted` first, then `forward`; a net that scales by a maximum does so in between.
     """

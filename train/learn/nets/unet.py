@@ -6,9 +6,9 @@ U-Net convolutional networks", ISMIR 2017:
     mono, 8192 Hz, Hann window 1024, hop 768: patches of 512 bins x 128 columns of magnitudes (12 s)
       -> masks of these patches (`unet_net`)
 
-What the paper leaves open, and what is done here (`unet_net`: of what the net hears):
+What the paper leaves open, and what is done here (`unet_net` has the input of the net):
 
-- The loss is taken on magnitudes as the net hears them, scaled, so that quiet patches count as loud ones do.
+- The loss is taken on the scaled magnitudes of the input, so that quiet patches count as loud ones do.
   The paper's L1,1 norm is the sum over a patch, the other form its mean. They differ by a constant, which
   Adam divides out: what is left of the difference is its epsilon.
 - One net estimates the voice, another one the music. The model contract plays the voice: an instrumental net

@@ -27,7 +27,7 @@ from train.learn.system import Net
 KERNEL = 5
 DROPPED_OUT = 3  # decoder layers with dropout
 PATCHES_AT_ONCE = 8
-"""Of a whole recording: some 20 MB each while the net runs."""
+"""Patches of a recording in one pass: some 20 MB each while the net runs."""
 
 
 class UNetNet(Net):
@@ -96,7 +96,7 @@ def patches_of(magnitude: Tensor, columns: int) -> Tensor:
 
 
 def loudest(patches: Tensor) -> Tensor:
-    """What each of the patches [N, 1, bins, columns] is divided by: its maximum [N, 1, 1, 1].
+    """Return the divisor of each patch [N, 1, bins, columns], its maximum [N, 1, 1, 1].
 
     At least -100 dB of full scale, so that silence is no division by nothing.
     """

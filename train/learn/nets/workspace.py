@@ -1,11 +1,11 @@
 """Memory that a played program computes in, laid out once.
 
-What an operation returns has to be allocated; what it is told to write to has not, and is where it was a hop
+The result of an operation needs an allocation; a given output needs none, and has the same place as a hop
 ago. A program takes views of a buffer of its own, `space`, at the first step after it was loaded. They cannot
 be saved beside it: freezing refuses attributes that overlap, and those of a file reach a GPU one by one and
 would share nothing there. `space` has its full size from the beginning: what comes out of a file cannot grow.
 
-Every step writes anew what it reads, but for zeros that convolutions find beside their rows: those are laid
+Every step writes again what it reads, but for zeros that convolutions find beside their rows: those are laid
 out once and must never be written to. What is to outlive a step belongs into the state of the model contract.
 """
 
@@ -18,7 +18,7 @@ def lay_out(space: Tensor, shapes: list[list[int]]) -> list[Tensor]:
 
     Each begins on a cache line of its own. `space` is a buffer of the program: so it lies on its device, and
     may be written to with and without gradients and inference mode, whichever the first step was called in.
-    A program that is not scripted yet computes elsewhere, for every step anew: what is saved stays zeros.
+    A program that is not scripted yet computes elsewhere, again for every step: what is saved stays zeros.
     """
     line = 16  # floats of a cache line
     starts, sizes, end = [0 for _ in shapes], [1 for _ in shapes], 0
