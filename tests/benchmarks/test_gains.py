@@ -112,7 +112,7 @@ def test_a_side_is_a_process_that_answers(monkeypatch):
         assert one.hop_us == pytest.approx(256 / 44100 * 1e6, abs=0.1)
         took = one.turn(0.1)
     assert len(took) == int(0.1 / (256 / 44100)) and (took > 0).all()
-    with pytest.raises(ModelProcessError, match="what it said is above"), ABWorker("no such kind"):
+    with pytest.raises(ModelProcessError, match="its messages are above"), ABWorker("no such kind"):
         pass
 
 

@@ -87,7 +87,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_sound(tmp_path, song, model)
     disk.mkdir()
     outcome = on_a_small_disk("true", disk, out, arguments(song, model, disk))
     assert_stopped_and_played_on(outcome, "No space left on device", out, song)
-    assert any(re.search(r"room for \d+ more seconds of recording", line) for line in outcome.said)
+    assert any(re.search(r"space for only \d+ more seconds of recording", line) for line in outcome.said)
 
 
 def test_a_disk_that_is_full_already_is_told_before_the_sound(tmp_path, song, model):

@@ -74,7 +74,9 @@ def test_a_unit_is_written_once_and_removed(user):
     assert rtsep_here("service", "status", "--json", **user).json[0]["installed"] is True
     assert rtsep_here("service", "remove", **user).out[0] == f"{unit(user)}: removed"
     assert not unit(user).exists()
-    assert rtsep_here("service", "remove", **user).out == [f"{unit(user)}: there is none"]
+    assert rtsep_here("service", "remove", **user).out == [
+        f"{unit(user)}: this service is not installed; run 'rtsep service install'"
+    ]
     assert rtsep_here("service", "status", "--json", **user).json[0]["installed"] is False
 
 

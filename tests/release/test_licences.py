@@ -102,5 +102,5 @@ def test_one_model_tells_its_licence_in_full_on_80_columns():
     assert max(map(len, lines)) <= 80
     text = " ".join(" ".join(lines).split())
     assert spec.licence in text
-    assert f"Sets without a stated licence: {', '.join(sets_without_licence(spec.data))}." in text
+    assert f"Training sets without a stated licence: {', '.join(sets_without_licence(spec.data))}." in text
     assert {"mir1k", "ssvd", "emvd"} <= set(sets_without_licence(spec.data))

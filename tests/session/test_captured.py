@@ -90,7 +90,7 @@ def test_a_monitor_and_what_leads_to_the_default_sink_feed_back(name):
     """ALSA's default plays on whatever sink the server makes the default one."""
     into_server = Device(8, name, "ALSA", 32, 32, 44100)
     for output in (SINK, into_server):
-        with pytest.raises(DeviceError, match="our output would come back"):
+        with pytest.raises(DeviceError, match="rtsep's output would come back"):
             refuse_feedback(MONITOR, output)
         refuse_feedback(MICROPHONE, output)
     for output in (OTHER_SINK, CARD):

@@ -54,9 +54,7 @@ def test_a_map_that_is_wrong_is_refused_before_anything_starts(tmp_path, command
 
 def test_learning_an_unknown_control_is_refused():
     outcome = rtsep_here("midi", "learn", "treshold")
-    assert_refused(
-        outcome, UsageError.exit_code, "no control is called 'treshold'; did you mean 'threshold'?"
-    )
+    assert_refused(outcome, UsageError.exit_code, "'treshold' is not a control; did you mean 'threshold'?")
 
 
 def test_a_map_without_a_controller_is_refused(tmp_path):
@@ -71,7 +69,7 @@ def test_a_new_map_does_not_ask_for_the_users(tmp_path):
     new = ("--map", tmp_path / "new.toml", "--seconds", "0.5")
     outcome = rtsep_here("midi", "learn", "threshold", *new, XDG_CONFIG_HOME=str(tmp_path))
     assert outcome.code == DeviceError.exit_code, outcome
-    assert "nothing that can turn threshold was moved" in outcome.said[-1]
+    assert "no knob or pad that can turn threshold was moved" in outcome.said[-1]
     users = rtsep_here("midi", "learn", "threshold", XDG_CONFIG_HOME=str(tmp_path))
     assert_refused(users, UsageError.exit_code, "midi.toml, line 2: threshold has no setting 'cx'")
 
@@ -80,5 +78,5 @@ def test_learning_ends_when_nothing_is_moved_and_leaves_the_file_alone(tmp_path)
     path = tmp_path / "midi.toml"
     outcome = rtsep("midi", "learn", "threshold", "--map", path, "--seconds", "0.5")
     assert outcome.code == DeviceError.exit_code
-    assert "nothing that can turn threshold was moved within 0.5 s" in outcome.said[-1]
+    assert "no knob or pad that can turn threshold was moved within 0.5 s" in outcome.said[-1]
     assert not path.exists()

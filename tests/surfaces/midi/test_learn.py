@@ -205,7 +205,7 @@ def test_a_knob_is_learned_while_it_plays_and_turns_nothing_meanwhile(surface):
 
 
 def test_where_nothing_is_moved_the_map_stays(surface):
-    with pytest.raises(DeviceError, match="nothing that can turn threshold was moved"):
+    with pytest.raises(DeviceError, match="no knob or pad that can turn threshold was moved"):
         surface.learn(KNOB, 0.05)
     assert not surface.path.exists()
     assert surface._taught is None
