@@ -148,7 +148,7 @@ def refuse_feedback(source: Device | None, output: Device | None) -> None:
         if leads_into_server:
             raise DeviceError(
                 f"{output.name} plays on whatever sink is the default one, which {source.name} may capture: "
-                f"our output would come back as input; name another sink with --out-device; {remedy}"
+                f"rtsep's output would come back as input; name another sink with --out-device; {remedy}"
             )
         raise DeviceError(
             f"{source.name} captures the output {output.name}: rtsep's output would come back as input; "
