@@ -12,12 +12,21 @@ import mmap
 import numpy as np
 from numpy.typing import NDArray
 
+_made = 0
+
+
+def mappings_made() -> int:
+    """Return how many arrays `mapped_zeros` has made so far."""
+    return _made
+
 
 def mapped_zeros(*shape: int) -> NDArray[np.float32]:
     """Return zeros in a separate mapping, which ends with the array and all views of it.
 
     Their pages are present, so no hop waits for a first access. Raise `OSError` if memory is short.
     """
+    global _made
+    _made += 1
     count = int(np.prod(shape))
     size = max(1, 4 * count)
     if hasattr(mmap, "MAP_ANONYMOUS"):  # private to this process: a fork has a copy

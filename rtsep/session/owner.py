@@ -33,6 +33,7 @@ from rtsep.session.commands import (
     SwitchModel,
 )
 from rtsep.session.device_swap import LostDevices, list_devices, switch_devices
+from rtsep.session.garbage import Garbage
 from rtsep.session.helpers import Helpers, abandon
 from rtsep.session.jobs import Job
 from rtsep.session.live import Live
@@ -170,13 +171,14 @@ class SessionOwner:
         live.play()
         self.begun.set()
         with Stopwatch(self._stages, lambda: live.engine) if self._timed else nullcontext():
-            stops = Stops()
+            stops, garbage = Stops(), Garbage()
             while not self._leaving:
                 self._obey(self.inbox.receive(self._pause_s()))
                 stood = stops.look()
                 if live.playback:
                     live.playback.watchdog.forgive(stood)
                 self._advance(live, lost)
+                garbage.follow()
                 if self._is_over(live, lost):
                     break
         source = live.route.source

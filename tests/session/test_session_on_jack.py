@@ -61,7 +61,7 @@ def test_a_server_that_goes_is_told_and_raised(half, start_server):  # noqa: F81
     raised = [line for line in said if line.startswith("raised: ")]
     assert len(raised) == 1
     assert "JACK server" in raised[0]
-    assert raised[0].endswith("ended (--no-reconnect)")
+    assert raised[0].endswith("the session ends (--no-reconnect)")
     assert any("waiting for it to come back" in line for line in said)
     assert said[-2:] == ["second is over: False", "done"]
 
