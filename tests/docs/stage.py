@@ -38,7 +38,7 @@ SHORTER = {
 CODES = {"rtsep doctor": (0, 1)}
 """Exit codes that are right, where others than 0 are: a machine of tests may well need something."""
 
-ENDLESS = {"rtsep app": "page: ", "rtsep midi monitor": "listening"}
+ENDLESS = {"rtsep app": "page: ", "rtsep midi monitor": "waiting for messages"}
 """Commands that play or print until Ctrl-C, and a word that they print once they are there."""
 
 WITH_A_SESSION = ("rtsep attach", "rtsep get", "rtsep set", "rtsep stop", 'rtsep presets save "as it is"')

@@ -178,7 +178,7 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
     played = noise(40_000)
     for come in (1, 2):
         peer = plug_in(rig)
-        until_said(rig, "playing with pad:out", come)
+        until_said(rig, "using pad:out", come)
         # Lights and faders are told where everything stands: 3 knobs, 5 pads.
         until(lambda peer=peer: len(peer.heard) >= 8, "it should be told where everything stands")
         muted = come == 2  # as it was left
@@ -203,7 +203,7 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
     rig.live.wait_said("is back")
     rig.studio = open_studio(rig.server)
     peer = plug_in(rig)
-    until_said(rig, "playing with pad:out", 3)
+    until_said(rig, "using pad:out", 3)
     until(lambda: len(peer.heard) >= 8, "and be told where everything stands")
     peer.send((NOTE, BYPASS, 100))
     rig.live.wait_line(lambda line: line["midi"]["moves"] == 3, "a third press", since=len(rig.live.lines))

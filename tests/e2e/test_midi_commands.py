@@ -139,7 +139,7 @@ def test_a_sysex_that_was_cut_off_leaves_no_port_deaf(start_server, open_studio,
     server = start_server()
     peer = plug_in(SimpleNamespace(server=server, studio=open_studio(server)))
     with midi_command(server, "monitor", "--midi", "pad", "--seconds", "60") as monitor:
-        wait_line(monitor.stderr, "listening")
+        wait_line(monitor.stderr, "waiting for messages")
         peer.send((0xF0, 1, 2))
         values = itertools.cycle(range(127))
 
@@ -176,7 +176,7 @@ def test_knobs_are_learned_from_a_controller_and_its_messages_printed(
         '\n[bypass]\nnote = 60\nchannel = 1\nmode = "toggle"\n'
     )
     with midi_command(server, "monitor", "--seconds", "60") as monitor:
-        wait_line(monitor.stderr, "listening")
+        wait_line(monitor.stderr, "waiting for messages")
         peer.send((NOTE, 60, 90), (0xC0, 5), (0xF8,))
         assert [monitor.stdout.readline() for _ in range(2)] == [
             "pad:out  channel 1  note 60 (C4) velocity 90  -> gate 1, bypass on\n",
@@ -211,6 +211,6 @@ def wait_line(pipe: Any, part: str) -> None:
     said = ""
     for line in pipe:
         said += line
-        if part in said and "playing with pad:out" in said:
+        if part in said and "using pad:out" in said:
             return
     raise AssertionError(f"'{part}' was not said: {said}")
