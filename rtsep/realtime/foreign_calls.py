@@ -126,7 +126,7 @@ def one_at_a_time(patience: float = TURN_PATIENCE_S) -> contextlib.AbstractConte
     return _turns.turn(patience)
 
 
-_left_behind: list[object] = []
+_left_behind: dict[object, object] = {}  # streams whose close has not returned
 _hung: list[threading.Thread] = []
 
 
@@ -139,19 +139,19 @@ def hangs() -> bool:
 
 
 def close_or_leave(stream: object, close: Callable[[], None]) -> bool:
-    """Run `close`; return False if it does not return, in which case `stream` is abandoned.
+    """Run `close`; return False if it does not return in time, in which case `stream` is abandoned.
 
-    The call may still return later, so `stream` and its memory are kept for good.
+    The library may still use its memory, so `stream` is kept until the call returns, if it ever does.
     """
+    token = object()
+    _left_behind[token] = stream
 
     def shut() -> None:
         with contextlib.suppress(Exception):
             close()
+        _left_behind.pop(token, None)
 
-    closed = within(CLOSE_PATIENCE_S, shut)
-    if not closed:
-        _left_behind.append(stream)
-    return closed
+    return within(CLOSE_PATIENCE_S, shut)
 
 
 def within(seconds: float, action: Callable[[], None]) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 
-from rtsep.realtime.foreign_calls import aloud, hangs, one_at_a_time, quiet_stderr, within
+from rtsep.realtime import foreign_calls
+from rtsep.realtime.foreign_calls import aloud, close_or_leave, hangs, one_at_a_time, quiet_stderr, within
 from tests.cli.program import ROOT
 from tests.waiting import until
 
@@ -168,6 +171,27 @@ assert not within(0.01, for_ever.wait)
 sys.argv = ["rtsep", "models", "nothing-of-this-name"]
 raise SystemExit(main())
 """
+
+
+def test_a_stream_that_closes_late_is_kept_until_then_and_no_longer(monkeypatch):
+    monkeypatch.setattr(foreign_calls, "CLOSE_PATIENCE_S", 0.05)
+    going_on = threading.Event()
+
+    class Stream:
+        def close(self) -> bool:
+            return close_or_leave(self, self._close)
+
+        def _close(self) -> None:
+            going_on.wait(PATIENCE_S)
+
+    stream = Stream()
+    kept = weakref.ref(stream)
+    assert not stream.close()
+    del stream
+    gc.collect()
+    assert kept() is not None, "its library may still use its memory"
+    going_on.set()
+    until(lambda: kept() is None)
 
 
 @pytest.mark.parametrize("program", [HANGS_AT_THE_END, WORKS_AT_THE_END], ids=["hangs", "works"])
