@@ -144,6 +144,11 @@ class Rings:
         state[SOURCE_END] = NO_END
         state[RUN] = 1
 
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """Return `state`, by its former name."""
+        return self.state
+
 
 # --- the memory for compiled code; inlined, so that a view costs nothing --------------------------
 

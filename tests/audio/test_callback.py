@@ -22,6 +22,11 @@ def call_source(state, frames):  # type: ignore[no-untyped-def]
     take_source(state, frames)
 
 
+def test_the_state_has_its_former_name_too():
+    rings = Rings(44100, 2, [0, 1], 2)
+    assert rings.slots is rings.state
+
+
 def test_input_takes_the_chosen_device_channels():
     rings = Rings(44100, 2, [3, 1], 4)
     device_block = noise(64, 4)

@@ -193,7 +193,7 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
         expected = 0.5 * rig.expected(played, take)
         assert_equal(take.sound[:, 2:], expected, 1e-6, "the instrumental, whatever comes and goes")
         peer.close()
-        until_said(rig, "pad:out has left", come)
+        until_said(rig, "pad:out has disappeared", come)
     assert rig.live.fresh()["midi"]["restarts"] == 0
 
     rig.server.stop(signal.SIGKILL)
