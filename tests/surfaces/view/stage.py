@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from textual.worker import WorkerCancelled
 from rtsep.surfaces.view.palette import Depth
 from rtsep.surfaces.view.view import FRAMES_PER_S, LiveView
 from tests.surfaces.view.scripted import ScriptedPlayer
+
+PATIENCE_S = 60.0
 
 
 class Stage:
@@ -37,6 +40,13 @@ class Stage:
             if number % 8 == 0:
                 await self.pilot.pause(0)
         await self.pilot.pause()
+
+    async def play_until(self, happens: Callable[[], bool]) -> None:
+        """Play until `happens()`: a new size is laid out on a busy machine only some frames later."""
+        until = time.monotonic() + PATIENCE_S
+        while not happens():
+            assert time.monotonic() < until, self.text
+            await self.play()
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

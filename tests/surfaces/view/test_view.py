@@ -67,8 +67,7 @@ def test_no_size_that_a_terminal_can_claim_ends_the_view(size):
         await stage.play(0.5)
         await stage.press("question_mark", "escape", "m")
         await stage.pilot.resize_terminal(80, 24)
-        await stage.play()
-        assert "playing" in stage.text
+        await stage.play_until(lambda: "playing" in stage.text)
 
     on_stage(act, size)
 
