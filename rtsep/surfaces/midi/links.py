@@ -43,6 +43,7 @@ class Link:
     name: str = ""  # name of the port, or its last name while it is missing
     tries: list[float] = field(default_factory=list)  # times of searches for its output
     failed: str = ""  # reason why it could not be opened
+    twins: set[str] = field(default_factory=set)  # other matching ports that were present while it was open
     rests_until: float = 0.0
 
     @property
@@ -96,6 +97,8 @@ class Links:
                 self._want_all(system, names)
             for link in [link for link in self._links if not link.is_open]:
                 self._find(link, system, names)
+            for link in [link for link in self._links if link.system is system and not link.virtual]:
+                link.twins = {name for name in link.fits(system, names) if name != link.name}
         if there != self._told:
             self._told = there
             self._tell(protocol.Ports(there))
@@ -140,7 +143,9 @@ class Links:
             return
         taken = [other.name for other in self._links if other.is_open and other.system is system]
         fits = link.fits(system, [name for name in names if name not in taken])
-        if fits:
+        if fits and fits[0] in link.twins:  # it was present beside the port that has disappeared
+            self._open(link, system, fits[0], [*fits[1:], link.name])
+        elif fits:
             again = lasting(fits[0], system.name) == lasting(link.name, system.name)
             self._open(link, system, fits[0], [] if again else fits[1:])
 

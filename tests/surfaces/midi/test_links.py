@@ -145,6 +145,19 @@ def test_a_controller_leaves_and_returns_under_another_number(world):
     assert world.open == [PAD_AGAIN]
 
 
+def test_a_twin_that_takes_the_place_of_an_unplugged_controller_is_named(world):
+    world.inputs[ALSA] = [PAD, PAD_AGAIN]
+    rig = Rig(world, "pad")
+    assert rig.scan() == [opened(0, PAD, others=(PAD_AGAIN,))]
+    world.inputs[ALSA] = [PAD_AGAIN]
+    assert rig.scan() == [
+        Closed(0),
+        opened(0, PAD_AGAIN, others=(PAD,)),
+    ]  # not the same one, plugged in again
+    world.inputs[ALSA] = [PAD, PAD_AGAIN]
+    assert rig.scan() == []
+
+
 def test_several_that_fit_are_named_and_the_first_is_taken(world):
     world.inputs[ALSA] = [KEYS, PAD]
     assert Rig(world, "MIDI 1").scan() == [opened(0, KEYS, others=(PAD,))]
