@@ -20,20 +20,18 @@ from tqdm import tqdm
 
 from rtsep.errors import InputFileError, UsageError
 from rtsep.files.audiofile import make_folder
-from rtsep.limits import DEVICES
 from rtsep.model.package import read_package
 from rtsep.model.remote import load
 from train.data.cache import RATE, whole_file
 from train.data.effects import Wave
 from train.data.tracks import Stems, Track, read_song, select_tracks
 from train.pages.blind_page import Comparison, Sound, blind_page
-from train.pages.listen import LEAD_IN_S, find_songs, loudest, write_sound
+from train.pages.listen import LEAD_IN_S, MOST, add_excerpt_arguments, find_songs, loudest, write_sound
 from train.score.evaluate import as_live, names_of, separate
 from train.score.peers import load_peer
 from train.score.scores import TARGETS
 
 SECONDS = 15.0
-MOST = 12
 LETTERS = "ABCDEFGH"
 
 
@@ -163,27 +161,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peer", type=names_of, default=(), metavar="NAME", help="other separator to compare: spleeter"
     )
-    parser.add_argument(
-        "--data", type=Path, nargs="+", action="extend", required=True, metavar="PATH",
-        help="stems or recordings: data sets, folders or files",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for index.html")
+    add_excerpt_arguments(parser, SECONDS)
     parser.add_argument(
         "--stem", choices=TARGETS, default=TARGETS[0], help="the stem to compare (%(default)s)"
     )
-    parser.add_argument(
-        "--tracks",
-        type=names_of,
-        default=(),
-        metavar="NAME,...",
-        help="only tracks whose names begin so (default: all)",
-    )
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="length of each excerpt (%(default)g)")
-    parser.add_argument(
-        "--most", type=int, default=MOST, help="maximum number of tracks on the page (%(default)s)"
-    )
     parser.add_argument("--seed", type=int, default=0, help="random seed of the orders (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:

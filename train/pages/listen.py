@@ -222,6 +222,11 @@ def _file_name(name: str, number: int) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model file")
+    add_excerpt_arguments(parser, SECONDS)
+
+
+def add_excerpt_arguments(parser: argparse.ArgumentParser, seconds: float) -> None:
+    """Add the options that choose excerpts for a page; `seconds` is the default length of one."""
     parser.add_argument(
         "--data", type=Path, nargs="+", action="extend", required=True, metavar="PATH",
         help="stems or recordings: data sets, folders or files",
@@ -234,7 +239,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,...",
         help="only tracks whose names begin so (default: all)",
     )
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="length of each excerpt (%(default)g)")
+    parser.add_argument("--seconds", type=float, default=seconds, help="length of each excerpt (%(default)g)")
     parser.add_argument(
         "--most", type=int, default=MOST, help="maximum number of tracks on the page (%(default)s)"
     )
