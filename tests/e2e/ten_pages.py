@@ -2,8 +2,8 @@
 
     python -m tests.e2e.ten_pages --seconds 60 --rounds 3
 
-Plays the demo song on the virtual device, or on a private JACK server with --jack. The figures want a machine
-that does nothing else.
+Plays the demo song on the virtual device, or on a private JACK server with --jack; --loads adds the loads of
+`rtsep bench stress`. The figures are valid only if the machine runs nothing else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from rtsep.bench.torture import LOADS, Torture
 from rtsep.files.demo import demo_song
 from tests.e2e.liveprocess import LiveProcess, no_jack
 
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jack", action="store_true")
+    parser.add_argument("--loads", default="", help="loads of bench stress beside it, by commas, or 'all'")
     parser.add_argument("--look-at", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.look_at:
@@ -59,6 +61,8 @@ def main() -> int:
         sums: dict[bool, dict[str, int]] = {
             with_pages: dict.fromkeys(COUNTED, 0) for with_pages in (False, True)
         }
+        names = tuple(LOADS) if arguments.loads == "all" else tuple(filter(None, arguments.loads.split(",")))
+        stack.enter_context(Torture(names))
         time.sleep(3)  # the start is over
         for _ in range(arguments.rounds):
             for with_pages in (False, True):
