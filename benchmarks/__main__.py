@@ -8,11 +8,11 @@ from rtsep.compiled import use_cache
 from train.commandline import Command, run_command
 
 COMMANDS = {
-    "peers": Command("benchmarks.peers", "other separators beside rtsep's models: latency, cost, quality"),
-    "gains": Command("benchmarks.gains", "what makes a hop fast: each before and after"),
-    "protection": Command("benchmarks.protection", "what limiter and feedback guard add to a hop"),
-    "page": Command("benchmarks.page", "RESULTS.md and its figures, from what was measured"),
-    "all": Command("benchmarks.all", "every benchmark, one after the other, then the page"),
+    "peers": Command("benchmarks.peers", "latency, cost and quality of rtsep's models and other separators"),
+    "gains": Command("benchmarks.gains", "gains of the optimisations, each measured with and without"),
+    "protection": Command("benchmarks.protection", "cost of the limiter and the feedback guard in a hop"),
+    "page": Command("benchmarks.page", "RESULTS.md and its figures, from the results"),
+    "all": Command("benchmarks.all", "all benchmarks one after the other, then the page"),
 }
 """All commands by name."""
 
@@ -22,7 +22,10 @@ def main(argv: list[str] | None = None) -> int:
     use_cache()
     arguments = sys.argv[1:] if argv is None else argv
     return run_command(
-        "benchmarks", COMMANDS, arguments, description="Measure, compare, and tell it on a page."
+        "benchmarks",
+        COMMANDS,
+        arguments,
+        description="Measure rtsep, compare it with other separators, write a page of the results.",
     )
 
 

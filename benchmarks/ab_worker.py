@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft
 
-from benchmarks.slow_forms import AllocatedCausal, ConvolvedCausal, WindowAnew
+from benchmarks.slow_forms import AllocatedCausal, ConvolvedCausal, WholeWindow
 from rtsep.bench.hop import PRIORITY
 from rtsep.compiled import use_cache
 from rtsep.dsp.stft import analyse, make_stft, synthesise
@@ -127,7 +127,7 @@ KINDS: dict[str, Callable[[], Paced]] = {
     "causal, convolutions": lambda: program("causal", ConvolvedCausal),
     "causal, products": lambda: program("causal", AllocatedCausal),
     "causal, in place": lambda: program("causal", CausalProgram),
-    "column-resnet, window": lambda: program("column-resnet-causal", WindowAnew),
+    "column-resnet, window": lambda: program("column-resnet-causal", WholeWindow),
     "column-resnet, columns": lambda: program("column-resnet-causal", SmallResNetProgram),
     "model": model,
     "stft, scipy": scipy_stft,

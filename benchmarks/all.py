@@ -118,18 +118,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument(
         "--data", type=Path, action="append", required=True, metavar="PATH",
-        help="test tracks, as 'python -m train evaluate' takes them; may be given again",
+        help="test tracks as for 'python -m train evaluate'; may be given several times",
     )  # fmt: skip
     parser.add_argument("--only", type=names_of, default=(), metavar="NAME,...",
                         help=f"{', '.join(BY_NAME)} (all that this machine can run)")  # fmt: skip
     parser.add_argument("--model", type=Path, action="append", default=[], metavar="FILE",
-                        help="a model file to compare as well; may be given again")  # fmt: skip
+                        help="a further model file to compare; may be given several times")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, metavar="N",
                         help="processes that score tracks (%(default)s)")  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="trials of seconds, to see that all of it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="short trials of all benchmarks, some seconds each"
+    )
     parser.add_argument(
         "--folder", type=Path, metavar="FOLDER",
-        help=f"for the page, its figures and '{RESULTS}' ({FOLDER}; {QUICK_FOLDER} with --quick)",
+        help=f"folder of the page, its figures and '{RESULTS}' ({FOLDER}; {QUICK_FOLDER} with --quick)",
     )  # fmt: skip
 
 
@@ -151,7 +153,10 @@ def run(options: argparse.Namespace) -> None:
     folder = options.folder or (QUICK_FOLDER if options.quick else FOLDER)
     compared += ["--unfinished", str(unfinished_of(folder / RESULTS / "peers.json"))]
     if not cuda and any(bench.cuda for bench in chosen):
-        print("benchmarks: no CUDA device here: what needs one is left out", file=sys.stderr)
+        print(
+            "benchmarks: no CUDA device on this machine; benchmarks that need one are left out",
+            file=sys.stderr,
+        )
     with leaving_nothing(), private_server() as environment:
         able = [bench for bench in chosen if cuda or not bench.cuda]
         failed = run_all(able, more, folder, environment)

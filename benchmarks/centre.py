@@ -35,7 +35,7 @@ class CentreMask(ModelRunner):
         self.mask: NDArray[np.float32] = np.zeros((2, self.spec.bins), np.float32)
         self._power: NDArray[np.float32] = np.zeros((2, self.spec.bins), np.float32)  # [mid and side, bins]
         self._keep = float(np.exp(-self.spec.hop / (SMOOTHING_S * RATE)))
-        self._heard = np.fft.rfftfreq(self.spec.n_fft, 1 / RATE) >= LOWEST_HZ
+        self._in_range = np.fft.rfftfreq(self.spec.n_fft, 1 / RATE) >= LOWEST_HZ
 
     def step(self) -> None:
         """Compute `mask` from `column`."""
@@ -44,7 +44,7 @@ class CentreMask(ModelRunner):
         middle, side = self._power
         whole = middle + side
         alike = np.divide(middle - side, whole, out=np.zeros_like(whole), where=whole > 0)
-        self.mask[:] = np.clip(alike, 0, 1) * self._heard
+        self.mask[:] = np.clip(alike, 0, 1) * self._in_range
 
     def reset(self) -> None:
         """Reset the state."""

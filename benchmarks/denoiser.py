@@ -39,8 +39,8 @@ class RNNoise(Stream):
     def step(self, block: Wave) -> NDArray[np.float32]:
         """Process one hop; return the stems [2, 2, hop]."""
         stems = np.empty((2, *block.shape), np.float32)
-        for state, heard, voice in zip(self._states, block, stems[0], strict=True):
-            voice[:] = heard * FULL_SCALE
+        for state, samples, voice in zip(self._states, block, stems[0], strict=True):
+            voice[:] = samples * FULL_SCALE
             address = voice.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
             self._library.rnnoise_process_frame(state, address, address)
         stems[0] /= FULL_SCALE

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.ab_worker import ABWorker
-from benchmarks.telling import command_line, tell
+from benchmarks.output import command_line, write_result
 from rtsep.bench import start
 from rtsep.bench.result import Column, Result, Row
 from rtsep.bench.torture import Torture
@@ -56,7 +56,7 @@ class Gain:
     before: tuple[str, dict[str, Any]]  # arguments of `ABWorker`
     after: tuple[str, dict[str, Any]]
     load: tuple[str, ...] = ()  # loads of `Torture` meanwhile
-    said: str = ""
+    about: str = ""
 
 
 MODEL = "model"
@@ -64,41 +64,41 @@ GAINS = {
     "products": Gain(
         "one-column convolutions as matrix products",
         ("causal, convolutions", {}), ("causal, products", {}),
-        said="the net of 'causal', random weights: its Conv1d and Linear layers against products over rows",
+        about="the net of 'causal', random weights: its Conv1d and Linear layers against products over rows",
     ),
     "in-place": Gain(
         "each operation writes where the next one reads",
         ("causal, products", {}), ("causal, in place", {}),
-        said="the same net: each operation with a result of its own, padded anew, each addmm taken apart "
-        "into product and sum by TorchScript, against the program that is played: memory laid out once",
+        about="the same net: each operation with a result of its own, padding included, each addmm split "
+        "into product and sum by TorchScript, against the shipped program: memory laid out once",
     ),
     "columns": Gain(
-        "columns kept instead of the window anew",
+        "earlier columns kept instead of computed again",
         ("column-resnet, window", {}), ("column-resnet, columns", {}),
-        said="the small net of 'column-resnet' (25 columns, causal, random weights): all of its window for "
-        "every column, against one new column a layer and a flat state",
+        about="the small net of 'column-resnet' (25 columns, causal, random weights): the whole window "
+        "for every column, against one new column a layer and a flat state",
     ),
     "fft": Gain(
         "STFT and inverse compiled, in place",
         ("stft, scipy", {}), ("stft, compiled", {}),
-        said="stereo, 2048 points: numpy and scipy.fft in float32 against rtsep.dsp",
+        about="stereo, 2048 points: numpy and scipy.fft in float32 against rtsep.dsp",
     ),
     "pages": Gain(
         "weights in huge pages", (MODEL, {}), (MODEL, {"tunables": HUGE_PAGES}),
-        said=f"the default model: GLIBC_TUNABLES={HUGE_PAGES}",
+        about=f"the default model: GLIBC_TUNABLES={HUGE_PAGES}",
     ),
     "priority": Gain(
         "real-time priority, memory locked", (MODEL, {"real_time": False}), (MODEL, {}),
-        said="the default model, on a machine that does nothing else",
+        about="the default model, on a machine that does nothing else",
     ),
     "priority-busy": Gain(
         "the same on a busy machine", (MODEL, {"real_time": False}), (MODEL, {}), load=("cpu",),
-        said="the default model, while as many processes as there are cores sort numbers",
+        about="the default model, while as many processes as there are cores sort numbers",
     ),
     "pinned": Gain(
         "on one core alone", (MODEL, {}), (MODEL, {"core": 0}),
-        said="the default model, free to move against bound to the first core (Linux; not done by rtsep: a "
-        "bound thread waits for whatever else has its core)",
+        about="the default model, free to move against bound to the first core (Linux; not done by rtsep: a "
+        "bound thread waits for other programs on its core)",
     ),
 }  # fmt: skip
 START = "start"
@@ -114,19 +114,19 @@ class Pairs:
 
     def row(self) -> Row:
         """Return the figures of both sides, and their ratios."""
-        told: Row = {}
+        figures: Row = {}
         for name, turns in (("before", self.before), ("after", self.after)):
             hops = np.concatenate(turns)
             median, p99, p999 = np.percentile(hops, [50, 99, 99.9])
-            told |= {
+            figures |= {
                 f"{name}_median": round(float(median), 1), f"{name}_p99": round(float(p99), 1),
                 f"{name}_p99.9": round(float(p999), 1), f"{name}_max": round(float(hops.max()), 1),
                 f"{name}_hops": len(hops),
             }  # fmt: skip
         each = [float(np.median(b) / np.median(a)) for a, b in zip(self.before, self.after, strict=True)]
-        return told | {
-            "ratio": round(told["after_median"] / told["before_median"], 3),
-            "ratio_p99": round(told["after_p99"] / told["before_p99"], 3),
+        return figures | {
+            "ratio": round(figures["after_median"] / figures["before_median"], 3),
+            "ratio_p99": round(figures["after_p99"] / figures["before_p99"], 3),
             "pairs": f"{min(each):.2f} - {max(each):.2f}", "turns": len(each),
         }  # fmt: skip
 
@@ -182,13 +182,16 @@ def gains(
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
         if name == START:
-            title, said = "torch loads while all else does", "'rtsep live --in demo' to its first sound, warm"
+            title, about = (
+                "torch loads in parallel with everything else",
+                "'rtsep live --in demo' to its first sound, warm",
+            )
             row = of_starts(starts)
         else:
-            title, said = GAINS[name].title, GAINS[name].said
+            title, about = GAINS[name].title, GAINS[name].about
             row = of_hops(GAINS[name], turns, seconds)
         rows.append({"name": name, "gain": title} | row)
-        notes.append(f"{title}: {said}")
+        notes.append(f"{title}: {about}")
     pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     settings: Row = {"turns": turns, "seconds": seconds, "starts": starts}
     if any(name == START or MODEL in (GAINS[name].before[0], GAINS[name].after[0]) for name in names):
@@ -204,9 +207,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--only", type=names_of, default=NAMES, metavar="NAME,...",
                         help=f"{', '.join(NAMES)} (all)")  # fmt: skip
-    parser.add_argument("--turns", type=int, default=TURNS, metavar="N", help="a side (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help="of a turn (%(default)s)")
-    parser.add_argument("--starts", type=int, default=STARTS, metavar="N", help="a side (%(default)s)")
+    parser.add_argument("--turns", type=int, default=TURNS, metavar="N", help="turns a side (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, metavar="S", help="length of a turn (%(default)s)"
+    )
+    parser.add_argument("--starts", type=int, default=STARTS, metavar="N", help="starts a side (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
 
 
@@ -214,4 +219,4 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     if not options.only:
         raise UsageError(f"--only: one of {', '.join(NAMES)}")
-    tell(gains(options.only, options.turns, options.seconds, options.starts), options.json)
+    write_result(gains(options.only, options.turns, options.seconds, options.starts), options.json)

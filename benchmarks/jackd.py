@@ -22,7 +22,10 @@ def private_server() -> Iterator[Mapping[str, str]]:
     Without jackd (or if it does not start) this is the present environment, and a line reports that.
     """
     if not (sys.platform == "linux" and shutil.which("jackd")):
-        print("benchmarks: no jackd here; what plays, plays on what there is", file=sys.stderr)
+        print(
+            "benchmarks: jackd is not installed; live benchmarks use the default sound system",
+            file=sys.stderr,
+        )
         yield os.environ
         return
     environment = {**os.environ, "JACK_DEFAULT_SERVER": NAME, "JACK_NO_AUDIO_RESERVATION": "1"}
@@ -40,7 +43,8 @@ def private_server() -> Iterator[Mapping[str, str]]:
             yield environment
         else:
             print(
-                f"benchmarks: jackd does not start ({' '.join(command)}); going on without", file=sys.stderr
+                f"benchmarks: jackd does not start ({' '.join(command)}); continued without a JACK server",
+                file=sys.stderr,
             )
             yield os.environ
     finally:

@@ -25,7 +25,7 @@ class NewestFrame(Stream):
     title = "Spleeter 2 stems, newest frame"
     hop = SPLEETER_HOP
     latency_samples = SPLEETER_FFT
-    _heard: Wave  # [2, SPLEETER_FFT]
+    _recent: Wave  # [2, SPLEETER_FFT]
     _past: torch.Tensor  # [2, bins, frames] magnitudes, newest last
     _stems: NDArray[np.float32]  # [stems, 2, SPLEETER_FFT] overlap-add, oldest first
 
@@ -37,8 +37,8 @@ class NewestFrame(Stream):
 
     def step(self, block: Wave) -> NDArray[np.float32]:
         """Process one hop; return the stems [2, 2, hop]."""
-        self._heard = np.concatenate([self._heard[:, self.hop :], block], 1)
-        spectrum = np.asarray(fft.rfft(self._heard * self._window))[:, :SPLEETER_BINS]
+        self._recent = np.concatenate([self._recent[:, self.hop :], block], 1)
+        spectrum = np.asarray(fft.rfft(self._recent * self._window))[:, :SPLEETER_BINS]
         self._past = torch.roll(self._past, -1, 2)
         self._past[:, :, -1] = torch.from_numpy(np.abs(spectrum))
         masks = self._spleeter.masks(self._past)[..., -1].numpy()  # [stems, 2, bins]
@@ -49,6 +49,6 @@ class NewestFrame(Stream):
 
     def reset(self) -> None:
         """Reset the state to silence."""
-        self._heard = np.zeros((2, SPLEETER_FFT), np.float32)
+        self._recent = np.zeros((2, SPLEETER_FFT), np.float32)
         self._past = torch.zeros(2, SPLEETER_BINS, SPLEETER_FRAMES)
         self._stems = np.zeros((2, 2, SPLEETER_FFT), np.float32)

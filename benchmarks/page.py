@@ -76,10 +76,11 @@ def page(found: Mapping[str, Content], models: Mapping[str, str]) -> str:
     """Return the page of the results `found`, by benchmark; `models`: checksums of the shipped ones."""
     parts = [
         "<!-- python -m benchmarks page: made from results/*.json; changes by hand are lost -->",
-        "# What it costs, what it gives",
-        "Paced as live audio is, outliers kept. Each table stands under the command that gives it; all of it "
-        f"anew: `python -m benchmarks all --data {DATA}`, the page alone: `python -m benchmarks page`. "
-        "Absolute times move with the machine and its neighbours; ratios move less.",
+        "# Benchmarks: cost and quality",
+        "All live measurements are paced like live audio, and no outlier is removed. The command above each "
+        f"table repeats its measurement. `python -m benchmarks all --data {DATA}` repeats all of them; "
+        "`python -m benchmarks page` only writes this page. Absolute times depend on the machine and on its "
+        "other load; ratios depend on them less.",
         "## At a glance",
         table(("aim", "measured", "", "from"), list(verdicts(found))),
     ]
@@ -91,8 +92,8 @@ def page(found: Mapping[str, Content], models: Mapping[str, str]) -> str:
 
 
 def _missing(bench: Bench) -> Iterator[str]:
-    where = " It takes a machine with a CUDA device." if bench.cuda else ""
-    yield f"**Not measured.**{where} The command that does, for `results/{bench.name}.json`:"
+    where = " It needs a machine with a CUDA device." if bench.cuda else ""
+    yield f"**Not measured.**{where} This command writes `results/{bench.name}.json`:"
     yield f"```sh\n{bench.command} {_json_words(bench)}\n```"
 
 
@@ -135,9 +136,9 @@ def split(bench: Bench, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 
 def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     # As in `Result.show`: common values are stated once, and missing ones get no column.
-    told = [(column, {column.text(row) for row in rows}) for column in columns]
-    same = [column for column, texts in told if column.setting and len(texts) == 1 and len(rows) > 1]
-    empty = [column for column, texts in told if texts == {"-"}]
+    texts_of = [(column, {column.text(row) for row in rows}) for column in columns]
+    same = [column for column, texts in texts_of if column.setting and len(texts) == 1 and len(rows) > 1]
+    empty = [column for column, texts in texts_of if texts == {"-"}]
     left = [column for column in columns if column not in (*same, *empty)]
     given = ", ".join(f"{column.title} {column.text(rows[0])}" for column in same if column not in empty)
     body = table([column.title for column in left], [[column.text(row) for column in left] for row in rows])
@@ -163,16 +164,16 @@ def _outdated(content: Content, models: Mapping[str, str]) -> Iterator[str]:
         if sha256 and name in models and models[name] != sha256:
             changed[name] = None
     if changed:
-        named = " and ".join(f"an earlier '{name}'" for name in changed)
-        now = "the one that ships" if len(changed) == 1 else "those that ship"
-        yield f"measured with {named} than {now} now; the command gives it anew"
+        named = ", ".join(f"'{name}'" for name in changed)
+        have = "model {} has" if len(changed) == 1 else "models {} have"
+        yield f"the {have.format(named)} changed since this measurement; the command measures again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, metavar="FOLDER",
-        help=f"reads {RESULTS}/*.json there, writes {PAGE} and {FIGURES} ({FOLDER.name})",
+        help=f"folder: {RESULTS}/*.json are read, {PAGE} and {FIGURES} are written ({FOLDER.name})",
     )  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import cost, quality
+from benchmarks.output import command_line, write_result
 from benchmarks.quality import MIXTURE
 from benchmarks.systems import FAMILIES, SYSTEMS, check_name, not_compared
-from benchmarks.telling import command_line, tell
 from benchmarks.unfinished import Unfinished
 from rtsep.bench.result import Column, Result, Row, machine
 from rtsep.errors import UsageError
@@ -50,9 +50,10 @@ COLUMNS = (
 )
 
 EXPLAINED = (
-    "latency: of the algorithm, the filling of a hop included; '-': it has to know the whole recording",
-    "of one core: the median hop's share of its length where it runs live, paced; the real-time factor else",
-    "SDR in dB: museval v4, median over frames of 1 s, then over tracks; beside it the mean over tracks",
+    "latency: of the algorithm, the filling of a hop included; '-': needs the whole recording",
+    "of one core: if it runs live, the median time of a paced hop as a share of the hop period; else the "
+    "real-time factor",
+    "SDR in dB: museval v4, median over frames of 1 s, then over tracks; next column: the mean over tracks",
 )
 
 
@@ -88,7 +89,7 @@ def peers(
     costs = {}
     known = unfinished.costs(about)
     if known or unfinished.figures():
-        print(f"going on from {kept}; remove it to measure all anew", file=sys.stderr)
+        print(f"continued from {kept}; remove this file to measure everything again", file=sys.stderr)
     for package in models:
         name = package.spec.name
         if name not in known:
@@ -108,7 +109,7 @@ def peers(
             there.append(name)
         except UsageError as error:  # not installed
             missing.append(f"{name}: not measured: {str(error).removeprefix('--peer: ')}")
-    missing += [f"{name}: not measured: not asked for" for name in SYSTEMS if name not in systems]
+    missing += [f"{name}: not measured: not chosen with --systems" for name in SYSTEMS if name not in systems]
     found = quality.earlier(scores, models, [MIXTURE, *there])
     judged = quality.score(paths, models, there, found, workers, unfinished)
     skipped = [track_name(path) for path in judged["skipped"]]
@@ -120,7 +121,7 @@ def peers(
     taken = len(paths) * len(rows) - judged["again"]
     notes = [*missing, *not_compared({package.spec.system for package in models}), *EXPLAINED]
     if taken:
-        notes.append(f"{taken} of {len(paths) * len(rows)} figures are those of 'python -m train evaluate'")
+        notes.append(f"{taken} of {len(paths) * len(rows)} figures come from 'python -m train evaluate'")
     if skipped:
         notes.append(f"{len(skipped)} tracks cannot be read and are left out: {', '.join(skipped)}")
     title = f"separators on {len(paths)} tracks"
@@ -136,8 +137,8 @@ def _check_names(names: Sequence[str]) -> None:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UsageError(
-            f"--model: two of those compared are called {', '.join(sorted(twice))}; "
-            "export one under another name"
+            f"--model: two systems have the name {', '.join(sorted(twice))}; "
+            "export one model under another name"
         )
 
 
@@ -182,43 +183,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument(
         "--data", type=Path, action="append", required=True, metavar="PATH",
-        help="test tracks, as 'python -m train evaluate' takes them; may be given again",
+        help="test tracks as for 'python -m train evaluate'; may be given several times",
     )  # fmt: skip
     parser.add_argument(
         "--model", type=Path, action="append", default=[], metavar="FILE",
-        help="a model file beside those that ship; may be given again",
+        help="a further model file; may be given several times",
     )  # fmt: skip
     parser.add_argument("--tracks", type=names_of, default=(), metavar="NAME,...", help="only these")
     parser.add_argument("--systems", type=names_of, default=tuple(SYSTEMS), metavar="NAME,...",
-                        help=f"beside rtsep's models: {', '.join(SYSTEMS)}, or none (all)")  # fmt: skip
+                        help=f"other separators: {', '.join(SYSTEMS)}, or none (all)")  # fmt: skip
     parser.add_argument(
         "--scores", type=Path, default=SCORES, metavar="FOLDER",
-        help="of 'evaluate': figures of the same files and tracks are taken over (train/results)",
+        help="results of 'evaluate': figures of the same files and tracks are reused (train/results)",
     )  # fmt: skip
-    parser.add_argument("--anew", action="store_true", help="take over no figures, score all")
+    parser.add_argument(
+        "--rescore", "--anew", action="store_true", help="reuse no figures of 'evaluate', score all tracks"
+    )
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S",
-                        help="of each paced run (%(default)s)")  # fmt: skip
+                        help="length of each paced run (%(default)s)")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, metavar="N",
-                        help="processes that score; costs are measured before (%(default)s)")  # fmt: skip
+                        help="processes that score, after all costs are measured (%(default)s)")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
     parser.add_argument(
         "--unfinished", type=Path, metavar="FILE",
-        help="keeps what is measured until the end: the same command goes on after an interruption "
+        help="file of intermediate figures: after an interruption the same command continues from it "
         f"(beside --json, else {UNFINISHED})",
     )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    scores = None if options.anew else options.scores
+    scores = None if options.rescore else options.scores
     if scores is not None and not scores.is_dir():
-        raise UsageError(f"--scores {scores}: no such folder; leave it out, or give --anew")
+        raise UsageError(f"--scores {scores}: no such folder; leave it out, or give --rescore")
     kept = options.unfinished or unfinished_of(options.json)
     result = peers(
         options.data, options.tracks, options.systems, scores, options.seconds, options.model,
         options.workers, kept,
     )  # fmt: skip
-    tell(result, options.json)
+    write_result(result, options.json)
     kept.unlink(missing_ok=True)
 
 

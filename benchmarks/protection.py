@@ -54,9 +54,11 @@ def _guard(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("--model", default="live", metavar="NAME", help="whose hops they are (%(default)s)")
-    parser.add_argument("--hops", type=int, default=20_000, metavar="N", help="a run (%(default)s)")
-    parser.add_argument("--runs", type=int, default=5, metavar="N", help="the fastest counts (%(default)s)")
+    parser.add_argument("--model", default="live", metavar="NAME", help="model of the hops (%(default)s)")
+    parser.add_argument("--hops", type=int, default=20_000, metavar="N", help="hops a run (%(default)s)")
+    parser.add_argument(
+        "--runs", type=int, default=5, metavar="N", help="runs; the fastest one counts (%(default)s)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -117,7 +117,7 @@ class Scorer:
 
 
 class _Judge:
-    # References of all estimates of one track; most of this work is done once.
+    # Holds the references of one track, whose analysis all estimates share.
     def __init__(self, track: Track) -> None:
         assert track.stems is not None
         self._true = track.stems

@@ -79,23 +79,23 @@ class OnlineRepetSim(ModelRunner):
     def step(self) -> None:
         """Compute `mask` from `column`."""
         magnitudes = np.hypot(self.column[..., 0], self.column[..., 1])
-        place = self._steps % len(self._heard)
-        self._heard[place] = magnitudes
+        place = self._steps % len(self._columns)
+        self._columns[place] = magnitudes
         self._shapes[place] = _directions(magnitudes[:1])[0]
         self._steps += 1
-        known = min(self._steps, len(self._heard))
+        known = min(self._steps, len(self._columns))
         turn = known - 1 - place
         alike = np.roll(self._shapes[:known] @ self._shapes[place], turn)  # oldest first
         peaks = alike == maximum_filter1d(alike, 2 * self._apart + 1, mode="constant")
         peaks &= alike > 0
         peaks[-1] = True  # a silent column is similar to none
-        repeating = np.median(self._heard[(np.flatnonzero(peaks) - turn) % known], axis=0)
+        repeating = np.median(self._columns[(np.flatnonzero(peaks) - turn) % known], axis=0)
         self.mask[:] = (1 - share(np.minimum(repeating, magnitudes), magnitudes)) * self._voiced
 
     def reset(self) -> None:
         """Reset the state."""
         count = round(REMEMBERED_S * RATE / self.spec.hop)
-        self._heard = np.zeros((count, 2, self.spec.bins), np.float32)  # a ring of columns
+        self._columns = np.zeros((count, 2, self.spec.bins), np.float32)  # a ring of columns
         self._shapes = np.zeros((count, self.spec.bins), np.float32)
         self._steps = 0
 

@@ -161,7 +161,7 @@ class AllocatedCausal(SlowCausal):
         return rows.unfold(0, self.ends, 1).flatten(1)
 
 
-class WindowAnew(nn.Module):
+class WholeWindow(nn.Module):
     """The small net of `column-resnet` on its whole window for every column; the state has the window."""
 
     def __init__(self, net: SmallResNet) -> None:

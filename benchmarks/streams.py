@@ -65,10 +65,10 @@ class Stream(ABC):
     def separate(self, mix: Wave) -> Stems:
         """Return vocals and accompaniment [2, n] of `mix` [2, n] at RATE, with the latency removed."""
         self.reset()
-        heard = converted(mix, RATE, self.rate)
+        wave = converted(mix, RATE, self.rate)
         late = self.latency_samples - self.hop
-        frames = heard.shape[1]
-        padded = np.pad(heard, ((0, 0), (0, -(frames + late) % self.hop + late)))
+        frames = wave.shape[1]
+        padded = np.pad(wave, ((0, 0), (0, -(frames + late) % self.hop + late)))
         steps = [self.step(padded[:, i : i + self.hop]) for i in range(0, padded.shape[1], self.hop)]
         stems = np.concatenate(steps, 2)[:, :, late : late + frames]
         vocals, others = (converted(stem, self.rate, RATE) for stem in stems)

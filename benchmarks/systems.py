@@ -30,11 +30,12 @@ FAMILIES = {"gru": "causal GRU, as Open-Unmix"}
 """Titles of model files of other kinds than rtsep's own, by the `system` of their specs."""
 
 _NOT_COMPARED = {
-    "gru": "Open-Unmix-like causal GRU: no weights of one are published; train the preset 'gru', export it "
-    "and name its file with --model",
-    "deepfilternet": "DeepFilterNet: its wheel holds no weights and asks for numpy below 2; RNNoise stands "
-    "for its kind",
-    "offline": "Demucs, BS-RoFormer: offline, seconds of window, a quality that nothing here claims to reach",
+    "gru": "causal GRU as Open-Unmix: no weights are published; train the preset 'gru', export it and "
+    "give its file with --model",
+    "deepfilternet": "DeepFilterNet: its wheel contains no weights and needs numpy below 2; RNNoise "
+    "represents denoisers",
+    "offline": "Demucs, BS-RoFormer: offline, windows of seconds; no live separator here claims their "
+    "quality",
 }
 
 

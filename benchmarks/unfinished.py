@@ -49,8 +49,8 @@ class Unfinished:
     def keep_track(self, clip: str, seconds: float, scores: Mapping[str, Figures]) -> None:
         """Store the figures of a track."""
         sums = {system: self._sums[system] for system in scores if system in self._sums}
-        told = {system: _told(figures) for system, figures in scores.items()}
-        self._keep({"clip": clip, "seconds": seconds, "sums": sums, "scores": told})
+        finite = {system: _null_for_nan(figures) for system, figures in scores.items()}
+        self._keep({"clip": clip, "seconds": seconds, "sums": sums, "scores": finite})
 
     def _same(self, system: str, checksum: str | None) -> bool:
         return self._sums.get(system) == checksum
@@ -92,7 +92,7 @@ def known(figures: Mapping[str, Mapping[str, float | None]]) -> Figures:
     }
 
 
-def _told(figures: Figures) -> dict[str, dict[str, float | None]]:
+def _null_for_nan(figures: Figures) -> dict[str, dict[str, float | None]]:
     return {
         target: {metric: value if math.isfinite(value) else None for metric, value in of.items()}
         for target, of in figures.items()

@@ -1,4 +1,4 @@
-"""`rtsep` whose model process starts when its model is known, not before: without `launch.prepare`."""
+"""`rtsep` without `launch.prepare`: the model process starts only after the model is found."""
 
 from __future__ import annotations
 

@@ -22,14 +22,14 @@ HELD, MISSED, OPEN = "held", "**missed**", "not measured"
 def verdicts(found: Mapping[str, Content]) -> Iterator[tuple[str, str, str, str]]:
     """Yield rows of aim, figures, verdict and benchmark; `found` are results by benchmark."""
     aims = (
-        ("hop-cpu", f"whole hop of '{DEFAULT_MODEL}' on one core: p99 at most {P99_SHARE:.0%} of its "
-         f"time, p99.9 at most {P999_SHARE:.0%}", _hop),
+        ("hop-cpu", f"whole hop of '{DEFAULT_MODEL}' on one core: p99 at most {P99_SHARE:.0%} of the "
+         f"hop period, p99.9 at most {P999_SHARE:.0%}", _hop),
         ("hop-cuda", f"the model on a GPU, from host to host: p99.9 at most {GPU_US / 1000:g} ms", _gpu),
-        ("roundtrip", "declared latency is the real one, to the sample", _roundtrip),
-        ("stress", "lost in peace (masks too late, output, input): nothing; under each load: no more than a "
-         "plain C client beside it has xruns", _stress),
+        ("roundtrip", "declared latency equals the measured one, to the sample", _roundtrip),
+        ("stress", "losses (late masks, underruns, overruns): none without load; under each load no more "
+         "than the xruns of a plain C client", _stress),
         ("start", f"warm start to the first sound within {START_MS / 1000:g} s", _start),
-        ("file", "memory flat, time linear in the length of a file", _file),
+        ("file", "file: memory flat, time linear in the length", _file),
     )  # fmt: skip
     for name, aim, judge in aims:
         figures, held = judge(found[name]) if name in found else ("", None)
@@ -65,10 +65,10 @@ def _gpu(content: Content) -> Verdict:
     rows.sort(key=lambda row: float(row["p99.9"]))
     worst_ms = {row["model"]: row["p99.9"] / 1000 for row in rows}  # the last row of each model
     slowest = rows[-1]["model"]
-    said = f"{worst_ms[slowest]:.3f} ms ('{slowest}', the slowest)"
+    figures = f"{worst_ms[slowest]:.3f} ms ('{slowest}', the slowest)"
     if DEFAULT_MODEL in worst_ms and slowest != DEFAULT_MODEL:
-        said = f"{worst_ms[DEFAULT_MODEL]:.3f} ms ('{DEFAULT_MODEL}'); {said}"
-    return said, rows[-1]["p99.9"] <= GPU_US
+        figures = f"{worst_ms[DEFAULT_MODEL]:.3f} ms ('{DEFAULT_MODEL}'); {figures}"
+    return figures, rows[-1]["p99.9"] <= GPU_US
 
 
 def _roundtrip(content: Content) -> Verdict:
@@ -90,11 +90,11 @@ def _stress(content: Content) -> Verdict:
     judged = [load for load in lost if load in granted]
     alone = [load for load in lost if load not in granted]
     if not judged:
-        return "no plain C client beside it", None
+        return "no plain C client for comparison", None
     worst = max(judged, key=lambda load: lost[load] - granted[load])
     figures = f"{lost[worst]} against {granted[worst]} ('{worst}', the worst of {len(judged)})"
     if alone:
-        figures += f"; no plain C client beside it: {', '.join(alone)}"
+        figures += f"; no plain C client for comparison: {', '.join(alone)}"
     if lost[worst] > granted[worst]:
         return figures, False
     return figures, None if alone else True

@@ -61,7 +61,7 @@ def test_results_are_kept_and_failures_do_not_end_the_rest(tmp_path):
     assert (tmp_path / "results/file.json").read_text() == "of an earlier run"
     assert json.loads((tmp_path / "results/gains.json").read_text())["rows"] == result("gains")["rows"]
     assert [*(tmp_path / "results").glob("tmp*")] == []
-    # What is given comes after what the plan says, and so wins.
+    # Options of the command line come last and so win over those of the plan.
     assert machine.commands["stress"] == [*BY_NAME["stress"].words[1:], "--seconds", "7", "--json"]
 
 
@@ -83,7 +83,7 @@ def one_benchmark() -> Iterator[None]:
 
 
 @pytest.mark.jack
-def test_told_to_terminate_it_leaves_nothing_behind(tmp_path, one_benchmark):
+def test_a_request_to_terminate_leaves_nothing_behind(tmp_path, one_benchmark):
     write_track(tmp_path / "data" / "Somebody - Something", 1.0)
     mark = ("RTSEP_TEST_MARK", str(tmp_path))
     words = ["all", "--data", str(tmp_path / "data"), "--only", "stress", "--folder", str(tmp_path / "page")]
@@ -118,7 +118,7 @@ def quiet(monkeypatch):
     monkeypatch.setattr(everything, "write_page", lambda folder: folder / "RESULTS.md")
 
 
-def test_one_that_fails_is_told_by_the_exit_code(tmp_path, quiet, monkeypatch, capsys):
+def test_a_failure_is_reported_by_the_exit_code(tmp_path, quiet, monkeypatch, capsys):
     track = write_track(tmp_path / "tracks/one", seconds=0.2)
     words = ["all", "--quick", "--data", str(track.parent), "--folder", str(tmp_path / "out")]
     machine = Machine()
@@ -133,8 +133,8 @@ def test_one_that_fails_is_told_by_the_exit_code(tmp_path, quiet, monkeypatch, c
     assert kept == str(tmp_path / "out/results/peers.json.unfinished")
     monkeypatch.setattr(everything.run_all, "__defaults__", (Machine(broken=["stress"]),))
     assert main(words) == 1
-    said = capsys.readouterr().err
-    assert "1 of 7 benchmarks failed: stress: ended with code 3" in said and "RESULTS.md" in said
+    printed = capsys.readouterr().err
+    assert "1 of 7 benchmarks failed: stress: ended with code 3" in printed and "RESULTS.md" in printed
     machine = Machine()
     monkeypatch.setattr(everything.run_all, "__defaults__", (machine,))
     assert main([*words, "--only", "file,gains"]) == 0 and set(machine.commands) == {"file", "gains"}
@@ -142,7 +142,7 @@ def test_one_that_fails_is_told_by_the_exit_code(tmp_path, quiet, monkeypatch, c
     assert "did you mean 'file'" in capsys.readouterr().err
 
 
-def test_a_process_that_fails_is_told(capfd):
+def test_a_process_that_fails_is_reported(capfd):
     code = "import sys; print('a result'); print('why', file=sys.stderr); sys.exit(int(sys.argv[1]))"
     assert process([sys.executable, "-c", code, "0"], {}) == "a result\n"
     with pytest.raises(Failed, match="code 4"):

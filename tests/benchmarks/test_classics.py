@@ -66,8 +66,8 @@ def test_repet_takes_what_comes_once_and_leaves_what_comes_again(make):
     voice, music = loop_and_passer_by()
     stems = make().separate(voice + music)
     np.testing.assert_allclose(stems[0] + stems[1], voice + music, atol=1e-4)
-    heard = slice(3 * RATE, None)  # once it has heard the loop
-    assert min(gained([stem[:, heard] for stem in stems], voice[:, heard], music[:, heard])) > 6
+    settled = slice(3 * RATE, None)  # after the first round of the loop
+    assert min(gained([stem[:, settled] for stem in stems], voice[:, settled], music[:, settled])) > 6
 
 
 def test_hpss_takes_what_wavers_and_leaves_tones_and_clicks():

@@ -9,7 +9,7 @@ import torch
 from benchmarks import ab_worker, gains
 from benchmarks.ab_worker import KINDS, TURN_WARM_UP_S, ABWorker, Paced, compiled_stft, durations, scipy_stft
 from benchmarks.gains import GAINS, NAMES, Pairs, in_turns
-from benchmarks.slow_forms import AllocatedCausal, ConvolvedCausal, WindowAnew
+from benchmarks.slow_forms import AllocatedCausal, ConvolvedCausal, WholeWindow
 from rtsep.errors import ModelProcessError, UsageError
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
@@ -31,7 +31,7 @@ def stepped(program, columns):
 @pytest.mark.parametrize(
     ("system", "before", "after"),
     [(SYSTEM, ConvolvedCausal, CausalProgram), (SYSTEM, AllocatedCausal, CausalProgram),
-     (ColumnResNet(column="last", n_fft=256, width=6), WindowAnew, SmallResNetProgram)],
+     (ColumnResNet(column="last", n_fft=256, width=6), WholeWindow, SmallResNetProgram)],
     ids=["causal, convolutions", "causal, products", "column-resnet"],
 )  # fmt: skip
 def test_both_forms_of_a_net_give_the_same_masks(system, before, after):
@@ -104,7 +104,7 @@ def test_every_gain_names_two_sides_that_exist():
     for gain in GAINS.values():
         for kind, options in (gain.before, gain.after):
             assert kind in KINDS and set(options) <= {"real_time", "tunables", "core"}
-        assert gain.before != gain.after and gain.said
+        assert gain.before != gain.after and gain.about
 
 
 def test_a_side_is_a_process_that_answers(monkeypatch):

@@ -1,4 +1,4 @@
-"""The page says what the JSON files say, with the command that gives it, and what has not been measured."""
+"""The page shows the results of the JSON files with their commands, and names missing results."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 from benchmarks import page as pages
 from benchmarks.__main__ import main
 from benchmarks.figures import COST, QUALITY, draw_quality, kind_of
-from benchmarks.page import page, read_results, split, write_page
+from benchmarks.page import PAGE, RESULTS, page, read_results, shipped, split, write_page
 from benchmarks.plan import BENCHES, BY_NAME
 from benchmarks.verdicts import HELD, MISSED, OPEN, anchor, verdicts
 from rtsep.errors import InputFileError
@@ -36,6 +36,11 @@ def test_every_table_stands_under_its_command_and_machine():
     assert "| 0.90 | 0.85 - 0.95 |" in section(text, "gains")
 
 
+def test_the_page_of_the_repository_is_made_from_its_results():
+    again = "write it again: python -m benchmarks page"
+    assert (pages.FOLDER / PAGE).read_text() == page(read_results(pages.FOLDER / RESULTS), shipped()), again
+
+
 def test_what_is_not_measured_is_named_with_its_command():
     text = page({"start": result("start")}, {})
     for bench in BENCHES:
@@ -48,7 +53,7 @@ def test_what_is_not_measured_is_named_with_its_command():
     assert text.count(OPEN) == 5
 
 
-def test_other_rates_and_blocks_are_folded_and_said_once():
+def test_other_rates_and_blocks_are_folded_and_stated_once():
     part = section(page({"hop-cpu": result("hop-cpu")}, {}), "hop-cpu")
     shown, folded = part.split("<details><summary>1 further rows</summary>")
     assert "Model live, launch plain, rate 44100" in shown and "| model | 600 |" in shown
@@ -60,12 +65,12 @@ def test_other_rates_and_blocks_are_folded_and_said_once():
 def test_models_that_have_changed_since_are_named():
     rows = [row | {"model_sha256": "bb"} if row["title"] == "rtsep stage" else row for row in PEERS]
     found = {"peers": result("peers", rows), "hop-cpu": result("hop-cpu")}
-    assert "earlier" not in page(found, {"live": "aa", "stage": "bb"})
+    assert "changed since" not in page(found, {"live": "aa", "stage": "bb"})
     text = page(found, {"live": "cc"})
-    assert text.count("measured with an earlier 'live' than the one that ships now") == 2
+    assert text.count("the model 'live' has changed since this measurement") == 2
     text = page(found, {"live": "cc", "stage": "dd"})
-    both = "measured with an earlier 'live' and an earlier 'stage' than those that ship now"
-    assert text.count(both) == 1 and text.count("measured with an earlier 'live' than") == 1
+    assert text.count("the models 'live', 'stage' have changed since this measurement") == 1
+    assert text.count("the model 'live' has changed since this measurement") == 1
 
 
 def test_aims_held_missed_and_open():
@@ -76,18 +81,18 @@ def test_aims_held_missed_and_open():
         }
 
     assert {verdict for _, verdict in judged({}).values()} == {OPEN}
-    told = judged({name: result(name) for name in BY_NAME})
-    assert told["whole"][1] == HELD and told["whole"][0].startswith("12.")  # p99 703 us of 5805
-    assert told["the"] == ("0.321 ms ('live', the slowest)", HELD)
-    assert told["declared"] == ("0 samples off (JACK server)", HELD)
-    assert told["warm"] == ("1.70 s, at worst 2.10 s of 5", MISSED)
-    assert told["memory"] == ("+0.0% memory, +0.0% a second, from 1 to 10 minutes", HELD)
+    results = judged({name: result(name) for name in BY_NAME})
+    assert results["whole"][1] == HELD and results["whole"][0].startswith("12.")  # p99 703 us of 5805
+    assert results["the"] == ("0.321 ms ('live', the slowest)", HELD)
+    assert results["declared"] == ("0 samples off (JACK server)", HELD)
+    assert results["warm"] == ("1.70 s, at worst 2.10 s of 5", MISSED)
+    assert results["file"] == ("+0.0% memory, +0.0% a second, from 1 to 10 minutes", HELD)
     slow = result("hop-cpu", [hop("whole", [1000.0] * 900 + [3000.0] * 100)])
     late = result("roundtrip", [ROWS["roundtrip"][0] | {"difference": -3}, ROWS["roundtrip"][1]])
     grown = result("file", [ROWS["file"][0], ROWS["file"][1] | {"peak_mib": 500.0}])
-    told = judged({"hop-cpu": slow, "roundtrip": late, "file": grown})
-    assert [told[aim][1] for aim in ("whole", "declared", "memory")] == [MISSED] * 3
-    assert told["lost"][1] == OPEN
+    results = judged({"hop-cpu": slow, "roundtrip": late, "file": grown})
+    assert [results[aim][1] for aim in ("whole", "declared", "file")] == [MISSED] * 3
+    assert results["losses"][1] == OPEN
     other = result("hop-cpu", [hop("whole", [1.0], model="stage")])
     assert judged({"hop-cpu": other})["whole"][1] == OPEN
 
@@ -119,14 +124,14 @@ def stressed(*loads):
         ([("quiet", (0, 1, 0), 1), ("cpu", (0, 0, 0), 0)], "1 against 0 ('quiet', the worst of 2)", MISSED),
         (
             [("quiet", (0, 0, 0), None), ("cpu", (0, 7, 0), None)],
-            "0 against 0 ('quiet', the worst of 1); no plain C client beside it: cpu", OPEN,
+            "0 against 0 ('quiet', the worst of 1); no plain C client for comparison: cpu", OPEN,
         ),
-        ([("cpu", (0, 7, 0), None)], "no plain C client beside it", OPEN),
+        ([("cpu", (0, 7, 0), None)], "no plain C client for comparison", OPEN),
     ],
 )  # fmt: skip
 def test_what_is_lost_under_a_load_is_held_against_the_plain_client(loads, figures, verdict):
-    (told,) = (row for row in verdicts({"stress": stressed(*loads)}) if row[0].startswith("lost in peace"))
-    assert told[1:3] == (figures, verdict)
+    (aim,) = (row for row in verdicts({"stress": stressed(*loads)}) if row[0].startswith("losses"))
+    assert aim[1:3] == (figures, verdict)
 
 
 def test_links_lead_to_headings():

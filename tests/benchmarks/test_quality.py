@@ -1,4 +1,4 @@
-"""What has been scored already is taken over, of the very same files; everything else is scored anew."""
+"""Scores of the very same files are reused; everything else is scored again."""
 
 import json
 import shutil
@@ -38,9 +38,9 @@ def test_figures_of_the_same_file_and_track_are_not_measured_again(scored):
     scorer = Counting([package], [], earlier(folder / "scores", [package], [MIXTURE]))
     row = scorer.score(track)
     assert row["again"] == 0 and not hasattr(scorer, "separated")
-    anew = Counting([package], [], earlier(None, [package], [MIXTURE]))
-    measured = anew.score(track)
-    assert measured["again"] == 2 and anew.separated == [MIXTURE, "half"]
+    fresh = Counting([package], [], earlier(None, [package], [MIXTURE]))
+    measured = fresh.score(track)
+    assert measured["again"] == 2 and fresh.separated == [MIXTURE, "half"]
     for name in (MIXTURE, "half"):
         for target in TARGETS:
             found, expected = row["scores"][name][target], measured["scores"][name][target]

@@ -1,4 +1,4 @@
-"""Separators that are stepped: each gives its stems when it says, and in steps what it gives at once."""
+"""Separators by steps: stems come with the stated latency, and equal those of the whole recording."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def low_passed(wave, hertz):
 
 
 class FakeSpleeter:
-    """Masks that can be foretold, from magnitudes as Spleeter gets them."""
+    """Predictable masks, from magnitudes as Spleeter gets them."""
 
     params, licence = 0, "none"
 
@@ -105,7 +105,7 @@ def test_steps_are_what_the_separator_makes_of_the_whole_recording(player):
     for ours, theirs in zip(stepped, separate(player(), mix), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     again = stream.separate(mix)
-    np.testing.assert_array_equal(again[0], stepped[0], "what was heard before is forgotten")
+    np.testing.assert_array_equal(again[0], stepped[0], "earlier input is forgotten")
 
 
 def test_rnnoise_is_in_time_and_loses_nothing():

@@ -47,7 +47,7 @@ def asked(monkeypatch, tmp_path):
 
 def words(tmp_path, *more):
     data = ["--data", str(tmp_path / "tracks"), "--json", str(tmp_path / "peers.json")]
-    return ["peers", *data, "--anew", "--systems", "centre", *more]
+    return ["peers", *data, "--rescore", "--systems", "centre", *more]
 
 
 def test_what_was_measured_before_an_interruption_is_not_measured_again(tmp_path, monkeypatch, asked):
@@ -76,11 +76,11 @@ def test_what_was_measured_before_an_interruption_is_not_measured_again(tmp_path
     assert {row["clip"]: row["new"] == [] for row in scored} == {
         name: name in first for name in ("one", "two")
     }
-    told = json.loads((tmp_path / "peers.json").read_text())
-    assert told["settings"]["scores_measured"] == 6 and told["settings"]["tracks"] == ["one", "two"]
+    printed = json.loads((tmp_path / "peers.json").read_text())
+    assert printed["settings"]["scores_measured"] == 6 and printed["settings"]["tracks"] == ["one", "two"]
     assert not kept.exists()
-    assert {line for line in told["notes"] if "not asked for" in line} == {
-        f"{name}: not measured: not asked for" for name in SYSTEMS if name != "centre"
+    assert {line for line in printed["notes"] if "not chosen with --systems" in line} == {
+        f"{name}: not measured: not chosen with --systems" for name in SYSTEMS if name != "centre"
     }
 
 
@@ -89,10 +89,10 @@ def test_a_broken_track_is_named_and_left_out(tmp_path, asked, capsys):
     broken = write_track(tmp_path / "tracks/two", seconds=1.1)
     (broken / "vocals.wav").write_bytes(b"no sound")
     assert main(words(tmp_path)) == 0
-    told = json.loads((tmp_path / "peers.json").read_text())
-    assert told["settings"]["tracks"] == ["one"] and told["settings"]["tracks_skipped"] == ["two"]
-    assert "1 tracks cannot be read and are left out: two" in told["notes"]
-    assert told["title"] == "separators on 1 tracks"
+    printed = json.loads((tmp_path / "peers.json").read_text())
+    assert printed["settings"]["tracks"] == ["one"] and printed["settings"]["tracks_skipped"] == ["two"]
+    assert "1 tracks cannot be read and are left out: two" in printed["notes"]
+    assert printed["title"] == "separators on 1 tracks"
     assert "skipped: " in "".join(capsys.readouterr())
     with pytest.raises(InputFileError, match="none of 1 tracks could be scored"):
         quality.score([broken], [], [], quality.Found({}))

@@ -22,7 +22,7 @@ def command_line() -> str:
     )
 
 
-def tell(result: Result, path: Path | None) -> None:
+def write_result(result: Result, path: Path | None) -> None:
     """Print the table; write the JSON to `path`, if given."""
     console = plain_console(log_width=LOG_WIDTH)
     result.show(console)
