@@ -99,7 +99,7 @@ def without_paths(command: str, drop: Sequence[str] = ()) -> str:
         words = shlex.split(command)
     except ValueError:
         words = command.split()
-    said: list[str] = []
+    kept: list[str] = []
     option = ""
     for word in words:
         name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
@@ -107,11 +107,11 @@ def without_paths(command: str, drop: Sequence[str] = ()) -> str:
         if (name or of) in drop:
             continue
         if name and not equals:
-            said.append(word)
+            kept.append(word)
             continue
         if of in ("--run", "--cache", "--init") or re.match(r"[/~]|[A-Za-z]:[/\\]", value):
             value = last_part(value)
         elif value.startswith(".."):
             value = "/".join([part for part in value.split("/") if part != ".."][-2:])
-        said.append(name + equals + value)
-    return shlex.join(said)
+        kept.append(name + equals + value)
+    return shlex.join(kept)

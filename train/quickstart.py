@@ -35,18 +35,18 @@ from train.data.tracks import is_stems
 from train.learn import checkpoint as checkpoints
 from train.learn.export import export
 from train.learn.fit import fit
-from train.learn.fit_config import FitConfig
+from train.learn.fit_config import FIT_DEVICES, FitConfig
 from train.learn.presets import preset
 from train.pages.listen import listen
 from train.score.evaluate import evaluate
 
 ANSWERS = "quickstart.json"
-"""In the folder of results: what the command was asked for, so that it goes on with the same."""
+"""File in the folder of results: options of the command, checked when it continues."""
 
-MOST_SCORED = 5
+MAX_SCORED = 5
 """Songs scored and put on the page; more say little more and take minutes each."""
 
-MOST_SECONDS = 60
+MAX_SECONDS = 60
 """Length of the excerpt of a song that is scored from the cache."""
 
 DECODED_PER_S = 60.0  # seconds of one stem that a core decodes in a second
@@ -94,7 +94,7 @@ class Job:
 
 def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     """Start or continue `job`; return the model file, or None if it was stopped or only planned."""
-    # Made now: what it refuses is to be refused before an hour of decoding.
+    # Before an hour of decoding, because it refuses invalid options.
     config = FitConfig(
         job.cache, job.run, preset(job.system), job.minutes, device=job.device, threads=job.threads
     )
@@ -104,7 +104,7 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     songs = [plan for plan in plans if plan.kind in ("stems", "pair")]
     if not songs:
         raise InputFileError(
-            f"{', '.join(map(str, job.data))}: no song whose voice and music are known apart; "
+            f"{', '.join(map(str, job.data))}: no song with separate voice and music; "
             "add a folder with SONG/vocals.wav beside the other stems"
         )
     names = sorted(f"{plan.source}/{plan.name}" for plan in plans)
@@ -114,7 +114,7 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     if changed:
         known = set(answers.get("songs", ()))
         added, gone = len(set(names) - known), len(known - set(names))
-        print(f"{added} songs were added and {gone} removed: all are decoded anew, the run goes on with them")
+        print(f"{added} songs were added and {gone} removed: all are decoded again, and the run continues")
     if dry_run:
         return None
 
@@ -122,18 +122,19 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     _write(job, answers)
     if changed or not decoded:
         prepare(job.data, job.cache, workers=default_workers(), form=job.form)
-        job.scores.unlink(missing_ok=True)  # which songs are scored may have changed
+        job.scores.unlink(missing_ok=True)  # the scored songs may have changed
         answers["songs"] = names
     cache = AudioCache(job.cache)
     trained = {*answers.get("trained", ()), *(_key(song) for song in _songs(cache, "train"))}
     answers["trained"] = sorted(trained)
     _write(job, answers)
-    # Found now: not to be able to score is to be said before an hour of training.
-    scored, unheard = songs_to_score(job, cache, plans, found.test_tracks, trained)
+    # Before an hour of training, because it fails if no song can be scored.
+    scored, unseen = songs_to_score(job, cache, plans, found.test_tracks, trained)
     state = fit(config)
     if config.progress(state) < 1:
         print(
-            f"stopped after {state.elapsed_s / 60:.1f} of {job.minutes:g} minutes; the same command goes on"
+            f"stopped after {state.elapsed_s / 60:.1f} of {job.minutes:g} minutes; "
+            "repeat the command to continue"
         )
         return None
     weights = job.run / checkpoints.FILE
@@ -146,9 +147,9 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
         summary = json.loads(job.scores.read_text())["summary"]
     page = listen(job.model, scored, job.out / "listen")
     where = (
-        "songs that were not in its training"
-        if unheard
-        else "the songs it was trained on: add songs, this flatters"
+        "songs that were not in the training"
+        if unseen
+        else "the training songs, so the scores are too high: add songs"
     )
     vocals, music = (summary.get(f"model_{target}_sdr_mean") for target in ("vocals", "accompaniment"))
     if vocals is not None and music is not None:
@@ -160,33 +161,33 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
 def songs_to_score(
     job: Job, cache: AudioCache, plans: Sequence[Plan], test: Sequence[Path], trained: set[str]
 ) -> tuple[list[Path], bool]:
-    """Return at most `MOST_SCORED` tracks to score, and whether they are unseen in training.
+    """Return at most `MAX_SCORED` tracks to score, and whether they are unseen in training.
 
     They come from the test part of the data, else from validation songs that are not among `trained`, else
     from all songs. Songs that are no tracks on disk (karaoke in two channels, shards) are written from the
     cache. Raises `InputFileError` if no song could be decoded.
     """
     if tracks := [path for path in test if path.exists() and is_stems(path)]:
-        return tracks[:MOST_SCORED], True
+        return tracks[:MAX_SCORED], True
     valid = _songs(cache, "valid")
-    unheard = [song for song in valid if _key(song) not in trained]
-    chosen = (unheard or valid or _songs(cache, "train"))[:MOST_SCORED]
+    unseen = [song for song in valid if _key(song) not in trained]
+    chosen = (unseen or valid or _songs(cache, "train"))[:MAX_SCORED]
     if not chosen:
         raise InputFileError(
-            f"{', '.join(map(str, job.data))}: not one song with voice and music was decoded"
+            f"{', '.join(map(str, job.data))}: no song with voice and music could be decoded"
         )
     shutil.rmtree(job.held_out, ignore_errors=True)
     tracks_of = {f"{plan.source}/{plan.name}": _track(plan) for plan in plans}
     places = [tracks_of.get(_key(song)) for song in chosen]
-    times = Counter(path.name for path in places if path is not None)  # of equal names none says which
+    times = Counter(path.name for path in places if path is not None)  # equal names are ambiguous
     found = [
         path if path is not None and times[path.name] == 1 else _written(cache, song, job.held_out)
         for song, path in zip(chosen, places, strict=True)
     ]
     if written := sum(path.is_relative_to(job.held_out) for path in found):
-        where = f"up to {MOST_SECONDS} s of each are written to {job.held_out}"
-        print(f"{written} songs to score lie in no folder of stems of their own: {where}")
-    return found, bool(unheard)
+        where = f"up to {MAX_SECONDS} s of each are written to {job.held_out}"
+        print(f"{written} songs to score have no folder of stems: {where}")
+    return found, bool(unseen)
 
 
 def _songs(cache: AudioCache, split: str) -> list[Song]:
@@ -207,7 +208,7 @@ def _track(plan: Plan) -> Path | None:
     if places or not path.exists() or not is_stems(path):
         return None
     whole = path.resolve()
-    # Of "Song/stems" the page would say "stems", whatever the song.
+    # The page shows the name of the folder: "Song/stems" would become "stems".
     named = not path.is_dir() or song_parts(Path(whole.anchor), whole)[-1] == whole.name
     return path if named else None
 
@@ -219,7 +220,7 @@ def _written(cache: AudioCache, song: Song, out: Path) -> Path:
     while folder.exists():
         folder = folder.with_name(folder.name + " again")
     folder.mkdir(parents=True)
-    frames = min(song.frames, MOST_SECONDS * RATE)
+    frames = min(song.frames, MAX_SECONDS * RATE)
     start = (song.frames - frames) // 2
     waves = {stem: cache.read(song, stem, start, frames) for stem in song.stems}
     vocals = waves.pop("vocals")
@@ -233,8 +234,8 @@ def _written(cache: AudioCache, song: Song, out: Path) -> Path:
 def _check(job: Job) -> None:
     """Refuse to write among the recordings."""
     for folder in job.data:
-        if job.out.resolve().is_relative_to(folder.resolve()):  # what it writes would be found as songs
-            raise UsageError(f"--out {job.out}: lies within --data {folder}; name a folder outside of it")
+        if job.out.resolve().is_relative_to(folder.resolve()):  # its output would be read as songs
+            raise UsageError(f"--out {job.out}: is inside --data {folder}; give a folder outside of it")
 
 
 def _asked(job: Job) -> dict[str, Any]:
@@ -251,9 +252,9 @@ def _answers(job: Job) -> dict[str, Any]:
         held = json.loads(path.read_text())
         known = {name: held[name] for name in asked}
     except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: damaged; remove it, or take another --out") from None
+        raise UsageError(f"{path}: damaged; remove it, or give another --out") from None
     if known != asked:
-        raise UsageError(f"{job.out} holds another quickstart ({path}); take another --out, or remove it")
+        raise UsageError(f"{job.out} contains another quickstart ({path}); give another --out, or remove it")
     return dict(held)
 
 
@@ -269,7 +270,7 @@ def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
     disk_gb = stems_s * RATE * 4 / 1e9
     hours = sum(seconds) / 3600
     songs = [x for plan, x in zip(plans, seconds, strict=True) if plan.kind in ("stems", "pair")]
-    scoring = sum(sorted(songs)[-MOST_SCORED:]) / SCORED_PER_S / 60
+    scoring = sum(sorted(songs)[-MAX_SCORED:]) / SCORED_PER_S / 60
     decoding = stems_s / DECODED_PER_S / default_workers() / 60
     done = {"decode": decoded, "score": decoded and job.scores.exists()}
     trained = 0.0
@@ -281,14 +282,14 @@ def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
         ("train", f"{max(0.0, job.minutes - trained):.0f} min", f"'{job.system}', {trained:.0f} min done"),
         ("export", "1 min", f"every check, then {job.model}"),
         ("score, listen", "done" if done["score"] else f"{max(1.0, scoring):.0f} min",
-         f"at most {MOST_SCORED} songs, then {job.out / 'listen' / 'index.html'}"),
+         f"at most {MAX_SCORED} songs, then {job.out / 'listen' / 'index.html'}"),
     )  # fmt: skip
     table = Table("step", "about", "what", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     console = plain_console(soft_wrap=True)
     console.print(table)
-    console.print("Ctrl-C stops it at any moment; the same command goes on.")
+    console.print("Ctrl-C stops the command at any moment; repeat it to continue.")
 
 
 def _length(plan: Plan) -> float:
@@ -316,7 +317,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=float, default=job["minutes"], help="length of the training (%(default)s)"
     )
-    parser.add_argument("--device", default=job["device"], help="auto, cpu or cuda (%(default)s)")
+    parser.add_argument("--device", choices=FIT_DEVICES, default=job["device"],
+                        help="compute of the training; auto: a GPU, if found (%(default)s)")  # fmt: skip
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="CPU threads of torch (%(default)s)"
     )

@@ -18,7 +18,7 @@ def tone(path, hz=220.0, seconds=0.3, rate=RATE, channels=2, level=0.1, subtype=
     return path
 
 
-def heard(wave):
+def main_frequency(wave):
     """Frequency in Hz of the strongest tone of [2, n]."""
     spectrum = np.abs(np.fft.rfft(wave[0] * np.hanning(wave.shape[1])))
     return spectrum.argmax() * RATE / wave.shape[1]

@@ -72,7 +72,7 @@ def test_what_is_no_comparison_is_refused(models, recordings, tmp_path):
         blind(models[:1], recordings, tmp_path / "out")
     with pytest.raises(UsageError, match="same file name"):
         blind([models[0], models[0]], recordings, tmp_path / "out")
-    with pytest.raises(UsageError, match="at least 1 second"):
+    with pytest.raises(UsageError, match="must be at least 1"):
         blind(models, recordings, tmp_path / "out", seconds=0)
     with pytest.raises(InputFileError, match="none of 1 tracks"):
         blind(models, recordings / "broken.wav", tmp_path / "out")
@@ -82,7 +82,7 @@ def test_the_command_line_gives_what_the_function_takes(models, recordings, tmp_
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     words = ["--model", *map(str, models), "--data", str(recordings), "--out", str(tmp_path / "out")]
-    run(parser.parse_args([*words, "--stem", "accompaniment", "--most", "1", "--seconds", "1"]))
+    run(parser.parse_args([*words, "--stem", "accompaniment", "--max-tracks", "1", "--seconds", "1"]))
     text = (tmp_path / "out/index.html").read_text()
     assert "Blind comparison: accompaniment" in text and len(key_of(text)) == 1
 

@@ -209,7 +209,7 @@ def test_the_cost_of_a_hop(model):
         (rows_with(sha256, stage="model"), {}),
     ):
         write(rows, **changes)
-        with pytest.raises(InputFileError, match=r"no hop that was measured; write it with: rtsep bench hop"):
+        with pytest.raises(InputFileError, match=r"no measured hop; write it with: rtsep bench hop"):
             text_of(pieces, Path("m.md"))
     path.write_text(json.dumps({"bench": "hop", "rows": []}))
     with pytest.raises(
@@ -260,9 +260,9 @@ def test_a_chain_of_runs_must_be_whole(model):
     for records, said in (
         (
             (second,),
-            r"second\.json: its weights came from the run 'first': give the record of that one before",
+            r"second\.json: its weights came from the run 'first': give the record of that run before",
         ),
-        ((first, first), r"first\.json: it began with new weights.*leave that one out"),
+        ((first, first), r"first\.json: it began with new weights.*leave out its record"),
         ((first, record_of("third", init="second")), "came from the run 'second'"),
     ):
         with pytest.raises(InputFileError, match=said):
@@ -291,8 +291,8 @@ def test_a_chain_of_runs_must_be_whole(model):
     [
         ("text", r"stands in it 0 times; wanted is an introduction without a heading, then '## How"),
         ("a\n## How it sounds and fails\nb\n## How it sounds and fails\nc", "stands in it 2 times"),
-        ("# Model\n\n## How it sounds and fails\nb", "'# Model' has no place"),
-        ("a\n## Scores\nx\n## How it sounds and fails\nb", "'## Scores' has no place in a card's prose"),
+        ("# Model\n\n## How it sounds and fails\nb", "'# Model' is not a heading of a card's prose"),
+        ("a\n## Scores\nx\n## How it sounds and fails\nb", "'## Scores' is not a heading of a card's prose"),
         ("\n## How it sounds and fails\nb", "a part of it is empty"),
         ("a\n## How it sounds and fails\n\n", "a part of it is empty"),
     ],
@@ -304,7 +304,7 @@ def test_prose_of_another_form_is_refused(model, prose, said):
 
 
 def test_a_card_takes_no_path_and_no_place_of_its_prose(model, folder):
-    with pytest.raises(UsageError, match="the prose itself would be lost"):
+    with pytest.raises(UsageError, match="this would overwrite the prose"):
         card(Pieces(model, Path("prose.md")), folder / "prose.md")
     with pytest.raises(InputFileError, match=r"none\.md: cannot be read"):
         card(Pieces(model, Path("none.md")), Path("m.md"))

@@ -69,13 +69,13 @@ def test_layers_come_in_the_order_of_the_documents():
 
 def test_masks_are_those_of_the_last_columns_window():
     net, columns = _net(SMALL), _columns(SMALL, 60)
-    heard = levels(columns[:, 0].square().sum(-1).sqrt(), SMALL.n_fft)
+    inputs = levels(columns[:, 0].square().sum(-1).sqrt(), SMALL.n_fft)
     with torch.no_grad():
         masks = net.masks(columns)
-        whole = heard[50 - SMALL.window + 1 : 51].t()[None, None]
+        whole = inputs[50 - SMALL.window + 1 : 51].t()[None, None]
         torch.testing.assert_close(masks[50, 0], net(whole)[0].sigmoid(), atol=1e-5, rtol=0)
         begun = torch.zeros_like(whole)
-        begun[..., -6:] = heard[:6].t()
+        begun[..., -6:] = inputs[:6].t()
         torch.testing.assert_close(masks[5, 0], net(begun)[0].sigmoid(), atol=1e-5, rtol=0)
     assert masks.std(0).mean() > 0.02, "a mask that never moves proves nothing"
 
@@ -104,8 +104,8 @@ def test_steps_are_the_windows_at_full_size():
         stepped = run_steps(program, columns, program.state_size)
         padded = torch.cat([columns.new_zeros(99, 1, 1025, 2), columns])
         for step in some:
-            heard = levels(padded[step : step + 100, 0].square().sum(-1).sqrt(), system.n_fft)
-            wanted = net(heard.t()[None, None]).sigmoid()
+            inputs = levels(padded[step : step + 100, 0].square().sum(-1).sqrt(), system.n_fft)
+            wanted = net(inputs.t()[None, None]).sigmoid()
             torch.testing.assert_close(stepped[step], wanted, atol=FORM_TOLERANCE, rtol=0)
     assert stepped[some].std(0).mean() > 0.02
 
@@ -179,23 +179,23 @@ def test_the_target_is_the_mask_of_the_windows_own_column(column, own):
         return (wanted[:, own : own + 12].flatten(0, 1) - 0.5) * 60
 
     assert system.loss(knows, waves) < 1e-6
-    heard = levels(mix.abs(), system.n_fft)
+    inputs = levels(mix.abs(), system.n_fft)
     assert given[0].shape == (24, 1, system.framing.bins, system.window)
-    torch.testing.assert_close(given[0][5, 0], heard[0, 5:42].t())
-    torch.testing.assert_close(given[0][12, 0], heard[1, :37].t())
+    torch.testing.assert_close(given[0][5, 0], inputs[0, 5:42].t())
+    torch.testing.assert_close(given[0][12, 0], inputs[1, :37].t())
 
 
 def test_windows_lie_a_stride_apart_from_a_random_first_one():
     system = dataclasses.replace(SMALL, bfloat16=False)
     waves = torch.randn(1, 2, 2, system.frames) * 0.1
-    heard = levels(system.spectra(waves)[0, 1, 0].abs(), system.n_fft)
+    inputs = levels(system.spectra(waves)[0, 1, 0].abs(), system.n_fft)
     firsts = set()
 
     def net(windows):
         assert windows.shape[0] == 3  # 48 columns: windows of 37 every 4
-        first = next(f for f in range(4) if torch.equal(windows[0, 0], heard[f : f + 37].t()))
+        first = next(f for f in range(4) if torch.equal(windows[0, 0], inputs[f : f + 37].t()))
         for place, window in enumerate(windows):
-            assert torch.equal(window[0], heard[first + 4 * place :][:37].t())
+            assert torch.equal(window[0], inputs[first + 4 * place :][:37].t())
         firsts.add(first)
         return torch.zeros(3, system.framing.bins)
 

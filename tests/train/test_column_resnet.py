@@ -117,9 +117,9 @@ def test_mask_belongs_to_its_column(system):
             torch.testing.assert_close(masks[step, 0], wanted, atol=1e-5, rtol=0)
     asked = []
 
-    def spy(heard):
-        asked.append(heard)
-        return torch.zeros(*heard.shape[:1], *((53,) if system.variant == "small" else ()), 65)
+    def spy(windows):
+        asked.append(windows)
+        return torch.zeros(*windows.shape[:1], *((53,) if system.variant == "small" else ()), 65)
 
     waves = _waves(system, batch=1)
     voice, mix = system.spectra(waves)[0, :, 0]
@@ -130,7 +130,9 @@ def test_mask_belongs_to_its_column(system):
     assert 0.05 < targets.mean() < 0.95
     torch.testing.assert_close(every.loss(spy, waves), torch.tensor(2.0).log())
     right = (targets * 2 - 1) * 50
-    assert float(every.loss(lambda _heard: right[None] if system.variant == "small" else right, waves)) < 1e-6
+    assert (
+        float(every.loss(lambda _windows: right[None] if system.variant == "small" else right, waves)) < 1e-6
+    )
 
 
 @pytest.mark.parametrize("system", SYSTEMS[::2], ids=NAMES[::2])
@@ -209,24 +211,24 @@ def test_gradients_of_bfloat16_are_those_of_float32(variant):
 
 
 def test_stride_thins_the_windows_of_the_loss():
-    heard = []
+    batches = []
 
     def spy(windows):
-        heard.append(windows)
+        batches.append(windows)
         return torch.zeros(windows.shape[0], 65)
 
     waves = _waves(TINY_18, batch=2)  # 61 columns: 53 windows
     torch.manual_seed(0)
     for _ in range(20):
         TINY_18.loss(spy, waves)
-    counts = {windows.shape[0] for windows in heard}
+    counts = {windows.shape[0] for windows in batches}
     assert counts == {2 * 10, 2 * 11}, "every fifth, from any of the first five on"
-    firsts = {float(windows[0, 0].sum()) for windows in heard}
+    firsts = {float(windows[0, 0].sum()) for windows in batches}
     assert len(firsts) == 5
     mix = TINY_18.spectra(waves[:, 1])[0, 0].abs()
-    first = [k for k in range(5) if torch.equal(mix[k : k + 9], heard[0][0])]
+    first = [k for k in range(5) if torch.equal(mix[k : k + 9], batches[0][0])]
     assert len(first) == 1
-    torch.testing.assert_close(heard[0][1], mix[first[0] + 5 : first[0] + 14])
+    torch.testing.assert_close(batches[0][1], mix[first[0] + 5 : first[0] + 14])
 
 
 def test_levels_run_from_silence_to_full_scale():
@@ -246,13 +248,13 @@ def test_mel_weights_are_the_slope_of_the_mel_scale():
 
 @pytest.mark.parametrize("variant", ["small", "resnet18"])
 @pytest.mark.parametrize("choice", [{"mel_weighting": True}, {"power": 3.0}])
-def test_input_options_change_what_is_heard(variant, choice):
+def test_input_options_change_the_input(variant, choice):
     plain = dataclasses.replace(SMALL, variant=variant)
     magnitude = torch.rand(1, 9, 65, generator=torch.Generator().manual_seed(1)) ** 4
-    heard = [s.net().levels(magnitude) for s in (plain,)]
+    inputs = [s.net().levels(magnitude) for s in (plain,)]
     changed = dataclasses.replace(plain, **choice).net()
-    heard.append(changed.levels(changed.levels.weighted(magnitude)))
-    assert not torch.allclose(heard[0], heard[1], atol=0.05)
+    inputs.append(changed.levels(changed.levels.weighted(magnitude)))
+    assert not torch.allclose(inputs[0], inputs[1], atol=0.05)
 
 
 def test_bad_choices_are_named():

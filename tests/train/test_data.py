@@ -266,7 +266,7 @@ def test_pitch_and_speed_stay_within_what_the_recipe_says(cache, monkeypatch):
     assert np.abs(semitones).max() <= 2 and semitones.min() < -1 and semitones.max() > 1
 
 
-def test_some_excerpts_are_heard_as_at_the_other_rate(cache, monkeypatch):
+def test_some_excerpts_are_drawn_as_at_the_other_rate(cache, monkeypatch):
     """A second has 48000 samples there: taken for 44100 a second, they are lower and slower."""
     rates = []
     resample = effects.resample
@@ -305,7 +305,7 @@ def test_voices_and_instrumentals_alone_make_mixtures(cache):
     voice, music = Remixer(held, 8192).sample(np.random.default_rng(1), true_share=1.0)
     assert voice.any() and music.any()
     held.songs = voices
-    with pytest.raises(InputFileError, match="nothing to mix in split 'train'"):
+    with pytest.raises(InputFileError, match="no material for mixtures in split 'train'"):
         Remixer(held, 8192)
 
 
@@ -359,7 +359,7 @@ def test_dry_voices_are_produced_as_the_shares_say():
     nothing = effects.produce(dry, np.random.default_rng(0), effects.Production(0, 0, 0, 0, 0))
     assert np.array_equal(nothing, dry)
     roomy = effects.produce(dry, np.random.default_rng(0), effects.Production(0, 0, 1, 0, 0))
-    assert effects.rms(roomy[:, RATE // 4 :]) > 1e-4, "a room is heard after the voice has ended"
+    assert effects.rms(roomy[:, RATE // 4 :]) > 1e-4, "a room is audible after the voice has ended"
     doubled = effects.produce(dry, np.random.default_rng(0), effects.Production(0, 0, 0, 0, 1))
     assert doubled.shape == dry.shape and np.array_equal(doubled[:, :300], dry[:, :300])
     assert effects.rms(doubled - dry) > 0.1 * effects.rms(dry)

@@ -30,9 +30,9 @@ def _net(system=SMALL, seed=0):
             if isinstance(layer, nn.Linear | nn.GRU | nn.LayerNorm):
                 for weight in layer.parameters():
                     # Larger ones make a chaos of the recurrence, where rounding alone moves a mask.
-                    heard = weight.shape[-1] if weight.dim() > 1 else 16
-                    weight.add_(heard**-0.5 * torch.randn_like(weight))
-    net.fit_features(torch.randn(50, 2, system.heard) * 4 - 7)
+                    inputs = weight.shape[-1] if weight.dim() > 1 else 16
+                    weight.add_(inputs**-0.5 * torch.randn_like(weight))
+    net.fit_features(torch.randn(50, 2, system.inputs) * 4 - 7)
     return net
 
 
@@ -48,21 +48,21 @@ def _columns(steps, system=SMALL, seed=1):
 
 def test_full_size():
     net = GruNet()
-    system, heard, bins = net.system, 743, 1024
+    system, inputs, bins = net.system, 743, 1024
     assert system.framing == PROFILES["live"] and system.rates == (44100, 48000)
-    assert (system.heard, system.lookahead_hops, system.context_hops) == (heard, 0, None)
+    assert (system.inputs, system.lookahead_hops, system.context_hops) == (inputs, 0, None)
     cell = 3 * 256 * 2 * 256
-    products = 2 * heard * 256 + 2 * cell + 512 * 256 + 256 * 2 * bins
+    products = 2 * inputs * 256 + 2 * cell + 512 * 256 + 256 * 2 * bins
     gains = 2 * 2 * 256 + 2 * 2 * 3 * 256 + 2 * bins  # of norms, of the GRU, of the masks
     assert sum(p.numel() for p in net.parameters()) == products + gains == 1_828_352
     program = system.program(net.eval())
     assert count_macs(program, torch.zeros(2, 1025, 2), program.state_size) == products
 
 
-def test_it_hears_what_causal_hears_of_mid_and_side_but_no_more_than_16_khz():
+def test_its_inputs_are_those_of_causal_of_mid_and_side_up_to_16_khz():
     plain = Causal(framing=FRAMING, pool=((128, 1),), channels_down=(4,))
     mix = torch.randn(2, 2, 30, FRAMING.bins, dtype=torch.complex64) * torch.rand(2, 1, 30, 1)
-    assert SMALL.heard == 93 and 16000 - 100 < SMALL.heard * 44100 / 256 < 16000 + 100
+    assert SMALL.inputs == 93 and 16000 - 100 < SMALL.inputs * 44100 / 256 < 16000 + 100
     torch.testing.assert_close(SMALL.features(mix), plain.features(mix)[:, :, 2:, :93], rtol=1e-4, atol=1e-4)
 
 
@@ -111,7 +111,7 @@ def test_masks_know_nothing_of_the_future_and_all_of_the_past():
 
 def test_mixtures_of_a_batch_know_nothing_of_each_other():
     net = _net()
-    features = torch.randn(30, 3, 2, SMALL.heard)
+    features = torch.randn(30, 3, 2, SMALL.inputs)
     with torch.no_grad():
         together = net(features)
         for index in range(3):
@@ -127,13 +127,13 @@ def test_how_loud_it_is_played_makes_no_difference():
             torch.testing.assert_close(net.masks(gain * columns), masks, atol=1e-3, rtol=0)
 
 
-def test_what_is_heard_is_normalised_bin_by_bin():
+def test_inputs_are_normalised_bin_by_bin():
     net = SMALL.net()
     waves = 0.1 * torch.randn(4, 2, 2, SMALL.frames)
     SMALL.normalise(net, waves)
     normal = (SMALL.features(SMALL.spectra(waves[:, 1])) - net.mean) * net.scale
     assert normal.mean((0, 1)).abs().max() < 1e-3
-    torch.testing.assert_close(normal.std((0, 1)), torch.ones(2, SMALL.heard), atol=0.02, rtol=0)
+    torch.testing.assert_close(normal.std((0, 1)), torch.ones(2, SMALL.inputs), atol=0.02, rtol=0)
 
 
 def test_calibrated_masks():
@@ -147,7 +147,7 @@ def test_calibrated_masks():
 
 
 def test_layers_are_dropped_out_of_in_training_alone():
-    features = torch.randn(12, 1, 2, SMALL.heard)
+    features = torch.randn(12, 1, 2, SMALL.inputs)
     for layers, dropout, differs in ((3, 0.5, True), (3, 0.0, False), (1, 0.5, False)):
         net = _net(dataclasses.replace(SMALL, layers=layers, dropout=dropout))
         with torch.no_grad():

@@ -22,16 +22,16 @@ def test_one_set_for_research_restricts_the_model_and_is_named(licence):
 
 
 def test_nothing_is_claimed_that_is_not_in_the_data():
-    assert of(SILENT) == of(*FREE, SILENT) == "the data states no licence: whoever owns it decides"
+    assert of(SILENT) == of(*FREE, SILENT) == "the data states no licence: the owner of the data decides"
     assert of(*FREE, "CC BY-ND 4.0", "All rights mine", "All rights mine") == (
         "restricted by its data: All rights mine; CC BY-ND 4.0"
     )
     assert of("mine", SILENT) == (
-        "restricted by its data: mine; no licence is stated for a part of the data: whoever owns it decides"
+        "restricted by its data: mine; no licence is stated for a part of the data: its owner decides"
     )
     assert of("CC BY-NC 4.0", SILENT).startswith("research and non-commercial use only: trained on material")
     assert of("CC BY-NC 4.0", SILENT).endswith("CC BY-NC 4.0; no licence is stated for a part of the data: "
-                                               "whoever owns it decides")  # fmt: skip
+                                               "its owner decides")  # fmt: skip
     assert licence_of([]) == ""
 
 
@@ -79,6 +79,6 @@ def test_ids_far_down_in_a_text_are_not_its_own(tmp_path):
     assert known_licences("nothing of the kind") == []
 
 
-def test_what_was_heard_stays_in_the_card():
+def test_earlier_training_data_stays_in_the_card():
     before = ("a: 3.0 min, CC0 1.0", "b: 1.0 min, CC BY-NC 4.0")
     assert all_sets(before, ("a: 5.0 min, CC0 1.0",)) == ("a: 5.0 min, CC0 1.0", "b: 1.0 min, CC BY-NC 4.0")

@@ -23,7 +23,7 @@ def recordings(tmp_path):
     return folder
 
 
-def test_the_page_holds_all_that_is_to_be_heard_and_nothing_from_elsewhere(recordings, tmp_path, capsys):
+def test_the_page_contains_all_sounds_and_nothing_external(recordings, tmp_path, capsys):
     model = make_model(tmp_path / "half.pt", "half", params=1234, licence="CC0 <only>", data=("noise: CC0",))
     target = listen(model, recordings, tmp_path / "out")
     assert target == tmp_path / "out/index.html" and "2 tracks, 1 skipped" in capsys.readouterr().out
@@ -89,8 +89,8 @@ def test_the_picture_of_the_mask_is_in_time(lookahead):
     masks = np.zeros((200 + lookahead, spec.bins), np.float16)
     masks[100 + lookahead] = 1  # the mask of column 100, whose frame is centred at (101 - 2) hops
     picture = mask_picture(masks, spec, start_s=1.0, seconds=4.0)
-    heard = picture[-1]
-    centre = (np.flatnonzero(heard > 0.9 * heard.max()).mean() + 0.5) / WIDTH * 4.0 + 1.0
+    lane = picture[-1]
+    centre = (np.flatnonzero(lane > 0.9 * lane.max()).mean() + 0.5) / WIDTH * 4.0 + 1.0
     assert centre == pytest.approx(99 * 256 / 8192, abs=256 / 8192)
     assert np.isnan(picture[frequencies() > 4096]).all() and not np.isnan(picture[-1]).any()
 
@@ -102,9 +102,9 @@ def test_what_cannot_be_listened_to_is_said(recordings, tmp_path):
     with pytest.raises(InputFileError, match="no such file"):
         listen(model, tmp_path / "nothing.wav", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputFileError, match="neither stems nor recordings"):
+    with pytest.raises(InputFileError, match="no stems and no recordings"):
         find_songs([tmp_path / "empty"])
-    with pytest.raises(UsageError, match="at least 1 second"):
+    with pytest.raises(UsageError, match="must be at least 1"):
         listen(model, recordings, tmp_path / "out", seconds=0)
 
 

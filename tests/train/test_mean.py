@@ -35,7 +35,7 @@ def test_each_weight_is_the_mean_and_the_result_is_a_run(two, tmp_path):
         else:
             assert torch.equal(value, first)
     assert set(made.data) == set(states[0].data) | set(states[1].data)
-    assert made.spent["audio_s"] == states[1].spent["audio_s"], "the second goes on from the first"
+    assert made.spent["audio_s"] == states[1].spent["audio_s"], "the second continues the first"
     export(tmp_path / "mean", tmp_path / "mean.pt")
     assert checkpoints.load(tmp_path / "mean.pt").average.keys() == made.average.keys()
 
@@ -54,7 +54,7 @@ def test_counts_are_not_averaged():
 def test_what_has_no_mean_is_refused_and_nothing_is_written(two, config, tmp_path):
     other = dataclasses.replace(config.system, layers=config.system.layers + 1)
     fit(dataclasses.replace(config, system=other, run=tmp_path / "other"))
-    with pytest.raises(ModelError, match="another net"):
+    with pytest.raises(ModelError, match="not the same net"):
         mean([two[0], tmp_path / "other"], [1.0, 1.0], tmp_path / "mean")
     for shares in ([1.0], [1.0, 0.0], [1.0, -1.0], [float("nan"), 1.0]):
         with pytest.raises(UsageError, match="greater than 0"):

@@ -73,7 +73,7 @@ def test_loss_and_gradients_on_a_gpu_are_those_of_the_processor():
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 64, 101])
-def test_level_is_the_mean_of_what_was_heard_with_weights_that_fall(steps):
+def test_level_is_the_mean_of_past_columns_with_falling_weights(steps):
     torch.manual_seed(1)
     power, keep = torch.rand(steps, 2), 0.9
     found = level_of_late(power, keep)
@@ -96,9 +96,9 @@ def test_loss_is_its_twin_forward_and_backward(framing):
     results = []
     for loss in (masked_loss, masked_loss_reference):
         logits.grad = None
-        total, heard = loss(logits, target, framing, synthesis, config)
+        total, value = loss(logits, target, framing, synthesis, config)
         (2 * total).backward()
-        results.append((total.detach(), heard.detach(), logits.grad.clone()))
+        results.append((total.detach(), value.detach(), logits.grad.clone()))
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
 
 
@@ -262,7 +262,7 @@ def test_how_loud_it_is_played_makes_no_difference():
             torch.testing.assert_close(net.masks(gain * columns), masks, atol=1e-3, rtol=0)
 
 
-def test_level_is_the_mean_of_what_was_heard_of_late():
+def test_level_is_the_mean_of_recent_columns():
     power = torch.rand(50, 2)
     weights = SYSTEM.keep ** torch.arange(50.0).flip(0)
     expected = [

@@ -15,7 +15,7 @@ from train.data.readers.decode import AudioFile
 from train.data.readers.table import rows_of
 from train.data.tracks import read_wave
 from train.learn import pseudo_labels as labelling
-from train.learn.pseudo_labels import BAND_RATE, Labelling, most_of, write_pseudo_labels
+from train.learn.pseudo_labels import BAND_RATE, Labelling, loudest_part, write_pseudo_labels
 
 HEAD = "split\tset\tpath\trole\tsample_rate\tseconds\tlicence"
 
@@ -24,10 +24,10 @@ class Teacher:
     """Takes the left channel for the voice."""
 
     title = "a teacher"
-    heard = 0
+    calls = 0
 
     def separate(self, mix):
-        Teacher.heard += 1
+        Teacher.calls += 1
         voice = np.stack([mix[0], np.zeros_like(mix[0])])
         return voice, mix - voice
 
@@ -35,7 +35,7 @@ class Teacher:
 @pytest.fixture
 def songs(tmp_path, monkeypatch):
     monkeypatch.setattr(labelling, "load_peer", lambda _name: Teacher())
-    monkeypatch.setattr(Teacher, "heard", 0)
+    monkeypatch.setattr(Teacher, "calls", 0)
     folder = tmp_path / "data"
     for index, name in enumerate(("One", "Two")):
         _write(folder / f"songs/{name}.opus", index, 3.0, 300)
@@ -68,14 +68,14 @@ def test_labelled_songs_are_prepared_as_pairs_up_to_where_the_teacher_hears(song
 
 def test_a_second_time_nothing_is_done_again(songs, tmp_path):
     first = write_pseudo_labels(songs, tmp_path / "out")
-    heard = Teacher.heard
+    calls = Teacher.calls
     assert write_pseudo_labels(songs, tmp_path / "out") == first == rows_of(tmp_path / "out/tracks.tsv")
-    assert Teacher.heard == heard + 1, "only the one without voice, of which nothing was kept"
+    assert Teacher.calls == calls + 1, "only the one without voice, of which nothing was kept"
 
 
 def test_a_folder_without_such_songs_is_refused(songs):
     (songs / "tracks.tsv").write_text(HEAD + "\n")
-    with pytest.raises(InputFileError, match="no training songs that are mixtures alone"):
+    with pytest.raises(InputFileError, match="no training songs without stems"):
         write_pseudo_labels(songs, songs / "out")
 
 
@@ -84,7 +84,7 @@ class Turning(Teacher):
 
     def separate(self, mix):
         voice, rest = super().separate(mix)
-        offset = np.float32(0.01 if Teacher.heard % 2 else 0.03)
+        offset = np.float32(0.01 if Teacher.calls % 2 else 0.03)
         return voice + offset, rest - offset
 
 
@@ -103,9 +103,9 @@ def test_of_a_long_song_the_part_with_most_voice_is_kept(tmp_path):
     voice = np.zeros((2, 20 * RATE), np.float32)
     voice[:, 7 * RATE : 9 * RATE] = 0.1
     voice[:, 15 * RATE :] = 0.01
-    part = most_of(voice, 4 * RATE)
+    part = loudest_part(voice, 4 * RATE)
     assert part.stop - part.start == 4 * RATE and part.start <= 7 * RATE and part.stop >= 9 * RATE
-    assert most_of(voice, 30 * RATE) == slice(0, 20 * RATE)
+    assert loudest_part(voice, 30 * RATE) == slice(0, 20 * RATE)
     with pytest.raises(UsageError, match="--seconds 2: 6 and more"):
         Labelling(seconds=2)
 

@@ -131,7 +131,7 @@ def test_another_job_or_broken_answers_are_refused(job, stems, tmp_path, reached
 def test_added_songs_are_decoded(job, stems, reached, capsys):
     go(job)
     go(job)
-    assert "decoded anew" not in capsys.readouterr().out
+    assert "decoded again" not in capsys.readouterr().out
     trained = {song.name for song in AudioCache(job.cache).songs if song.split == "train"}
     for name in ("Four - E", "Five - F", "Six - G"):
         shutil.copytree(stems / "One - A", stems / name)
@@ -141,13 +141,13 @@ def test_added_songs_are_decoded(job, stems, reached, capsys):
     go(job)
     assert "3 songs were added and 0 removed" in capsys.readouterr().out and not job.scores.exists()
     assert len(AudioCache(job.cache).songs) == 6
-    scored, unheard = reached[-1]
-    assert unheard == (not trained & {path.name for path in scored})
+    scored, unseen = reached[-1]
+    assert unseen == (not trained & {path.name for path in scored})
     go(job)
-    assert "decoded anew" not in capsys.readouterr().out
+    assert "decoded again" not in capsys.readouterr().out
 
 
-def test_what_was_trained_on_once_is_never_called_unheard(job, stems, reached, monkeypatch):
+def test_songs_of_an_earlier_training_are_never_called_unseen(job, stems, reached, monkeypatch):
     go(job)
     held = {song.name for song in AudioCache(job.cache).songs if song.split == "valid"}
     shutil.rmtree(stems / held.pop())  # another song validates now, which trained before
@@ -169,7 +169,7 @@ def test_karaoke_is_scored_out_of_the_cache(job, tmp_path, reached, capsys):
     go(job)
     (song,) = AudioCache(job.cache).select("valid")
     folder = job.held_out / song.name
-    assert f"1 songs to score lie in no folder of stems of their own: up to 60 s of each are written to " \
+    assert f"1 songs to score have no folder of stems: up to 60 s of each are written to " \
            f"{job.held_out}" in capsys.readouterr().out  # fmt: skip
     for stem in ("vocals", "accompaniment"):
         wave, rate = soundfile.read(folder / f"{stem}.wav", dtype="int16")
@@ -191,9 +191,9 @@ def test_songs_to_score_are_known_before_training_whatever_the_folders(job, stem
     for data in ((stems, tmp_path / "voices"), (tmp_path / "pieces",), (nested,)):
         out = tmp_path / f"out {data[0].name}"
         go(dataclasses.replace(job, data=data, out=out))
-        scored, unheard = reached[-1]
+        scored, unseen = reached[-1]
         (song,) = AudioCache(out / "cache").select("valid", "stems", "pair")
-        assert [path.name for path in scored] == [song.name] and unheard
+        assert [path.name for path in scored] == [song.name] and unseen
         assert (scored[0].parent == stems) == (data[0] == stems)
     write_track(nested / "test/Song T", 2)
     go(dataclasses.replace(job, data=(nested,), out=tmp_path / "with test"))

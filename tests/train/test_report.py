@@ -28,10 +28,10 @@ def test_page_holds_tables_pictures_and_players(cache, tmp_path, monkeypatch):
     sounds = re.findall(r'src="data:audio/ogg;base64,([^"]+)"', page)
     assert len(sounds) == 6 and "http" not in page, "nothing comes from elsewhere"
     (tmp_path / "mix.ogg").write_bytes(base64.b64decode(sounds[0]))
-    heard, rate = soundfile.read(tmp_path / "mix.ogg")
+    player, rate = soundfile.read(tmp_path / "mix.ogg")
     remixer = Remixer(AudioCache(cache), RATE)
     drawn = draw(remixer, "", 1.0, 1)
-    assert len(heard) == rate and np.std(heard) == pytest.approx(np.std(drawn.mix), rel=0.1)
+    assert len(player) == rate and np.std(player) == pytest.approx(np.std(drawn.mix), rel=0.1)
 
 
 def test_ideal_mask_and_its_picture():

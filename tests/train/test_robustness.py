@@ -155,12 +155,12 @@ def test_the_leak_is_the_mean_and_the_worst_are_named(tmp_path):
     assert leak.details["worst"][0]["name"] == "low" and leak.details["left_out"] == ["silent"]
 
 
-def test_a_long_piece_is_heard_in_its_middle(tmp_path):
+def test_the_middle_of_a_long_piece_is_used(tmp_path):
     wave = np.concatenate([tone(LOW_HZ, 3), tone(HIGH_HZ, measures.LEAK_SECONDS), tone(LOW_HZ, 3)], 1)
     assert measures.leak(bench(store(tmp_path / "c", music("long", wave)), LowPass())).value < -20
 
 
-def test_a_dry_voice_is_heard_where_it_is_loudest_and_at_one_level(tmp_path, monkeypatch):
+def test_a_dry_voice_is_measured_at_its_loudest_and_at_one_level(tmp_path, monkeypatch):
     monkeypatch.setattr(measures, "DRY_SECONDS", 1)
     kept.clear()
     wave = np.concatenate([tone(HIGH_HZ, 1.7, 0.02), tone(LOW_HZ, 1.0), tone(HIGH_HZ, 1.0, 0.02)], 1)
@@ -169,7 +169,7 @@ def test_a_dry_voice_is_heard_where_it_is_loudest_and_at_one_level(tmp_path, mon
     assert [mix.shape for mix in kept] == [(2, RATE)] and rms(kept[0]) == pytest.approx(0.1, abs=1e-4)
 
 
-def test_no_singer_is_heard_more_often_than_others_and_no_speaker(tmp_path):
+def test_no_singer_and_no_speaker_is_drawn_more_often_than_others(tmp_path):
     takes = [voice("set", "singer", tone(LOW_HZ, 0.3), name=f"take {i}") for i in range(5)]
     others = [voice("set", "other", tone(HIGH_HZ, 0.3)), voice("set-speech", "actor", tone(LOW_HZ, 0.3))]
     dry = measures.dry_voice(bench(store(tmp_path / "c", *takes, *others), LowPass()))

@@ -126,7 +126,7 @@ def test_older_runs_say_what_they_hold(tmp_path):
     (tmp_path / "middle").mkdir()
     record = describe(write_run(tmp_path / "middle/run", history(1), plain), "middle", "note")
     assert record.differs == [] and record.unsaid == ["training.recipe.live"]
-    assert "did not have yet: training.recipe (live)" in page_of([record], "c.png")
+    assert "did not exist yet: training.recipe (live)" in page_of([record], "c.png")
 
 
 def test_a_broken_checkpoint_is_told_and_done_without(tmp_path, capsys):
@@ -213,7 +213,7 @@ def test_replacing_keeps_the_note_and_scores_that_still_hold(scored, tmp_path, c
     (folder / "history.jsonl").write_text(lines)
     went_on = add(records, folder, "unet", None)
     assert went_on.note == "another" and went_on.steps == 300 and went_on.scores == []
-    assert "unet: scores of step 200 are left out" in capsys.readouterr().out
+    assert "unet: the run has continued, scores of step 200 are not used" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------- the page
@@ -236,7 +236,7 @@ def test_the_page_is_made_of_the_records(scored, tmp_path, capsys):
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## good", "## bad", "## early", "## unet"
     ]  # fmt: skip
-    assert "It was never validated." in text and "of good | x" in text
+    assert "The run was never validated." in text and "of good | x" in text
     assert text.count("(b 6.5, a 1.5)") == 1 and text.count("(those of [good](#good))") == 3
     assert "(../records/curves.png)" in text
     assert not OUTSIDE.search(text.replace("(../records/curves.png)", ""))
@@ -250,21 +250,21 @@ def test_the_page_is_made_of_the_records(scored, tmp_path, capsys):
     assert {path: path.read_bytes() for path in written} == written
 
 
-def test_a_run_that_heard_the_validation_songs_is_marked_and_stands_below(tmp_path):
+def test_a_run_trained_on_the_validation_songs_is_marked_and_comes_last(tmp_path):
     records = tmp_path / "records"
     every = ["training.recipe.all_clips=True"]
     for name, voice, of, recipe in (
-        ("honest", 3.0, "causal", []), ("open", 2.0, "causal-open", every), ("heard", 6.0, "causal", every)
+        ("honest", 3.0, "causal", []), ("open", 2.0, "causal-open", every), ("seen", 6.0, "causal", every)
     ):  # fmt: skip
         system = changed(preset(of), recipe)
         run = write_run(tmp_path / name, history(2, voice), to_plain(system))
         command("--add", run, "--name", name, "--note", "n", "--records", records, "--out", tmp_path / "R.md")
     text = (tmp_path / "R.md").read_text()
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| causal")]
-    assert [row[1].partition("]")[0][1:] for row in rows] == ["honest", "open", "heard"]
+    assert [row[1].partition("]")[0][1:] for row in rows] == ["honest", "open", "seen"]
     assert ["†" in row[8] and "†" in row[9] for row in rows] == [False, False, True]
-    honest, heard = (text.partition(f"## {name}\n")[2].partition("\n## ")[0] for name in ("honest", "heard"))
-    assert "trained on the validation songs" in heard and "trained on the validation songs" not in honest
+    honest, seen = (text.partition(f"## {name}\n")[2].partition("\n## ")[0] for name in ("honest", "seen"))
+    assert "trained on the validation songs" in seen and "trained on the validation songs" not in honest
 
 
 def test_runs_are_compared_song_by_song(tmp_path):
@@ -324,14 +324,14 @@ def test_what_is_no_run_is_refused(tmp_path):
     folder = write_run(tmp_path / "run", history(2))
     with (folder / "history.jsonl").open("a") as file:
         file.write('{"minutes": 1')
-    with pytest.raises(InputFileError, match=r"history\.jsonl: line 3 is no validation"):
+    with pytest.raises(InputFileError, match=r"history\.jsonl: line 3 is not a validation"):
         describe(folder, "a", "note")
     (folder / "history.jsonl").unlink()
     (folder / "run.json").write_text("{")
     with pytest.raises(InputFileError, match=r"run\.json: cannot be read as JSON"):
         describe(folder, "a", "note")
     (folder / "run.json").write_text("[1]")
-    with pytest.raises(InputFileError, match=r"run\.json: not what"):
+    with pytest.raises(InputFileError, match=r"run\.json: not a file of"):
         describe(folder, "a", "note")
 
 
@@ -345,7 +345,7 @@ def test_records_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(UsageError, match="--note is empty"):
         add(records, run, "a", " ")
     for note in ("lies in /home/me/runs", "in ~/runs/a", "'C:\\runs'"):
-        with pytest.raises(UsageError, match=r"path of this machine.*reword --note"):
+        with pytest.raises(UsageError, match=r"path of this machine.*change --note"):
             add(records, run, "a", note)
     assert not list(records.glob("*"))
     add(records, run, "a", "with 3/4 of it, see https://a.org/b/c, and/or")

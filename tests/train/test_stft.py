@@ -34,8 +34,8 @@ def test_columns_and_sound_are_those_of_the_stream(framing, frames):
     levels = np.random.default_rng(1).uniform(0, 1, steps).astype(np.float32)
     padded = np.pad(wave, ((0, 0), (0, steps * framing.hop - frames)))
     spectra, played = stream(padded, framing, levels)
-    heard = columns.numpy().transpose(1, 0, 2)
-    assert decibels(np.abs(heard - spectra), np.abs(spectra)) < -120
+    output = columns.numpy().transpose(1, 0, 2)
+    assert decibels(np.abs(output - spectra), np.abs(spectra)) < -120
     masked = columns * torch.from_numpy(levels)[:, None]
     assert decibels(synthesise(masked, framing, synthesis).numpy() - played, padded) < -120
 
@@ -44,9 +44,9 @@ def test_columns_and_sound_are_those_of_the_stream(framing, frames):
 def test_the_wave_comes_back_late_by_the_latency(framing):
     wave = torch.from_numpy(noise(2, 3001))
     analysis, synthesis = windows(framing)
-    heard = synthesise(played_columns(wave, framing, analysis), framing, synthesis)
+    output = synthesise(played_columns(wave, framing, analysis), framing, synthesis)
     lag = framing.stream_delay
-    assert decibels((heard[:, lag : lag + 3001] - wave).numpy(), wave.numpy()) < -120
+    assert decibels((output[:, lag : lag + 3001] - wave).numpy(), wave.numpy()) < -120
 
 
 @FRAMINGS

@@ -86,7 +86,7 @@ def test_trained_exported_and_played_from_a_file(made, song, name, tmp_path):
     assert vocals.shape == mix.shape, "aligned with the input, and as long"
     np.testing.assert_allclose(vocals + instrumental, mix, atol=2e-7)
     share = np.square(vocals).sum() / np.square(mix).sum()
-    assert 0.001 < share < 0.999, "an untrained net shares the sound out; one that is not heard does not"
+    assert 0.001 < share < 0.999, "an untrained net divides the sound; an unused one does not"
 
 
 def test_file_holds_the_averaged_weights(made):

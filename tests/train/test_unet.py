@@ -65,8 +65,8 @@ def test_layers_are_the_papers(paper):
     assert kinds == [[*up, "Dropout"]] * 3 + [up] * 2 + [["ConvTranspose2d"]]
     for layer in (*paper.encoder, *paper.decoder):
         assert layer[0].kernel_size == (5, 5) and layer[0].stride == (2, 2)
-    heard = [layer[0].in_channels for layer in paper.decoder]
-    assert heard == [512, 512, 256, 128, 64, 32]  # all but the first: beside the encoder's
+    channels = [layer[0].in_channels for layer in paper.decoder]
+    assert channels == [512, 512, 256, 128, 64, 32]  # all but the first: beside the encoder's
     weights = 25 * (16 + sum(4**k * 512 for k in range(5)) + 512 * 256 + sum(4**k * 1024 for k in range(4)))
     weights += 25 * 512 * 128 - 25 * 1024 * 64 + 25 * 32  # the last layers' own sizes
     norms = 2 * (16 + 32 + 64 + 128 + 256 + 512) + 2 * (256 + 128 + 64 + 32 + 16)
@@ -154,8 +154,8 @@ def test_losses_are_mean_and_sum_of_the_same_errors():
 def test_loss_is_nothing_for_the_right_mask(target, mask):
     system, waves = dataclasses.replace(SMALL, target=target), _waves(SMALL)
     waves[:, 0] = 0  # no voice
-    assert float(system.loss(lambda heard: torch.full_like(heard, mask), waves)) < 1e-7
-    assert float(system.loss(lambda heard: torch.full_like(heard, 1 - mask), waves)) > 1e-3
+    assert float(system.loss(lambda patches: torch.full_like(patches, mask), waves)) < 1e-7
+    assert float(system.loss(lambda patches: torch.full_like(patches, 1 - mask), waves)) > 1e-3
 
 
 @pytest.mark.parametrize("target", ["vocals", "instrumental"])

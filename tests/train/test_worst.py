@@ -12,7 +12,7 @@ from tests.train.cards import INTRODUCTION, SOUND
 from tests.train.recordings import write_track
 from train.data.cache import RATE
 from train.pages.card import Pieces, text_of
-from train.score.worst import add_arguments, run, worst_place
+from train.score.worst import add_arguments, run, worst_second
 
 SECONDS = 4
 
@@ -41,7 +41,7 @@ def at(second, wave):
     ],
 )
 def test_the_second_and_the_fault_are_found(wrong, second, words):
-    place = worst_place("Song", VOICE + BASS, VOICE, VOICE + wrong)
+    place = worst_second("Song", VOICE + BASS, VOICE, VOICE + wrong)
     assert place.start_s == second and place.words().startswith(f"*Song*, second {second + 1}: ")
     assert "the voice is 3 dB below the mix" in place.words() and words in place.words()
 
@@ -49,9 +49,9 @@ def test_the_second_and_the_fault_are_found(wrong, second, words):
 def test_seconds_without_an_audible_voice_do_not_count():
     voice = at(1, VOICE)
     found = voice + at(3, HISS) + at(1, 0.01 * HISS)
-    assert worst_place("Song", voice + BASS, voice, found).start_s == 1
-    assert worst_place("Song", BASS, 0 * VOICE, found) is None
-    assert worst_place("Song", VOICE[:, :100], VOICE[:, :100], VOICE[:, :100]) is None
+    assert worst_second("Song", voice + BASS, voice, found).start_s == 1
+    assert worst_second("Song", BASS, 0 * VOICE, found) is None
+    assert worst_second("Song", VOICE[:, :100], VOICE[:, :100], VOICE[:, :100]) is None
 
 
 def test_the_command_writes_what_a_card_shows(tmp_path, monkeypatch, capsys):

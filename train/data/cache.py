@@ -53,9 +53,9 @@ class Song:
     split: str  # "train" or "valid"
     kind: str  # "stems" (vocals + several), "pair" (vocals + accompaniment), "voice", "music"
     licence: str
-    band_hz: float  # above this the encoded file holds nothing
+    band_hz: float  # the encoded file has no energy above this
     stems: dict[str, Stem]
-    group: str = ""  # singer, artist or package, which no split cuts; empty in caches of old
+    group: str = ""  # singer, artist or package, which no split divides; empty in old caches
 
     @property
     def frames(self) -> int:
@@ -75,7 +75,7 @@ class AudioCache:
             raise InputFileError(f"{folder}: no training cache ({error}); {todo}") from None
         if raw.get("version") != INDEX_VERSION:
             raise InputFileError(f"{folder}: a cache of another version; run 'python -m train prepare' again")
-        if raw.get("values", self._audio.size) != self._audio.size:  # caches of old do not say it
+        if raw.get("values", self._audio.size) != self._audio.size:  # missing in old caches
             raise InputFileError(
                 f"{folder}: {INDEX} is not of this {AUDIO}, or that is cut off; "
                 "run 'python -m train prepare' again"
@@ -127,7 +127,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         with partial.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the new name with nothing behind it
+            os.fsync(file.fileno())  # else a power cut may leave the new name on an empty file
         partial.replace(path)
     except OSError as error:
         _remove(partial)

@@ -40,7 +40,7 @@ def active_rms(wave: Wave, window: int = 2048) -> float:
 
 @numba.njit(nogil=True, fastmath=True, cache=True)
 def _cubic(wave: Wave, rate: float, out: Wave) -> None:
-    # Catmull-Rom interpolation: its imaging is far below what a mixture hides.
+    # Catmull-Rom interpolation: its images are inaudible in a mixture.
     for i in range(out.shape[1]):
         position = i * rate + 1
         k = int(position)
@@ -163,7 +163,9 @@ def equalise(
 
     `first_tone` gives the first of the waves [k, 2, n] a tone curve of its own besides.
     """
-    length = scipy.fft.next_fast_len(waves.shape[-1] + 2048, real=True)  # what wraps around meets silence
+    length = scipy.fft.next_fast_len(
+        waves.shape[-1] + 2048, real=True
+    )  # so that wrapped samples fall into silence
     bins = length // 2 + 1
     gain = tone_curve(rng, bins) if tone else np.ones(bins, np.float32)
     if cutoff_hz is not None:

@@ -25,7 +25,7 @@ from train.data.readers.table import listed_instrumentals
 
 COPYRIGHT = "copyright"
 _MEMBER_OF = (".pk3/", ".zip/")
-_UNPACKED = 3.5  # disk needed for a package while it is taken apart, in sizes of its archive
+_UNPACKED = 3.5  # disk space needed to unpack a package, in sizes of its archive
 
 
 class PackageError(Exception):
@@ -45,7 +45,7 @@ def fetch(
     listed = listed_instrumentals(table)
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise OutputError(
-            "no apt-get and dpkg-deb here: fetch on Debian (a container will do) and copy the folder"
+            "no apt-get and dpkg-deb here: fetch on Debian (in a container, for example) and copy the folder"
         )
     sizes = _sizes(list(listed))
     wanted = _wanted(packages, listed, sizes)
@@ -68,7 +68,7 @@ def fetch(
     if failed:
         of = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise InputFileError(
-            f"{len(failed)} of {len(wanted)} packages failed ({of}); the same command goes on"
+            f"{len(failed)} of {len(wanted)} packages failed ({of}); repeat the command to continue"
         )
     return have
 
@@ -122,9 +122,9 @@ def _fetch_package(name: str, paths: Sequence[str], out: Path, size: int) -> lis
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(out).free / 1e9
-            need = f"{name} needs {_UNPACKED * size / 1e9:.1f} GB for a while, {free:.1f} GB are free"
+            need = f"{name} needs {_UNPACKED * size / 1e9:.1f} GB to be unpacked, {free:.1f} GB are free"
             raise OutputError(
-                f"{out}: the disk is full ({need}); make room, the same command goes on"
+                f"{out}: the disk is full ({need}); make room, then repeat the command to continue"
             ) from None
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None
     finally:
@@ -135,7 +135,7 @@ def _download(name: str, work: Path) -> Path:
     _run(["apt-get", "download", "-q", name], work)
     archives = list(work.glob("*.deb"))
     if not archives:
-        raise PackageError("apt-get download left no package; try again")
+        raise PackageError("apt-get download wrote no package; try again")
     return archives[0]
 
 
@@ -143,13 +143,13 @@ def _run(command: list[str], work: Path) -> None:
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
         return
-    said = done.stderr.strip()
+    errors = done.stderr.strip()
     reason = next(
-        (line for line in said.splitlines() if line.startswith("E:")), said[-200:] or "no reason given"
+        (line for line in errors.splitlines() if line.startswith("E:")), errors[-200:] or "no reason given"
     )
-    if "No space left" in said or "enough free space" in said:
+    if "No space left" in errors or "enough free space" in errors:
         raise OSError(errno.ENOSPC, "")
-    if "Unable to locate" in said or "no candidate" in said or "Can't find a source" in said:
+    if "Unable to locate" in errors or "no candidate" in errors or "Can't find a source" in errors:
         raise PackageError(f"unknown to this system's apt ({reason}); run apt-get update, or use Debian 12")
     if command[0] == "apt-get":
         raise PackageError(f"no download ({reason}); check the network and apt's sources, then try again")
@@ -160,7 +160,7 @@ def _keep(unpacked: Path, path: str, kept: Path) -> bool:
     """Copy one listed file, or member of an archive, out of a package; return False if it is missing."""
     archive, member = _split_member(path)
     source, target = (unpacked / archive).resolve(), kept / path
-    # A link may point out of the package, at files of this very system.
+    # A link may point to a file of this system, outside the package.
     if not source.is_relative_to(unpacked.resolve()) or not source.is_file():
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +200,7 @@ def _keep_copyright(unpacked: Path, name: str, kept: Path) -> None:
 def _minutes(package: Path) -> float:
     seconds = 0.0
     for path in audio_files(package):
-        if about := brief_look(path):  # `prepare` names what is broken
+        if about := brief_look(path):  # `prepare` names broken files
             seconds += about[2] / about[0]
     return seconds / 60
 
@@ -222,7 +222,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="packages by name, or their number, those with most tracks for their size first (default: all)",
+        help="packages by name, or a number of packages: most tracks per MB first (default: all)",
     )
     parser.add_argument("--minutes", type=float, metavar="M", help="stop after this much music")
 

@@ -36,7 +36,9 @@ def data_of(songs: Iterable[Song]) -> tuple[str, ...]:
 
 def all_sets(before: Iterable[str], now: Iterable[str]) -> tuple[str, ...]:
     """Return the lines of all sets that a run was trained on, those gone from the cache included."""
-    sets = {re.sub(r": \S+ min, ", ": ", line): line for line in (*before, *now)}  # a set and a licence: once
+    sets = {
+        re.sub(r": \S+ min, ", ": ", line): line for line in (*before, *now)
+    }  # one line for each set and licence
     return tuple(sorted(sets.values()))
 
 
@@ -47,14 +49,14 @@ def licence_of(data: Iterable[str]) -> str:
         return ""
     unfree = [licence for licence in licences if not is_free(licence)]
     stated = [licence for licence in unfree if is_non_commercial(licence) or not is_not_stated(licence)]
-    silent = "no licence is stated for a part of the data: whoever owns it decides"
+    silent = "no licence is stated for a part of the data: its owner decides"
     also = f"; {silent}" if len(stated) < len(unfree) else ""
     if any(is_non_commercial(licence) for licence in stated):
         return f"research and non-commercial use only: trained on material under {'; '.join(stated)}{also}"
     if stated:
         return f"{RESTRICTED_BEGINNING}: {'; '.join(stated)}{also}"
     if unfree:
-        return f"{NOT_STATED_BEGINNING}: whoever owns it decides"
+        return f"{NOT_STATED_BEGINNING}: the owner of the data decides"
     under = "; ".join(licences)
     if any(SHARE_ALIKE.search(licence) for licence in licences):
         return f"{FREE_BEGINNING}, under the same terms where its data asks for that (share-alike): {under}"

@@ -63,7 +63,7 @@ def find(
         total.skipped += found.skipped
         total.test += found.test
         total.test_tracks += found.test_tracks
-    # Names go into tables, pages and JSON, which are UTF-8; files keep the names that they have on disk.
+    # Names are written to UTF-8 files: tables, pages and JSON. The files keep their names on disk.
     named = [
         replace(p, name=printable(p.name), source=printable(p.source), group=printable(p.group))
         for p in total.plans
@@ -74,12 +74,12 @@ def find(
         names = ", ".join(sorted(set(left_out)))
         print(f"kept out of training (test songs, demos, artists of the yardstick): {names}")
     if not plans:
-        raise InputFileError(f"{', '.join(map(str, folders))}: nothing in it to learn from")
+        raise InputFileError(f"{', '.join(map(str, folders))}: no training material in it")
     return plans, total
 
 
 def _decoded(plans: list[Plan], workers: int) -> Iterator[tuple[Plan, Decoded | InputFileError]]:
-    # One more than are decoded at a time, and none kept that was handed on: a song of stems is 500 MB
+    # One more than `workers`, and none is kept after it was yielded: a song with stems needs 500 MB
     # while it is decoded.
     with ThreadPoolExecutor(workers) as pool:
         waiting = deque(plans)
@@ -152,7 +152,7 @@ def prepare(
         if not songs:
             raise InputFileError(f"not one of {len(plans)} songs could be decoded; the first: {skipped[0]}")
         file.flush()
-        # The old index would point into the new audio, were this to end between the two.
+        # Else an interruption between the two would leave the old index beside the new audio.
         (cache / INDEX).unlink(missing_ok=True)
     with whole_file(cache / SKIPPED) as file:
         lines = [*(f"skipped: {line}" for line in skipped), *(f"padded: {line}" for line in padded)]

@@ -39,36 +39,34 @@ class Recipe:
     second_voice: float = 0.12  # of random pairs
     speech: float = 1.0  # how often spoken voices are drawn, against sung ones of their length
     compressed: float = 0.5  # of solo voices, which are dry:
-    panned: float = 0.35  # what a production does to them
+    panned: float = 0.35  # effects of a production on them
     roomy: float = 0.65
     echoing: float = 0.25
     doubled: float = 0.25
     overlaid: float = 0.0  # of mixtures: an instrumental of another piece joins the music
     voiceless: float = 0.06
-    voiceless_music: float = (
-        0.0  # of those: instrumentals (the rest: what accompanies songs, for the most part)
-    )
+    voiceless_music: float = 0.0  # of those: instrumentals (the rest: mostly accompaniments of songs)
     voice_only: float = 0.02
     swapped: float = 0.5  # left and right, of voice and of music
     inverted: float = 0.5  # polarity, of voice and of music
     mono: float = 0.06
     resampled: float = 0.4  # of excerpts: pitch and speed
     semitones: float = 2.0  # +-, by how much
-    other_rate: float = 0.0  # of excerpts, beside those: as a net hears them at OTHER_RATE
+    other_rate: float = 0.0  # of further excerpts: like the input of a net at OTHER_RATE
     jittered: float = 0.25  # of backings by one song: its stems shifted in time against each other,
     jitter_ms: float = 40.0  # +-, by how much
     toned: float = 0.5  # one equaliser over the whole mixture
-    voice_toned: float = 0.25  # of random pairs: one more over the voice alone, as another microphone has
-    retoned: float = 0.0  # of true mixes: the same, as another producer has it
-    low_passed: float = 0.3  # the whole mixture, as a lossy codec leaves it
+    voice_toned: float = 0.25  # of random pairs: one more over the voice alone, like another microphone
+    retoned: float = 0.0  # of true mixes: the same, like another producer
+    low_passed: float = 0.3  # the whole mixture, like after a lossy codec
     stem_gain_db: float = 4.0  # +-, each stem of a true mix
     jumped: float = 0.0  # of mixtures: louder or quieter at one moment,
     jump_db: float = 20.0  # +-, by how much
     level_db: tuple[float, float] = (-19.0, 5.0)  # RMS of mixtures as they are released: mean, deviation
-    live: float = 0.3  # of mixtures: as loud as a microphone or a bus happens to be,
+    live: float = 0.3  # of mixtures: at any level of a microphone or a bus,
     live_level_db: tuple[float, float] = (-45.0, -12.0)  # anything between these
     open_only: bool = False  # of recordings under open licences alone (`train.data.licences.OPEN`)
-    all_clips: bool = False  # four-stem songs of validation as well: for a last run that nothing steers
+    all_clips: bool = False  # also four-stem songs of validation: for a last run, after all decisions
 
 
 def drawn_from(cache: AudioCache, recipe: Recipe, split: str = "train") -> list[Song]:
@@ -101,12 +99,12 @@ class Remixer:
             self._weights[id(songs)] = weights / weights.sum() if songs else weights
         if not (self.clips or self.pairs or (self.voices and self.music)):
             raise InputFileError(
-                f"the cache holds nothing to mix in split '{split}': prepare songs with stems, "
+                f"the cache has no material for mixtures in split '{split}': prepare songs with stems, "
                 "or solo voices and instrumentals, of a second and more"
             )
 
     def _weight(self, song: Song) -> float:
-        # Long recordings are drawn more often, but not in proportion: many singers teach more than one.
+        # Long recordings are drawn more often, but not in proportion: many singers are better than one.
         weight = float(np.sqrt(min(song.frames, 120 * RATE) * SHARE.get(song.source, 1.0)))
         return weight * (self.recipe.speech if "speech" in song.source else 1.0)
 
@@ -149,7 +147,7 @@ class Remixer:
             stems = self._excerpt(self._pick(self.clips, rng), rng, ("vocals", *BACKING))
             stems = [stem * np.float32(self._stem_gain(rng)) for stem in stems]
             return stems[0], stems[1] + stems[2] + stems[3]
-        # A pair that ends at 8 kHz is a mixture that does, so nothing need be cut.
+        # A pair whose spectrum ends at 8 kHz gives a mixture that ends there, so no filter is needed.
         voice, music = self._excerpt(self._pick(self.pairs, rng), rng, ("vocals", "accompaniment"))
         return voice * np.float32(from_db(rng.uniform(-3, 3))), music
 
@@ -236,7 +234,7 @@ class Remixer:
         tone, cutoff_hz = rng.random() < r.toned, None
         if rng.random() < r.low_passed:
             cutoff_hz = rng.uniform(6000, 19000)
-        if band_hz < RATE / 2:  # a voice without highs would teach that voices have none
+        if band_hz < RATE / 2:  # else the net would learn that voices have no highs
             cutoff_hz = min(band_hz, cutoff_hz or band_hz)
         toned_voices = r.voice_toned if paired else r.retoned
         voice_tone = toned_voices > 0 and rng.random() < toned_voices

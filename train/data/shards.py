@@ -35,7 +35,7 @@ PIECE_MIB = 48
 SECTION_S = 240
 """Maximum length of a member in seconds; uncompressed, it still fits into a shard."""
 
-OPUS_RATE = 48000  # Hz; the codec knows no 44.1 kHz
+OPUS_RATE = 48000  # Hz; the codec does not support 44.1 kHz
 OPUS_LEVEL = 0.75
 """Compression level of libsndfile: 0 is 256 kbit/s a channel, 1 is 6."""
 
@@ -116,7 +116,7 @@ class _Packer:
             for member, content in self._members:
                 archive.writestr(
                     zipfile.ZipInfo(member), content
-                )  # no clock in it: equal caches, equal pieces
+                )  # no time stamps: equal caches give equal pieces
         with whole_file(self.out / name) as file:
             file.write(held.getbuffer())
         digest = hashlib.sha256(held.getbuffer()).hexdigest()
@@ -162,8 +162,8 @@ def write_shards(
     source = AudioCache(cache)
     songs = choose(source.songs, hours)
     if not songs:
-        raise UsageError(f"--hours {hours}: not one song is as short as that")
-    for stale in out.glob("piece-*.zip"):  # of a run that was stopped
+        raise UsageError(f"--hours {hours}: every song is longer; give more hours")
+    for stale in out.glob("piece-*.zip"):  # left by an interrupted run
         stale.unlink()
     packer, entries = _Packer(out, piece_mib * MIB), []
     work = tqdm(_encoded(source, songs, codec, workers), total=len(songs), unit="song", desc="pack")
@@ -179,12 +179,12 @@ def write_shards(
         entries.append({**{fact: getattr(song, fact) for fact in facts}, "stems": held})
     packer.flush()
     index = {"version": VERSION, "codec": codec, "pieces": packer.pieces, "songs": entries}
-    with whole_file(out / INDEX) as file:  # last: a folder without it is not taken for whole
+    with whole_file(out / INDEX) as file:  # written last: a folder without it is incomplete
         file.write(json.dumps(index, indent=1).encode())
     size, length = sum(piece["bytes"] for piece in packer.pieces), sum(song.frames for song in songs)
     pieces = f"{len(packer.pieces)} pieces, {size / 1e6:.0f} MB of {codec}"
     print(f"{len(songs)} songs ({length / RATE / 3600:.2f} h) in {pieces}, in {out}")
-    print(f"there: python -m train prepare --data {out.name} --cache DIR")
+    print(f"on the other machine: python -m train prepare --data {out.name} --cache DIR")
     return [out / piece["name"] for piece in packer.pieces]
 
 
@@ -195,7 +195,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder of the shards")
     parser.add_argument(
-        "--hours", type=float, metavar="H", help="limit on the music, with a part of every set (default: all)"
+        "--hours",
+        type=float,
+        metavar="H",
+        help="maximum hours of music, shared among all sets (default: all)",
     )
     parser.add_argument(
         "--codec",

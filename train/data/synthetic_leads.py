@@ -29,10 +29,10 @@ from train.data.readers.table import TABLE
 TICKS = 480  # a beat
 DRUMS = 9  # the channel that General MIDI keeps for them
 LOUDNESS = "0.6"  # of the synthesiser: loud pieces still end below full scale
-BENT = 2.0  # semitones that the pitch wheel reaches: General MIDI's default
+BENT = 2.0  # range of the pitch wheel in semitones: General MIDI's default
 
 LEADS: tuple[tuple[range, int, int], ...] = (
-    # programs of General MIDI, counted from 0, and the lowest and highest note they lead with
+    # programs of General MIDI, counted from 0; lowest and highest note of their melodies
     (range(40, 42), 60, 88),  # violin, viola
     (range(42, 44), 43, 69),  # cello, contrabass
     (range(48, 52), 55, 84),  # string ensembles
@@ -94,7 +94,7 @@ class Score:
 
     def save(self, path: Path, tempo_bpm: float) -> None:
         """Write the score as a MIDI file."""
-        # Where one note ends as another one of its key begins, the end comes first.
+        # If a note ends when another one of the same key begins, the end comes first.
         ordered = sorted(self.events, key=lambda event: (event[0], event[1].type != "note_off"))
         track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo_bpm))])
         now = 0
@@ -258,10 +258,12 @@ def write_leads(font: Path, out: Path, pieces: int, seconds: float, seed: int, l
     """
     if not font.is_file():
         raise InputFileError(
-            f"{font}: no sound font there; Debian's fluid-soundfont-gm has one in /usr/share/sounds/sf2"
+            f"{font}: no such sound font; Debian's fluid-soundfont-gm has one in /usr/share/sounds/sf2"
         )
     if not shutil.which("fluidsynth"):
-        raise OutputError("no fluidsynth on this system: apt-get install fluidsynth (or brew, ...)")
+        raise OutputError(
+            "fluidsynth is not installed: apt-get install fluidsynth (macOS: brew install fluidsynth)"
+        )
     if pieces < 1 or seconds < 4:
         raise UsageError("--pieces: 1 and more are accepted, --seconds: 4 and more")
     make_folder(out)

@@ -84,8 +84,8 @@ def read_track(path: Path) -> Track:
     roles = _roles(path)
     if not is_stems(path):
         held = ", ".join(roles) or "no audio"
-        raise InputFileError(f"{path}: needs a voice (vocals.*) and what accompanies it; found {held}")
-    # Where a file is the whole accompaniment, further stems are in it already.
+        raise InputFileError(f"{path}: needs a voice (vocals.*) and its accompaniment; found {held}")
+    # A file with the whole accompaniment already includes further stems.
     parts = [name for role in roles if role not in ("vocals", "mixture") for name in roles[role]]
     others = roles["accompaniment"][:1] if "accompaniment" in roles else parts
     mixture = roles.get("mixture", [])[:1]
@@ -161,7 +161,7 @@ def _track(path: Path, waves: dict[str, Wave], voices: list[str], others: list[s
     frames = max(waves[name].shape[1] for name in [*voices, *others])
     if not frames:
         raise NoSoundError(f"{path}: no sound in any of its stems")
-    for name in mix:  # a stem may end early, what it is a part of may not
+    for name in mix:  # a stem may end early, the mixture may not
         mixed = waves[name].shape[1]
         if abs(mixed - frames) > LENGTHS_DIFFER_S * RATE:
             short = name if mixed < frames else "the longest stem"
@@ -174,7 +174,7 @@ def _track(path: Path, waves: dict[str, Wave], voices: list[str], others: list[s
         out = np.zeros((2, frames), np.float32)
         for name in names:
             wave = waves[name][:, :frames]
-            out[:, : wave.shape[1]] += wave  # what ends early is silent from there on
+            out[:, : wave.shape[1]] += wave  # shorter stems are padded with silence
         return out
 
     stems = summed(voices), summed(others)

@@ -47,7 +47,7 @@ class Candidate:
     offset: float
     voice: float  # mean over songs of the median over frames
     music: float
-    leak: float  # median over pieces, as a listener's bar is
+    leak: float  # median over pieces, like the limit of `robustness`
 
 
 def _voices(
@@ -76,12 +76,12 @@ def calibrate(run: Path, cache: AudioCache, slopes: list[float], offsets: list[f
     for music in tqdm(list(voiceless_middles(cache)), unit="piece", desc="music without a voice"):
         for levels, one in zip(leaks, _voices(program, system, music, pairs), strict=True):
             levels.append(level_db(one, music))
-    told = []
+    candidates = []
     for (slope, offset), found, found_db in zip(pairs, sdr, leaks, strict=True):
         means = np.nanmean(np.asarray(found), 0) if found else (np.nan, np.nan)
         leak = float(np.nanmedian(found_db)) if found_db else float("nan")
-        told.append(Candidate(slope, offset, float(means[0]), float(means[1]), leak))
-    return told
+        candidates.append(Candidate(slope, offset, float(means[0]), float(means[1]), leak))
+    return candidates
 
 
 def _numbers(text: str) -> list[float]:
@@ -108,11 +108,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
     slopes, offsets = _numbers(options.slopes), _numbers(options.offsets)
-    told = calibrate(options.run, AudioCache(options.cache), slopes, offsets)
+    candidates = calibrate(options.run, AudioCache(options.cache), slopes, offsets)
     head = ("slope", "offset", "voice mean", "music mean", "leak median")
     rows = [
-        (f"{c.slope:g}", f"{c.offset:g}", f"{c.voice:.2f}", f"{c.music:.2f}", f"{c.leak:.1f}") for c in told
+        (f"{c.slope:g}", f"{c.offset:g}", f"{c.voice:.2f}", f"{c.music:.2f}", f"{c.leak:.1f}")
+        for c in candidates
     ]
     print(table(head, rows))
-    best = max(told, key=lambda c: c.voice + c.music)
+    best = max(candidates, key=lambda c: c.voice + c.music)
     print(f"best sum of voice and music: export --mask-slope {best.slope:g} --mask-offset {best.offset:g}")

@@ -52,10 +52,12 @@ class Checkpoint:
     elapsed_s: float = 0.0  # of training, validation not counted
     cpu_s: float = 0.0  # of all replicas and their threads
     audio_s: float = 0.0  # of the mixtures of all replicas together
-    # The same three for the earlier runs that these weights come from.
+    # The same three totals of the earlier runs from which these weights come.
     earlier: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)  # one entry a validation
-    songs: dict[str, list[float]] = field(default_factory=dict)  # voice and music of each, at the last one
+    songs: dict[str, list[float]] = field(
+        default_factory=dict
+    )  # SDR of voice and music of each song, at the last validation
     data: tuple[str, ...] = ()  # training sets: minutes, licence
     machine: str = ""  # hardware of the training
 
@@ -106,12 +108,12 @@ def load(path: Path) -> Checkpoint:
     file = path / FILE if path.is_dir() else path
     carried = read_package(file).entry(OUTCOME) if has_entry(file, OUTCOME) else None
     try:
-        with without_warnings():  # of programs: said below, in our words
+        with without_warnings():  # torch's warnings; the errors below replace them
             raw = torch.load(io.BytesIO(carried) if carried else file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"{file}: no such checkpoint; 'python -m train fit' writes one") from None
-    except Exception as error:  # torch raises half a dozen kinds for a broken file
-        raise ModelError(f"{file}: not a checkpoint, or a broken one ({error})") from None
+    except Exception as error:  # torch raises many types for a broken file
+        raise ModelError(f"{file}: not a checkpoint, or damaged ({error})") from None
     if not isinstance(raw, dict) or raw.pop("version", None) != VERSION:
         raise ModelError(f"{file}: not a checkpoint of this version of train")
     try:

@@ -71,7 +71,7 @@ def export(
             stored = json.loads(metrics.read_text())
             scores = {"command": without_paths(stored["command"]), **stored["summary"]}
         except (OSError, ValueError, KeyError) as error:
-            raise InputFileError(f"{metrics}: no figures of 'python -m train evaluate' ({error})") from None
+            raise InputFileError(f"{metrics}: not the JSON of 'python -m train evaluate' ({error})") from None
     spent = state.spent
     scores["training"] = {
         "minutes": round(spent["elapsed_s"] / 60, 1),

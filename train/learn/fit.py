@@ -26,7 +26,7 @@ from train.data.cache import default_cache, whole_file
 from train.data.licences import all_sets, data_of
 from train.data.remix import drawn_from
 from train.learn.checkpoint import Checkpoint
-from train.learn.fit_config import FitConfig
+from train.learn.fit_config import FIT_DEVICES, FitConfig
 from train.learn.presets import PRESETS, changed, preset, to_plain
 from train.learn.replica import joined_replica
 from train.learn.trainer import Trainer
@@ -53,7 +53,7 @@ def fit(config: FitConfig) -> Checkpoint:
             _describe(config, state, replica.replicas)
         trainer.train(stopping)
         if stopping and trainer.progress >= 1:
-            raise KeyboardInterrupt  # during the last validation: the caller has to stop, too
+            raise KeyboardInterrupt  # during the last validation: the caller must stop, too
         return state
 
 
@@ -117,7 +117,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=int, help="length of the schedule in optimiser steps, instead of --minutes"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (%(default)s)")
+    parser.add_argument("--device", choices=FIT_DEVICES, default=FIT_DEVICES[0],
+                        help="compute of the training; auto: a GPU, if found (%(default)s)")  # fmt: skip
     parser.add_argument(
         "--threads", type=int, default=1, help="CPU threads of torch in each replica (%(default)s)"
     )

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtsep.errors import UsageError
+from rtsep.limits import DEVICES
 from train.learn.checkpoint import Checkpoint
 from train.learn.system import System
+
+FIT_DEVICES = ("auto", *DEVICES)
+"""Choices of `--device`; auto: a GPU if torch finds one."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class FitConfig:
     system: System
     minutes: float = 60.0  # of training; validation does not count
     steps: int | None = None
-    device: str = "auto"  # "cpu", "cuda" or "auto": a GPU if torch finds one
+    device: str = FIT_DEVICES[0]
     threads: int = 1  # of torch, in each replica
     workers: int = 0  # processes that draw mixtures, for each replica; 0: the replica draws them itself
     seed: int = 1
@@ -28,8 +32,8 @@ class FitConfig:
     validate_minutes: float = 6.0
 
     def __post_init__(self) -> None:
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"--device {self.device}: must be auto, cpu or cuda")
+        if self.device not in FIT_DEVICES:
+            raise UsageError(f"--device {self.device}: must be one of {', '.join(FIT_DEVICES)}")
         minimum = {"threads": 1, "workers": 0, "seed": 0, "steps": 1}
         for name, smallest in minimum.items():
             value = getattr(self, name)

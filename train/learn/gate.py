@@ -113,7 +113,7 @@ def measured_latency(spec: ModelSpec) -> int:
     product = np.fft.rfft(played[0], size) * np.fft.rfft(noise[0], size).conj()
     lag = int(np.fft.irfft(product, size).argmax())
     if not np.allclose(played[:, lag : lag + frames], noise, atol=1e-4):
-        raise GateError("the framing of the spec does not give back the signal")
+        raise GateError("the framing of the spec does not reconstruct the signal")
     return lag
 
 
@@ -121,7 +121,7 @@ def script(program: nn.Module) -> bytes:
     """Return the bytes of `program`, scripted, frozen and saved."""
     try:
         return to_bytes(torchscript.script(program, METHODS))
-    except Exception as error:  # TorchScript raises many kinds
+    except Exception as error:  # TorchScript raises many types
         raise GateError(f"the program cannot be scripted: {error}") from None
 
 
@@ -159,7 +159,7 @@ def _difference(what: str, a: Tensor, b: Tensor, tolerance: float) -> float:
 
 def _check_range(what: str, masks: Tensor) -> None:
     if not bool(torch.isfinite(masks).all()) or float(masks.min()) < 0 or float(masks.max()) > 1:
-        raise GateError(f"{what}: masks leave 0..1 or are not finite")
+        raise GateError(f"{what}: masks are outside 0..1 or not finite")
 
 
 def _check_causality(what: str, masks_of: Any, columns: Tensor) -> float:
@@ -187,15 +187,17 @@ def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
 
     own_size = getattr(program, "state_size", size)
     if own_size != size:
-        raise GateError(f"the program keeps {own_size} floats of state, its spec says {size}")
+        raise GateError(f"the program keeps {own_size} floats of state, the spec declares {size}")
     if spec.params != sum(p.numel() for p in net.parameters()):
-        raise GateError(f"the spec says {spec.params} parameters, the net has another number")
+        raise GateError(f"the spec declares {spec.params} parameters, the net has another number")
     macs = count_macs(eager, columns[0], size, spec.lookahead_hops + 1)
     if macs != spec.macs_per_hop:
-        raise GateError(f"the spec says {spec.macs_per_hop} multiplications a hop, torch counts {macs}")
+        raise GateError(f"the spec declares {spec.macs_per_hop} multiplications a hop, torch counts {macs}")
     latency = measured_latency(spec)
     if latency != spec.algorithmic_latency:
-        raise GateError(f"the spec says {spec.algorithmic_latency} samples of latency, measured {latency}")
+        raise GateError(
+            f"the spec declares {spec.algorithmic_latency} samples of latency, measured {latency}"
+        )
 
     content = script(program)
     loaded, runner = load_program(content), load_runner(content, spec)
@@ -209,7 +211,7 @@ def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
     found["reloaded: stepped / offline"] = _difference(
         "reloaded: stepped / offline", stepped, loaded.offline(columns), FORM_TOLERANCE
     )
-    # All memory is in the state: a second stream in between must not be heard in the first.
+    # All memory must be in the state: a second stream in between must not change the first.
     state, other = torch.zeros(size), torch.zeros(size)
     mixed = []
     for column in columns:

@@ -41,7 +41,7 @@ class LossConfig:
     """Weights of the loss."""
 
     magnitude: float = 12.0  # of term 1; term 2 is in decibels
-    floor: float = 0.003  # -25 dB: a segment this far under the mix earns nothing more
+    floor: float = 0.003  # -25 dB: no gain below this level, relative to the mix
     segment_hops: int = 86  # half a second
 
 
@@ -109,7 +109,7 @@ def _wave_pass(mask: Array, mix: Array, back: Array, weights: Array, n_fft: int,
         for t in range(steps):
             for c in range(channels):
                 m, g, x, y = mask[t, b, c], grad[t, b, c], mix[b, c, t], back[b, c, t]
-                twice = np.float32(2.0 / n_fft)  # bins but DC and Nyquist stand for two
+                twice = np.float32(2.0 / n_fft)  # bins other than DC and Nyquist count twice
                 for f in range(bins):
                     slope = m[f] * (1 - m[f])
                     g[f] = weights[b] * g[f] + twice * slope * (x[f, 0] * y[f, 0] + x[f, 1] * y[f, 1])
@@ -137,7 +137,7 @@ class _MaskedLoss(torch.autograd.Function):
 
         hop, overlap = framing.hop, framing.synthesis // framing.hop
         decibel_term, slope = _wave_loss(synthesise(error, framing, window), target, framing, config)
-        # Adjoint of the overlap-add: block t goes back to frames t, t - 1, ... under the window.
+        # Adjoint of the overlap-add: block t is windowed into frames t, t - 1, ...
         blocks = slope.unflatten(-1, (steps, hop))
         newest = torch.zeros(batch, channels, steps, overlap, hop)
         newest[..., 0, :] = blocks

@@ -46,19 +46,19 @@ def mean(runs: Sequence[Path], shares: Sequence[float], folder: Path) -> Checkpo
     if len(shares) != len(runs) or not all(0 < share < math.inf for share in shares):
         raise UsageError(f"--shares: {len(runs)} numbers greater than 0 are needed, one for each run")
     if (folder / checkpoints.FILE).exists():
-        raise OutputError(f"{folder} holds a run already; take another folder")
+        raise OutputError(f"{folder} contains a run already; give another folder")
     states = [checkpoints.load(run) for run in runs]
     kind = _shapes(states[0])
     for run, state in zip(runs, states, strict=True):
         if _shapes(state) != kind:
-            raise ModelError(f"{run}: another net than {runs[0]}; only nets of one kind have a mean")
+            raise ModelError(f"{run}: not the same net as {runs[0]}; only nets of one kind have a mean")
     total = sum(shares)
     average = mean_of([state.average for state in states], [share / total for share in shares])
-    most = {name: max(state.spent[name] for state in states) for name in SPENT}
+    largest = {name: max(state.spent[name] for state in states) for name in SPENT}
     result = Checkpoint(
         states[0].system, average, average,
         step=max(state.step for state in states),
-        earlier=most,  # runs from one start share what it took: their sum would count that twice
+        earlier=largest,  # runs from one start share its cost: a sum would count it twice
         data=reduce(all_sets, (state.data for state in states)),
         machine=", ".join(dict.fromkeys(state.machine for state in states)),
     )  # fmt: skip
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
     result = mean(options.runs, options.shares or [1.0] * len(options.runs), options.run)
     content = {
         "command": "python -m train " + shlex.join(sys.argv[1:]),
-        "config": {"init": str(options.runs[-1])},  # a chain of records goes on from the last one
+        "config": {"init": str(options.runs[-1])},  # a chain of records continues from the last one
         "parameters": sum(weight.numel() for weight in result.system.net().parameters()),
         "machine": result.machine,
         "data": result.data,

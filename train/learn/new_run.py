@@ -46,7 +46,7 @@ def _fitting(net: Net, weights: dict[str, Tensor], source: Path) -> dict[str, Te
     wanted = net.state_dict()
     fits = {name for name, value in weights.items() if name in wanted and wanted[name].shape == value.shape}
     if not any(name in fits for name, _ in net.named_parameters()):
-        raise ModelError(f"--init {source}: weights of another net, none of which fits this one")
+        raise ModelError(f"--init {source}: weights of another net; none of them fits")
     if new := sorted(wanted.keys() - fits):
         counts = f"{len(fits)} of {len(wanted)} weights fit"
         print(f"--init {source}: {counts}; new ones: {', '.join(new)}", flush=True)

@@ -21,7 +21,7 @@ from train.learn.system import System, Training
 CAUSAL = Causal()
 OPEN = replace(CAUSAL.training.recipe, open_only=True)
 
-# A finer grid of bins, and so one halving more, to the same bands; a hop of twice the length carries more.
+# A finer grid of bins, so one halving more to the same bands; a hop of twice the length has more content.
 STUDIO = replace(
     CAUSAL,
     framing=PROFILES["studio"],
@@ -99,7 +99,7 @@ def _replaced(value: Any, path: list[str], text: str) -> Any:
     if isinstance(old, float) and type(new) is int:
         new = float(new)
     if type(new) is not type(old):
-        raise ValueError(f"{new!r} is not of the kind of {old!r}")
+        raise ValueError(f"{new!r} has another type than {old!r}")
     return dataclasses.replace(value, **{path[0]: new})
 
 
@@ -113,7 +113,7 @@ def from_plain(raw: dict[str, Any]) -> System:
     try:
         system: System = _build(FAMILIES[raw["family"]], raw["options"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"a system this version of train does not know ({error})") from None
+        raise ModelError(f"a system of another version of train ({error})") from None
     return system
 
 

@@ -75,18 +75,18 @@ def write_pseudo_labels(folder: Path, out: Path, how: Labelling = Labelling()) -
     """
     rows = [row for row in rows_of(folder / TABLE) if row["role"] == "mixture" and row["split"] == "train"]
     if not rows:
-        raise InputFileError(f"{folder / TABLE}: no training songs that are mixtures alone")
+        raise InputFileError(f"{folder / TABLE}: no training songs without stems")
     make_folder(out)
     peer = load_peer(how.teacher)
     checker = load_model(how.check, "cpu") if how.check is not None else None
-    told, songs, bar = [], 0, tqdm(rows, unit="song", desc="label")
+    written, songs, bar = [], 0, tqdm(rows, unit="song", desc="label")
     for row in bar:
         name = Path(row["path"]).stem
         place = out / row["set"] / name
         if not place.exists():
             mix, stems = _estimated(read_wave(AudioFile(folder / row["path"])), peer, how)
             if active_rms(stems[0]) == 0 or level_db(stems[0], mix) < SILENT_DB:
-                bar.write(f"left out: {name} (next to no voice by the teacher's estimate)")
+                bar.write(f"left out: {name} (almost no voice in the teacher's estimate)")
                 continue
             kept = [(0, mix.shape[1])] if checker is None else agreed(mix, stems[0], checker)
             length_s = sum(end - start for start, end in kept) / RATE
@@ -98,24 +98,24 @@ def write_pseudo_labels(folder: Path, out: Path, how: Labelling = Labelling()) -
         songs += 1
         for piece in sorted(path.parent for path in place.rglob(f"{STEMS[0]}.flac")):
             path = piece.relative_to(out).as_posix()
-            told.append({
+            written.append({
                 "split": "train", "set": f"{row['set']}-{how.teacher}", "path": path,
                 "role": "vocals+accompaniment", "sample_rate": str(BAND_RATE),
                 "licence": f"{row['licence']}, stems by {peer.title}",
             })  # fmt: skip
     with (out / TABLE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(told[0]) if told else ["path"], delimiter="\t")
+        writer = csv.DictWriter(file, list(written[0]) if written else ["path"], delimiter="\t")
         writer.writeheader()
-        writer.writerows(told)
+        writer.writerows(written)
     print(f"{out / TABLE}: {songs} songs labelled of {len(rows)}")
-    return told
+    return written
 
 
 def _estimated(mix: Wave, peer: Peer, how: Labelling) -> tuple[Wave, Stems]:
     """Return the part of `mix` [2, n] to keep, and its stems by the teacher."""
     stems = peer.separate(mix)
     if how.seconds is not None:
-        part = most_of(stems[0], round(how.seconds * RATE))
+        part = loudest_part(stems[0], round(how.seconds * RATE))
         mix, stems = mix[:, part], (stems[0][:, part], stems[1][:, part])
     if how.averaged:
         turned = peer.separate(np.pad(mix[::-1], ((0, 0), (SHIFT, 0))))
@@ -127,7 +127,7 @@ def _estimated(mix: Wave, peer: Peer, how: Labelling) -> tuple[Wave, Stems]:
     return mix, stems
 
 
-def most_of(voice: Wave, frames: int) -> slice:
+def loudest_part(voice: Wave, frames: int) -> slice:
     """Return the `frames` of `voice` [2, n] with most energy, to 0.1 s; all frames of a shorter one."""
     if voice.shape[1] <= frames:
         return slice(0, voice.shape[1])

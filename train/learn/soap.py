@@ -51,7 +51,7 @@ class Soap(torch.optim.Optimizer):
                 state["rows"], state["columns"] = slope @ slope.T, slope.T @ slope
                 for side, basis in (("rows", "left"), ("columns", "right")):
                     state[basis] = torch.linalg.eigh(state[side])[1].flip(1).contiguous()
-                return  # turned by its own vectors, a gradient is zero nearly everywhere, which is no scale
+                return  # in its own basis a gradient is zero nearly everywhere: no useful scale
         state["step"] += 1
         turned = _turned(slope, state)
         state["mean"].lerp_(slope, 1 - first)

@@ -36,8 +36,11 @@ class Training:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     clip: float = 5.0  # norm of the gradient
-    average: float = 0.998  # of the moving average of weights, which is what is exported; 0: the last ones
-    true_share: tuple[float, float] = (0.6, 0.85)  # of mixtures that are real songs: first, and at the end
+    average: float = 0.998  # of the moving average of weights, which is exported; 0: the last weights
+    true_share: tuple[float, float] = (
+        0.6,
+        0.85,
+    )  # share of mixtures that are real songs: at the beginning and at the end
     recipe: Recipe = field(default_factory=Recipe)
 
 
@@ -120,7 +123,7 @@ class System(abc.ABC):
 
     def normalise(self, net: Net, waves: Tensor) -> None:
         """Set the normalisation statistics of the net from mixtures like those of `loss`."""
-        del net, waves  # most keep nothing
+        del net, waves  # most systems have no statistics
 
     @abc.abstractmethod
     def loss(self, net: Callable[..., Any], waves: Tensor) -> Tensor:

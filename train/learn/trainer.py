@@ -100,7 +100,7 @@ class Trainer:
             self.skipped += 1
         update_ema(self.average, self.net, state.step, self.training.average)
         state.step += 1
-        # What all replicas have trained on: each step has one batch a replica.
+        # Audio of all replicas: each step has one batch a replica.
         hops = self.replica.replicas * self.training.batch * self.training.hops
         state.audio_s += hops * self.system.framing.hop / self.system.rate
         self.losses.append(float(loss.detach()))
@@ -108,7 +108,7 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """Score the averaged weights on the validation songs and save; return the new history entry."""
-        self.save()  # first, so that a crash while validating loses nothing
+        self.save()  # before the validation, so that a crash there loses nothing
         share = self._true_share(self.state.step)
         drawn = (
             self.mixtures.batch(BATCHNORM_STEP + k, self.training.batch, share)
@@ -153,7 +153,8 @@ class Trainer:
             state = new_run(self.config, self.mixtures)
         if to_plain(state.system) != to_plain(self.system):
             raise ModelError(
-                f"{run} holds a run of another system or other options; take another folder, or --init"
+                f"{run} contains a run of another system or with other options; "
+                "give another folder, or use --init"
             )
         self.net.load_state_dict(state.net)
         self.average = {name: value.to(self.replica.device) for name, value in state.average.items()}

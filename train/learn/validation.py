@@ -76,7 +76,7 @@ def validate(net: Net, system: System, cache: AudioCache) -> Validation:
     `error_db` is the level of the error relative to the mix, `leak_db` that of the voice in music without
     voice.
     """
-    # In the played form, which for some systems is ten times as fast.
+    # In the streaming form, which is ten times as fast for some systems.
     program = cast(Program, system.program(net).eval())
     songs: dict[str, list[float]] = {}
     errors, leaks = [], []

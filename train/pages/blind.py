@@ -26,7 +26,7 @@ from train.data.cache import RATE, whole_file
 from train.data.effects import Wave
 from train.data.tracks import Stems, Track, read_song, select_tracks
 from train.pages.blind_page import Comparison, Sound, blind_page
-from train.pages.listen import LEAD_IN_S, MOST, add_excerpt_arguments, find_songs, loudest, write_sound
+from train.pages.listen import LEAD_IN_S, MAX_TRACKS, add_excerpt_arguments, find_songs, loudest, write_sound
 from train.score.evaluate import as_live, names_of, separate
 from train.score.peers import load_peer
 from train.score.scores import TARGETS
@@ -52,7 +52,7 @@ def blind(
     target: str = TARGETS[0],
     tracks: Sequence[str] = (),
     seconds: float = SECONDS,
-    most: int = MOST,
+    max_tracks: int = MAX_TRACKS,
     seed: int = 0,
     device: str = "cpu",
 ) -> Path:
@@ -64,17 +64,19 @@ def blind(
     """
     if target not in TARGETS:
         raise UsageError(f"--stem {target}: {' or '.join(TARGETS)}")
-    if seconds < 1 or most < 1:
-        raise UsageError(f"--seconds {seconds:g} --most {most}: at least 1 second of at least 1 track")
+    if seconds < 1 or max_tracks < 1:
+        raise UsageError(f"--seconds {seconds:g} --max-tracks {max_tracks}: both must be at least 1")
     count = len(models) + len(peers)
     if not 2 <= count <= len(LETTERS):
         raise UsageError(f"{count} systems: a comparison needs 2 to {len(LETTERS)} of --model and --peer")
     systems = [_of_model(path, device) for path in models]
     systems += [System(name, load_peer(name, device).separate) for name in peers]
     if len({system.name for system in systems}) < count:
-        raise UsageError("two models have the same file name; rename one: the names appear in the result")
+        raise UsageError(
+            "two models have the same file name; rename one, because the result shows these names"
+        )
     paths = find_songs([data] if isinstance(data, Path) else data)
-    paths = select_tracks(paths, tracks) if tracks else paths[:most]
+    paths = select_tracks(paths, tracks) if tracks else paths[:max_tracks]
     make_folder(out / "sounds")
     order = random.Random(seed)
     comparisons: list[Comparison] = []
@@ -172,6 +174,6 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     blind(
         options.model, options.data, options.out, peers=options.peer, target=options.stem,
-        tracks=options.tracks, seconds=options.seconds, most=options.most, seed=options.seed,
+        tracks=options.tracks, seconds=options.seconds, max_tracks=options.max_tracks, seed=options.seed,
         device=options.device,
     )  # fmt: skip

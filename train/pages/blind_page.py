@@ -56,9 +56,9 @@ th:first-child, td:first-child { text-align: left; }
 </head>
 <body>
 <h1>Blind comparison: $stem</h1>
-<p>Each excerpt has a random order of its own. Rate every letter: 0 is unusable, 100 is perfect.
-All sounds of an excerpt share one position, so that you can switch while it plays. The names appear when you
-press <b>Show the names</b>.</p>
+<p>Each excerpt has its own random order. Rate every letter: 0 is unusable, 100 is perfect.
+All sounds of an excerpt share one position, so you can switch while it plays. The button
+<b>Show the names</b> ends the comparison.</p>
 <main>
 $excerpts
 </main>

@@ -52,13 +52,13 @@ COLUMNS = {
 }
 
 WHAT_SCORES_ARE = (
-    "Whole tracks through the path that plays live. museval v4, frames of 1 s, median over frames, then "
-    "mean over tracks ± its standard error, the median over tracks in brackets; SI-SDR over whole tracks. "
-    "All in dB."
+    "Whole tracks through the signal path of live sessions. museval v4, frames of 1 s, median over frames, "
+    "then mean over tracks ± its standard error, the median over tracks in brackets; SI-SDR over whole "
+    "tracks. All in dB."
 )
 SPREAD = (
     "Between equal trainings means over 25 tracks move by 0.1 dB and medians by 0.3 dB: smaller differences "
-    "tell nothing."
+    "mean nothing."
 )
 
 NOT_MEASURED = "Not measured."
@@ -93,7 +93,7 @@ class Pieces:
 
 
 def _near(path: Path) -> str:
-    # As seen from here, where it lies here: the command then works in any clone.
+    # Relative paths inside this folder: the command then works in any clone.
     near = Path(os.path.relpath(path))
     return (path if near.parts[:1] == ("..",) else near).as_posix()
 
@@ -106,7 +106,7 @@ def card(pieces: Pieces, out: Path) -> str:
     """
     text = text_of(pieces, out)
     if out.exists() and out.samefile(pieces.prose):
-        raise UsageError(f"--out {out}: the prose itself would be lost; write the card beside the model file")
+        raise UsageError(f"--out {out}: this would overwrite the prose; write the card beside the model file")
     with whole_file(out) as file:
         file.write(text.encode())
     return text
@@ -140,9 +140,9 @@ def text_of(pieces: Pieces, out: Path) -> str:
     ]
     text = "\n\n".join(parts) + "\n"
     if found := MACHINE_PATH.search(text):
-        said = text[found.start() : found.start() + 40].splitlines()[0]
+        path = text[found.start() : found.start() + 40].splitlines()[0]
         raise UsageError(
-            f"'{said}...' is a path of this machine: no card may hold one; take it out of the file it is in"
+            f"'{path}...' is a path of this machine, which a card must not contain; remove it from its file"
         )
     return text
 
@@ -206,8 +206,8 @@ def _ms(samples: int, rate: int) -> str:
 
 
 def _listed(words: Iterable[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _bare(command: str) -> str:
@@ -272,11 +272,11 @@ def _robustness_section(content: Content | None) -> list[str]:
         rows.append([measure["name"], measure["asks"], measure["shown"], measure["bar"], verdict])
         if measure["met"] is None:
             reasons.append(f"- {measure['name']}: {measure['reason']}")
-    said = f"{bars['met']} bars met, {bars['missed']} missed, {bars['not_measured']} not measured"
+    verdict = f"{bars['met']} bars met, {bars['missed']} missed, {bars['not_measured']} not measured"
     clips = f"level and rate on {len(content['clips'])} {content['clips_from']}".replace("--data", "`--data`")
     commands = " and ".join(f"`{_bare(command)}`" for command in content["command"].split(" && "))
     parts = [
-        f"{commands}: {said}; {clips}.",
+        f"{commands}: {verdict}; {clips}.",
         table(("measure", "what", "figure", "bar", "met"), rows),
     ]
     return parts + (["\n".join(reasons)] if reasons else [])
@@ -290,12 +290,13 @@ def _worst_section(content: Content) -> list[str]:
 
 def _training_section(spec: ModelSpec, records: Sequence[Record]) -> list[str]:
     if not records:
-        told = spec.metrics.get("training")
-        if not told:
+        training = spec.metrics.get("training")
+        if not training:
             return ["Not recorded."]
         return [
-            f"No record; from the model file: step {told['steps']:,}, {told['audio_hours']:.2f} h of audio, "
-            f"{told['minutes']:.1f} min, {told['cpu_minutes']:.1f} core minutes on {told['machine']}."
+            f"No record; from the model file: step {training['steps']:,}, {training['audio_hours']:.2f} h of "
+            f"audio, {training['minutes']:.1f} min, {training['cpu_minutes']:.1f} core minutes on "
+            f"{training['machine']}."
         ]
     parts = []
     if len(records) > 1:
@@ -310,14 +311,14 @@ def _training_section(spec: ModelSpec, records: Sequence[Record]) -> list[str]:
     for record in records:
         options = ", ".join(f"`{choice}`" for choice in record.differs) or "none"
         facts = [
-            f"command: `{record.command}`" if record.command else "command: not known any more",
+            f"command: `{record.command}`" if record.command else "command: not recorded",
             f"preset: {record.preset or 'none'}; parameters that differ from it: {options}",
             f"end: {end_of(record)}",
             f"machine: {machine_of(record)}",
         ]
         parts += [f"### Run `{record.name}`"] if len(records) > 1 else []
         parts.append("\n".join(f"- {fact}" for fact in facts))
-        parts.append(curve_table(record) if record.curve else "It was never validated.")
+        parts.append(curve_table(record) if record.curve else "The run was never validated.")
     parts.append(
         "Voice and music: SDR in dB of frames of 1 s of the validation songs; error under mix and leak in "
         "dB. Minutes of training alone; core minutes of all its processes."
@@ -358,11 +359,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model file")
     parser.add_argument("--scores", type=Path, action="append", default=[], metavar="FILE",
-                        help="JSON by 'evaluate' for this model file; repeat it for more")  # fmt: skip
+                        help="JSON by 'evaluate' for this model file; can be repeated")  # fmt: skip
     parser.add_argument("--robustness", type=Path, metavar="FILE", help="JSON by 'robustness' for it")
     parser.add_argument("--worst", type=Path, metavar="FILE", help="JSON by 'worst' for it")
     parser.add_argument("--record", type=Path, action="append", default=[], metavar="FILE",
-                        help="record of its run, after that of the run that it started from")  # fmt: skip
+                        help="record of its run, after the record of its initial run")  # fmt: skip
     parser.add_argument("--cost", type=Path, metavar="FILE", help="JSON by 'rtsep bench hop' for it")
     parser.add_argument("--prose", type=Path, required=True, metavar="FILE",
                         help=f"text of the card: an introduction, then '## {SOUND}'")  # fmt: skip

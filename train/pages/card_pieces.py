@@ -50,7 +50,7 @@ def cost_of(path: Path, package: ModelPackage) -> Content:
     content = _read_json(path, {"bench", "machine", "rows"}, remedy)
     rows = content["rows"]
     if content["bench"] != "hop" or not {row["stage"] for row in rows}.issuperset(TIMED):
-        raise InputFileError(f"{path}: holds no hop that was measured; write it with: {remedy}")
+        raise InputFileError(f"{path}: contains no measured hop; write it with: {remedy}")
     own = [row for row in rows if row["model_sha256"] == package.sha256]
     first = _of_this_file(path, (own or rows)[0], package, remedy)
     took = {row["stage"]: row for row in reversed(own)}
@@ -85,11 +85,12 @@ def chain_of(paths: Sequence[Path], package: ModelPackage) -> list[Record]:
     if not records:
         return []
     spec, last = package.spec, records[-1]
-    told = spec.metrics.get("training", {}).get("steps")
-    of_model, of_record = (spec.system, spec.params, told), (last.family, last.parameters, last.steps)
+    steps = spec.metrics.get("training", {}).get("steps")
+    of_model, of_record = (spec.system, spec.params, steps), (last.family, last.parameters, last.steps)
     if of_model != of_record:
         raise InputFileError(
-            f"{paths[-1]}: of another model: {_told(*of_record)}; {package.path} is {_told(*of_model)}. "
+            f"{paths[-1]}: of another model: {_run_in_words(*of_record)}; "
+            f"{package.path} is {_run_in_words(*of_model)}. "
             f"Make the record of its run with: python -m train runs --add RUN --name {last.name}; "
             "or the model file of this one with: python -m train export"
         )
@@ -98,12 +99,12 @@ def chain_of(paths: Sequence[Path], package: ModelPackage) -> list[Record]:
     for path, record in zip(paths, records, strict=True):
         if record.init is not None and (before is None or record.init not in _names(before)):
             raise InputFileError(
-                f"{path}: its weights came from the run '{record.init}': give the record of that one before "
-                "it; python -m train runs --add RUN makes one"
+                f"{path}: its weights came from the run '{record.init}': give the record of that run "
+                "before it; 'python -m train runs --add RUN' makes one"
             )
         if record.init is None and before is not None:
             raise InputFileError(
-                f"{path}: it began with new weights, not with those of '{before.name}': leave that one out"
+                f"{path}: it began with new weights, not with those of '{before.name}': leave out its record"
             )
         if missing := [name for name, _ in record.data if name not in sets]:
             raise InputFileError(
@@ -114,13 +115,13 @@ def chain_of(paths: Sequence[Path], package: ModelPackage) -> list[Record]:
     return records
 
 
-def _told(family: str | None, parameters: int | None, steps: int | None) -> str:
+def _run_in_words(family: str | None, parameters: int | None, steps: int | None) -> str:
     of = ["an unknown number of" if value is None else f"{value:,}" for value in (parameters, steps)]
     return f"'{family}' with {of[0]} parameters after {of[1]} steps"
 
 
 def _names(record: Record) -> set[str]:
-    # By which a later run may call it: its record's, that of its folder, or that of a model file of it.
+    # Names by which a later run may refer to it: of its record, its folder, or a model file.
     folder = re.search(r"--run[ =](\S+)", record.command or "")
     files = {f"{score['model']}.pt" for score in record.scores}
     return {record.name, *([folder[1]] if folder else []), *files}
@@ -131,13 +132,15 @@ def prose_of(path: Path) -> tuple[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise InputFileError(f"{path}: cannot be read ({error}); it holds the prose of the card") from None
+        raise InputFileError(
+            f"{path}: cannot be read ({error}); it should contain the prose of the card"
+        ) from None
     wanted = f"an introduction without a heading, then '## {SOUND}'"
     introduction, *sections = re.split(r"^(?=#)", text, flags=re.MULTILINE)
     for section in sections:
         heading = section.splitlines()[0].strip()
         if heading != f"## {SOUND}":
-            raise InputFileError(f"{path}: '{heading}' has no place in a card's prose: {wanted}")
+            raise InputFileError(f"{path}: '{heading}' is not a heading of a card's prose: {wanted}")
     if len(sections) != 1:
         raise InputFileError(f"{path}: '## {SOUND}' stands in it {len(sections)} times; wanted is {wanted}")
     sound = sections[0].partition("\n")[2].strip()

@@ -171,13 +171,16 @@ def _notes(main: list[Content]) -> str:
     machines = sorted({f"{c['cost']['machine']}, {c['cost']['device']}" for c in main})
     notes = [
         "Scores in dB: museval v4, frames of 1 s, median over frames, then mean over tracks ± its standard "
-        "error and, in brackets, the median; SI-SDR over whole tracks. Through the path that plays live.",
+        "error and, in brackets, the median; SI-SDR over whole tracks. All through the signal path of live "
+        "sessions.",
         "Latency: of the algorithm, at the model's own rate, the filling of a hop included.",
         "Step of hop: median time of a model's step, one thread, back to back, against the time a hop lasts; "
         f"indicative ({'; '.join(machines)}).",
     ]
     if len({_tracks(content) for content in main}) > 1:
-        notes.append("**Not all rows were scored on the same tracks**: compare those that were.")
+        notes.append(
+            "**Not all rows were scored on the same tracks**: compare only rows with the same tracks."
+        )
     skipped = [f"{_name(c)} {c['summary']['skipped']}" for c in main if c["summary"].get("skipped")]
     if skipped:
         notes.append(f"Tracks that could not be read: {', '.join(skipped)}.")
@@ -225,7 +228,8 @@ def _songs_table(models: list[list[Content]], contents: list[Content]) -> str:
         system: about["title"]
         for content in contents
         for system, about in content["systems"].items()
-        if system != MODEL and "window" not in about  # an oracle is of one model's window: see above
+        if system != MODEL
+        and "window" not in about  # an oracle depends on the window of one model: see above
     }
     lines = [("published with these systems", {song: f"{sdr:.2f}" for song, sdr in PUBLISHED.items()})]
     lengths: set[int] = set()
@@ -244,10 +248,10 @@ def _songs_table(models: list[list[Content]], contents: list[Content]) -> str:
     if len(lines) == 1:
         return ""
     rows = [[title, *(cells.get(song, NONE) for song in PUBLISHED)] for title, cells in lines]
-    told = f"{min(lengths)} s" if len(lengths) == 1 else f"{min(lengths)} to {max(lengths)} s"
+    durations = f"{min(lengths)} s" if len(lengths) == 1 else f"{min(lengths)} to {max(lengths)} s"
     note = (
-        f"SDR of the vocals in dB, museval v4, median over frames of 1 s. Ours are of recordings of {told}; "
-        "how much of each song the published figures are of is not told."
+        f"SDR of the vocals in dB, museval v4, median over frames of 1 s. Ours are of recordings of "
+        f"{durations}; the publications do not state the length of their excerpts."
     )
     return table(("", *PUBLISHED), rows) + "\n\n" + note
 
@@ -262,7 +266,7 @@ def _bare(command: str) -> str:
 
 
 def _used(main: list[Content], models: list[list[Content]]) -> list[Content]:
-    # The evaluations behind the tables: each model's largest, and those that add one of the songs.
+    # The evaluations behind the tables: the largest of each model, and those with further songs.
     used = list(main)
     for evaluations in models:
         for content in evaluations:

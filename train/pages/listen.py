@@ -29,7 +29,7 @@ from train.pages.pictures import RANGE_DB, Picture, mask_picture, paint, sound_p
 from train.score.evaluate import as_live, card, names_of, score_stems, separate
 
 SECONDS = 30.0
-MOST = 12
+MAX_TRACKS = 12
 
 LEAD_IN_S = 5.0
 """Length of the music before an excerpt, for the state of the model; its output is not kept."""
@@ -63,7 +63,7 @@ class Played:
     vocals: Wave
     instrumental: Wave
     reference: tuple[Wave, Wave] | None
-    mask: Picture  # nan where the model hears nothing
+    mask: Picture  # nan if the estimate is silent
 
 
 def listen(
@@ -73,7 +73,7 @@ def listen(
     *,
     tracks: Sequence[str] = (),
     seconds: float = SECONDS,
-    most: int = MOST,
+    max_tracks: int = MAX_TRACKS,
     device: str = "cpu",
 ) -> Path:
     """Write `out`/index.html, with sounds and pictures beside it, and return its path.
@@ -81,15 +81,15 @@ def listen(
     `data` are data sets, folders of tracks, tracks or recordings. The page has the `seconds` of each track
     with most voice. Broken tracks are listed and skipped; `InputFileError` if none is left.
     """
-    if seconds < 1 or most < 1:
-        raise UsageError(f"--seconds {seconds:g} --most {most}: at least 1 second of at least 1 track")
+    if seconds < 1 or max_tracks < 1:
+        raise UsageError(f"--seconds {seconds:g} --max-tracks {max_tracks}: both must be at least 1")
     package = read_package(model)
     paths = find_songs([data] if isinstance(data, Path) else data)
     if tracks:
         paths = select_tracks(paths, tracks)
-    elif len(paths) > most:
-        print(f"the first {most} of {len(paths)} tracks; --most or --tracks for others")
-        paths = paths[:most]
+    elif len(paths) > max_tracks:
+        print(f"the first {max_tracks} of {len(paths)} tracks; select others with --max-tracks or --tracks")
+        paths = paths[:max_tracks]
     runner = load(package, device)
     for folder in (out, out / "sounds", out / "pictures"):
         make_folder(folder)
@@ -132,7 +132,7 @@ def find_songs(data: Sequence[Path]) -> list[Path]:
             found += find_tracks([path])
         except InputFileError:
             if not songs:
-                raise InputFileError(f"{path}: neither stems nor recordings there") from None
+                raise InputFileError(f"{path}: no stems and no recordings in it") from None
         found += songs
     return list(dict.fromkeys(found))
 
@@ -141,7 +141,7 @@ def play(model: ModelRunner, track: Track, seconds: float) -> Played:
     """Separate the part of `track` with most voice, as in a live session."""
     frames = min(track.mix.shape[1], int(seconds * RATE))
     vocals = track.stems[0] if track.stems else None
-    if vocals is None and frames < track.mix.shape[1]:  # where is the voice? the model says
+    if vocals is None and frames < track.mix.shape[1]:  # the position of the voice, by the model
         with as_live():
             vocals = separate(model, track.mix)[0]
     start = 0 if vocals is None else loudest(vocals, frames)
@@ -173,10 +173,10 @@ def _write(track: Track, played: Played, out: Path, name: str) -> Excerpt:
     if played.reference:
         sounds["reference"] = played.reference[0]
     titles = {
-        "mixture": ("Mixture", "what goes in"),
+        "mixture": ("Mixture", "input"),
         "vocals": ("Vocals", "by the model"),
         "instrumental": ("Instrumental", "by the model: mixture - vocals"),
-        "reference": ("Vocals as recorded", "what would be perfect"),
+        "reference": ("Vocals as recorded", "the ideal result"),
     }
     peak = max(float(np.abs(wave).max()) for wave in sounds.values())
     gain = min(1.0, 0.99 / peak) if peak > 0 else 1.0
@@ -215,7 +215,7 @@ def write_sound(stem: Path, wave: Wave) -> Path:
 
 
 def _file_name(name: str, number: int) -> str:
-    # Numbered: two names may come to the same letters.
+    # Numbered, because two names may give the same file name.
     return f"{number + 1:02d}-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
 
 
@@ -241,7 +241,12 @@ def add_excerpt_arguments(parser: argparse.ArgumentParser, seconds: float) -> No
     )
     parser.add_argument("--seconds", type=float, default=seconds, help="length of each excerpt (%(default)g)")
     parser.add_argument(
-        "--most", type=int, default=MOST, help="maximum number of tracks on the page (%(default)s)"
+        "--max-tracks",
+        "--most",
+        type=int,
+        default=MAX_TRACKS,
+        metavar="N",
+        help="maximum number of tracks on the page (%(default)s)",
     )
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the model runs (%(default)s)")
 
@@ -254,6 +259,6 @@ def run(options: argparse.Namespace) -> None:
         options.out,
         tracks=options.tracks,
         seconds=options.seconds,
-        most=options.most,
+        max_tracks=options.max_tracks,
         device=options.device,
     )

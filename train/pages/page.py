@@ -90,9 +90,9 @@ audio { display: block; width: 100%; height: 2.2rem; margin-top: .25rem; }
 <dl class="facts">
 $facts
 </dl>
-<p>All players of a track share one position: start another and it goes on where the last one was.
-Click into a picture to jump there; keys <b>1</b>&#8211;<b>4</b> switch what you hear, the space bar stops and
-goes on. Pictures: $low Hz to $high kHz, one scale of $range dB for all of a track; mask: bright is voice.</p>
+<p>All players of a track share one position: another player starts at the position of the last one.
+Click into a picture to jump there; keys <b>1</b>&#8211;<b>4</b> switch the player, the space bar pauses and
+continues. Pictures: $low Hz to $high kHz, one scale of $range dB for each track; mask: bright is voice.</p>
 </header>
 <main>
 $tracks
@@ -100,9 +100,9 @@ $tracks
 <footer class="soft">$footer</footer>
 <script>
 "use strict";
-let current = null;  // the player heard last
+let current = null;  // the latest player
 const players = section => [...section.querySelectorAll("audio")];
-function hear(player, at) {
+function playAt(player, at) {
   if (at !== undefined) player.currentTime = at;
   player.play();
 }
@@ -128,14 +128,14 @@ document.querySelectorAll("section").forEach(section => {
     const own = picture.parentElement.querySelector("audio");
     const player = own || section.last || players(section)[0];
     section.last = player;
-    hear(player, at);
+    playAt(player, at);
   }));
 });
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "AUDIO") return;
   const section = (current || document.querySelector("audio")).closest("section");
   const chosen = players(section)[Number(event.key) - 1];
-  if (chosen) hear(chosen);
+  if (chosen) playAt(chosen);
   else if (event.key === " " && current) current.paused ? current.play() : current.pause();
   else return;
   event.preventDefault();
@@ -206,7 +206,7 @@ def _facts(card: dict[str, Any]) -> str:
 def _section(excerpt: Excerpt) -> str:
     if excerpt.seconds < excerpt.whole_s - 0.1:
         whole = f"of {_clock(excerpt.whole_s)}, "
-        about = f"{excerpt.seconds:.0f} s {whole}from {_clock(excerpt.start_s)} on: where most is sung"
+        about = f"{excerpt.seconds:.0f} s {whole}from {_clock(excerpt.start_s)} on: with the most voice"
     else:
         about = f"{excerpt.seconds:.1f} s, the whole track"
     number = 0
@@ -248,7 +248,7 @@ def _scores(scores: dict[str, dict[str, float]]) -> str:
 
 def _footer(skipped: Sequence[str]) -> str:
     made = "Scores: museval v4, median over frames of 1 s; SI-SDR over the whole excerpt. "
-    made += "Separated hop by hop, exactly as a live session would play it, latency removed."
+    made += "Separated hop by hop, exactly as in a live session, latency removed."
     if skipped:
         made += f"<p>Skipped ({len(skipped)}):<br>" + "<br>".join(escape(line) for line in skipped) + "</p>"
     return made

@@ -20,20 +20,20 @@ class Record:
     """The facts of a run; an unknown one is None or empty."""
 
     name: str
-    note: str  # what was tried, and what it showed
+    note: str  # the change that was tried, and its result
     command: str | None
     family: str | None
     preset: str | None
-    differs: list[str]  # NAME=VALUE of options that are not the preset's (as it was when this was made)
-    unsaid: list[str]  # options of the preset that the run's own format does not have
+    differs: list[str]  # NAME=VALUE of options that differ from the preset at the time of the record
+    unsaid: list[str]  # options of the preset that did not exist in the format of the run
     options: dict[str, Any]
-    init: str | None  # the run that its weights came from
+    init: str | None  # the run of its initial weights
     parameters: int | None
     machine: str | None
     replicas: int | None
     cache: str | None
     data: list[list[Any]]  # [set, minutes]
-    schedule: dict[str, Any]  # what was asked for: minutes or steps, and the seed
+    schedule: dict[str, Any]  # options of the command: minutes or steps, and the seed
     steps: int | None
     audio_hours: float | None
     wall_minutes: float | None  # of training, validation not counted
@@ -65,7 +65,7 @@ def record_text(record: Record) -> str:
     lines = []
     for name, value in dataclasses.asdict(record).items():
         if name == "songs":
-            if value:  # records of runs without them stay as they were
+            if value:  # records of runs without them remain unchanged
                 inner = ",\n".join(
                     f"  {json.dumps(song, ensure_ascii=False)}: {json.dumps(of, allow_nan=False)}"
                     for song, of in value.items()
@@ -84,8 +84,8 @@ def is_figure(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def thinned(rows: Sequence[Any], most: int) -> list[Any]:
-    """Return at most `most` of `rows`, evenly spaced, with the first and the last."""
-    if len(rows) <= most:
+def thinned(rows: Sequence[Any], max_rows: int) -> list[Any]:
+    """Return at most `max_rows` of `rows`, evenly spaced, with the first and the last."""
+    if len(rows) <= max_rows:
         return list(rows)
-    return [rows[int(place)] for place in np.linspace(0, len(rows) - 1, most).round()]
+    return [rows[int(place)] for place in np.linspace(0, len(rows) - 1, max_rows).round()]

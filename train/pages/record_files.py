@@ -103,19 +103,23 @@ def add(records: Path, run: Path, name: str, note: str | None, scores: Sequence[
     others = {record.name: record for record in read_records(records)} if records.is_dir() else {}
     before = others.pop(name, None)
     if note is None and before is None:
-        raise UsageError(f"--name {name}: a new record needs --note: what was tried, and what it showed")
+        raise UsageError(
+            f"--name {name}: a new record needs --note with the change that was tried and its result"
+        )
     if note is not None and not note.strip():
-        raise UsageError("--note is empty: say what was tried, and what it showed")
+        raise UsageError("--note is empty: state the change that was tried and its result")
     if clash := [other for other in others if other.lower() == name.lower()]:
-        raise UsageError(f"--name {name}: there is '{clash[0]}', which differs only in capitals")
+        raise UsageError(f"--name {name}: there is already '{clash[0]}', which differs only in capitals")
     record = describe(run, name, before.note if before and note is None else note or "", scores)
     if same := [other.name for other in others.values() if record.curve and other.curve == record.curve]:
-        raise UsageError(f"{run}: this run has a record already; --name {same[0]} replaces it")
+        raise UsageError(f"{run}: this run already has a record; --name {same[0]} replaces it")
     if before and not scores and before.scores:
         if before.steps == record.steps:
             record = dataclasses.replace(record, scores=before.scores)
         else:
-            print(f"{name}: scores of step {before.steps} are left out, the run went on; score it again")
+            print(
+                f"{name}: the run has continued, scores of step {before.steps} are not used; score it again"
+            )
     make_folder(records)
     with whole_file(records / f"{name}.json") as file:
         file.write(record_text(record).encode())

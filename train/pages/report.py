@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PAGE = "report.html"
 SECONDS = 6.0  # of each mixture shown
-COUNTED, COUNTED_S = 200, 3.0  # mixtures of each way of mixing, for the levels, and their length
+COUNTED, COUNTED_S = 200, 3.0  # mixtures of each kind for the levels, and their length
 SILENT_DB = -90.0  # shown instead of nothing
 OPUS_RATE, OPUS_LEVEL = 48000, 0.75
 WAYS = (("true mixes", 1.0), ("random pairs", 0.0))
@@ -82,7 +82,7 @@ def picture(mixture: Mixture) -> Figure:
     top = max(float(levels[0].max()), SILENT_DB)
     mix_db, voice_db = (level - top for level in levels)
     mask = ideal_picture(mixture.voice, mixture.mix - mixture.voice)
-    mask[mix_db < -RANGE_DB] = np.nan  # a mask of next to nothing says nothing
+    mask[mix_db < -RANGE_DB] = np.nan  # a mask of almost silent bins means nothing
 
     figure = Figure(figsize=(9.0, 5.4), dpi=100, layout="constrained")
     axes = figure.subplots(3, 1, sharex=True)
@@ -207,8 +207,8 @@ $skipped
 <img src="$histograms" alt="histograms of levels">
 <h2>Mixtures as training draws them</h2>
 <p class="soft">Spectrograms of the mean power of both channels, one scale for mixture and target; the mask is
-that of their middle, and grey where the mixture is more than $range dB under its loudest. Players are at the
-level that the net gets.</p>
+that of their middle, and grey if the mixture is more than $range dB below its maximum. Players have the
+level of the net's input.</p>
 $mixtures
 </body></html>
 """)
@@ -238,10 +238,10 @@ def _left_out(cache: Path) -> str:
     try:
         lines = (cache / SKIPPED).read_text().splitlines()
     except OSError:
-        return "<p>This cache does not say: prepare it again.</p>"
+        return "<p>This cache does not contain it: prepare the cache again.</p>"
     if not lines:
-        return "<p>Nothing: every recording found was decoded, whole.</p>"
-    padded = sum(line.startswith(("padded:", "trimmed:")) for line in lines)  # the latter in caches of old
+        return "<p>Nothing: every recording was decoded completely.</p>"
+    padded = sum(line.startswith(("padded:", "trimmed:")) for line in lines)  # the latter in old caches
     return folded(f"{len(lines) - padded} skipped, {padded} padded", lines, unfolded=True)
 
 
@@ -274,18 +274,18 @@ def report(
     alone = sum(not np.isfinite(m.voice_to_music_db) for m in levels)
     cut = cut_groups(held.songs)
     known = any(song.group for song in held.songs)
-    groups = f"In both splits, which should not be: {', '.join(cut)}." if cut else (
+    groups = f"In both splits, which is an error: {', '.join(cut)}." if cut else (
         "No singer, artist or package is in both splits." if known
-        else "This cache does not say who sings: prepare it again to check the splits."
+        else "This cache has no singers: prepare it again to check the splits."
     )  # fmt: skip
     frames = sum(song.frames for song in held.songs)
     page = _PAGE.substitute(
-        title="What the net is fed",
+        title="Input of the net",
         summary=f"{len(held.songs)} songs, {frames / RATE / 3600:.1f} h; mixtures of split '{split}'",
         sets="\n".join(map(table_row, set_rows(held.songs))),
         groups=html.escape(groups),
         skipped=_left_out(cache),
-        counted=f"{counted} mixtures of each way, {COUNTED_S:g} s each; "
+        counted=f"{counted} mixtures of each kind, {COUNTED_S:g} s each; "
         f"{alone} of {len(levels)} are voice alone or music alone and are not in the right picture.",
         histograms=_png(histograms(levels)),
         range=f"{RANGE_DB:g}",

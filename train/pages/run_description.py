@@ -35,8 +35,8 @@ def describe(folder: Path, name: str, note: str, scores: Sequence[Path] = ()) ->
     state = _state(folder / checkpoints.FILE)
     if not about and not history and not state:
         raise InputFileError(
-            f"{folder}: no run in it (run.json, history.jsonl, {checkpoints.FILE}); give the folder that "
-            "'python -m train fit --run' wrote"
+            f"{folder}: no run in it (run.json, history.jsonl, {checkpoints.FILE}); give a folder "
+            "written by 'python -m train fit --run'"
         )
     summaries, cards = _evaluations(scores)
     config = about.get("config", {})
@@ -84,7 +84,9 @@ def describe(folder: Path, name: str, note: str, scores: Sequence[Path] = ()) ->
     )
     if found := MACHINE_PATH.search(record_text(record)):
         text = record_text(record)[found.start() : found.start() + 40].splitlines()[0]
-        raise UsageError(f"'{text}...' is a path of this machine: no record may hold one; reword --note")
+        raise UsageError(
+            f"'{text}...' is a path of this machine: which a record must not contain; change --note"
+        )
     return record
 
 
@@ -97,7 +99,7 @@ def _described(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputFileError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(content, dict) or not isinstance(content.get("config", {}), dict):
-        raise InputFileError(f"{path}: not what 'python -m train fit' writes beside a checkpoint")
+        raise InputFileError(f"{path}: not a file of 'python -m train fit'")
     return content
 
 
@@ -115,19 +117,23 @@ def _history(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             entry = None
         if not isinstance(entry, dict):
-            raise InputFileError(f"{path}: line {number} is no validation; remove it if a crash tore it")
+            raise InputFileError(
+                f"{path}: line {number} is not a validation; remove it if a crash cut it off"
+            )
         entries.append({key: value for key, value in entry.items() if is_figure(value)})
     return entries
 
 
 def _state(path: Path) -> dict[str, Any]:
-    # Entries as they are: `checkpoints.load` refuses older versions. Tensors stay on the disk.
+    # Unchecked entries, because `checkpoints.load` refuses older versions. Tensors stay on the disk.
     if not path.exists():
         return {}
     try:
         raw = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises half a dozen kinds for a broken file
-        print(f"{path}: cannot be read ({str(error).splitlines()[0]}); the record goes by the history alone")
+    except Exception as error:  # torch raises many types for a broken file
+        print(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); the record is made from the history only"
+        )
         return {}
     return raw if isinstance(raw, dict) else {}
 
@@ -170,7 +176,7 @@ def _evaluations(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[dict
 
 
 def _first_version(state: dict[str, Any]) -> dict[str, Any]:
-    # It knew one system, and called its options "config".
+    # The first format had one system, and its options were called "config".
     return {"family": "causal", "options": state["config"]} if "config" in state else {}
 
 

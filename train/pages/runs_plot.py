@@ -15,7 +15,7 @@ from train.data.cache import whole_file
 from train.pages.record import Record
 from train.score.scores import DPI
 
-# Okabe and Ito's colours without the pale yellow; further rounds of them are told apart by the stroke.
+# Okabe and Ito's colours without the pale yellow; further rounds differ by the stroke.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 LABEL_INCHES = 0.19
 STROKES = ("-", "--", ":", "-.")
@@ -73,12 +73,12 @@ def plot_runs(records: Sequence[Record], path: Path) -> None:
         _name_ends(axis, ends, LABEL_INCHES / (height - 1.2))  # the rest is title and legend of the axis
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
-    said = PngImagePlugin.PngInfo()
-    said.add_text("Description", fingerprint(records))
-    # A palette makes a third of the file, which is kept in git.
+    description = PngImagePlugin.PngInfo()
+    description.add_text("Description", fingerprint(records))
+    # A palette makes the file a third as large; it is kept in git.
     picture = Image.open(drawn).convert("RGB").quantize(128)
     with whole_file(path) as file:
-        picture.save(file, format="PNG", optimize=True, pnginfo=said)
+        picture.save(file, format="PNG", optimize=True, pnginfo=description)
 
 
 def _spare_the_worst(axis: Any, cut: float) -> None:

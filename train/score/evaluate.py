@@ -257,7 +257,7 @@ def evaluate(
     if tracks:
         paths = select_tracks(paths, tracks)
     scoring = Scoring(model, tuple(references), tuple(peers), device)
-    scorer = Scorer(scoring)  # before any worker: a fault of the model or a peer is one clear line
+    scorer = Scorer(scoring)  # before any worker, so that an error of the model or a peer is one clear line
     results = _score_all(scorer, scoring, paths, workers)
     rows = [result for result in results if not isinstance(result, Skipped)]
     skipped = [result for result in results if isinstance(result, Skipped)]
@@ -307,7 +307,7 @@ def card(package: ModelPackage) -> dict[str, Any]:
 
 
 def _describe(spec: ModelSpec, rows: list[dict[str, Any]], peers: dict[str, Peer]) -> dict[str, Any]:
-    # One entry a system that was scored: its title, and what a table can say of it.
+    # One entry a scored system: its title and its row of the table.
     window = (
         f"{spec.n_fft} -> {spec.synthesis}, hop {spec.hop}, {stage.model_rate_for(spec, RATE) / 1000:g} kHz"
     )
@@ -337,7 +337,7 @@ def _cost(spec: ModelSpec, rows: list[dict[str, Any]], device: str) -> dict[str,
         "device": device,
         "threads": 1,
         "machine": _machine(device),
-        "note": "indicative: median over the steps of whole tracks, back to back, on a machine not set aside",
+        "note": "indicative: median over the steps of whole tracks, without pauses, other load possible",
     }
 
 
@@ -345,7 +345,7 @@ def _machine(device: str) -> str:
     if device == "cuda":
         return str(torch.cuda.get_device_name())
     name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):  # where the kernel tells more
+    with contextlib.suppress(OSError):  # Linux names the processor here
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
     return f"{name}, {os.cpu_count()} cores"
@@ -362,14 +362,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, action="append", required=True, metavar="PATH",
         help="MUSDB18(-HQ), DSD100, a folder of .stem.mp4 files or of folders of stems, or one track; "
-             "repeat it for more",
+             "may be given several times",
     )  # fmt: skip
     parser.add_argument(
         "--tracks",
         type=names_of,
         default=(),
         metavar="NAME,...",
-        help="only tracks whose names begin so (default: all)",
+        help="only tracks with these beginnings of their names (default: all)",
     )
     parser.add_argument("--references", type=names_of, default=REFERENCES, metavar="NAME,...",
                         help=f"references: {','.join(REFERENCES)}, or none (default: all)")  # fmt: skip

@@ -90,7 +90,7 @@ class Worker:
         return Track(clip.name, voice + others, (voice, others))
 
 
-_in_worker: list[Worker] = []  # of this process, where it is one of a pool
+_in_worker: list[Worker] = []  # of this process, if it belongs to a pool
 
 
 def start_process(model: Path, cache: Path, device: str) -> None:

@@ -105,7 +105,7 @@ class BssEval:
         return [_factors(gram), *(_factors(gram[mine, mine]) for mine in own)]
 
     def _filters(self, found: Wave) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        # Of each estimate the least-squares filters from all references [targets, targets, channels, taps,
+        # Least-squares filters of each estimate from all references [targets, targets, channels, taps,
         # channels], and from its own one [targets, channels, taps, channels]: museval's `C` and `Cj`.
         targets, channels, length = self._true.shape
         outputs = targets * channels
@@ -140,7 +140,7 @@ def _factors(gram: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
         factors = lu_factor(gram + np.finfo(float).eps * np.eye(len(gram)))
     if np.diag(factors[0]).all():
         return factors
-    # Two channels are alike: many filters fit, a small ridge takes one of them.
+    # Equal channels: many filters fit, and a small ridge selects one of them.
     return lu_factor(gram + 1e-10 * np.trace(gram) / len(gram) * np.eye(len(gram)))
 
 

@@ -69,7 +69,9 @@ class Oracle(ModelRunner):
             part = stem[:, self._position : self._position + frames]
             block[:, : part.shape[1]] = part
             stage.begin_hop(path, block, column)
-            to_device_rate(path.bridge, path.hop, path.vocals[:, :frames])  # ends the step; not listened to
+            to_device_rate(
+                path.bridge, path.hop, path.vocals[:, :frames]
+            )  # ends the step; its output is not used
         self._position += frames
         vocals, accompaniment = self._columns
         best = ratio_mask(vocals, accompaniment) if self._kind == "ratio" else phase_mask(vocals, self.column)

@@ -20,7 +20,7 @@ from train.data.effects import Wave
 from train.data.tracks import Stems
 
 SPLEETER_FFT, SPLEETER_HOP = 4096, 1024
-SPLEETER_BINS = 1024  # up to 11 kHz; above that it passes nothing
+SPLEETER_BINS = 1024  # up to 11 kHz; its output is silent above
 SPLEETER_FRAMES = 512  # of one piece: 11.9 s
 PIECES_AT_ONCE = 4  # some 400 MB of activations
 
@@ -127,7 +127,7 @@ def load_module(name: str, path: Path) -> ModuleType:
     """Import one file of a package as the module `name`."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise UsageError(f"--peer: {path} is not there; install the package again")
+        raise UsageError(f"--peer: {path} does not exist; install the package again")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
@@ -135,7 +135,7 @@ def load_module(name: str, path: Path) -> ModuleType:
 
 
 def _spleeter_net(net: nn.Module, path: Path) -> nn.Module:
-    # The weights are pickled numpy arrays: those are let through, and nothing else that a pickle could hold.
+    # The weights are pickled numpy arrays: only these types are accepted, nothing else in a pickle.
     rebuild = np.zeros(1, np.float32).__reduce__()[0]
     arrays = [rebuild, (rebuild, "numpy.core.multiarray._reconstruct")]  # its name before numpy 2
     with torch.serialization.safe_globals([*arrays, np.ndarray, np.dtype, np.dtypes.Float32DType]):

@@ -55,7 +55,9 @@ def robustness(
         check_writable(json_path)
     package = read_package(model)
     before = _read_before(json_path, package) if only and json_path is not None else None
-    worker = Worker.start(model, cache, device)  # before any other process: a fault is one clear line
+    worker = Worker.start(
+        model, cache, device
+    )  # before any other process, so that an error is one clear line
     clips: list[Clip] = []
     if data:
         clips += find_tracks([data] if isinstance(data, Path) else data)
@@ -115,10 +117,10 @@ def _read_before(path: Path, package: ModelPackage) -> Content | None:
         same = content["model_sha256"] == package.sha256 and {"command", "measures"} <= content.keys()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputFileError(
-            f"{path}: no JSON of 'robustness' ({error}); remove it or name another file"
+            f"{path}: no JSON of 'robustness' ({error}); remove it or give another file"
         ) from None
     if not same:
-        raise InputFileError(f"{path}: its measures are of another model file; name another file")
+        raise InputFileError(f"{path}: its measures belong to another model file; give another file")
     return content
 
 
@@ -166,16 +168,16 @@ def _behind(measure: Measure) -> list[str]:
     if "worst" in details:
         sources = ", ".join(f"{source} {db:.2f}" for source, db in details["means_by_source"].items())
         worst = ", ".join(f"{row['name']} {row['db']:.2f}" for row in details["worst"])
-        told = "mean {mean:.2f} ± {se:.2f}, median {median:.2f} dB".format(**details)
-        lines = [f"{told} of {len(details['excerpts'])} excerpts; means: {sources}"]
+        summary = "mean {mean:.2f} ± {se:.2f}, median {median:.2f} dB".format(**details)
+        lines = [f"{summary} of {len(details['excerpts'])} excerpts; means: {sources}"]
         return lines + [f"worst {worst}"] + [f"left out, silent: {name}" for name in details["left_out"]]
     if "changes" in details:
         short = dict(zip(TARGETS, ("voc.", "acc."), strict=True))
         medians = (f"{short[target]} {details['medians'][target][AS_IS]:.2f}" for target in TARGETS)
         lines = [f"median SDR {AS_IS}: {', '.join(medians)} dB"]
         for variant, of in details["changes"].items():
-            told = "{mean_paired:+.2f} ± {se_paired:.2f} (median {median_paired:+.2f})"
-            changes = (told.format(**of[target]) for target in TARGETS)
+            change = "{mean_paired:+.2f} ± {se_paired:.2f} (median {median_paired:+.2f})"
+            changes = (change.format(**of[target]) for target in TARGETS)
             lines.append(f"{variant}: {', '.join(map(' '.join, zip(short.values(), changes, strict=True)))}")
         return lines
     return []
@@ -189,7 +191,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", type=Path, action="append", metavar="PATH",
-        help="tracks with stems for level, rate and bands, as for 'evaluate'; repeat it for more "
+        help="tracks with stems for level, rate and bands, as for 'evaluate'; may be given several times "
              "(default: the validation songs of the cache)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="output: all figures")

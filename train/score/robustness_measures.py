@@ -110,7 +110,7 @@ def _dry(worker: Worker, song: Song) -> float:
 
 
 def _by_mean(measure: Measure, songs: list[Song], levels: list[float], bar: float, sign: int) -> Measure:
-    # `sign`: 1 where the bar is the most, -1 where it is the least. A level of nan: too faint to ask.
+    # `sign`: 1 if the bar is a maximum, -1 if it is a minimum. A level of nan: the excerpt is too faint.
     pairs = list(zip(songs, levels, strict=True))
     rows: list[Content] = [
         {"name": song.name, "source": song.source, "db": db} for song, db in pairs if not math.isnan(db)
@@ -161,7 +161,7 @@ def speech(bench: Bench) -> Measure:
         median=float(np.median(sung - spoken)),
         singing_sdr_mean=float(sung.mean()),
         speech_sdr_mean=float(spoken.mean()),
-        # What the mixtures differ by themselves: speech has other pauses.
+        # Difference of the unprocessed mixtures: speech has other pauses.
         unprocessed_mean=float(np.mean(sung_mix - spoken_mix)),
         actors=len(pairs),
         pieces=len(spread),
@@ -245,11 +245,11 @@ def score_clip(worker: Worker, clip: Clip) -> Content | Skipped:
 
 
 def _sdr(bss: BssEval, stems: Stems) -> dict[str, float]:
-    # As `evaluate` has it: the median over frames of 1 s.
+    # As in `evaluate`: the median over frames of 1 s.
     return dict(zip(TARGETS, map(over_frames, bss.score(stems)["sdr"]), strict=True))
 
 
-def _by_change(measure: Measure, bench: Bench, variants: list[str], most: float) -> Measure:
+def _by_change(measure: Measure, bench: Bench, variants: list[str], limit: float) -> Measure:
     if not bench.clips:
         return measure.not_measured(NO_SONGS)
     rows, skipped = bench.of_clips(score_clip, "level, rate")
@@ -261,11 +261,11 @@ def _by_change(measure: Measure, bench: Bench, variants: list[str], most: float)
         plain = np.array([row["sdr"][AS_IS][target] for row in rows])
         known = ~np.isnan(plain)
         if not known.any():
-            return measure.not_measured("no clip gives a figure: stems, or what is found of them, are silent")
+            return measure.not_measured("no clip gives a figure: the stems or their estimates are silent")
         medians[target] = {AS_IS: float(np.median(plain[known]))}
         for variant in variants:
             values = np.array([row["sdr"][variant][target] for row in rows])[known]
-            values[np.isnan(values)] = -np.inf  # silent now, and was not before
+            values[np.isnan(values)] = -np.inf  # silent only in this variant
             medians[target][variant] = float(np.median(values))
             changes[variant][target] = {
                 "mean_paired": float(np.mean(values - plain[known])),
@@ -275,7 +275,7 @@ def _by_change(measure: Measure, bench: Bench, variants: list[str], most: float)
             }
     largest = max((of[target]["mean_paired"] for of in changes.values() for target in TARGETS), key=abs)
     details = {"medians": medians, "changes": changes, "clips": len(rows), "skipped": len(skipped)}
-    return measure.found(largest, abs(largest) <= most, **details)
+    return measure.found(largest, abs(largest) <= limit, **details)
 
 
 MEASURES: tuple[Callable[[Bench], Measure], ...] = (
@@ -291,7 +291,7 @@ def _middle(cache: AudioCache, song: Song, frames: int) -> Wave:
 
 
 def _loudest(wave: Wave, frames: int) -> Wave:
-    # The loudest `frames` of [2, n], to a tenth of a second; all of what is shorter.
+    # The loudest `frames` of [2, n], to a tenth of a second; all of a shorter recording.
     if wave.shape[1] <= frames:
         return wave
     step, count = RATE // 10, -(-frames * 10 // RATE)

@@ -25,7 +25,7 @@ MODEL = "model"  # the key of the model that was scored, among the systems of `s
 TITLES = {"sdr": "SDR", "isr": "ISR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR"}
 DPI = 110
 
-# Okabe and Ito's colours, told apart by colour-blind readers and by their shapes.
+# Okabe and Ito's colours, distinct for colour-blind readers, together with shapes.
 STYLES: dict[str, dict[str, Any]] = {
     "mixture": {"color": "#888888", "marker": "|", "linewidths": 2},
     "oracle_ratio": {"color": "#009e73", "marker": "^"},
@@ -175,7 +175,7 @@ def plot_scores(content: Content, path: Path) -> None:
 
 
 def _spare_outliers(axis: Any, values: list[float]) -> None:
-    # A track almost without voice lies at -40 dB and would squeeze all others together: cut off, and said.
+    # A track almost without voice is at -40 dB and would squeeze the others: cut off, with a note.
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     if not known.size:
@@ -184,12 +184,12 @@ def _spare_outliers(axis: Any, values: list[float]) -> None:
     beyond = int((known < low - 6).sum())
     if beyond:
         axis.set_xlim(low - 4, high + 1.5)
-        said = f"< {beyond} further left, down to {known.min():.0f} dB"
-        axis.text(0.01, 0.995, said, transform=axis.transAxes, fontsize=8, va="top", color="#555555")
+        note = f"< {beyond} further left, down to {known.min():.0f} dB"
+        axis.text(0.01, 0.995, note, transform=axis.transAxes, fontsize=8, va="top", color="#555555")
 
 
-def _short(name: str, most: int = 44) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
+def _short(name: str, max_length: int = 44) -> str:
+    return name if len(name) <= max_length else name[: max_length - 1] + "…"
 
 
 def write_scores(content: Content, path: Path) -> None:
@@ -202,7 +202,7 @@ def write_scores(content: Content, path: Path) -> None:
 def check_writable(path: Path) -> None:
     """Raise `OutputError` if `path` cannot be written, before hours of work rather than after."""
     if path.is_dir():
-        raise OutputError(f"{path}: a folder; name a file")
+        raise OutputError(f"{path}: a folder; give a file")
     make_folder(path.parent)
 
 
@@ -229,6 +229,6 @@ def read_scores(path: Path) -> Content:
             f"{path}: not the figures of an evaluation ({', '.join(sorted(missing))} missing); "
             "write it again with 'python -m train evaluate --json'"
         )
-    # Evaluations of old have no standard errors; their tracks have all that is needed.
+    # Old evaluations have no standard errors; these are computed from their tracks.
     computed = summarise(content["clips"]) if content["clips"] else {}
     return dict(content) | {"summary": computed | content["summary"]}

@@ -41,8 +41,8 @@ BANDS_HZ = ((0, 250, "bass"), (250, 1000, "low mids"), (1000, 4000, "mids"), (40
 
 
 @dataclass(frozen=True)
-class Place:
-    """One second of a track, and what went wrong there; levels in dB."""
+class WorstSecond:
+    """One second of a track and the faults of its estimate; levels in dB."""
 
     track: str
     start_s: int
@@ -53,7 +53,7 @@ class Place:
     band: str  # where most of the error is
 
     def words(self) -> str:
-        """Return one sentence on this place."""
+        """Return one sentence on this second."""
         voice = (
             f"the voice is {-self.voice_to_mix:.0f} dB below the mix"
             if self.voice_to_mix < 0
@@ -68,7 +68,7 @@ class Place:
         return f"*{self.track}*, second {self.start_s + 1}: {voice}; {fault}, most of it in the {self.band}"
 
 
-def worst_place(track: str, mix: Wave, voice: Wave, estimate: Wave) -> Place | None:
+def worst_second(track: str, mix: Wave, voice: Wave, estimate: Wave) -> WorstSecond | None:
     """Return the worst second of a track; None if no second has an audible voice. All are [2, n] at RATE."""
     places = []
     for start in range(0, voice.shape[1] - RATE + 1, RATE):
@@ -79,14 +79,14 @@ def worst_place(track: str, mix: Wave, voice: Wave, estimate: Wave) -> Place | N
     return min(places, key=lambda place: place.sdr, default=None)
 
 
-def _place(track: str, second: int, level: float, true: Wave, found: Wave) -> Place:
+def _place(track: str, second: int, level: float, true: Wave, found: Wave) -> WorstSecond:
     energy = float(np.vdot(true, true))
     share = float(np.vdot(found, true)) / energy
     error, rest = found - true, found - np.float32(share) * true
     power = np.square(np.abs(np.fft.rfft(error))).sum(0)
     hz = np.fft.rfftfreq(error.shape[1], 1 / RATE)
     band = max(BANDS_HZ, key=lambda band: power[(hz >= band[0]) & (hz < band[1])].sum())[2]
-    return Place(
+    return WorstSecond(
         track=track,
         start_s=second,
         sdr=_db(energy / max(float(np.vdot(error, error)), 1e-12)),
@@ -114,12 +114,12 @@ def worst(
     Raises `ModelError` or `InputFileError` if the model or all of the tracks cannot be used.
     """
     if count < 1:
-        raise UsageError(f"--count {count}: at least 1")
+        raise UsageError(f"--count {count}: must be at least 1")
     if json_path is not None:
         check_writable(json_path)
     package = read_package(model)
     runner = load(package, device)
-    places: list[Place] = []
+    places: list[WorstSecond] = []
     skipped: list[str] = []
     paths = find_tracks(data)
     for path in tqdm(paths, unit="track", desc="worst"):
@@ -131,7 +131,7 @@ def worst(
         assert track.stems is not None
         with as_live():
             estimate = separate(runner, track.mix)[0]
-        place = worst_place(track.name, track.mix, track.stems[0], estimate)
+        place = worst_second(track.name, track.mix, track.stems[0], estimate)
         places += [place] if place else []
     if not places:
         raise InputFileError(f"none of {len(paths)} tracks has a second with an audible voice")
@@ -157,7 +157,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model file")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, metavar="PATH",
-        help="tracks with stems, as for 'evaluate'; repeat it for more",
+        help="tracks with stems, as for 'evaluate'; may be given several times",
     )  # fmt: skip
     parser.add_argument("--count", type=int, default=COUNT, help="number of seconds to list (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="output: JSON for the card")

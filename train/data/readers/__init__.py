@@ -19,7 +19,7 @@ __all__ = ["FORMS", "Choice", "Found", "Plan", "Reader", "reader_for"]
 
 FORMS: dict[str, Reader] = {
     reader.form: reader
-    # In the order in which they are tried: the most telling marks first.
+    # The order of the attempts: unmistakable layouts first.
     for reader in (
         Shards(), Table(), Musdb18(), Musdb18Hq(), Dsd100(), Karaoke(), Instrumentals(), Stems(), Voices(),
     )
@@ -41,8 +41,8 @@ def reader_for(folder: Path, form: str | None = None) -> Reader:
     for reader in FORMS.values():
         if reader.recognises(folder):
             return reader
-    hint = "; --form NAME says which"
+    hint = "; give the layout with --form NAME"
     if audio_files(folder):
-        hint = "; there is audio in it: --form voices or --form instrumentals says what it is"
+        hint = "; it contains audio: give --form voices or --form instrumentals"
     forms = "; ".join(f"{reader.form} ({reader.layout})" for reader in FORMS.values())
-    raise InputFileError(f"{folder}: none of the forms that are read: {forms}{hint}")
+    raise InputFileError(f"{folder}: its layout is none of these: {forms}{hint}")

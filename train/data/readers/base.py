@@ -61,8 +61,8 @@ class Plan:
     kind: str  # as of `train.data.cache.Song`
     licence: str
     files: Mapping[str, tuple[Source, ...]]
-    group: str = ""  # singer, artist or package: what a split may not cut
-    band_hz: float | None = None  # None: from the rate of what is stored
+    group: str = ""  # singer, artist or package, which a split may not divide
+    band_hz: float | None = None  # None: derived from the sample rate of the file
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Found:
     """The songs that a reader found in a folder."""
 
     plans: list[Plan] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)  # one line each: what, and why
+    skipped: list[str] = field(default_factory=list)  # one line each: the name and the reason
     test: list[str] = field(default_factory=list)  # names of songs that are for scoring only,
     test_tracks: list[Path] = field(default_factory=list)  # and those that lie on disk as tracks to score
 
@@ -138,7 +138,7 @@ def licence_in(folder: Path) -> str:
     return "unknown (no licence file beside the audio)"
 
 
-_LICENCE_LINES = 10  # in which a text says what it is
+_LICENCE_LINES = 10  # the licence is named near the beginning of a text
 _CC_SHORT = re.compile(r"\bCC[ -]BY((?:-(?:NC|ND|SA))*)\b(?:[ -]v?(\d\.\d))?", re.I)
 _CC_LONG = re.compile(
     r"\bAttribution((?:[ -]*(?:Non-?Commercial|No-?Deriv\w*|Share-?Alike))*)[ ,]+(\d\.\d)", re.I
@@ -161,8 +161,8 @@ def known_licences(text: str) -> list[str]:
         found.append("public domain")
     for terms, version in _CC_SHORT.findall(text):
         found.append(f"CC BY{terms.upper()} {version}".strip())
-    for said, version in _CC_LONG.findall(text):
-        flat = re.sub(r"[ -]", "", said).lower()
+    for words, version in _CC_LONG.findall(text):
+        flat = re.sub(r"[ -]", "", words).lower()
         found.append(f"CC BY{''.join(short for word, short in _CC_WORDS if word in flat)} {version}")
     if gpl := _GPL.search(text):
         version = gpl[1] or gpl[2]

@@ -29,12 +29,12 @@ class AudioFile:
 
     path: Path
     channel: int | None = None
-    middle_s: float | None = None  # take no more than this, from the middle
+    middle_s: float | None = None  # limit; the middle is taken
 
     def read(self) -> tuple[Samples, int]:
         """As `Source.read`."""
         if self.path.exists() and not self.path.is_file():
-            raise InputFileError(f"{self.path}: a pipe or a folder, no audio file")
+            raise InputFileError(f"{self.path}: a pipe or a folder, not an audio file")
         if (part := _part(self.path, self.middle_s)) is not None:
             samples, rate = part
             return to_cache_rate(samples, rate, self.path), rate
@@ -58,7 +58,7 @@ def to_cache_rate(samples: Samples, rate: int, path: Path) -> Samples:
     if samples.shape[1] > 2:
         raise InputFileError(f"{path}: {samples.shape[1]} channels; mono or stereo is accepted, mix it down")
     if not np.isfinite(samples).all():
-        raise InputFileError(f"{path}: damaged (holds values that are no numbers)")
+        raise InputFileError(f"{path}: damaged (contains NaN or infinite samples)")
     if rate == RATE:
         return samples
     return np.asarray(soxr.resample(samples, rate, RATE), np.float32)
@@ -76,7 +76,7 @@ def _part(path: Path, middle_s: float | None) -> tuple[Samples, int] | None:
             file.seek((file.frames - wanted) // 2)
             return file.read(wanted, dtype="float32", always_2d=True), file.samplerate
     except (OSError, soundfile.LibsndfileError):
-        return None  # the reader tries other ways and says what is wrong
+        return None  # the reader tries other programs and raises the error
 
 
 def _middle(samples: Samples, rate: int, seconds: float | None) -> Samples:
@@ -91,12 +91,14 @@ class Decoded:
 
     stems: dict[str, NDArray[np.int16]]
     band_hz: float
-    padded: str  # what ended early and is silent from there on, or nothing
+    padded: str  # note about tracks that are padded with silence, or nothing
 
 
 def band_of(rate: int) -> float:
     """Return the frequency in Hz up to which a file of this sample rate has content."""
-    return RATE / 2 if rate >= RATE else 0.475 * rate  # less than half: the slope of a resampler's filter
+    return (
+        RATE / 2 if rate >= RATE else 0.475 * rate
+    )  # less than half: leaves room for the slope of a resampler's filter
 
 
 def decode_song(plan: Plan) -> Decoded:
@@ -124,9 +126,7 @@ def decode_song(plan: Plan) -> Decoded:
     padded = ""
     if longest - shortest > SAME_LENGTH:
         of = ", ".join(f"{name} {length / RATE:.3f} s" for name, length in lengths.items())
-        padded = (
-            f"{plan.source}: {plan.name}: files of different lengths ({of}); silence follows the shorter ones"
-        )
+        padded = f"{plan.source}: {plan.name}: files of different lengths ({of}); shorter ones end in silence"
     frames = longest if padded else shortest
     stems = {stem: _summed(parts.pop(stem), frames) for stem in list(parts)}
     peak = max(max(float(samples.max()), -float(samples.min())) for samples in stems.values())

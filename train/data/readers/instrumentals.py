@@ -26,7 +26,9 @@ class Instrumentals(Reader):
     """All audio files below a folder, or only the screened ones if there is a list. None has a voice."""
 
     form = "instrumentals"
-    layout = "PACKAGE/copyright beside PACKAGE's audio, or a folder whose name says instrumentals or music"
+    layout = (
+        "PACKAGE/copyright beside PACKAGE's audio, or a folder with 'instrumentals' or 'music' in its name"
+    )
 
     def recognises(self, folder: Path) -> bool:
         """As `Reader.recognises`."""
@@ -40,7 +42,7 @@ class Instrumentals(Reader):
         found = Found()
         for package in subfolders(folder):
             if package.name in GROWLING:
-                found.skipped.append(f"{package}: holds growled vocals, which are no music without a voice")
+                found.skipped.append(f"{package}: contains growled vocals, so it is not instrumental")
                 continue
             licence = DEBIAN if _is_debian(package) else licence_in(package)
             listed = choice.listed.get(package.name)

@@ -115,7 +115,7 @@ def song_parts(folder: Path, song: Path) -> list[str]:
 def _groups(names: list[str]) -> list[str]:
     """Return the group of each song: the first folder around it, else the artist of "artist - song"."""
     paths = [name.lower().split("/") for name in names]
-    # A folder that holds all of them tells none from another.
+    # A common parent folder does not distinguish them.
     while all(len(path) > 1 for path in paths) and len({path[0] for path in paths}) == 1:
         paths = [path[1:] for path in paths]
     return [path[0] if len(path) > 1 else artist(path[0]) for path in paths]
@@ -134,7 +134,7 @@ def _files(song: Path, roles: dict[str, list[str]]) -> tuple[str, dict[str, tupl
 
     if not usable(roles):
         return "voice", {"vocals": sources("vocals")}
-    if "accompaniment" in roles:  # any further stems are in it already
+    if "accompaniment" in roles:  # it already includes any further stems
         return "pair", {"vocals": sources("vocals"), "accompaniment": sources("accompaniment")[:1]}
     names = [role for role in ("vocals", "drums", "bass", "other") if role in roles]
     return "stems", {role: sources(role) for role in names}

@@ -63,7 +63,7 @@ class Table(Reader):
                 known = ", ".join((*_STEMS, *_VOICES, _MUSIC, "mixture"))
                 found.skipped.append(f"{path}: unknown role '{role}' in {TABLE} (known: {known})")
                 continue
-            # An Opus file at 48 kHz may have been made from one at 16: the table knows.
+            # An Opus file at 48 kHz may come from a file at 16 kHz: the rate in the table counts.
             band_hz = band_of(int(row["sample_rate"])) if row.get("sample_rate", "").isdigit() else None
             found.plans.append(Plan(name, row["set"], split, kind, row["licence"], files, name, band_hz))
         return found

@@ -16,7 +16,7 @@ class Voices(Reader):
     """All audio files below a folder; each is a solo voice, sung or spoken."""
 
     form = "voices"
-    layout = "a folder whose name says voices, singing or speech: SINGER/*.wav or SINGER_*.wav"
+    layout = "a folder with 'voices', 'singing' or 'speech' in its name: SINGER/*.wav or SINGER_*.wav"
 
     def recognises(self, folder: Path) -> bool:
         """As `Reader.recognises`."""

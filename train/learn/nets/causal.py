@@ -23,7 +23,7 @@ class Causal(CausalSizes):
 
     family: ClassVar[str] = "causal"
 
-    # Mostly real songs: a net this small gives them up for whatever it hears more often.
+    # Mostly real songs: a net this small fits the most frequent material.
     training: Training = field(
         default_factory=lambda: Training(
             optimiser="soap", learning_rate=3e-3, true_share=(0.75, 0.9), recipe=Recipe(clips=0.8)
@@ -66,7 +66,7 @@ class Causal(CausalSizes):
     def loss(self, net: Callable[..., Any], waves: Tensor) -> Tensor:
         """See `train.learn.loss`."""
         analysis, synthesis = (window.to(waves.device) for window in windows(self.framing))
-        # The last columns are heard, but what would be their masks comes after the excerpt.
+        # The last columns are input only: their masks would come after the excerpt.
         late = self.lookahead
         target = target_of(
             mid_side(waves[..., : waves.shape[-1] - late * self.framing.hop]),

@@ -34,7 +34,7 @@ class Hearing(NamedTuple):
     level: Tensor  # [1]
     old: Tensor  # features of the columns before and the zeros beside them, in one row
     new: Tensor  # of this one [4, pooled]
-    next_old: Tensor  # those that the next step wants, in one row
+    next_old: Tensor  # those that the next step needs, in one row
     windows: Tensor  # all features, each with its neighbours: [4 * taps, ENDS, pooled]
 
 
@@ -53,7 +53,7 @@ class Ears(nn.Module):
         c, self.laid = sizes, None
         self.bins, self.pooled, self.taps, self.keep = c.framing.bins, c.pooled, c.taps, c.keep
         self.pool: list[tuple[int, int]] = [(bins, factor) for bins, factor in c.pool]
-        self.features, self.edge, self.ends = FEATURES, EDGE, ENDS  # TorchScript sees no globals
+        self.features, self.edge, self.ends = FEATURES, EDGE, ENDS  # TorchScript has no access to globals
         self.state_sizes = [1, 1, (c.taps - 1) * FEATURES * (c.pooled + 2 * EDGE)]
         factors = torch.cat([torch.full((bins // factor,), float(factor)) for bins, factor in c.pool])
         parts = {
@@ -71,7 +71,7 @@ class Ears(nn.Module):
     def forward(self, column: Tensor, state: list[Tensor]) -> Tensor:
         """Windows [4 * taps, ENDS, pooled] of features, the oldest first; parts of the state are advanced."""
         w = self.hearing()
-        power, weight, heard = state[0], state[1], state[2]
+        power, weight, old = state[0], state[1], state[2]
         mid, side = column[0], column[1]
         torch.add(mid, side, out=w.left)
         torch.sub(mid, side, out=w.right)
@@ -85,9 +85,9 @@ class Ears(nn.Module):
         torch.add(self.weight, weight, alpha=self.keep, out=weight)
         torch.addcdiv(self.level_floor, power, weight, out=w.level)
         torch.addcdiv(self.floor, w.powers, w.level, out=w.powers).log_()
-        w.old.copy_(heard)
+        w.old.copy_(old)
         torch.addcmul(self.shift, w.powers, self.scale, out=w.new)
-        heard.copy_(w.next_old)
+        old.copy_(w.next_old)
         return w.windows
 
     @torch.jit.export

@@ -44,13 +44,13 @@ class CausalSizes(System):
     framing: Framing = PROFILES["live"]
     # (bins, bins pooled into one), from low to high; all but Nyquist, which follows its neighbour
     pool: tuple[tuple[int, int], ...] = ((192, 1), (192, 2), (128, 4), (512, 16))
-    taps: int = 3  # columns that the first convolution sees, the newest and those before it
+    taps: int = 3  # columns of the first convolution: the newest and those before it
     channels_down: tuple[int, ...] = (16, 32, 48)  # before each halving; `dim` after the last
     dim: int = 64
     width: int = 96  # recurrent channels a band
     spread: int = 88  # of the MLP over the bands
     layers: int = 3
-    lookahead: int = 0  # hops that a mask may wait for
+    lookahead: int = 0  # look-ahead in hops
     level_s: float = 2.0  # time constant of the level
 
     def __post_init__(self) -> None:
@@ -158,13 +158,13 @@ class CausalNet(Net):
         self.system = system
         c, widths = system, system.widths
         self.first = nn.Conv1d(FEATURES * c.taps, widths[0], ENDS, padding="same")
-        # A voice's harmonics are alike everywhere, what they mean is not: a bias for each bin.
+        # Harmonics look alike at all frequencies but mean different things: a bias for each bin.
         self.first_place = nn.Parameter(torch.zeros(widths[0], c.pooled))
         pairs = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Conv1d(a, b, DOWN, stride=2, padding=1) for a, b in pairs)
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.dim)
-        # The first one looks at one band alone: the blocks have mixed them.
+        # The first one processes each band alone: the blocks have mixed them.
         self.up = nn.ModuleList(
             nn.Conv1d(b, 2 * a, UP if i else 1, padding="same") for i, (a, b) in enumerate(reversed(pairs))
         )

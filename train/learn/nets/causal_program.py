@@ -35,7 +35,7 @@ class Resolution(NamedTuple):
     """The rows [F, C] of one resolution, and the views of its neighbours on them."""
 
     rows: Tensor
-    # Of rows x, with zeros beyond both ends; k counts the rows of each.
+    # Combinations of rows x, with zeros beyond both ends; k: row of the result.
     pairs: Tensor  # x[2k], x[2k + 1]: [F / 2, 2 C]
     lower: Tensor  # x[2k - 1], x[2k]
     upper: Tensor  # x[2k + 1], x[2k + 2]
@@ -46,14 +46,14 @@ class Resolution(NamedTuple):
 class Work(NamedTuple):
     """The memory that a step writes to; see `train.learn.nets.workspace`."""
 
-    heard: Tensor  # what the ears hear [4 * taps, ENDS, pooled]
-    heard_rows: Tensor  # the same as rows [pooled, 4 * taps * ENDS]
+    features: Tensor  # output of the ears [4 * taps, ENDS, pooled]
+    feature_rows: Tensor  # the same as rows [pooled, 4 * taps * ENDS]
     resolutions: list[Resolution]  # from the pooled bins down, the bands left out
     bands: Tensor  # [K, D]
     block: BlockWork
     wide: Tensor  # the first resolution and the zeros beside it [C, pooled + 2 EDGE]
     products: Tensor  # of those with each place of the last kernel [ENDS * MASKS, pooled + 2 EDGE]
-    shifted: Tensor  # which of them make up a mask [ENDS, MASKS, pooled]
+    shifted: Tensor  # those of them that form a mask [ENDS, MASKS, pooled]
     masks: Tensor  # [MASKS, pooled]
 
 
@@ -184,7 +184,7 @@ class CausalProgram(nn.Module):
         self.state_sizes = [*self.ears.state_sizes, *c.layers * [c.bands * c.width]]
         self.state_size = sum(self.state_sizes)
         self.of_ears = len(self.ears.state_sizes)
-        self.masks, self.ends, self.edge = MASKS, ENDS, EDGE  # TorchScript sees no globals
+        self.masks, self.ends, self.edge = MASKS, ENDS, EDGE  # TorchScript has no access to globals
         self.register_buffer("space", torch.zeros(0))
         self.register_buffer("place", torch.tensor(c.place))
         self.register_buffer("first", net.first.weight.detach().flatten(1).t().contiguous())
@@ -208,8 +208,8 @@ class CausalProgram(nn.Module):
         """Mask [2, bins] of a column [2, bins, 2]; `state` [state_size] is advanced in place."""
         parts = torch.split_with_sizes(state, self.state_sizes)
         w = self.work()
-        w.heard.copy_(self.ears(column, parts[: self.of_ears]))
-        torch.addmm(self.first_bias, w.heard_rows, self.first, out=w.resolutions[0].rows).relu_()
+        w.features.copy_(self.ears(column, parts[: self.of_ears]))
+        torch.addmm(self.first_bias, w.feature_rows, self.first, out=w.resolutions[0].rows).relu_()
         level = 0
         for down in self.down:
             below = w.resolutions[level + 1].rows if level + 1 < len(w.resolutions) else w.bands
@@ -280,14 +280,15 @@ class CausalProgram(nn.Module):
         resolutions = [resolution(wide, self.edge, scratch)]
         for level in range(1, levels):
             resolutions.append(resolution(memory[3 + level], 1, scratch))
-        heard = scratch[: inputs * self.pooled]
+        features = scratch[: inputs * self.pooled]
         pre = scratch[:gates].view(self.bands, -1)
         forget, candidate, gate = pre.split(self.width, 1)
         passing = scratch[gates : gates + passed].view(self.bands, -1)
         mixing = scratch[gates + passed : gates + passed + mixed].view(self.spread, -1)
         across = [self.masks * high + 1, high, 1]  # to the kernel's next place, and to the next bin with it
         return Work(
-            heard=heard.view(-1, self.ends, self.pooled), heard_rows=heard.view(-1, self.pooled).t(),
+            features=features.view(-1, self.ends, self.pooled),
+            feature_rows=features.view(-1, self.pooled).t(),
             resolutions=resolutions, bands=bands,
             block=BlockWork(pre, forget, candidate, gate, passing, mixing), wide=wide.t(),
             products=products, shifted=products.as_strided([self.ends, self.masks, self.pooled], across),

@@ -41,7 +41,7 @@ class ColumnDense(System):
     )
     column: str = "last"  # of the window, whose mask it gives; or "centre"
     stride: int = 50  # columns from one window of the loss to the next
-    bfloat16: bool = True  # in training, where the processor multiplies it: nearly twice as fast
+    bfloat16: bool = True  # in training, if the processor supports it: nearly twice as fast
     n_fft: int = 2048
     window: int = 100  # columns
     filters: tuple[int, int, int, int] = (32, 16, 64, 16)
@@ -105,9 +105,9 @@ class ColumnDense(System):
         first = int(torch.randint(self.stride, ()))
         own = first + self.window - 1 - self.lookahead_hops  # the first mask's column
         wanted = binary_mask(voice, mix - voice)[:, own :: self.stride][:, :count]
-        heard = levels(mix.abs(), self.n_fft)[:, first:].unfold(1, self.window, self.stride)[:, :count]
+        windows = levels(mix.abs(), self.n_fft)[:, first:].unfold(1, self.window, self.stride)[:, :count]
         with bfloat16(waves.device, self.bfloat16):
-            logits = net(heard.flatten(0, 1).unsqueeze(1))
+            logits = net(windows.flatten(0, 1).unsqueeze(1))
         return binary_cross_entropy_with_logits(logits.float(), wanted.flatten(0, 1))
 
     def program(self, net: Net) -> ColumnDenseProgram:

@@ -57,9 +57,9 @@ class ColumnDenseNet(Net):
         self.mask = nn.Linear(hidden, self.bins)
         self.to(memory_format=torch.channels_last)  # convolutions forward and back: 1.7 times faster
 
-    def forward(self, heard: Tensor) -> Tensor:
+    def forward(self, windows: Tensor) -> Tensor:
         """Map windows of levels [N, 1, bins, window] to the logits of their masks [N, bins]."""
-        h = heard.contiguous(memory_format=torch.channels_last)
+        h = windows.contiguous(memory_format=torch.channels_last)
         for place, convolution in enumerate(self.convolutions):
             h = convolution(h)
             if place % 2:  # rectifiers never fall: the largest first is the same, and a ninth of the work
@@ -70,6 +70,6 @@ class ColumnDenseNet(Net):
 
     def masks(self, columns: Tensor) -> Tensor:
         """Masks [T, 1, bins] of one recording's columns [T, 1, bins, 2]; each window is computed in full."""
-        heard = pad(levels(magnitudes(columns[:, 0]), self.n_fft), (0, 0, self.window - 1, 0))
-        windows = heard.unfold(0, self.window, 1).unsqueeze(1)  # [T, 1, bins, window], a view
+        padded = pad(levels(magnitudes(columns[:, 0]), self.n_fft), (0, 0, self.window - 1, 0))
+        windows = padded.unfold(0, self.window, 1).unsqueeze(1)  # [T, 1, bins, window], a view
         return torch.sigmoid(torch.cat([self(some) for some in windows.split(CHUNK)])).unsqueeze(1)

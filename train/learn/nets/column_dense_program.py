@@ -47,7 +47,7 @@ class ColumnDenseProgram(nn.Module):
     def __init__(self, net: ColumnDenseNet) -> None:
         super().__init__()
         self.bins, self.window, self.leak, self.n_fft = net.bins, net.window, net.leak, net.n_fft
-        self.chunk = CHUNK  # TorchScript sees no globals
+        self.chunk = CHUNK  # TorchScript has no access to globals
         self.bins1, self.bins2 = net.bins // 3, net.bins // 9  # after each pooling
         self.columns1, self.columns2 = net.window // 3, net.window // 9
         self.filters: list[int] = [c.out_channels for c in net.convolutions]
@@ -73,7 +73,7 @@ class ColumnDenseProgram(nn.Module):
         silent1, silent2 = _silence(net)
         self.register_buffer("silent1", silent1 - biases[1][:, None])  # [filters, bins1], before the bias
         self.register_buffer("silent2", silent2 - biases[3][:, None])
-        self.register_buffer("shift1", silent1)  # what turns a difference into what the rectifier gets
+        self.register_buffer("shift1", silent1)  # factor from a difference to the input of the rectifier
         self.register_buffer("shift2", silent2)
 
         shape = (-1, self.filters[3], self.bins2, self.columns2)
@@ -128,12 +128,12 @@ class ColumnDenseProgram(nn.Module):
         """Return the input of the dense layers [columns2 * filters * bins2] after the column [1, bins, 2]."""
         bins, window = self.bins, self.window
         c1, c2, c3, c4 = self.filters[0], self.filters[1], self.filters[2], self.filters[3]
-        heard = state[: self.levels_end].view(window + 1, bins + 2)
+        rows = state[: self.levels_end].view(window + 1, bins + 2)
         rows1 = state[self.levels_end : self.rows1_end].view(window, self.row1)
         rows2 = state[self.rows1_end : self.rows2_end].view(window, self.row2)
 
-        heard[place, 1 : bins + 1] = levels(magnitudes(column[0]), self.n_fft)
-        x = heard.index_select(0, self.levels_at[place])  # p = 95 .. 99, zeros, 0 .. 3
+        rows[place, 1 : bins + 1] = levels(magnitudes(column[0]), self.n_fft)
+        x = rows.index_select(0, self.levels_at[place])  # p = 95 .. 99, zeros, 0 .. 3
         around = x.as_strided([8, 3, 3, bins], [bins + 2, bins + 2, 1, 1]).reshape(8, 9, bins)
         h = torch.baddbmm(self.bias1, self.weight1.expand(8, c1, 9), around)
         h = leaky_relu_(h, self.leak)

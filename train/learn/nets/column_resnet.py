@@ -60,7 +60,7 @@ class ColumnResNet(System):
     power: float = 1.0  # of the levels; 3: cubed
     stride: int = 1  # columns from one window of the loss to the next
     width: int = 32  # channels; of "resnet18" those of its first stage
-    bfloat16: bool = True  # in training, where the processor multiplies it
+    bfloat16: bool = True  # in training, if the processor supports it
     n_fft: int = 1024
     window: int = 25  # columns
 

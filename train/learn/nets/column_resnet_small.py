@@ -20,7 +20,7 @@ from train.learn.system import Net
 
 BINS_A_PLACE = 4
 SEEN_BINS = 9  # by a place, its own in the middle
-TIME = 3  # columns that a convolution sees
+TIME = 3  # columns of a convolution
 WIDEST = 16  # places between the taps of a convolution over frequency, at most
 COLUMNS_AT_ONCE = 512
 """Columns of a recording in one pass: some 10 MB a layer."""
@@ -65,7 +65,7 @@ class SmallResNet(Net):
         self.levels = Levels(bins, rate, power, mel_weighting)
         self.stem = nn.Conv2d(1, width, (TIME, SEEN_BINS), (1, BINS_A_PLACE), (0, SEEN_BINS // 2), bias=False)
         self.norm_stem = nn.BatchNorm2d(width)
-        # A convolution over frequency does not know where it is: low and high places differ by this.
+        # A convolution over frequency has no position: this distinguishes low and high places.
         self.whereabouts = nn.Parameter(torch.randn(width, 1, self.places) * 0.1)
         blocks = (window - 1) // (2 * (TIME - 1)) - 1
         self.blocks = nn.ModuleList(Block(width, min(WIDEST, 1 << i), centred) for i in range(blocks))

@@ -139,7 +139,7 @@ class SmallResNetProgram(nn.Module):
         self.register_buffer("quiet", net.levels(net.levels.weighted(torch.zeros(net.bins))))
         nothing = torch.zeros(())
         weight, bias = _fused(net.stem, net.norm_stem)
-        # The bins that a place sees are its inputs: a convolution of one tap.
+        # The bins of a place are its inputs: a convolution of one tap.
         weight = weight[:, 0].transpose(1, 2)[..., None]  # [width, 9, 3, 1]
         bias = bias[:, None] + net.whereabouts.detach()[:, 0]
         self.stem = CachedConvolution(weight, bias, 0, self._seen(self.quiet[None])[0], nothing, False)
@@ -162,7 +162,7 @@ class SmallResNetProgram(nn.Module):
             :, : self.places
         ]
 
-    def _heard(self, columns: Tensor) -> Tensor:
+    def _inputs(self, columns: Tensor) -> Tensor:
         """Deviations from silence [T, places, 9] of columns [T, 1, bins, 2]."""
         return self._seen(self.levels(self.levels.weighted(magnitudes(columns[:, 0]))) - self.quiet)
 
@@ -171,7 +171,7 @@ class SmallResNetProgram(nn.Module):
         """Mask [1, bins] of the window that ends with this column [1, bins, 2]."""
         first = self.places * self.time * self.seen
         history = state[:first].view(self.places, self.time, self.seen)
-        x = self.stem(self._heard(column.unsqueeze(0))[0], history, None)
+        x = self.stem(self._inputs(column.unsqueeze(0))[0], history, None)
         shape = [2, self.places, self.time, self.width]
         for block in self.blocks:
             x = block(x, state[first : first + 2 * self.layer].view(shape))
@@ -187,7 +187,7 @@ class SmallResNetProgram(nn.Module):
         masks: list[Tensor] = []
         for first in range(0, steps, self.at_once):
             start = max(0, first - before)
-            x = self.stem.offline(self._heard(columns[start : first + self.at_once]), None)
+            x = self.stem.offline(self._inputs(columns[start : first + self.at_once]), None)
             for block in self.blocks:
                 x = block.offline(x)
             x = self.join.offline(x, None)[first - start :]

@@ -48,7 +48,7 @@ class Gru(System):
         default_factory=lambda: Training(batch=4, hops=344, true_share=(0.75, 0.9), recipe=Recipe(clips=0.8))
     )
     framing: Framing = PROFILES["live"]
-    heard_hz: float = 16000.0  # what lies above is masked, but not heard
+    heard_hz: float = 16000.0  # bins above it are masked, but are not inputs
     hidden: int = 256
     layers: int = 2
     dropout: float = 0.2  # between the layers, in training
@@ -60,7 +60,7 @@ class Gru(System):
             raise UsageError(f"hidden {self.hidden}, layers {self.layers}: must be at least 1")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout {self.dropout:g}: must be at least 0 and below 1")
-        if not 0 < self.heard_hz <= self.rate / 2 or self.heard < 1:
+        if not 0 < self.heard_hz <= self.rate / 2 or self.inputs < 1:
             raise UsageError(f"heard_hz {self.heard_hz:g}: must reach a bin, and at most {self.rate / 2:g}")
 
     @property
@@ -69,7 +69,7 @@ class Gru(System):
         return (44100, 48000)
 
     @property
-    def heard(self) -> int:
+    def inputs(self) -> int:
         """Number of input bins, from the lowest on."""
         return round(self.heard_hz / self.rate * self.framing.n_fft)
 
@@ -101,7 +101,7 @@ class Gru(System):
         powers = parts[..., 0].square() + parts[..., 1].square()
         # Mid and side together: the mean power of left and right.
         level = level_of_late(powers.sum(2).mean(2), self.keep) + LEVEL_FLOOR
-        return torch.log(powers[..., : self.heard] / level[..., None, None] + FLOOR)
+        return torch.log(powers[..., : self.inputs] / level[..., None, None] + FLOOR)
 
     def normalise(self, net: Net, waves: Tensor) -> None:
         """Normalise the features."""
@@ -126,15 +126,15 @@ class GruNet(Net):
         super().__init__()
         self.system = system
         c, width = system, system.hidden
-        self.first = nn.Linear(MASKS * c.heard, width, bias=False)
+        self.first = nn.Linear(MASKS * c.inputs, width, bias=False)
         self.norm_first = nn.LayerNorm(width)
         dropout = c.dropout if c.layers > 1 else 0.0  # torch's own is between layers alone
         self.gru = nn.GRU(width, width, c.layers, dropout=dropout)
         self.join = nn.Linear(2 * width, width, bias=False)
         self.norm_join = nn.LayerNorm(width)
         self.last = nn.Linear(width, MASKS * (c.framing.bins - 1))
-        self.register_buffer("mean", torch.full((MASKS, c.heard), -5.0))
-        self.register_buffer("scale", torch.full((MASKS, c.heard), 0.25))
+        self.register_buffer("mean", torch.full((MASKS, c.inputs), -5.0))
+        self.register_buffer("scale", torch.full((MASKS, c.inputs), 0.25))
 
     def fit_features(self, features: Tensor) -> None:
         """Set the normalisation from features [..., 2, inputs] of training mixtures."""
@@ -163,7 +163,7 @@ class GruCell(nn.Module):
     def __init__(self, gru: nn.GRU, layer: int) -> None:
         super().__init__()
         self.width = gru.hidden_size
-        for ours, theirs in (("new", "ih"), ("old", "hh")):  # of what comes in, of what is remembered
+        for ours, theirs in (("new", "ih"), ("old", "hh")):  # weights of the input and of the memory
             weight = getattr(gru, f"weight_{theirs}_l{layer}").detach()
             self.register_buffer(ours, weight.t().contiguous())  # [H, 3 H]: reset, update, candidate
             self.register_buffer(f"{ours}_bias", getattr(gru, f"bias_{theirs}_l{layer}").detach().clone())
@@ -202,10 +202,10 @@ class GruProgram(nn.Module):
     def __init__(self, net: GruNet) -> None:
         super().__init__()
         c = net.system
-        self.bins, self.heard, self.width, self.keep = c.framing.bins, c.heard, c.hidden, c.keep
+        self.bins, self.inputs, self.width, self.keep = c.framing.bins, c.inputs, c.hidden, c.keep
         self.state_size = 2 + c.layers * c.hidden
-        self.floor, self.level_floor = FLOOR, LEVEL_FLOOR  # TorchScript sees no globals
-        first = net.first.weight.detach() * net.scale.flatten()  # [H, 2 heard]
+        self.floor, self.level_floor = FLOOR, LEVEL_FLOOR  # TorchScript has no access to globals
+        first = net.first.weight.detach() * net.scale.flatten()  # [H, 2 inputs]
         norms = {"norm_first": net.norm_first, "norm_join": net.norm_join}
         parts = {
             "first": first.t(),
@@ -227,7 +227,7 @@ class GruProgram(nn.Module):
 
     def squeezed(self, powers: Tensor, level: Tensor) -> Tensor:
         """Return the input of the GRU [T, H] from powers [T, 2, bins] against the level [T]."""
-        relative = powers[:, :, : self.heard] / (level + self.level_floor)[:, None, None]
+        relative = powers[:, :, : self.inputs] / (level + self.level_floor)[:, None, None]
         features = relative.add_(self.floor).log_().flatten(1)
         x = torch.addmm(self.first_bias, features, self.first)
         return layer_norm(x, [self.width], self.norm_first, self.norm_first_bias).tanh_()

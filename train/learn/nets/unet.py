@@ -40,7 +40,7 @@ class UNet(System):
 
     family: ClassVar[str] = "unet"
 
-    # A patch of 12 s a mixture; no weight decay, and the clip out of the way of either loss.
+    # A patch of 12 s a mixture; no weight decay; a clip norm above the gradients of either loss.
     training: Training = field(
         default_factory=lambda: Training(
             batch=4,
@@ -54,7 +54,7 @@ class UNet(System):
     )
     loss_form: str = "l1"  # mean over a patch; or "l11", the sum
     target: str = "vocals"  # or "instrumental"
-    bfloat16: bool = True  # in training, where the processor multiplies it
+    bfloat16: bool = True  # in training, if the processor supports it
     bins: int = 512
     columns: int = 128  # of a patch
     width: int = 16  # channels of the first layer; each further one has twice as many
@@ -119,12 +119,12 @@ class UNet(System):
             )
         voice, mix = spectra.unbind(1)
         wanted = voice if self.target == "vocals" else mix - voice
-        heard = patches_of(mix.abs(), self.columns)
-        scale = loudest(heard)
-        heard = heard / scale
+        patches = patches_of(mix.abs(), self.columns)
+        scale = loudest(patches)
+        patches = patches / scale
         with bfloat16(waves.device, self.bfloat16):
-            mask = net(heard)
-        error = (mask * heard - patches_of(wanted.abs(), self.columns) / scale).abs()
+            mask = net(patches)
+        error = (mask * patches - patches_of(wanted.abs(), self.columns) / scale).abs()
         return error.mean() if self.loss_form == "l1" else error.sum((1, 2, 3)).mean()
 
     def program(self, net: Net) -> nn.Module:

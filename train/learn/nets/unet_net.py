@@ -48,10 +48,10 @@ class UNetNet(Net):
         )
         self.decoder = nn.ModuleList()
         for index, level in enumerate(reversed(range(levels))):
-            heard = channels[level + 1] * (1 if index == 0 else 2)
+            inputs = channels[level + 1] * (1 if index == 0 else 2)
             last = level == 0
             layers: list[nn.Module] = [
-                nn.ConvTranspose2d(heard, channels[level], **half, output_padding=1, bias=last)
+                nn.ConvTranspose2d(inputs, channels[level], **half, output_padding=1, bias=last)
             ]
             if not last:
                 layers += [nn.BatchNorm2d(channels[level]), nn.ReLU()]
