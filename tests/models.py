@@ -154,5 +154,5 @@ class PlainModel(ModelRunner):
         self.steps += 1
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Reset the state."""
         self.steps = 0

@@ -79,16 +79,16 @@ def test_a_whole_song_into_files(song, tmp_path):
 
 def test_a_stream_whose_vocals_fade(song, stems, tmp_path):
     said = run("stream_blocks.py", "--seconds", SECONDS, "--out", tmp_path / "fade.wav")
-    heard = read(tmp_path / "fade.wav")
-    frames = heard.shape[1]
+    written = read(tmp_path / "fade.wav")
+    frames = written.shape[1]
     late = int(re.search(r"stems come (\d+) frames", said)[1])  # type: ignore[index]
     assert frames == song[0].shape[1]
     half, faded = frames // 2, round(0.65 * frames)
-    assert not heard[:, :late].any()
-    np.testing.assert_allclose(heard[:, late:half], song[0][:, : half - late], rtol=0, atol=2 * ONE_STEP)
+    assert not written[:, :late].any()
+    np.testing.assert_allclose(written[:, late:half], song[0][:, : half - late], rtol=0, atol=2 * ONE_STEP)
     backing = stems.instrumental + 10 ** (-30 / 20) * stems.vocals
     expected = backing[:, faded - late : frames - late]
-    np.testing.assert_allclose(heard[:, faded:], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(written[:, faded:], expected, rtol=0, atol=1e-5)
     assert np.abs(song[0][:, faded - late : frames - late] - expected).max() > 0.01
 
 
@@ -132,7 +132,7 @@ def test_a_session_turned_over_the_network(remote):
         assert ask("\0\udcff".encode(errors="surrogateescape").decode("latin-1")).startswith("error: ")
         assert ask("vocals_mute on") == "vocals_mute 1"
         until = time.monotonic() + 15
-        while True:  # the song is heard, and its voice is not: before the first hop all levels are zero
+        while True:  # the song is audible, and its voice is not: before the first hop all levels are zero
             levels = json.loads(ask("stats"))["levels"]
             if levels["mix"]["peak"] > 0 and levels["vocals"]["peak"] <= 1e-6:
                 break

@@ -24,7 +24,7 @@ class Player:
         state[layout.HOP] = state[layout.MAX_HOP] = HOP
         state[layout.SLACK] = slack
         state[layout.OUT_WRITE] = state[layout.PREFILL] = self.lag = prefill(HOP, HOP, slack, block)
-        self.heard: list[np.ndarray] = []
+        self.received: list[np.ndarray] = []
         self.at = 0
 
     def call(self, frames: int) -> None:
@@ -33,7 +33,7 @@ class Player:
         out = np.full((frames, 1), np.nan, np.float32)
         call_input(self.rings.state, played.astype(np.float32)[:, None])
         call_output(self.rings.state, out)
-        self.heard.append(out[:, 0])
+        self.received.append(out[:, 0])
         self.run_hops()
 
     def run_hops(self) -> None:
@@ -60,7 +60,7 @@ class Player:
 
     @property
     def sound(self) -> np.ndarray:
-        return np.concatenate(self.heard)
+        return np.concatenate(self.received)
 
 
 def assert_delayed_by(player: Player, lag: int, frames: int) -> None:

@@ -110,7 +110,7 @@ def apart():
 
 
 @pytest.mark.parametrize(("gap_ms", "resyncs"), [(0, 0), (8, 0), (15, 1), (30, 1)])
-def test_a_gap_of_the_input_is_heard_once_and_no_crackle_after_it(apart, gap_ms, resyncs):
+def test_a_gap_of_the_input_is_audible_once_without_a_crackle_after_it(apart, gap_ms, resyncs):
     """Hops by a clock of the test's own; the input loses `gap_ms`, the output plays on."""
     (state, hop_state), lost = apart, []
     for k in range(400):

@@ -1,4 +1,4 @@
-"""Another engine comes in over the one that plays: nothing clicks, nothing is lost or heard twice."""
+"""Another engine comes in over the one that plays: nothing clicks, nothing is lost or played twice."""
 
 from collections.abc import Callable
 
@@ -155,7 +155,7 @@ def test_an_engine_that_is_put_on_in_the_midst_of_a_call_is_as_late_as_any(noise
             table = Table(first, second)
             table.play(calls[:50])
             table.call(calls[50], lambda: table.mixer.add_incoming(second.engine))
-            assert not table.mixer.synced, "what it keeps ready would lie before the input that it has heard"
+            assert not table.mixer.synced, "what it keeps ready would lie before its first input"
             table.call(calls[51])
             assert table.mixer.synced
             second.engine.start()
@@ -166,9 +166,9 @@ def test_an_engine_that_is_put_on_in_the_midst_of_a_call_is_as_late_as_any(noise
             second.__exit__()
     lag = second.engine.latency.total
     sound = 52 * 256 + 1024  # the first window is whole
-    heard = out[sound + lag - 52 * 256 :, 2:]
-    assert len(heard) > 20_000
-    np.testing.assert_allclose(heard, noise[sound : 300 * 256 - lag], atol=2e-6)
+    output = out[sound + lag - 52 * 256 :, 2:]
+    assert len(output) > 20_000
+    np.testing.assert_allclose(output, noise[sound : 300 * 256 - lag], atol=2e-6)
 
 
 @pytest.mark.parametrize("block", [256, 4096])

@@ -31,9 +31,9 @@ def played(mixer: EngineMixer, count: int) -> np.ndarray:
     out = []
     for start in range(0, count, 500):
         frames = min(500, count - start)
-        block, heard = np.zeros((frames, 1), np.float32), np.full((frames, 1), np.nan, np.float32)
-        call_mixer(mixer.state, block, heard)
-        out.append(heard[:, 0])
+        block, output = np.zeros((frames, 1), np.float32), np.full((frames, 1), np.nan, np.float32)
+        call_mixer(mixer.state, block, output)
+        out.append(output[:, 0])
     return np.concatenate(out)
 
 
@@ -50,10 +50,10 @@ def test_a_fade_out_is_for_good(rings):
 @pytest.mark.parametrize("silent", [1, 499, 500, 1111])
 def test_what_fades_in_does_so_once_its_first_sound_is_there(rings, silent):
     mixer = a_mixer(rings, silent)
-    heard = played(mixer, silent + FADE + 100)
-    assert not heard[:silent].any()
-    np.testing.assert_allclose(heard[silent : silent + FADE], RISING, atol=1e-6)
-    np.testing.assert_array_equal(heard[silent + FADE :], 1)
+    output = played(mixer, silent + FADE + 100)
+    assert not output[:silent].any()
+    np.testing.assert_allclose(output[silent : silent + FADE], RISING, atol=1e-6)
+    np.testing.assert_array_equal(output[silent + FADE :], 1)
 
 
 def test_the_wait_for_the_first_sound_begins_when_there_is_something_to_play(rings):
@@ -61,12 +61,12 @@ def test_the_wait_for_the_first_sound_begins_when_there_is_something_to_play(rin
     mixer = a_mixer(rings, 700)
     assert not played(mixer, 3000).any()
     rings.state[layout.OUT_WRITE] = 3000 + 200  # in the midst of the next call
-    heard = played(mixer, 500)
-    assert not heard.any()
+    output = played(mixer, 500)
+    assert not output.any()
     rings.state[layout.OUT_WRITE] = 1 << 40
-    heard = played(mixer, 700 + FADE)
-    assert not heard[:700].any()
-    np.testing.assert_allclose(heard[700:], RISING, atol=1e-6)
+    output = played(mixer, 700 + FADE)
+    assert not output[:700].any()
+    np.testing.assert_allclose(output[700:], RISING, atol=1e-6)
 
 
 def test_a_fade_in_that_is_faded_out_is_silent_at_once(rings):

@@ -16,8 +16,8 @@ from tests.audio.bench import noise
 
 
 def pull(rings: Rings, source: FileSource, frames: int) -> np.ndarray:
-    """Let `frames` frames be heard as a callback would, waiting for the reader where it is behind."""
-    heard = np.zeros((frames, rings.input.shape[1]), np.float32)
+    """Take `frames` frames like a callback; wait for the reader if it is behind."""
+    received = np.zeros((frames, rings.input.shape[1]), np.float32)
     ring = len(rings.input)
     for start in range(0, frames, 441):
         stop = min(start + 441, frames)
@@ -26,9 +26,9 @@ def pull(rings: Rings, source: FileSource, frames: int) -> np.ndarray:
             assert time.monotonic() < until
             time.sleep(0.001)
         stop = min(stop, int(rings.state[layout.SOURCE_END]))
-        heard[start:stop] = rings.input[np.arange(start, stop) & (ring - 1)]
+        received[start:stop] = rings.input[np.arange(start, stop) & (ring - 1)]
         rings.state[layout.IN_WRITE] = stop
-    return heard
+    return received
 
 
 def test_a_file_longer_than_the_ring_arrives_whole(tmp_path):
@@ -63,15 +63,15 @@ def test_another_rate_is_resampled_without_a_seam(tmp_path):
     source = FileSource(AudioReader(tmp_path / "x.wav"), 44100, [0])
     source.start(rings.state, rings.input)
     try:
-        heard = pull(rings, source, 44100)
+        received = pull(rings, source, 44100)
         assert rings.state[layout.SOURCE_END] == 44100
     finally:
         source.close()
     whole = soxr.resample(x, 48000, 44100, quality="VHQ")
-    np.testing.assert_allclose(heard, whole[:44100], atol=1e-6)
+    np.testing.assert_allclose(received, whole[:44100], atol=1e-6)
 
 
-def test_a_second_engine_goes_on_where_the_first_was_heard_to(tmp_path):
+def test_a_second_engine_continues_at_the_audible_position(tmp_path):
     x = noise(300_000, 2)
     soundfile.write(tmp_path / "x.wav", x, 44100, "FLOAT")
     source = FileSource(AudioReader(tmp_path / "x.wav"), 44100, [0])
@@ -80,10 +80,10 @@ def test_a_second_engine_goes_on_where_the_first_was_heard_to(tmp_path):
         rings = Rings(44100, 1, [0], 2)
         source.start(rings.state, rings.input)
         try:
-            heard = pull(rings, source, played)
+            received = pull(rings, source, played)
         finally:
             source.stop()
-        np.testing.assert_array_equal(heard, x[place : place + played, :1])
+        np.testing.assert_array_equal(received, x[place : place + played, :1])
         assert rings.state[layout.SOURCE_WRITE] > played  # read ahead, and not lost
         source.go_back(max(0, played - 50))
         place += max(0, played - 50)
@@ -111,12 +111,12 @@ def test_an_engine_of_another_rate_goes_on_at_the_same_place(tmp_path):
         source.go_back(3 * 44100)
         source.play_as(96000, [0])
         source.start(second.state, second.input)
-        heard = pull(second, source, 3 * 96000)
+        received = pull(second, source, 3 * 96000)
         assert second.state[layout.SOURCE_END] == 3 * 96000
     finally:
         source.close()
     expected = soxr.resample(x[3 * 48000 :], 48000, 96000, quality="VHQ")
-    np.testing.assert_allclose(heard, expected, atol=1e-6)
+    np.testing.assert_allclose(received, expected, atol=1e-6)
 
 
 def test_a_file_that_is_over_is_gone_back_into(tmp_path):

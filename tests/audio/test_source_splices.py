@@ -103,16 +103,16 @@ def test_a_seek_plays_the_file_from_that_frame(song, way, seconds):
         before = at.ask(lambda: at.source.seek(seconds))
         place = round(seconds * RATE)
         left = min(60_000, len(x) - place)
-        heard = at.play(before + left)
-        np.testing.assert_array_equal(heard[: before - FADE], x[30_000 : 30_000 + before - FADE])
+        received = at.play(before + left)
+        np.testing.assert_array_equal(received[: before - FADE], x[30_000 : 30_000 + before - FADE])
         faded = x[30_000 + before - FADE : 30_000 + before] * (np.arange(FADE, 0, -1) / (FADE + 1))[:, None]
-        np.testing.assert_allclose(heard[before - FADE : before], faded, atol=1e-6)
-        np.testing.assert_array_equal(heard[before:], x[place : place + left])
+        np.testing.assert_allclose(received[before - FADE : before], faded, atol=1e-6)
+        np.testing.assert_array_equal(received[before:], x[place : place + left])
         if left < 60_000:
             assert at.rings.state[rings.SOURCE_END] == at.now
 
 
-def test_what_is_heard_of_a_seek_says_where_it_is(song):
+def test_the_position_follows_a_seek_when_it_becomes_audible(song):
     path, _ = song
     with source_player(path) as at:
         at.play(20_000)
@@ -120,7 +120,7 @@ def test_what_is_heard_of_a_seek_says_where_it_is(song):
         start = at.now + before
         assert at.source.place(start - 1).position == pytest.approx((start - 1) / RATE)
         assert at.source.place(start + 100).position == pytest.approx(2.0 + 100 / RATE)
-        assert at.source.target(start - 1) == 2.0  # a further step begins there, though it is not heard yet
+        assert at.source.target(start - 1) == 2.0  # a further step begins there, before it is audible
         assert at.source.place(-512).position == 0.0
         assert at.source.place(0).length == 5.0
 
@@ -131,15 +131,15 @@ def test_a_pause_is_silence_and_goes_on_with_the_next_frame(song, way):
         at.play(30_000)
         before = at.ask(lambda: at.source.pause(True))
         stood = 30_000 + before
-        heard = at.play(before + 3 * RATE)  # longer than anything that is read ahead or kept
-        np.testing.assert_array_equal(heard[: before - FADE], x[30_000 : stood - FADE])
-        assert not heard[before:].any()
+        received = at.play(before + 3 * RATE)  # longer than anything that is read ahead or kept
+        np.testing.assert_array_equal(received[: before - FADE], x[30_000 : stood - FADE])
+        assert not received[before:].any()
         assert at.source.place(at.now).paused
         assert at.source.place(at.now).position == pytest.approx(stood / RATE)
         before = at.ask(lambda: at.source.pause(False))
-        heard = at.play(before + 50_000)
-        assert not heard[:before].any()
-        np.testing.assert_array_equal(heard[before:], x[stood : stood + 50_000])
+        received = at.play(before + 50_000)
+        assert not received[:before].any()
+        np.testing.assert_array_equal(received[before:], x[stood : stood + 50_000])
         assert at.rings.state[rings.SOURCE_STARVED] == 0
 
 
@@ -173,9 +173,9 @@ def test_a_loop_has_no_gap(song, way, monkeypatch, start, end, kept):
         before = at.ask(lambda: at.source.set_loop(None))
         length = behind - first
         place = first + before % length
-        heard = at.play(before + len(x) - place)
+        received = at.play(before + len(x) - place)
         again = first + np.arange(before) % length
-        np.testing.assert_array_equal(heard, x[np.concatenate([again, np.arange(place, len(x))])])
+        np.testing.assert_array_equal(received, x[np.concatenate([again, np.arange(place, len(x))])])
         until(lambda: at.rings.state[rings.SOURCE_END] == at.now, "the file should end")
         assert at.rings.state[rings.SOURCE_STARVED] == 0
 
@@ -185,9 +185,9 @@ def test_what_plays_behind_the_end_of_a_loop_goes_to_its_start(song, way):
     with source_player(path) as at:
         at.play(2 * RATE)
         before = at.ask(lambda: at.source.set_loop((0.5, 1.5)))
-        heard = at.play(before + RATE + 1_000)[before:]
+        received = at.play(before + RATE + 1_000)[before:]
         place = RATE // 2
-        np.testing.assert_array_equal(heard, x[np.r_[place : place + RATE, place : place + 1_000]])
+        np.testing.assert_array_equal(received, x[np.r_[place : place + RATE, place : place + 1_000]])
         before = at.ask(lambda: at.source.seek(4.0))
         np.testing.assert_array_equal(at.play(before + 100)[before:], x[place : place + 100])
 
@@ -198,9 +198,9 @@ def test_a_file_that_is_over_goes_on_with_a_seek(song, way):
         np.testing.assert_array_equal(at.play(len(x)), x)
         assert not at.play(10_000).any()
         before = at.ask(lambda: at.source.seek(4.0))
-        heard = at.play(before + RATE)
-        assert not heard[:before].any()
-        np.testing.assert_array_equal(heard[before:], x[4 * RATE :])
+        received = at.play(before + RATE)
+        assert not received[:before].any()
+        np.testing.assert_array_equal(received[before:], x[4 * RATE :])
         assert at.rings.state[rings.SOURCE_END] == at.now
 
 
@@ -238,13 +238,15 @@ def test_at_another_rate_a_loop_is_one_stream_and_a_change_of_it_makes_no_click(
     with source_player(tmp_path / "x.wav", channels=(0,)) as at:
         first = at.play(20_000)
         at.ask(lambda: at.source.set_loop((0.0, 1.0)))
-        heard = np.concatenate([first, at.play(5 * RATE)])
+        received = np.concatenate([first, at.play(5 * RATE)])
         place = at.source.place(at.now).position
         assert place == pytest.approx((20_000 / RATE) % 1.0, abs=1e-4)
     whole = soxr.resample(np.concatenate([x[:48000]] * 6), 48000, RATE, quality="VHQ")
     # The splice may lie half a frame of the file off the ring's: 10 us, faded over.
-    np.testing.assert_allclose(heard, whole[: len(heard)], atol=0.5 * 2 * np.pi * 500 * 0.5 / 48000 + 1e-3)
-    bends = np.abs(np.diff(heard[1000:, 0], 2))
+    np.testing.assert_allclose(
+        received, whole[: len(received)], atol=0.5 * 2 * np.pi * 500 * 0.5 / 48000 + 1e-3
+    )
+    bends = np.abs(np.diff(received[1000:, 0], 2))
     assert bends.max() < 1.25 * 0.5 * (2 * np.pi * 500 / RATE) ** 2  # no click
 
 

@@ -56,13 +56,13 @@ def test_as_recorded_every_sample_passes_unchanged_before_and_after(tmp_path):
         np.testing.assert_array_equal(at.play(before), x[30_000 : 30_000 + before])
         at.play(30_000)
         before = at.ask(lambda: at.source.set_stretch(1.0, 0.0))
-        heard = at.play(before + 50_000)[before:]
-        place = round(at.source.place(at.now).position * RATE) - len(heard)
-        np.testing.assert_array_equal(heard[2_000:], x[place + 2_000 : place + len(heard)])
+        received = at.play(before + 50_000)[before:]
+        place = round(at.source.place(at.now).position * RATE) - len(received)
+        np.testing.assert_array_equal(received[2_000:], x[place + 2_000 : place + len(received)])
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 1.5])
-def test_the_place_is_that_of_what_is_heard(clicks, speed):
+def test_the_place_is_that_of_the_audible_sound(clicks, speed):
     with source_player(clicks) as at:
         at.play(20_000)
         start = at.now + at.ask(lambda: at.source.set_stretch(speed))
@@ -91,12 +91,14 @@ def test_the_length_at_a_speed(clicks, speed):
 
 def test_turning_the_speed_and_the_key_makes_no_click(sine):
     with source_player(sine, channels=(0,)) as at:
-        heard = [at.play(20_000)]
+        received = [at.play(20_000)]
         for speed, key in ((0.9, 0), (0.8, 0), (0.8, 2), (1.2, 2), (1.5, -6), (1.0, 0), (0.5, 6), (1.0, 0)):
             before = at.ask(lambda speed=speed, key=key: at.source.set_stretch(speed, key))
-            heard.append(at.play(before + 9_000))
+            received.append(at.play(before + 9_000))
     highest = 0.5 * (2 * np.pi * 441 * 2 ** (6 / 12) / RATE) ** 2
-    assert sharpest(np.concatenate(heard)) < 1.6 * highest  # a jump by a fifth of the sine has 13 times that
+    assert (
+        sharpest(np.concatenate(received)) < 1.6 * highest
+    )  # a jump by a fifth of the sine has 13 times that
 
 
 def test_a_fader_that_is_drawn_follows_to_its_last_value(sine):
@@ -120,8 +122,8 @@ def test_a_seek_at_a_speed_begins_with_the_frame_that_was_named(clicks):
         before = at.ask(lambda: at.source.seek(6.25))
         start = at.now + before
         assert at.source.place(start).position == 6.25
-        heard = at.play(before + RATE)[before:]
-        found = np.array([attack for attack in attacks(heard) if attack > 1000])
+        received = at.play(before + RATE)[before:]
+        found = np.array([attack for attack in attacks(received) if attack > 1000])
         np.testing.assert_allclose(found / RATE, [0.25 / 0.8, 0.75 / 0.8], atol=SHARP)
 
 
@@ -181,8 +183,8 @@ def test_at_another_rate(tmp_path):
     soundfile.write(tmp_path / "x.wav", x, 48000, "FLOAT")
     with source_player(tmp_path / "x.wav", channels=(0,)) as at:
         before = at.ask(lambda: at.source.set_stretch(0.5, -2))
-        heard = at.play(before + 2 * RATE)[-RATE:, 0]
-        rising = np.flatnonzero((heard[:-1] < 0) & (heard[1:] >= 0))
+        received = at.play(before + 2 * RATE)[-RATE:, 0]
+        rising = np.flatnonzero((received[:-1] < 0) & (received[1:] >= 0))
         assert RATE / np.diff(rising).mean() == pytest.approx(441 * 2 ** (-2 / 12), rel=1e-3)
         expected = before / RATE + 1.0
         assert at.source.place(at.now).position == pytest.approx(expected, abs=1e-3)

@@ -15,7 +15,7 @@ from rtsep.bench.result import PACKAGES, SPREAD, Column, Result, spread
 
 def test_the_spread_is_that_of_all_values():
     values = np.random.default_rng(1).exponential(500, 20_000)
-    values[7] = 1e6  # the one that is heard
+    values[7] = 1e6  # the audible one
     told = spread(values, share_of=2000.0)
     for name, share in (("median", 50), ("p99", 99), ("p99.9", 99.9), ("max", 100)):
         assert told[name] == pytest.approx(np.percentile(values, share), abs=0.051)

@@ -44,9 +44,9 @@ def half(tmp_path_factory):
 @pytest.mark.parametrize("delay", [0, 1, 4321])
 @pytest.mark.parametrize("gain", [1.0, -0.01])
 def test_a_delayed_signal_is_found_where_it_is(delay, gain):
-    heard = np.random.default_rng(1).normal(0, 0.01, len(SIGNAL) + 5000).astype(np.float32)
-    heard[delay : delay + len(SIGNAL)] += gain * SIGNAL[:, 0]
-    arrival = find(SIGNAL[:, 0], heard)
+    captured = np.random.default_rng(1).normal(0, 0.01, len(SIGNAL) + 5000).astype(np.float32)
+    captured[delay : delay + len(SIGNAL)] += gain * SIGNAL[:, 0]
+    arrival = find(SIGNAL[:, 0], captured)
     assert arrival.found and arrival.frame == delay
     assert arrival.level_db == pytest.approx(20 * np.log10(abs(gain)), abs=1)
     assert arrival.inverted == (gain < 0)
@@ -132,8 +132,8 @@ def test_a_take_that_lost_frames_is_taken_again_but_not_for_ever():
 
 
 @njit
-def call(mixer: np.ndarray, heard: np.ndarray, played: np.ndarray) -> None:
-    process_input(mixer, heard.ctypes.data, heard.shape[0], 0)
+def call(mixer: np.ndarray, captured: np.ndarray, played: np.ndarray) -> None:
+    process_input(mixer, captured.ctypes.data, captured.shape[0], 0)
     process_output(mixer, played.ctypes.data, played.shape[0], 0)
 
 
@@ -143,7 +143,7 @@ class LoopedCard:
     lost = None
 
     def __init__(self, mixer: Any, format: StreamFormat, delay: int, gain: float) -> None:
-        assert delay >= format.block, "what is played now, no card can have heard before"
+        assert delay >= format.block, "a card cannot capture a frame before it is played"
         self._mixer, self._format, self._delay, self._gain = mixer, format, delay, gain
         self._running = True
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -157,7 +157,7 @@ def test_silence_stays_silence(batch):
         assert not stem.any()
 
 
-def test_both_stems_of_music_are_heard(batch):
+def test_both_stems_of_music_are_audible(batch):
     for name in ("stereo.wav", "mono.wav", "48k.flac", "opus.opus"):
         for stem in batch.stems(next(case for case in CASES if case.name == name)):
             assert np.sqrt(np.mean(stem**2)) > 1e-4  # how much voice is in tones, is the model's affair

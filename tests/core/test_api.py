@@ -117,7 +117,7 @@ def test_reset_forgets_the_stream_and_keeps_the_controls():
     assert separator.controls.vocals_gain == -6
 
 
-def test_controls_are_heard_from_the_next_hop_on():
+def test_controls_are_audible_from_the_next_hop_on():
     x = noise(2, 20_000)
     separator = Separator(PlainModel("half"), 44100, 2)
     before = separator.process(x)

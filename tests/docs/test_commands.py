@@ -82,14 +82,14 @@ def test_quick_commands_of_a_page(page, tmp_path, monkeypatch):
 @pytest.mark.skipif(shutil.which("pulseaudio") is None, reason="needs pulseaudio and pulseaudio-utils")
 @pytest.mark.parametrize("page", COMMANDS)
 def test_all_commands_of_a_page_one_after_the_other(page, tmp_path):
-    from tests.docs.stage import Stage
+    from tests.docs.page_user import PageUser
     from tests.e2e.pulseserver import PulseServer
 
     with ExitStack() as stack:
         server = PulseServer()
         stack.callback(server.remove)
-        stage = Stage(tmp_path, server.environment)
-        stack.callback(stage.close)
+        page_user = PageUser(tmp_path, server.environment)
+        stack.callback(page_user.close)
         for command in COMMANDS[page]:
             if command.is_run and command.text not in BY_CI and not needs_jack(command):
-                stage.run(command)
+                page_user.run(command)

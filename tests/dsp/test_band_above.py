@@ -110,25 +110,25 @@ def marked_gain(spec, rate, frames):
         start = (j + 1) * spec.hop
         gain[start : start + spec.synthesis] += mark(j) * weights
     delay = stage.make_pipeline(spec, rate, 1, own).bridge.down_table.shape[1] // 2
-    heard = (np.arange(frames) + delay * (rate != own)) * own / rate
-    return np.interp(heard + spec.synthesis, np.arange(len(gain)), gain)
+    position = (np.arange(frames) + delay * (rate != own)) * own / rate
+    return np.interp(position + spec.synthesis, np.arange(len(gain)), gain)
 
 
 @pytest.mark.parametrize("system", LOW)
 @pytest.mark.parametrize("rate", [32000, 44100, 48000, 96000])
-def test_a_mask_alike_in_all_bins_plays_as_if_the_model_heard_the_whole_band(system, rate):
+def test_a_mask_with_equal_bins_plays_like_a_mask_of_the_whole_band(system, rate):
     """And each mask comes to its own column, whatever the look-ahead; no step anywhere: it cannot click."""
     separator = separator_of(system, rate, kind="marker", lookahead=None, band_above="follow")
     spec = make_spec("marker", **FRAMINGS[system])
     frames = 2 * rate
     x = noise(2, separator.latency + frames)
-    heard = separator.process(x)[VOCALS, :, separator.latency :]
+    output = separator.process(x)[VOCALS, :, separator.latency :]
     gain = marked_gain(spec, rate, frames)
     meant = gain * x[:, :frames]
-    assert np.abs(heard - meant).max() < 5e-3  # a moving gain and a filter do not quite commute
-    assert decibels(heard - meant, meant) < -50
+    assert np.abs(output - meant).max() < 5e-3  # a moving gain and a filter do not quite commute
+    assert decibels(output - meant, meant) < -50
     other = np.roll(gain, round(spec.hop * rate / spec.rates[0])) * x[:, :frames]
-    assert decibels(heard - other, meant) > -20
+    assert decibels(output - other, meant) > -20
 
 
 @pytest.mark.parametrize("rule", ["follow", "instrumental"])
@@ -139,17 +139,17 @@ def test_the_band_follows_the_top_octave_alone(rule):
         mask = np.full((1, spec.bins), 1 - upper)
         mask[:, (spec.bins - 1) // 2 :] = upper
         feeds, latency = play(spec, 44100, x, mask)
-        heard, meant = feeds[VOCALS, :, latency:], x[:, : feeds.shape[2] - latency]
+        output, meant = feeds[VOCALS, :, latency:], x[:, : feeds.shape[2] - latency]
         share = upper if rule == "follow" else 0.0
-        assert np.abs(heard - share * meant)[:, 2000:].max() < 1e-4
+        assert np.abs(output - share * meant)[:, 2000:].max() < 1e-4
 
 
-def test_the_octave_is_one_that_is_heard_where_the_device_is_the_slower_one():
+def test_the_octave_is_audible_if_the_device_has_the_lower_rate():
     spec = make_spec(**(FRAMINGS["column-resnet"] | {"band_above": "follow"}))
     x = noise(1, 12000)
     mask = np.zeros((1, spec.bins))
-    heard_to = int((spec.bins - 1) * 8000 / 22050)
-    mask[:, : heard_to + 1] = 1  # above it lies nothing: what is said of it must not matter
+    top_bin = int((spec.bins - 1) * 8000 / 22050)
+    mask[:, : top_bin + 1] = 1  # above it lies nothing: what is said of it must not matter
     feeds, latency = play(spec, 8000, x, mask)
     bands = np.fft.rfft(feeds[VOCALS, 0, latency:]), np.fft.rfft(x[0, : feeds.shape[2] - latency])
     edge = slice(int(0.9 * len(bands[0])), None)

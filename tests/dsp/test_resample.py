@@ -84,8 +84,8 @@ def test_tones_come_back_the_declared_integer_latency_later(device_rate, model_r
         x = tone(share, device_rate, model_rate)
         _, y, bridge = convert(x, device_rate, model_rate, inner=inner)
         latency, settled = int(bridge.stream_delay[0]), bridge.down_table.shape[1] + bridge.up_table.shape[1]
-        heard, meant = y[:, latency + settled :], x[:, settled : y.shape[1] - latency]
-        assert decibels(heard - meant, meant) < ROUND_TRIP_DB
+        output, meant = y[:, latency + settled :], x[:, settled : y.shape[1] - latency]
+        assert decibels(output - meant, meant) < ROUND_TRIP_DB
 
 
 @PAIR

@@ -1,4 +1,4 @@
-"""Servers, live processes and studios that are gone when the test is, whatever it did.
+"""Servers, live processes, players and recorders, which end with the test, even if it fails.
 
 Nothing here imports libjack before a test asks for a server: without one the tests are skipped, not broken.
 """
@@ -20,8 +20,8 @@ from tests.models import make_model
 if TYPE_CHECKING:
     from tests.e2e.jackserver import JackServer
     from tests.e2e.midi_peer import MidiPeer, Witness
+    from tests.e2e.player_recorder import PlayerRecorder
     from tests.e2e.room import Room
-    from tests.e2e.studio import Studio
 
 HOW_TO_GET = "apt-get install --no-install-recommends jackd2 libportaudio2"
 
@@ -52,31 +52,31 @@ def start_live() -> Iterator[Callable[..., LiveProcess]]:
 
 
 @pytest.fixture
-def open_studio(start_server: Any) -> Iterator[Callable[..., Studio]]:
+def open_player_recorder(start_server: Any) -> Iterator[Callable[..., PlayerRecorder]]:
     """Opens players and recorders: `open_studio(server, outputs=2, inputs=4)`. Closed before their server."""
-    from tests.e2e.studio import Studio
+    from tests.e2e.player_recorder import PlayerRecorder
 
     with ExitStack() as stack:
 
-        def open_one(server: JackServer, **how: int) -> Studio:
-            studio = Studio(server, **how)
-            stack.callback(studio.close)
-            return studio
+        def open_one(server: JackServer, **how: int) -> PlayerRecorder:
+            player_recorder = PlayerRecorder(server, **how)
+            stack.callback(player_recorder.close)
+            return player_recorder
 
         yield open_one
 
 
 @pytest.fixture
-def start_rig(start_server: Any, open_studio: Any, start_live: Any) -> Callable[..., Rig]:
-    """Starts a server, `rtsep live` on it and a studio: `start_rig("--bypass", period=64, inputs=2)`."""
+def start_rig(start_server: Any, open_player_recorder: Any, start_live: Any) -> Callable[..., Rig]:
+    """Starts a server, `rtsep live`, player and recorder: `start_rig("--bypass", period=64, inputs=2)`."""
 
     def start(
         *arguments: Any, period: int = 256, rate: int = 44100, outputs: int = 2, inputs: int = 4
     ) -> Rig:
         server = start_server(period=period, rate=rate)
         live = start_live("--in", "mic", *arguments, server=server)
-        studio = open_studio(server, outputs=outputs, inputs=inputs)
-        return Rig(server, live, studio, live.playing())
+        player_recorder = open_player_recorder(server, outputs=outputs, inputs=inputs)
+        return Rig(server, live, player_recorder, live.playing())
 
     return start
 
@@ -88,7 +88,7 @@ def half_model(model_folder: Path) -> Path:
 
 
 @pytest.fixture
-def open_room(start_server: Any, open_studio: Any) -> Iterator[Callable[..., Room]]:
+def open_room(start_server: Any, open_player_recorder: Any) -> Iterator[Callable[..., Room]]:
     """Opens a room: `open_room("mic", model=path)`."""
     from tests.e2e.room import PERIOD, RATE, Hand, Room
 
@@ -98,7 +98,7 @@ def open_room(start_server: Any, open_studio: Any) -> Iterator[Callable[..., Roo
             server = start_server(rate=RATE, period=PERIOD)
             hand = Hand(server, input=input, out="both", **arguments)
             stack.callback(hand.close)
-            return Room(server, open_studio(server), hand)
+            return Room(server, open_player_recorder(server), hand)
 
         yield open_one
 
@@ -117,7 +117,7 @@ def plug_in() -> Any:
     with ExitStack() as stack:
 
         def plug(rig: Any, name: str = "pad") -> MidiPeer:
-            peer = MidiPeer(rig.server, rig.studio, name)
+            peer = MidiPeer(rig.server, rig.player_recorder, name)
             stack.callback(lambda: peer.client._ptr and peer.close())
             return peer
 
@@ -132,7 +132,7 @@ def watch() -> Any:
     with ExitStack() as stack:
 
         def begin(rig: Any, port: str) -> Witness:
-            witness = Witness(rig.server, rig.studio, port)
+            witness = Witness(rig.server, rig.player_recorder, port)
             stack.callback(witness.close)
             return witness
 

@@ -17,7 +17,7 @@ from rtsep.files.demo import demo_song
 from tests.e2e.liveprocess import LiveProcess, faults
 
 if TYPE_CHECKING:  # needs libjack
-    from tests.e2e.studio import Studio, Take
+    from tests.e2e.player_recorder import PlayerRecorder, Take
 
 ATTEMPTS = 12
 """Takes until one without an xrun must have come; else see `no_clean_take`."""
@@ -64,7 +64,7 @@ def music(frames: int) -> NDArray[np.float32]:
 
 def clean_take(
     live: LiveProcess,
-    studio: Studio,
+    player_recorder: PlayerRecorder,
     played: NDArray[np.float32],
     tail: int,
     begin: Callable[[], None] = lambda: None,
@@ -77,13 +77,13 @@ def clean_take(
     for _ in range(ATTEMPTS):
         before = live.lines[-1]  # what happened since counts as well; a take more is the worst of it
         begin()
-        take = studio.take(played, tail)
+        take = player_recorder.take(played, tail)
         after = live.fresh()
         lost = faults(after) - faults(before)
         if take.clean and lost == 0:
             return take
         tried.append(f"{take.xruns} xruns of the server, {lost} of rtsep")
-    no_clean_take(studio.server.period / studio.server.rate, f"{tried}\n{live.lines[-1]}")
+    no_clean_take(player_recorder.server.period / player_recorder.server.rate, f"{tried}\n{live.lines[-1]}")
 
 
 def no_clean_take(period_s: float, tried: object) -> NoReturn:
@@ -114,22 +114,22 @@ def delayed(played: NDArray[np.float32], delay: int, frames: int) -> NDArray[np.
 
 
 def assert_equal(
-    heard: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float, what: str
+    recorded: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float, what: str
 ) -> None:
     """Assert equality within `tolerance`; says where they differ, and which delay would have fitted."""
-    worst = np.abs(heard.astype(np.float64) - expected).max(axis=1)
+    worst = np.abs(recorded.astype(np.float64) - expected).max(axis=1)
     wrong = np.flatnonzero(worst > tolerance)
     assert not len(wrong), (
         f"{what}: {len(wrong)} of {len(worst)} frames differ, by up to {worst.max():.3g} "
         f"(allowed {tolerance:.3g}), first at {wrong[0]}, last at {wrong[-1]}; "
-        f"the best fit is {best_shift(heard, expected)} frames later"
+        f"the best fit is {best_shift(recorded, expected)} frames later"
     )
 
 
-def best_shift(heard: NDArray[np.float32], expected: NDArray[np.float32]) -> int:
-    """Return by how many frames `heard` lags `expected`, by correlation."""
-    size = 2 * len(heard)
-    spectrum = np.fft.rfft(heard[:, 0], size) * np.conj(np.fft.rfft(expected[:, 0], size))
+def best_shift(recorded: NDArray[np.float32], expected: NDArray[np.float32]) -> int:
+    """Return by how many frames `recorded` lags `expected`, by correlation."""
+    size = 2 * len(recorded)
+    spectrum = np.fft.rfft(recorded[:, 0], size) * np.conj(np.fft.rfft(expected[:, 0], size))
     lag = int(np.argmax(np.fft.irfft(spectrum, size)))
     return lag - size if lag > size // 2 else lag
 

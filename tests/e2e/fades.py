@@ -1,4 +1,4 @@
-"""A fade that is heard, compared with the fade that is foretold, to the sample."""
+"""A recorded fade, compared with the predicted fade, to the sample."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def ramp(start: int, frames: int) -> NDArray[np.float64]:
 
 
 def assert_fits(
-    heard: Sound, changes: Sound, foretold: Callable[[int], NDArray[np.float64]], what: str
+    recorded: Sound, changes: Sound, foretold: Callable[[int], NDArray[np.float64]], what: str
 ) -> int:
-    """Assert that `heard` is what is foretold for a fade that begins where `changes` has its first frame.
+    """Assert that `recorded` is the predicted fade that begins at the first frame of `changes`.
 
     Its very first steps may be too small to be seen. Returns the frame.
     """
     (changed,) = np.nonzero(np.abs(changes).max(axis=1) > 5 * TOLERANCE)
     assert len(changed), f"{what}: nothing has changed"
-    errors = {k: np.abs(heard - foretold(k)) for k in range(max(0, changed[0] - 4), changed[0] + 1)}
+    errors = {k: np.abs(recorded - foretold(k)) for k in range(max(0, changed[0] - 4), changed[0] + 1)}
     start = min(errors, key=lambda k: float(errors[k].max()))
     worst = errors[start].max(axis=1)
     (wrong,) = np.nonzero(worst > TOLERANCE)
     assert not len(wrong), (
-        f"{what}: a fade from frame {start} on is not what is heard: {len(wrong)} frames are off, by up to "
-        f"{worst.max():.3g}, first {wrong[0]}, last {wrong[-1]} of {len(heard)}"
+        f"{what}: a fade from frame {start} on differs from the recording: {len(wrong)} frames off, up to "
+        f"{worst.max():.3g}, first {wrong[0]}, last {wrong[-1]} of {len(recorded)}"
     )
     return start

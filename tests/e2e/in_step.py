@@ -123,8 +123,8 @@ class Film:
             if (now := self._get("time-pos")) is not None and time.monotonic() - asked < 0.005:
                 started.append(asked - now)
             time.sleep(0.02)
-        heard = self._listener.clicks()[before : before + clicks] - np.median(started)
-        late = (heard + EVERY_S / 2) % EVERY_S - EVERY_S / 2
+        arrivals = self._listener.clicks()[before : before + clicks] - np.median(started)
+        late = (arrivals + EVERY_S / 2) % EVERY_S - EVERY_S / 2
         return float(np.median(late))
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""A controller on a JACK server: sends MIDI at frames of a studio's take, and keeps what it is sent.
+"""A controller on a JACK server: sends MIDI at given frames of a take, and keeps all received messages.
 
-Compiled, as the studio is: events leave in the very cycle that is asked for, however busy Python is. A
-`Witness` counts what the server brings to another client's port.
+Compiled, like player and recorder: events leave in the requested cycle, however busy Python is. A `Witness`
+counts what the server brings to another client's port.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rtsep.realtime.atomics import as_pointer
 from tests.e2e.jackserver import JackServer
-from tests.e2e.studio import START, Studio, _frame_time, _get_buffer, wait
+from tests.e2e.player_recorder import START, PlayerRecorder, _frame_time, _get_buffer, wait
 
 _clear = types.ExternalFunction("jack_midi_clear_buffer", types.void(types.int64))
 _write = types.ExternalFunction(
@@ -26,7 +26,7 @@ _count = types.ExternalFunction("jack_midi_get_event_count", types.uint32(types.
 _get = types.ExternalFunction("jack_midi_event_get", types.int32(types.int64, types.int64, types.uint32))
 
 CLIENT, OUT, IN, STARTED, EVENTS, COUNT, NEXT, SENT = range(8)
-HEARD, HEARD_COUNT, EMPTY_SYSEXES, CALLS, EXPECTED, GAPS, SCRATCH = range(SENT + 1, SENT + 8)
+RECEIVED, RECEIVED_COUNT, EMPTY_SYSEXES, CALLS, EXPECTED, GAPS, SCRATCH = range(SENT + 1, SENT + 8)
 _SLOTS = SCRATCH + 3  # the scratch takes a jack_midi_event_t: time, size, address
 KEPT = 65536
 SYSTEM = 0xF0  # the first byte of system messages (clock, sysex) is this or more
@@ -43,18 +43,18 @@ def _count_call(state, now, frames):  # type: ignore[no-untyped-def]
 @cfunc(types.int32(types.uint32, types.voidptr), nopython=True, cache=True)
 def _process(frames, user):  # type: ignore[no-untyped-def]
     state = carray(user, (_SLOTS,), np.int64)
-    heard = carray(as_pointer(state[HEARD]), (KEPT, 4), np.int64)
+    received = carray(as_pointer(state[RECEIVED]), (KEPT, 4), np.int64)
     buffer = _get_buffer(state[IN], frames)
     now = np.int64(_frame_time(state[CLIENT]))
     _count_call(state, now, frames)
     for k in range(np.int64(_count(buffer))):
         _get(state.ctypes.data + 8 * SCRATCH, buffer, np.uint32(k))
         data = carray(as_pointer(state[SCRATCH + 2]), (3,), np.uint8)
-        row = heard[state[HEARD_COUNT] % KEPT]
+        row = received[state[RECEIVED_COUNT] % KEPT]
         row[0] = now
         for i in range(min(3, state[SCRATCH + 1])):
             row[1 + i] = data[i]
-        state[HEARD_COUNT] += 1
+        state[RECEIVED_COUNT] += 1
     buffer = _get_buffer(state[OUT], frames)
     _clear(buffer)
     start = carray(as_pointer(state[STARTED]), (1,), np.int64)[0]
@@ -84,7 +84,7 @@ def _count_messages(frames, user):  # type: ignore[no-untyped-def]
         _get(state.ctypes.data + 8 * SCRATCH, buffer, np.uint32(k))
         data = carray(as_pointer(state[SCRATCH + 2]), (2,), np.uint8)
         if data[0] < SYSTEM:
-            state[HEARD_COUNT] += 1
+            state[RECEIVED_COUNT] += 1
         elif state[SCRATCH + 1] == 2 and data[0] == 0xF0 and data[1] == 0xF7:
             state[EMPTY_SYSEXES] += 1
     return np.int32(0)
@@ -93,22 +93,22 @@ def _count_messages(frames, user):  # type: ignore[no-untyped-def]
 class MidiPeer:
     """Client `name` with the MIDI ports `out` and `in`."""
 
-    def __init__(self, server: JackServer, studio: Studio, name: str = "pad") -> None:
+    def __init__(self, server: JackServer, player_recorder: PlayerRecorder, name: str = "pad") -> None:
         self.client = server.client(name)
         self.out = self.client.midi_outports.register("out")
         self.into = self.client.midi_inports.register("in")
-        self._heard = np.zeros((KEPT, 4), np.int64)
+        self._received = np.zeros((KEPT, 4), np.int64)
         self._events = np.zeros((0, 3), np.int64)
         self._state = np.zeros(_SLOTS, np.int64)
         state = self._state
         state[CLIENT] = address(self.client)
         state[OUT], state[IN] = address(self.out), address(self.into)
         self._now = np.array([0], np.int64)  # for what is sent outside of a take
-        self._take = studio._player.state.ctypes.data + 8 * START
+        self._take = player_recorder._player.state.ctypes.data + 8 * START
         state[STARTED] = self._take
-        state[HEARD] = self._heard.ctypes.data
+        state[RECEIVED] = self._received.ctypes.data
         start(self.client, _process, state)
-        studio.add_peer(lambda: int(state[GAPS]))
+        player_recorder.add_peer(lambda: int(state[GAPS]))
 
     def plan(self, events: Sequence[tuple[int, Sequence[int]]]) -> None:
         """Send these from now on: (frame of the take, message), in order, once a take."""
@@ -123,7 +123,7 @@ class MidiPeer:
         wait(lambda: self._state[NEXT] >= len(messages))
 
     def follow_takes(self) -> None:
-        """Send by the frames of the studio's takes (again)."""
+        """Send by the frames of the takes (again)."""
         self.plan([])
 
     def _replace(self, events: Sequence[tuple[int, Sequence[int]]], started: int) -> None:
@@ -146,9 +146,9 @@ class MidiPeer:
         return int(self._state[SENT])
 
     @property
-    def heard(self) -> list[tuple[int, ...]]:
+    def received(self) -> list[tuple[int, ...]]:
         """All three-byte messages that came, oldest first."""
-        return [tuple(map(int, row[1:])) for row in self._heard[: int(self._state[HEARD_COUNT])]]
+        return [tuple(map(int, row[1:])) for row in self._received[: int(self._state[RECEIVED_COUNT])]]
 
     def close(self) -> None:
         """Leave the server."""
@@ -163,19 +163,19 @@ class Witness:
     period's buffer has no place. What `port` gets, this input gets.
     """
 
-    def __init__(self, server: JackServer, studio: Studio, port: str) -> None:
+    def __init__(self, server: JackServer, player_recorder: PlayerRecorder, port: str) -> None:
         self.client = server.client("witness")
         into = self.client.midi_inports.register("in")
         self._state = np.zeros(_SLOTS, np.int64)
         self._state[CLIENT], self._state[IN] = address(self.client), address(into)
         start(self.client, _count_messages, self._state)
-        studio.connect(*((source, into.name) for source in studio.connections(port)))
+        player_recorder.connect(*((source, into.name) for source in player_recorder.connections(port)))
         pass_cycles(self._state, 2)
 
     @property
     def messages(self) -> int:
         """How many messages came, system messages not counted."""
-        return int(self._state[HEARD_COUNT])
+        return int(self._state[RECEIVED_COUNT])
 
     @property
     def empty_sysexes(self) -> int:

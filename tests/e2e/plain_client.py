@@ -7,7 +7,7 @@ import sys
 
 import jack
 
-from tests.e2e.studio import CALLS, GAPS, MachineClient
+from tests.e2e.player_recorder import CALLS, GAPS, MachineClient
 
 
 def main() -> None:

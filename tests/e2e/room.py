@@ -20,7 +20,7 @@ from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:  # needs libjack
     from tests.e2e.jackserver import JackServer
-    from tests.e2e.studio import Studio, Take
+    from tests.e2e.player_recorder import PlayerRecorder, Take
 
 RATE, PERIOD = 44100, 1024
 
@@ -79,14 +79,14 @@ class Hand:
 class Room:
     """A server, a session that switches when told to, a player and a recorder, patched."""
 
-    def __init__(self, server: JackServer, studio: Studio, hand: Hand) -> None:
-        self.server, self.studio, self.hand = server, studio, hand
-        studio.isolate("rtsep")
-        inputs = [port for port in studio.ports("rtsep") if ":in_" in port]
-        studio.patch(inputs, [f"rtsep:{name}" for name in STEM_PORTS])
+    def __init__(self, server: JackServer, player_recorder: PlayerRecorder, hand: Hand) -> None:
+        self.server, self.player_recorder, self.hand = server, player_recorder, hand
+        player_recorder.isolate("rtsep")
+        inputs = [port for port in player_recorder.ports("rtsep") if ":in_" in port]
+        player_recorder.patch(inputs, [f"rtsep:{name}" for name in STEM_PORTS])
 
     def cables(self) -> dict[str, list[str]]:
-        return {port: self.studio.connections(port) for port in self.studio.ports("rtsep")}
+        return {port: self.player_recorder.connections(port) for port in self.player_recorder.ports("rtsep")}
 
     def take(self, played: Sound, *orders: dict[str, Any]) -> tuple[Take, list[dict[str, Any]]]:
         """Play, and give the orders, HEAD_S before each; return what came back and the answers."""
@@ -98,20 +98,20 @@ class Room:
             try:
                 assert begun.wait(PATIENCE_S), "the take has not begun"
                 for order in orders:
-                    self.studio.pass_frames(round(HEAD_S * RATE))
+                    self.player_recorder.pass_frames(round(HEAD_S * RATE))
                     answers.append(self.hand.ask(**order))
                 return answers
             finally:
-                over.append(self.studio.recorded + round(TAIL_S * RATE))
+                over.append(self.player_recorder.recorded + round(TAIL_S * RATE))
 
         def enough() -> bool:
             begun.set()
-            return bool(over) and self.studio.recorded >= over[0]
+            return bool(over) and self.player_recorder.recorded >= over[0]
 
         with ThreadPoolExecutor(1) as pool:
             answers = pool.submit(give)
             try:
-                take = self.studio.take(played, 0, enough)
+                take = self.player_recorder.take(played, 0, enough)
             finally:
                 begun.set()
             return take, answers.result()
@@ -139,7 +139,7 @@ class Room:
     def close(self) -> None:
         """End all of it; another room may then be opened."""
         self.hand.close()
-        self.studio.close()
+        self.player_recorder.close()
         self.server.remove()
 
 
@@ -151,6 +151,6 @@ def long_enough() -> int:
 def place_in(song: Sound, take: Take) -> int:
     """Return which frame of `song` the first frame of a take is, by what the stems add up to."""
     frames = 1 << 15
-    heard = np.zeros_like(song)
-    heard[:frames] = take.sound[:frames, :2] + take.sound[:frames, 2:]
-    return -best_shift(heard, song)
+    returned = np.zeros_like(song)
+    returned[:frames] = take.sound[:frames, :2] + take.sound[:frames, 2:]
+    return -best_shift(returned, song)

@@ -8,7 +8,7 @@ Plays an `rtsep.Session` of these arguments. Lines on standard input, each answe
     {}                                       nothing
 
 An answer has what was refused ("error", with its class as "kind"), what was said meanwhile, the counters, how
-long it took, and "joined": the frame of the input with which the engine that is heard has begun to hear.
+long it took, and "joined": the frame of the input with which the active engine has begun.
 """
 
 from __future__ import annotations

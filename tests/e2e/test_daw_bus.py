@@ -77,20 +77,22 @@ class Daw:
 
 @pytest.fixture
 def start_daw(tmp_path, request):
-    def start(server, studio, returns: int) -> Daw:
+    def start(server, player_recorder, returns: int) -> Daw:
         daw = Daw(server, tmp_path, returns)
         request.addfinalizer(daw.kill)
-        until(lambda: len(studio.ports("daw")) >= 2 + returns, f"ports: {studio.all_ports()}")
+        until(
+            lambda: len(player_recorder.ports("daw")) >= 2 + returns, f"ports: {player_recorder.all_ports()}"
+        )
         return daw
 
     return start
 
 
-def delay_of_a_cable(server, studio, start_daw) -> int:
+def delay_of_a_cable(server, player_recorder, start_daw) -> int:
     """Return the frames from send to return with nothing between."""
     for _ in range(ATTEMPTS):
-        daw = start_daw(server, studio, 2)
-        studio.connect(("daw:send_1", "daw:return_1"), ("daw:send_2", "daw:return_2"))
+        daw = start_daw(server, player_recorder, 2)
+        player_recorder.connect(("daw:send_1", "daw:return_1"), ("daw:send_2", "daw:return_2"))
         sound, xruns = daw.play()
         delay = best_shift(sound[:FRAMES], music(FRAMES))
         length = min(len(sound), FRAMES)
@@ -102,11 +104,11 @@ def delay_of_a_cable(server, studio, start_daw) -> int:
 @pytest.mark.parametrize("period", [256, 64])
 def test_the_returns_add_up_to_the_bus(start_rig, start_daw, period):
     rig = start_rig("--out", "both", "--no-connect", period=period)
-    cable = delay_of_a_cable(rig.server, rig.studio, start_daw)
+    cable = delay_of_a_cable(rig.server, rig.player_recorder, start_daw)
     tried = []
     for _ in range(ATTEMPTS):
-        daw = start_daw(rig.server, rig.studio, 4)
-        rig.studio.connect(
+        daw = start_daw(rig.server, rig.player_recorder, 4)
+        rig.player_recorder.connect(
             ("daw:send_1", "rtsep:in_0"),
             ("daw:send_2", "rtsep:in_1"),
             ("rtsep:vocals_L", "daw:return_1"),

@@ -25,22 +25,29 @@ COMMANDS = {command.text: command for command in ALL if command.is_run and needs
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.text)
-def test_a_command_of_the_pages_on_a_jack_server(command, start_server, open_studio, plug_in, tmp_path):
-    from tests.docs.stage import Stage
+def test_a_command_of_the_pages_on_a_jack_server(
+    command, start_server, open_player_recorder, plug_in, tmp_path
+):
+    from tests.docs.page_user import PageUser
 
     server = start_server()
-    stage = Stage(tmp_path, server.environment)
+    page_user = PageUser(tmp_path, server.environment)
     if "midi learn" in command.text:
-        learn(command, stage, SimpleNamespace(server=server, studio=open_studio(server)), plug_in)
+        learn(
+            command,
+            page_user,
+            SimpleNamespace(server=server, player_recorder=open_player_recorder(server)),
+            plug_in,
+        )
     else:
-        stage.run(command)
+        page_user.run(command)
 
 
-def learn(command: Command, stage, rig, plug_in) -> None:
+def learn(command: Command, page_user, rig, plug_in) -> None:
     """Turn a knob until the command has learned it and ended."""
     pad = plug_in(rig)
     with subprocess.Popen(
-        [sys.executable, "-m", *command.words], cwd=stage.folder, env=stage.environment,
+        [sys.executable, "-m", *command.words], cwd=page_user.folder, env=page_user.environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         values = iter(range(10_000))
@@ -55,5 +62,5 @@ def learn(command: Command, stage, rig, plug_in) -> None:
         finally:
             process.kill()
     assert process.returncode == 0, said
-    written = (stage.folder.parent / "home" / ".config" / "rtsep" / "midi.toml").read_text()
+    written = (page_user.folder.parent / "home" / ".config" / "rtsep" / "midi.toml").read_text()
     assert "[threshold]" in written and "cc = 21" in written

@@ -73,13 +73,13 @@ def test_an_export_is_what_plays_in_real_time_to_the_sample(start_server, start_
     finally:
         exporter.client.deactivate()
         exporter.client.close()
-    played, heard = np.concatenate(exporter.played, axis=1), np.concatenate(exporter.sum, axis=1)
+    played, recorded = np.concatenate(exporter.played, axis=1), np.concatenate(exporter.sum, axis=1)
     free = np.repeat(exporter.free, [block.shape[1] for block in exporter.played])
     # Player and recorder are one client here: the server returns what we play a period later.
     delay = latency + server.period
     (wheel,) = np.nonzero(free)
     first, last = wheel[0] + round(MARGIN_S * exporter.rate), wheel[-1]
     np.testing.assert_allclose(
-        heard[:, first:last], played[:, first - delay : last - delay], atol=SUM_TOLERANCE
+        recorded[:, first:last], played[:, first - delay : last - delay], atol=SUM_TOLERANCE
     )
     assert live.end()["underruns"] == 0

@@ -18,13 +18,13 @@ pytestmark = pytest.mark.jack
 
 
 @pytest.mark.parametrize("period", [64, 256])
-def test_a_cable_is_exact_and_has_no_delay(start_server, open_studio, period):
+def test_a_cable_is_exact_and_has_no_delay(start_server, open_player_recorder, period):
     server = start_server(period=period)
-    studio = open_studio(server, outputs=2, inputs=2)
-    studio.patch(["recorder:in_1", "recorder:in_2"], [])
+    player_recorder = open_player_recorder(server, outputs=2, inputs=2)
+    player_recorder.patch(["recorder:in_1", "recorder:in_2"], [])
     played = noise(44100)
     for _ in range(ATTEMPTS):
-        take = studio.take(played, 1000)
+        take = player_recorder.take(played, 1000)
         if take.clean:
             break
     assert take.clean

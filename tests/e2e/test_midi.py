@@ -1,4 +1,4 @@
-"""Hands on it while it plays: controllers on a real JACK server, and what is heard of them."""
+"""Controllers on a real JACK server while a session plays, and their effect on the sound."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def map_file(tmp_path) -> Any:
 def take_until(
     rig: Any, played: np.ndarray, good: Callable[[Any], str], begin: Callable[[], None] = lambda: None
 ) -> Any:
-    """Return the first take of `played` without an xrun of which `good` has nothing to say.
+    """Return the first take of `played` without an xrun in which `good` finds no fault.
 
-    What Python does is heard a scheduling later at times: a machine that stalls is asked again. `begin()` is
-    called before each take.
+    A change by Python can be audible a scheduling later: on a machine that stalls, it is repeated. `begin()`
+    is called before each take.
     """
     said = []
     for _ in range(ATTEMPTS):
@@ -54,8 +54,8 @@ def take_until(
     raise AssertionError(f"{ATTEMPTS} takes: {said}")
 
 
-def assert_heard_in_time(rig: Any, peer: MidiPeer) -> list[int]:
-    """Turn the threshold up and down; return after how many frames each move is heard."""
+def assert_audible_in_time(rig: Any, peer: MidiPeer) -> list[int]:
+    """Turn the threshold up and down; return after how many frames each move is audible."""
     first, distance, count = 8000, 4001, 12
     moves = [first + distance * k for k in range(count)]
     turns = [(frame, (CC, THRESHOLD, 0 if k % 2 else 127)) for k, frame in enumerate(moves)]
@@ -69,17 +69,17 @@ def assert_heard_in_time(rig: Any, peer: MidiPeer) -> list[int]:
         lags.clear()
         for k, frame in enumerate(moves):
             before = (0.125 if k % 2 else 0.5) * dry[frame : frame + distance]
-            heard = take.sound[frame : frame + distance, :2]
-            lags.append(int(np.argmax(np.abs(heard - before).max(axis=1) > CHANGED)))
-            assert lags[-1] > 0, "nothing heard, or before it was turned"
-        return "" if max(lags) <= bound else f"heard after {lags}, allowed {bound}"
+            recorded = take.sound[frame : frame + distance, :2]
+            lags.append(int(np.argmax(np.abs(recorded - before).max(axis=1) > CHANGED)))
+            assert lags[-1] > 0, "no effect, or an effect before the move"
+        return "" if max(lags) <= bound else f"audible after {lags}, allowed {bound}"
 
     take_until(rig, played, late)
-    print(f"\nperiod {rig.server.period}: heard {sorted(lags)} frames after; allowed {bound}")
+    print(f"\nperiod {rig.server.period}: audible {sorted(lags)} frames after; allowed {bound}")
     return lags
 
 
-def test_a_knob_is_heard_within_a_hop_and_a_block_of_the_latency(
+def test_a_knob_is_audible_within_a_hop_and_a_block_of_the_latency(
     start_rig, half_model, map_file, plug_in, record_property
 ):
     rig = start_rig(
@@ -87,8 +87,8 @@ def test_a_knob_is_heard_within_a_hop_and_a_block_of_the_latency(
     )
     rig.patch()
     peer = plug_in(rig)
-    rig.studio.connect(("pad:out", OWN_PORT))
-    record_property("lags", assert_heard_in_time(rig, peer))
+    rig.player_recorder.connect(("pad:out", OWN_PORT))
+    record_property("lags", assert_audible_in_time(rig, peer))
 
 
 def test_a_flood_loses_neither_its_last_value_nor_a_hop(
@@ -97,10 +97,13 @@ def test_a_flood_loses_neither_its_last_value_nor_a_hop(
     rig = start_rig("--out", "both", "--model", half_model, "--midi", "jack:virtual", "--map", map_file)
     rig.patch()
     peer = plug_in(rig)
-    rig.studio.connect(("pad:out", OWN_PORT))
-    record_property("lags", assert_heard_in_time(rig, peer))
+    rig.player_recorder.connect(("pad:out", OWN_PORT))
+    record_property("lags", assert_audible_in_time(rig, peer))
 
-    until(lambda: "rtsep-midi-mend" in str(rig.studio.connections(OWN_PORT)), "the repair of cut-off sysexes")
+    until(
+        lambda: "rtsep-midi-mend" in str(rig.player_recorder.connections(OWN_PORT)),
+        "the repair of cut-off sysexes",
+    )
     witness = watch(rig, OWN_PORT)
 
     flood, at = 10_000, 34_000
@@ -126,16 +129,16 @@ def test_a_flood_loses_neither_its_last_value_nor_a_hop(
 
     def disturbed(take: Any) -> str:
         after = rig.live.fresh()
-        heard, dry = take.sound[:, :2], rig.expected(played, take)
-        louder, softer = np.abs(heard - 0.5 * dry) < 1e-6, np.abs(heard - 0.125 * dry) < 1e-6
+        recorded, dry = take.sound[:, :2], rig.expected(played, take)
+        louder, softer = np.abs(recorded - 0.5 * dry) < 1e-6, np.abs(recorded - 0.125 * dry) < 1e-6
         change = int(np.argmin(louder.all(axis=1)[8000:])) + 8000
         assert change > at
-        assert softer[-10_000:].all(), "the last value is not what is heard"
-        assert softer[change + 3 * HOP :].all(), "more than one cross-fade was heard"
+        assert softer[-10_000:].all(), "the last value is not audible"
+        assert softer[change + 3 * HOP :].all(), "more than one cross-fade"
         assert peer.sent - before["sent"] == planned
         assert witness.messages - before["witnessed"] == planned, "the server has dropped messages"
         counted = after["midi"]["messages"] - before["counted"]
-        assert counted == planned, "messages were lost, or some heard that are nobody's"
+        assert counted == planned, "messages were lost, or unknown ones counted"
         late = after["late_masks"] - before["late"]
         return f"{late} late masks" if late else ""
 
@@ -150,15 +153,18 @@ def test_an_input_that_brings_messages_is_sent_no_empty_sysex(
 
     rig = start_rig("--out", "both", "--model", half_model, "--midi", "jack:virtual", "--map", map_file)
     peer = plug_in(rig)
-    rig.studio.connect(("pad:out", OWN_PORT))
-    until(lambda: "rtsep-midi-mend" in str(rig.studio.connections(OWN_PORT)), "the repair of cut-off sysexes")
+    rig.player_recorder.connect(("pad:out", OWN_PORT))
+    until(
+        lambda: "rtsep-midi-mend" in str(rig.player_recorder.connections(OWN_PORT)),
+        "the repair of cut-off sysexes",
+    )
     witness = watch(rig, OWN_PORT)
     until(lambda: witness.empty_sysexes >= 2, "a quiet input is repaired")
     silence = np.zeros((round((MAX_SKIPPED * ALIVE_S - 1) * rig.server.rate), 2), np.float32)
     peer.plan([(frame, (CC, THRESHOLD, 0)) for frame in range(0, len(silence), 2000)])
     for _ in range(ATTEMPTS):
         before = witness.messages, witness.empty_sysexes
-        take = rig.studio.take(silence, 0)
+        take = rig.player_recorder.take(silence, 0)
         messages, repairs = witness.messages - before[0], witness.empty_sysexes - before[1]
         if take.clean:
             break
@@ -170,7 +176,7 @@ def test_an_input_that_brings_messages_is_sent_no_empty_sysex(
 
 
 def test_controllers_and_servers_may_come_and_go_while_it_plays(
-    start_rig, open_studio, half_model, map_file, plug_in
+    start_rig, open_player_recorder, half_model, map_file, plug_in
 ):
     rig = start_rig("--out", "both", "--model", half_model, "--midi", "PAD", "--map", map_file)
     rig.patch()
@@ -180,16 +186,16 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
         peer = plug_in(rig)
         until_said(rig, "using pad:out", come)
         # Lights and faders are told where everything stands: 3 knobs, 5 pads.
-        until(lambda peer=peer: len(peer.heard) >= 8, "it should be told where everything stands")
+        until(lambda peer=peer: len(peer.received) >= 8, "it should receive all values")
         muted = come == 2  # as it was left
-        assert (NOTE, VOCALS_MUTE, 127 * muted) in peer.heard
-        assert (CC, THRESHOLD, 0) in peer.heard
-        told = len(peer.heard)
+        assert (NOTE, VOCALS_MUTE, 127 * muted) in peer.received
+        assert (CC, THRESHOLD, 0) in peer.received
+        count = len(peer.received)
         peer.send((NOTE, VOCALS_MUTE, 100), (NOTE_OFF, VOCALS_MUTE, 0))
-        until(lambda peer=peer, told=told: len(peer.heard) > told, "its light should be told")
+        until(lambda peer=peer, count=count: len(peer.received) > count, "its light should be updated")
         take = rig.play(played)
-        assert peer.heard[told:] == [(NOTE, VOCALS_MUTE, 0 if muted else 127)]  # once, and nothing else
-        assert take.sound[rig.latency :, :2].any() == muted  # pressed once: muted; pressed again: heard
+        assert peer.received[count:] == [(NOTE, VOCALS_MUTE, 0 if muted else 127)]  # once, and nothing else
+        assert take.sound[rig.latency :, :2].any() == muted  # pressed once: muted; pressed again: audible
         expected = 0.5 * rig.expected(played, take)
         assert_equal(take.sound[:, 2:], expected, 1e-6, "the instrumental, whatever comes and goes")
         peer.close()
@@ -198,13 +204,13 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
 
     rig.server.stop(signal.SIGKILL)
     rig.live.wait_said("waiting for it to come back (")
-    rig.studio.close()
+    rig.player_recorder.close()
     rig.server.start()
     rig.live.wait_said("is back")
-    rig.studio = open_studio(rig.server)
+    rig.player_recorder = open_player_recorder(rig.server)
     peer = plug_in(rig)
     until_said(rig, "using pad:out", 3)
-    until(lambda: len(peer.heard) >= 8, "and be told where everything stands")
+    until(lambda: len(peer.received) >= 8, "and receive all values")
     peer.send((NOTE, BYPASS, 100))
     rig.live.wait_line(lambda line: line["midi"]["moves"] == 3, "a third press", since=len(rig.live.lines))
 

@@ -76,7 +76,7 @@ note = 53
 
 
 def test_every_kind_of_knob_turns_its_control_by_the_map_in_the_users_folder(
-    start_server, open_studio, start_live, half_model, plug_in, tmp_path, monkeypatch
+    start_server, open_player_recorder, start_live, half_model, plug_in, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -86,7 +86,7 @@ def test_every_kind_of_knob_turns_its_control_by_the_map_in_the_users_folder(
     (folder / "presets").mkdir()
     (folder / "presets" / "duet.toml").write_text("program = 7\ninstrumental_solo = true\n")
     server = start_server()
-    rig = SimpleNamespace(server=server, studio=open_studio(server))
+    rig = SimpleNamespace(server=server, player_recorder=open_player_recorder(server))
     pad, keys = plug_in(rig, "pad"), plug_in(rig, "keys")
     live = start_live(
         *("--in", "demo", "--out-device", "virtual", "--model", half_model),
@@ -135,28 +135,28 @@ def test_every_kind_of_knob_turns_its_control_by_the_map_in_the_users_folder(
     assert any("preset 'duet' (program 7)" in line for line in live.said)
 
 
-def test_a_sysex_that_was_cut_off_leaves_no_port_deaf(start_server, open_studio, plug_in):
+def test_a_sysex_that_was_cut_off_leaves_no_port_deaf(start_server, open_player_recorder, plug_in):
     server = start_server()
-    peer = plug_in(SimpleNamespace(server=server, studio=open_studio(server)))
+    peer = plug_in(SimpleNamespace(server=server, player_recorder=open_player_recorder(server)))
     with midi_command(server, "monitor", "--midi", "pad", "--seconds", "60") as monitor:
         wait_line(monitor.stderr, "waiting for messages")
         peer.send((0xF0, 1, 2))
         values = itertools.cycle(range(127))
 
-        def heard() -> bool:
+        def takes_effect() -> bool:
             peer.send((CC, THRESHOLD, next(values)))
             return bool(select.select([monitor.stdout], [], [], 0.05)[0])
 
-        until(heard, "a knob that moves after it")
+        until(takes_effect, "a knob that moves after it")
         assert monitor.stdout.readline().startswith("pad:out  channel 1  cc 1 = ")
 
 
 def test_knobs_are_learned_from_a_controller_and_its_messages_printed(
-    start_server, open_studio, plug_in, tmp_path, monkeypatch
+    start_server, open_player_recorder, plug_in, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     server = start_server()
-    rig = SimpleNamespace(server=server, studio=open_studio(server))
+    rig = SimpleNamespace(server=server, player_recorder=open_player_recorder(server))
     peer = plug_in(rig)
     path = tmp_path / "rtsep" / "midi.toml"
     path.parent.mkdir()

@@ -19,7 +19,7 @@ from tests.e2e.rig import Rig
 from tests.waiting import running, until
 
 if TYPE_CHECKING:  # needs libjack
-    from tests.e2e.studio import Take
+    from tests.e2e.player_recorder import Take
 
 pytestmark = pytest.mark.jack
 
@@ -60,16 +60,16 @@ def take_with_a_kill(rig: Rig, played: np.ndarray) -> tuple[Take, float, Line, L
         try:
             took.append(kill_model(rig.live))
         finally:
-            over.append(rig.studio.recorded + round(TAIL_S * rig.server.rate))
+            over.append(rig.player_recorder.recorded + round(TAIL_S * rig.server.rate))
 
     killer = threading.Thread(target=kill)
 
     def enough() -> bool:
-        if killer.ident is None and rig.studio.recorded >= round(HEAD_S * rig.server.rate):
+        if killer.ident is None and rig.player_recorder.recorded >= round(HEAD_S * rig.server.rate):
             killer.start()
-        return bool(over) and rig.studio.recorded >= over[0]
+        return bool(over) and rig.player_recorder.recorded >= over[0]
 
-    take = rig.studio.take(played, 0, enough)
+    take = rig.player_recorder.take(played, 0, enough)
     if killer.ident is not None:
         killer.join()
     after = rig.live.fresh()

@@ -1,4 +1,4 @@
-"""The page in a real browser, beside a real session: what is turned there is heard at the output."""
+"""The page in a real browser, beside a real session: its controls act on the output."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ HEARD = [
 
 
 @pytest.mark.jack
-def test_every_control_of_the_page_is_heard(start_rig, browser, half_model):
+def test_every_control_of_the_page_is_audible(start_rig, browser, half_model):
     rig = start_rig("--out", "both", "--model", half_model, "--page", "local")
     rig.patch()
     noise = np.random.default_rng(1).normal(0, 0.05, (22050, 2)).astype(np.float32)
@@ -109,7 +109,7 @@ def test_every_control_of_the_page_is_heard(start_rig, browser, half_model):
 
 
 @pytest.mark.jack
-def test_the_balance_is_heard_and_two_pages_show_it(start_rig, browser, half_model):
+def test_the_balance_is_audible_and_two_pages_show_it(start_rig, browser, half_model):
     rig = start_rig("--out", "mix", "--model", half_model, "--page", "local")
     rig.patch(("mix_L", "mix_R"))
     noise = np.random.default_rng(1).normal(0, 0.05, (22050, 2)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The virtual sink on PipeWire says how long its sound takes; a picture stays in step with what is heard."""
+"""The virtual sink on PipeWire reports its latency; a picture stays in step with the sound."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ STEMS = ("vocals_l", "vocals_r", "instrumental_l", "instrumental_r")
 @pytest.mark.parametrize("period", [64, 1024])
 def test_the_delay_is_the_documented_one_to_the_frame(
     start_server,
-    open_studio,
+    open_player_recorder,
     request,
     tmp_path,
     period,
@@ -35,16 +35,16 @@ def test_the_delay_is_the_documented_one_to_the_frame(
     make = request.getfixturevalue("make_bundle")
     jalv = Jalv(server, make(make_model(tmp_path / "half.pt", "half")))
     try:
-        studio = open_studio(server)
+        player_recorder = open_player_recorder(server)
         jalv.until("engine", 1.0)
-        studio.isolate("plugin")
-        studio.patch(["plugin:in_l", "plugin:in_r"], [f"plugin:{stem}" for stem in STEMS])
+        player_recorder.isolate("plugin")
+        player_recorder.patch(["plugin:in_l", "plugin:in_r"], [f"plugin:{stem}" for stem in STEMS])
         latency = period + 2 * 256 - 1 + 64 + 256  # docs/plugin.md; tests/plugin hold what it reports to that
         played = noise(RATE)
         for _ in range(ATTEMPTS):
             jalv.ask()
             late = jalv.values["late"]
-            take = studio.take(played, latency + 2 * period)
+            take = player_recorder.take(played, latency + 2 * period)
             jalv.ask()
             if take.clean and jalv.values["late"] == late:
                 break

@@ -1,4 +1,4 @@
-"""Presets where they count: heard by program change, at the start, and after a restart."""
+"""Presets in a session: by program change, at the start, and after a restart."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def presets() -> Iterator[Presets]:
 
 
 @pytest.mark.jack
-def test_a_program_change_is_heard_without_a_click(start_rig, half_model, presets, tmp_path):
+def test_a_program_change_is_audible_without_a_click(start_rig, half_model, presets, tmp_path):
     from tests.e2e.midi_peer import MidiPeer
 
     presets.save(Preset("loud", {"vocals_gain": 0.0}, 3))
@@ -41,16 +41,16 @@ def test_a_program_change_is_heard_without_a_click(start_rig, half_model, preset
         *("--out", "both", "--model", half_model, "--midi", "jack:virtual", "--map", own_map), period=64
     )
     rig.patch()
-    peer = MidiPeer(rig.server, rig.studio)
+    peer = MidiPeer(rig.server, rig.player_recorder)
     try:
-        rig.studio.connect(("pad:out", OWN_PORT))
+        rig.player_recorder.connect(("pad:out", OWN_PORT))
         peer.plan([(100, (PROGRAM, 3)), (40_000, (PROGRAM, 4))])
         for _ in range(6):  # the first one may come before the port has been found
             played = noise(88_200)
             take = rig.play(played)
             dry = 0.5 * rig.expected(played, take)
-            heard = take.sound[:, :2]
-            if np.abs(heard[30_000:40_000] - dry[30_000:40_000]).max() < 1e-6:
+            recorded = take.sound[:, :2]
+            if np.abs(recorded[30_000:40_000] - dry[30_000:40_000]).max() < 1e-6:
                 break
     finally:
         peer.close()
@@ -58,7 +58,7 @@ def test_a_program_change_is_heard_without_a_click(start_rig, half_model, preset
     there = np.abs(dry[:, 0]) > LOUD_ENOUGH
     there[:30_000] = False  # programs of the take before
     there[88_000:] = False
-    gains = heard[there, 0] / dry[there, 0]
+    gains = recorded[there, 0] / dry[there, 0]
     at = np.flatnonzero(there)
     assert np.abs(gains[at < 40_000] - 1).max() < 1e-4
     assert np.abs(gains[at > 80_000] - 0.1).max() < 1e-4

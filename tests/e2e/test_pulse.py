@@ -81,7 +81,7 @@ def test_the_demo_plays_on_the_default_sink_to_the_sample_and_ends(server, live,
     assert share_found(sounding, recorder.end()) > 0.8  # a busy machine may lose some
 
 
-def test_a_microphone_is_captured_to_the_sample_and_heard(server, live, tmp_path):
+def test_a_microphone_is_captured_to_the_sample_and_played(server, live, tmp_path):
     sound = np.ascontiguousarray(0.3 * noise(RATE * 60))
     server.play_into_microphone(sound)
     recorder = server.record()

@@ -39,11 +39,11 @@ def song(path: Path, seconds: int) -> np.ndarray:
 
 
 class Session:
-    """`taking.py`, told and asked."""
+    """The process of `recording_session.py`."""
 
     def __init__(self, model: Path, file: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.taking", str(model), str(file)],
+            [sys.executable, "-m", "tests.e2e.recording_session", str(model), str(file)],
             cwd=ROOT, env=no_jack(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.facts = self.answer()

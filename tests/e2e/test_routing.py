@@ -23,7 +23,12 @@ def test_bypass_gives_the_input_at_the_same_delay(start_rig):
 
 def test_vocals_alone_take_two_ports(start_rig, half_model):
     rig = start_rig("--out", "vocals", "--model", half_model, inputs=2)
-    assert rig.studio.ports("rtsep") == ["rtsep:in_0", "rtsep:in_1", "rtsep:vocals_L", "rtsep:vocals_R"]
+    assert rig.player_recorder.ports("rtsep") == [
+        "rtsep:in_0",
+        "rtsep:in_1",
+        "rtsep:vocals_L",
+        "rtsep:vocals_R",
+    ]
     rig.patch(("vocals_L", "vocals_R"))
     played = music(FRAMES)
     take = rig.play(played)
@@ -41,12 +46,12 @@ def test_the_instrumental_bypassed_is_whole_and_swapped_channels_come_out_swappe
 def test_out_channels_choose_the_ports(start_rig, half_model):
     rig = start_rig("--out", "vocals", "--out-channels", "4,3", "--model", half_model)
     names = ("silence_1", "silence_2", "vocals_L", "vocals_R")
-    assert set(rig.studio.ports("rtsep")) == {
+    assert set(rig.player_recorder.ports("rtsep")) == {
         "rtsep:in_0",
         "rtsep:in_1",
         *(f"rtsep:{name}" for name in names),
     }
-    assert rig.studio.connections("rtsep:vocals_L") == ["system:playback_4"]
+    assert rig.player_recorder.connections("rtsep:vocals_L") == ["system:playback_4"]
     rig.patch(("silence_1", "silence_2", "vocals_L", "vocals_R"))
     played = noise(FRAMES)
     take = rig.play(played)
@@ -55,9 +60,9 @@ def test_out_channels_choose_the_ports(start_rig, half_model):
 
 
 @pytest.mark.parametrize("channel", [1, 2])
-def test_one_input_channel_is_heard_on_both_sides(start_rig, half_model, channel):
+def test_one_input_channel_is_audible_on_both_sides(start_rig, half_model, channel):
     rig = start_rig("--out", "both", "--in-channels", channel, "--model", half_model)
-    inputs = [port for port in rig.studio.ports("rtsep") if "in_" in port]
+    inputs = [port for port in rig.player_recorder.ports("rtsep") if "in_" in port]
     assert len(inputs) == channel  # PortAudio opens the channels from the first on
     rig.patch(inputs=tuple(port.removeprefix("rtsep:") for port in inputs))
     played = noise(FRAMES)
@@ -70,11 +75,11 @@ def test_one_input_channel_is_heard_on_both_sides(start_rig, half_model, channel
 
 def test_the_ports_are_connected_to_the_sound_card(start_rig):
     rig = start_rig("--out", "both", "--client-name", "vox (1")
-    ports = rig.studio.ports("vox (1")
+    ports = rig.player_recorder.ports("vox (1")
     assert ports[0] == "vox (1:in_0"
-    assert rig.studio.connections("vox (1:in_0") == ["system:capture_1"]
-    assert rig.studio.connections("vox (1:vocals_L") == ["system:playback_1"]
-    assert rig.studio.connections("vox (1:instrumental_R") == ["system:playback_4"]
+    assert rig.player_recorder.connections("vox (1:in_0") == ["system:capture_1"]
+    assert rig.player_recorder.connections("vox (1:vocals_L") == ["system:playback_1"]
+    assert rig.player_recorder.connections("vox (1:instrumental_R") == ["system:playback_4"]
 
 
 def test_the_server_hears_of_our_latency(start_rig, half_model):
@@ -83,8 +88,10 @@ def test_the_server_hears_of_our_latency(start_rig, half_model):
         (CAPTURE, "vocals_R", "system:capture_2"),
         (PLAYBACK, "in_0", "system:playback_1"),
     ):
-        beyond = rig.studio.latency(theirs, mode)
-        assert rig.studio.latency(f"rtsep:{ours}", mode) == tuple(rig.latency + frames for frames in beyond)
+        beyond = rig.player_recorder.latency(theirs, mode)
+        assert rig.player_recorder.latency(f"rtsep:{ours}", mode) == tuple(
+            rig.latency + frames for frames in beyond
+        )
 
 
 def test_a_second_session_unconnected_leaves_the_first_one_alone(start_rig, start_live):
@@ -92,28 +99,28 @@ def test_a_second_session_unconnected_leaves_the_first_one_alone(start_rig, star
     rig.patch()
     second = start_live("--in", "mic", "--out", "vocals", "--no-connect", server=rig.server)
     second.playing()
-    assert rig.studio.connections("rtsep:vocals_L") == ["recorder:in_1"]
+    assert rig.player_recorder.connections("rtsep:vocals_L") == ["recorder:in_1"]
     played = noise(FRAMES)
     take = rig.play(played)
     assert_equal(take.sound[:, :2], rig.expected(played, take), 0.0, "the dry signal")
-    names = {name.split(":")[0] for name in rig.studio.all_ports()}
+    names = {name.split(":")[0] for name in rig.player_recorder.all_ports()}
     (other,) = names - {"rtsep", "system", "player", "recorder"}
-    ports = rig.studio.ports(other)
+    ports = rig.player_recorder.ports(other)
     assert f"{other}:vocals_L" in ports
-    assert [rig.studio.connections(port) for port in ports] == [[]] * 4  # --no-connect
+    assert [rig.player_recorder.connections(port) for port in ports] == [[]] * 4  # --no-connect
 
 
-def test_a_file_is_played_to_the_server_at_its_rate(start_server, start_live, open_studio, tmp_path):
+def test_a_file_is_played_to_the_server_at_its_rate(start_server, start_live, open_player_recorder, tmp_path):
     import soundfile
 
     server = start_server(period=128)
     path = tmp_path / "song.wav"
     soundfile.write(path, music(3 * 44100), 44100, subtype="FLOAT")
-    studio = open_studio(server, inputs=4)
+    player_recorder = open_player_recorder(server, inputs=4)
     live = start_live("--in", path, "--out", "both", "--record", tmp_path / "out", server=server)
     final = live.final(60)
     assert final["rate"] == 44100
     vocals, _ = soundfile.read(tmp_path / "out" / "vocals.wav")
     assert len(vocals) == 3 * 44100
     assert rms(vocals) > 0
-    studio.close()
+    player_recorder.close()

@@ -27,9 +27,9 @@ def test_the_stems_of_noise_and_music_add_up_to_the_input(start_rig, period, rat
     take = rig.play(played)
     vocals, instrumental = take.sound[:, :2], take.sound[:, 2:]
     assert_equal(vocals + instrumental, rig.expected(played, take), SUM_TOLERANCE, "vocals + instrumental")
-    heard = slice(rig.latency + FRAMES // 2, None)  # the music
-    assert rms(vocals[heard]) > AUDIBLE * rms(music(FRAMES))
-    assert rms(instrumental[heard]) > AUDIBLE * rms(music(FRAMES))
+    audible = slice(rig.latency + FRAMES // 2, None)  # the music
+    assert rms(vocals[audible]) > AUDIBLE * rms(music(FRAMES))
+    assert rms(instrumental[audible]) > AUDIBLE * rms(music(FRAMES))
     assert np.abs(vocals[:, 0] - vocals[:, 1]).max() > 0  # two channels, not one twice
     final = rig.live.end()
     assert final["state"] == "ended"

@@ -30,7 +30,7 @@ def test_without_reconnecting_it_ends_with_one_line(start_rig, half_model, how):
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_it_waits_and_plays_again_on_the_new_server(start_rig, open_studio, half_model, how):
+def test_it_waits_and_plays_again_on_the_new_server(start_rig, open_player_recorder, half_model, how):
     rig = start_rig("--out", "both", "--model", half_model)
     rig.patch()
     played = noise(30_000)
@@ -39,7 +39,7 @@ def test_it_waits_and_plays_again_on_the_new_server(start_rig, open_studio, half
     rig.server.stop(how)
     rig.live.wait_said(WAITING)
     rig.live.wait_line(lambda line: line["state"] == "waiting", "it should say so", since=len(rig.live.lines))
-    rig.studio.close()
+    rig.player_recorder.close()
 
     rig.server.start()
     rig.live.wait_said("is back")
@@ -48,7 +48,7 @@ def test_it_waits_and_plays_again_on_the_new_server(start_rig, open_studio, half
         "it should play",
         since=len(rig.live.lines),
     )
-    rig.studio = open_studio(rig.server)
+    rig.player_recorder = open_player_recorder(rig.server)
     rig.patch()
     take = rig.play(played)
     assert_equal(
@@ -69,11 +69,11 @@ def test_waiting_ends_when_asked_to(start_rig, half_model, how):
     assert rig.live.end(how)["state"] == "ended"
 
 
-def test_a_server_of_another_period_is_taken_as_it_is(start_rig, open_studio, half_model):
+def test_a_server_of_another_period_is_taken_as_it_is(start_rig, open_player_recorder, half_model):
     rig = start_rig("--out", "both", "--model", half_model)
     rig.server.stop()
     rig.live.wait_said(WAITING)
-    rig.studio.close()
+    rig.player_recorder.close()
     rig.server.period = 128
     rig.server.start()
     rig.line = rig.live.wait_line(
@@ -81,7 +81,7 @@ def test_a_server_of_another_period_is_taken_as_it_is(start_rig, open_studio, ha
         "the new period",
         since=len(rig.live.lines),
     )
-    rig.studio = open_studio(rig.server)
+    rig.player_recorder = open_player_recorder(rig.server)
     rig.patch()
     played = noise(30_000)
     take = rig.play(played)

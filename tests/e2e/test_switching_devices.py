@@ -25,8 +25,8 @@ QUIET = 1e-9
 
 def silences(sound: Sound) -> list[tuple[int, int]]:
     """Return first frame and frame behind the last of all that is silent for longer than a fade."""
-    heard = np.concatenate([[True], np.abs(sound).max(axis=1) > QUIET, [True]])
-    (places,) = np.nonzero(heard)
+    audible = np.concatenate([[True], np.abs(sound).max(axis=1) > QUIET, [True]])
+    (places,) = np.nonzero(audible)
     return [(int(a), int(b) - 1) for a, b in itertools.pairwise(places) if b - a > FADE]
 
 
@@ -47,8 +47,8 @@ def test_an_input_fades_out_and_another_one_fades_in(open_room, ones, tmp_path):
     assert room.cables() == cables  # also what was not there for a while
 
     assert np.abs(take.sound[:, 2:]).max() <= TOLERANCE
-    heard, dry = take.sound[:, :2], delayed(played, latency, len(take.sound))
-    gaps = silences(heard)
+    recorded, dry = take.sound[:, :2], delayed(played, latency, len(take.sound))
+    gaps = silences(recorded)
     assert len(gaps) == 2, gaps
     print(
         f"\nfades of {1000 * FADE_S:.0f} ms, silent for {[round(1000 * (b - a) / RATE) for a, b in gaps]} ms"
@@ -59,7 +59,7 @@ def test_an_input_fades_out_and_another_one_fades_in(open_room, ones, tmp_path):
         def foretold(start: int) -> NDArray[np.float64]:
             return (1 - ramp(start, len(sound))) * sound
 
-        assert_fits(heard[part], heard[part] - sound, foretold, what)
+        assert_fits(recorded[part], recorded[part] - sound, foretold, what)
 
     fades_out(slice(0, first), dry[:first], "the first input")
 
@@ -67,20 +67,20 @@ def test_an_input_fades_out_and_another_one_fades_in(open_room, ones, tmp_path):
         frames = second - FADE * 2 - first
         return ramp(start, frames) * delayed(song, start, frames)
 
-    # Its first frame is the first that is heard at all.
+    # Its first frame is the first audible one.
     start = first + assert_fits(
-        heard[first : second - FADE * 2], heard[first : second - FADE * 2], begins, "the file"
+        recorded[first : second - FADE * 2], recorded[first : second - FADE * 2], begins, "the file"
     )
     middle = (start + FADE + second) // 2
     fades_out(slice(middle, second), song[middle - start : second - start], "the file")
 
     def returns(start: int) -> NDArray[np.float64]:
-        return ramp(start, len(heard) - second) * dry[second:]
+        return ramp(start, len(recorded) - second) * dry[second:]
 
-    assert_fits(heard[second:], heard[second:], returns, "the first input again")
+    assert_fits(recorded[second:], recorded[second:], returns, "the first input again")
 
 
-def test_devices_that_are_not_there_are_refused_and_nothing_is_heard_of_it(open_room, ones, tmp_path):
+def test_missing_devices_are_refused_without_a_sound(open_room, ones, tmp_path):
     room = open_room(model=ones)
     latency, cables = room.hand.latency, room.cables()
     played = noise(long_enough())

@@ -1,6 +1,6 @@
 """Models are switched while it plays: a real client hears all of it, and foretells every sample.
 
-The masks of the test models are known, so what is heard during a fade is known as well, but for the frame at
+The masks of the test models are known, so the sound during a fade is known as well, except the frame at
 which it begins: that one is looked for, and then every sample must fit. A gap, a step, a fade of another
 length or shape, an engine that comes in a frame early or late all show as samples that do not.
 """
@@ -24,7 +24,7 @@ from tests.models import FRAMINGS, make_model
 from tests.waiting import until
 
 if TYPE_CHECKING:  # needs libjack
-    from tests.e2e.studio import Take
+    from tests.e2e.player_recorder import Take
 
 pytestmark = pytest.mark.jack
 
@@ -83,9 +83,9 @@ def test_a_model_of_another_latency_takes_over_in_one_fade(open_room, ones, tmp_
     assert after != before
     assert f"= {after} samples" in answer["said"][0]
     assert_one_fade(take, played, before, after)
-    come = room.studio.latency("rtsep:in_0", CAPTURE)
+    come = room.player_recorder.latency("rtsep:in_0", CAPTURE)
     told = tuple(frames + after for frames in come)
-    until(lambda: room.studio.latency("rtsep:vocals_L", CAPTURE) == told, "the server is told")
+    until(lambda: room.player_recorder.latency("rtsep:vocals_L", CAPTURE) == told, "the server is told")
 
 
 def a_song(path: Path, seconds: int) -> Sound:
@@ -110,17 +110,17 @@ def test_the_model_that_took_over_plays_what_it_gives_offline(open_room, half_mo
     take, (answer,) = room.clean_take(silence, {"model": live}, first={"model": half_model})
     assert "error" not in answer
     frames, place = len(take.sound), place_in(song, take)
-    heard = song[place : place + frames]
+    original = song[place : place + frames]
     total = take.sound[:, :2] + take.sound[:, 2:]
-    assert np.abs(total - heard).max() <= STEM_SUM_TOLERANCE
+    assert np.abs(total - original).max() <= STEM_SUM_TOLERANCE
 
-    joined = answer["joined"]  # from there on the model has heard the song, and nothing before
+    joined = answer["joined"]  # the model has the song from there on, and nothing before
     begins = joined - place
     assert 0 < begins < frames - RATE
     stems = offline(live, song[joined : place + frames + 4096])[: frames - begins]
     taken_over = np.zeros((frames, 4))
     taken_over[begins:] = stems
-    before = np.concatenate([0.5 * heard, 0.5 * heard], axis=1)
+    before = np.concatenate([0.5 * original, 0.5 * original], axis=1)
     gain_at = {}
 
     def foretold(start: int) -> NDArray[np.float64]:
@@ -170,7 +170,7 @@ def too_slow(path: Path) -> None:
     ],
     ids=["broken", "dying", "too slow"],
 )
-def test_a_model_that_cannot_play_is_refused_and_nothing_is_heard_of_it(open_room, tmp_path, refusals):
+def test_a_model_that_cannot_play_is_refused_without_a_sound(open_room, tmp_path, refusals):
     song = a_song(tmp_path / "song.wav", 100)
     paths = {make: tmp_path / f"{make.__name__}.pt" for make in refusals}
     for make, path in paths.items():

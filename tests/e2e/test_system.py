@@ -76,7 +76,7 @@ def test_players_go_through_rtsep_and_come_back_at_the_end(server, environment):
         ours = next(number for number in until(lambda: places(server)) if number != player)
         until(lambda: places(server).get(ours) == SPEAKERS, "our output should be on the loudspeakers")
         recorder = server.record()
-        until(lambda: np.abs(recorder.sound).max(initial=0) > 0.1, "it should be heard")
+        until(lambda: np.abs(recorder.sound).max(initial=0) > 0.1, "it should be audible")
 
         server.control("move-sink-input", ours, SINK)  # feedback
         live.wait_said("would feed output back")

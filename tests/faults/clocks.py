@@ -85,30 +85,30 @@ def main(model: str) -> None:
     import pytest
 
     from tests.faults.box import Box
-    from tests.faults.stage import Stage
+    from tests.faults.rig import FaultRig
     from tests.faults.table import DIED, MODEL_OUT, model_killed
 
     box = Box()
     with pytest.MonkeyPatch.context() as patch:
         box.put_in(patch)
-        with Stage(box, Path(model)) as stage:
+        with FaultRig(box, Path(model)) as rig:
             for seconds in (10, 3600):
 
-                def suspended(stage: Stage, seconds: int = seconds) -> None:
+                def suspended(rig: FaultRig, seconds: int = seconds) -> None:
                     offsets[MONOTONIC] += seconds * NS
-                    stage.play_for(0.5)
+                    rig.play_for(0.5)
 
                 said = rf"^stopped for {seconds}\.\d s, as by Ctrl-Z or a paused container; the input"
-                stage.put_to(suspended, said=[said])
+                rig.put_to(suspended, said=[said])
                 print(f"suspended for {seconds} s", flush=True)
             for hours in (-1, 1):
 
-                def set_back_or_forth(stage: Stage, hours: int = hours) -> None:
+                def set_back_or_forth(rig: FaultRig, hours: int = hours) -> None:
                     """And the model is out: nothing but the clock ends a wait for its mask."""
                     offsets[REALTIME] += hours * 3600 * NS
-                    model_killed(stage)
+                    model_killed(rig)
 
-                stage.put_to(set_back_or_forth, MODEL_OUT, [DIED], dry=True)
+                rig.put_to(set_back_or_forth, MODEL_OUT, [DIED], dry=True)
                 print(f"set by {hours} h", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The stage that faults happen on: one session for all rows, as a start of a model takes seconds."""
+"""The rig of the faults: one session for all rows, because a model takes seconds to start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.box import Box
-from tests.faults.stage import Stage, nothing_more_than
+from tests.faults.rig import FaultRig, nothing_more_than
 from tests.models import make_model
 
 
@@ -20,15 +20,15 @@ def half_model(model_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stage(half_model: Path) -> Iterator[Stage]:
+def rig(half_model: Path) -> Iterator[FaultRig]:
     """A session that plays on a box. In the end, nothing of it is left once the program has forgotten it."""
     with pytest.MonkeyPatch.context() as patch:
         box = Box()
         box.put_in(patch)
-        with Stage(box, half_model) as stage:
-            yield stage
-        before = stage.leftovers_before
-        del stage.session
+        with FaultRig(box, half_model) as rig:
+            yield rig
+        before = rig.leftovers_before
+        del rig.session
         box.streams.clear()
         gc.collect()
         assert not (left := nothing_more_than(before)), f"left behind: {left}"

@@ -1,6 +1,6 @@
-"""The table of faults: what happens, and what has to be counted, told and heard.
+"""The table of faults: what happens, and the counters, the lines and the sound that must follow.
 
-`FAULTS` happen on a stage, in one process, and are asked the four questions of `tests.faults.stage` each.
+`FAULTS` happen in one process, in a `FaultRig` each, which asks its four questions.
 `PROVEN` names the tests of those that need a server, a terminal or a process of their own to die.
 Both together are the rows of docs/faults.md.
 """
@@ -29,7 +29,7 @@ from rtsep.files.wavfile import WavFile
 from rtsep.realtime import mask_exchange
 from rtsep.realtime.atomics import acquire
 from rtsep.session.options import LiveOptions
-from tests.faults.stage import Stage
+from tests.faults.rig import FaultRig
 from tests.session.playing import read
 from tests.session.test_forks import in_a_fork
 from tests.waiting import until
@@ -42,33 +42,33 @@ class Fault:
     """One row. `happens` makes the fault, and returns when it is over."""
 
     name: str  # the row of docs/faults.md
-    happens: Callable[[Stage], None]
+    happens: Callable[[FaultRig], None]
     counted: tuple[str, ...] = ()  # figures that grow
     said: tuple[str, ...] = ()  # a pattern for each line
-    dry: bool = False  # the dry sound is heard meanwhile
-    new_stream: bool = False  # the device is opened anew
+    dry: bool = False  # the dry sound is audible meanwhile
+    new_stream: bool = False  # the device is opened again
 
 
 # --- the model ----------------------------------------------------------------------------------------
 
 
-def nothing(stage: Stage) -> None:
-    stage.play_for(0.3)
+def nothing(rig: FaultRig) -> None:
+    rig.play_for(0.3)
 
 
-def model_killed(stage: Stage) -> None:
-    with _started_again(stage):
-        os.kill(stage.model_pid, signal.SIGKILL)
+def model_killed(rig: FaultRig) -> None:
+    with _started_again(rig):
+        os.kill(rig.model_pid, signal.SIGKILL)
 
 
-def model_stopped(stage: Stage) -> None:
-    with _started_again(stage):
-        os.kill(stage.model_pid, signal.SIGSTOP)
+def model_stopped(rig: FaultRig) -> None:
+    with _started_again(rig):
+        os.kill(rig.model_pid, signal.SIGSTOP)
 
 
-def model_slow(stage: Stage) -> None:
+def model_slow(rig: FaultRig) -> None:
     """Each answer takes ten hops, for five seconds."""
-    pid, header = stage.model_pid, stage.session.engine.exchange.header
+    pid, header = rig.model_pid, rig.session.engine.exchange.header
     pause_s = 9 * 256 / 44100
     over = time.monotonic() + 5.0
     try:
@@ -82,26 +82,26 @@ def model_slow(stage: Stage) -> None:
             )
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert stage.model_pid == pid
+    assert rig.model_pid == pid
 
 
-def model_broken(stage: Stage) -> None:
+def model_broken(rig: FaultRig) -> None:
     """Another model is asked for, whose file is damaged: it is refused, and the one that plays plays on."""
     with tempfile.TemporaryDirectory() as folder:
         broken = Path(folder) / "broken.rtsep"
-        broken.write_bytes(stage.model.read_bytes()[:-2000])
+        broken.write_bytes(rig.model.read_bytes()[:-2000])
         with pytest.raises(ModelError, match=r"broken\.rtsep"):
-            stage.session.switch_model(broken)
-    stage.play_for(0.2)
+            rig.session.switch_model(broken)
+    rig.play_for(0.2)
 
 
 @contextlib.contextmanager
-def _started_again(stage: Stage) -> Iterator[None]:
+def _started_again(rig: FaultRig) -> Iterator[None]:
     """Wait, at the end, until the model has been started again."""
-    restarts = stage.stats["model"]["restarts"]
+    restarts = rig.stats["model"]["restarts"]
     yield
     until(
-        lambda: stage.stats["model"]["restarts"] > restarts and stage.stats["model"]["ready"],
+        lambda: rig.stats["model"]["restarts"] > restarts and rig.stats["model"]["ready"],
         "the model should be started again",
         PATIENCE_S,
     )
@@ -110,10 +110,10 @@ def _started_again(stage: Stage) -> Iterator[None]:
 # --- the disk -----------------------------------------------------------------------------------------
 
 
-def disk_full(stage: Stage) -> None:
+def disk_full(rig: FaultRig) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        stage.session.start_recording(folder)
-        _recorded(stage, 0.2)
+        rig.session.start_recording(folder)
+        _recorded(rig, 0.2)
 
         write = WavFile._write_at
 
@@ -123,12 +123,12 @@ def disk_full(stage: Stage) -> None:
             write(self, place, content)
 
         patch.setattr(WavFile, "_write_at", refuse)
-        until(lambda: stage.session.recording and stage.session.recording.failure, "it should fail")
+        until(lambda: rig.session.recording and rig.session.recording.failure, "it should fail")
         patch.undo()
-        _is_whole(stage, stage.session.stop_recording())
+        _is_whole(rig, rig.session.stop_recording())
 
 
-def disk_slow(stage: Stage) -> None:
+def disk_slow(rig: FaultRig) -> None:
     """A write takes half a second; the next ones catch up."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         append, held = WavFile.append, []
@@ -140,37 +140,37 @@ def disk_slow(stage: Stage) -> None:
             append(self, block)
 
         patch.setattr(WavFile, "append", hold)
-        stage.session.start_recording(folder)
-        _recorded(stage, 0.7)
+        rig.session.start_recording(folder)
+        _recorded(rig, 0.7)
         assert held
-        _is_whole(stage, stage.session.stop_recording())
+        _is_whole(rig, rig.session.stop_recording())
 
 
-def folder_removed(stage: Stage) -> None:
+def folder_removed(rig: FaultRig) -> None:
     with tempfile.TemporaryDirectory() as above:
         folder = Path(above) / "takes"
-        stage.session.start_recording(folder)
-        _recorded(stage, 0.2)
+        rig.session.start_recording(folder)
+        _recorded(rig, 0.2)
         shutil.rmtree(folder)
-        until(lambda: stage.session.recording and stage.session.recording.failure, "it should stop")
-        assert stage.session.stop_recording() is None
-        stage.session.start_recording(folder)  # the next one is as any other
-        _recorded(stage, 0.2)
-        _is_whole(stage, stage.session.stop_recording())
+        until(lambda: rig.session.recording and rig.session.recording.failure, "it should stop")
+        assert rig.session.stop_recording() is None
+        rig.session.start_recording(folder)  # the next one is as any other
+        _recorded(rig, 0.2)
+        _is_whole(rig, rig.session.stop_recording())
 
 
-def _recorded(stage: Stage, seconds: float) -> None:
-    until(lambda: (state := stage.session.recording) and state.seconds >= seconds, "it should record")
+def _recorded(rig: FaultRig, seconds: float) -> None:
+    until(lambda: (state := rig.session.recording) and state.seconds >= seconds, "it should record")
 
 
-def _is_whole(stage: Stage, files: dict[str, Path] | None) -> None:
+def _is_whole(rig: FaultRig, files: dict[str, Path] | None) -> None:
     """The files are of one length, and hold a stretch of what was played, without a gap."""
     assert files
     sound = {stem: read(path) for stem, path in files.items()}
     mix = sound["mix"]
     assert len(mix) > 0 and {len(stem) for stem in sound.values()} == {len(mix)}
-    first = int(np.flatnonzero((stage.box.sound == mix[0]).all(axis=1))[0])
-    expected = stage.box.sound[(first + np.arange(len(mix))) % stage.box.period]
+    first = int(np.flatnonzero((rig.box.sound == mix[0]).all(axis=1))[0])
+    expected = rig.box.sound[(first + np.arange(len(mix))) % rig.box.period]
     np.testing.assert_array_equal(mix, expected)
     np.testing.assert_allclose(sound["vocals"] + sound["instrumental"], mix, rtol=0, atol=2e-7)
 
@@ -178,20 +178,20 @@ def _is_whole(stage: Stage, files: dict[str, Path] | None) -> None:
 # --- this process -------------------------------------------------------------------------------------
 
 
-def program_forks(stage: Stage) -> None:
+def program_forks(rig: FaultRig) -> None:
     """The fork closes what it has of the session, as its end does."""
-    assert in_a_fork(stage.session.close)
-    stage.play_for(0.2)
+    assert in_a_fork(rig.session.close)
+    rig.play_for(0.2)
 
 
-def handles_run_out(stage: Stage) -> None:
+def handles_run_out(rig: FaultRig) -> None:
     """No file can be opened, and the model dies: it is started as soon as there are handles again."""
-    pid = stage.model_pid
-    with tempfile.TemporaryDirectory() as folder, _started_again(stage), _without_handles():
+    pid = rig.model_pid
+    with tempfile.TemporaryDirectory() as folder, _started_again(rig), _without_handles():
         os.kill(pid, signal.SIGKILL)
-        until(lambda: "cannot be started" in stage.stats["model"]["error"], "it cannot be started")
+        until(lambda: "cannot be started" in rig.stats["model"]["error"], "it cannot be started")
         with pytest.raises(OutputError, match="Too many open files"):
-            stage.session.start_recording(folder)
+            rig.session.start_recording(folder)
 
 
 @contextlib.contextmanager
@@ -212,49 +212,49 @@ def _without_handles() -> Iterator[None]:
             os.close(handle)
 
 
-def second_session(stage: Stage) -> None:
+def second_session(rig: FaultRig) -> None:
     """Another session, on the virtual device, comes and goes."""
     options = LiveOptions(input="demo", out_device="virtual")
     lines: list[str] = []
-    with rtsep.Session.of(options, str(stage.model), notify=lines.append) as second:
+    with rtsep.Session.of(options, str(rig.model), notify=lines.append) as second:
         until(lambda: second.stats()["hops"] > 50, "the other one should play", PATIENCE_S)
-        assert second.stats()["model"]["pid"] != stage.model_pid
+        assert second.stats()["model"]["pid"] != rig.model_pid
 
 
 # --- the device ---------------------------------------------------------------------------------------
 
 
-def device_unplugged(stage: Stage) -> None:
+def device_unplugged(rig: FaultRig) -> None:
     """It goes between the two halves of a call, and comes back."""
-    stage.box.stream.fall_silent(partly=True)
-    stage.box.plugged = False
-    until(lambda: stage.stats["state"] == "waiting", "it should wait")
-    stage.box.plugged = True
-    until(lambda: stage.stats["state"] == "playing", "it should play again")
+    rig.box.stream.fall_silent(partly=True)
+    rig.box.plugged = False
+    until(lambda: rig.stats["state"] == "waiting", "it should wait")
+    rig.box.plugged = True
+    until(lambda: rig.stats["state"] == "playing", "it should play again")
 
 
-def handles_run_out_in_search(stage: Stage) -> None:
+def handles_run_out_in_search(rig: FaultRig) -> None:
     """The device has gone, and the system cannot be asked for it: it is asked again."""
-    stage.play_for(1.0)
-    before = len(stage.said)
+    rig.play_for(1.0)
+    before = len(rig.said)
     with pytest.MonkeyPatch.context() as patch:
 
         def refuse() -> None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
         patch.setattr(devices, "look", refuse)
-        stage.box.stream.fall_silent()
-        until(lambda: any("Too many open files" in line for line in stage.said[before:]), "it should be said")
-        assert stage.stats["state"] == "waiting"
-    until(lambda: stage.stats["state"] == "playing", "it should play again")
+        rig.box.stream.fall_silent()
+        until(lambda: any("Too many open files" in line for line in rig.said[before:]), "it should be said")
+        assert rig.stats["state"] == "waiting"
+    until(lambda: rig.stats["state"] == "playing", "it should play again")
 
 
-def device_silent(stage: Stage) -> None:
+def device_silent(rig: FaultRig) -> None:
     """It makes no call any more, and nobody tells why; opened anew, it calls again."""
-    stage.play_for(1.0)
-    streams = len(stage.box.streams)
-    stage.box.stream.fall_silent()
-    until(lambda: len(stage.box.streams) > streams, "it should be opened anew")
+    rig.play_for(1.0)
+    streams = len(rig.box.streams)
+    rig.box.stream.fall_silent()
+    until(lambda: len(rig.box.streams) > streams, "it should be opened anew")
 
 
 DIED = r"^model 'test-half' ended with code -9: the dry signal plays until it is back$"
@@ -318,7 +318,7 @@ FAULTS = (
 )
 
 PROVEN = {
-    "the model hits its memory limit": (
+    "the model reaches its memory limit": (
         "tests/model/test_remote.py::test_memory_is_bounded",
         "tests/model/test_supervisor.py::test_a_program_that_starts_to_raise_is_started_again",
     ),

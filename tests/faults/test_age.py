@@ -24,7 +24,7 @@ from rtsep.session.recorder import STEMS, Recorder
 from tests.audio.bench import Bench, noise, one_clock
 from tests.e2e.exact import SUM_TOLERANCE, delayed
 from tests.faults.box import RATE, Box
-from tests.faults.stage import Stage
+from tests.faults.rig import FaultRig
 from tests.session.playing import read
 from tests.session.test_recorder import fill, state_of
 from tests.waiting import until
@@ -95,12 +95,12 @@ def test_an_old_engine_plays_as_a_young_one(rate, age):
             assert abs(hoploop._deadline(state, hop_state) - called) < 60 * NS
             for at in (rings.IN_BURSTS, rings.OUT_BURSTS):
                 assert 0 <= state[at + bursts.HIGH] - state[at + bursts.LOW] < 60 * NS
-        heard = np.concatenate(out)
+        output = np.concatenate(out)
         assert bench.engine.counters()["underruns"] == bench.engine.counters()["overruns"] == 0
         assert bench.engine.counters()["hops"] > MANY
         assert all(number >= 0 for number in bench.engine.late_hops())
-        expected = delayed(sound, bench.engine.latency.total, len(heard))
-    np.testing.assert_allclose(heard[:, :2] + heard[:, 2:], expected, rtol=0, atol=SUM_TOLERANCE)
+        expected = delayed(sound, bench.engine.latency.total, len(output))
+    np.testing.assert_allclose(output[:, :2] + output[:, 2:], expected, rtol=0, atol=SUM_TOLERANCE)
 
 
 def drifting(in_rate: int, out_rate: int, days: int, hops: int = 400) -> np.ndarray:
@@ -110,7 +110,7 @@ def drifting(in_rate: int, out_rate: int, days: int, hops: int = 400) -> np.ndar
     bench = Bench(format, lambda n, column: 0.5)
     state, hop_state = bench.engine.state, bench.engine._hop_state
     seconds = days * 24 * 3600
-    heard, played, start = seconds * in_rate, seconds * out_rate, seconds * NS
+    captured, played, start = seconds * in_rate, seconds * out_rate, seconds * NS
     state[rings.OUT_CALLS] = 1
     state[rings.IN_BASE_NS] = state[rings.OUT_BASE_NS] = 1
     state[rings.OUT_WRITE] = played
@@ -120,7 +120,7 @@ def drifting(in_rate: int, out_rate: int, days: int, hops: int = 400) -> np.ndar
         # The output's clock is 200 ppm slower than the input's.
         state[rings.OUT_BASE_NS] = 1 + (k * hop * NS // in_rate) // 5000
         state[rings.OUT_READ] = played + (k * hop * out_rate // in_rate) // block * block
-        state[rings.IN_WRITE] = state[rings.IN_READ] = heard + (k + 1) * hop
+        state[rings.IN_WRITE] = state[rings.IN_READ] = captured + (k + 1) * hop
         hoploop._write_drifting(state, hop_state, feeds, now)
         found.append((int(state[rings.OUT_WRITE]) - played, hop_state.drift.correction[0] * 1e6))
     bench.shared.close()
@@ -167,12 +167,12 @@ def test_a_session_plays_across_the_moment(half_model: Path, tmp_path: Path, mon
     monkeypatch.setattr(engine.Engine, "__init__", build_old)
     box = Box()
     box.put_in(monkeypatch)
-    with Stage(box, half_model) as stage:
-        before = stage.mark()
-        stage.session.start_recording(tmp_path / "take")
-        until(lambda: stage.session.engine.progress().captured > WRAP + RATE, "it should get there")
-        files = stage.session.stop_recording()
-        stage.ask(before, (), (), dry=False, new_stream=False)
+    with FaultRig(box, half_model) as rig:
+        before = rig.mark()
+        rig.session.start_recording(tmp_path / "take")
+        until(lambda: rig.session.engine.progress().captured > WRAP + RATE, "it should get there")
+        files = rig.session.stop_recording()
+        rig.ask(before, (), (), dry=False, new_stream=False)
         assert files
         mix = read(files["mix"])
         first = int(np.flatnonzero((box.sound == mix[0]).all(axis=1))[0])

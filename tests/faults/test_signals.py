@@ -62,8 +62,8 @@ def test_the_output_is_finite_and_within_full_scale_and_sound_returns(name):
     assert np.abs(out).max() <= 1.0
     assert (counted["bad_samples"] > 0) == (name in BAD)
     # What comes after is as after anything else: the stems add up to the noise.
-    heard, tail = out[:, :2] + out[:, 2:], noise(FRAMES)[:-latency]
-    np.testing.assert_allclose(heard[-len(tail) :], tail, rtol=0, atol=1e-6)
+    output, tail = out[:, :2] + out[:, 2:], noise(FRAMES)[:-latency]
+    np.testing.assert_allclose(output[-len(tail) :], tail, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("answer", [float("nan"), float("inf"), 1e30, -1e30])
@@ -73,8 +73,8 @@ def test_a_model_that_answers_nonsense_moves_sound_between_the_stems_and_no_more
         out, latency = bench.play(sound), bench.engine.latency.total
     assert np.isfinite(out).all()
     assert np.abs(out).max() <= 1.0
-    heard = out[latency:, :2] + out[latency:, 2:]
-    np.testing.assert_allclose(heard, sound[:-latency], rtol=0, atol=1e-6)
+    output = out[latency:, :2] + out[latency:, 2:]
+    np.testing.assert_allclose(output, sound[:-latency], rtol=0, atol=1e-6)
 
 
 def test_a_thousand_random_block_sizes():
@@ -84,14 +84,14 @@ def test_a_thousand_random_block_sizes():
         starts = np.cumsum(sizes) - sizes
         out = [bench.call(sound[at : at + size]) for at, size in zip(starts, sizes, strict=True)]
         counted = bench.engine.counters()
-    heard = np.concatenate(out)
-    assert np.isfinite(heard).all() and np.abs(heard).max() <= 1.0
+    output = np.concatenate(out)
+    assert np.isfinite(output).all() and np.abs(output).max() <= 1.0
     assert counted["overruns"] == 0
     # By then the largest has come, and nothing changes any more.
-    heard, size = (heard[:, :2] + heard[:, 2:])[-8192:], len(sound)
-    lag = best_shift(heard, sound[-8192:])
+    output, size = (output[:, :2] + output[:, 2:])[-8192:], len(sound)
+    lag = best_shift(output, sound[-8192:])
     assert 0 < lag < 4096
-    np.testing.assert_allclose(heard, sound[size - 8192 - lag : size - lag], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(output, sound[size - 8192 - lag : size - lag], rtol=0, atol=1e-6)
 
 
 ROUNDS = 3

@@ -10,41 +10,41 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults import stage as stages
-from tests.faults.stage import TAKES, Mark, Stage
+from tests.faults import rig as stages
+from tests.faults.rig import TAKES, FaultRig, Mark
 from tests.faults.table import FAULTS, Fault
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for what is left in /proc")
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_the_sound_goes_on_it_is_told_comes_back_and_leaves_nothing(stage: Stage, fault: Fault) -> None:
-    stage.put_to(fault.happens, fault.counted, fault.said, fault.dry, fault.new_stream)
+def test_the_sound_goes_on_it_is_told_comes_back_and_leaves_nothing(rig: FaultRig, fault: Fault) -> None:
+    rig.put_to(fault.happens, fault.counted, fault.said, fault.dry, fault.new_stream)
 
 
 # --- the harness itself: it fails where a question is answered wrongly -------------------------------------
 
 
 @contextlib.contextmanager
-def a_wrong_frame(stage: Stage, before: Mark) -> Iterator[None]:
+def a_wrong_frame(rig: FaultRig, before: Mark) -> Iterator[None]:
     before.stream.given[before.frame + 10, 0] += 0.01
     yield
 
 
 @contextlib.contextmanager
-def an_uncounted_gap(stage: Stage, before: Mark) -> Iterator[None]:
+def an_uncounted_gap(rig: FaultRig, before: Mark) -> Iterator[None]:
     before.stream.given[before.frame + 10 : before.frame + 20] = 0
     yield
 
 
 @contextlib.contextmanager
-def a_line(stage: Stage, before: Mark) -> Iterator[None]:
-    stage.said.append("nobody has asked for this")
+def a_line(rig: FaultRig, before: Mark) -> Iterator[None]:
+    rig.said.append("nobody has asked for this")
     yield
 
 
 @contextlib.contextmanager
-def a_thread(stage: Stage, before: Mark) -> Iterator[None]:
+def a_thread(rig: FaultRig, before: Mark) -> Iterator[None]:
     ends = threading.Event()
     thread = threading.Thread(target=ends.wait)
     thread.start()
@@ -54,7 +54,7 @@ def a_thread(stage: Stage, before: Mark) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def a_handle(stage: Stage, before: Mark) -> Iterator[None]:
+def a_handle(rig: FaultRig, before: Mark) -> Iterator[None]:
     handle = os.open(os.devnull, os.O_RDONLY)
     yield
     os.close(handle)
@@ -70,26 +70,26 @@ def a_handle(stage: Stage, before: Mark) -> Iterator[None]:
         (a_handle, {}, "left behind: handles"),
         (None, {"counted": ["model.restarts"]}, "model.restarts has not grown"),
         (None, {"said": ["^gone$"]}, "should have been said"),
-        (None, {"dry": True}, "the dry sound should have been heard"),
+        (None, {"dry": True}, "the dry sound should have been audible"),
         (None, {"new_stream": True}, "0 streams were opened"),
     ],
 )
 def test_each_question_can_be_answered_wrongly(
-    stage: Stage,
+    rig: FaultRig,
     monkeypatch: pytest.MonkeyPatch,
-    wrong: Callable[[Stage, Mark], contextlib.AbstractContextManager[None]] | None,
+    wrong: Callable[[FaultRig, Mark], contextlib.AbstractContextManager[None]] | None,
     expected: dict[str, object],
     complaint: str,
 ) -> None:
     monkeypatch.setattr(stages, "LEAVING_S", 0.1)
     asked = {"counted": (), "said": (), "dry": False, "new_stream": False} | expected
     for take in range(TAKES):
-        before = stage.mark()
-        stage.play_for(0.1)
+        before = rig.mark()
+        rig.play_for(0.1)
         try:
-            with wrong(stage, before) if wrong else contextlib.nullcontext():
+            with wrong(rig, before) if wrong else contextlib.nullcontext():
                 with pytest.raises(AssertionError, match=complaint):
-                    stage.ask(before, **asked)
+                    rig.ask(before, **asked)
                 return
         except (AssertionError, pytest.fail.Exception):  # a busy machine has made another fault beside it
             if take == TAKES - 1:

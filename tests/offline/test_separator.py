@@ -64,8 +64,8 @@ def test_a_mask_of_ones_gives_the_input_back_the_declared_latency_later(rate, ch
     x = chord(channels, rate // 3, rate)
     stems, latency = separate(x, rate, lookahead=lookahead)
     settled = 2048 * rate // 44100 + 200
-    heard, meant = stems[VOCALS, :, latency + settled :], x[:, settled : x.shape[1] - latency]
-    assert decibels(heard - meant, meant) < (-120 if rate in NATIVE else ROUND_TRIP_DB)
+    output, meant = stems[VOCALS, :, latency + settled :], x[:, settled : x.shape[1] - latency]
+    assert decibels(output - meant, meant) < (-120 if rate in NATIVE else ROUND_TRIP_DB)
     if rate in NATIVE:  # a resampler rings before a sound that begins at once
         assert decibels(stems[VOCALS, :, :latency], meant) < -120
 
@@ -147,11 +147,11 @@ def test_lookahead_brings_each_mask_to_its_own_column(lookahead, profile):
     reference = whole_istft(columns * marks[:, None, None], framing)
     behind = (1 + lookahead) * framing.hop  # to fill a hop, and to hear ahead
     assert latency == behind + framing.stream_delay
-    heard, meant = stems[VOCALS, :, behind:], reference[:, : x.shape[1] - behind]
-    assert decibels(heard - meant, meant) < -120
+    output, meant = stems[VOCALS, :, behind:], reference[:, : x.shape[1] - behind]
+    assert decibels(output - meant, meant) < -120
     # The same masks, one column off, are far from that: the marks do mark.
     wrong = whole_istft(columns * np.roll(marks, 1)[:, None, None], framing)[:, : x.shape[1] - behind]
-    assert decibels(heard - wrong, meant) > -20
+    assert decibels(output - wrong, meant) > -20
 
 
 @pytest.mark.parametrize("rate", [44100, 96000])
@@ -287,7 +287,7 @@ def test_a_stream_starts_at_its_levels_and_does_not_fade_in():
     assert not feeds[VOCALS].any()  # the input has not come through yet
 
 
-def test_controls_are_heard():
+def test_controls_are_audible():
     x = noise(2, 20000)
     quiet, latency = separate(x, 44100, controls=Controls(vocals_gain=-20))
     delayed = x[:, : x.shape[1] - latency]
@@ -310,12 +310,12 @@ def test_controls_are_heard():
     ],
     ids=str,
 )
-def test_mask_controls_are_heard(setting, share):
+def test_mask_controls_are_audible(setting, share):
     x = noise(2, 20000)
     stems, latency = separate(x, 44100, "half", controls=Controls(**setting))
     settled = 8000  # more than twelve time constants of the smoothing
-    heard, delayed = stems[VOCALS, :, latency + settled :], x[:, settled : x.shape[1] - latency]
-    assert decibels(heard - share * delayed, delayed) < -100  # e^-12 of 0.5 is -110 dB
+    output, delayed = stems[VOCALS, :, latency + settled :], x[:, settled : x.shape[1] - latency]
+    assert decibels(output - share * delayed, delayed) < -100  # e^-12 of 0.5 is -110 dB
 
 
 def test_smoothing_takes_its_time_at_the_models_rate():
@@ -325,8 +325,8 @@ def test_smoothing_takes_its_time_at_the_models_rate():
     columns = whole_stft(x, framing)
     rise = 1 - np.exp(-1000 * framing.hop * np.arange(1, len(columns) + 1) / (48000 * 50.0))
     reference = whole_istft(columns * rise[:, None, None], framing)[:, : x.shape[1] - framing.hop]
-    heard = stems[VOCALS, :, framing.hop :]
-    assert decibels(heard[:, : reference.shape[1]] - reference[:, : heard.shape[1]], x) < -110
+    output = stems[VOCALS, :, framing.hop :]
+    assert decibels(output[:, : reference.shape[1]] - reference[:, : output.shape[1]], x) < -110
 
 
 def test_a_separator_starts_its_model_afresh():

@@ -106,13 +106,13 @@ def test_a_call_that_hangs_is_no_longer_quiet_nor_has_its_turn_for_ever(written)
             pass
 
     assert not within(0.1, hang)
-    chatter("heard")
+    chatter("printed")
     turn = Call(one_at_a_time(PATIENCE_S))
     leaving.set()
     assert ended.wait(PATIENCE_S)
     assert not within(0.1, take_a_turn), "the late one has given back what was another's by then"
     turn.end()
-    assert written() == "heard"
+    assert written() == "printed"
 
 
 def test_calls_come_one_after_the_other_unless_one_takes_too_long():

@@ -85,7 +85,7 @@ def test_the_balance_is_turned_while_it_plays_and_recordings_keep_both_stems(mod
         slack=slack,
     ) as session:
         assert session.controls.balance == 1 and "virtual device: voice, model" in session.now.title
-        until(lambda: session.stats()["levels"]["bus"]["peak"] > 0.1, "the voice should be heard")
+        until(lambda: session.stats()["levels"]["bus"]["peak"] > 0.1, "the voice should be audible")
         session.controls.balance = 0.25
         assert "voice -6 dB + music" in session.now.title
         until(lambda: session.wait(0.1), "the song should end")

@@ -33,7 +33,7 @@ def test_seek_pause_and_loop_are_in_the_recording_to_the_sample(half, tmp_path):
         until(lambda: session.stats()["file"]["paused"])
         stood = until(lambda: stands(session))
         session.skip(-1.0)
-        session.skip(0.5)  # from where that leads to, though it is not heard yet
+        session.skip(0.5)  # from the new position, although it is not audible yet
         until(lambda: session.place.position == pytest.approx(stood - 0.5, abs=0.001))
         session.resume()
         session.loop(9.0, 9.4)

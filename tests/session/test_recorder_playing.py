@@ -70,7 +70,7 @@ def test_a_stalled_disk_costs_frames_of_the_take_and_no_hop(bench, tmp_path, mon
         out = bench.play(sound[4 * HOP :])
         assert bench.engine.counters()["hops"] == hops
         assert bench.engine.counters()["underruns"] == bench.engine.counters()["overruns"] == 0
-        np.testing.assert_allclose(  # and it was heard, all along
+        np.testing.assert_allclose(  # and it was audible, all along
             (out[:, :2] + out[:, 2:])[-HOP:],
             sound[-bench.engine.latency.total - HOP : -bench.engine.latency.total],
             rtol=0,

@@ -32,7 +32,7 @@ def test_two_play_side_by_side_each_with_controls_of_its_own(half, song, tmp_pat
         assert session.stats()["hops"] >= RATE // 256
         (take,) = session.recordings
         assert np.array_equal(read(take["mix"]), sound)
-        # While masks are late for long the dry signal is heard; not all of the time.
+        # While masks are late for long, the dry signal is audible, but not all of the time.
         off = np.abs(read(take["vocals"]) - gain * sound).max(axis=1)
         assert np.median(off) < 1e-6
 

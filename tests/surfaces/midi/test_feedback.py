@@ -84,7 +84,7 @@ def test_each_controller_is_told_on_its_own_channel():
     assert rig.told == [[0x97, 1, 0]]
 
 
-def test_feedback_goes_to_the_channel_that_was_heard():
+def test_feedback_goes_to_the_channel_of_the_received_message():
     rig = Rig(entry("bypass", NOTE), entry("gate", channel=9))
     rig.play([0x94, 1, 100])
     assert rig.tell() == [[0x94, 1, 127], [0xB8, 1, 0]]

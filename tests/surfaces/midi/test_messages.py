@@ -75,13 +75,13 @@ def test_any_bytes_are_survived(messages):
 
 def test_a_pair_is_one_value_and_never_falls_through_its_coarse_step():
     decoder = Decoder()
-    heard = []
+    values = []
     for value in (5000, 8193, 8192, 8191, 8190, 8064, 8063):
         for message in encode(CC14, 2, 7, value):
-            heard += [
+            values += [
                 (e.value, e.max_value) for e in of_kind(CC14, decoder.feed(message)) if e.max_value > 127
             ]
-    assert heard == [(v, 16383) for v in (5000, 8193, 8192, 8191, 8190, 8064, 8063)]
+    assert values == [(v, 16383) for v in (5000, 8193, 8192, 8191, 8190, 8064, 8063)]
 
 
 def test_a_fine_step_alone_keeps_the_coarse_one():
@@ -89,7 +89,7 @@ def test_a_fine_step_alone_keeps_the_coarse_one():
     assert events[-2:] == [Event(CC14, 1, 7, 64 * 128 + 3, 16383), Event(CC14, 1, 7, 64 * 128 + 4, 16383)]
 
 
-def test_a_sender_without_fine_steps_is_heard_at_once_and_reaches_both_ends():
+def test_a_sender_without_fine_steps_acts_at_once_and_reaches_both_ends():
     events = of_kind(CC14, decode([0xB0, 7, 0], [0xB0, 7, 127]))
     assert events == [Event(CC14, 1, 7, 0), Event(CC14, 1, 7, 127)]
 
@@ -109,8 +109,8 @@ def test_coarse_values_in_a_row_come_one_behind_and_the_last_by_settling():
     decoder = Decoder()
     for message in encode(CC14, 1, 7, 5000):
         decoder.feed(message)
-    heard = [e.value >> 7 for n in (50, 51, 52) for e in of_kind(CC14, decoder.feed([0xB0, 7, n]))]
-    assert heard + [e.value >> 7 for e in decoder.settle()] == [50, 51, 52]
+    values = [e.value >> 7 for n in (50, 51, 52) for e in of_kind(CC14, decoder.feed([0xB0, 7, n]))]
+    assert values + [e.value >> 7 for e in decoder.settle()] == [50, 51, 52]
 
 
 def test_the_fine_half_of_nothing_is_nothing():

@@ -1,4 +1,4 @@
-"""The process that holds the ports: watched, replaced when it hangs or dies, heard until its last line."""
+"""The process with the ports is watched, replaced when it hangs or dies, and read until its last line."""
 
 from __future__ import annotations
 
@@ -123,13 +123,13 @@ def test_a_process_that_cannot_be_started_is_tried_until_it_can(start, monkeypat
     assert ports.restarts == 1
 
 
-def test_what_a_process_has_said_is_heard_before_its_end(tmp_path, monkeypatch):
+def test_messages_of_a_process_arrive_before_its_end(tmp_path, monkeypatch):
     """A press that came after its port had left would never be let go."""
-    heard: list[Any] = []
+    received: list[Any] = []
 
     def slowly(_: int, messages: Any) -> None:
         time.sleep(0.5)  # longer than a death takes to be seen
-        heard.append(messages)
+        received.append(messages)
 
     script = tmp_path / "process.py"
     press = '{"kind": "from", "key": 0, "messages": [[144, 40, 100]]}'
@@ -137,13 +137,13 @@ def test_what_a_process_has_said_is_heard_before_its_end(tmp_path, monkeypatch):
     monkeypatch.setattr(ports_module, "_PROCESS", [sys.executable, str(script)])
     for patience in ("RETRY_S", "HANG_PATIENCE_S"):
         monkeypatch.setattr(ports_module, patience, PATIENCE_S)
-    ports = MidiPorts(["pad"], slowly, lambda line: heard.append(line) if "closed" in line else None)
+    ports = MidiPorts(["pad"], slowly, lambda line: received.append(line) if "closed" in line else None)
     ports.start()
     try:
-        until(lambda: Closed(0) in heard, "its end")
+        until(lambda: Closed(0) in received, "its end")
     finally:
         ports.close()
-    assert heard == [[[144, 40, 100]], [[144, 40, 100]], Closed(0)]
+    assert received == [[[144, 40, 100]], [[144, 40, 100]], Closed(0)]
 
 
 def test_nothing_in_the_folder_one_plays_from_stands_in_for_the_ports(tmp_path):

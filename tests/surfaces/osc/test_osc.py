@@ -172,7 +172,7 @@ def test_so_many_are_told_and_no_more(tablet, surface):
         surface.peers.clear()
 
 
-def test_who_is_not_of_this_network_is_not_heard():
+def test_senders_outside_this_network_are_ignored():
     request = OscMessageBuilder("/rtsep/sync").build().dgram
     sender = ("8.8.8.8", 9000)
     sock = SimpleNamespace(setblocking=lambda _: None, recvfrom=lambda _: (request, sender))

@@ -1,4 +1,4 @@
-"""What the view reads out of the shared slots: levels in their bands, the mask as it is heard."""
+"""The view's data from the shared memory: levels in bands, and the audible mask."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def test_a_sine_lies_in_its_band_at_its_level(wire, hz):
     column = bus.column(hz, 0.1)
     for _ in range(3):
         bus.put(column, 0.25)
-    heard = bus.listening.newest()
-    assert heard is not None
-    assert heard.hops == 2  # the newest may still wait for its mask
-    band = int(np.argmax(heard.level_db))
+    newest = bus.listening.newest()
+    assert newest is not None
+    assert newest.hops == 2  # the newest may still wait for its mask
+    band = int(np.argmax(newest.level_db))
     edges = band_edges()
     assert edges[max(0, band - 1)] / 1.2 <= hz <= edges[min(BANDS, band + 2)] * 1.2
-    assert heard.level_db[band] == pytest.approx(-20.0, abs=2.0)  # between two bins, a window's loss
-    assert heard.share[band] == pytest.approx(0.25, abs=1e-4)
+    assert newest.level_db[band] == pytest.approx(-20.0, abs=2.0)  # between two bins, a window's loss
+    assert newest.share[band] == pytest.approx(0.25, abs=1e-4)
     assert bus.listening.newest() is None
 
 
@@ -86,8 +86,8 @@ def test_controls_shape_the_mask_that_is_shown(wire):
     def share():
         for _ in range(4):
             bus.put(column, 0.4)
-        heard = bus.listening.newest()
-        return heard.share[np.argmax(heard.level_db)]
+        newest = bus.listening.newest()
+        return newest.share[np.argmax(newest.level_db)]
 
     assert share() == pytest.approx(0.4, abs=1e-4)
     bus.controls.threshold = 0.8  # a downward expander of ratio 1:3
@@ -103,8 +103,8 @@ def test_a_mask_belongs_to_the_column_it_was_made_for(wire):
     loud, silent = bus.column(1000.0), np.zeros_like(bus.column(1000.0))
     for number in range(8):
         bus.put(loud if number == 3 else silent, 1.0 if number == 5 else 0.0)
-    heard = bus.listening.newest()
-    assert heard.share[np.argmax(heard.level_db)] == pytest.approx(1.0, abs=1e-3)
+    newest = bus.listening.newest()
+    assert newest.share[np.argmax(newest.level_db)] == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_late_mask_leaves_the_last_one(wire):
@@ -112,16 +112,16 @@ def test_a_late_mask_leaves_the_last_one(wire):
     column = bus.column(1000.0)
     for mask in (0.5, None, None, None):
         bus.put(column, mask)
-    heard = bus.listening.newest()
-    assert heard.hops == 3
-    assert heard.share[np.argmax(heard.level_db)] == pytest.approx(0.5, abs=1e-4)
+    newest = bus.listening.newest()
+    assert newest.hops == 3
+    assert newest.share[np.argmax(newest.level_db)] == pytest.approx(0.5, abs=1e-4)
 
 
 def test_whoever_comes_late_reads_what_is_there(wire):
     bus = wire(channels=1)
     for _ in range(3 * CAPACITY):
         bus.put(0.0, 1.0)
-    heard = bus.listening.newest()
-    assert heard.hops == CAPACITY // 2
-    assert np.all(heard.level_db == pytest.approx(SILENCE_DB, abs=0.1))
-    assert np.all(np.isfinite(heard.share))
+    newest = bus.listening.newest()
+    assert newest.hops == CAPACITY // 2
+    assert np.all(newest.level_db == pytest.approx(SILENCE_DB, abs=0.1))
+    assert np.all(np.isfinite(newest.share))

@@ -41,9 +41,9 @@ def test_a_session_is_seen_and_played(session, half, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     player = SessionPlayer(session, Presets(tmp_path / "presets"))
     player.newest()
-    heard = until(lambda: (found := player.newest()) and (found.level_db > -80).any() and found)
-    loud = heard.level_db > -80
-    assert np.allclose(heard.share[loud], 0.5, atol=0.01)
+    newest = until(lambda: (found := player.newest()) and (found.level_db > -80).any() and found)
+    loud = newest.level_db > -80
+    assert np.allclose(newest.share[loud], 0.5, atol=0.01)
     stats = player.stats()
     assert stats["model"]["ready"]
     assert player.hop_histogram().sum() > 0

@@ -85,17 +85,17 @@ def test_takes_presets_and_models(session, remote, tmp_path):
         remote.switch_model("none-of-this-name")
 
 
-def test_the_player_of_the_view_sees_what_is_heard(server):
+def test_the_player_of_the_view_gets_the_audible_columns(server):
     lines: list[str] = []
     server.notify("said before")
     player = RemotePlayer(server.name, lines.append)
     try:
-        heard = waiting.until(player.newest, patience_s=240.0)  # the first one compiles
-        while not (heard and heard.level_db.max() > -40):
-            heard = until(player.newest)
-        assert heard.level_db.shape == heard.share.shape
-        assert heard.share.min() >= 0 and heard.share.max() <= 1
-        assert abs(int(np.argmax(heard.level_db)) - 45) < 4  # 441 Hz among 120 bands from 50 Hz to 16 kHz
+        newest = waiting.until(player.newest, patience_s=240.0)  # the first one compiles
+        while not (newest and newest.level_db.max() > -40):
+            newest = until(player.newest)
+        assert newest.level_db.shape == newest.share.shape
+        assert newest.share.min() >= 0 and newest.share.max() <= 1
+        assert abs(int(np.argmax(newest.level_db)) - 45) < 4  # 441 Hz among 120 bands from 50 Hz to 16 kHz
         until(lambda: player.newest() and player.hop_histogram().sum() > 0)
         server.notify("said now")
         until(lambda: lines == ["said before", "said now"])

@@ -5,37 +5,37 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.surfaces.view.stage import Stage, on_stage
+from tests.surfaces.view.harness import ViewHarness, with_view
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "screens"
 
 SIZES = {"live-80x24": (80, 24), "live-120x40": (120, 40)}
 
 
-async def scene(stage: Stage) -> None:
+async def scene(harness: ViewHarness) -> None:
     """A moment of a performance: a song under way, a take running, knobs, keys and a preset having moved."""
-    controls = stage.controls
+    controls = harness.controls
     controls.set("instrumental_gain", -9.0, "preset")
     controls.set("smoothing", 20, "preset")
-    await stage.play(3.0)
+    await harness.play(3.0)
     controls.set("threshold", 0.35, "MIDI")
-    stage.view.show_line("preset 'chorus' (program 1)")
-    await stage.press("r")
-    assert stage.player.recording
-    stage.player.recording["seconds"] = 83.0
-    await stage.press("down", "down", "2")
-    await stage.play(5.0)
+    harness.view.show_line("preset 'chorus' (program 1)")
+    await harness.press("r")
+    assert harness.player.recording
+    harness.player.recording["seconds"] = 83.0
+    await harness.press("down", "down", "2")
+    await harness.play(5.0)
 
 
 def draw(name: str) -> str:
     """Return the picture `name` as SVG."""
     drawn: list[str] = []
 
-    async def act(stage: Stage) -> None:
-        await scene(stage)
-        drawn.append(tidy(stage.view.export_screenshot(simplify=True)))
+    async def act(harness: ViewHarness) -> None:
+        await scene(harness)
+        drawn.append(tidy(harness.view.export_screenshot(simplify=True)))
 
-    on_stage(act, SIZES[name])
+    with_view(act, SIZES[name])
     return drawn[0]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import pipeline as stage
+from rtsep import pipeline as harness
 from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 from rtsep.audio.hoploop import _meter
 from rtsep.controls import Controls
@@ -76,8 +76,8 @@ class ScriptedPlayer:
         self.controls = Controls()
         self.spec = make_spec("ones")
         self.shared = MaskExchange.create(self.spec.channels, self.spec.bins)
-        self._mix = stage.make_pipeline(self.spec, RATE, 2, RATE)
-        self._parts = [stage.make_pipeline(self.spec, RATE, 2, RATE) for _ in range(2)]
+        self._mix = harness.make_pipeline(self.spec, RATE, 2, RATE)
+        self._parts = [harness.make_pipeline(self.spec, RATE, 2, RATE) for _ in range(2)]
         self._song = song(seconds)
         self._frame = self.hops = 0
         self._meters = np.zeros((len(FEEDS), 2), np.float32)
@@ -109,14 +109,14 @@ class ScriptedPlayer:
         voice, band = (np.ascontiguousarray(part[:, here]) for part in self._song)
         columns = np.zeros((2, *exchange.columns.shape[1:]), np.float32)
         for pipeline, part, column in zip(self._parts, (voice, band), columns, strict=True):
-            stage.begin_hop(pipeline, part, column)
-        stage.begin_hop(self._mix, voice + band, exchange.columns[number % CAPACITY])
+            harness.begin_hop(pipeline, part, column)
+        harness.begin_hop(self._mix, voice + band, exchange.columns[number % CAPACITY])
         mask_exchange.publish_column(exchange, number)
         ours, theirs = ((column**2).sum(axis=2) for column in columns)
         exchange.masks[number % CAPACITY] = ours / (ours + theirs + 1e-12)
         mask_exchange.publish_mask(exchange, number)
         mask = exchange.masks[number % CAPACITY]
-        stage.finish_hop(self._mix, mask, self.controls.control_block, True, self._feeds)
+        harness.finish_hop(self._mix, mask, self.controls.control_block, True, self._feeds)
         _meter(self._meters, self._feeds, hop / RATE)
         self._frame += hop
         self.hops += 1

@@ -10,8 +10,8 @@ pytest.importorskip("pty", reason="a terminal of POSIX")
 
 from rtsep.surfaces.view.canvas import Pen
 from rtsep.surfaces.view.spectrogram import COLUMNS_PER_S, REPAINT_S
+from tests.surfaces.view.harness import with_view
 from tests.surfaces.view.mirrored import look
-from tests.surfaces.view.stage import on_stage
 from tests.surfaces.view.terminal import WHERE, Terminal
 
 SCROLLS = "\x1b[1P"
@@ -135,16 +135,16 @@ def test_a_picture_over_a_thin_line_is_a_small_fraction_of_painting_it(play):
 def test_now_and_then_all_of_the_picture_is_painted_again():
     """Whatever has written across it: nothing moves that it did not move itself."""
 
-    async def act(stage):
-        spectrogram, sent = stage.view.spectrogram, []
+    async def act(harness):
+        spectrogram, sent = harness.view.spectrogram, []
         for _ in range(round(2.5 * REPAINT_S * COLUMNS_PER_S)):
-            stage.view.pen = Pen(stage.view.screen, stage.view.console)
+            harness.view.pen = Pen(harness.view.screen, harness.view.console)
             spectrogram.follow(None, 1 / COLUMNS_PER_S + 1e-9)
-            sent.append("scrolled" if SCROLLS in stage.view.pen.taken else "painted")
-        stage.view.pen = None
+            sent.append("scrolled" if SCROLLS in harness.view.pen.taken else "painted")
+        harness.view.pen = None
         painted = [number for number, how in enumerate(sent) if how == "painted"]
         assert len(painted) == 3
         assert painted[0] == 0
         assert painted[1] == pytest.approx(REPAINT_S * COLUMNS_PER_S, abs=2)
 
-    on_stage(act)
+    with_view(act)

@@ -11,7 +11,7 @@ from textual.events import Key
 
 from rtsep.surfaces.view.pickers import Picker
 from tests import waiting
-from tests.surfaces.view.stage import on_stage
+from tests.surfaces.view.harness import with_view
 
 
 def typed(view, *pieces: str) -> list[Key]:
@@ -23,67 +23,67 @@ def typed(view, *pieces: str) -> list[Key]:
     return [key for key in keys if isinstance(key, Key)]
 
 
-async def until_closed(stage) -> None:
+async def until_closed(harness) -> None:
     """Wait until no list lies over the picture; no frame is drawn."""
     over = time.monotonic() + waiting.PATIENCE_S
-    while isinstance(stage.view.screen, Picker):
+    while isinstance(harness.view.screen, Picker):
         assert time.monotonic() < over
-        await stage.pilot.pause(0.02)
+        await harness.pilot.pause(0.02)
 
 
 def test_a_key_behind_escape_goes_nowhere_while_the_list_closes():
-    async def act(stage):
-        await stage.press("p")
+    async def act(harness):
+        await harness.press("p")
         for key in ("escape", "v", "r"):
-            stage.view.post_message(Key(key, key if len(key) == 1 else None))
-        await stage.pilot.pause()
-        assert not isinstance(stage.view.screen, Picker)
-        assert stage.controls.vocals_mute == 0 and stage.controls.bypass == 0
-        assert stage.player.calls == []
-        await stage.settle()
-        await stage.press("v")
-        assert stage.controls.vocals_mute == 1
+            harness.view.post_message(Key(key, key if len(key) == 1 else None))
+        await harness.pilot.pause()
+        assert not isinstance(harness.view.screen, Picker)
+        assert harness.controls.vocals_mute == 0 and harness.controls.bypass == 0
+        assert harness.player.calls == []
+        await harness.settle()
+        await harness.press("v")
+        assert harness.controls.vocals_mute == 1
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_what_is_typed_while_a_pick_works_goes_nowhere():
-    async def act(stage):
+    async def act(harness):
         may_end = threading.Event()
-        stage.player.switch_model = lambda name: may_end.wait(30)
-        await stage.press("m")
-        await stage.pilot.press("enter")
-        await stage.pilot.pause()
-        assert "one moment..." in stage.text
-        await stage.pilot.press("v", "x", "backspace")
-        assert "v" not in stage.view.screen.query_one("Input").value
-        assert "one moment..." in stage.text
+        harness.player.switch_model = lambda name: may_end.wait(30)
+        await harness.press("m")
+        await harness.pilot.press("enter")
+        await harness.pilot.pause()
+        assert "one moment..." in harness.text
+        await harness.pilot.press("v", "x", "backspace")
+        assert "v" not in harness.view.screen.query_one("Input").value
+        assert "one moment..." in harness.text
         may_end.set()
-        await until_closed(stage)
-        await stage.pilot.press("v")  # the picture has not been drawn since
-        assert stage.controls.vocals_mute == 0
-        await stage.settle()
-        await stage.press("v")
-        assert stage.controls.vocals_mute == 1
+        await until_closed(harness)
+        await harness.pilot.press("v")  # the picture has not been drawn since
+        assert harness.controls.vocals_mute == 0
+        await harness.settle()
+        await harness.press("v")
+        assert harness.controls.vocals_mute == 1
 
-    on_stage(act)
+    with_view(act)
 
 
 @pytest.mark.parametrize("pieces", [("\x1bb",), ("\x1b", "b")], ids=["at once", "fast"])
 def test_escape_and_a_letter_are_two_keys(pieces):
-    async def act(stage):
-        for key in typed(stage.view, *pieces):  # over ssh, say: Textual takes it for ctrl+left
-            stage.view.post_message(key)
-        await stage.settle()
-        assert stage.controls.bypass == 1
-        await stage.press("m")
-        for key in typed(stage.view, "\x1bv"):
-            stage.view.post_message(key)
-        await stage.settle()
-        assert not isinstance(stage.view.screen, Picker)  # Escape was pressed
-        assert stage.controls.vocals_mute == 0  # while it closed
+    async def act(harness):
+        for key in typed(harness.view, *pieces):  # over ssh, say: Textual takes it for ctrl+left
+            harness.view.post_message(key)
+        await harness.settle()
+        assert harness.controls.bypass == 1
+        await harness.press("m")
+        for key in typed(harness.view, "\x1bv"):
+            harness.view.post_message(key)
+        await harness.settle()
+        assert not isinstance(harness.view.screen, Picker)  # Escape was pressed
+        assert harness.controls.vocals_mute == 0  # while it closed
 
-    on_stage(act)
+    with_view(act)
 
 
 @pytest.mark.parametrize(
@@ -100,37 +100,37 @@ def test_escape_and_a_letter_are_two_keys(pieces):
     ],
 )
 def test_sequences_stay_keys_of_their_own(sent, keys):
-    async def act(stage):
-        assert [key.key for key in typed(stage.view, sent)] == keys
-        assert [key.key for key in typed(stage.view, *sent)] == keys
+    async def act(harness):
+        assert [key.key for key in typed(harness.view, sent)] == keys
+        assert [key.key for key in typed(harness.view, *sent)] == keys
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_a_filter_that_lets_nothing_through_says_so():
-    async def act(stage):
-        await stage.press("m", *"stagex")
-        assert "nothing matches 'stagex': Backspace deletes it, Esc goes back" in stage.text
-        await stage.press("enter", "backspace")
-        assert "nothing here matches" not in stage.text
-        assert "Enter chooses, Esc goes back" in stage.text
-        assert stage.player.calls == []  # the Enter was for nothing
-        await stage.press("enter")
-        assert stage.player.calls == [("model", "stage")]
+    async def act(harness):
+        await harness.press("m", *"stagex")
+        assert "nothing matches 'stagex': Backspace deletes it, Esc goes back" in harness.text
+        await harness.press("enter", "backspace")
+        assert "nothing here matches" not in harness.text
+        assert "Enter chooses, Esc goes back" in harness.text
+        assert harness.player.calls == []  # the Enter was for nothing
+        await harness.press("enter")
+        assert harness.player.calls == [("model", "stage")]
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_a_filter_before_the_list_is_there_says_nothing_yet():
-    async def act(stage):
+    async def act(harness):
         may_end = threading.Event()
-        models = stage.player.models
-        stage.player.models = lambda: may_end.wait(30) and models()
-        await stage.pilot.press("m", "q", "q")
-        await stage.pilot.pause()
-        assert "looking..." in stage.text
+        models = harness.player.models
+        harness.player.models = lambda: may_end.wait(30) and models()
+        await harness.pilot.press("m", "q", "q")
+        await harness.pilot.pause()
+        assert "looking..." in harness.text
         may_end.set()
-        await stage.settle()
-        assert "nothing matches 'qq'" in stage.text
+        await harness.settle()
+        assert "nothing matches 'qq'" in harness.text
 
-    on_stage(act)
+    with_view(act)

@@ -9,59 +9,59 @@ from textual.events import Key
 
 from rtsep.surfaces.view.pickers import Page, Picker
 from tests import waiting
-from tests.surfaces.view.stage import on_stage
+from tests.surfaces.view.harness import with_view
 
 # --- recording, lists, lines ----------------------------------------------------------------------
 
 
 def test_the_record_key_begins_and_ends_a_take():
-    async def act(stage):
-        await stage.press("r")
-        await stage.play(0.3)
-        stage.player.recording["seconds"] = 3725.0
-        await stage.play(0.3)
-        assert "● REC 1:02:05" in stage.text
-        assert "recording to takes" in stage.text
-        await stage.press("r")
-        await stage.play(0.3)
-        assert stage.player.calls == [("start_recording",), ("stop_recording",)]
-        assert "not recording" in stage.text
-        assert "recorded takes/vocals.wav" in stage.text
-        stage.player.recording = {"failure": "the disk is full", "seconds": 1.0, "lost_frames": 0}
-        await stage.play(0.3)
-        assert "recording stopped" in stage.text
+    async def act(harness):
+        await harness.press("r")
+        await harness.play(0.3)
+        harness.player.recording["seconds"] = 3725.0
+        await harness.play(0.3)
+        assert "● REC 1:02:05" in harness.text
+        assert "recording to takes" in harness.text
+        await harness.press("r")
+        await harness.play(0.3)
+        assert harness.player.calls == [("start_recording",), ("stop_recording",)]
+        assert "not recording" in harness.text
+        assert "recorded takes/vocals.wav" in harness.text
+        harness.player.recording = {"failure": "the disk is full", "seconds": 1.0, "lost_frames": 0}
+        await harness.play(0.3)
+        assert "recording stopped" in harness.text
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_a_preset_is_found_by_a_few_letters_and_recalled():
-    async def act(stage):
-        await stage.press("p")
-        assert isinstance(stage.view.screen, Picker)
-        assert "chorus" in stage.text and "program 0" in stage.text
-        assert "night.toml, line 3: blend 2: out of range" in stage.text  # one that is broken is named
-        await stage.press("q", "u", "i")
-        assert "quiet room" in stage.text and "chorus" not in stage.text
-        await stage.press("enter")
-        assert stage.player.calls == [("recall", "quiet room")]
-        assert not isinstance(stage.view.screen, Picker)
-        assert "0.25 preset" in stage.text
-        assert stage.controls.vocals_mute == 0  # the letters were the list's, not the view's
+    async def act(harness):
+        await harness.press("p")
+        assert isinstance(harness.view.screen, Picker)
+        assert "chorus" in harness.text and "program 0" in harness.text
+        assert "night.toml, line 3: blend 2: out of range" in harness.text  # one that is broken is named
+        await harness.press("q", "u", "i")
+        assert "quiet room" in harness.text and "chorus" not in harness.text
+        await harness.press("enter")
+        assert harness.player.calls == [("recall", "quiet room")]
+        assert not isinstance(harness.view.screen, Picker)
+        assert "0.25 preset" in harness.text
+        assert harness.controls.vocals_mute == 0  # the letters were the list's, not the view's
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_a_preset_is_saved_under_a_new_name_at_once_and_over_another_after_asking():
-    async def act(stage):
-        await stage.press("s", "s", "o", "l", "o", "enter")
-        assert stage.player.calls == [("save", "solo")]
-        await stage.press("s", "v", "e", "r", "s", "e", "enter")
-        assert len(stage.player.calls) == 1
-        assert "press Enter again to replace it" in stage.text
-        await stage.press("enter")
-        assert stage.player.calls[1:] == [("save", "verse")]
+    async def act(harness):
+        await harness.press("s", "s", "o", "l", "o", "enter")
+        assert harness.player.calls == [("save", "solo")]
+        await harness.press("s", "v", "e", "r", "s", "e", "enter")
+        assert len(harness.player.calls) == 1
+        assert "press Enter again to replace it" in harness.text
+        await harness.press("enter")
+        assert harness.player.calls[1:] == [("save", "verse")]
 
-    on_stage(act)
+    with_view(act)
 
 
 def slow_presets(player) -> threading.Event:
@@ -72,178 +72,178 @@ def slow_presets(player) -> threading.Event:
 
 
 def test_an_enter_before_the_list_is_there_is_done_as_soon_as_it_is():
-    async def act(stage):
-        may_end = slow_presets(stage.player)
-        await stage.pilot.press("p", *"quiet", "enter")
-        assert stage.player.calls == []
+    async def act(harness):
+        may_end = slow_presets(harness.player)
+        await harness.pilot.press("p", *"quiet", "enter")
+        assert harness.player.calls == []
         may_end.set()
-        await stage.settle()
-        assert stage.player.calls == [("recall", "quiet room")]
+        await harness.settle()
+        assert harness.player.calls == [("recall", "quiet room")]
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_a_name_is_not_replaced_before_it_is_known_that_it_is_there():
-    async def act(stage):
-        may_end = slow_presets(stage.player)
-        await stage.pilot.press("s", *"verse", "enter")
-        await stage.pilot.pause()
+    async def act(harness):
+        may_end = slow_presets(harness.player)
+        await harness.pilot.press("s", *"verse", "enter")
+        await harness.pilot.pause()
         may_end.set()
-        await stage.settle()
-        assert stage.player.calls == []
-        assert "press Enter again to replace it" in stage.text
-        await stage.press("enter")
-        assert stage.player.calls == [("save", "verse")]
+        await harness.settle()
+        assert harness.player.calls == []
+        assert "press Enter again to replace it" in harness.text
+        await harness.press("enter")
+        assert harness.player.calls == [("save", "verse")]
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_an_enter_meets_the_list_and_its_hint_at_once():
     """It is looked up on a thread; an Enter between the two would be lost."""
 
-    async def act(stage):
-        call = stage.view.call_from_thread
+    async def act(harness):
+        call = harness.view.call_from_thread
 
         def between(function, *arguments):
-            call(stage.view.screen._enter)
+            call(harness.view.screen._enter)
             return call(function, *arguments)
 
-        stage.view.call_from_thread = between
-        await stage.press("p")
-        await stage.settle()
-        assert stage.player.calls == [("recall", "chorus")]
+        harness.view.call_from_thread = between
+        await harness.press("p")
+        await harness.settle()
+        assert harness.player.calls == [("recall", "chorus")]
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_a_model_that_is_refused_leaves_the_list_open_with_the_reason():
-    async def act(stage):
-        await stage.press("m", "enter")
-        assert "live: plays already" in stage.text
-        assert isinstance(stage.view.screen, Picker)
-        await stage.press("down", "enter")
-        assert stage.player.calls == [("model", "live"), ("model", "stage")]
-        assert not isinstance(stage.view.screen, Picker)
+    async def act(harness):
+        await harness.press("m", "enter")
+        assert "live: plays already" in harness.text
+        assert isinstance(harness.view.screen, Picker)
+        await harness.press("down", "enter")
+        assert harness.player.calls == [("model", "live"), ("model", "stage")]
+        assert not isinstance(harness.view.screen, Picker)
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_a_list_of_nothing_says_what_fills_it():
-    async def act(stage):
-        stage.player.presets = list
-        await stage.press("p")
-        assert "there are no presets yet: s saves one; Esc goes back" in stage.text
-        await stage.press("enter", "escape", "s")
-        assert "Enter chooses" in stage.text  # a name is all it takes
+    async def act(harness):
+        harness.player.presets = list
+        await harness.press("p")
+        assert "there are no presets yet: s saves one; Esc goes back" in harness.text
+        await harness.press("enter", "escape", "s")
+        assert "Enter chooses" in harness.text  # a name is all it takes
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_what_should_not_have_happened_is_told_and_blocks_nothing():
-    async def act(stage):
+    async def act(harness):
         def fail(*_):
             raise ValueError("of all things")
 
-        stage.player.switch_model = fail
-        await stage.press("m", "enter")
-        assert "ValueError: of all things" in stage.text
-        await stage.press("enter", "escape")
-        stage.player.models = fail
-        await stage.press("m")
-        assert "ValueError: of all things" in stage.text
-        await stage.press("escape")
-        stage.player.start_recording = fail
-        await stage.press("r")
-        assert "ValueError: of all things" in stage.lines[-2]
-        del stage.player.start_recording
-        await stage.press("r")
-        assert "recording to takes" in stage.text
+        harness.player.switch_model = fail
+        await harness.press("m", "enter")
+        assert "ValueError: of all things" in harness.text
+        await harness.press("enter", "escape")
+        harness.player.models = fail
+        await harness.press("m")
+        assert "ValueError: of all things" in harness.text
+        await harness.press("escape")
+        harness.player.start_recording = fail
+        await harness.press("r")
+        assert "ValueError: of all things" in harness.lines[-2]
+        del harness.player.start_recording
+        await harness.press("r")
+        assert "recording to takes" in harness.text
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_a_name_can_be_typed_before_its_list_has_opened():
-    async def act(stage):
+    async def act(harness):
         for key in "ssolo":
-            stage.view.post_message(Key(key, key))
-        stage.view.post_message(Key("enter", None))
-        await stage.settle()
-        await stage.settle()
-        assert stage.player.calls == [("save", "solo")]
-        assert stage.controls.vocals_mute == 0 and stage.player.recording is None
+            harness.view.post_message(Key(key, key))
+        harness.view.post_message(Key("enter", None))
+        await harness.settle()
+        await harness.settle()
+        assert harness.player.calls == [("save", "solo")]
+        assert harness.controls.vocals_mute == 0 and harness.player.recording is None
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_inputs_and_outputs_are_picked():
-    async def act(stage):
-        await stage.press("d")
-        assert "What was plugged in since is not listed" in stage.text
-        await stage.press("escape")
-        await stage.press("d", *"built", "enter")
-        await stage.press("d", *"output", "enter")
-        assert stage.player.calls == [
+    async def act(harness):
+        await harness.press("d")
+        assert "What was plugged in since is not listed" in harness.text
+        await harness.press("escape")
+        await harness.press("d", *"built", "enter")
+        await harness.press("d", *"output", "enter")
+        assert harness.player.calls == [
             ("device", "Built-in Microphone", "None"),
             ("device", "None", "Scarlett 2i2 USB"),
         ]
-        assert "is busy; close what plays on it" in stage.text
-        await stage.press("escape")
-        assert not isinstance(stage.view.screen, Picker)
+        assert "is busy; close what plays on it" in harness.text
+        await harness.press("escape")
+        assert not isinstance(harness.view.screen, Picker)
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_the_picture_moves_on_under_a_list():
-    async def act(stage):
-        await stage.press("p")
-        stage.controls.set("gate", 0.15, "MIDI")
-        await stage.play(0.3)
-        assert "0.15 MIDI" in stage.text
+    async def act(harness):
+        await harness.press("p")
+        harness.controls.set("gate", 0.15, "MIDI")
+        await harness.play(0.3)
+        assert "0.15 MIDI" in harness.text
 
-    on_stage(act, (80, 40))
+    with_view(act, (80, 40))
 
 
 def test_lines_are_shown_and_kept():
-    async def act(stage):
+    async def act(harness):
         for number in range(40):
-            stage.view.show_line(f"line {number}: the device has gone")
-        await stage.play(0.1)
-        assert "line 39" in stage.text and "line 37" not in stage.text
-        await stage.press("l")
-        assert isinstance(stage.view.screen, Page)
-        assert "line 37" in stage.text and "line 2:" not in stage.text
-        await stage.press("home")
-        assert "line 2:" in stage.text
-        await stage.press("x")
-        assert not isinstance(stage.view.screen, Page)
+            harness.view.show_line(f"line {number}: the device has gone")
+        await harness.play(0.1)
+        assert "line 39" in harness.text and "line 37" not in harness.text
+        await harness.press("l")
+        assert isinstance(harness.view.screen, Page)
+        assert "line 37" in harness.text and "line 2:" not in harness.text
+        await harness.press("home")
+        assert "line 2:" in harness.text
+        await harness.press("x")
+        assert not isinstance(harness.view.screen, Page)
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_a_line_that_is_too_long_says_so():
-    async def act(stage):
+    async def act(harness):
         line = (
             "recording stopped: " + "/a/folder/far/away" * 4 + "; free some space, or choose another folder"
         )
-        stage.view.show_line(line)
-        await stage.play(0.1)
-        assert stage.lines[-2].rstrip().endswith("… (l shows it whole)")
-        await stage.press("l")
-        said = "".join(row.strip("│ ") + " " for row in stage.lines)
+        harness.view.show_line(line)
+        await harness.play(0.1)
+        assert harness.lines[-2].rstrip().endswith("… (l shows it whole)")
+        await harness.press("l")
+        said = "".join(row.strip("│ ") + " " for row in harness.lines)
         assert "free some space, or choose another folder" in re.sub(r"\s+", " ", re.sub("[│▀▄]", " ", said))
 
-    on_stage(act)
+    with_view(act)
 
 
 def test_the_help_names_keys_and_controls():
-    async def act(stage):
-        await stage.press("question_mark")
+    async def act(harness):
+        await harness.press("question_mark")
         for text in ("Backspace", "start or stop a recording", "counts as voice", "any other key goes back"):
-            assert text in stage.text
-        await stage.press("end")
+            assert text in harness.text
+        await harness.press("end")
         for text in ("overruns", "real-time", "drift"):  # what the figures say, to the last one
-            assert f" {text} " in stage.text
-        await stage.press("escape")
-        assert "Backspace" not in stage.text
+            assert f" {text} " in harness.text
+        await harness.press("escape")
+        assert "Backspace" not in harness.text
 
-    on_stage(act)
+    with_view(act)

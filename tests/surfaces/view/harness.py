@@ -1,4 +1,4 @@
-"""A view on a stage: a scripted player, a clock that the test turns, Textual's pilot for hands."""
+"""A harness of the view: a scripted player, a clock that the test sets, and Textual's pilot for keys."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.surfaces.view.scripted import ScriptedPlayer
 PATIENCE_S = 60.0
 
 
-class Stage:
-    """What a test of the view has at hand."""
+class ViewHarness:
+    """A view with its player, clock and keys."""
 
     def __init__(self, depth: Depth) -> None:
         self.player = ScriptedPlayer()
@@ -71,27 +71,29 @@ class Stage:
         return "\n".join(self.lines)
 
 
-def on_stage(
-    act: Callable[[Stage], Awaitable[None]], size: tuple[int, int] = (80, 24), depth: Depth = Depth.BLOCKS
+def with_view(
+    act: Callable[[ViewHarness], Awaitable[None]],
+    size: tuple[int, int] = (80, 24),
+    depth: Depth = Depth.BLOCKS,
 ) -> None:
-    """Run `act` on a stage of `size`."""
+    """Run `act` with a view of `size`, in columns and lines."""
 
     async def run() -> None:
-        stage = Stage(depth)
+        harness = ViewHarness(depth)
         try:
-            async with stage.view.run_test(size=size) as stage.pilot:
-                await stage.pilot.pause()
-                await stage.play()
-                await act(stage)
+            async with harness.view.run_test(size=size) as harness.pilot:
+                await harness.pilot.pause()
+                await harness.play()
+                await act(harness)
         finally:
-            stage.player.close()
+            harness.player.close()
 
     asyncio.run(run())
 
 
-def find(stage: Stage, text: str) -> tuple[int, int]:
+def find(harness: ViewHarness, text: str) -> tuple[int, int]:
     """Return column and line of `text` on the screen."""
-    for y, line in enumerate(stage.lines):
+    for y, line in enumerate(harness.lines):
         if text in line:
             return line.index(text), y
-    raise AssertionError(f"'{text}' is not on the screen:\n{stage.text}")
+    raise AssertionError(f"'{text}' is not on the screen:\n{harness.text}")

@@ -1,12 +1,12 @@
-"""What stands around rtsep in a test: a player and a recorder on one JACK server, on one frame clock.
+"""A player and a recorder around rtsep on one JACK server, with one frame clock.
 
-Two clients and not one, for a client that hears itself closes a loop in JACK's graph, which JACK opens by
-delaying one of the connections by a period. Player -> rtsep -> recorder is a line: what the recorder gets
-in a cycle, it gets in that cycle. Both note the server's frame number, so the delay is read off, not fitted.
+These are two clients, because one client would close a loop in JACK's graph, and JACK delays one connection
+of a loop by a period. Player -> rtsep -> recorder is a line without such a delay. Both store the server's
+frame number, so the delay is exact.
 
 Both process callbacks are compiled and need no GIL: a busy test process costs no frame.
 
-libjack knows one server a process: a studio must be closed before anything here joins another server.
+libjack supports one server a process: close these clients before the process joins another server.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64,
 _memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
 
 CYCLE_PATIENCE_S = 10.0
-"""The most that a server that runs may take over some cycles."""
+"""Maximum time of some cycles of a running server."""
 
 # Slots of a client's state.
 CLIENT = 0  # address of the jack_client_t
@@ -124,7 +124,7 @@ class MachineClient:
         self.client.activate()
 
 
-class Studio:
+class PlayerRecorder:
     """`outputs` ports that play and `inputs` ports that record, beside rtsep on `server`."""
 
     def __init__(self, server: JackServer, outputs: int = 2, inputs: int = 4) -> None:

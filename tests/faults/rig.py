@@ -50,7 +50,7 @@ PARTED_TOLERANCE = 1e-5
 FADE_FRAMES = round(0.05 * RATE) + 8192
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """What the box was given in a stretch, a flag a frame."""
 
     parted: NDArray[np.bool_]  # half of it is the voice
@@ -60,7 +60,7 @@ class Heard(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A moment on a stage."""
+    """A moment of a session in a rig."""
 
     stream: BoxStream
     frame: int  # of that stream
@@ -69,7 +69,7 @@ class Mark(NamedTuple):
     leftovers: Leftovers
 
 
-class Stage:
+class FaultRig:
     """One session on one box. `said` are the lines for the user so far."""
 
     def __init__(self, box: Box, model: Path) -> None:
@@ -80,7 +80,7 @@ class Stage:
         chosen = LiveOptions(input="box", out="both", out_device="box", subtype="FLOAT", slack=SLACK)
         self.session = rtsep.Session.of(chosen, str(model), notify=self.said.append)
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> FaultRig:
         self.session.start()
         return self
 
@@ -99,12 +99,12 @@ class Stage:
 
     # --- the sound ---------------------------------------------------------------------------------------
 
-    def heard(self, stream: BoxStream, first: int, last: int) -> Heard:
+    def received(self, stream: BoxStream, first: int, last: int) -> Received:
         """Return what `stream` was given from frame `first` to `last`."""
         given = stream.given[first:last]
         expected = self.box.expected(first - self.session.latency, last - first)
         vocals, instrumental = given[:, :2], given[:, 2:]
-        return Heard(
+        return Received(
             parted=_all_within(vocals - expected / 2, PARTED_TOLERANCE),
             dry=_all_within(vocals - expected, SUM_TOLERANCE) & _all_within(instrumental, 0.0),
             exact=_all_within(vocals + instrumental - expected, SUM_TOLERANCE),
@@ -118,7 +118,7 @@ class Stage:
         played = self.box.stream.played
         if played < self.session.latency + FADE_FRAMES + SETTLED:
             return False
-        return bool(self.heard(self.box.stream, played - SETTLED, played).parted.all())
+        return bool(self.received(self.box.stream, played - SETTLED, played).parted.all())
 
     def settle(self) -> None:
         """Wait until it plays on, and well."""
@@ -159,7 +159,7 @@ class Stage:
         """Ask the four questions about what has happened since `before`.
 
         `counted` are the counters that must have grown, `said` one pattern for each line that must have been
-        said. `dry`: the model was out, so the dry sound was heard. `new_stream`: the box was opened anew.
+        said. `dry`: the model was out, so the dry sound was audible. `new_stream`: the box was opened again.
         """
         self.settle()  # the third question
         after = self.stats
@@ -189,25 +189,25 @@ class Stage:
                 played -= FADE_FRAMES
             if played <= first:
                 continue
-            heard = self.heard(stream, first, played)
-            wrong = np.flatnonzero(~heard.exact & ~heard.silent)
+            received = self.received(stream, first, played)
+            wrong = np.flatnonzero(~received.exact & ~received.silent)
             assert not len(wrong), (
-                f"{len(wrong)} of {len(heard.exact)} frames are wrong, from {first + wrong[0]} to "
+                f"{len(wrong)} of {len(received.exact)} frames are wrong, from {first + wrong[0]} to "
                 f"{first + wrong[-1]}, with a latency of {self.session.latency}"
             )
-            dry_frames += int(heard.dry.sum())
-            silent_frames += int(heard.silent.sum())
+            dry_frames += int(received.dry.sum())
+            silent_frames += int(received.silent.sum())
         missed = self.stats["underrun_frames"] - before.stats["underrun_frames"]
         assert silent_frames <= missed, f"{silent_frames} silent frames, {missed} of them counted"
         if not new_stream:  # else some of them belong to the end of one, or to the beginning of another
             assert silent_frames == missed, f"{silent_frames} silent frames, {missed} counted"
-        assert dry_frames > 0 or not dry, "the dry sound should have been heard"
+        assert dry_frames > 0 or not dry, "the dry sound should have been audible"
         if self.stats["late_masks"] == before.stats["late_masks"]:
-            assert dry_frames == 0, "the dry sound was heard, and no mask was late"
+            assert dry_frames == 0, "the dry sound was audible, and no mask was late"
 
     def put_to(
         self,
-        happens: Callable[[Stage], None],
+        happens: Callable[[FaultRig], None],
         counted: Sequence[str] = (),
         said: Sequence[str] = (),
         dry: bool = False,

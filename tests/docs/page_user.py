@@ -1,6 +1,6 @@
-"""Where commands of the pages are run: folders of a user, files that the pages name, a sound server.
+"""A user who runs the commands of the pages: with folders, the named files and a sound server.
 
-Commands are run as a shell takes them, and shortened where the pages let something play for long.
+A shell runs the commands; those that play for long are shortened.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def shortened(command: Command) -> str:
     return " ".join([text, *more]) + mark + target
 
 
-class Stage:
+class PageUser:
     """A user who types the commands of one page, one after the other."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:

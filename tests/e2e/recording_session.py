@@ -1,7 +1,7 @@
-"""A session that records when it is told to: `python taking.py MODEL FILE`.
+"""A session that records on request: `python recording_session.py MODEL FILE`.
 
 Plays FILE on the virtual device. Lines on standard input: `start DIR`, `stop`, `state`; each is answered
-with one JSON line. The first line out tells of the hop, and of the delay of what is recorded.
+with one JSON line. The first printed line has the hop and the delay of the recorded stems.
 """
 
 from __future__ import annotations
