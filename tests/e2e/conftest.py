@@ -53,7 +53,7 @@ def start_live() -> Iterator[Callable[..., LiveProcess]]:
 
 @pytest.fixture
 def open_player_recorder(start_server: Any) -> Iterator[Callable[..., PlayerRecorder]]:
-    """Opens players and recorders: `open_studio(server, outputs=2, inputs=4)`. Closed before their server."""
+    """Opens players and recorders: `open_player_recorder(server, inputs=4)`. Closed before their server."""
     from tests.e2e.player_recorder import PlayerRecorder
 
     with ExitStack() as stack:
