@@ -1,9 +1,9 @@
-# make live   set everything up and hear the demo song separated (or, without a sound device, record it)
-# make test   set everything up and run all tests, the ones on a private JACK server included
-# make test-long   what takes longer: the tests on a JACK server ten times over, while other programs eat the cores;
+# make live   install everything and play the demo song, separated (without a sound device: record it)
+# make test   install everything and run all tests, including those on a private JACK server
+# make test-long   long tests: the tests on a JACK server ten times, while other programs use all cores;
 #                  hosts such as Ardour; the page in a browser
 # make soak   hours of play with faults at random, on a private server: SECONDS=7200 SEED=17 SERVER=jack|pipewire;
-#             FAULTS="MIDI flood,model killed" for these only; readings, plots and a page in out/soak
+#             FAULTS="MIDI flood,model killed" for these faults only; readings, plots and a page in out/soak
 # make plugin   build the LV2 plugin and install it for this user
 # make lint   formatting, style, types, direction of imports, schemas, links of the documentation
 # make docs   the documentation as a site, in out/site
@@ -11,8 +11,8 @@
 # make dist   build the sdist and two wheels into dist/, and check them: one for Linux with the built plugin, one for all
 # make test-wheel   install both wheels into a new virtual environment, play the demo and install the plugin with them
 
-# make live TORCH=cpu   the same with PyTorch's own build for processors: no gigabytes of CUDA where no GPU is
-# make live MIDI=yes    with python-rtmidi where it has to be built (Python 3.13 and newer)
+# make live TORCH=cpu   the same with PyTorch's build for processors, without gigabytes of CUDA libraries
+# make live MIDI=yes    the same with python-rtmidi, built if there is no wheel (Python 3.13 and newer)
 
 PYTHON ?= python3
 VENV := .venv
@@ -54,7 +54,7 @@ BUILDS_MIDI := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info
 help:
 	@sed -n '1,15s/^# //p' Makefile
 
-# System libraries through apt, where there is apt and the right to use it; said, not required, elsewhere.
+# System libraries, installed by apt if possible; otherwise a line names the missing ones.
 define apt_install
 	@missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
@@ -64,13 +64,13 @@ define apt_install
 	    $$sudo apt-get -o DPkg::Lock::Timeout=300 update -qq && \
 	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get -o DPkg::Lock::Timeout=300 install -y -qq \
 	      --no-install-recommends $$missing >/dev/null; } || \
-	  echo "could not install$$missing; ask your administrator, or go on without"; \
-	elif [ -n "$$missing" ]; then echo "no apt here; these may be missing:$$missing"; fi
+	  echo "could not install$$missing; ask your administrator, or continue without them"; \
+	elif [ -n "$$missing" ]; then echo "no apt on this system; these may be missing:$$missing"; fi
 endef
 
-# The environment belongs to one Python, and is made anew for another one, or where a first try has left half of it
-# (without the package python3-venv, for example). The stamp is as old as the environment: one from before the
-# stamps that is whole is kept, with all that is installed there.
+# The environment belongs to one Python. It is made again for another one, and after an incomplete first try (without
+# the package python3-venv, for example). The stamp has the age of the environment: a complete environment from before
+# the stamps is kept, with all its packages.
 PYTHON_ID := $(shell $(PYTHON) -c 'import sys; print("%s-%d.%d" % (sys.implementation.name, *sys.version_info[:2]))' 2>/dev/null)
 MADE := $(VENV)/.made-by-$(PYTHON_ID)
 ifneq ($(shell $(BIN)/python -c 'import pip; print("whole")' 2>/dev/null),whole)
@@ -83,8 +83,8 @@ $(MADE):
 	@here=$$($(BIN)/python -c 'import pip, sys; print("%s-%d.%d" % (sys.implementation.name, *sys.version_info[:2]))' 2>&1); \
 	if [ "$$here" != "$(PYTHON_ID)" ]; then \
 	  if [ -e $(VENV) ]; then \
-	    [ -e $(VENV)/pyvenv.cfg ] || { echo "$(VENV) is no environment of Python; move it away"; exit 1; }; \
-	    echo "making $(VENV) anew: it is not a whole environment of $(PYTHON)"; \
+	    [ -e $(VENV)/pyvenv.cfg ] || { echo "$(VENV) is not a Python environment; move it to another place"; exit 1; }; \
+	    echo "making $(VENV) again: it is not a complete environment of $(PYTHON)"; \
 	  fi; \
 	  rm -rf $(VENV); \
 	  $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
@@ -92,7 +92,7 @@ $(MADE):
 	fi
 	@touch -r $(VENV)/pyvenv.cfg $@
 
-# A stamp a set of packages; a change of the project's own files installs anew.
+# One stamp for each set of packages; a change of the project's own files installs again.
 $(VENV)/.live: pyproject.toml constraints.txt $(MADE)
 	$(if $(MIDI),$(call apt_install,$(APT_MIDI)))
 	$(install_torch)
@@ -116,10 +116,10 @@ plugin: $(VENV)/.live
 	$(call apt_install,$(APT_PLUGIN))
 	$(BIN)/rtsep plugin install
 
-# Most tests share the cores, three workers on two of them: a test that waits for a server leaves its core to another.
-# By worksteal the tests of a file mostly stay together, so that what they share is made once. Those on a JACK server
-# lose frames to such neighbours: they come after, five at a time, whatever the others have found.
-# They are compiled to bytecode once, also where the shell forbids that: each worker and each share reads all of them.
+# Most tests share the cores, three workers on two cores, because a test that waits for a server needs no core.
+# With worksteal, the tests of a file mostly stay together, so that their fixtures are made once. Tests on a JACK server
+# lose frames beside others: they run afterwards, five at a time, even if other tests have failed.
+# They are compiled to bytecode once, even if the shell forbids it: each worker and each share reads all of them.
 test: export PYTHONDONTWRITEBYTECODE :=
 WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, max(1, (os.cpu_count() or 1) * 3 // 2)))')
 test: $(VENV)/.dev
@@ -128,8 +128,8 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not jack and not long" -n $(WORKERS) --dist worksteal --durations 40; code=$$?; \
 	$(BIN)/python -m tests.e2e.in_shares --shares 5 && exit $$code
 
-# Two runs side by side, each on servers of its own, beside a busy loop for each core. A failed test is repeated on
-# a new server, twice at most; the table tells of it.
+# Two runs at a time, each on its own servers, beside a busy loop for each core. A failed test is repeated on a new
+# server, twice at most; the table shows it.
 JACK_RUNS := 10
 test-jack-load: $(VENV)/.dev
 	$(call apt_install,$(APT_TEST))
@@ -161,14 +161,14 @@ lint: $(VENV)/.dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format --force-filetype yaml CITATION.cff
 	$(BUILD_SITE)
 
-# Strict: a link, an anchor or a picture that is not there stops the build, and so does a page that the menu lacks.
+# Strict: a missing link, anchor or picture stops the build, and so does a page that is missing in the menu.
 BUILD_SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 docs: $(VENV)/.dev
 	$(BUILD_SITE)
 	@echo "To read it: $(BIN)/python -m http.server -b 127.0.0.1 -d out/site 8000, then http://127.0.0.1:8000"
 
-# A line of a man page that begins with ' is a command; where text does, it gets its long name.
+# A line of a man page that begins with ' is a command; in text, ' gets its long name.
 man: $(VENV)/.dev
 	@mkdir -p $(dir $(MAN))
 	$(BIN)/argparse-manpage --module rtsep.cli.completion --function whole_parser --prog rtsep \
@@ -176,11 +176,11 @@ man: $(VENV)/.dev
 	  --description "takes the voice out of music while it plays" --output $(MAN)
 	sed -i.unquoted "s/^'/\\\\(aq/" $(MAN) && rm $(MAN).unquoted
 
-# Release: docs/releasing.md has the whole path.
+# Release: docs/releasing.md has all steps.
 DIST := dist
 
-# The wheel for Linux carries the plugin, compiled against an old C library by Zig's C compiler. `auditwheel` looks
-# whether it keeps to that.
+# The wheel for Linux contains the plugin, compiled against an old C library by Zig's C compiler. `auditwheel` checks
+# this.
 WHEEL_LIBC := 2.28
 WHEEL_TAG := manylinux_$(subst .,_,$(WHEEL_LIBC))_x86_64
 WHEEL_CC = $(abspath $(BIN))/python -m ziglang cc -target x86_64-linux-gnu.$(WHEEL_LIBC)

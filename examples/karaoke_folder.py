@@ -1,9 +1,9 @@
-"""Make backing tracks of a whole folder: every song without its voice, the voice just a whisper if you like.
+"""Make backing tracks of a whole folder: every song without its voice, or with a soft voice as a guide.
 
     python examples/karaoke_folder.py songs --out backing --guide -24
-    python examples/karaoke_folder.py --seconds 5             # the demo song, if there is no folder at hand
+    python examples/karaoke_folder.py --seconds 5             # without a folder: the demo song
 
-One Separator serves all songs of one format: `separate` starts afresh with each.
+One Separator is enough for all songs of one format: `separate` resets it for each song.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from rtsep.files.demo import demo_song
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"}
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("songs", nargs="?", type=Path, help="folder with songs; without one, the demo song")
+parser.add_argument("songs", nargs="?", type=Path, help="folder with songs (default: the demo song)")
 parser.add_argument("--out", type=Path, default=Path("out/karaoke"), help="folder for the backing tracks")
-parser.add_argument("--guide", type=float, help="leave the voice in, so many dB down (-24, say)")
-parser.add_argument("--seconds", type=float, help="the beginning of each song only")
+parser.add_argument("--guide", type=float, help="level of the voice in dB, such as -24 (default: no voice)")
+parser.add_argument("--seconds", type=float, help="use only the beginning of each song")
 arguments = parser.parse_args()
 
 if arguments.songs is None:
@@ -28,7 +28,7 @@ if arguments.songs is None:
 else:
     songs = sorted(path for path in arguments.songs.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not songs:
-        raise SystemExit(f"{arguments.songs}: no songs in there ({', '.join(sorted(SUFFIXES))})")
+        raise SystemExit(f"{arguments.songs}: no songs in this folder ({', '.join(sorted(SUFFIXES))})")
 
 separators: dict[tuple[int, int], rtsep.Separator] = {}
 for path in songs:
@@ -49,7 +49,7 @@ for path in songs:
     if arguments.guide is not None:
         backing = instrumental + 10 ** (arguments.guide / 20) * vocals
 
-    # The songs' own folders are kept: two of one name in two of them do not meet.
+    # Keep the folders of the songs: two songs of one name stay apart.
     inside = path.relative_to(arguments.songs) if arguments.songs else Path(path.name)
     target = (arguments.out / inside).with_suffix(".flac")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,10 @@
-"""Docstrings and help texts keep to the plain rules of docs/style.md that a program can check."""
+"""Docstrings, help, comments and messages keep to the rules of docs/style.md that a program can check."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ WORDS = re.compile(
     re.IGNORECASE,
 )
 """Verbs of a person for a machine, and words that docs/style.md replaces."""
+
+DIRECTIVE = re.compile(r"#\s*(noqa|type:|pragma|fmt)")
 
 CODE = re.compile(r"`[^`]*`|\"[^\"\n]*\"|'[^'\n]* [^'\n]*'|^(?: {4,}|\|).*$", re.MULTILINE)
 """Code, quoted text, indented examples and tables are not prose."""
@@ -73,7 +76,56 @@ def test_code_and_quotes_are_no_prose():
     assert not faults('Return `heard`, "what it says" and 42 frames.\n\n    heard = told')
 
 
-@pytest.mark.parametrize("folder", ["rtsep", "benchmarks", "train"])
+def comments(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and text of every comment; comments on consecutive lines of their own are one."""
+    block: tuple[int, list[str]] | None = None
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type != tokenize.COMMENT or DIRECTIVE.match(token.string):
+                continue
+            line, text = token.start[0], token.string.lstrip("#: ")
+            alone = token.line.lstrip().startswith("#")
+            if block and alone and block[0] + len(block[1]) == line:
+                block[1].append(text)
+                continue
+            if block:
+                yield block[0], " ".join(block[1])
+            block = (line, [text]) if alone else None
+            if not alone:
+                yield line, text
+    if block:
+        yield block[0], " ".join(block[1])
+
+
+def messages(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and text of every string of several words that is no docstring."""
+    tree = ast.parse(path.read_bytes())
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in docstrings and " " in str(node.value).strip():
+            yield node.lineno, str(node.value)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "train"])
+def test_comments_and_messages_are_plain_english(folder):
+    found = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        wrong = [(line, faults(text)) for line, text in comments(path)]
+        wrong += [
+            (line, [f"'{match[0]}'" for match in WORDS.finditer(text)]) for line, text in messages(path)
+        ]
+        found += [f"{path.relative_to(ROOT)}:{line}: {', '.join(words)}" for line, words in wrong if words]
+    assert not found, "see docs/style.md:\n" + "\n".join(found)
+
+
+def test_comments_and_messages_are_found(tmp_path):
+    path = tmp_path / "one.py"
+    path.write_text('# Where it\n# stands.\nx = f"{1} is told"  # heard\n')
+    assert list(comments(path)) == [(1, "Where it stands."), (3, "heard")]
+    assert list(messages(path)) == [(3, " is told")]
+
+
+@pytest.mark.parametrize("folder", ["rtsep", "benchmarks", "examples", "train"])
 def test_docstrings_and_help_are_plain_english(folder):
     found = [
         f"{path.relative_to(ROOT)}:{line}: {', '.join(wrong)}"

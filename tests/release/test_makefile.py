@@ -112,11 +112,11 @@ def test_an_environment_that_could_not_be_made_is_not_left_behind(clone):
     assert "pip was called" not in setup(clone, "whole")
 
 
-def test_half_an_environment_of_an_earlier_try_is_made_anew(clone):
+def test_half_an_environment_of_an_earlier_try_is_made_again(clone):
     subprocess.run([clone / "half", "-m", "venv", clone / ".venv"], check=False, capture_output=True)
     (clone / ".venv" / ".live").touch()
     said = setup(clone, "whole")
-    assert "making .venv anew" in said and "pip was called" in said
+    assert "making .venv again" in said and "pip was called" in said
     assert not (clone / ".venv" / "bin" / "pip").exists()  # pip is a fake here
 
 
@@ -131,23 +131,23 @@ def test_another_python_gets_an_environment_of_its_own(clone):
     setup(clone, "whole")
     (clone / ".venv" / "of the first").touch()
     said = setup(clone, "newer")
-    assert "making .venv anew" in said and "pip was called" in said
+    assert "making .venv again" in said and "pip was called" in said
     assert not (clone / ".venv" / "of the first").exists()
     assert "pip was called" not in setup(clone, "newer")
 
 
-def test_an_environment_whose_python_has_gone_is_made_anew(clone):
+def test_an_environment_whose_python_has_gone_is_made_again(clone):
     setup(clone, "whole")
     for link in (clone / ".venv" / "bin").glob("python*"):
         link.unlink()
         link.symlink_to("/nonexistent/python")
     said = setup(clone, "whole")
-    assert "making .venv anew" in said and "pip was called" in said
+    assert "making .venv again" in said and "pip was called" in said
     assert "pip was called" not in setup(clone, "whole")
 
 
 def test_a_folder_that_is_no_environment_is_never_removed(clone):
     (clone / ".venv").mkdir()
     (clone / ".venv" / "mine").touch()
-    assert "move it away" in setup(clone, "whole", code=2)
+    assert "move it to another place" in setup(clone, "whole", code=2)
     assert (clone / ".venv" / "mine").exists()
