@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings  # noqa: E402
 
 from tests.repeats import pytest_collection_modifyitems, pytest_terminal_summary  # noqa: E402, F401
 
-# Compilation happens inside first examples: no deadlines. Derandomised: a run says the same twice.
+# Compilation happens inside first examples: no deadlines. Derandomised: two runs give the same result.
 settings.register_profile(
     "quick",
     deadline=None,

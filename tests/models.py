@@ -99,7 +99,7 @@ def make_spec(
 
 @dataclass
 class Parts:
-    """What a model file is made of, for tests that put wrong ones together."""
+    """The parts of a model file, for tests that build wrong ones."""
 
     program: bytes
     spec: ModelSpec

@@ -13,7 +13,7 @@ from tests.models import LATER
 
 
 class Program(torch.nn.Module):
-    """Counts its columns in state[0]; a kind says what it answers."""
+    """Counts its columns in state[0]; the kind selects its answers."""
 
     def __init__(self, state_size: int, lookahead: int = 0, work: int = 0) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 MARKER = "mark.jack"
-"""What a file says that has such a test: the rest need not be collected (12 s of a core) to find them."""
+"""Text of files with such tests: the others need not be collected (12 s of a core)."""
 
 REPEATS = 2
 MAX_REASON = 600  # characters of what was wrong, in the summary

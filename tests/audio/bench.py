@@ -1,4 +1,4 @@
-"""An engine on a bench: a device that calls when the test says so, a model that answers as the test says.
+"""An engine on a bench: a device whose calls the test makes, and a model whose answers the test gives.
 
 Time stands still between calls, so what comes out is exact whatever the machine does: after each call
 the bench waits until the hop loop has consumed every hop that is complete.
@@ -114,7 +114,7 @@ class Bench:
             time.sleep(0.00005)
 
     def _busy(self) -> bool:
-        # NEXT_HOP_AT is stored before the loop waits: consumed and produced must stand where it says.
+        # NEXT_HOP_AT is stored before the loop waits: consumed and produced must have its value.
         return self.engine.read(rings.IN_WRITE) - self.engine.read(rings.IN_READ) >= self.engine._max_frames
 
     def play(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:

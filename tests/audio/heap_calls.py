@@ -1,7 +1,7 @@
 """Finds calls of memory allocators in compiled code, by walking the calls of its LLVM module.
 
-`look_at_all` compiles all that runs on the audio path and tells what it found: every compiled function of the
-packages in AUDIO_PATH that holds no GIL, and every C callback. It needs a process whose numba cache is empty,
+`look_at_all` compiles the whole audio path and returns its findings: every compiled function of the packages
+in AUDIO_PATH that holds no GIL, and every C callback. It needs a process whose numba cache is empty,
 as numba shows no LLVM for code that it loads from its cache. Run as a program, it prints that as JSON.
 """
 

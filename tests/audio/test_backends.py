@@ -25,13 +25,13 @@ RATE, BLOCK = 44100, 256
 
 @njit
 def call(mixer, block, out):  # type: ignore[no-untyped-def]
-    """What the callback of a back end does."""
+    """The work of a back end's callback."""
     process_input(mixer, block.ctypes.data, block.shape[0], 0)
     process_output(mixer, out.ctypes.data, out.shape[0], 0)
 
 
 class Loudspeaker:
-    """A stream of the back end below: calls when it is told to, as fast as the engine follows."""
+    """A stream of the back end below: calls on request, as fast as the engine follows."""
 
     def __init__(self, request: StreamRequest, sound: NDArray[np.float32]) -> None:
         self._request, self._sound = request, sound

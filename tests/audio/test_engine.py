@@ -22,7 +22,7 @@ from tests.audio.bench import PATIENCE_S, Bench, noise, one_clock
 from tests.models import FRAMINGS, make_spec
 
 SLACK = 1 << 15
-"""Frames of slack that give a model thread of a test all the time it wants: deadlines are real time."""
+"""Frames of slack that give a model thread of a test enough time: deadlines are in real time."""
 
 
 @pytest.mark.parametrize("block", [32, 64, 100, 128, 256, 441, 512, 1000, 4096])

@@ -1,4 +1,4 @@
-"""Everything fades out before devices go, and fades in on new ones, once there is something to hear."""
+"""Everything fades out before devices go, and fades in on new ones, once there is sound."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ RISING = (np.arange(FADE) + 1) / FADE
 
 @pytest.fixture
 def rings():
-    """What an engine would have written: ones, as many as it is asked for."""
+    """Output of an engine: as many ones as requested."""
     rings = Rings(44100, 1, [0], 1)
     rings.output[:] = 1
     rings.state[layout.OUT_WRITE] = 1 << 40

@@ -143,7 +143,7 @@ def test_a_look_that_hangs_is_not_disturbed_by_the_next_one(sound):
 
 
 def test_no_libjack_reaches_a_server_from_within_portaudio(sound, monkeypatch):
-    """Read as libraries in C read it: PipeWire's libjack knows one name only, jackd's knows the other two."""
+    """Read as libraries in C read it: PipeWire's libjack reads one name only, jackd's reads the other two."""
     names = ("PIPEWIRE_NOJACK", "JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER")
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_char_p

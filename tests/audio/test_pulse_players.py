@@ -1,4 +1,4 @@
-"""Which players are taken: by name, of one program, none of our own and none that only connects devices."""
+"""Players are taken by name and of one program; our own and those that connect devices are not."""
 
 from __future__ import annotations
 

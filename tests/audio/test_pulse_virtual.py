@@ -12,7 +12,7 @@ from rtsep.errors import DeviceError
 
 
 class Server:
-    """A server as `pulsectl` shows it, which knows the two modules that we load."""
+    """A server as `pulsectl` shows it, with the two modules that we load."""
 
     def __init__(self, *foreign_sinks: str, foreign_sources: tuple[str, ...] = ()) -> None:
         self.loaded: list[str] = []

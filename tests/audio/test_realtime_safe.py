@@ -22,7 +22,7 @@ OF_ANOTHER_SYSTEM = ("rtsep.realtime.wake_darwin.", "rtsep.realtime.wake_windows
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """What is found in all compiled functions of the audio path, by name; None: not compiled.
+    """Findings in all compiled functions of the audio path, by name; None: not compiled.
 
     Found as the code was compiled, or else by a child process that compiles all of it again.
     """

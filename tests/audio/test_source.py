@@ -100,7 +100,9 @@ def test_a_second_engine_continues_at_the_audible_position(tmp_path):
 
 def test_an_engine_of_another_rate_goes_on_at_the_same_place(tmp_path):
     t = np.arange(6 * 48000) / 48000
-    x = (0.5 * np.sin(2 * np.pi * 300 * t) * t / 6).astype(np.float32)[:, None]  # its level tells the place
+    x = (0.5 * np.sin(2 * np.pi * 300 * t) * t / 6).astype(np.float32)[
+        :, None
+    ]  # its level gives the position
     soundfile.write(tmp_path / "x.wav", x, 48000, "FLOAT")
     source = FileSource(AudioReader(tmp_path / "x.wav"), 44100, [0])
     first, second = Rings(44100, 1, [0], 2), Rings(96000, 1, [0], 2)

@@ -38,7 +38,7 @@ class Source(FileSource):
 
 
 class SourcePlayer:
-    """A ring that a file fills, and a callback that takes of it what the test says."""
+    """A ring that a file fills, and a callback that takes as much of it as the test requests."""
 
     def __init__(self, path: Path, rate: int = RATE, channels: tuple[int, ...] = (0, 1)) -> None:
         self.rings = Rings(rate, len(channels), list(channels), 2)

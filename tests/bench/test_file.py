@@ -62,7 +62,7 @@ def test_it_ends_with_whoever_waits_for_it(tmp_path):
     sleeper = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     waiting = (
         "import signal, sys; from rtsep.bench.child import account_of; "
-        # Whoever runs the tests in the background may have it ignored, and that is inherited.
+        # Tests that run in the background may inherit an ignored signal.
         "signal.signal(signal.SIGINT, signal.default_int_handler); "
         f"account_of([sys.executable, '-c', {sleeper!r}])"
     )
@@ -99,7 +99,7 @@ def test_a_file_that_is_not_there_is_an_input_error(tmp_path):
         separated(tmp_path / "nosuch.wav", [])
 
 
-# --- what is told of it ----------------------------------------------------------------------------------
+# --- the report ------------------------------------------------------------------------------------------
 
 
 def account(wall_s: float, cpu_s: float, peak_mib: float) -> Account:

@@ -87,7 +87,7 @@ def test_time_on_the_gpu_is_told_of_a_graph_and_not_of_launches_with_gaps_betwee
 
 
 class GpuModel(TimedModel):
-    """What `load` gives on a GPU that captures, or says why it does not."""
+    """The result of `load` on a GPU that captures, or the reason why it does not."""
 
     def __init__(self, clock: Clock, order: list[str], captured: bool) -> None:
         super().__init__(clock, lambda n: 0.001)

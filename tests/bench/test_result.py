@@ -1,4 +1,4 @@
-"""What all benchmarks tell: figures that leave nothing out, a table that fits, JSON that says the same."""
+"""Results of all benchmarks: complete figures, a table that fits, and JSON with the same content."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_noise_and_silence_are_no_signal():
     assert not clearest(SIGNAL, np.zeros_like(noise)).found
 
 
-# --- what is told of it ----------------------------------------------------------------------------------
+# --- the report ------------------------------------------------------------------------------------------
 
 
 class PretendedWay:
@@ -138,7 +138,7 @@ def call(mixer: np.ndarray, captured: np.ndarray, played: np.ndarray) -> None:
 
 
 class LoopedCard:
-    """A sound card with a cable: what it plays on 1-2 it hears `delay` frames later, `gain` times as loud."""
+    """A sound card with a cable: it captures its outputs 1-2 `delay` frames later, `gain` times as loud."""
 
     lost = None
 

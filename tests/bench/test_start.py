@@ -24,7 +24,7 @@ def reached(step_ms: float, *without: str) -> dict[str, float]:
 
 
 def test_stages_stand_in_the_order_in_which_they_were_reached_with_median_and_worst():
-    first = reached(100) | {"told": 50.0}  # earlier than the others, whatever the table says
+    first = reached(100) | {"told": 50.0}  # earlier than the others, in any order of the table
     rows = table("warm", [first, first | {"sound": 5000.0}, first])
     assert [row["name"] for row in rows] == ["told", *(name for name in ORDER if name != "told")]
     sound = rows[-1]

@@ -1,4 +1,4 @@
-"""Stress: what is told is what was counted in the measured time, under loads that were there throughout."""
+"""Stress: the report has the counts of the measured time, under loads that lasted throughout."""
 
 from __future__ import annotations
 

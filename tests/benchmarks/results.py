@@ -68,7 +68,7 @@ ROWS = {
 
 
 def result(name, rows=None, **changes):
-    """What the benchmark `name` prints with --json."""
+    """The JSON of the benchmark `name`."""
     content = Result(
         name, f"a title of {name}", (), rows or ROWS[name], {}, [f"a note of {name}"],
         command=f"{BY_NAME[name].command} --seconds 1", machine=MACHINE,

@@ -1,4 +1,4 @@
-"""`rtsep` as a user runs it: a process, what it says, how it ends; or in the test's own process."""
+"""`rtsep` as a user runs it: a process, its output and its end; or in the test's own process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_JACK = {"JACK_DEFAULT_SERVER": "rtsep-test-none", "JACK_NO_START_SERVER": "1
 
 @dataclass
 class Outcome:
-    """How a run ended."""
+    """The end of a run."""
 
     code: int
     out: list[str]  # lines of standard output

@@ -1,4 +1,4 @@
-"""`rtsep.toml`: defaults of `live` that stay, told apart by the layer that gave them."""
+"""`rtsep.toml`: lasting defaults of `live`, with the layer of each value."""
 
 from __future__ import annotations
 

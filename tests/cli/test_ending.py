@@ -1,4 +1,4 @@
-"""What a signal does to `rtsep live`, by how far it has come."""
+"""The effect of a signal on `rtsep live`, by the stage of its start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @pytest.fixture
 def ending():
-    # Where the tests run under nohup, SIGHUP is ignored, and rtsep leaves it so.
+    # If the tests run under nohup, SIGHUP is ignored, and rtsep does not change that.
     before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
     yield Ending()
     for number, handler in before.items():

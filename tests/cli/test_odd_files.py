@@ -154,7 +154,7 @@ def test_a_tilde_behind_an_equals_sign_is_the_home_folder(tmp_path, model, optio
 
 
 def cache() -> str:
-    """Where this machine keeps caches, for a run in another home."""
+    """The caches of this machine, for a run in another home."""
     return os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
 
 

@@ -1,4 +1,4 @@
-"""`rtsep live --record`: where it cannot, it says so at once; when the disk fills up, the sound goes on."""
+"""`rtsep live --record`: an impossible one is refused at once; if the disk fills up, the sound continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odd values of options: one line that says what is accepted, exit code 2, and nothing has begun."""
+"""Odd values of options: one line with the accepted values, exit code 2, and no start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A share of the JACK tests that a signal ends is repeated once, and a line tells of it."""
+"""A share of the JACK tests that a signal ends is repeated once, with a line."""
 
 from __future__ import annotations
 

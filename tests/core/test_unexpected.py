@@ -1,4 +1,4 @@
-"""What nobody has foreseen: one line, a file with the details, an exit code of its own."""
+"""Unexpected errors: one line, a file with the details, and an exit code of their own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The commands that the pages show: collected from their shell blocks, and from cells of tables.
 
-A command that no test runs says so beside it, with the reason: `# not run here: needs this sound card`.
+A command that no test runs has a comment with the reason: `# not run here: needs this sound card`.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class Command:
 
     @property
     def id(self) -> str:
-        """What a test is called."""
+        """The name of the test."""
         return f"{self.page}:{self.text}"
 
     @property
     def is_run(self) -> bool:
-        """Whether the page leaves the reader to think that a test runs it."""
+        """True unless the page marks it as not run."""
         return MARK not in self.comment
 
     @property
     def reason(self) -> str:
-        """Why no test runs it, as the page says."""
+        """The reason on the page why no test runs it."""
         return self.comment.partition(MARK)[2].lstrip(": ").strip()
 
     @property

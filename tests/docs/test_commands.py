@@ -1,4 +1,4 @@
-"""Every command of the pages is run, or says beside it that it is not, and why.
+"""Every command of the pages is run, or has a comment with the reason why not.
 
 Quick ones are run in this process by `make test`, all others as a user runs them by `make test-long`.
 """

@@ -17,7 +17,7 @@ HERE = version("rtsep")
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    """A bundle that fits, as far as it can be told without a compiler."""
+    """A bundle that fits, as far as this can be tested without a compiler."""
     monkeypatch.setattr(bundle, "library_fault", lambda _: "")
     folder = tmp_path / "rtsep.lv2"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""What a model of a low rate makes of the band above it, and how the published systems' framings play."""
+"""The band above a model of a low rate, and the framings of published systems."""
 
 import numpy as np
 import pytest

@@ -126,7 +126,7 @@ def test_a_full_scale_sine_on_a_bins_centre_has_magnitude_1_there(framing):
     for k in (10, framing.bins // 3, framing.bins - 20):
         x = np.cos(2 * np.pi * k * n / framing.n_fft + 0.3)[None].astype(np.float32)
         column = stream(x, framing)[0][-1, 0]
-        # What is not 1 is the sine's mirror image, 2k bins away: the side lobe of the window there.
+        # The difference from 1 is the mirror image of the sine, 2k bins away: a side lobe of the window.
         window = window_pair(framing)[0]
         side_lobe = (
             abs(np.sum(window * np.exp(-4j * np.pi * k * np.arange(framing.n_fft) / framing.n_fft))) / 2

@@ -127,7 +127,7 @@ class Player:
 def export(server: Any, player: str, folder: Path, seconds: float) -> NDArray[np.float32]:
     """Send the client `player` through rtsep, and export `seconds` of the sum of its stems.
 
-    Returns [channels, frames]. Raises `AssertionError` with what Ardour says if it does not export.
+    Returns [channels, frames]. Raises `AssertionError` with the output of Ardour if it does not export.
     """
     environment = server.environment | make_home(folder / "home")
     script = folder / "export.lua"

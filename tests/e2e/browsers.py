@@ -29,7 +29,7 @@ def chromium() -> str | None:
 
 @contextlib.contextmanager
 def opened() -> Iterator[Any]:
-    """Give a browser. Skips the test where there is none."""
+    """Give a browser. Skips the test without one."""
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install '.[browser]')")
     path = chromium()
     if path is None:

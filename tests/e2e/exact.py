@@ -46,8 +46,8 @@ def noise(frames: int, channels: int = 2, seed: int = 1) -> NDArray[np.float32]:
 
 
 VOICE_AT_S = 7.3
-"""Of the demo song: for two seconds from there every model finds a voice some 2 dB under the mix. Half-way
-through the song, where there is next to none, a good one finds none."""
+"""Position in the demo song: for two seconds from there, every model finds a voice some 2 dB under the mix.
+Half-way through the song, with almost no voice, a good model finds none."""
 
 
 @functools.cache
@@ -116,7 +116,7 @@ def delayed(played: NDArray[np.float32], delay: int, frames: int) -> NDArray[np.
 def assert_equal(
     recorded: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float, what: str
 ) -> None:
-    """Assert equality within `tolerance`; says where they differ, and which delay would have fitted."""
+    """Assert equality within `tolerance`; the error has the differing frames and the best delay."""
     worst = np.abs(recorded.astype(np.float64) - expected).max(axis=1)
     wrong = np.flatnonzero(worst > tolerance)
     assert not len(wrong), (

@@ -15,7 +15,7 @@ FADE = round(FADE_S * RATE)
 RISING = (np.arange(FADE) + 1) / FADE
 
 TOLERANCE = 2e-6
-"""What analysis and synthesis reconstruct: -120 dB of the peak. A wrong step of a fade is 4.5e-4 of it."""
+"""Accuracy of analysis and synthesis: -120 dB of the peak. A wrong step of a fade is 4.5e-4 of it."""
 
 STEM_SUM_TOLERANCE = 3 * SUM_TOLERANCE
 """Each stem of a fade is rounded three times more than one that just plays."""

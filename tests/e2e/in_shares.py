@@ -7,7 +7,7 @@
 
 Such a test waits for servers more than it computes. What each takes stands in durations.json, so that
 the shares end together; a test that is not there counts as an average one. `--shares 1 --store-durations`
-measures anew.
+measures again.
 Prints each line of each share, with its number. The exit code is the first one that is not 0.
 """
 

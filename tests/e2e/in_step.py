@@ -1,8 +1,8 @@
-"""How far the sound of a film is behind its picture: mpv plays a film of clicks, a recorder hears them.
+"""Delay of a film's sound behind its picture: mpv plays a film of clicks, and a recorder records them.
 
-mpv shows a picture when its clock says so, and that clock is the sound's, less the latency that the sound
+mpv shows a picture at the time of its clock, which is that of the sound, less the latency that the sound
 server reports. So the picture of a click and its sound are apart by what the server reports wrongly. The
-recorder is late as well, by the same time in each measurement: only a difference of two tells something.
+recorder is late as well, by the same time in each measurement: only a difference of two is meaningful.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def make_film(path: Path) -> None:
 
 
 class _Listener:
-    """Records what a sink plays, and knows when each frame came."""
+    """Records the sound of a sink with the time of each frame."""
 
     def __init__(self, server: PulseServer, sink: str) -> None:
         self._process = subprocess.Popen(
@@ -86,7 +86,7 @@ class _Listener:
 
 
 class Film:
-    """A film of `make_film` that mpv plays on the default sink, while a recorder hears what `sink` plays."""
+    """A film of `make_film` that mpv plays on the default sink, while a recorder captures `sink`."""
 
     def __init__(self, server: PulseServer, film: Path, sink: str, folder: Path) -> None:
         self._listener = _Listener(server, sink)

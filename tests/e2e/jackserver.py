@@ -71,7 +71,7 @@ class JackServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client's process needs to find this server and no other."""
+        """Environment in which a client's process finds this server and no other."""
         return os.environ | {"JACK_DEFAULT_SERVER": self.name, "JACK_NO_AUDIO_RESERVATION": "1"}
 
     def start(self) -> None:

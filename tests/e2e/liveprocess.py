@@ -78,7 +78,7 @@ class LiveProcess:
             return found
 
     def playing(self) -> Line:
-        """Wait until it plays; return the line that says so."""
+        """Wait until it plays; return the first line in that state."""
         return self.wait_line(lambda line: line["state"] == "playing", "it should play", START_PATIENCE_S)
 
     def wait_line(

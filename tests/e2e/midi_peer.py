@@ -142,7 +142,7 @@ class MidiPeer:
 
     @property
     def sent(self) -> int:
-        """How many messages have left, system messages (clock, sysex) not counted."""
+        """Number of sent messages, system messages (clock, sysex) not counted."""
         return int(self._state[SENT])
 
     @property
@@ -174,12 +174,12 @@ class Witness:
 
     @property
     def messages(self) -> int:
-        """How many messages came, system messages not counted."""
+        """Number of received messages, system messages not counted."""
         return int(self._state[RECEIVED_COUNT])
 
     @property
     def empty_sysexes(self) -> int:
-        """How many sysexes without content came."""
+        """Number of received sysexes without content."""
         return int(self._state[EMPTY_SYSEXES])
 
     def close(self) -> None:

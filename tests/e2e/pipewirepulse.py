@@ -27,7 +27,7 @@ class PipeWirePulse(PulseServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client's process needs to find this server and no other."""
+        """Environment in which a client's process finds this server and no other."""
         return self._pipewire.environment
 
     def start(self) -> None:

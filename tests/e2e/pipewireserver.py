@@ -53,7 +53,7 @@ class PipeWireServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client's process needs to find this server, and no JACK server."""
+        """Environment in which a client's process finds this server, and no JACK server."""
         others = ("PIPEWIRE_", "PULSE_", "DBUS_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         return kept | {

@@ -86,14 +86,14 @@ def wait(there: Callable[[], bool]) -> None:
 
 @dataclass
 class Take:
-    """What came back: `sound` [frames, recorder ports], from the frame on at which the playing began."""
+    """Recorded `sound` [frames, recorder ports], from the first played frame on."""
 
     sound: NDArray[np.float32]
-    xruns: int  # that the server told of, and frame numbers skipped at player, recorder and peers
+    xruns: int  # reported by the server, and frame numbers skipped at player, recorder and peers
 
     @property
     def clean(self) -> bool:
-        """Whether every frame went through."""
+        """True if no frame was lost."""
         return self.xruns == 0
 
 
@@ -236,7 +236,7 @@ class PlayerRecorder:
 
     @property
     def recorded(self) -> int:
-        """How many frames of the present take have been recorded."""
+        """Number of recorded frames of the present take."""
         return int(self._recorder.state[DONE])
 
     def pass_frames(self, count: int) -> None:
@@ -259,8 +259,8 @@ class PlayerRecorder:
         """Wait until the notices of all xruns so far have arrived.
 
         The audio thread puts an xrun into a socket of the server, whose loop reads one request of each client
-        in turn and tells the clients. A port that we register after the xrun is read in the same turn at the
-        earliest, a second one in the next. Its notice follows that of the xrun on the same socket.
+        in turn and notifies the clients. A port that we register after the xrun is read in the same turn at
+        the earliest, a second one in the next. Its notice follows that of the xrun on the same socket.
         """
         for _ in range(2):
             told = self._notices

@@ -38,7 +38,7 @@ class PulseServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client's process needs to find this server and no other, and no JACK server."""
+        """Environment in which a client's process finds this server and no other, and no JACK server."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULSE_", "DBUS_"))}
         return kept | {
             "HOME": str(self._folder / "home"),
@@ -80,12 +80,12 @@ class PulseServer:
         self._daemon.wait()
 
     def control(self, *words: str) -> str:
-        """Run `pactl`; return what it says, "" where it fails."""
+        """Run `pactl`; return its output, "" if it fails."""
         done = subprocess.run(["pactl", *words], env=self.environment, capture_output=True, text=True)
         return done.stdout if done.returncode == 0 else ""
 
     def listing(self, what: str) -> str:
-        """Return what `pactl list short` says of "sinks", "sources", "sink-inputs" ..."""
+        """Return the lines of `pactl list short` for "sinks", "sources", "sink-inputs" ..."""
         return self.control("list", "short", what)
 
     def add_sink(self, name: str, rate: int = RATE) -> str:
@@ -149,7 +149,7 @@ class Recorder:
 
     @property
     def sound(self) -> NDArray[np.float32]:
-        """What was recorded so far, [frames, 2]."""
+        """The sound recorded so far, [frames, 2]."""
         raw = self._target.read_bytes()
         return np.frombuffer(raw[: len(raw) // 8 * 8], np.float32).reshape(-1, 2)
 

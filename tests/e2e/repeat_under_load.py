@@ -50,7 +50,7 @@ class Run:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many tests passed, failed and so on, as pytest says at its end."""
+        """Numbers of tests that passed, failed and so on, from the last line of pytest."""
         found: dict[str, int] = dict.fromkeys(COUNTED, 0)
         for line in reversed(self.log.read_text().splitlines()):
             if parts := re.findall(rf"(\d+) ({'|'.join(COUNTED)})", line):
@@ -70,7 +70,7 @@ class Run:
 
     @property
     def told(self) -> list[str]:
-        """What its output says of tests that were repeated, failed or skipped."""
+        """The lines of its output about tests that were repeated, failed or skipped."""
         text = self.log.read_text()
         _, _, summary = text.partition("repeated on a new server")
         repeated = [line for line in summary.splitlines() if line.startswith(("tests/", "    "))]

@@ -20,7 +20,7 @@ STEM_PORTS = ("vocals_L", "vocals_R", "instrumental_L", "instrumental_R")
 
 @dataclass
 class Rig:
-    """What a test plays with."""
+    """A server, a session, a player and a recorder."""
 
     server: JackServer
     live: LiveProcess

@@ -1,4 +1,4 @@
-"""A session that switches models and devices when told to, between a player and a recorder."""
+"""A session that switches models and devices on request, between a player and a recorder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Sound = NDArray[np.float32]
 
 
 class Hand:
-    """`tests.e2e.switching`, told and asked."""
+    """The process of `tests.e2e.switching`."""
 
     def __init__(self, server: JackServer, **arguments: Any) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (until `close`)
@@ -77,7 +77,7 @@ class Hand:
 
 
 class Room:
-    """A server, a session that switches when told to, a player and a recorder, patched."""
+    """A server, a session that switches on request, a player and a recorder, connected."""
 
     def __init__(self, server: JackServer, player_recorder: PlayerRecorder, hand: Hand) -> None:
         self.server, self.player_recorder, self.hand = server, player_recorder, hand

@@ -1,4 +1,4 @@
-"""A session that switches when it is told to: `python -m tests.e2e.switching '{"model": ..., ...}'`.
+"""A session that switches on request: `python -m tests.e2e.switching '{"model": ..., ...}'`.
 
 Plays an `rtsep.Session` of these arguments. Lines on standard input, each answered with one JSON line:
 
@@ -36,7 +36,7 @@ class Said(logging.Handler):
 
 
 def obey(session: rtsep.Session, order: dict[str, Any]) -> dict[str, Any]:
-    """Do what the line says; return what becomes of it."""
+    """Execute one line; return the result."""
     if "model" in order:
         session.switch_model(order["model"])
     elif "record" in order:

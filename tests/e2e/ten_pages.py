@@ -1,4 +1,4 @@
-"""What ten pages cost the sound: late masks and losses with them and without, interleaved.
+"""Effect of ten pages on the sound: late masks and losses with them and without, interleaved.
 
     python -m tests.e2e.ten_pages --seconds 60 --rounds 3
 

@@ -17,7 +17,7 @@ pytestmark = [
 
 EXPORT_S = 20.0
 MARGIN_S = 1.0
-"""What went through rtsep before the export began, in real time, has left it by then."""
+"""The sound from before the export, in real time, has left rtsep by then."""
 
 
 def test_ardour_exports_what_goes_through_rtsep_to_the_sample(start_server, start_live, half_model, tmp_path):

@@ -1,6 +1,6 @@
 """A bus of a DAW (ecasound here) goes out to rtsep and comes back as two stereo returns.
 
-The DAW hears what it has sent: a loop in JACK's graph, opened by delaying one connection by a period. How
+The DAW captures its own output: a loop in JACK's graph, opened by delaying one connection by a period. How
 much that and the DAW itself add is measured with a cable in rtsep's place.
 """
 
@@ -57,7 +57,7 @@ class Daw:
         self._process.stdin.flush()
 
     def play(self) -> tuple[NDArray[np.float32], int]:
-        """Play the song; return what was recorded meanwhile and how many xruns were told of."""
+        """Play the song; return the recorded sound and the number of reported xruns."""
         self._tell("start")
         until(lambda: self._recorded() >= FRAMES, "the song should have been recorded")
         said, _ = self._process.communicate("stop\nquit\n", PATIENCE_S)

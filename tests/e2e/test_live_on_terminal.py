@@ -1,4 +1,4 @@
-"""`rtsep live` as a performer has it: on a terminal, with keys and mouse, and where there is none without."""
+"""`rtsep live` for a performer: on a terminal with keys and mouse, and without a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUMMARY = re.compile(
 )
 
 LATE = re.compile(r"\d+ masks? came late: ")
-"""What a busy machine adds to the summary."""
+"""Lines that a busy machine adds to the summary."""
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ VOCALS_MUTE, BYPASS = 36, 40
 OWN_PORT = "rtsep-midi:rtsep"
 ATTEMPTS = 6
 CHANGED = 1e-3
-"""What a level that jumps to an eighth differs by within a few samples of half-scale noise."""
+"""Difference within a few samples of half-scale noise if the level jumps to an eighth."""
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_controllers_and_servers_may_come_and_go_while_it_plays(
     for come in (1, 2):
         peer = plug_in(rig)
         until_said(rig, "using pad:out", come)
-        # Lights and faders are told where everything stands: 3 knobs, 5 pads.
+        # Lights and faders receive all values: 3 knobs, 5 pads.
         until(lambda peer=peer: len(peer.received) >= 8, "it should receive all values")
         muted = come == 2  # as it was left
         assert (NOTE, VOCALS_MUTE, 127 * muted) in peer.received

@@ -182,7 +182,7 @@ def test_knobs_are_learned_from_a_controller_and_its_messages_printed(
             "pad:out  channel 1  note 60 (C4) velocity 90  -> gate 1, bypass on\n",
             "pad:out  channel 1  program 5\n",
         ]
-        monitor.stdout.close()  # whoever read it has left: it ends
+        monitor.stdout.close()  # without a reader, it ends
         peer.send((NOTE, 60, 90))
         assert monitor.wait(PATIENCE_S) == 1
         assert "Traceback" not in monitor.stderr.read()

@@ -35,7 +35,7 @@ HEAD_S, TAIL_S = 0.2, 0.5
 
 
 def kill_model(live: LiveProcess) -> float:
-    """Kill the model process; return the time until a line says that another one is ready."""
+    """Kill the model process; return the time until a line reports that another one is ready."""
     line = live.fresh()
     count, pid = len(live.lines), line["model"]["pid"]
     os.kill(pid, signal.SIGKILL)

@@ -56,7 +56,7 @@ def shaped(mask, threshold):
 
 
 HEARD = [
-    # What is done on the page, what is undone, and the levels of voice and music then.
+    # Actions on the page, their undoing, and the levels of voice and music after each.
     ("Voice gain", "-12", (0.5 * db(-12), 0.5)),
     ("Music gain", "6", (0.5, 0.5 * db(6))),
     ("Threshold", "0.8", (shaped(0.5, threshold=0.8), 1 - shaped(0.5, threshold=0.8))),

@@ -54,7 +54,7 @@ def live(server: PipeWireServer, half_model: Path) -> Iterator[LiveProcess]:
 
 
 def goes_on(live: LiveProcess) -> dict[str, Any]:
-    """Wait until hops go by, from now on; return the line that says so."""
+    """Wait for hops from now on; return the first line that counts them."""
     first = live.fresh()
     return live.wait_line(lambda line: line["hops"] > first["hops"] + 20, "hops should go by")
 

@@ -71,7 +71,7 @@ def holder(server) -> Iterator[subprocess.Popen[str]]:
 
 
 class Player:
-    """A `pacat` that plays silence on the sink, and says what latency it is told of."""
+    """A `pacat` that plays silence on the sink and prints the reported latency."""
 
     def __init__(self, server: pipewirepulse.PipeWirePulse) -> None:
         with Path("/dev/zero").open("rb") as silence:

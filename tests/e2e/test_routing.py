@@ -1,4 +1,4 @@
-"""What comes in where and goes out where: routes, channels, names, connections."""
+"""Inputs and outputs of a session: routes, channels, names, connections."""
 
 from __future__ import annotations
 

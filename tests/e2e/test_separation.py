@@ -22,7 +22,7 @@ def test_the_stems_of_noise_and_music_add_up_to_the_input(start_rig, period, rat
     assert rig.line["rate"] == rate
     assert rig.line["block"] == period
     rig.patch()
-    # As loud as the music: what the net hears is relative to the level of the last seconds.
+    # As loud as the music: the input of the net is relative to the level of the last seconds.
     played = np.concatenate([np.float32(0.2) * noise(FRAMES // 2), music(FRAMES)])
     take = rig.play(played)
     vocals, instrumental = take.sound[:, :2], take.sound[:, 2:]

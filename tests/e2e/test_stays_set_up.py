@@ -1,4 +1,4 @@
-"""Set up once, on a private PulseAudio daemon: named devices come back, and one that is gone is told."""
+"""Set up once, on a private PulseAudio daemon: named devices come back, and a missing one is reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def user(server: PulseServer, tmp_path: Path) -> dict[str, str]:
 
 
 def played(outcome: Outcome) -> str:
-    """Return the line that says what was played from and to."""
+    """Return the line with the input and the output."""
     assert outcome.code == 0, outcome
     assert outcome.json[-1]["hops"] > 0
     (title,) = [line for line in outcome.said if ", model live; latency:" in line]

@@ -1,4 +1,4 @@
-"""Devices are switched while it plays: a real client hears all of it, and foretells every sample."""
+"""Devices are switched while it plays: a real client records all of it, and every sample is predicted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.jack
 HOP = 256
 
 QUIET = 1e-9
-"""What the transforms make of silence beside sound stays far below this."""
+"""The transforms turn silence beside sound into much less than this."""
 
 
 def silences(sound: Sound) -> list[tuple[int, int]]:

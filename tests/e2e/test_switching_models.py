@@ -1,4 +1,4 @@
-"""Models are switched while it plays: a real client hears all of it, and foretells every sample.
+"""Models are switched while it plays: a real client records all of it, and every sample is predicted.
 
 The masks of the test models are known, so the sound during a fade is known as well, except the frame at
 which it begins: that one is looked for, and then every sample must fit. A gap, a step, a fade of another

@@ -1,4 +1,4 @@
-"""What other programs play as input: led through rtsep, given back at the end and after a kill."""
+"""The sound of other programs as input: it passes through rtsep until the end or a kill."""
 
 from __future__ import annotations
 

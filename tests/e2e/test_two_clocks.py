@@ -20,7 +20,7 @@ def test_two_clocks_are_kept_together_without_a_new_start(start_server, start_li
     assert first["drift_ppm"] is not None
     assert first["latency_ms"]["engine"] > 0  # the distance that is kept between the two is declared
     # Within the first half second the output may start before there is anything to play; then never again. A
-    # server that loses periods to a crowd loses time with them: such a stretch tells nothing and is repeated.
+    # server that loses periods to a crowd loses time with them: such a stretch is repeated.
     for _ in range(2):
         live.fresh()
     tried = []

@@ -45,7 +45,7 @@ _sem_clockwait = types.ExternalFunction(
 
 @cfunc(types.int32(types.int32, types.voidptr))
 def clock_gettime(clock, found):  # type: ignore[no-untyped-def]
-    """Add our offset to what the system says."""
+    """Add our offset to the system's time."""
     answer = _clock_gettime(clock, found)
     time_spec = carray(found, (2,), np.int64)
     ours = carray(as_pointer(_OFFSETS), (2,), np.int64)

@@ -1,4 +1,4 @@
-"""What a fault may leave behind: processes, threads, files in memory, handles. Linux only."""
+"""Possible leftovers of a fault: processes, threads, files in memory, handles. Linux only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtsep.realtime import shared_file
 
 
 class Leftovers(NamedTuple):
-    """How many there are of what this process holds, by kind."""
+    """Numbers of this process's resources, by kind."""
 
     processes: int
     threads: Counter[str]

@@ -3,7 +3,7 @@
 1. Did the audio go on? Every frame that the box was given is the noise that it gave, at the declared
    latency to the sample: both stems add up to it, whether a model parts them or not. Where the hop loop was
    late, silence takes the place of frames, as many as `underrun_frames` has counted; no frame is wrong.
-2. Was it counted and told? Counters have grown by it, and one line tells it.
+2. Was it counted and reported? Counters have grown by it, and one line reports it.
 3. Did it come back? In the end the session plays, and the model parts again.
 4. Is anything left behind? No process, thread, handle or file in memory more than before.
 """
@@ -34,7 +34,7 @@ TAKES = 3
 """A machine that holds the hop loop up for more than a second loses input: then the fault happens again."""
 
 LEAVING_S = 10.0
-"""What a thread or process that is told to end may take."""
+"""Time that a thread or process may take to end on request."""
 
 SLACK = 512  # frames
 
@@ -51,7 +51,7 @@ FADE_FRAMES = round(0.05 * RATE) + 8192
 
 
 class Received(NamedTuple):
-    """What the box was given in a stretch, a flag a frame."""
+    """A part of the output that the box has received, a flag a frame."""
 
     parted: NDArray[np.bool_]  # half of it is the voice
     dry: NDArray[np.bool_]  # all of it is on the vocals

@@ -250,7 +250,7 @@ def handles_run_out_in_search(rig: FaultRig) -> None:
 
 
 def device_silent(rig: FaultRig) -> None:
-    """It makes no call any more, and nobody tells why; opened anew, it calls again."""
+    """The device stops calling without an error; after it is opened again, it calls again."""
     rig.play_for(1.0)
     streams = len(rig.box.streams)
     rig.box.stream.fall_silent()

@@ -46,7 +46,7 @@ with rtsep.Session("demo", out_device="virtual", model=first) as session:
 """
 
 STAGES = {"start": 4.0, "recording": 1.0, "model swap": 3.0, "device change": 1.0}
-"""Where the program is killed, at a moment of so many seconds after it has said so, at most."""
+"""Stages in which the program is killed, and the longest time in seconds after their lines."""
 
 SEED = 17
 KILLS = 4

@@ -61,7 +61,7 @@ def test_the_output_is_finite_and_within_full_scale_and_sound_returns(name):
     assert np.isfinite(out).all()
     assert np.abs(out).max() <= 1.0
     assert (counted["bad_samples"] > 0) == (name in BAD)
-    # What comes after is as after anything else: the stems add up to the noise.
+    # After it, the stems add up to the noise as usual.
     output, tail = out[:, :2] + out[:, 2:], noise(FRAMES)[:-latency]
     np.testing.assert_allclose(output[-len(tail) :], tail, rtol=0, atol=1e-6)
 

@@ -1,7 +1,7 @@
 """Two devices whose clocks differ by 500 ppm, for an hour in compressed time: no click, a bounded fill.
 
 The hop loop's own law is run by clocks of the test's own. What an output plays is read out of the ring at the
-moments that its clock says, so a frame that is not written yet, or is overwritten too early, is a click.
+moments of its clock, so a frame that is not written yet, or is overwritten too early, is a click.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from tests.files.tones import RATE, hz_of, read, tone
 
 
 def with_sizes(content: bytes, riff: int, data: int) -> bytes:
-    """Return a WAV file whose header tells these sizes."""
+    """Return a WAV file with these sizes in its header."""
     place = content.index(b"data")
     return b"".join(
         [content[:4], struct.pack("<I", riff), content[8 : place + 4], struct.pack("<I", data),

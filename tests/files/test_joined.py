@@ -1,4 +1,4 @@
-"""Files that hold several files: all of their sound comes, in its order, whatever the first header tells."""
+"""Files that hold several files: all of their sound is read in order, independent of the first header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fuzzing starts from: valid samples, changed in the ways that find most."""
+"""Start of fuzzing: valid samples, changed in the ways that find most faults."""
 
 from __future__ import annotations
 

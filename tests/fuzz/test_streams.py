@@ -1,4 +1,4 @@
-"""What comes from outside while it plays: MIDI bytes, and the lines of those that attach."""
+"""Input from outside while a session plays: MIDI bytes, and lines of attached programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model files that attack: sealed with their right checksums, as whoever writes one can do."""
+"""Model files that attack: sealed with correct checksums, as any author can do."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class LoopsLong(Prints):
 
 
 class LoopsLongInSecret(Prints):
-    """A `for` loop over a number that only running it tells: the time limit's own."""
+    """A `for` loop whose length is known only at run time: a case for the time limit."""
 
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:

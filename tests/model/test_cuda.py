@@ -52,7 +52,7 @@ def test_of_what_torch_says_the_line_that_tells_is_taken(message, line):
 
 
 class Gpu:
-    """Stands in for `CudaStep`, and fails where it is told to."""
+    """Replaces `CudaStep`, and fails at the requested place."""
 
     captured = False
 
@@ -125,7 +125,7 @@ def test_a_gpu_without_room_for_the_file_does_not_make_the_file_wrong(monkeypatc
 
 
 class Torch:
-    """What `CudaStep` uses of torch, in ordinary memory; with `fault`, nothing can be captured."""
+    """The parts of torch that `CudaStep` uses, in ordinary memory; with `fault`, capturing fails."""
 
     def __init__(self, fault: str = "") -> None:
         self._fault, self.clock_read = fault, 0
@@ -151,7 +151,7 @@ class Torch:
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch):
-    """What a step sets for cuBLAS, this process is not to keep."""
+    """Settings of a step for cuBLAS must not remain in this process."""
     for variable in cuda.WITHOUT_WORKSPACE:
         monkeypatch.setenv(variable, "as it was")
 

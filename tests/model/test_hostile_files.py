@@ -115,7 +115,7 @@ def test_text_that_no_program_has_is_refused(tmp_path, text, words):
 
 
 class Runs:
-    """What a pickle of Python's can do."""
+    """An attack by a pickle of Python."""
 
     def __reduce__(self):
         return os.system, ("touch /tmp/rtsep-was-here",)

@@ -1,4 +1,4 @@
-"""A model process that is begun before its model is known: taken once, or gone with whoever began it."""
+"""A model process that starts before its model is known: taken once, or ended with its parent."""
 
 from __future__ import annotations
 

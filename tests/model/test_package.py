@@ -139,7 +139,7 @@ def test_every_byte_of_the_directory_and_the_headers_may_flip(good, scratch):
     places = [*header, *range(start, first_entry), *range(len(content) - 22, len(content))]
     verdicts = set()
     for place in places:
-        for change in (0x01, 0x0E, 0xFF):  # where they hit, 0x01 says "encrypted", 0x0E "LZMA"
+        for change in (0x01, 0x0E, 0xFF):  # at some places, 0x01 means "encrypted", 0x0E "LZMA"
             damaged = bytearray(content)
             damaged[place] ^= change
             scratch.write_bytes(damaged)

@@ -82,7 +82,7 @@ def test_a_model_answers_in_order_survives_being_killed_and_hung_and_leaves_when
         wait_until(lambda: is_ready(shared), "ready")
         first = supervisor.pid
         assert running(first) and first != os.getpid()
-        player.play(3 * CAPACITY // 2)  # every slot, some twice; the counter tells a lost or doubled column
+        player.play(3 * CAPACITY // 2)  # every slot, some twice; the counter shows a lost or doubled column
 
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: supervisor.restarts == 1, "a restart after kill -9")
@@ -284,7 +284,7 @@ def test_a_process_that_hangs_before_it_is_ready_is_replaced(shared, model, monk
 
 def test_an_interrupted_start_leaves_nothing_that_the_end_of_the_program_would_wait_for(shared):
     supervisor = ModelSupervisor(shared, Path("unused"), "cpu")
-    supervisor._command = [sys.executable, "-c", "import time; time.sleep(600)"]  # it says nothing
+    supervisor._command = [sys.executable, "-c", "import time; time.sleep(600)"]  # it prints nothing
     before = set(threading.enumerate())
     earlier = signal.signal(
         signal.SIGINT, signal.default_int_handler

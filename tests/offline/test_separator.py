@@ -145,7 +145,7 @@ def test_lookahead_brings_each_mask_to_its_own_column(lookahead, profile):
     columns = whole_stft(x, framing)
     marks = np.array([mark(j) for j in range(len(columns))])
     reference = whole_istft(columns * marks[:, None, None], framing)
-    behind = (1 + lookahead) * framing.hop  # to fill a hop, and to hear ahead
+    behind = (1 + lookahead) * framing.hop  # to fill a hop, and for the look-ahead
     assert latency == behind + framing.stream_delay
     output, meant = stems[VOCALS, :, behind:], reference[:, : x.shape[1] - behind]
     assert decibels(output - meant, meant) < -120

@@ -110,9 +110,9 @@ class _State(ctypes.Structure):
 
 
 class Host:
-    """One instance of the plugin. Ports are arrays here; `log` is what it has said.
+    """One instance of the plugin. Ports are arrays here; `log` has its messages.
 
-    What the plugin gives to the host's worker is done after the call. `told` is the model that it told last,
+    Work for the host's worker is done after the call. `told` is the last model that it reported,
     by the end of the property's URI.
     """
 
@@ -220,7 +220,7 @@ class Host:
 
     @property
     def free_wheel(self) -> bool:
-        """Whether it renders."""
+        """True while the host renders."""
         return self.values[ttl.PORT_FREE_WHEEL] > 0
 
     @free_wheel.setter
@@ -254,7 +254,7 @@ class Host:
         return self._sound[self._places[2:], :frames].copy()
 
     def _read_notes(self) -> None:
-        """Take the properties that the plugin tells."""
+        """Take the properties that the plugin reports."""
         raw = self._notes.tobytes()
         end = 8 + int.from_bytes(raw[:4], "little")
         names = {number: uri.decode() for uri, number in self._names.items()}

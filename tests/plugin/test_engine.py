@@ -179,7 +179,7 @@ def test_no_process_outlives_a_host_that_is_killed(make_bundle, counting_model, 
 
 @pytest.mark.long
 def test_ten_instances_play_and_the_host_is_not_blocked(make_bundle, start_host, tmp_path, record_property):
-    """What is late on this machine is counted, plays dry, and the stems still add up to the input."""
+    """Late frames are counted and play dry, and the stems still add up to the input."""
     bundle = make_bundle(make_model(tmp_path / "half.pt", "half"))
     hosts = [start_host(bundle) for _ in range(10)]
     for host in hosts:

@@ -305,7 +305,7 @@ def test_a_render_begins_where_the_host_rolls(refused):
 
 
 def stand(host: Host, position: int, sound: np.ndarray, blocks: list[int]) -> int:
-    """Play `sound` while the host's position moves and it says that it stands; return the next position."""
+    """Play `sound` while the host reports a stop but its position moves; return the next position."""
     done = 0
     for frames in blocks:
         host.position(position + done, speed=0)
@@ -316,7 +316,7 @@ def stand(host: Host, position: int, sound: np.ndarray, blocks: list[int]) -> in
 
 @pytest.mark.parametrize("quiet", [0, 1, 700, LATENCY], ids=lambda quiet: f"{quiet} frames of silence first")
 def test_a_render_that_begins_earlier_by_the_latency_begins_there(refused, quiet):
-    """Ardour says that it stands while its position moves, and plays the beginning of what it renders."""
+    """Ardour reports a stop while its position moves, and plays the beginning of the render."""
     refused.free_wheel = True
     refused.call(np.zeros((2, 2000), np.float32))
     sound = noise(LATENCY + 3000)

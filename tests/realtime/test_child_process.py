@@ -1,4 +1,4 @@
-"""The environment of a child process is the user's, whatever a library of ours is told meanwhile."""
+"""The environment of a child process is that of the user, even while a library of ours has other settings."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ PATIENCE_S = 60.0
 
 @pytest.fixture
 def written(capfd):
-    """What file descriptor 2 has been given since."""
+    """The text written to file descriptor 2 since."""
     return lambda: capfd.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""What every kind of wake-up must do; run by test_wake.py here and, with RTSEP_WAKE=poll, in a child.
+"""Requirements of every kind of wake-up; test_wake.py runs them here and, with RTSEP_WAKE=poll, in a child.
 
 Waits use patience that only a broken primitive exhausts; nothing is measured.
 """

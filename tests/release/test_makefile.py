@@ -1,4 +1,4 @@
-"""What `make` would run, by its lines; and what it does with environments of Python, without installing."""
+"""The commands of `make`, and its treatment of Python environments, without installing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def setup(clone: Path, python: str, code: int = 0) -> str:
-    """Run `make setup` with one of the Pythons; return what it says."""
+    """Run `make setup` with one of the Pythons; return its output."""
     command = ["make", "--no-print-directory", "setup", f"PYTHON={clone / python}"]
     plain = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "PYTHONPATH")}
     run = subprocess.run(command, cwd=clone, env=plain, capture_output=True, text=True)

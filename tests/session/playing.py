@@ -1,4 +1,4 @@
-"""What tests of whole sessions share besides fixtures."""
+"""Helpers of tests of whole sessions."""
 
 import functools
 import threading

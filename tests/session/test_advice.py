@@ -1,4 +1,4 @@
-"""What went wrong is said with what to do, by its true cause."""
+"""A message about a fault gives the true cause and the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stereo bus of a session: how its balance begins, and what the header says of it."""
+"""The stereo bus of a session: the first value of its balance, and its text in the header."""
 
 from __future__ import annotations
 

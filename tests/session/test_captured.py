@@ -1,4 +1,4 @@
-"""What other programs play: loopback devices by their names, the default output, and refusals."""
+"""The sound of other programs: loopback devices by name, the default output, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user named, resolved: channel maps, routes, refusals, lost devices; with none at hand."""
+"""Names of the user, resolved: channel maps, routes, refusals, lost devices; without real devices."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_input_channels_count_from_one():
 
 
 class Gear:
-    """What is plugged in: (name, inputs, outputs), numbered as they come; the first ones are the defaults."""
+    """Devices: (name, inputs, outputs), numbered in order; the first ones are the defaults."""
 
     def __init__(self, monkeypatch) -> None:
         self.cards: list[tuple[str, int, int]] = []

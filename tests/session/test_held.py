@@ -1,4 +1,4 @@
-"""What a session holds of the sound server, where it cannot be written down."""
+"""Resources of the sound server that a session holds, if they cannot be stored."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ LOOK_CALLS = 4  # calls between two looks of the session
 
 
 class Player:
-    """An engine, as far as the law sees it: called when a test says, with a fault where that is too late."""
+    """An engine for the slack law: the test makes the calls, and a late one is a fault."""
 
     def __init__(self, max_s: float = 0.0) -> None:
         self.law, self.max_s = SlackLaw(), max_s

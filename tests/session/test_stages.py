@@ -15,7 +15,7 @@ from rtsep.session.stages import PATIENCE_S, Stages
 
 
 class HandEngine:
-    """Says what it is told to."""
+    """An engine whose progress the test sets."""
 
     def __init__(self, out_map: tuple[int, ...] = (0, 1)) -> None:
         self.format = StreamFormat(44100, 2, (0, 1), out_map, 256, 44100, 256, False)

@@ -14,7 +14,7 @@ RATE = 44100
 
 
 class Devices:
-    """Input and output that have called as often, and given as many frames, as the test says."""
+    """Input and output with the numbers of calls and frames that the test gives."""
 
     def __init__(self, monkeypatch) -> None:
         self.now, self.calls, self.frames = 100.0, 0, 0

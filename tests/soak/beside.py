@@ -28,7 +28,7 @@ class Beside:
             )  # fmt: skip
 
     def ask(self, line: str = "") -> dict[str, Any]:
-        """Return the answer; {} where there is none (any more)."""
+        """Return the answer; {} without one."""
         if self._process is None:
             return {}
         assert self._process.stdin and self._process.stdout

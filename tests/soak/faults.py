@@ -1,4 +1,4 @@
-"""How each fault of a plan is made. Each leaves all as it was, and says what it was refused."""
+"""Each fault of a plan. Each restores the previous state, and reports refusals."""
 
 from __future__ import annotations
 

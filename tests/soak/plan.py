@@ -1,4 +1,4 @@
-"""Which faults a soak has, and when: all of it follows from the seed."""
+"""The faults of a soak and their times, which follow from the seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the system tells of a process, and rows of figures over time."""
+"""Readings of the system about a process, and rows of figures over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Process:
-    """What a process holds."""
+    """Resources of a process."""
 
     resident_kb: int = 0
     threads: int = 0
@@ -18,7 +18,7 @@ class Process:
 
 
 def read_process(pid: int) -> Process | None:
-    """Return what process `pid` holds, None where there is none."""
+    """Return the resources of process `pid`; None if it does not exist."""
     folder = Path(f"/proc/{pid}")
     try:
         entries = dict(

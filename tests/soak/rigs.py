@@ -27,11 +27,11 @@ class Rig(Protocol):
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the session's process needs to find it."""
+        """Environment in which the session's process finds it."""
 
     @property
     def beside(self) -> Mapping[str, str]:
-        """What a C client needs to find it."""
+        """Environment in which a C client finds it."""
 
     def freeze(self, seconds: float) -> None:
         """Let the server stand still for so long."""
@@ -44,7 +44,7 @@ class Rig(Protocol):
 
 
 class _Rig:
-    """What both have of a server of the tests."""
+    """Common part of both, with a server of the tests."""
 
     _server: JackServer | PipeWireServer
 

@@ -1,4 +1,4 @@
-"""The session that is soaked: `rtsep live` in a process of its own, told what to do by those who attach."""
+"""The session that is soaked: `rtsep live` in a process of its own, controlled by attached programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.soak.rigs import Rig
 NAME, CLIENT, CLICKS = "soak", "rtsep", "clicks"
 
 BACK_S = 90.0
-"""How long it may take to play with a model after a fault: a loaded machine starts a model process."""
+"""Maximum time until it plays with a model after a fault: a loaded machine starts a model process."""
 
 PRESETS = {
     "home": "threshold = 0\nvocals_gain = 0\ninstrumental_gain = 0\n",

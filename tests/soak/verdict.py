@@ -16,10 +16,10 @@ WARM_UP_S = 600.0
 """From then on memory is judged."""
 
 JUDGED_S = 1200.0
-"""The shortest time behind the warm-up from which growth an hour can be told: pages come and go."""
+"""The shortest time behind the warm-up from which growth an hour can be judged: pages come and go."""
 
 GROWTH_KB = 1024.0
-"""What resident memory may grow by in an hour."""
+"""Maximum growth of resident memory in an hour."""
 
 _MOST_POINTS = 1500  # of a slope: all pairs of them are compared
 

@@ -1,4 +1,4 @@
-"""What a card is made of, and how tests read it."""
+"""The parts of a card, and readers of cards for tests."""
 
 import argparse
 import json
@@ -96,7 +96,7 @@ def rows_of(text):
 
 
 def check_current(path):
-    """Whether the card at `path`, where it is generated, is what its own command gives in this folder."""
+    """Return whether the card at `path` is generated; then it must equal the output of its command here."""
     text = path.read_text(encoding="utf-8")
     arguments = read_command(text)
     if arguments is None:

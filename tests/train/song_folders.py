@@ -11,7 +11,7 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 
 def tone(path, hz=220.0, seconds=0.3, rate=RATE, channels=2, level=0.1, subtype="PCM_16"):
-    """A steady tone on all channels: what was decoded is told by its frequency."""
+    """A steady tone on all channels: its frequency identifies the decoded file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     wave = level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
     soundfile.write(path, np.repeat(wave[:, None], channels, 1), rate, subtype=subtype)

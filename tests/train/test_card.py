@@ -55,7 +55,7 @@ def model(folder):
     )
 
 
-# ---------------------------------------------------------------------- what a card says
+# ---------------------------------------------------------------------- content of a card
 def test_a_card_is_made_of_all_its_pieces(model, folder, capsys):
     words = ["--model", model, "--scores", scores_of(model, Path("s/song.json"), 1)]
     words += ["--scores", scores_of(model, Path("s/live.json")), "--prose", "prose.md"]
@@ -196,7 +196,7 @@ def test_the_cost_of_a_hop(model):
     def write(rows, **changes):
         path.write_text(json.dumps({"bench": "hop", "machine": machine, "rows": rows} | changes))
 
-    # Of a run over all models and two rates: this model's, the first rate's.
+    # The run has all models and two rates; the card has this model and the first rate.
     write([*rows_with(other, hop_us=1.0), *rows_with(sha256), *rows_with(sha256, hop_us=2.0, median=9.0)])
     text = text_of(pieces, Path("m.md"))
     assert "model 0.51 (p99 1.04), whole 0.51 (p99 1.04) ms of 5.80 (x, 2 cores; `rtsep bench hop`)" in text

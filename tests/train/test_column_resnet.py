@@ -29,7 +29,7 @@ def _waves(system, batch=4):
 
 
 def _net(system):
-    """A net that hears something: normalised, and with statistics of its batch norms."""
+    """A net with useful inputs: normalised, and with statistics of its batch norms."""
     torch.manual_seed(1)
     net, waves = system.net(), _waves(system)
     system.normalise(net, waves)
@@ -105,7 +105,7 @@ def test_program_passes_the_gate_and_plays(system, tmp_path):
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=NAMES)
 def test_mask_belongs_to_its_column(system):
-    """What a step plays is what the loss compares with the target: the net on the window around a column."""
+    """A step gives the mask that the loss compares with the target: the net on the window of a column."""
     net, program = _net(system), system.program(_net(system))
     columns = torch.randn(40, 1, 65, 2) * 0.1
     magnitude = torch.linalg.vector_norm(columns[:, 0], dim=-1)

@@ -15,7 +15,7 @@ SPLEETER = {
 
 
 def evaluation(name, system, tracks, sdr, systems=(), training=None, skipped=0):
-    """What `evaluate` gathers, of tracks that all score `sdr` (vocals; other figures count up from there)."""
+    """The rows of `evaluate` for tracks that all score `sdr` (vocals; other figures count up from there)."""
 
     def scores(base):
         return {t: {m: base + i + 10 * j for i, m in enumerate(METRICS)} for j, t in enumerate(TARGETS)}

@@ -140,7 +140,7 @@ def test_new_run_starts_from_another_ones_weights(config, tmp_path):
     again = fit(dataclasses.replace(config, run=tmp_path / "b", init=config.run, steps=1, seed=9))
     moved = max(float((again.net[name] - value).abs().max()) for name, value in first.average.items())
     assert 0 < moved < 0.01  # one step away from there
-    # What went into the weights is more than the last run.
+    # More than the last run is in the weights.
     third = fit(dataclasses.replace(config, run=tmp_path / "c", init=tmp_path / "b", steps=1))
     assert third.spent == {
         name: pytest.approx(sum(getattr(run, name) for run in (first, again, third)))
@@ -159,7 +159,7 @@ def test_a_model_file_is_a_start_as_good_as_its_run(config, tmp_path):
     first = fit(config)
     path = tmp_path / "m.pt"
     export(config.run, path, mask=(0.7, 0.2))
-    # What is trained on are the logits before they were calibrated.
+    # The training uses the logits before their calibration.
     carried = checkpoints.load(path)
     assert carried.system == first.system and carried.data == first.data and carried.step == first.step
     assert all(torch.equal(carried.average[name], value) for name, value in first.average.items())

@@ -1,4 +1,4 @@
-"""The system `gru`: what it hears, that it is one net in all its forms, and that it learns."""
+"""The system `gru`: its inputs, the equality of all its forms, and its learning."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ SMALL = Gru(
 
 
 def _net(system=SMALL, seed=0):
-    """A net whose masks move with what it hears and remembers: new weights leave them near one half."""
+    """A net whose masks depend on input and memory: with new weights they are near one half."""
     torch.manual_seed(seed)
     net = system.net().eval()
     with torch.no_grad():

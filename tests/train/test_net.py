@@ -163,7 +163,7 @@ def test_program_equals_training_form(changes):
 
 
 class MadeAnew(TorchDispatchMode):
-    """Counts operations whose results are neither views nor where they were told to write."""
+    """Counts operations whose results are neither views nor in a given output."""
 
     def __init__(self) -> None:
         super().__init__()

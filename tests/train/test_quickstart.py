@@ -97,7 +97,7 @@ class Fitted(Exception):
 
 @pytest.fixture
 def reached(monkeypatch):
-    """What quickstart does instead of training: notes what it was to score, and ends."""
+    """Replaces the training in quickstart: stores the tracks to score, and ends."""
     scored = []
     resolve = quickstarts.songs_to_score
 

@@ -58,7 +58,7 @@ def test_each_form_is_recognised_by_looking(tmp_path, data):
     (tmp_path / "g/test").mkdir()
     (tmp_path / "g/test/X - Y.stem.mp4").write_bytes(b"")
     assert reader_for(tmp_path / "g").form == "stems"
-    for take in ("take vox", "take two"):  # names of files are no roles in a folder that says what it holds
+    for take in ("take vox", "take two"):  # a folder with a role in its name overrides the names of its files
         tone(tmp_path / f"my voices/ann/{take}.wav")
     for singer in ("bob", "cyd"):
         tone(tmp_path / f"my voices/{singer}/1.wav")

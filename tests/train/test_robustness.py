@@ -27,7 +27,7 @@ NAMES += ["bass under vowels", "treble beside sibilants"]
 
 @pytest.fixture(autouse=True)
 def short_filters(monkeypatch):
-    """What museval's long filters cost says nothing here."""
+    """Replace museval's long filters, whose cost is irrelevant here."""
     monkeypatch.setattr("train.score.metrics.TAPS", 32)
 
 
@@ -75,7 +75,7 @@ class LowPass(PlainModel):
 
 
 class Deaf(PlainModel):
-    """Hears no voice in what is soft."""
+    """Finds no voice in soft input."""
 
     def step(self):
         self.mask[:] = 1.0 if np.abs(self.column).max() > 0.02 else 0.3

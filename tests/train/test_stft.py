@@ -51,7 +51,7 @@ def test_the_wave_comes_back_late_by_the_latency(framing):
 
 @FRAMINGS
 def test_gradients_pass(framing):
-    """Of the sum of squares: with perfect reconstruction that is twice the wave itself."""
+    """The gradient of the sum of squares: with perfect reconstruction, twice the wave itself."""
     wave = torch.from_numpy(noise(1, 900)).requires_grad_()
     analysis, synthesis = windows(framing)
     synthesise(played_columns(wave, framing, analysis), framing, synthesis).square().sum().backward()

@@ -110,7 +110,7 @@ def test_file_holds_the_averaged_weights(made):
 
 
 def test_instrumental_net_plays_what_it_leaves_to_the_voice(made):
-    """Of nets with the same weights, one share is what the other leaves."""
+    """Nets with the same weights for both targets: one share is the rest of the other."""
     vocals = dataclasses.replace(presets.preset("unet"), **SMALLER["unet"])
     instrumental = dataclasses.replace(vocals, target="instrumental")
     torch.manual_seed(0)

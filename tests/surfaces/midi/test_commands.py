@@ -1,4 +1,4 @@
-"""`rtsep midi` as a user runs it, and what `rtsep live` says of maps, where no controller is to be found."""
+"""`rtsep midi` as a user runs it, and messages of `rtsep live` about maps, without a controller."""
 
 from __future__ import annotations
 

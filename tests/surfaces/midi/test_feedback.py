@@ -1,4 +1,4 @@
-"""What controllers are told of the controls."""
+"""Feedback of the controls to controllers."""
 
 import math
 

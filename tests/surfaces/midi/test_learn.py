@@ -1,4 +1,4 @@
-"""Which knob it was, and what becomes of a person's file."""
+"""The learned knob, and the changes in the user's file."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Which ports are opened, and what becomes of them, on machines whose controllers come, go, and refuse."""
+"""Opened ports on machines whose controllers appear, disappear and refuse."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class World:
 
 
 class Rig:
-    """Links on a world, and what they told."""
+    """Links on a world, and their messages."""
 
     def __init__(self, world: World, *wanted: str) -> None:
         self.told: list[Event] = []
@@ -111,7 +111,7 @@ class Rig:
         self.links = Links(list(wanted), self.systems, self.told.append)
 
     def scan(self) -> list[Event]:
-        """Look; return what was told of it, but for the lists of ports."""
+        """Look; return the messages about it, without the lists of ports."""
         self.told.clear()
         self.links.scan()
         return [line for line in self.told if not isinstance(line, Ports | Scanned)]

@@ -1,4 +1,4 @@
-"""Without python-rtmidi everything else works, and MIDI says in one line what to install."""
+"""Without python-rtmidi everything else works, and one line of MIDI names the missing package."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_the_output_of_the_same_controller_on_windows(given, output):
         ("midisport:in2", "midisport:out2"),
         ("desk:out", "desk-01:in"),  # a program with a JACK client for each direction
         ("desk-02:out", "desk-01:in"),
-        ("twice:out", None),  # whose of the two it is, no name says
+        ("twice:out", None),  # the name is that of both
         ("padre:out", None),
         ("system:midi_capture_4", None),
     ],

@@ -26,7 +26,7 @@ from tests import waiting
 
 PATIENCE_S = 60.0
 HANG_S = 1.0
-"""Where a process is to be taken for one that hangs; elsewhere a slow machine may take its time."""
+"""Time limit of tests in which a process hangs; the others give slow machines more time."""
 
 OPENED = '{"kind": "opened", "key": 0, "name": "pad:out", "system": "Jack", "others": []}'
 ALIVE_ONCE = {"kind": "alive", "at": 1}
@@ -43,7 +43,7 @@ until = functools.partial(waiting.until, patience_s=PATIENCE_S)
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Starts ports on a process that does what it is told instead of MIDI."""
+    """Starts ports on a process that executes given code instead of MIDI."""
     running = []
     monkeypatch.setattr(ports_module, "START_PATIENCE_S", PATIENCE_S)
     monkeypatch.setattr(ports_module, "RETRY_S", 0.01)

@@ -1,4 +1,4 @@
-"""OSC: a tablet turns the session and is told where everything stands; strangers are told nothing."""
+"""OSC: a tablet controls the session and receives its state; strangers receive nothing."""
 
 from __future__ import annotations
 

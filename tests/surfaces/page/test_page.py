@@ -1,4 +1,4 @@
-"""What a page sees and turns, and what it does not where it is slow, a reader, or comes too late."""
+"""A page shows and controls the session; slow, read-only and late pages have limits."""
 
 from __future__ import annotations
 

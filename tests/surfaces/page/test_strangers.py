@@ -1,4 +1,4 @@
-"""Who is not let in, and what a hostile client cannot do to the session and to other pages."""
+"""Refused clients; hostile clients cannot affect the session and other pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.waiting import until
 @pytest.mark.parametrize(
     "key",
     ["", "x", KEYS.turning[:-1], KEYS.turning.swapcase(), "%FF%00", "A" * 4000],
-    ids=["none", "x", "short", "other case", "no text", "long"],  # keys are drawn anew by each process
+    ids=["none", "x", "short", "other case", "no text", "long"],  # each process draws its own keys
 )
 def test_a_wrong_key_opens_nothing(key, port):
     with pytest.raises(InvalidStatus) as refused:
@@ -89,7 +89,7 @@ def test_messages_that_are_none_are_refused_and_the_page_goes_on(browser):
 
 
 LOST = None
-"""What is left of the code where the system cuts a connection whose sender goes on sending."""
+"""Status code after the system has cut a connection whose sender continues."""
 
 
 def test_a_message_that_unfolds_to_too_much_ends_that_page_only(browser, port):

@@ -1,4 +1,4 @@
-"""Where sockets lie: private folders, names that are taken, sockets of the dead, long paths."""
+"""Places of sockets: private folders, names in use, sockets of ended sessions, long paths."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class ViewHarness:
 
     @property
     def lines(self) -> list[str]:
-        """What can be read on the screen."""
+        """The text on the screen."""
         strips = self.view.screen._compositor.render_strips()
         return [strip.text for strip in strips]
 

@@ -1,4 +1,4 @@
-"""A program for the tests of what the terminal shows: a scripted session whose view tells what it should be.
+"""A program for the tests of what the terminal shows: a scripted session whose view also prints its content.
 
 `python -m tests.surfaces.view.mirrored FILE`: plays; F2 lets all stand still and writes the screen to
 FILE, as JSON: a line of cells each, a cell being its upper and its lower half's colour, or glyph, colour

@@ -40,7 +40,7 @@ def draw(name: str) -> str:
 
 
 def tidy(svg: str) -> str:
-    """Return `svg` without what differs from run to run, fetches fonts, or says the same a thousand times."""
+    """Return `svg` without parts that differ between runs, fetch fonts, or repeat a thousand times."""
     svg = re.sub(r"@font-face \{.*?\}\n?", "", svg, flags=re.DOTALL)
     svg = re.sub(r"terminal-\d+", "t", svg)
     svg = svg.replace(' shape-rendering="crispEdges"', "")

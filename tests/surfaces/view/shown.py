@@ -1,4 +1,4 @@
-"""A program for the tests of `show`: a scripted session in a real terminal, that goes as it is told."""
+"""A program for the tests of `show`: a scripted session in a real terminal, controlled by the test."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ LOOK_EVERY_S = 0.1
 WHERE = b"\x1b[6n"  # the question for the cursor
 
 _UNKNOWN = re.compile(rb"\x1b\[[<>=?]\d*u|\x1b\[\?\d+\$p")
-"""What pyte takes for text: the keyboard protocol of kitty, questions for modes."""
+"""Sequences that pyte shows as text: the keyboard protocol of kitty, requests for modes."""
 
 
 class Terminal:
@@ -38,7 +38,7 @@ class Terminal:
     def __init__(
         self, *command: object, columns: int = 80, rows: int = 24, leads: bool = False, **variables: str
     ) -> None:
-        """`leads`: the program is the terminal's own, and is told when the terminal goes (SIGHUP)."""
+        """`leads`: the program leads the terminal's session, and gets SIGHUP when the terminal closes."""
         self._sent = bytearray()
         self.answers = True
         self.shows = True  # else the screen stays as it is: the emulator takes as long as what it shows

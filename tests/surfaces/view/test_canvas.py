@@ -1,4 +1,4 @@
-"""What a line sends shows the same as what Textual would send, in fewer bytes."""
+"""A line gives the same screen as that of Textual, in fewer bytes."""
 
 from __future__ import annotations
 

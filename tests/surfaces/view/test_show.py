@@ -93,7 +93,7 @@ def test_the_last_answer_is_waited_for_and_not_left_to_the_shell(terminal, tmp_p
 
 
 def told(path) -> tuple[float, ...]:
-    """Wait for what the program tells at its end: seconds played, asked for, and of a processor."""
+    """Wait for the last line of the program: seconds played, asked for, and of a processor."""
     over = time.monotonic() + PATIENCE_S
     while not path.exists() or not path.read_text():
         assert time.monotonic() < over

@@ -1,4 +1,4 @@
-"""What a terminal shows is what the view means it to show: cell by cell, whatever was done before."""
+"""A terminal shows the content of the view, cell by cell, after any history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keys and the mouse do to controls, in Textual's pilot."""
+"""Effects of keys and mouse on controls, in Textual's pilot."""
 
 from __future__ import annotations
 
