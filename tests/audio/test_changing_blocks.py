@@ -122,7 +122,7 @@ def test_a_hundred_random_changes_lose_nothing_and_do_not_click():
     assert steps.max() < 0.1
 
 
-def test_two_clocks_are_steered_by_the_hop_loop_and_not_laid_out_anew():
+def test_two_clocks_are_steered_by_the_hop_loop_without_a_new_layout():
     rings = Rings(RATE, 1, [0], 1)
     rings.state[layout.BLOCK] = 256
     rings.state[layout.OUT_WRITE] = 10_000

@@ -79,7 +79,7 @@ def test_a_look_at_the_devices_closes_no_open_stream(sound):
     assert (sound.looks, sound.ends) == (1, 1)
 
 
-def test_another_session_does_not_look_anew_while_a_stream_is_being_opened(sound):
+def test_another_session_does_not_look_again_while_a_stream_is_being_opened(sound):
     looked = threading.Thread(target=portaudio.initialise)
 
     def open_slowly():

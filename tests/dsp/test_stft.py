@@ -10,7 +10,7 @@ from rtsep.dsp.windows import PROFILES, Framing, window_pair
 from rtsep.errors import UsageError
 from tests.dsp.twins import decibels, noise, stream, whole_istft, whole_stft
 
-LONGEST = {16: 13, 64: 54, 512: 432, 1024: 864, 4096: 3459}
+MAX_HOPS = {16: 13, 64: 54, 512: 432, 1024: 864, 4096: 3459}
 """The longest hops whose dual windows stay under 10."""
 
 PROFILE = pytest.mark.parametrize("framing", PROFILES.values(), ids=PROFILES)
@@ -85,7 +85,7 @@ def test_a_symmetric_pair_is_scipys_cosine_window_and_inverts_as_scipy_does():
     assert np.allclose(synthesis, reference.dual_win, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize(("n_fft", "longest"), LONGEST.items())
+@pytest.mark.parametrize(("n_fft", "longest"), MAX_HOPS.items())
 def test_a_far_pair_is_scipys_hann_window_and_its_dual_and_stays_bounded(n_fft, longest):
     hann = scipy.signal.windows.hann(n_fft, sym=False)
     for hop in (n_fft // 2 + 1, 3 * n_fft // 4, longest):

@@ -28,7 +28,7 @@ from tests.e2e.exact import noise
 RATE = 44100
 INPUTS, OUTPUTS = 2, 4
 API = "Faults"
-PERIOD_S, MOST_S = 5, 1200
+PERIOD_S, MAX_S = 5, 1200
 """After which the noise begins again, and how long a stream is kept for, at most."""
 
 RUN, BLOCK_FRAMES, PLAYED, PARTIAL = 0, 8, 16, 24  # slots of a stream, each on a cache line of its own
@@ -64,7 +64,7 @@ class BoxStream(AudioStream):
     def __init__(self, box: Box, request: StreamRequest) -> None:
         self._box = box
         self.request = request
-        self.given = np.empty((MOST_S * RATE, request.outputs), np.float32)
+        self.given = np.empty((MAX_S * RATE, request.outputs), np.float32)
         self._box_state = np.zeros(STATE_SIZE, np.int64)
         self._box_state[RUN], self._box_state[BLOCK_FRAMES] = 1, request.block
         scratch = np.zeros(clock.SCRATCH, np.int64)

@@ -254,7 +254,7 @@ def device_silent(rig: FaultRig) -> None:
     rig.play_for(1.0)
     streams = len(rig.box.streams)
     rig.box.stream.fall_silent()
-    until(lambda: len(rig.box.streams) > streams, "it should be opened anew")
+    until(lambda: len(rig.box.streams) > streams, "it should be opened again")
 
 
 DIED = r"^model 'test-half' ended with code -9: the dry signal plays until it is back$"

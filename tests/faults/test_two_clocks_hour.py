@@ -82,7 +82,7 @@ def test_no_click_and_a_bounded_fill(ppm: int, minutes: int) -> None:
             )  # fmt: skip
             fills.append(fill)
         settled = np.concatenate(fills)[hops // 2 :]
-        assert state[rings.RESYNCS] == 1, "it was set anew"
+        assert state[rings.RESYNCS] == 1, "it was set again"
         assert clicks[0] == 0, f"{clicks[0]} clicks"
         assert np.ptp(settled) < 120
         assert abs(hop_state.drift.correction[0] * 1e6 + ppm) < 25

@@ -70,10 +70,10 @@ def assert_a_line(text: str) -> None:
 
 
 @st.composite
-def _changed(draw: st.DrawFn, samples: Sequence[T], pieces: Sequence[T], join: T, most: int) -> T:
+def _changed(draw: st.DrawFn, samples: Sequence[T], pieces: Sequence[T], join: T, max_changes: int) -> T:
     """One of the `samples` with up to `most` changes, each of some kind."""
     now = draw(st.sampled_from(samples))
-    for _ in range(draw(st.integers(1, most))):
+    for _ in range(draw(st.integers(1, max_changes))):
         at = draw(st.integers(0, max(0, len(now))))
         size = draw(st.sampled_from((1, 1, 1, 2, 4, 8, 30, 200)))
         how = draw(st.sampled_from(("put", "put", "replace", "delete", "double", "splice", "cut")))
@@ -94,16 +94,18 @@ def _changed(draw: st.DrawFn, samples: Sequence[T], pieces: Sequence[T], join: T
     return join + now
 
 
-def changed_bytes(samples: Sequence[bytes], most: int = 4) -> st.SearchStrategy[bytes]:
+def changed_bytes(samples: Sequence[bytes], max_changes: int = 4) -> st.SearchStrategy[bytes]:
     """Return `samples` with up to `most` changes."""
     single = [bytes([value]) for value in range(0, 256, 5)]
-    return _changed(samples, [*NUMBERS, *single], b"", most)
+    return _changed(samples, [*NUMBERS, *single], b"", max_changes)
 
 
-def changed_text(samples: Sequence[str], words: Sequence[str] = (), most: int = 4) -> st.SearchStrategy[str]:
+def changed_text(
+    samples: Sequence[str], words: Sequence[str] = (), max_changes: int = 4
+) -> st.SearchStrategy[str]:
     """Return `samples` with up to `most` changes: VALUES, `words` and lines of samples put in."""
     lines = [f"{line}\n" for sample in samples for line in sample.splitlines()]
-    return _changed(samples, [*VALUES, *words, *lines], "", most)
+    return _changed(samples, [*VALUES, *words, *lines], "", max_changes)
 
 
 @st.composite

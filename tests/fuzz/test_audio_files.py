@@ -37,7 +37,7 @@ def test_any_file_leads_to_sound_or_to_one_line(files, tmp_path, monkeypatch, wi
         monkeypatch.setattr(shutil, "which", lambda _name: None)
     suffix = data.draw(st.sampled_from(sorted(files)))
     others = [files[suffix], *(b"" if not files[other] else files[other] for other in sorted(files))]
-    samples = st.one_of(changed_bytes([files[suffix]]), changed_bytes(others, most=2))
+    samples = st.one_of(changed_bytes([files[suffix]]), changed_bytes(others, max_changes=2))
     path = tmp_path / f"fuzz{suffix}"
     path.write_bytes(
         data.draw(samples).replace(b"\0\0\0\0", data.draw(st.sampled_from((bytes(4), *CHUNKS))), 1)

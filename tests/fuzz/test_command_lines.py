@@ -28,18 +28,18 @@ RUN = ("attach", "completion", "config", "file", "get", "models", "presets", "se
 """Commands that can be run with any words: in an empty folder they find nothing to play."""
 
 
-def words_of(known: Sequence[str], most: int = 7) -> st.SearchStrategy[list[str]]:
+def words_of(known: Sequence[str], max_words: int = 7) -> st.SearchStrategy[list[str]]:
     """Return lists of such words, of changed ones, and of any text that a shell can pass and no path is."""
     word = st.one_of(
         st.sampled_from(known),
         st.sampled_from(known),
-        changed_text(list(known), most=1),
+        changed_text(list(known), max_changes=1),
         st.sampled_from(VALUES),
         st.text(st.characters(exclude_categories=()), max_size=12),
         st.sampled_from(ODD),
     )
     return st.lists(
-        word.map(lambda text: text.translate({0: "x", ord("/"): "x", ord("~"): "x"})), max_size=most
+        word.map(lambda text: text.translate({0: "x", ord("/"): "x", ord("~"): "x"})), max_size=max_words
     )
 
 

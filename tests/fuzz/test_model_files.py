@@ -91,7 +91,7 @@ def test_a_spec_is_read_or_refused_by_a_line(parts, data):
 @given(data=st.data())
 def test_a_pickle_describes_values_or_is_refused_by_a_line(parts, data):
     values = [parts[part(parts, "data.pkl")], parts[part(parts, "constants.pkl")]]
-    content = data.draw(st.one_of(changed_bytes(values), changed_bytes(PICKLED, most=40)))
+    content = data.draw(st.one_of(changed_bytes(values), changed_bytes(PICKLED, max_changes=40)))
     with in_order(ModelError):
         check_pickle(content, lambda key: bytes(4) if key.isdigit() else None)
 
@@ -101,7 +101,7 @@ def test_a_pickle_describes_values_or_is_refused_by_a_line(parts, data):
 def test_a_program_is_read_or_refused_by_a_line(parts, data):
     code = parts[part(parts, ".py")].decode()
     with in_order(ModelError):
-        check_code(data.draw(changed_text([code], CODED, most=6)).encode("utf-8", "surrogatepass"))
+        check_code(data.draw(changed_text([code], CODED, max_changes=6)).encode("utf-8", "surrogatepass"))
 
 
 @pytest.mark.long
@@ -111,7 +111,7 @@ def test_what_passes_is_played_or_refused_by_its_process(tmp_path, parts, data):
     """Values and constants that no check minds, in the reader and the machine of torch."""
     name = data.draw(st.sampled_from([name for name in sorted(parts) if "/extra/" not in name]))
     path = tmp_path / "m.pt"
-    path.write_bytes(sealed(parts | {name: data.draw(changed_bytes([parts[name]], most=2))}))
+    path.write_bytes(sealed(parts | {name: data.draw(changed_bytes([parts[name]], max_changes=2))}))
     with in_order(ModelError, ModelProcessError):
         runner = load(read_package(path))
         runner.step()

@@ -42,7 +42,10 @@ def messages(stream: bytes) -> list[bytes]:
 
 
 @many
-@given(streams=st.lists(changed_bytes(PLAYED, most=12), min_size=1, max_size=4), text=st.sampled_from(MAPS))
+@given(
+    streams=st.lists(changed_bytes(PLAYED, max_changes=12), min_size=1, max_size=4),
+    text=st.sampled_from(MAPS),
+)
 def test_any_midi_moves_controls_within_their_ranges_or_nothing(tmp_path, streams, text):
     controls, programs = Controls(), []
     hands = Hands(
@@ -156,7 +159,7 @@ ANSWERS = [
 @given(
     hello=st.one_of(st.just(ANSWERS[0]), changed_values(ANSWERS[:1], ": ")),
     state=st.one_of(st.just(ANSWERS[1]), changed_values(ANSWERS[1:2], ": ", ("NaN", "1e999", '"playing"'))),
-    rest=changed_bytes([line.encode() for line in ANSWERS], most=6),
+    rest=changed_bytes([line.encode() for line in ANSWERS], max_changes=6),
 )
 def test_whoever_attaches_to_a_strange_session_gets_a_line(monkeypatch, hello, state, rest):
     ours, theirs = pair()

@@ -143,7 +143,7 @@ def test_an_idle_model_is_no_hung_model_and_a_stopped_process_is_made_to_leave(s
     assert not running(pid)
 
 
-def test_a_model_that_fell_a_ring_behind_starts_anew_at_the_newest_column(shared, model):
+def test_a_model_that_fell_a_ring_behind_restarts_at_the_newest_column(shared, model):
     supervisor = ModelSupervisor(shared, model("state-counter"), "cpu")
     player = Player(shared, "state-counter")
     try:

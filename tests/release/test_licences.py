@@ -33,7 +33,7 @@ MODELS = sorted(shipped_folder().glob("*.pt"))
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_the_licence_file_of_a_model_follows_from_the_model(path):
     command = f"python -m rtsep.model.licences {path.relative_to(ROOT)}"
-    assert licence_file(path).read_text() == licence_text(read_package(path)), f"write it anew: {command}"
+    assert licence_file(path).read_text() == licence_text(read_package(path)), f"write it again: {command}"
 
 
 def test_the_demo_song_has_its_licence_beside_it():

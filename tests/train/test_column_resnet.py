@@ -155,7 +155,7 @@ def test_state_of_zeros_is_silence(system):
     assert float(state.abs().max()) < 1e-5
 
 
-def test_small_nets_do_not_need_a_window_to_be_computed_anew():
+def test_small_nets_do_not_compute_a_window_again():
     """A column's mask costs the same however long the window is, but for the layers that lengthen it."""
     costs = []
     for window in (9, 13):

@@ -60,12 +60,12 @@ def test_several_folders_make_one_cache(tmp_path, capsys):
 
 
 def test_few_songs_are_in_memory_at_a_time(monkeypatch):
-    begun, most, taken = [], 0, 0
+    begun, largest, taken = [], 0, 0
     monkeypatch.setattr(preparing, "decode_song", lambda plan: begun.append(plan) or plan)
     for plan, decoded in preparing._decoded(list(range(40)), 2):
-        most, taken = max(most, len(begun) - taken), taken + 1
+        largest, taken = max(largest, len(begun) - taken), taken + 1
         assert plan == decoded == taken - 1, "in order"
-    assert most <= 3 and len(begun) == 40
+    assert largest <= 3 and len(begun) == 40
     assert preparing.default_workers() <= 4
 
 
