@@ -213,6 +213,7 @@ class EngineMixer:
         self._scratch = np.zeros((block, max(1, out_channels)), np.float32)
         self._served: tuple[Served, ...] = (engine,)
         self._successors: tuple[EngineMixer, ...] = ()
+        self._replaced_at: float | None = None  # time of the first look that found the successor in use
         self.state[CURRENT] = address_of(engine.state, 0)
         self.state[LENGTH] = max(1, round(FADE_S * rate))
         self.state[LEVEL] = self.state[LENGTH] if silent is None else -max(1, silent)
@@ -253,7 +254,20 @@ class EngineMixer:
     def hand_over(self, successor: EngineMixer) -> None:
         """Let another mixer replace this one, or its last successor."""
         self._successors = (*self._successors[-1:], successor)  # a call may still use the last one
+        self._replaced_at = None
         release(self.state, SUCCESSOR, successor.state.ctypes.data)
+
+    def drop_replaced(self) -> bool:
+        """Release replaced engines and mixers; return False while a call may still use one."""
+        now = time.monotonic()
+        if int(acquire(self.state, IN_SUCCESSOR)) != int(self.state[SUCCESSOR]):
+            return False
+        if self._replaced_at is None:
+            self._replaced_at = now
+        if now < self._replaced_at + CALL_OVER_S:
+            return False
+        self._served, self._successors = (), self._successors[-1:]
+        return True
 
     def fade_out(self) -> None:
         """Fade everything out, for good: another mixer takes over."""

@@ -333,10 +333,15 @@ class Live:
             raise
         finally:
             self._end_left()
-            self._left = before.engine  # a call may still use this engine
+            self._left = before.engine  # a call may still use this engine; see `follow_replaced`
         self.move_to(SessionState.PLAYING)
         latency = self.engine.latency
         self.notify(f"{route.io.name}: the rate is now {route.io.rates}; {latency.line()}")
+
+    def follow_replaced(self) -> None:
+        """Release the engine of the last rate once no call uses it."""
+        if self._left and self.playback and self.playback.drop_replaced():
+            self._end_left()
 
     def _end_left(self) -> None:
         if self._left:

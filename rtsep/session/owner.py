@@ -200,6 +200,7 @@ class SessionOwner:
             if self._jobs:
                 self._jobs[0].stop_playing()
             live.follow_rates()
+        live.follow_replaced()
         live.follow_moves()
         live.follow_blocks()
         live.follow_bursts()

@@ -64,6 +64,10 @@ class Playback:
         self.watchdog = Watchdog(self._streams, route.io, frames)
         self._streams.tell_latency(engine.latency.total)
 
+    def drop_replaced(self) -> bool:
+        """Release the engines of earlier rates; return False while a call may still use one."""
+        return self._first is self.mixer or self._first.drop_replaced()
+
     def tend(self) -> list[str]:
         """Do due work of the streams; return lines for the user."""
         return self._streams.tend()

@@ -134,7 +134,7 @@ class Recorder:
         try:
             self._record()
         except OutputError as error:
-            self.failure = error
+            self.failure = _without_frames(error)
         finally:
             self._finish()
             self._tap = self._tap.without_ring()  # keep the take for its files, but release its engine
@@ -203,7 +203,7 @@ class Recorder:
             try:
                 writer.close()
             except OutputError as error:
-                self.failure = self.failure or error
+                self.failure = self.failure or _without_frames(error)
             self._kept = {stem: path for stem, path in writer.paths.items() if path.exists()} or None
         if self.failure:
             seconds = writer.frames / self._tap.rate
@@ -216,6 +216,11 @@ class Recorder:
                 f"{writer.clipped_samples} recorded samples were beyond full scale and clipped; "
                 "--subtype FLOAT avoids clipping"
             )
+
+
+def _without_frames(error: OutputError) -> OutputError:
+    """Return a copy without the traceback, whose frames refer to the ring of the engine: 20 MB."""
+    return OutputError(str(error))
 
 
 def told(take: Mapping[str, Path]) -> str:

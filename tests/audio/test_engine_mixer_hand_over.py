@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import time
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
 from numba import njit
 
 from rtsep.audio import rings as layout
-from rtsep.audio.engine_mixer import EngineMixer, process_input, process_output
+from rtsep.audio.engine_mixer import CALL_OVER_S, EngineMixer, process_input, process_output
 from rtsep.audio.rings import Rings
 from tests.audio.test_engine_mixer import call_mixer
+from tests.waiting import until
 
 
 @njit
@@ -69,3 +73,22 @@ def test_a_successor_fades_in():
     first.hand_over(second)
     assert not call(first).any()
     assert 0 < call(first)[-1] < 0.1
+
+
+def test_replaced_engines_are_released_once_a_call_has_used_the_successor():
+    rings = [engine(value, 44100) for value in (1.0, 2.0, 3.0)]
+    first, second, third = (a_mixer(one) for one in rings)
+    alive = [weakref.ref(one) for one in rings]
+    rings.clear()
+    call(first)
+    first.hand_over(second)
+    first.hand_over(third)
+    time.sleep(CALL_OVER_S)
+    assert not first.drop_replaced(), "no call has used the third mixer yet"
+    del second
+    np.testing.assert_array_equal(call(first), 3)
+    until(first.drop_replaced)
+    gc.collect()
+    assert [one() is not None for one in alive] == [False, False, True]
+    del third
+    np.testing.assert_array_equal(call(first), 3)

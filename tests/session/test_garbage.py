@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import mmap
+import shutil
 import weakref
 
 import pytest
@@ -29,6 +31,34 @@ def engines(monkeypatch):
 
     monkeypatch.setattr(Engine, "__init__", noted)
     return built
+
+
+@pytest.fixture
+def rings(monkeypatch):
+    """Weak references to the record rings of all engines that are built in this test."""
+    made: list[weakref.ref[mmap.mmap]] = []
+    build = mmap.mmap
+
+    def noted(handle, *words, **named):
+        mapping = build(handle, *words, **named)
+        if handle == -1:  # no memory shared with another process
+            made.append(weakref.ref(mapping))
+        return mapping
+
+    monkeypatch.setattr("rtsep.realtime.memory.mmap.mmap", noted)
+    return made
+
+
+def test_a_failed_recording_releases_its_engine(half, long_song, tmp_path, monkeypatch, rings):
+    monkeypatch.setattr(garbage, "COLLECT_AFTER_S", 0.2)
+    with rtsep.Session(long_song, out_device="virtual", model=half) as session:
+        session.start_recording(tmp_path / "take")
+        until(lambda: session.recording.seconds > 0)
+        shutil.rmtree(tmp_path / "take")
+        until(lambda: session.recording.failure)
+        session.stop_recording()
+        session.switch_device(out_device="virtual")
+        until(lambda: [ring() is not None for ring in rings] == [False, True])
 
 
 def test_refused_and_completed_switches_leave_one_engine(half, long_song, tmp_path, monkeypatch, engines):
