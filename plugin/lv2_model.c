@@ -63,7 +63,7 @@ void model_tell(Plugin *plugin) {
         return;
     LV2_Atom_Forge *forge = &plugin->forge;
     LV2_Atom_Forge_Frame all;
-    size_t room = sizeof *out + out->atom.size; /* until it is written: what the host has room for */
+    size_t room = sizeof out->atom + out->atom.size; /* until it is written: what the host has room for */
     lv2_atom_forge_set_buffer(forge, (uint8_t *)out, room);
     lv2_atom_forge_sequence_head(forge, &all, 0);
     if (plugin->tells && room >= 2 * strlen(plugin->told) + 512) {

@@ -280,8 +280,8 @@ class _Job:
 
 
 def live_parser() -> Parser:
-    """Return the parser of `live` alone."""
-    parser = Parser(prog="rtsep live")
+    """Return the parser of `live` alone; `--help` is none of its options."""
+    parser = Parser(prog="rtsep live", add_help=False)
     fill_parser(parser)
     return parser
 

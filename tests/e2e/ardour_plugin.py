@@ -122,10 +122,9 @@ class Session:
         """Load the session, do `what` in Lua, save it; return what Ardour has said."""
         return self._lua(_LOAD.format(folder=self._folder, what=what))
 
-    def saved_states(self) -> list[str]:
-        """Return what the plugins have saved, the oldest first."""
-        found = sorted((self._folder / "session" / "plugins").rglob("state.ttl"), key=os.path.getmtime)
-        return [path.read_text() for path in found]
+    def saved_states(self) -> list[Path]:
+        """Return the files that the plugins have saved, the oldest first."""
+        return sorted((self._folder / "session" / "plugins").rglob("state.ttl"), key=os.path.getmtime)
 
     def _lua(self, text: str) -> str:
         script = self._folder / "script.lua"

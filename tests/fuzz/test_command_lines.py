@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from rtsep.cli.live import check_options
@@ -90,6 +90,7 @@ def test_any_words_are_parsed_or_refused_by_a_line(command, capfd, words):
 
 @many
 @given(words=words_of(WORDS))
+@example(words=["--help"])
 def test_options_of_live_are_taken_or_refused_by_a_line(at_home, capfd, words):
     with in_order(UsageError):
         code = code_of(lambda: check_options(words))

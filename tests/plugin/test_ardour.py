@@ -42,7 +42,9 @@ def test_an_export_equals_a_file_bit_for_bit(session, counting_model, output, qu
     expected = stems.vocals if output == VOCALS else stems.instrumental
     for _ in range(2):  # saved and loaded between them
         np.testing.assert_array_equal(session.export()[0], expected)
-    assert str(counting_model) in session.saved_states()[-1]
+    state = session.saved_states()[-1]
+    assert f"<{counting_model.name}>" in state.read_text()
+    assert (state.parent / counting_model.name).resolve() == counting_model, "the host's link to the model"
 
 
 AUTOMATION = """

@@ -71,7 +71,7 @@ def test_stopped_it_says_so_and_goes_on(job, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Remixer, "batch", interrupted)
         assert quickstart(job) is None
-    assert "the same command continues" in capsys.readouterr().out and not job.model.exists()
+    assert "repeat the command to continue" in capsys.readouterr().out and not job.model.exists()
     assert quickstart(job) == job.model
 
 
@@ -224,7 +224,7 @@ def test_interrupted_while_scoring_it_ends_with_a_line(job, stems, monkeypatch, 
     command = ["quickstart", "--data", str(stems), "--out", str(job.out), "--system", "tiny"]
     command += ["--minutes", "0.005", "--device", "cpu", "--threads", "1"]
     assert main(command) == 130
-    assert "the same command continues" in capsys.readouterr().err and job.model.exists()
+    assert "repeat the command to continue" in capsys.readouterr().err and job.model.exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
