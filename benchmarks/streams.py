@@ -9,10 +9,10 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from rtsep import pipeline as stage
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.model.runner import ModelRunner
+from rtsep.pipeline import begin_hop, finish_hop, make_pipeline
 from train.data.cache import RATE
 from train.data.effects import Wave
 from train.data.tracks import Stems
@@ -89,15 +89,15 @@ class MaskStream(Stream):
 
     def step(self, block: Wave) -> NDArray[np.float32]:
         """Process one hop; return the stems [2, 2, hop]."""
-        stage.begin_hop(self._pipeline, np.ascontiguousarray(block), self._player.column)
+        begin_hop(self._pipeline, np.ascontiguousarray(block), self._player.column)
         self._player.step()
-        stage.finish_hop(self._pipeline, self._player.mask, self._controls.control_block, True, self._feeds)
+        finish_hop(self._pipeline, self._player.mask, self._controls.control_block, True, self._feeds)
         return self._feeds[[VOCALS, INSTRUMENTAL]]
 
     def reset(self) -> None:
         """Reset the state."""
         self._player.reset()
-        self._pipeline = stage.make_pipeline(self._player.spec, RATE, 2, RATE)
+        self._pipeline = make_pipeline(self._player.spec, RATE, 2, RATE)
 
 
 def converted(wave: Wave, rate: int, to_rate: int) -> Wave:

@@ -18,7 +18,7 @@ enum {
     RTSEP_PROTOCOL = 1, /* another number: another layout, or another meaning */
     IN_CHANNELS = 2,
     OUT_CHANNELS = 6, /* main, vocals, instrumental, left and right of each */
-    MOST_CONTROLS = 24,
+    MAX_CONTROLS = 24,
     SIGNALS_AT = 512,
     SIGNAL_BYTES = 64,
     RINGS_AT = 4096
@@ -39,13 +39,13 @@ enum {
     SLOT_OFFLINE = 10, /* 1: the host renders, and waits for the engine */
     SLOT_LATE_FRAMES = 11, /* frames that an engine at work was too late for */
     SLOT_STREAMS = 12, /* streams so far */
-    SLOT_VALUES = 16, /* [MOST_CONTROLS] float64 bits of the controls */
+    SLOT_VALUES = 16, /* [MAX_CONTROLS] float64 bits of the controls */
     /* Written by the engine. */
     SLOT_OUT_BEGIN = 40, /* first output frame of the present stream */
     SLOT_OUT_WRITE = 41, /* output frames up to here are there */
     SLOT_NEXT_HOP_AT = 42, /* SLOT_IN_WRITE that completes the next hop */
     SLOT_STATE = 43, /* by the thread that starts engines, too */
-    SLOT_MOST = 44, /* frames of a hop at most, for the model in use; 0: not known yet */
+    SLOT_MAX_HOP = 44, /* frames of a hop at most, for the model in use; 0: not known yet */
     SLOT_DELAY = 45, /* frames by which its output lags its input, the filling of a hop not included */
     SLOT_LATE_MASKS = 46,
     SLOT_HOPS = 47,

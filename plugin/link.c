@@ -40,7 +40,7 @@ void link_await_output(Link *link) { shared_wait(&link->watch->shared, OUTPUT_CA
 
 /* --- the engine process ------------------------------------------------------------------------------------- */
 
-static void say(const struct Watch *watch, bool error, const char *line) {
+static void write_log(const struct Watch *watch, bool error, const char *line) {
     if (watch->plan.log)
         watch->plan.log(watch->plan.log_handle, error, line);
 }
@@ -74,7 +74,7 @@ static void pass_on(struct Watch *watch, Lines *lines) {
     while ((end = strchr(line, '\n')) != NULL) {
         *end = '\0';
         bool error = strncmp(line, "error ", 6) == 0, note = strncmp(line, "note ", 5) == 0;
-        say(watch, error, line + (error ? 6 : note ? 5 : 0));
+        write_log(watch, error, line + (error ? 6 : note ? 5 : 0));
         line = end + 1;
     }
     lines->used -= (size_t)(line - lines->text);
@@ -132,7 +132,7 @@ static void watch_engine(void *argument) {
             process_reason(error, reason, sizeof reason);
             snprintf(line, sizeof line, "the engine cannot be started (%s): dry signal; run 'rtsep plugin install'",
                      reason);
-            say(watch, true, line);
+            write_log(watch, true, line);
         }
         if (state_of(link) == STATE_REFUSED) {
             wait_for(watch, -1);
@@ -142,7 +142,7 @@ static void watch_engine(void *argument) {
         failures = error || clock_now() - began < QUICK_DEATH_S ? failures + 1 : 1;
         atomic_store(&link->failures, failures);
         if (error == 0 && failures <= 3)
-            say(watch, true, "the engine process has ended: dry signal until it is back");
+            write_log(watch, true, "the engine process has ended: dry signal until it is back");
         int pause = RETRY_MS * (failures - 1);
         if (wait_for(watch, pause < RETRY_MOST_MS ? pause : RETRY_MOST_MS))
             return;
@@ -176,16 +176,16 @@ static void lay_out(Link *link, uint32_t most, uint32_t delay) {
 /* Wait for the engine to tell what the model adds in latency. */
 static void await_latency(Link *link, struct Watch *watch) {
     double since = clock_now();
-    while (!atomic_load(&link->slots[SLOT_MOST]) && state_of(link) != STATE_REFUSED &&
+    while (!atomic_load(&link->slots[SLOT_MAX_HOP]) && state_of(link) != STATE_REFUSED &&
            state_of(link) != STATE_DOWN && clock_now() - since < LATENCY_PATIENCE_S)
         clock_sleep(5e-3);
-    int64_t most = atomic_load(&link->slots[SLOT_MOST]), delay = atomic_load(&link->slots[SLOT_DELAY]);
+    int64_t most = atomic_load(&link->slots[SLOT_MAX_HOP]), delay = atomic_load(&link->slots[SLOT_DELAY]);
     int64_t room = link->ring_frames - 2 * LONGEST_CALL;
     if (most > 0 && 2 * most + delay + link->block + FADE_FRAMES < room) {
         lay_out(link, (uint32_t)most, (uint32_t)delay);
         return;
     }
-    say(watch, true, "the latency of the model is not known: it plays, if it plays, with a wrong one");
+    write_log(watch, true, "the latency of the model is not known: it plays, if it plays, with a wrong one");
 }
 
 static char *copy_of(const char *text) {
@@ -227,7 +227,7 @@ Link *link_new(const LinkPlan *plan) {
     atomic_store(&link->slots[SLOT_CONTROLS], CONTROLS);
     atomic_store(&link->slots[SLOT_NEXT_HOP_AT], 1);
     if (known) {
-        atomic_store(&link->slots[SLOT_MOST], most);
+        atomic_store(&link->slots[SLOT_MAX_HOP], most);
         atomic_store(&link->slots[SLOT_DELAY], delay);
     }
     lay_out(link, most, delay);

@@ -89,7 +89,7 @@ static LV2_Handle instantiate(const LV2_Descriptor *descriptor, double rate, con
     lv2_atom_forge_init(&plugin->forge, (LV2_URID_Map *)map);
     atomic_flag_clear(&plugin->busy);
     uint32_t block = block_of(&plugin->names, feature(features, LV2_OPTIONS__options));
-    plugin->core = rtsep_core_new(rate, block ? block : UNSAID_BLOCK, bundle, NULL, NULL, write_log, plugin, true);
+    plugin->core = rtsep_core_new(rate, block ? block : DEFAULT_BLOCK, bundle, NULL, NULL, write_log, plugin, true);
     if (!plugin->core) {
         write_log(plugin, true, "no memory");
         free(plugin);

@@ -38,7 +38,7 @@ void model_message(Plugin *plugin, const LV2_Atom_Object *object) {
     if (!ours || !value || (value->type != names->atom_Path && value->type != names->atom_String))
         return;
     const char *text = LV2_ATOM_BODY_CONST(value);
-    if (plugin->schedule && value->size > 1 && value->size <= LONGEST_NAME && text[value->size - 1] == '\0')
+    if (plugin->schedule && value->size > 1 && value->size <= MAX_NAME && text[value->size - 1] == '\0')
         plugin->schedule->schedule_work(plugin->schedule->handle, value->size, text);
 }
 
@@ -66,10 +66,11 @@ void model_tell(Plugin *plugin) {
     size_t room = sizeof out->atom + out->atom.size; /* until it is written: what the host has room for */
     lv2_atom_forge_set_buffer(forge, (uint8_t *)out, room);
     lv2_atom_forge_sequence_head(forge, &all, 0);
-    if (plugin->tells && room >= 2 * strlen(plugin->told) + 512) {
+    if (plugin->tells && room >= 2 * strlen(plugin->reported) + 512) {
         plugin->tells = false;
-        tell(plugin, plugin->names.model, plugin->names.atom_String, plugin->told);
-        tell(plugin, plugin->names.model_file, plugin->names.atom_Path, is_a_path(plugin->told) ? plugin->told : "");
+        tell(plugin, plugin->names.model, plugin->names.atom_String, plugin->reported);
+        tell(plugin, plugin->names.model_file, plugin->names.atom_Path,
+             is_a_path(plugin->reported) ? plugin->reported : "");
     }
     lv2_atom_forge_pop(forge, &all);
 }
@@ -80,7 +81,7 @@ void model_tell(Plugin *plugin) {
 static LV2_Worker_Status work(LV2_Handle handle, LV2_Worker_Respond_Function respond,
                               LV2_Worker_Respond_Handle to, uint32_t size, const void *data) {
     Plugin *plugin = handle;
-    char now[LONGEST_NAME];
+    char now[MAX_NAME];
     core_take(plugin);
     bool done = size <= 1 || rtsep_core_set_model(plugin->core, data, NULL);
     snprintf(now, sizeof now, "%s", rtsep_core_model(plugin->core));
@@ -91,9 +92,9 @@ static LV2_Worker_Status work(LV2_Handle handle, LV2_Worker_Respond_Function res
 
 static LV2_Worker_Status take_answer(LV2_Handle handle, uint32_t size, const void *data) {
     Plugin *plugin = handle;
-    if (size > sizeof plugin->told)
+    if (size > sizeof plugin->reported)
         return LV2_WORKER_ERR_NO_SPACE;
-    memcpy(plugin->told, data, size);
+    memcpy(plugin->reported, data, size);
     plugin->tells = true;
     return LV2_WORKER_SUCCESS;
 }

@@ -27,7 +27,7 @@ typedef struct {
     LV2_URID model, model_file, sha256;
 } Names;
 
-enum { LONGEST_NAME = 4096 }; /* of a model, or its path, with the byte that ends it */
+enum { MAX_NAME = 4096 }; /* of a model, or its path, with the byte that ends it */
 
 typedef struct {
     RtsepCore *core;
@@ -42,7 +42,7 @@ typedef struct {
 
     /* Of the audio thread. */
     LV2_Atom_Forge forge;
-    char told[LONGEST_NAME]; /* the model, as the host is told */
+    char reported[MAX_NAME]; /* the model, as last reported to the host */
     bool tells;
 } Plugin;
 

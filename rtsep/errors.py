@@ -76,8 +76,8 @@ class CompileError(RtsepError):
 
 def in_a_line(error: BaseException) -> str:
     """Return an error that is not an `RtsepError` as one line: its class and the first line of its text."""
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def suggest(given: str, known: Iterable[str], limit: int = 3) -> str:

@@ -27,7 +27,7 @@ SHOW = "RTSEP_TRACEBACK"
 KEPT = 10
 """Number of detail files kept; older ones are deleted."""
 
-_LONGEST = 300  # characters of the exception's own text in the line
+_MAX_TEXT = 300  # characters of the exception's own text in the line
 
 _REPAIR = "install rtsep again: python -m pip install --force-reinstall rtsep"
 
@@ -45,7 +45,7 @@ def guarded(main: Callable[[], int | None], where: str = "") -> int:
     try:
         return main() or 0
     except Exception as error:
-        tell(error, where)
+        report(error, where)
         return UNEXPECTED
 
 
@@ -61,21 +61,21 @@ def main_of(module: str) -> int:
     return guarded(run, module)
 
 
-def tell(error: BaseException, where: str = "") -> None:
+def report(error: BaseException, where: str = "") -> None:
     """Print one line about `error` on standard error, once for each place; write the details to a file."""
-    place = _place(error)
-    if place in _known:
+    raised_at = _raised_at(error)
+    if raised_at in _known:
         return
-    _known.add(place)
+    _known.add(raised_at)
     details = _details(error)
     if os.environ.get(SHOW, "0") not in ("", "0"):
         _print(details)
     path = _kept(details)
     rest = f"the details are in {path}" if path else f"{SHOW}=1 prints the details"
-    said = "".join(c if c.isprintable() else "?" for c in in_a_line(error)[:_LONGEST])
+    message = "".join(c if c.isprintable() else "?" for c in in_a_line(error)[:_MAX_TEXT])
     if isinstance(error, ImportError):
-        said += f"; {_REPAIR}"
-    _print(f"rtsep: unexpected error{f' in {where}' if where else ''}: {said}; {rest}\n")
+        message += f"; {_REPAIR}"
+    _print(f"rtsep: unexpected error{f' in {where}' if where else ''}: {message}; {rest}\n")
 
 
 def watch(where: str = "") -> None:
@@ -87,11 +87,11 @@ def watch(where: str = "") -> None:
     def of_thread(given: threading.ExceptHookArgs) -> None:
         if given.exc_value is not None and given.exc_type is not SystemExit:
             name = f"thread '{given.thread.name}'" if given.thread else "a thread"
-            tell(given.exc_value, f"{name} of {where}" if where else name)
+            report(given.exc_value, f"{name} of {where}" if where else name)
 
     def unraisable(given: sys.UnraisableHookArgs) -> None:
         if given.exc_value is not None:
-            tell(given.exc_value, where)
+            report(given.exc_value, where)
 
     threading.excepthook = of_thread
     sys.unraisablehook = unraisable
@@ -103,7 +103,7 @@ def _print(text: str) -> None:
         os.write(2, text.encode("utf-8", "backslashreplace"))
 
 
-def _place(error: BaseException) -> tuple[str, str, int]:
+def _raised_at(error: BaseException) -> tuple[str, str, int]:
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

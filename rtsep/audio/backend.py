@@ -143,7 +143,7 @@ class AudioStream(Protocol):
     def tend(self) -> list[str]:
         """Do due work outside the callbacks; return lines for the user. Called continually."""
 
-    def tell_latency(self, latency: int) -> None:
+    def report_latency(self, latency: int) -> None:
         """Report rtsep's added latency in frames to the system, if it uses that."""
 
     def close(self) -> bool:

@@ -95,7 +95,7 @@ def look_at_pulse() -> DeviceList:
     """Search only the sinks and sources of the PulseAudio server; the list is empty if none answers."""
     server = pulse.look()
     defaults = pulse.defaults_of(server) if server else {"input": -1, "output": -1}
-    return DeviceList(tuple(pulse.devices_of(server)), None, defaults, server)
+    return DeviceList(devices=tuple(pulse.devices_of(server)), jack=None, defaults=defaults, pulse=server)
 
 
 def known() -> DeviceList:
@@ -134,10 +134,11 @@ def _unnumbered(name: str) -> str:
 
 def check_format(device: Device, kind: str, channels: int, rate: int) -> None:
     """Raise `DeviceError` with the device's abilities if `device` cannot do `channels` at `rate`."""
-    most = device.channels(kind)
-    if channels > most:
+    available = device.channels(kind)
+    if channels > available:
         raise DeviceError(
-            f"{device.name} has {most} {kind} channel{'s' if most != 1 else ''}, but {channels} are needed; "
+            f"{device.name} has {available} {kind} channel{'s' if available != 1 else ''}, "
+            f"but {channels} are needed; "
             f"choose fewer with {'--in-channels' if kind == 'input' else '--out-channels or --out vocals'}"
         )
     backend_of(device).check(device, kind, channels, rate)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import pipeline as stage
 from rtsep.audio import drift as clocks
 from rtsep.audio import rings
 from rtsep.audio.bursts import read_spread
@@ -25,6 +24,7 @@ from rtsep.dsp.feedback import Feedback, make_feedback_guard, read_feedback
 from rtsep.dsp.limiter import make_limiter, reduction_db
 from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
+from rtsep.pipeline import make_pipeline, max_frames_per_step, model_rate_for, stream_delay
 from rtsep.realtime import priority, wake
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.mask_exchange import Exchange, MaskExchange
@@ -69,17 +69,17 @@ class Engine:
         self.format = format
         self.spec = spec
         self.controls = controls
-        self.model_rate = stage.model_rate_for(spec, format.rate)
+        self.model_rate = model_rate_for(spec, format.rate)
         self._exchange = shared.exchange
         self._rings = rings.Rings(
             format.rate, format.channels, list(format.in_map), len(format.out_map), input_ring
         )
-        self._pipeline = stage.make_pipeline(
+        self._pipeline = make_pipeline(
             spec, format.rate, format.channels, self.model_rate, _dry_feeds(format)
         )
         self._shares_input = input_ring is not None
         self._hop_signal = wake.Semaphore()
-        self._max_frames = stage.max_frames_per_step(format.rate, self.model_rate, spec.hop)
+        self._max_frames = max_frames_per_step(format.rate, self.model_rate, spec.hop)
         self._hop_state = self._make_hop_state()
         state = self._rings.state
         state[rings.HOP_SIGNAL] = self._hop_signal.handle
@@ -119,21 +119,25 @@ class Engine:
         """Return the declared latency; tests compare it with the measured one."""
         format = self.format
         # The algorithmic latency includes the filling of a hop, which overlaps with the device's block.
-        algorithm = stage.stream_delay(self._pipeline) + self._max_frames
+        algorithm = stream_delay(self._pipeline) + self._max_frames
         if format.two_clocks:
             ratio = format.rate / format.out_rate
             blocks = format.block + round(format.out_block * ratio)
             fill = format.out_block + format.block / ratio + self._compute_fill()
             ahead = round((fill + clocks.stream_delay(self._hop_state.drift)) * ratio)
             engine = ahead - blocks - self._max_frames
-            return LatencyBudget(format.rate, algorithm, engine, blocks + format.hardware)
-        device = stage.stream_delay(self._pipeline) + self._ready - algorithm - self._slack
-        return LatencyBudget(format.rate, algorithm, self._slack, device + format.hardware)
+            return LatencyBudget(
+                rate=format.rate, algorithm=algorithm, engine=engine, device=blocks + format.hardware
+            )
+        device = stream_delay(self._pipeline) + self._ready - algorithm - self._slack
+        return LatencyBudget(
+            rate=format.rate, algorithm=algorithm, engine=self._slack, device=device + format.hardware
+        )
 
     @property
     def feed_delay(self) -> int:
         """Return the lag of the feeds behind the input at the pipeline's output: the recorder's offset."""
-        return stage.stream_delay(self._pipeline)
+        return stream_delay(self._pipeline)
 
     def burst_frames(self, windows: int, share: float) -> int | None:
         """Return how many frames early devices call, see `rtsep.audio.bursts`; None: not known yet."""

@@ -180,11 +180,11 @@ def _mix(mixer: np.ndarray, device_block: int, frames: int, ran_dry: int) -> Non
         return
     channels, length, faded = current[rings.OUT_CHANNELS], mixer[LENGTH], mixer[FADED]
     mixed = rings.frames_at(device_block, frames, channels)
-    heard = rings.frames_at(mixer[SCRATCH], frames, channels)
+    incoming = rings.frames_at(mixer[SCRATCH], frames, channels)
     for i in range(frames):
         gain = np.float32(min(1.0, (faded + i + 1) / length))
         for c in range(channels):
-            mixed[i, c] += gain * (heard[i, c] - mixed[i, c])
+            mixed[i, c] += gain * (incoming[i, c] - mixed[i, c])
     store_release(mixer, FADED, faded + frames)
     if faded + frames >= length:
         store_release(mixer, CURRENT, second)

@@ -276,9 +276,9 @@ def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, n
         return  # no output call yet
     # Positions come from the clock, between calls: the measurement has no saw-tooth of blocks.
     in_rate, out_rate = float(state[rings.RATE]), float(state[rings.OUT_RATE])
-    heard = (now - load_acquire(state, rings.IN_BASE_NS)) * 1e-9 * in_rate
+    captured = (now - load_acquire(state, rings.IN_BASE_NS)) * 1e-9 * in_rate
     played = (now - load_acquire(state, rings.OUT_BASE_NS)) * 1e-9 * out_rate
-    waiting = (heard - state[rings.IN_READ]) / drift.nominal
+    waiting = (captured - state[rings.IN_READ]) / drift.nominal
     fill = state[rings.OUT_WRITE] + count + waiting - played
     start = state[rings.OUT_WRITE]
     in_block = load_acquire(state, rings.IN_BLOCK)

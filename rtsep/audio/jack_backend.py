@@ -48,11 +48,26 @@ class JackBackend:
         """Return `server`, if any, and the programs on it."""
         if server is None:
             return []
-        card = Device(JACK, server.name, "JACK", server.captures, server.playbacks, server.rate)
+        card = Device(
+            index=JACK,
+            name=server.name,
+            api="JACK",
+            inputs=server.captures,
+            outputs=server.playbacks,
+            rate=server.rate,
+        )
         return [
             card,
             *(
-                Device(FIRST_CLIENT - k, c.name, "JACK", c.gives, c.takes, server.rate, client=c.name)
+                Device(
+                    index=FIRST_CLIENT - k,
+                    name=c.name,
+                    api="JACK",
+                    inputs=c.gives,
+                    outputs=c.takes,
+                    rate=server.rate,
+                    client=c.name,
+                )
                 for k, c in enumerate(server.clients)
             ),
         ]

@@ -47,12 +47,12 @@ _sample_rate = types.ExternalFunction("jack_get_sample_rate", types.uint32(types
 
 # Slots of a stream.
 MIXER = 0  # address of the mixer
-LONGEST = 1  # capacity of the blocks in frames
+MAX_BLOCK = 1  # capacity of the blocks in frames
 LOST = 2  # SHUT_DOWN: it has stopped
 LATENCY = 3  # frames from rtsep's inputs to its outputs
 RANGE = 4  # a jack_latency_range_t: uint32 min, max
-IN_BLOCK = 5  # address of float32 [LONGEST, inputs]
-OUT_BLOCK = 6  # address of float32 [LONGEST, outputs]
+IN_BLOCK = 5  # address of float32 [MAX_BLOCK, inputs]
+OUT_BLOCK = 6  # address of float32 [MAX_BLOCK, outputs]
 INPUTS = 7  # number of inputs
 OUTPUTS = 8
 PLAYS = 9  # 1: it plays; before that, its ports are being connected one by one
@@ -134,7 +134,7 @@ def process(frames, user):  # type: ignore[no-untyped-def]
     inputs, outputs, count = state[INPUTS], state[OUTPUTS], np.int64(frames)
     state[STEADY] = state[STEADY] + count if count == state[LAST] else 0
     state[LAST] = count
-    if load_acquire(state, PLAYS) == 0 or count > state[LONGEST]:
+    if load_acquire(state, PLAYS) == 0 or count > state[MAX_BLOCK]:
         for k in range(outputs):
             _samples(state[PORTS + inputs + k], count)[:] = 0
         return np.int32(0)
@@ -196,18 +196,18 @@ def set_latency(state: np.ndarray, mode: int) -> None:
     """Set the latency of rtsep's ports, CAPTURE or PLAYBACK, from the ports connected to them."""
     inputs, outputs = state[INPUTS], state[OUTPUTS]
     forth = mode == CAPTURE
-    first_known, known = (0, inputs) if forth else (inputs, outputs)
-    first_told, told = (inputs, outputs) if forth else (0, inputs)
+    first_read, read_count = (0, inputs) if forth else (inputs, outputs)
+    first_set, set_count = (inputs, outputs) if forth else (0, inputs)
     where = as_pointer(address_of(state, RANGE))
     low, high = np.int64(-1), np.int64(0)
-    for k in range(known):
-        _get_latency(state[PORTS + first_known + k], np.int32(mode), where)
+    for k in range(read_count):
+        _get_latency(state[PORTS + first_read + k], np.int32(mode), where)
         least, most = state[RANGE] & 0xFFFFFFFF, state[RANGE] >> 32
         low = least if low < 0 else min(low, least)
         high = max(high, most)
     state[RANGE] = (max(low, 0) + state[LATENCY]) | (high + state[LATENCY]) << 32
-    for k in range(told):
-        _set_latency(state[PORTS + first_told + k], np.int32(mode), where)
+    for k in range(set_count):
+        _set_latency(state[PORTS + first_set + k], np.int32(mode), where)
 
 
 @cfunc(types.void(types.int32, types.voidptr), nopython=True, cache=True)

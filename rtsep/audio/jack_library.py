@@ -139,15 +139,15 @@ def _opened(name: str | None) -> Library | None:
     return Library(name, b"PipeWire" in (version() or b""))
 
 
-_Said = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
-_say_nothing = _Said(lambda _: None)
+_MessageHandler = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+_ignore_message = _MessageHandler(lambda _: None)
 
 
 def _server_answers(name: str) -> bool:
     """Return whether a JACK server is running that the libjack `name` reaches."""
     library = ctypes.CDLL(name)
-    library.jack_set_error_function(_say_nothing)
-    library.jack_set_info_function(_say_nothing)
+    library.jack_set_error_function(_ignore_message)
+    library.jack_set_info_function(_ignore_message)
     library.jack_client_open.restype = ctypes.c_void_p
     status = ctypes.c_int()
     with one_at_a_time():

@@ -96,17 +96,17 @@ class Plugs:
         if now < self._look_at:
             return []
         self._look_at = now + LOOK_EVERY_S
-        said: list[str] = []
+        lines: list[str] = []
 
         def look() -> None:
             with contextlib.suppress(Exception):  # the server is about to end
                 for side in self._sides:
-                    said.extend(self._follow(side))
+                    lines.extend(self._follow(side))
                     self._restore(side)
-                    said.extend(self._news(side))
+                    lines.extend(self._news(side))
 
         within(CONNECT_PATIENCE_S, look)
-        return said
+        return lines
 
     def _follow(self, side: _Side) -> list[str]:
         """Switch to a new default sink or source, except for the user's own connections; return a line."""

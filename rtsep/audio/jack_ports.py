@@ -147,13 +147,13 @@ def find_server() -> JackServer | None:
     try:
         name, note = PIPEWIRE if is_pipewire() else (JackServer.name, JackServer.note)
         return JackServer(
-            int(client.samplerate),
-            int(client.blocksize),
-            len(card_ports(client, CAPTURE)),
-            len(card_ports(client, PLAYBACK)),
-            name,
-            note,
-            _clients_of(client),
+            rate=int(client.samplerate),
+            period=int(client.blocksize),
+            captures=len(card_ports(client, CAPTURE)),
+            playbacks=len(card_ports(client, PLAYBACK)),
+            name=name,
+            note=note,
+            clients=_clients_of(client),
         )
     except Exception:  # it has ended meanwhile
         return None

@@ -29,7 +29,7 @@ START_PATIENCE_S = 5.0
 STEADY_S = 0.1
 """PipeWire gets latencies after its period has been constant for this time, in seconds."""
 
-TELL_EVERY_S = 0.1
+REPORT_EVERY_S = 0.1
 
 
 class JackStream:
@@ -55,8 +55,8 @@ class JackStream:
         self._options, self._peers = client, peers
         self._plugs: Plugs | None = None  # None until it plays
         self._state = np.zeros(calls.STATE_SIZE, np.int64)
-        self._told = [0, 0]  # by mode: the count in STALE that was last reported
-        self._tell_at = 0.0  # monotonic time
+        self._reported = [0, 0]  # by mode: the count in STALE that was last reported
+        self._report_at = 0.0  # monotonic time
         self._client: Any = None
         self._period = 0  # frames at the start
         self._inputs: list[Any] = []
@@ -65,12 +65,12 @@ class JackStream:
             lambda: self._join(client.name, inputs, outputs),
             "the JACK server refuses rtsep's ports; restart the server",
         )
-        longest = max(LARGEST_BLOCK, self._period)
-        self._blocks = [np.zeros((longest, max(1, n)), np.float32) for n in (inputs, len(outputs))]
+        max_block = max(LARGEST_BLOCK, self._period)
+        self._blocks = [np.zeros((max_block, max(1, n)), np.float32) for n in (inputs, len(outputs))]
         state = self._state
         state[calls.MIXER] = mixer.state.ctypes.data
         state[calls.CLIENT] = jack_ports.address(self._client)
-        state[calls.LONGEST], state[calls.LATENCY], state[calls.RATE] = longest, latency, rate
+        state[calls.MAX_BLOCK], state[calls.LATENCY], state[calls.RATE] = max_block, latency, rate
         state[calls.IN_BLOCK], state[calls.OUT_BLOCK] = (block.ctypes.data for block in self._blocks)
         state[calls.INPUTS], state[calls.OUTPUTS] = inputs, len(outputs)
         for k, port in enumerate(self._inputs + self._outputs):
@@ -159,25 +159,25 @@ class JackStream:
     def tend(self) -> list[str]:
         """Do due work: report latencies to the server, connect ports again. Return lines for the user."""
         now = time.monotonic()
-        if self._pipewire and now >= self._tell_at:
-            self._tell_at = now + TELL_EVERY_S
+        if self._pipewire and now >= self._report_at:
+            self._report_at = now + REPORT_EVERY_S
             steady = int(self._state[calls.STEADY])
             if steady >= STEADY_S * int(self._state[calls.RATE]):
-                self._tell_pipewire()
+                self._set_stale_latencies()
         return self._plugs.tend(now) if self._plugs and self.lost is None else []
 
-    def _tell_pipewire(self) -> None:
+    def _set_stale_latencies(self) -> None:
         for mode in (calls.CAPTURE, calls.PLAYBACK):
             asked = int(acquire(self._state, calls.STALE + mode))
-            if asked != self._told[mode]:
-                self._told[mode] = asked
+            if asked != self._reported[mode]:
+                self._reported[mode] = asked
                 calls.set_latency(self._state, mode)
 
-    def tell_latency(self, latency: int) -> None:
+    def report_latency(self, latency: int) -> None:
         """Report rtsep's latency in frames to the server, and so to a DAW that compensates it."""
         self._state[calls.LATENCY] = latency
         if self._pipewire:
-            self._told = [-1, -1]  # in the next `tend`
+            self._reported = [-1, -1]  # in the next `tend`
             return
         client = ctypes.c_void_p(jack_ports.address(self._client))
         within(START_PATIENCE_S, lambda: calls.libjack.jack_recompute_total_latencies(client))

@@ -63,8 +63,8 @@ class PipeWireSink:
 
     def __init__(self, name: str, title: str, properties: dict[str, str]) -> None:
         """Start to create it; users wait until it exists. Raise `OSError` if that fails."""
-        self._told: float | None = None
-        task = encode(Make(name, title, f"{name}-end", properties))
+        self._reported: float | None = None
+        task = encode(Make(name=name, title=title, end=f"{name}-end", properties=properties))
         self._process = subprocess.Popen(
             [*_COMMAND, task], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=environment(),
@@ -75,15 +75,15 @@ class PipeWireSink:
         """Return whether its process runs: it ends with the sink."""
         return self._process.poll() is None
 
-    def tell(self, seconds: float) -> None:
+    def report_latency(self, seconds: float) -> None:
         """Report the latency from the sink to the loudspeaker, in seconds, to players."""
-        if seconds == self._told or not self.is_there:
+        if seconds == self._reported or not self.is_there:
             return
         assert self._process.stdin
         with contextlib.suppress(OSError):  # it is just ending
             self._process.stdin.write(encode(Latency(seconds)).encode())
             self._process.stdin.flush()
-        self._told = seconds
+        self._reported = seconds
 
     def close(self) -> None:
         """Remove the sink."""

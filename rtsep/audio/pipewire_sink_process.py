@@ -59,7 +59,7 @@ class LatentEnd:
             ctypes.c_void_p(self._jack.jack_port_register(self._client, side.encode(), _AUDIO, _IS_INPUT, 0))
             for side in _POSITIONS
         ]
-        self._asked, self._told, self._seconds = 1, 0, 0.0
+        self._requested, self._reported, self._seconds = 1, 0, 0.0
         self._period = 0  # frames
         self.lost = False
         # PipeWire's libjack makes both calls while it holds a lock that setting a latency needs: only record
@@ -72,15 +72,15 @@ class LatentEnd:
             raise OSError("PipeWire refuses to activate the client")
 
     def _note(self, mode: int, _: Any) -> None:
-        self._asked += mode == _PLAYBACK
+        self._requested += mode == _PLAYBACK
 
     def _shut_down(self, _: Any) -> None:
         self.lost = True
 
-    def tell(self, seconds: float) -> None:
+    def report_latency(self, seconds: float) -> None:
         """Report this latency in seconds from the next `tend` on."""
         self._seconds = seconds
-        self._asked += 1
+        self._requested += 1
 
     def tend(self, source: str) -> None:
         """Connect to the ports of the client `source` if needed, and report the latency again."""
@@ -88,11 +88,11 @@ class LatentEnd:
             if not self._jack.jack_port_connected(port):
                 there = f"{source}:output_{side}".encode()
                 if self._jack.jack_connect(self._client, there, self._jack.jack_port_name(port)) == 0:
-                    self._asked += 1
+                    self._requested += 1
         period = self._jack.jack_get_buffer_size(self._client)
-        if self._asked != self._told or period != self._period:
+        if self._requested != self._reported or period != self._period:
             self._period = period
-            self._told = self._asked
+            self._reported = self._requested
             frames = round(self._seconds * self._jack.jack_get_sample_rate(self._client))
             # The path through `pw-loopback` takes a period, which is reported; the path of the capture is
             # not.
@@ -147,7 +147,7 @@ def serve(task: Make) -> int:
                     return 0
                 *lines, rest = (rest + read).split(b"\n")
                 for line in lines:
-                    end.tell(COMMANDS.decode(line).seconds)
+                    end.report_latency(COMMANDS.decode(line).seconds)
         return FAILED
     except OSError:
         return FAILED

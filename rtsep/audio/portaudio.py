@@ -278,7 +278,7 @@ class Stream:
         """Do nothing: all work happens in the callbacks."""
         return []
 
-    def tell_latency(self, latency: int) -> None:
+    def report_latency(self, latency: int) -> None:
         """Do nothing: PortAudio does not use the latency."""
 
     def close(self) -> bool:

@@ -64,7 +64,7 @@ class Probe:
         ring[:] = np.resize(sound, ring.shape)
         release(self.state, rings.OUT_WRITE, _FOREVER)
 
-    def hearing(self) -> Follower:
+    def capture(self) -> Follower:
         """Keep captured frames from now on."""
         return Follower(self.state, rings.IN_WRITE, self._rings.input, self.read(rings.IN_WRITE))
 

@@ -114,7 +114,7 @@ class Diversion:
         self._app, self._undo, self._keep = app, undo, keep
         self._program: str | None = None  # the program found for `app`
         self._seen: set[int] = set()  # players already routed here: a later move is the user's choice
-        self._said: set[str] = set()
+        self._notified: set[str] = set()
         self._settled_at = 0.0  # when the server should have moved the players to the default sink
         self.real = ""
         """Server's name of the default sink for the user."""
@@ -208,8 +208,8 @@ class Diversion:
         return [player for player in fit if player.program == self._program]
 
     def _notify_once(self, line: str, lines: list[str]) -> None:
-        if line not in self._said:
-            self._said.add(line)
+        if line not in self._notified:
+            self._notified.add(line)
             lines.append(line)
 
 

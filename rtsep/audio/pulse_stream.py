@@ -128,7 +128,7 @@ class PulseStream:
         news, self._news = self._news, []
         return news
 
-    def tell_latency(self, latency: int) -> None:
+    def report_latency(self, latency: int) -> None:
         """Do nothing: the server does not use the latency."""
 
     def close(self) -> bool:

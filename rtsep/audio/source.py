@@ -16,7 +16,7 @@ from rtsep.audio import rings
 from rtsep.audio.played_file import Loop, Opening, PlayedFile
 from rtsep.audio.splices import (
     SEGMENTS_SECONDS,
-    Place,
+    FilePosition,
     Segment,
     fade_out,
     fade_over,
@@ -39,7 +39,7 @@ _AHEAD_SECONDS, _CALLS_AHEAD, _TRIES = 0.04, 2, 5
 """Distance of a splice ahead of the callback, in seconds and in calls; each new attempt doubles it."""
 
 _AHEAD_STRETCHED_SECONDS = 0.12
-"""The same, where the sound of a splice has to be stretched first."""
+"""Distance of a splice ahead of the callback in seconds if its audio has to be stretched first."""
 
 _HEAD_SECONDS = 0.5
 """Amount written at once at a splice, in seconds, because this thread may be delayed afterwards."""
@@ -70,7 +70,7 @@ class FileSource:
         self._stretch = self._wanted_stretch = AS_RECORDED  # state in the ring; requested state
         self.set_stretch(stretch.speed, stretch.key)
         self._stretch = self._wanted_stretch
-        first = Segment(0.0, 0, 0, self._stretch.speed)
+        first = Segment(start=0.0, frame=0, taken=0, speed=self._stretch.speed)
         self._segments: tuple[Segment, ...] = (first,)  # oldest first, replaced as a whole
         self._paused = self._pause = False  # state in the ring; requested state
         self._loop: Loop | None = None  # requested
@@ -86,11 +86,11 @@ class FileSource:
 
     # --- requests; on any thread -------------------------------------------------------------------
 
-    def place(self, heard: float) -> Place:
-        """Return the position for frame `heard` of the engine's input; pause and loop as last requested."""
+    def place(self, audible: float) -> FilePosition:
+        """Return the position for frame `audible` of the engine's input; pause and loop as last requested."""
         rate, length, loop = self._file.rate, self._file.length, self._loop
-        return Place(
-            position=self._frame_at(heard) / rate,
+        return FilePosition(
+            position=self._frame_at(audible) / rate,
             length=None if length is None else length / rate,
             paused=self._pause,
             loop=None if loop is None else (loop.start / rate, None if loop.end is None else loop.end / rate),
@@ -98,11 +98,11 @@ class FileSource:
             key=self._wanted_stretch.key,
         )
 
-    def target(self, heard: float) -> float:
+    def target(self, audible: float) -> float:
         """Return the start position of a step in s: the last seek's target until that is audible."""
         seek, (start, frame) = self._seek, self._sought
-        to: float | None = frame if heard < start and seek is None else seek
-        return (self._frame_at(heard) if to is None else to) / self._file.rate
+        to: float | None = frame if audible < start and seek is None else seek
+        return (self._frame_at(audible) if to is None else to) / self._file.rate
 
     def seek(self, seconds: float) -> None:
         """Play on from `seconds` of the file, exact to the sample; a paused file stays paused."""
@@ -193,7 +193,9 @@ class FileSource:
         Goes back by at most the length of a ring; call `stop` first.
         """
         self._file.return_to(self._taken_at(frame, self._segments))
-        self._segments = (Segment(0.0, self._file.position, self._file.taken, self._pace),)
+        self._segments = (
+            Segment(start=0.0, frame=self._file.position, taken=self._file.taken, speed=self._pace),
+        )
         self._sought = (0.0, self._file.position)
         self._begin_reading()
 
@@ -272,7 +274,7 @@ class FileSource:
             start = last.start + (taken - last.taken) * self._rate / (self._file.rate * last.speed)
             reach = start - SEGMENTS_SECONDS * self._rate
             self._segments = with_segment(
-                self._segments, Segment(start, piece.frame, taken, last.speed), reach
+                self._segments, Segment(start=start, frame=piece.frame, taken=taken, speed=last.speed), reach
             )
         return piece.sound
 
@@ -295,9 +297,9 @@ class FileSource:
 
     # --- the position in the file ----------------------------------------------------------------------
 
-    def _frame_at(self, heard: float) -> float:
-        """Return the frame of the file at frame `heard` of the ring's count."""
-        at = segment_at(self._segments, heard).frame_at(heard, self._file.rate / self._rate)
+    def _frame_at(self, audible: float) -> float:
+        """Return the frame of the file at frame `audible` of the ring's count."""
+        at = segment_at(self._segments, audible).frame_at(audible, self._file.rate / self._rate)
         return at if self._file.length is None else min(at, self._file.length)
 
     def _taken_at(self, frame: int, segments: tuple[Segment, ...]) -> int:
@@ -374,7 +376,9 @@ class FileSource:
             if to is not None and begun is None:
                 file.go_to(to, reader)
             begun, self._paused, self._stretch = file.taken, pause, stretch
-            self._segments = with_segment(before, Segment(float(start), file.position, begun, self._pace))
+            self._segments = with_segment(
+                before, Segment(start=float(start), frame=file.position, taken=begun, speed=self._pace)
+            )
             self._begin_reading()
             head = self._head()
             self._release(rings.SOURCE_END, rings.NO_END)
@@ -384,7 +388,7 @@ class FileSource:
             elif not stood and attempt == 0 and (pause or to is not None):
                 fade_out(ring, start, fade)
             elif not stood and not pause and to is None:
-                fade_over(ring, start, head[:fade_in])  # the same audio, resampled or stretched anew
+                fade_over(ring, start, head[:fade_in])  # the same audio, resampled or stretched again
             write(ring, start, head)
             self._release(rings.SOURCE_WRITE, start + len(head))
             if len(head) == 0:

@@ -12,7 +12,7 @@ SEGMENTS_SECONDS = 20.0
 """Time for which positions in the file are kept, in seconds: longer than any latency."""
 
 
-class Place(NamedTuple):
+class FilePosition(NamedTuple):
     """Playback state of a file, in seconds of the file."""
 
     position: float
@@ -34,11 +34,17 @@ class Place(NamedTuple):
         }
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Place:
+    def from_json(cls, found: dict[str, Any]) -> FilePosition:
         """Convert the result of `as_json` back, to the millisecond."""
         loop = tuple(found["loop_s"]) if found["loop_s"] else None
-        speed, key = found.get("speed", 1.0), found.get("key", 0.0)
-        return cls(found["position_s"], found["length_s"], found["paused"], loop, speed, key)
+        return cls(
+            position=found["position_s"],
+            length=found["length_s"],
+            paused=found["paused"],
+            loop=loop,
+            speed=found.get("speed", 1.0),
+            key=found.get("key", 0.0),
+        )
 
 
 class Segment(NamedTuple):
@@ -49,21 +55,21 @@ class Segment(NamedTuple):
     taken: int  # in the count of `rtsep.audio.played_file.PlayedFile`
     speed: float  # a factor; 0: silence, the file is paused
 
-    def frame_at(self, place: float, ratio: float) -> float:
-        """Return the frame of the file at `place` of the ring.
+    def frame_at(self, ring_frame: float, ratio: float) -> float:
+        """Return the frame of the file at `ring_frame` of the ring.
 
         `ratio` is the number of file frames for each frame of the ring at speed 1.
         """
-        return self.frame + max(0.0, place - self.start) * ratio * self.speed
+        return self.frame + max(0.0, ring_frame - self.start) * ratio * self.speed
 
-    def taken_at(self, place: float, ratio: float) -> int:
-        """Return the number of frames taken from the file before `place`."""
-        return self.taken + round(max(0.0, place - self.start) * ratio * self.speed)
+    def taken_at(self, ring_frame: float, ratio: float) -> int:
+        """Return the number of frames taken from the file before `ring_frame`."""
+        return self.taken + round(max(0.0, ring_frame - self.start) * ratio * self.speed)
 
 
-def segment_at(segments: tuple[Segment, ...], place: float) -> Segment:
-    """Return the segment at `place` of the ring's count; before all segments, the first."""
-    return next((segment for segment in reversed(segments) if segment.start <= place), segments[0])
+def segment_at(segments: tuple[Segment, ...], ring_frame: float) -> Segment:
+    """Return the segment at `ring_frame` of the ring's count; before all segments, the first."""
+    return next((segment for segment in reversed(segments) if segment.start <= ring_frame), segments[0])
 
 
 def with_segment(

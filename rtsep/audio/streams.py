@@ -42,9 +42,18 @@ class Streams:
             self._sides = [(input, None, format.rate, format.block)] if input else []
             self._sides.append((None, played, format.out_rate, format.out_block))
         try:
-            for heard, given, rate, block in self._sides:
-                request = StreamRequest(mixer, format, heard, given, rate, block, latency, client)
-                self._streams.append(backend_of(heard or played).open(request))
+            for input_device, output_device, rate, block in self._sides:
+                request = StreamRequest(
+                    mixer=mixer,
+                    format=format,
+                    input=input_device,
+                    output=output_device,
+                    rate=rate,
+                    block=block,
+                    latency=latency,
+                    client=client,
+                )
+                self._streams.append(backend_of(input_device or played).open(request))
         except BaseException:
             self.close()
             raise
@@ -63,15 +72,15 @@ class Streams:
     def new_rates(self) -> tuple[int | None, int | None]:
         """Return the new rates in Hz of input and output, None if unchanged."""
         rates: list[int | None] = [None, None]
-        for (heard, given, *_), stream in zip(self._sides, self._streams, strict=True):
+        for (input_device, output_device, *_), stream in zip(self._sides, self._streams, strict=True):
             new = stream.new_rate
-            rates = [new if heard and new else rates[0], new if given and new else rates[1]]
+            rates = [new if input_device and new else rates[0], new if output_device and new else rates[1]]
         return rates[0], rates[1]
 
     def go_on_at(self, rate: int, out_rate: int) -> None:
         """Play on at these rates of input and output: the mixer has an engine for them."""
-        for (heard, *_), stream in zip(self._sides, self._streams, strict=True):
-            stream.go_on_at(rate if heard else out_rate)
+        for (input_device, *_), stream in zip(self._sides, self._streams, strict=True):
+            stream.go_on_at(rate if input_device else out_rate)
 
     @property
     def moves(self) -> int:
@@ -82,9 +91,9 @@ class Streams:
     def moved_to(self) -> tuple[Device | None, Device | None]:
         """Return the devices of the last moves of input and output; None: where they were opened."""
         moved: list[Device | None] = [None, None]
-        for (heard, given, *_), stream in zip(self._sides, self._streams, strict=True):
+        for (input_device, output_device, *_), stream in zip(self._sides, self._streams, strict=True):
             to = stream.moved_to
-            moved = [to if heard else moved[0], to if given else moved[1]]
+            moved = [to if input_device else moved[0], to if output_device else moved[1]]
         return moved[0], moved[1]
 
     @property
@@ -96,10 +105,10 @@ class Streams:
         """Do due work outside the callbacks; return lines for the user."""
         return [line for stream in self._streams for line in stream.tend()]
 
-    def tell_latency(self, latency: int) -> None:
+    def report_latency(self, latency: int) -> None:
         """Report rtsep's added latency in frames to systems that compensate it."""
         for stream in self._streams:
-            stream.tell_latency(latency)
+            stream.report_latency(latency)
 
     def close(self) -> None:
         """End the calls; abandon a stream that does not close."""

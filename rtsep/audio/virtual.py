@@ -20,7 +20,7 @@ from rtsep.realtime.stops import STOP_NS
 
 PRIORITY = 70
 
-VIRTUAL_DEVICE = Device(-2, "virtual device", "virtual", 0, 0, 44100)
+VIRTUAL_DEVICE = Device(index=-2, name="virtual device", api="virtual", inputs=0, outputs=0, rate=44100)
 """Device of this back end. It is not listed: a session uses it if no output is named or found."""
 
 
@@ -115,7 +115,7 @@ class VirtualDevice:
         """Do nothing: all work happens in the callbacks."""
         return []
 
-    def tell_latency(self, latency: int) -> None:
+    def report_latency(self, latency: int) -> None:
         """Do nothing: no system uses the latency."""
 
     def close(self) -> bool:

@@ -41,24 +41,29 @@ def sequences(level_db: float) -> NDArray[np.float32]:
     return (10.0 ** (level_db / 20.0) * np.stack([signs, signs[::-1]], axis=1)).astype(np.float32)
 
 
-def find(signal: NDArray[np.float32], heard: NDArray[np.float32]) -> Arrival:
-    """Find `signal` [frames] in `heard` [no fewer frames], at any position where it fits completely."""
-    if len(heard) < len(signal):
-        raise ValueError(f"{len(signal)} frames do not fit into {len(heard)}")
+def find(signal: NDArray[np.float32], captured: NDArray[np.float32]) -> Arrival:
+    """Find `signal` [frames] in `captured` [no fewer frames], at any position where it fits completely."""
+    if len(captured) < len(signal):
+        raise ValueError(f"{len(signal)} frames do not fit into {len(captured)}")
     sent = signal.astype(np.float64)
-    along = correlate(heard.astype(np.float64), sent, mode="valid", method="fft") / (sent @ sent)
+    along = correlate(captured.astype(np.float64), sent, mode="valid", method="fft") / (sent @ sent)
     size = np.abs(along)
     frame = int(np.argmax(size))
     others = np.concatenate([size[: max(0, frame - _GUARD)], size[frame + _GUARD + 1 :]])
     peak, next_peak = float(size[frame]), float(others.max(initial=0.0))
     if peak < 1e-9:  # silence, apart from the rounding of a Fourier transform
-        return Arrival(frame, 0.0, -np.inf, False)
-    return Arrival(frame, peak / max(next_peak, 1e-9), 20.0 * float(np.log10(peak)), along[frame] < 0)
+        return Arrival(frame=frame, clear=0.0, level_db=-np.inf, inverted=False)
+    return Arrival(
+        frame=frame,
+        clear=peak / max(next_peak, 1e-9),
+        level_db=20.0 * float(np.log10(peak)),
+        inverted=along[frame] < 0,
+    )
 
 
-def clearest(signal: NDArray[np.float32], heard: NDArray[np.float32]) -> Arrival:
-    """Find the clearest of all channels of `signal` in all channels of `heard`, as cables may be crossed."""
-    return _clearest(find(one, sound) for one in signal.T for sound in heard.T)
+def clearest(signal: NDArray[np.float32], captured: NDArray[np.float32]) -> Arrival:
+    """Find the clearest of all channels of `signal` in all of `captured`, as cables may be crossed."""
+    return _clearest(find(one, sound) for one in signal.T for sound in captured.T)
 
 
 def _clearest(arrivals: Iterable[Arrival]) -> Arrival:

@@ -34,7 +34,7 @@ class Account:
     cpu_s: float  # on all cores, including its own child processes
     peak_mib: float  # peak of resident memory of the process or of its largest child
     out: str
-    said: list[str]  # lines of standard error
+    messages: list[str]  # lines of standard error
 
 
 def rtsep_command(*words: object) -> list[str]:
@@ -42,10 +42,10 @@ def rtsep_command(*words: object) -> list[str]:
     return [*command_of("rtsep.cli.main"), *map(str, words)]
 
 
-def refusal(code: int, said: Sequence[str], words: Sequence[str]) -> RtsepError:
+def refusal(code: int, messages: Sequence[str], words: Sequence[str]) -> RtsepError:
     """Return the error of a failed `rtsep WORDS` with exit code `code`, in its own class."""
     kinds = {kind.exit_code: kind for kind in RtsepError.__subclasses__()}
-    line = said[-1].removeprefix("rtsep: ") if said else ""
+    line = messages[-1].removeprefix("rtsep: ") if messages else ""
     return kinds.get(code, ModelProcessError)(
         line
         or f"'rtsep {words[0]}' ended with code {code} without a message; "
@@ -65,36 +65,36 @@ def account_of(command: Sequence[str]) -> Account:
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        out, said = process.communicate()
+        out, messages = process.communicate()
     except BaseException:
         process.terminate()
         process.communicate()
         raise
     if process.returncode != 0:
-        raise RuntimeError(f"{command} could not be run: {said}")
+        raise RuntimeError(f"{command} could not be run: {messages}")
     return Account(**json.loads(out))
 
 
 def main() -> int:
     """Run a command; print its account."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as messages:
         begun = time.monotonic()
-        process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=out, stderr=said)
+        process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=out, stderr=messages)
         signal.signal(signal.SIGINT, lambda *_: None)  # the child gets Ctrl-C as well, and ends
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         _, status, used = os.wait4(process.pid, 0)
         wall_s = time.monotonic() - begun
         texts = []
-        for file in (out, said):
+        for file in (out, messages):
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
     account = Account(
-        os.waitstatus_to_exitcode(status),
-        wall_s,
-        used.ru_utime + used.ru_stime,
-        used.ru_maxrss * _PEAK_UNIT / (1 << 20),
-        texts[0],
-        texts[1].splitlines(),
+        code=os.waitstatus_to_exitcode(status),
+        wall_s=wall_s,
+        cpu_s=used.ru_utime + used.ru_stime,
+        peak_mib=used.ru_maxrss * _PEAK_UNIT / (1 << 20),
+        out=texts[0],
+        messages=texts[1].splitlines(),
     )
     print(json.dumps(asdict(account)))
     return 0

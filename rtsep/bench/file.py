@@ -73,7 +73,15 @@ def run(arguments: argparse.Namespace) -> Result:
     settings = {"model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute}
     title = f"'rtsep file' with the model '{package.spec.name}', by the length of the file"
     notes = [*in_words(rows), LEGEND]
-    return Result("file", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
+    return Result(
+        bench="file",
+        title=title,
+        columns=COLUMNS,
+        rows=rows,
+        settings=settings,
+        notes=notes,
+        machine=machine(arguments.compute),
+    )
 
 
 def separated(song: Path, options: Sequence[str]) -> tuple[Account, Row]:
@@ -84,19 +92,19 @@ def separated(song: Path, options: Sequence[str]) -> tuple[Account, Row]:
     words = ["file", str(song), "-o", str(song.parent / "stems"), "--overwrite", "--json", *options]
     account = account_of(rtsep_command(*words))
     if account.code != 0:
-        raise refusal(account.code, account.said, words)
+        raise refusal(account.code, account.messages, words)
     return account, json.loads(account.out)
 
 
-def row_of(account: Account, told: Row, start: Account) -> Row:
+def row_of(account: Account, report: Row, start: Account) -> Row:
     """Return the row of one run from its account, its report, and the account of a start."""
     return {
-        "minutes": round(told["seconds"] / 60, 3),
+        "minutes": round(report["seconds"] / 60, 3),
         "wall_s": round(account.wall_s, 3),
-        "start_s": round(account.wall_s - told["wall_seconds"], 3),
+        "start_s": round(account.wall_s - report["wall_seconds"], 3),
         "cpu_s": round(account.cpu_s, 3),
-        "realtime_factor": told["realtime_factor"],
-        "cpu_factor": round((account.cpu_s - start.cpu_s) / (told["seconds"] - START_S), 4),
+        "realtime_factor": report["realtime_factor"],
+        "cpu_factor": round((account.cpu_s - start.cpu_s) / (report["seconds"] - START_S), 4),
         "peak_mib": round(account.peak_mib, 1),
     }
 
@@ -105,7 +113,7 @@ def in_words(rows: Sequence[Row]) -> Iterator[str]:
     """Yield whether memory is flat and time linear; `rows` are in the order of their lengths."""
     shortest, longest = rows[0], rows[-1]
     if longest["minutes"] < APART * shortest["minutes"]:
-        yield "growth is not told: that takes two lengths, one at least twice the other, as --minutes 1,10"
+        yield "growth not measured: give two lengths, one at least twice the other, such as --minutes 1,10"
         return
     span = f"{shortest['minutes']:g} to {longest['minutes']:g} minutes"
     for key, what, holds, fails, most in (
@@ -114,7 +122,7 @@ def in_words(rows: Sequence[Row]) -> Iterator[str]:
     ):
         least = shortest[key]
         if least <= 0:
-            yield f"{what} of {shortest['minutes']:g} minutes is too little to tell; give longer --minutes"
+            yield f"{what} of {shortest['minutes']:g} minutes is too little to compare; give longer --minutes"
             continue
         growth = max(row[key] for row in rows) / least
         a_second = " for a second of music" if key == "cpu_factor" else ""

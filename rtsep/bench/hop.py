@@ -19,7 +19,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from rtsep import pipeline as stage
 from rtsep.bench.result import SPREAD, Column, Result, Row, machine, spread
 from rtsep.compute import add_compute
 from rtsep.controls import Controls
@@ -33,10 +32,11 @@ from rtsep.model.known import is_shipped
 from rtsep.model.loader import load
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.model.runner import ModelRunner
+from rtsep.pipeline import begin_hop, finish_hop, frames_needed, make_pipeline, model_rate_for
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 
 ON_GPU = "of the model, on the GPU"
-"""Only for a replayed graph: between single launches the GPU waits, and its clock would include that."""
+"""Column of a replayed graph only: between single launches the GPU waits, which its clock would include."""
 
 CLOCKED = 8
 """Interval of hops that read the GPU's clock, which takes time itself."""
@@ -111,7 +111,15 @@ def run(arguments: argparse.Namespace) -> Result:
         "seconds": arguments.seconds,
     }  # fmt: skip
     about = machine(arguments.compute)
-    return Result("hop", f"{title}, in us", COLUMNS, rows, settings, notes, machine=about)
+    return Result(
+        bench="hop",
+        title=f"{title}, in us",
+        columns=COLUMNS,
+        rows=rows,
+        settings=settings,
+        notes=notes,
+        machine=about,
+    )
 
 
 def paced_hops(model: ModelRunner, rate: int, block: int, seconds: float) -> NDArray[np.float64]:
@@ -122,19 +130,19 @@ def paced_hops(model: ModelRunner, rate: int, block: int, seconds: float) -> NDA
     """
     audio, _ = soundfile.read(demo_song(), dtype="float32", always_2d=True)
     audio = np.ascontiguousarray(audio.T)
-    hop, model_rate = model.spec.hop, stage.model_rate_for(model.spec, rate)
+    hop, model_rate = model.spec.hop, model_rate_for(model.spec, rate)
     model.reset()
-    pipeline = stage.make_pipeline(model.spec, rate, audio.shape[0], model_rate)
+    pipeline = make_pipeline(model.spec, rate, audio.shape[0], model_rate)
     controls = Controls()
     graph = model.gpu if model.gpu and model.gpu.captured else None
     warm, count = int(WARM_UP_S * model_rate / hop), max(1, int(seconds * model_rate / hop))
     took = np.zeros((warm + count, len(STAGES)))
     due, arrived, needed = time.perf_counter(), 0, 0
     for n in range(warm + count):
-        frames = stage.frames_needed(pipeline)
+        frames = frames_needed(pipeline)
         start = needed % (audio.shape[1] - frames)
-        heard = np.ascontiguousarray(audio[:, start : start + frames])
-        feeds = np.zeros((len(FEEDS), *heard.shape), np.float32)
+        captured = np.ascontiguousarray(audio[:, start : start + frames])
+        feeds = np.zeros((len(FEEDS), *captured.shape), np.float32)
         needed += frames
         while arrived < needed:
             arrived += block
@@ -145,11 +153,11 @@ def paced_hops(model: ModelRunner, rate: int, block: int, seconds: float) -> NDA
         if graph:
             graph.clocked = n % CLOCKED == 0
         marks = [time.perf_counter()]
-        stage.begin_hop(pipeline, heard, model.column)
+        begin_hop(pipeline, captured, model.column)
         marks.append(time.perf_counter())
         model.step()
         marks.append(time.perf_counter())
-        stage.finish_hop(pipeline, model.mask, controls.control_block, True, feeds)
+        finish_hop(pipeline, model.mask, controls.control_block, True, feeds)
         marks.append(time.perf_counter())
         on_gpu = graph.device_us * 1e-6 if graph and graph.clocked else np.nan
         took[n] = [*np.diff(marks), marks[-1] - marks[0], on_gpu]
@@ -157,7 +165,7 @@ def paced_hops(model: ModelRunner, rate: int, block: int, seconds: float) -> NDA
 
 
 def _rows(package: ModelPackage, took: NDArray[np.float64], rate: int, block: int) -> Iterator[Row]:
-    hop_us = package.spec.hop / stage.model_rate_for(package.spec, rate) * 1e6
+    hop_us = package.spec.hop / model_rate_for(package.spec, rate) * 1e6
     about = {
         "model": package.spec.name, "model_sha256": package.sha256, "rate": rate, "block": block,
         "hop_us": round(hop_us, 1),

@@ -66,8 +66,8 @@ def jack_rig(
     with ExitStack() as stack:
         live = stack.enter_context(playing(package, options, controls))
         format = live.session.io.format
-        heard = [f"{player}:out_{k}" for k in range(SIDES)]
-        heard += [
+        ports = [f"{player}:out_{k}" for k in range(SIDES)]
+        ports += [
             f"{session}:{name}"
             for name in jack_ports.output_names(format.out_map, format.channels, format.bus)
         ]
@@ -81,12 +81,12 @@ def jack_rig(
             streams.append(JackStream(mixer, inputs, outputs, 0, client, format.rate))
             stack.callback(streams[-1].close)
 
-        sends = Probe(format.rate, (), SIDES)
-        hears = Probe(format.rate, tuple(range(len(heard))), 0)
-        join(player, sends, 0, [f"out_{k}" for k in range(SIDES)], {
+        player_probe = Probe(format.rate, (), SIDES)
+        recorder_probe = Probe(format.rate, tuple(range(len(ports))), 0)
+        join(player, player_probe, 0, [f"out_{k}" for k in range(SIDES)], {
             f"out_{k}": [f"{session}:in_{k}"] for k in range(SIDES)
         })  # fmt: skip
-        join(recorder, hears, len(heard), [], {f"in_{k}": [port] for k, port in enumerate(heard)})
+        join(recorder, recorder_probe, len(ports), [], {f"in_{k}": [port] for k, port in enumerate(ports)})
         for stream in streams:
             stream.start()
-        yield JackRig(live, sends, hears, streams)
+        yield JackRig(live=live, player=player_probe, recorder=recorder_probe, _streams=streams)

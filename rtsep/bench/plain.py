@@ -48,8 +48,8 @@ def build(folder: Path, source: Path = SOURCE) -> tuple[list[str], str]:
     program = folder / source.stem
     built = subprocess.run([compiler, "-O2", source, "-o", program, "-ldl"], capture_output=True, text=True)
     if built.returncode != 0:
-        said = (built.stderr.splitlines() or ["?"])[0]
-        return [], f"{compiler} does not build it ({said})"
+        message = (built.stderr.splitlines() or ["?"])[0]
+        return [], f"{compiler} does not build it ({message})"
     return [str(program)], ""
 
 

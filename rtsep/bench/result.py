@@ -32,11 +32,11 @@ def spread(values: ArrayLike, share_of: float | None = None) -> dict[str, float]
     """Return median, p99, p99.9 and maximum of all `values`, and p99 and p99.9 as shares of `share_of`."""
     found = np.asarray(values, np.float64)
     median, p99, p999 = (float(value) for value in np.percentile(found, [50, 99, 99.9]))
-    told = {"median": median, "p99": p99, "p99.9": p999, "max": float(found.max())}
-    told = {name: round(value, 1) for name, value in told.items()}
+    figures = {"median": median, "p99": p99, "p99.9": p999, "max": float(found.max())}
+    figures = {name: round(value, 1) for name, value in figures.items()}
     if share_of:
-        told |= {"p99_share": round(p99 / share_of, 4), "p99.9_share": round(p999 / share_of, 4)}
-    return told
+        figures |= {"p99_share": round(p99 / share_of, 4), "p99.9_share": round(p999 / share_of, 4)}
+    return figures
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,14 @@ class Result:
     def show(self, console: Console) -> None:
         """Print the table, its notes, and the machine."""
         # Values common to all rows are shown once.
-        told = [(column, {column.text(row) for row in self.rows}) for column in self.columns]
-        same = [column for column, texts in told if column.setting and len(texts) == 1]
+        shown = [(column, {column.text(row) for row in self.rows}) for column in self.columns]
+        same = [column for column, texts in shown if column.setting and len(texts) == 1]
         given = ", ".join(
             f"{column.title} {column.text(self.rows[0])} {column.unit}".strip() for column in same
         )
         columns = [column for column in self.columns if column not in same]
         widths = [
-            max(len(text) for text in (column.title, *texts)) for column, texts in told if column in columns
+            max(len(text) for text in (column.title, *texts)) for column, texts in shown if column in columns
         ]
         tight = sum(widths) + 2 * len(widths) > console.width
         table = Table(

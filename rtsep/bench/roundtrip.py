@@ -88,7 +88,15 @@ def run(arguments: argparse.Namespace) -> Result:
     }  # fmt: skip
     title = f"from input to output with the model '{package.spec.name}', in samples"
     notes = [*path.notes, *notes]
-    return Result("roundtrip", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
+    return Result(
+        bench="roundtrip",
+        title=title,
+        columns=COLUMNS,
+        rows=rows,
+        settings=settings,
+        notes=notes,
+        machine=machine(arguments.compute),
+    )
 
 
 def measure(path: SignalPath, signal: NDArray[np.float32]) -> tuple[list[Row], list[str]]:
@@ -102,8 +110,8 @@ def measure(path: SignalPath, signal: NDArray[np.float32]) -> tuple[list[Row], l
     dry = np.sum(list(_feeds(bypassed.played, format).values()), axis=0)
     looked_for = [(name, latency.total, sound, separated) for name, sound in feeds.items()]
     looked_for.append((DRY, latency.total, dry, bypassed))
-    if bypassed.heard is not None:
-        looked_for.insert(0, (DEVICE, format.hardware, bypassed.heard, bypassed))
+    if bypassed.captured is not None:
+        looked_for.insert(0, (DEVICE, format.hardware, bypassed.captured, bypassed))
     rows, notes = [], []
     for name, declared, sound, take in looked_for:
         sent, came = clearest(signal, take.reference), clearest(signal, sound)
@@ -148,17 +156,17 @@ def _error(
 
 
 def _in_words(rows: list[Row], path: SignalPath) -> Iterator[str]:
-    told = {row["feed"]: row for row in rows if "measured" in row}
-    surest = [told[name] for name in (SUM, DRY) if name in told]
+    by_feed = {row["feed"]: row for row in rows if "measured" in row}
+    surest = [by_feed[name] for name in (SUM, DRY) if name in by_feed]
     if all(row["difference"] == 0 for row in surest):
         yield "measured = declared, to the sample"
-    elif DEVICE in told:
-        inside = told[DRY]["measured"] - told[DEVICE]["measured"]
-        declared = told[DRY]["declared"] - told[DEVICE]["declared"]
+    elif DEVICE in by_feed:
+        inside = by_feed[DRY]["measured"] - by_feed[DEVICE]["measured"]
+        declared = by_feed[DRY]["declared"] - by_feed[DEVICE]["declared"]
         agrees = "as declared" if inside == declared else f"declared are {declared}"
         yield (
-            f"the engine takes {inside} samples, {agrees}; the device takes {told[DEVICE]['measured']}, "
-            f"and says {told[DEVICE]['declared']} of itself"
+            f"the engine takes {inside} samples, {agrees}; the device takes {by_feed[DEVICE]['measured']}, "
+            f"and reports {by_feed[DEVICE]['declared']}"
         )
     else:
         yield f"measured and declared differ by {surest[-1]['difference']:+d} samples"

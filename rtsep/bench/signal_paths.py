@@ -51,7 +51,7 @@ class Take(NamedTuple):
 
     reference: NDArray[np.float32]  # [frames, channels] the input
     played: NDArray[np.float32]  # [frames, output channels] the session's outputs
-    heard: NDArray[np.float32] | None = None  # [frames, channels] the signal returned without an engine
+    captured: NDArray[np.float32] | None = None  # [frames, channels] the signal returned without an engine
     lost: int = 0  # frames lost on the path
 
 
@@ -107,14 +107,14 @@ class JackPath:
         """Play the signal once, separated or bypassed."""
         rig, rate = self._rig, self.format.rate
         _turn(self._controls, bypass)
-        before, hearing = rig.losses, rig.recorder.hearing()
+        before, capture = rig.losses, rig.recorder.capture()
         lead = round(LEAD_S * rate) + 4 * self.format.block
         rig.player.play(self._signal, lead)
         enough = lead + len(self._signal) + self.latency.total + round(SPARE_S * rate)
-        follow({hearing: enough}, rig.check, PATIENCE_S + enough / rate)
+        follow({capture: enough}, rig.check, PATIENCE_S + enough / rate)
         time.sleep(0.05)  # another thread reports xruns
-        reference, played = np.split(hearing.sound, [self._signal.shape[1]], axis=1)
-        return Take(reference, played, lost=rig.losses - before + hearing.torn)
+        reference, played = np.split(capture.sound, [self._signal.shape[1]], axis=1)
+        return Take(reference, played, lost=rig.losses - before + capture.torn)
 
 
 @contextmanager
@@ -169,18 +169,20 @@ class CablePath:
         format, rate = self.format, self.format.out_rate
         _turn(self._controls, bypass)
         before = self._losses
-        played, hearing = played_by(self._engine), self._probe.hearing()
+        played, capture = played_by(self._engine), self._probe.capture()
         lead = round(LEAD_S * rate) + 4 * format.out_block
         start = self._probe.play(self._signal, lead)
         declared = math.ceil(self.latency.total * rate / format.rate)
         enough = start - played.first + len(self._signal) + declared + round(SPARE_S * rate)
-        wanted = {played: enough, hearing: math.ceil(enough * format.rate / rate)}
+        wanted = {played: enough, capture: math.ceil(enough * format.rate / rate)}
         follow(wanted, self.check, PATIENCE_S + enough / rate)
         reference = np.zeros((enough, self._signal.shape[1]), np.float32)
         reference[start - played.first :][: len(self._signal)] = self._signal
-        torn = int(played.torn or hearing.torn)
-        heard = None if format.two_clocks else _shifted(hearing.sound, hearing.first - played.first)
-        return Take(reference, played.sound, heard, self._losses - before + torn)
+        torn = int(played.torn or capture.torn)
+        captured = None if format.two_clocks else _shifted(capture.sound, capture.first - played.first)
+        return Take(
+            reference=reference, played=played.sound, captured=captured, lost=self._losses - before + torn
+        )
 
     def check(self) -> None:
         """Raise `DeviceError` if a device has stopped."""

@@ -64,7 +64,7 @@ class Start(NamedTuple):
     """One start: times of its stages in ms since the start of the process, and its messages."""
 
     reached: dict[str, float]
-    said: list[str]
+    messages: list[str]
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -102,22 +102,30 @@ def run(arguments: argparse.Namespace) -> Result:
     notes: list[str] = []
     drops = arguments.drop_caches and _drops_caches(notes)
     rows: list[Row] = []
-    said: list[str] = []
+    messages: list[str] = []
     for caches, runs in (("warm", arguments.runs), ("cold", arguments.cold_runs)):
         if runs == 0:
             continue
         starts = _starts(options, runs, caches == "cold", drops)
-        told = "empty, no file in memory" if caches == "cold" and drops else caches
-        rows += table(told, [start.reached for start in starts])
-        said = starts[-1].said
-    notes += [line for line in said if "no audio device" in line]
+        state = "empty, no file in memory" if caches == "cold" and drops else caches
+        rows += table(state, [start.reached for start in starts])
+        messages = starts[-1].messages
+    notes += [line for line in messages if "no audio device" in line]
     settings = {
         "model": package.spec.name, "model_sha256": package.sha256, "device": arguments.compute,
         "out_device": arguments.out_device, "drop_caches": drops,
     }  # fmt: skip
     title = "'rtsep live --in demo', time since its process was started"
     notes = [*in_words(rows), *notes]
-    return Result("start", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
+    return Result(
+        bench="start",
+        title=title,
+        columns=COLUMNS,
+        rows=rows,
+        settings=settings,
+        notes=notes,
+        machine=machine(arguments.compute),
+    )
 
 
 def _starts(options: list[str], runs: int, cold: bool, drops: bool) -> list[Start]:
@@ -153,9 +161,11 @@ def start_once(options: list[str], environment: dict[str, str] | None = None) ->
         assert process.stdout and process.stderr
         timer = threading.Timer(PATIENCE_S, process.kill)
         timer.start()
-        said: list[tuple[float, str]] = []
+        timed_messages: list[tuple[float, str]] = []
         listener = threading.Thread(
-            target=lambda: said.extend((time.monotonic(), line.rstrip()) for line in process.stderr or ())
+            target=lambda: timed_messages.extend(
+                (time.monotonic(), line.rstrip()) for line in process.stderr or ()
+            )
         )
         listener.start()
         try:
@@ -169,14 +179,14 @@ def start_once(options: list[str], environment: dict[str, str] | None = None) ->
             listener.join()
             process.stdout.close()
             process.stderr.close()
-    said_lines = [line for _, line in said]
+    messages = [line for _, line in timed_messages]
     if process.returncode != 0:
-        raise refusal(process.returncode, said_lines, words)
+        raise refusal(process.returncode, messages, words)
     moments: dict[str, float] = json.loads(lines[-1])["start"]
-    told = next((moment for moment, line in said if "preparing" in line), None)
-    if told is not None:
-        moments["told"] = told
-    return Start({name: 1000 * (moment - began) for name, moment in moments.items()}, said_lines)
+    notified = next((moment for moment, line in timed_messages if "preparing" in line), None)
+    if notified is not None:
+        moments["told"] = notified
+    return Start({name: 1000 * (moment - began) for name, moment in moments.items()}, messages)
 
 
 def table(caches: str, starts: list[dict[str, float]]) -> list[Row]:
@@ -212,7 +222,7 @@ def _to_the_sound(caches: str, row_of: dict[str, Row]) -> str:
         held = sound["worst_ms"] <= 1000 * AIM_S
         line += f" (the aim of {AIM_S:g} s is {'held' if held else 'missed'})"
     if "told" in row_of:
-        line += f"; told after {_s(row_of['told']['median_ms'])}"
+        line += f"; the user is informed after {_s(row_of['told']['median_ms'])}"
     sides = {"model": "the model process", "compiled": "compiled code"}
     if sides.keys() <= row_of.keys():
         last, other = sorted(sides, key=lambda name: -float(row_of[name]["median_ms"]))

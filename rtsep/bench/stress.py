@@ -65,7 +65,7 @@ COLUMNS = (
 )
 LEGEND = (
     "late: masks that came too late; under, over: output and input that was lost; xruns: as the device "
-    "tells; gap: the longest time between two calls of it"
+    "reports; gap: the longest time between two calls of it"
 )
 
 
@@ -150,7 +150,15 @@ def run(arguments: argparse.Namespace) -> Result:
         f"live, {arguments.seconds:g} s a load: {where}, blocks of {format.block}, {format.rate} Hz, "
         f"model '{package.spec.name}'; a hop has {_hop_us(engine):.0f} us"
     )
-    return Result("stress", title, COLUMNS, rows, settings, notes, machine=machine(arguments.compute))
+    return Result(
+        bench="stress",
+        title=title,
+        columns=COLUMNS,
+        rows=rows,
+        settings=settings,
+        notes=notes,
+        machine=machine(arguments.compute),
+    )
 
 
 def measure(live: Playing, plain: PlainClient | None, load: str, seconds: float) -> Iterator[Row]:

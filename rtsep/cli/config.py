@@ -18,10 +18,10 @@ from rtsep.cli.live import live_parser
 from rtsep.cli.settings import (
     Config,
     config_file,
-    find_setting,
-    remove_setting,
-    settings_of,
-    write_setting,
+    find_option,
+    options_of,
+    remove_option,
+    write_option,
 )
 from rtsep.errors import OutputError
 from rtsep.model.catalog import find_model
@@ -44,11 +44,9 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--why threshold --preset chorus",
     )
     what = parser.add_subparsers(dest="what", metavar="set|unset|path|edit")
-    setting = what.add_parser("set", help="write a default of 'live' to the file")
-    setting.add_argument("name", metavar="NAME", help="an option of 'live', such as block or out_device")
-    setting.add_argument(
-        "values", nargs="+", metavar="VALUE", help="its value; several values for MIDI ports"
-    )
+    setter = what.add_parser("set", help="write a default of 'live' to the file")
+    setter.add_argument("name", metavar="NAME", help="an option of 'live', such as block or out_device")
+    setter.add_argument("values", nargs="+", metavar="VALUE", help="its value; several values for MIDI ports")
     unset = what.add_parser("unset", help="remove defaults from the file")
     unset.add_argument("names", nargs="+", metavar="NAME")
     what.add_parser("path", help="print the path of the file")
@@ -73,19 +71,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _set(name: str, values: Sequence[str]) -> int:
-    settings = settings_of(live_parser())
-    setting = find_setting(settings, name)
-    if setting.name in CHECKS:
-        CHECKS[setting.name](setting.read(",".join(values)))
-    path = write_setting(settings, name, values)
-    print(f"{setting.name}: {setting.as_text(Config(settings).values[setting.name])}; written to {path}")
+    options = options_of(live_parser())
+    option = find_option(options, name)
+    if option.name in CHECKS:
+        CHECKS[option.name](option.read(",".join(values)))
+    path = write_option(options, name, values)
+    print(f"{option.name}: {option.as_text(Config(options).values[option.name])}; written to {path}")
     return 0
 
 
 def _unset(names: Sequence[str]) -> int:
-    settings = settings_of(live_parser())
+    options = options_of(live_parser())
     for name in names:
-        there = remove_setting(settings, name)
+        there = remove_option(options, name)
         print(f"{name}: {'removed from' if there else 'not in'} {config_file()}")
     return 0
 
@@ -101,7 +99,7 @@ def _edit() -> int:
         raise OutputError(f"cannot open {path} with '{editor}': {reason}; set EDITOR") from None
     if code != 0:
         raise OutputError(f"'{editor}' ended with code {code}; {path} may be unchanged")
-    Config(settings_of(live_parser()))
+    Config(options_of(live_parser()))
     print(f"{path}: no errors")
     return 0
 
@@ -116,10 +114,10 @@ def _list(as_json: bool) -> int:
     table = Table(title="defaults of 'rtsep live'")
     for title in ("option", "value", "from"):
         table.add_column(title)
-    for name, setting in layers.settings.items():
+    for name, option in layers.options.items():
         own = name in layers.config.values
         value = layers.config.values[name] if own else layers.built_in[name]
-        table.add_row(name, setting.as_text(value), FILE if own else "", style="bold" if own else None)
+        table.add_row(name, option.as_text(value), FILE if own else "", style="bold" if own else None)
     console.print(table)
     console.print(f"in {layers.config.path}", markup=False, highlight=False, soft_wrap=True)
     return 0
@@ -131,7 +129,7 @@ def _rows(layers: Layers) -> dict[str, Any]:
             "value": _plain(layers.config.values.get(name, layers.built_in[name])),
             "from": FILE if name in layers.config.values else BUILT_IN,
         }
-        for name in layers.settings
+        for name in layers.options
     }
 
 
@@ -139,21 +137,21 @@ def _why(words: Sequence[str], as_json: bool) -> int:
     parser = live_parser()
     if not words:
         parser.error("--why NAME: the name of an option of 'live' is missing, such as block")
-    name, *options = words
-    if options[-1:] == ["--json"]:
-        as_json, options = True, options[:-1]
-    setting = find_setting(settings_of(parser), name)
-    layers = gather(parser, options[1:] if options[:1] == ["--"] else options, _notify)
-    said = layers.of(setting.name)
+    name, *rest = words
+    if rest[-1:] == ["--json"]:
+        as_json, rest = True, rest[:-1]
+    option = find_option(options_of(parser), name)
+    layers = gather(parser, rest[1:] if rest[:1] == ["--"] else rest, _notify)
+    values = layers.of(option.name)
     if as_json:
-        rows = [{"layer": each.layer, "value": _plain(each.value), "place": each.place} for each in said]
-        print(json.dumps({"name": setting.name, "value": rows[0]["value"], "layers": rows}))
+        rows = [{"layer": each.layer, "value": _plain(each.value), "place": each.place} for each in values]
+        print(json.dumps({"name": option.name, "value": rows[0]["value"], "layers": rows}))
         return 0
-    place = f" ({said[0].place})" if said[0].place else ""
-    print(f"{setting.name}: {setting.as_text(said[0].value)}, from: {said[0].layer}{place}")
-    for each in said[1:]:
+    place = f" ({values[0].place})" if values[0].place else ""
+    print(f"{option.name}: {option.as_text(values[0].value)}, from: {values[0].layer}{place}")
+    for each in values[1:]:
         place = f" ({each.place})" if each.place else ""
-        print(f"  instead of {setting.as_text(each.value)}, from: {each.layer}{place}")
+        print(f"  instead of {option.as_text(each.value)}, from: {each.layer}{place}")
     return 0
 
 

@@ -10,7 +10,7 @@ import sys
 from rich.table import Table
 from rich.text import Text
 
-from rtsep.doctor import confined, machine, places, plugins, sound
+from rtsep.doctor import confined, machine, plugins, sound, storage
 from rtsep.doctor.finding import Finding
 from rtsep.terminal import plain_console
 
@@ -25,14 +25,14 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 def examine() -> list[Finding]:
     """Run every probe."""
     there = sound.servers()
-    found = places.programs()
+    found = storage.programs()
     if sys.platform == "linux":
         found = [
             *machine.realtime(), *machine.locked_memory(), *machine.governor(), *machine.cores(),
-            *places.shared_memory(),
+            *storage.shared_memory(),
             *sound.exclusive(), *sound.bridges(there), *found,
         ]  # fmt: skip
-    found += [finding for place in places.user_places() for finding in places.writable(place)]
+    found += [finding for place in storage.user_folders() for finding in storage.writable(place)]
     found += confined.rights() + plugins.plugin()
     return found + sound.default_devices(sound.look, there) + sound.midi()
 

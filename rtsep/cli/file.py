@@ -255,11 +255,11 @@ class _Report:
             self._done_bytes += size
         self._move()
         self._bar.stop()  # the line temporarily replaces the bar
-        self._tell(done)
+        self._report(done)
         self._bar.start()
         self._describe()
 
-    def _tell(self, done: Done) -> None:
+    def _report(self, done: Done) -> None:
         if done.error:
             self._codes.append(done.exit_code)
             self._refused += 1

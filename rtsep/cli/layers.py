@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from rtsep.cli.settings import Config, Setting, settings_of
+from rtsep.cli.settings import Config, ConfigOption, options_of
 from rtsep.controls import Controls
 from rtsep.errors import RtsepError, UsageError
 from rtsep.session.bus import BY as BUS
@@ -24,7 +24,7 @@ ORDER = (COMMAND_LINE, PRESET, RESUME, FILE, BUILT_IN)
 
 
 @dataclass(frozen=True)
-class Spoken:
+class LayerValue:
     """Value that a layer gives to an option: as the parser returns it, or a number for a control."""
 
     layer: str
@@ -36,7 +36,7 @@ class Spoken:
 class Layers:
     """All layers of one call of `live`."""
 
-    settings: Mapping[str, Setting]
+    options: Mapping[str, ConfigOption]
     given: Mapping[str, Any]  # from the command line
     built_in: Mapping[str, Any]
     config: Config
@@ -47,17 +47,17 @@ class Layers:
     remembered: Mapping[str, Any]  # devices of the last session
     without: frozenset[str] = field(default=frozenset())  # names of remembered devices that cannot be opened
 
-    def of(self, name: str) -> list[Spoken]:
+    def of(self, name: str) -> list[LayerValue]:
         """Return the values of the option `name` in all layers, in order of precedence."""
-        said = self._said(name)
+        values = self._layer_values(name)
         if name not in CHANNELS.values():
-            return said
+            return values
         # Channel numbers apply only to the device of the same layer.
         device = next(device for device, channels in CHANNELS.items() if channels == name)
         counts = self.of(device)[0].layer
-        naming = {each.layer for each in self._said(device)}
+        naming = {each.layer for each in self._layer_values(device)}
         above = ORDER.index(counts)
-        return [each for each in said if ORDER.index(each.layer) <= above or each.layer not in naming
+        return [each for each in values if ORDER.index(each.layer) <= above or each.layer not in naming
                 or each.layer == BUILT_IN]  # fmt: skip
 
     def value(self, name: str) -> Any:
@@ -66,19 +66,19 @@ class Layers:
 
     def fill(self, arguments: argparse.Namespace) -> None:
         """Set every option of `arguments` that is not a control to its effective value."""
-        for name, setting in self.settings.items():
-            if setting.control is None:
-                setattr(arguments, setting.dest, self.value(name))
+        for name, option in self.options.items():
+            if option.control is None:
+                setattr(arguments, option.dest, self.value(name))
 
     def controls(self) -> Controls:
         """Return the controls at the start; each carries the layer that set it."""
         controls = Controls()
-        for name, setting in self.settings.items():
-            if setting.control:
-                said = self.of(name)[0]
-                if said.layer != BUILT_IN:
-                    by = last_state.BY if said.layer == RESUME else said.layer
-                    controls.set(setting.dest, said.value, by)
+        for name, option in self.options.items():
+            if option.control:
+                effective = self.of(name)[0]
+                if effective.layer != BUILT_IN:
+                    by = last_state.BY if effective.layer == RESUME else effective.layer
+                    controls.set(option.dest, effective.value, by)
         out, balance = self.of("out")[0], self.of("balance")[0]
         if out.value in BALANCES and ORDER.index(out.layer) < ORDER.index(balance.layer):
             controls.set("balance", BALANCES[out.value], BUS)  # a lower layer assumes another output
@@ -96,31 +96,31 @@ class Layers:
                 yield list(without)
 
     def _remembers(self, name: str) -> bool:
-        said = self.of(name)[0]
-        return name in self.remembered and said.value == self.remembered[name] and said.layer != BUILT_IN
+        first = self.of(name)[0]
+        return name in self.remembered and first.value == self.remembered[name] and first.layer != BUILT_IN
 
-    def _said(self, name: str) -> list[Spoken]:
+    def _layer_values(self, name: str) -> list[LayerValue]:
         """Return the value of each layer as written there."""
-        said = []
+        values = []
         if name in self.given:
-            said.append(Spoken(COMMAND_LINE, self.given[name], self.settings[name].flag))
+            values.append(LayerValue(COMMAND_LINE, self.given[name], self.options[name].flag))
         if name in self.preset:
-            said.append(Spoken(PRESET, self.preset[name], f"'{self.preset_name}'"))
+            values.append(LayerValue(PRESET, self.preset[name], f"'{self.preset_name}'"))
         if name in self.resumed:
-            said.append(Spoken(RESUME, self.resumed[name], "--resume"))
+            values.append(LayerValue(RESUME, self.resumed[name], "--resume"))
         if self.resumes and self._kept(name):
-            said.append(Spoken(RESUME, self.remembered[name], "--resume"))
+            values.append(LayerValue(RESUME, self.remembered[name], "--resume"))
         if name in self.config.values:
-            said.append(Spoken(FILE, self.config.values[name], self.config.place(name)))
-        said.append(Spoken(BUILT_IN, self.built_in[name]))
+            values.append(LayerValue(FILE, self.config.values[name], self.config.place(name)))
+        values.append(LayerValue(BUILT_IN, self.built_in[name]))
         if name not in CHANNELS:
-            return said
+            return values
         # 'last' means the device of the last session, if there was one and it can be opened.
-        for each in [each for each in said if each.value == LAST]:
-            place = said.index(each)
-            last = Spoken(each.layer, self.remembered.get(name), f"{each.place} ('{LAST}')")
-            said[place : place + 1] = [last] if self._kept(name) else []
-        return said
+        for each in [each for each in values if each.value == LAST]:
+            place = values.index(each)
+            last = LayerValue(each.layer, self.remembered.get(name), f"{each.place} ('{LAST}')")
+            values[place : place + 1] = [last] if self._kept(name) else []
+        return values
 
     def _kept(self, name: str) -> bool:
         device = next((device for device, channels in CHANNELS.items() if channels == name), name)
@@ -132,23 +132,23 @@ def gather(parser: argparse.ArgumentParser, words: Sequence[str], notify: Callab
 
     `notify` receives a line if nothing can be resumed. Raise `UsageError` for a bad file, preset or control.
     """
-    settings = settings_of(parser)
+    options = options_of(parser)
     built_in = {
-        name: setting.control.default if setting.control else setting.action.default
-        for name, setting in settings.items()
+        name: option.control.default if option.control else option.action.default
+        for name, option in options.items()
     }
     for action in parser._actions:
         action.default = argparse.SUPPRESS
     arguments = parser.parse_args(list(words))
-    given = {name: getattr(arguments, each.dest) for name, each in settings.items() if each.dest in arguments}
+    given = {name: getattr(arguments, each.dest) for name, each in options.items() if each.dest in arguments}
     for name in given:
-        control = settings[name].control
+        control = options[name].control
         if control:
             try:
                 given[name] = control.parse(given[name])
             except UsageError as error:
                 raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
-    config = Config(settings)
+    config = Config(options)
 
     def chosen(name: str) -> Any:
         return given.get(name, config.values.get(name, built_in[name]))
@@ -156,7 +156,7 @@ def gather(parser: argparse.ArgumentParser, words: Sequence[str], notify: Callab
     preset = chosen("preset")
     resumes = bool(chosen("resume"))
     layers = Layers(
-        settings=settings,
+        options=options,
         given=given,
         built_in=built_in,
         config=config,
@@ -167,7 +167,7 @@ def gather(parser: argparse.ArgumentParser, words: Sequence[str], notify: Callab
         remembered={},
     )
     if resumes or any(chosen(name) == LAST for name in CHANNELS):
-        layers.remembered = _last_devices(settings, notify)
+        layers.remembered = _last_devices(options, notify)
     return layers
 
 
@@ -177,9 +177,9 @@ def _last_controls(notify: Callable[[str], None]) -> Mapping[str, float]:
     return {name: value for name, value in controls.snapshot().items() if controls.moved_by(name)}
 
 
-def _last_devices(settings: Mapping[str, Setting], notify: Callable[[str], None]) -> dict[str, Any]:
+def _last_devices(options: Mapping[str, ConfigOption], notify: Callable[[str], None]) -> dict[str, Any]:
     try:
-        return {name: settings[name].read(value) for name, value in load_last_devices().items()}
+        return {name: options[name].read(value) for name, value in load_last_devices().items()}
     except RtsepError as error:
         notify(f"the devices of the last session are unknown: {error}")
     return {}

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from rtsep.session.api import Session
-from rtsep.session.recorder import told
+from rtsep.session.recorder import recorded_line
 from rtsep.session.stages import Stages
 from rtsep.surfaces.midi.surface import MidiSurface
 
@@ -51,7 +51,7 @@ def summarise(session: Session, stages: Stages, as_json: bool, midi: dict[str, A
     for line in session.now.advice():
         print(line)
     for take in session.recordings:
-        print(told(take))
+        print(recorded_line(take))
 
 
 class Reporter:

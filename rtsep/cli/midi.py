@@ -77,7 +77,7 @@ def _show(midi_map: MidiMap) -> int:
 
 
 def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> int:
-    unheard = threading.Event()
+    output_closed = threading.Event()
 
     def show(port: str, event: Event, effects: list[str]) -> None:
         if event.kind == CC14 and event.max_value == MAX_7:
@@ -86,18 +86,18 @@ def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> 
         try:
             print(f"{port}  {event}{arrow}", flush=True)
         except BrokenPipeError:  # this code runs on the thread of the ports
-            unheard.set()
+            output_closed.set()
 
     surface = MidiSurface(Controls(), MidiOptions(ports, midi_map), _notify, on_event=show)
     try:
         surface.start()
         _notify("waiting for messages (Ctrl-C ends)")
         until = time.monotonic() + (limit or float("inf"))
-        while (left := until - time.monotonic()) > 0 and not unheard.wait(min(0.2, left)):
+        while (left := until - time.monotonic()) > 0 and not output_closed.wait(min(0.2, left)):
             pass
     finally:
         surface.close()
-    if unheard.is_set():
+    if output_closed.is_set():
         raise BrokenPipeError
     return 0
 
@@ -111,17 +111,17 @@ def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> in
     control = BY_NAME[name]
     if is_there(path) or is_folder(path):
         load_map(path)  # refuse a bad map before the wait; a missing map starts as the default one
-    heard: queue.Queue[Event] = queue.Queue()
+    received: queue.Queue[Event] = queue.Queue()
     surface = MidiSurface(
         Controls(),
         MidiOptions(ports, MidiMap((), feedback=False)),
         _notify,
-        on_event=lambda _, event, __: heard.put(event),
+        on_event=lambda _, event, __: received.put(event),
     )
     try:
         surface.start()
         _notify(f"turn the knob for {name}, or press and release its pad (Ctrl-C ends)")
-        events = burst(heard, patience)
+        events = burst(received, patience)
     finally:
         surface.close()
     learned = learn(events, control, path, patience)

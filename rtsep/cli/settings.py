@@ -49,7 +49,7 @@ def config_file() -> Path:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ConfigOption:
     """Option of `live`: its name in the file and the reader of its values."""
 
     name: str
@@ -157,27 +157,27 @@ def _text(name: str, value: Any) -> str:
     return str(value)
 
 
-def settings_of(parser: argparse.ArgumentParser) -> dict[str, Setting]:
+def options_of(parser: argparse.ArgumentParser) -> dict[str, ConfigOption]:
     """Return every option of a parser by its name in the file."""
-    found: dict[str, Setting] = {}
+    found: dict[str, ConfigOption] = {}
     taken: set[str] = {"help"}
     for action in parser._actions:
         if action.option_strings and action.dest not in taken:
             taken.add(action.dest)
             name = action.option_strings[0].removeprefix("--").replace("-", "_")
-            found[name] = Setting(name, action)
+            found[name] = ConfigOption(name, action)
     return found
 
 
-def find_setting(settings: Mapping[str, Setting], name: str) -> Setting:
+def find_option(options: Mapping[str, ConfigOption], name: str) -> ConfigOption:
     """Return an option by its name or flag; raise `UsageError` with the nearest names."""
     plain = name.removeprefix("--").replace("-", "_")
     plain = OLD_NAMES.get(plain, plain)
-    if plain not in settings:
+    if plain not in options:
         raise UsageError(
-            f"'{name}' is not an option of 'rtsep live'{suggest(plain, settings)}; 'rtsep config' lists them"
+            f"'{name}' is not an option of 'rtsep live'{suggest(plain, options)}; 'rtsep config' lists them"
         )
-    return settings[plain]
+    return options[plain]
 
 
 def names_of(name: str) -> list[str]:
@@ -188,7 +188,7 @@ def names_of(name: str) -> list[str]:
 class Config:
     """The values of `rtsep.toml` by name; empty without a file."""
 
-    def __init__(self, settings: Mapping[str, Setting], path: Path | None = None) -> None:
+    def __init__(self, options: Mapping[str, ConfigOption], path: Path | None = None) -> None:
         """Read the file; raise `UsageError` with the line of a wrong name or value."""
         self.path = path or config_file()
         self.values: dict[str, Any] = {}
@@ -196,14 +196,14 @@ class Config:
         self._file = TomlFile(_text_of(self.path), self.path)
         for key, value in self._file.tables.items():
             try:
-                setting = find_setting(settings, key)
-                if setting.name != OLD_NAMES.get(key, key):
-                    raise UsageError(f"'{key}' must be written {setting.name} in this file")
-                if setting.name in self.values:
-                    both = " and ".join(names_of(setting.name))
-                    raise UsageError(f"{both} are the same option: keep {setting.name}")
-                self.values[setting.name] = setting.read(value)
-                self._keys[setting.name] = key
+                option = find_option(options, key)
+                if option.name != OLD_NAMES.get(key, key):
+                    raise UsageError(f"'{key}' must be written {option.name} in this file")
+                if option.name in self.values:
+                    both = " and ".join(names_of(option.name))
+                    raise UsageError(f"{both} are the same option: keep {option.name}")
+                self.values[option.name] = option.read(value)
+                self._keys[option.name] = key
             except UsageError as error:
                 raise self._file.error(str(error), key) from None
 
@@ -219,28 +219,28 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def write_setting(settings: Mapping[str, Setting], name: str, words: Sequence[str]) -> Path:
+def write_option(options: Mapping[str, ConfigOption], name: str, words: Sequence[str]) -> Path:
     """Write one value to the file and return its path; comments and other values stay.
 
     Raise `UsageError` for a bad name, value or file, `OutputError` if the file cannot be written.
     """
-    setting = find_setting(settings, name)
-    value = setting.of_words(words)
-    setting.read(value.unwrap() if hasattr(value, "unwrap") else value)
+    option = find_option(options, name)
+    value = option.of_words(words)
+    option.read(value.unwrap() if hasattr(value, "unwrap") else value)
     document = _document()
-    for name in names_of(setting.name)[1:]:
+    for name in names_of(option.name)[1:]:
         document.pop(name, None)
-    document[setting.name] = value
+    document[option.name] = value
     return _write(document)
 
 
-def remove_setting(settings: Mapping[str, Setting], name: str) -> bool:
+def remove_option(options: Mapping[str, ConfigOption], name: str) -> bool:
     """Remove a value from the file, even one with a wrong name; return whether it was there.
 
     Raise `UsageError` for a name that neither `live` nor the file has, and for a file that is not TOML.
     """
     document = _document()
-    names = [name] if name in document else names_of(find_setting(settings, name).name)
+    names = [name] if name in document else names_of(find_option(options, name).name)
     there = [name for name in names if name in document]
     if not there:
         return False

@@ -20,7 +20,7 @@ NOT_AGAIN = (2, 4, 5, 6)
 """Exit codes that a restart would repeat: options, model, input file, output folder."""
 
 _UNIT = """\
-# Written by 'rtsep service install', which writes it anew; 'systemctl --user edit {unit}' adds to it.
+# Written by 'rtsep service install', which replaces it; 'systemctl --user edit {unit}' adds to it.
 [Unit]
 Description=rtsep, live vocal separation (session '{session}')
 Documentation=man:rtsep(1)

@@ -25,9 +25,9 @@ def ok(name: str, seen: str) -> Finding:
 
 def note(name: str, seen: str, remedy: str) -> Finding:
     """Return a finding that some users may want to change."""
-    return Finding(name, "note", seen, remedy)
+    return Finding(name=name, state="note", seen=seen, remedy=remedy)
 
 
 def problem(name: str, seen: str, remedy: str) -> Finding:
     """Return a finding that needs action."""
-    return Finding(name, "problem", seen, remedy)
+    return Finding(name=name, state="problem", seen=seen, remedy=remedy)

@@ -85,10 +85,10 @@ def add_band_above(
     channels, frames = vocals.shape
     gains, size = above.overlap.shape[0], above.hop.shape[1]
     length = above.line.shape[1]
-    heard = above.bridge.clock[0] * size - above.bridge.inner_delay[0]
+    position = above.bridge.clock[0] * size - above.bridge.inner_delay[0]
     for c in range(channels):
         for i in range(size):
-            above.hop[c, i] = above.line[c, (heard + i) % length]  # silence before the start
+            above.hop[c, i] = above.line[c, (position + i) % length]  # silence before the start
     first, last = above.octave
     span = above.weights.size
     for g in range(gains):

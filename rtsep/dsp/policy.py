@@ -1,4 +1,4 @@
-"""From the network's mask to the played mask: smoothing, gate, threshold.
+"""Converts the network's mask to the played mask: smoothing, gate, threshold.
 
 It runs once per hop, on the column of that hop. Block: one column, stream delay 0. A changed setting takes
 effect in the cross-fade of two overlapping windows, so it does not click.

@@ -1,4 +1,4 @@
-"""From vocals and mix to the output feeds: gains, mute, solo, balance, blend, bypass.
+"""Mixes vocals and input to the output feeds: gains, mute, solo, balance, blend, bypass.
 
 A feed is a sum of three sources with one coefficient each: the vocals, the instrumental (mix minus vocals,
 exact to the last bit), and the dry mix with matching delay. Coefficients move linearly within one hop, so

@@ -12,7 +12,16 @@ import soundfile
 from numpy.typing import NDArray
 
 from rtsep.errors import InputFileError, NoSoundError
-from rtsep.files.ffmpeg import FfmpegDecoder, Place, Track, Tracks, has_ffmpeg, probe, seconds_of, widest
+from rtsep.files.ffmpeg import (
+    FfmpegDecoder,
+    FfmpegInput,
+    Track,
+    Tracks,
+    has_ffmpeg,
+    probe,
+    seconds_of,
+    widest,
+)
 from rtsep.files.pieces import Mpeg, Pieces, count_mpeg, pieces_of
 from rtsep.files.sndfile import BLOCK, SndfileDecoder, reason
 from rtsep.files.spool import Notify, Opened, notify_on_stderr, open_again, open_input
@@ -58,7 +67,7 @@ class AudioReader:
         self.notes: list[str] = []
         self._kept: NDArray[np.float32] = np.zeros((0, 0), np.float32)  # decoded, not yet requested
         self._decoded = 0  # frames decoded so far
-        self._told = 0  # length in frames according to the file; 0: not stated, or only guessed
+        self._stated_frames = 0  # length in frames according to the file; 0: not stated, or only guessed
         self._failure: InputFileError | None = None
         self._damage: list[str] = []
         self._decoder: SndfileDecoder | FfmpegDecoder | None = None
@@ -68,7 +77,7 @@ class AudioReader:
         self._pieces = Pieces()
         self._track_asked = track
         self._opened = opened or open_input(path, notify)
-        self._place = Place(self._opened.place, self._opened.handles)
+        self._ffmpeg_input = FfmpegInput(self._opened.access_path, self._opened.handles)
         try:
             self._choose(track)
             self._check()
@@ -107,12 +116,12 @@ class AudioReader:
         self.rate, self.channels, self.frames = sound.rate, sound.channels, sound.frames
         if self._found and self.frames:
             self.frames = min(self.frames, self._found)
-        self._told = counted.frames if counted else sound.told
+        self._stated_frames = counted.frames if counted else sound.stated_frames
         if self.frames == 0:
             raise NoSoundError(f"{self.path}: contains no audio (0 frames)")
 
     def _by_sndfile(self) -> SndfileDecoder:
-        return SndfileDecoder(self._opened.file, self._opened.place, self._pieces.pieces)
+        return SndfileDecoder(self._opened.file, self._opened.access_path, self._pieces.pieces)
 
     def _has_more(self, sound: SndfileDecoder | None, counted: Mpeg | None, number: int | None) -> bool:
         """Return whether ffmpeg should examine the file, too."""
@@ -127,44 +136,44 @@ class AudioReader:
     def _is_finished(self) -> bool:
         """Return whether a WAV without audio is complete, by its header or because nothing follows."""
         self._opened.file.seek(4)
-        told = int.from_bytes(self._opened.file.read(4), "little")
-        return self._opened.size <= _HEADER and told + 8 >= self._opened.size - 64
+        riff_size = int.from_bytes(self._opened.file.read(4), "little")
+        return self._opened.size <= _HEADER and riff_size + 8 >= self._opened.size - 64
 
     def _take_ffmpeg(self, sound: SndfileDecoder | None, counted: Mpeg | None, number: int | None) -> bool:
         """Let ffmpeg read the file if it finds more than libsndfile does; return whether it does."""
         found: Tracks | None = None
         with contextlib.suppress(InputFileError) if sound else contextlib.nullcontext():
-            found = probe(self._place, self.path)
+            found = probe(self._ffmpeg_input, self.path)
         if found is None:
             return False
         track = self._track(found, number)
-        told = 0 if sound is None else sound.told
-        frames = track.told or told or None
+        stated_frames = 0 if sound is None else sound.stated_frames
+        frames = track.stated_frames or stated_frames or None
         if sound and sound.frames != 0 and len(found.tracks) == 1 and sound.subtype != "OPUS":
-            more = round(seconds_of(self._place, track) * track.rate)
+            more = round(seconds_of(self._ffmpeg_input, track) * track.rate)
             if sound.frames is not None and more <= sound.frames + MISSING_S * track.rate:
                 self._found = more
                 return False
             # A page of Ogg states its end, so the stated frames were there.
-            told = more if sound.format == "OGG" else 0
-            frames, track = more, widest(self._place, track)
+            stated_frames = more if sound.format == "OGG" else 0
+            frames, track = more, widest(self._ffmpeg_input, track)
         elif sound and sound.frames == 0:
             self.notes.append(f"{_UNFINISHED}: the file is read to its end")
         elif counted:
-            told = counted.frames
+            stated_frames = counted.frames
             if counted.is_long:
-                frames = told = 0
-                track = widest(self._place, track)
+                frames = stated_frames = 0
+                track = widest(self._ffmpeg_input, track)
         if sound and sound.in_pieces:
-            frames = told = 0
-            track = widest(self._place, track)
+            frames = stated_frames = 0
+            track = widest(self._ffmpeg_input, track)
         if sound:
             sound.close()
         never_finished = sound is not None and sound.frames == 0
         self._taken = (found, track, counted.tags if counted else 0, never_finished)
-        self._decoder = FfmpegDecoder(self._place, *self._taken)
+        self._decoder = FfmpegDecoder(self._ffmpeg_input, *self._taken)
         self.rate, self.channels = track.rate, track.channels
-        self.frames, self._told = frames or None, track.told or told
+        self.frames, self._stated_frames = frames or None, track.stated_frames or stated_frames
         return True
 
     def _note_without_ffmpeg(self, sound: SndfileDecoder, counted: Mpeg | None) -> None:
@@ -237,7 +246,7 @@ class AudioReader:
     @property
     def length(self) -> int | None:
         """Return the frames of the file as stated in it; None: unknown before the end."""
-        return self.frames or self._told or None
+        return self.frames or self._stated_frames or None
 
     @property
     def seeks(self) -> bool:
@@ -254,7 +263,9 @@ class AudioReader:
         if begin is None and frame < self._decoded - len(self._kept):
             if self._decoder is not None:
                 self._decoder.close()
-            self._decoder = FfmpegDecoder(self._place, *self._taken) if self._taken else self._by_sndfile()
+            self._decoder = (
+                FfmpegDecoder(self._ffmpeg_input, *self._taken) if self._taken else self._by_sndfile()
+            )
             begin = 0
         if begin is not None:
             self._kept, self._decoded, self._passed, self._failure = self._kept[:0], begin, 0, None
@@ -299,7 +310,7 @@ class AudioReader:
                 self._damage[-1] += f"; {_INSTALL}"
             return False
         try:
-            found = probe(self._place, self.path)
+            found = probe(self._ffmpeg_input, self.path)
         except InputFileError:
             return False
         track = found.default
@@ -307,17 +318,17 @@ class AudioReader:
             return False
         self._decoder.close()
         self._taken = (found, track, 0, False)
-        self._decoder = FfmpegDecoder(self._place, *self._taken)
+        self._decoder = FfmpegDecoder(self._ffmpeg_input, *self._taken)
         self._passed, self._decoded = self._decoded + self._passed, 0
         return True
 
     def _judge(self) -> None:
         """Determine at the end what is missing from the file."""
         assert self._decoder
-        said = self._decoder.damage
-        damage = list(dict.fromkeys([said, *self._damage] if said else self._damage))
-        if self._decoded < self._told - MISSING_S * self.rate:
-            read = f"{self._decoded / self.rate:.2f} s of {self._told / self.rate:.2f} s can be read"
+        reported = self._decoder.damage
+        damage = list(dict.fromkeys([reported, *self._damage] if reported else self._damage))
+        if self._decoded < self._stated_frames - MISSING_S * self.rate:
+            read = f"{self._decoded / self.rate:.2f} s of {self._stated_frames / self.rate:.2f} s can be read"
             damage = [f"{read}: {damage[0]}" if damage else read, *damage[1:]]
         if self._decoded == 0 and not damage:
             self._failure = NoSoundError(f"{self.path}: contains no audio (0 frames)")

@@ -36,7 +36,7 @@ def has_ffmpeg() -> bool:
 
 
 @dataclass(frozen=True)
-class Place:
+class FfmpegInput:
     """Location of a file for the programs."""
 
     path: Path
@@ -57,7 +57,7 @@ class Track:
     rate: int  # Hz
     channels: int
     layout: str  # of channels, by ffmpeg's names; "" if unknown
-    told: int  # length in frames; 0: unknown
+    stated_frames: int  # length in frames; 0: unknown
     default: bool
     name: str  # language and title
 
@@ -82,16 +82,16 @@ class Tracks:
         return next((track for track in readable if track.default), readable[0])
 
 
-def probe(place: Place, name: Path) -> Tracks:
+def probe(source: FfmpegInput, name: Path) -> Tracks:
     """Return the audio tracks of a file; raise `InputFileError` about `name` if there are none."""
     command = [
         "ffprobe", "-v", "repeat+error", "-select_streams", "a", "-of", "json", "-show_entries",
         "stream=index,sample_rate,channels,channel_layout,duration:stream_disposition=default"
-        ":stream_tags=language,title:format=format_name", place.argument,
+        ":stream_tags=language,title:format=format_name", source.argument,
     ]  # fmt: skip
     try:
         run = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=place.handles, timeout=_PROBE_S
+            command, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=source.handles, timeout=_PROBE_S
         )
         found = json.loads(run.stdout.decode(errors="replace"))
         formats = tuple(found["format"]["format_name"].split(","))
@@ -106,16 +106,16 @@ def probe(place: Place, name: Path) -> Tracks:
     return Tracks(tuple(tracks), formats, run.stderr)
 
 
-def seconds_of(place: Place, track: Track) -> float:
+def seconds_of(source: FfmpegInput, track: Track) -> float:
     """Return the length of a track in s by ffmpeg's demuxer, without decoding. 0.0: unknown.
 
     It takes about a second per hour of audio.
     """
     command = [
         "ffprobe", "-v", "quiet", "-select_streams", str(track.stream), "-show_entries",
-        "packet=duration_time", "-of", "csv=p=0", place.argument,
+        "packet=duration_time", "-of", "csv=p=0", source.argument,
     ]  # fmt: skip
-    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=place.handles)
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=source.handles)
     seconds = 0.0
     for line in run.stdout.split():
         with contextlib.suppress(ValueError):
@@ -125,17 +125,17 @@ def seconds_of(place: Place, track: Track) -> float:
     return seconds
 
 
-def widest(place: Place, track: Track) -> Track:
+def widest(source: FfmpegInput, track: Track) -> Track:
     """Return `track` with the channels of its widest part: a joined file may begin in mono.
 
     This decodes everything, about a hundred times faster than playback.
     """
     command = [
         "ffprobe", "-v", "quiet", "-select_streams", str(track.stream), "-show_entries",
-        "frame=channels,channel_layout", "-of", "json=compact=1", place.argument,
+        "frame=channels,channel_layout", "-of", "json=compact=1", source.argument,
     ]  # fmt: skip
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=place.handles
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=source.handles
     ) as process:
         assert process.stdout
         for line in process.stdout:
@@ -155,23 +155,32 @@ def _track(stream: dict[str, Any], number: int, formats: Sequence[str]) -> Track
 
     rate = int(count("sample_rate"))
     # Other formats guess the length, or state the video's.
-    told = round(count("duration") * rate) if "mp4" in formats else 0
+    frames = round(count("duration") * rate) if "mp4" in formats else 0
     tags = stream.get("tags", {})
     name = " ".join(str(tags[key]) for key in ("language", "title") if tags.get(key) not in (None, "", "und"))
     default = bool(stream.get("disposition", {}).get("default"))
     layout = str(stream.get("channel_layout") or "")
     channels = int(count("channels"))
-    return Track(int(stream["index"]), number, rate, channels, layout, told, default, name)
+    return Track(
+        stream=int(stream["index"]),
+        number=number,
+        rate=rate,
+        channels=channels,
+        layout=layout,
+        stated_frames=frames,
+        default=default,
+        name=name,
+    )
 
 
 class FfmpegDecoder:
-    """Decodes one track of a file with ffmpeg: `rate`, `channels`, `told` (frames; 0: unknown).
+    """Decodes one track of a file with ffmpeg: `rate`, `channels`, `stated_frames` (0: unknown).
 
     It reads ffmpeg's messages, because ffmpeg's exit code is 0 even if data was missing or wrong.
     """
 
     def __init__(
-        self, place: Place, found: Tracks, track: Track, tags: int = 0, to_end: bool = False
+        self, source: FfmpegInput, found: Tracks, track: Track, tags: int = 0, to_end: bool = False
     ) -> None:
         """Start decoding; up to `tags` damaged frames are known to be tags.
 
@@ -179,24 +188,24 @@ class FfmpegDecoder:
         """
         self._forgiven = tags
         unfinished = ["-ignore_length", "1"] if to_end and "wav" in found.formats else []
-        self.rate, self.channels, self.told = track.rate, track.channels, track.told
-        # Timestamps are created anew, because gaps in the file's own would give messages about the output. If
+        self.rate, self.channels, self.stated_frames = track.rate, track.channels, track.stated_frames
+        # Timestamps are replaced, because gaps in the file's own would give messages about the output. If
         # the format changes within the file, its first format is kept.
         shape = f",aformat=sample_rates={self.rate}"
         if re.fullmatch(r"[A-Za-z0-9.()-]+", track.layout):
             shape += f":channel_layouts={track.layout}"
         self._process = subprocess.Popen(
-            ["ffmpeg", "-v", "repeat+error", "-nostdin", *unfinished, "-i", place.argument,
+            ["ffmpeg", "-v", "repeat+error", "-nostdin", *unfinished, "-i", source.argument,
              "-map", f"0:{track.stream}", "-af", f"asetpts=N/SR/TB{shape}", "-f", "f32le", "-"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=place.handles,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=source.handles,
         )  # fmt: skip
-        self._said = ""  # last message
+        self._last_message = ""
         # Pages of Ogg have checksums: a refused part of an intact page is the header of a chained stream.
         self._heeded = b"[ogg @ " if found.formats == ("ogg",) else b""
         # Messages at opening, about tags and pictures, do not concern the audio.
         expected = Counter(_plain(line) for line in found.complaints.splitlines())
         self._listener = threading.Thread(
-            target=self._listen, args=(self._process.stderr, expected), name="ffmpeg-says", daemon=True
+            target=self._listen, args=(self._process.stderr, expected), name="ffmpeg-messages", daemon=True
         )
         self._listener.start()
 
@@ -212,7 +221,7 @@ class FfmpegDecoder:
         """Return the damage, "" for none; call this at the end."""
         code = self._process.wait()
         self._listener.join()
-        return self._said or (f"ffmpeg ended with code {code}" if code else "")
+        return self._last_message or (f"ffmpeg ended with code {code}" if code else "")
 
     def close(self) -> None:
         """End ffmpeg."""
@@ -232,7 +241,7 @@ class FfmpegDecoder:
             elif _NO_FRAME.search(words) and self._forgiven > 0:
                 self._forgiven -= _LAST_WORDS.search(words) is not None
             elif words and line.startswith(self._heeded) and b"increasing dts" not in line:
-                self._said = words
+                self._last_message = words
 
 
 def _plain(line: bytes) -> str:

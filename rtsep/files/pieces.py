@@ -71,8 +71,8 @@ def _by_signature(file: BinaryIO, size: int, signature: re.Pattern[bytes]) -> Pi
     places = _places(file, signature)
     if not places:
         return Pieces()
-    starts = [place for before, place in zip([-_TOGETHER, *places], places, strict=False)
-              if place - before >= _TOGETHER]  # fmt: skip
+    starts = [position for before, position in zip([-_TOGETHER, *places], places, strict=False)
+              if position - before >= _TOGETHER]  # fmt: skip
     damage = BEGINS_LATER if places[0] > 0 else ""
     return Pieces(_between(starts, size), damage, many=len(starts) < len(places))
 
@@ -118,10 +118,10 @@ def count_mpeg(file: BinaryIO, size: int) -> Mpeg | None:
     if sync is None:
         return None
     of_one = 1152 if content[sync + 1] & 0x18 == 0x18 else 576
-    flags, place = found[1][0], found.end()
-    frames = int.from_bytes(content[place : place + 4], "big") if flags & 1 else 0
-    place += 4 * (flags & 1)
-    counted = int.from_bytes(content[place : place + 4], "big") if flags & 2 else 0
+    flags, position = found[1][0], found.end()
+    frames = int.from_bytes(content[position : position + 4], "big") if flags & 1 else 0
+    position += 4 * (flags & 1)
+    counted = int.from_bytes(content[position : position + 4], "big") if flags & 2 else 0
     there = size - begin - sync
     is_long = bool(counted) and there > counted + _SLACK_BYTES
     return Mpeg(
@@ -138,7 +138,7 @@ class PieceFile(io.RawIOBase):
     def __init__(self, file: BinaryIO, piece: Piece) -> None:
         """Read `piece` of `file`, which must stay open."""
         super().__init__()
-        self._file, self._piece, self._place = file, piece, 0
+        self._file, self._piece, self._position = file, piece, 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -150,22 +150,22 @@ class PieceFile(io.RawIOBase):
 
     def tell(self) -> int:
         """Return the position in the piece."""
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position in the piece and return it."""
         whole = self._piece.end - self._piece.start
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: whole}[whence]
-        self._place = max(0, base + offset)
-        return self._place
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: whole}[whence]
+        self._position = max(0, base + offset)
+        return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Fill `buffer` from the piece and return the number of bytes."""
-        begin = self._piece.start + self._place
+        begin = self._piece.start + self._position
         self._file.seek(begin)
         content = self._file.read(max(0, min(len(buffer), self._piece.end - begin)))
         buffer[: len(content)] = content
-        self._place += len(content)
+        self._position += len(content)
         return len(content)
 
 

@@ -22,8 +22,8 @@ _RUN_UP = 32768  # frames
 _NOT_KNOWN = 2**63 - 1  # libsndfile's value for an unknown number of frames (SF_COUNT_MAX)
 _STREAMED = 0x7FFFF000  # smallest placeholder for a size that was unknown when the header was written
 
-_TOLD = re.compile(r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_TOLD_FRAMES = re.compile(r"does not match value from 'ds64' chunk of (\d+)")
+_STATED_SIZES = re.compile(r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_STATED_FRAMES = re.compile(r"does not match value from 'ds64' chunk of (\d+)")
 _LOST = re.compile(r"Unknown chunk marker")
 
 
@@ -41,14 +41,14 @@ class _Stream(soundfile.SoundFile):
 
 
 class SndfileDecoder:
-    """Decodes a file: `rate`, `channels`, `frames` (None: unknown), `told`, `damage`.
+    """Decodes a file: `rate`, `channels`, `frames` (None: unknown), `stated_frames`, `damage`.
 
     Pieces with other rates are resampled, a mono piece among stereo ones goes to both channels.
     """
 
-    def __init__(self, file: BinaryIO, place: Path, pieces: tuple[Piece, ...] = ()) -> None:
-        """Open `place`, or the first of `pieces` of `file`; raise `soundfile.LibsndfileError`."""
-        self._file, self._place = file, place
+    def __init__(self, file: BinaryIO, path: Path, pieces: tuple[Piece, ...] = ()) -> None:
+        """Open `path`, or the first of `pieces` of `file`; raise `soundfile.LibsndfileError`."""
+        self._file, self._path = file, path
         self._pieces = list(pieces)
         self._damage: list[str] = []
         self._left: int | None = None  # frames left in the current piece; None: unknown
@@ -59,12 +59,12 @@ class SndfileDecoder:
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
         self.format, self.subtype = self._sound.format, self._sound.subtype
         self.frames = None if self.in_pieces else _frames(self._sound)
-        self.told = 0  # length in frames according to the file; 0: not stated, or only guessed by the library
+        self.stated_frames = 0  # length by the file; 0: not stated, or only guessed by libsndfile
         self.log = str(self._sound.extra_info)
         if self.in_pieces:
             self._look_ahead()
         elif self.format != "MP3":
-            self.told = _told(self.log, self.frames or 0)
+            self.stated_frames = _stated_frames_of(self.log, self.frames or 0)
 
     @property
     def is_lost(self) -> bool:
@@ -124,7 +124,7 @@ class SndfileDecoder:
         if UnsizedAu.fits(self._file):
             size = self._file.seek(0, os.SEEK_END)
             return _Stream(UnsizedAu(self._file, Piece(0, size)))
-        return _Stream(encoded(self._place))
+        return _Stream(encoded(self._path))
 
     def _open_next(self) -> soundfile.SoundFile:
         """Open the next readable piece; raise the error of the last one if none is."""
@@ -194,14 +194,14 @@ def _frames(sound: soundfile.SoundFile) -> int | None:
     return sound.frames if 0 <= sound.frames < _NOT_KNOWN else None
 
 
-def _told(log: str, frames: int) -> int:
+def _stated_frames_of(log: str, frames: int) -> int:
     """Return the frames stated in a header, by the log of libsndfile, which itself reports `frames`."""
-    told = frames
-    for _, said, there in _TOLD.findall(log):
-        streamed = int(said) >= _STREAMED and int(there) < _STREAMED // 2
-        if int(said) > int(there) > 0 and not streamed:
-            told = max(told, round(frames * int(said) / int(there)))
-    return max([told, *map(int, _TOLD_FRAMES.findall(log))])
+    stated_frames = frames
+    for _, stated, there in _STATED_SIZES.findall(log):
+        streamed = int(stated) >= _STREAMED and int(there) < _STREAMED // 2
+        if int(stated) > int(there) > 0 and not streamed:
+            stated_frames = max(stated_frames, round(frames * int(stated) / int(there)))
+    return max([stated_frames, *map(int, _STATED_FRAMES.findall(log))])
 
 
 def encoded(path: Path) -> str | bytes:

@@ -21,7 +21,7 @@ from rtsep.files.names import STDIN, one_line
 WAIT_FOR_WRITER_S = 10.0
 """Maximum wait for a program that writes to a FIFO, in seconds."""
 
-_SAY_AFTER_S = 1.0
+_NOTIFY_AFTER_S = 1.0
 _LOOK_EVERY_S = 0.05
 _PIECE = 1 << 20
 _FREE_BYTES = 256 << 20  # disk space that a pipe may not use
@@ -35,9 +35,9 @@ class Opened:
     """Input that can be read from any position."""
 
     file: BinaryIO
-    place: Path  # path for libraries and programs
+    access_path: Path  # path for libraries and programs
     size: int  # bytes
-    handles: tuple[int, ...] = ()  # file descriptors that a program inherits to find `place`
+    handles: tuple[int, ...] = ()  # file descriptors that a program inherits to find `access_path`
 
 
 def notify_on_stderr(line: str) -> None:
@@ -81,12 +81,14 @@ def open_input(path: Path, notify: Notify = notify_on_stderr) -> Opened:
 def open_again(opened: Opened, name: Path) -> Opened:
     """Open the same file again while `opened` is still open; raise `InputFileError` about `name`."""
     try:
-        file = opened.place.open("rb")
+        file = opened.access_path.open("rb")
     except OSError as error:
         raise InputFileError(f"{name}: cannot be read ({error.strerror})") from None
     if not opened.handles:
-        return Opened(file, opened.place, opened.size)
-    return Opened(file, Path(f"/dev/fd/{file.fileno()}"), opened.size, (file.fileno(),))
+        return Opened(file, opened.access_path, opened.size)
+    return Opened(
+        file=file, access_path=Path(f"/dev/fd/{file.fileno()}"), size=opened.size, handles=(file.fileno(),)
+    )
 
 
 def _mode(path: Path) -> int:
@@ -104,10 +106,10 @@ def _is_null(handle: int) -> bool:
 
 def _regular(path: Path) -> Opened:
     if path == STDIN:
-        place = path.resolve()
-        if not place.is_file():  # a system on which the name leads nowhere
+        resolved = path.resolve()
+        if not resolved.is_file():  # a system on which the name leads nowhere
             return _spooled(path, notify_on_stderr)
-        path = place
+        path = resolved
     file = path.open("rb")
     return Opened(file, path, os.fstat(file.fileno()).st_size)
 
@@ -141,12 +143,14 @@ def _spooled(path: Path, notify: Notify) -> Opened:
         raise
     if os.name != "posix":
         return Opened(file, Path(file.name), size)  # type: ignore[arg-type]
-    return Opened(file, Path(f"/dev/fd/{file.fileno()}"), size, (file.fileno(),))  # type: ignore[arg-type]
+    return Opened(
+        file=file, access_path=Path(f"/dev/fd/{file.fileno()}"), size=size, handles=(file.fileno(),)
+    )  # type: ignore[arg-type]
 
 
 def _pieces(path: Path, notify: Notify) -> Iterator[bytes]:
     """Yield the data of a pipe up to its end; raise `InputFileError` if no program writes to it."""
-    began, told = time.monotonic(), False
+    began, notified = time.monotonic(), False
     own = path != STDIN
     # Other programs share standard input, so its mode does not change.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)) if own else 0
@@ -154,21 +158,21 @@ def _pieces(path: Path, notify: Notify) -> Iterator[bytes]:
     try:
         while True:
             waited = time.monotonic() - began
-            if not told and waited > _SAY_AFTER_S:
-                told = True
+            if not notified and waited > _NOTIFY_AFTER_S:
+                notified = True
                 doing = (
                     "reading this pipe to its end"
                     if has_writer
                     else "waiting for a program that writes to this pipe"
                 )
                 notify(f"{path}: {doing}")
-            if not own and os.name == "posix" and not select.select([handle], [], [], _SAY_AFTER_S)[0]:
+            if not own and os.name == "posix" and not select.select([handle], [], [], _NOTIFY_AFTER_S)[0]:
                 continue
             try:
                 piece = os.read(handle, _PIECE)
             except BlockingIOError:
                 has_writer = True
-                select.select([handle], [], [], _SAY_AFTER_S)
+                select.select([handle], [], [], _NOTIFY_AFTER_S)
                 continue
             if piece:
                 has_writer = True

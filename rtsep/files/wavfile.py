@@ -123,8 +123,8 @@ class WavFile:
     def _links(self) -> int:
         return os.fstat(self._file.fileno()).st_nlink
 
-    def _write_at(self, place: int, content: bytes) -> None:
-        self._file.seek(place)
+    def _write_at(self, position: int, content: bytes) -> None:
+        self._file.seek(position)
         rest = memoryview(content)
         while rest:
             rest = rest[self._file.write(rest) :]  # a disk that fills up takes a part, then raises

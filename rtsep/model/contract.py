@@ -106,15 +106,15 @@ class ModelSpec:
 
     def _check_bounds(self) -> None:
         """Raise `ModelError` for implausible sizes, because a session allocates memory by them."""
-        for what, value, most in (
+        for what, value, max_value in (
             ("n_fft", self.n_fft, MAX_N_FFT),
             ("state_size", self.state_size, MAX_STATE),
             ("algorithmic latency", self.algorithmic_latency, MAX_LATENCY),
             ("rate", max(self.rates), MAX_RATE),
             ("number of rates", len(self.rates), MAX_RATES),
         ):
-            if value > most:
-                raise ModelError(f"model spec: {what} {_short(value)}; the maximum is {most}")
+            if value > max_value:
+                raise ModelError(f"model spec: {what} {_short(value)}; the maximum is {max_value}")
         for name, value in dataclasses.asdict(self).items():
             if fault := _fault_of(value):
                 raise ModelError(f"model spec: entry '{name}' {fault}")

@@ -133,7 +133,7 @@ def read_package(path: Path, sha256: str | None = None) -> ModelPackage:
         ) from None
     if sha256 is not None and found != sha256:
         raise ModelError(f"{path}: was changed after its check; choose it again")
-    return ModelPackage(path, spec, golden, found, content)
+    return ModelPackage(path=path, spec=spec, golden=golden, sha256=found, content=content)
 
 
 def has_entry(path: Path, name: str) -> bool:

@@ -38,9 +38,9 @@ class Processor(NamedTuple):
 
 
 _X86_64 = Processor(
-    0xC000003E,
-    317,
-    {
+    audit=0xC000003E,
+    seccomp=317,
+    plain={
         "read": 0, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "mmap": 9,
         "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15,
         "pread64": 17, "readv": 19, "access": 21, "sched_yield": 24, "mremap": 25, "msync": 26, "mincore": 27,
@@ -55,14 +55,14 @@ _X86_64 = Processor(
         "set_robust_list": 273, "getcpu": 309, "getrandom": 318, "membarrier": 324, "mlock2": 325,
         "statx": 332, "rseq": 334, "faccessat2": 439,
     },
-    {"write": 1, "open": 2, "openat": 257, "fcntl": 72, "sched_setscheduler": 144, "tgkill": 234,
+    calls={"write": 1, "open": 2, "openat": 257, "fcntl": 72, "sched_setscheduler": 144, "tgkill": 234,
      "prlimit64": 302},
 )  # fmt: skip
 
 _AARCH64 = Processor(
-    0xC00000B7,
-    277,
-    {
+    audit=0xC00000B7,
+    seccomp=277,
+    plain={
         "getcwd": 17, "faccessat": 48, "close": 57, "getdents64": 61, "lseek": 62, "read": 63, "readv": 65,
         "pread64": 67, "ppoll": 73, "readlinkat": 78, "newfstatat": 79, "fstat": 80, "exit": 93,
         "exit_group": 94, "set_tid_address": 96, "futex": 98, "set_robust_list": 99, "nanosleep": 101,
@@ -76,7 +76,9 @@ _AARCH64 = Processor(
         "munlock": 229, "mlockall": 230, "munlockall": 231, "mincore": 232, "madvise": 233, "getrandom": 278,
         "membarrier": 283, "mlock2": 284, "statx": 291, "rseq": 293, "faccessat2": 439,
     },
-    {"write": 64, "openat": 56, "fcntl": 25, "sched_setscheduler": 119, "tgkill": 131, "prlimit64": 261},
+    calls={
+        "write": 64, "openat": 56, "fcntl": 25, "sched_setscheduler": 119, "tgkill": 131, "prlimit64": 261,
+    },
 )  # fmt: skip
 
 _PROCESSORS = {"x86_64": _X86_64, "aarch64": _AARCH64}

@@ -32,7 +32,7 @@ WARM_UP_STEPS = 12
 MAX_TIMES = 1 << 20
 """Maximum iterations of a loop in `step` with a constant count."""
 
-MAX_SAID = 200
+MAX_MESSAGE = 200
 """Maximum characters of a program's own message that are shown."""
 
 _OF_A_METHOD = "The following operation failed"  # appears for a method that torch runs during loading
@@ -88,7 +88,7 @@ def telling_line(error: Exception) -> str:
         return type(error).__name__
     of_gpu = next(filter(_OF_THE_GPU.search, lines), None)
     if of_gpu is None:  # untrusted text must not move the cursor
-        return "".join(c if c.isprintable() else "?" for c in lines[-1][:MAX_SAID])
+        return "".join(c if c.isprintable() else "?" for c in lines[-1][:MAX_MESSAGE])
     return ". ".join(of_gpu.removeprefix("RuntimeError: ").split(". ")[:2]).rstrip(".")  # without the advice
 
 
@@ -208,7 +208,7 @@ def _is_unbounded(loop: Any) -> bool:
 
 def unloadable(path: Path, error: RuntimeError) -> ModelError:
     """Return the error for a file whose program torch cannot load."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:MAX_SAID]
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:MAX_MESSAGE]
     if reason.startswith(_OF_A_METHOD):
         reason = telling_line(error)
     shown = "".join(c if c.isprintable() else "?" for c in reason)

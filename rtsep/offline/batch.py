@@ -31,7 +31,7 @@ from rtsep.offline.finished import Finished
 from rtsep.realtime.waiting import take_from
 
 Progress = Callable[[int, int | None], None]
-_TOLD_EVERY = 32  # blocks
+_REPORT_EVERY = 32  # blocks
 TERM_S = 3.0
 """Time in seconds for a process to remove its unfinished files."""
 
@@ -229,10 +229,10 @@ class _Worker:
         try:
             pipe = self._pipe or self._start()
             pipe.send(job)
-            while isinstance(told := pipe.recv(), tuple):
-                progress(*told)
-            assert isinstance(told, Done)
-            return told
+            while isinstance(answer := pipe.recv(), tuple):
+                progress(*answer)
+            assert isinstance(answer, Done)
+            return answer
         except (EOFError, OSError):
             code = self._end()
             error = f"{job.source}: the process that separated it ended with code {code}"
@@ -281,7 +281,7 @@ def _serve(pipe: Connection, how: How) -> None:
     def progress(done: int, total: int | None) -> None:
         nonlocal calls
         calls += 1
-        if calls % _TOLD_EVERY == 0:
+        if calls % _REPORT_EVERY == 0:
             pipe.send((done, total))
 
     with contextlib.suppress(EOFError, OSError):

@@ -95,16 +95,16 @@ def separate_file(
             if format != WAV:
                 shutil.rmtree(beside, ignore_errors=True)
         return FileResult(
-            reader.path,
-            paths,
-            reader.rate,
-            reader.channels,
-            blocks.taken / reader.rate,
-            time.perf_counter() - started,
-            separator.latency,
-            writer.clipped_samples,
-            blocks.damage,
-            tuple(reader.notes),
+            input=reader.path,
+            stems=paths,
+            rate=reader.rate,
+            channels=reader.channels,
+            seconds=blocks.taken / reader.rate,
+            wall_seconds=time.perf_counter() - started,
+            latency_samples=separator.latency,
+            clipped_samples=writer.clipped_samples,
+            damage=blocks.damage,
+            notes=tuple(reader.notes),
         )
 
 

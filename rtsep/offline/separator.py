@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtsep import pipeline as stage
 from rtsep.compute import COMPUTE, chosen_compute
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
@@ -17,6 +16,15 @@ from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
+from rtsep.pipeline import (
+    begin_hop,
+    finish_hop,
+    frames_needed,
+    make_pipeline,
+    max_frames_per_step,
+    model_rate_for,
+    stream_delay,
+)
 
 _BLOCK = 8192
 """Frames of a whole array processed at a time: this affects the memory, not the result."""
@@ -65,7 +73,7 @@ class Separator:
         if isinstance(model, str | Path):
             model = self._load(model, chosen_compute(compute, device))
         self._model = model
-        self.model_rate = stage.model_rate_for(model.spec, self.rate)
+        self.model_rate = model_rate_for(model.spec, self.rate)
         self._stream = self._begin(self.channels)
 
     @staticmethod
@@ -141,9 +149,9 @@ class _Stream:
         self, model: ModelRunner, rate: int, channels: int, model_rate: int, controls: Controls
     ) -> None:
         self._model, self._controls = model, controls
-        self._pipeline = stage.make_pipeline(model.spec, rate, channels, model_rate)
-        max_frames = stage.max_frames_per_step(rate, model_rate, model.spec.hop)
-        self.latency = stage.stream_delay(self._pipeline) + max_frames
+        self._pipeline = make_pipeline(model.spec, rate, channels, model_rate)
+        max_frames = max_frames_per_step(rate, model_rate, model.spec.hop)
+        self.latency = stream_delay(self._pipeline) + max_frames
         self._feeds = np.zeros((len(FEEDS), channels, max_frames), np.float32)
         self._pending = np.zeros((channels, 0), np.float32)
         # A hop is filled before it is played: its output is returned as more input comes.
@@ -155,7 +163,7 @@ class _Stream:
         parts = [self._ready]
         position = 0
         while True:
-            frames = stage.frames_needed(self._pipeline)
+            frames = frames_needed(self._pipeline)
             if position + frames > self._pending.shape[1]:
                 break
             parts.append(self._hop(np.ascontiguousarray(self._pending[:, position : position + frames])))
@@ -166,10 +174,10 @@ class _Stream:
         return ready[[VOCALS, INSTRUMENTAL], :, : block.shape[1]]
 
     def _hop(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        stage.begin_hop(self._pipeline, block, self._model.column)
+        begin_hop(self._pipeline, block, self._model.column)
         self._model.step()
         feeds = self._feeds[:, :, : block.shape[1]]
-        stage.finish_hop(self._pipeline, self._model.mask, self._controls.control_block, True, feeds)
+        finish_hop(self._pipeline, self._model.mask, self._controls.control_block, True, feeds)
         return feeds.copy()
 
 

@@ -116,8 +116,8 @@ def model_lines(of: Sequence[ModelPackage], rates: Sequence[int] = RATES) -> str
     lines = []
     for package in of:
         for rate in rates:
-            most, delay = latency_of(package.spec, rate)
-            lines.append(f"{package.path.stem}\t{package.sha256}\t{rate}\t{most}\t{delay}\n")
+            max_hop, delay = latency_of(package.spec, rate)
+            lines.append(f"{package.path.stem}\t{package.sha256}\t{rate}\t{max_hop}\t{delay}\n")
     return "".join(lines)
 
 

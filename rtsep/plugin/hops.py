@@ -13,13 +13,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rtsep import pipeline as stage
 from rtsep.audio.hoploop import HOLD_S, RESERVE_NS, SLEEP_AFTER_S, follow_silence
 from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.dsp.shift import copy_rows
 from rtsep.model.contract import ModelSpec
-from rtsep.pipeline import Pipeline, begin_hop, finish_hop, frames_needed
-from rtsep.plugin import layout as at
+from rtsep.pipeline import (
+    Pipeline,
+    begin_hop,
+    finish_hop,
+    frames_needed,
+    make_pipeline,
+    max_frames_per_step,
+    model_rate_for,
+    stream_delay,
+)
+from rtsep.plugin import layout
 from rtsep.realtime import clock, mask_exchange, wake
 from rtsep.realtime.atomics import fence, load_acquire, store_release
 from rtsep.realtime.mask_exchange import CAPACITY, Exchange, mask_is_there, publish_column
@@ -55,32 +63,32 @@ class Work(NamedTuple):
 
 def fresh(spec: ModelSpec, rate: int) -> tuple[Pipeline, Work]:
     """Return pipeline and work space for a new stream of `rate` Hz."""
-    model_rate = stage.model_rate_for(spec, rate)
-    most = stage.max_frames_per_step(rate, model_rate, spec.hop)
+    model_rate = model_rate_for(spec, rate)
+    max_frames = max_frames_per_step(rate, model_rate, spec.hop)
     work = Work(
-        block=np.zeros((at.IN_CHANNELS, most), np.float32),
-        feeds=np.zeros((len(FEEDS), at.IN_CHANNELS, most), np.float32),
+        block=np.zeros((layout.IN_CHANNELS, max_frames), np.float32),
+        feeds=np.zeros((len(FEEDS), layout.IN_CHANNELS, max_frames), np.float32),
         held=np.zeros((spec.channels, spec.bins), np.float32),
         late_run=np.zeros(1, np.int64),
         silent_frames=np.zeros(1, np.int64),
         finish_ns=np.zeros(1, np.int64),
         scratch=np.zeros(wake.SCRATCH, np.int64),
     )
-    return stage.make_pipeline(spec, rate, at.IN_CHANNELS, model_rate), work
+    return make_pipeline(spec, rate, layout.IN_CHANNELS, model_rate), work
 
 
 def latency_of(spec: ModelSpec, rate: int) -> tuple[int, int]:
     """Return, in frames at `rate` Hz, the longest hop of a model, and the delay of its stream."""
     pipeline, work = fresh(spec, rate)
-    return work.block.shape[1], stage.stream_delay(pipeline)
+    return work.block.shape[1], stream_delay(pipeline)
 
 
 def compile_loop(spec: ModelSpec, rate: int, exchange: Exchange) -> None:
     """Compile the loop (a minute), or load it from the cache. `exchange` does not change."""
     pipeline, work = fresh(spec, rate)
     exchange = exchange._replace(header=exchange.header.copy())
-    state, ended = np.zeros(at.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
-    rings = np.zeros((1, at.IN_CHANNELS), np.float32), np.zeros((1, at.OUT_CHANNELS), np.float32)
+    state, ended = np.zeros(layout.SLOT_COUNT, np.int64), np.zeros(1, np.int64)
+    rings = np.zeros((1, layout.IN_CHANNELS), np.float32), np.zeros((1, layout.OUT_CHANNELS), np.float32)
     run_stream(state, ended, rings, (0, 0), pipeline, exchange, work, 0, 0, 0)
     settle(exchange, work, 0, ended)
 
@@ -106,30 +114,31 @@ def run_stream(
     """
     hold_hops = max(1, int(HOLD_S * pipeline.rate[0] / pipeline.hop.shape[1]))
     read = start
-    store_release(state, at.SLOT_OUT_BEGIN, first)  # before: whoever sees the new end sees the new beginning
-    store_release(state, at.SLOT_OUT_WRITE, read)
-    store_release(state, at.SLOT_OUT_STREAMS, stream)
+    # First: a reader of the new end reads the new beginning, too.
+    store_release(state, layout.SLOT_OUT_BEGIN, first)
+    store_release(state, layout.SLOT_OUT_WRITE, read)
+    store_release(state, layout.SLOT_OUT_STREAMS, stream)
     wake.post(signals[1])
     while load_acquire(running, 0) == 1:
         frames = frames_needed(pipeline)
         complete_at = read + frames
-        store_release(state, at.SLOT_NEXT_HOP_AT, complete_at)
+        store_release(state, layout.SLOT_NEXT_HOP_AT, complete_at)
         fence()  # the plugin stores IN_WRITE, then looks at NEXT_HOP_AT; one of us must see the other
-        written = load_acquire(state, at.SLOT_IN_WRITE)
-        if load_acquire(state, at.SLOT_STREAMS) != stream:
+        written = load_acquire(state, layout.SLOT_IN_WRITE)
+        if load_acquire(state, layout.SLOT_STREAMS) != stream:
             return BEGINS
         if written < complete_at:
             wake.wait(signals[0], _LOOK_NS, work.scratch)
             continue
-        rendering = load_acquire(state, at.SLOT_OFFLINE) != 0
-        if not rendering and written - read > BEHIND_S * state[at.SLOT_RATE]:
+        rendering = load_acquire(state, layout.SLOT_OFFLINE) != 0
+        if not rendering and written - read > BEHIND_S * state[layout.SLOT_RATE]:
             return BEHIND
         block = work.block[:, :frames]
         _read_block(rings[0], read, block)
         number = exchange.header[mask_exchange.COLUMNS]
         begin_hop(pipeline, block, exchange.columns[number % CAPACITY])
         follow_silence(work.silent_frames, block)
-        if not rendering and work.silent_frames[0] > SLEEP_AFTER_S * state[at.SLOT_RATE]:
+        if not rendering and work.silent_frames[0] > SLEEP_AFTER_S * state[layout.SLOT_RATE]:
             work.late_run[0] = 0
         else:
             _ask_model(
@@ -138,12 +147,12 @@ def run_stream(
         answered = clock.now_ns(work.scratch)
         feeds = work.feeds[:, :, :frames]
         masks_come = work.late_run[0] <= hold_hops
-        controls = state[at.SLOT_VALUES : at.SLOT_VALUES + pipeline.values.size]
+        controls = state[layout.SLOT_VALUES : layout.SLOT_VALUES + pipeline.values.size]
         finish_hop(pipeline, work.held, controls, masks_come, feeds)
         _write_block(rings[1], read, feeds)
         read = complete_at
-        store_release(state, at.SLOT_OUT_WRITE, read)
-        store_release(state, at.SLOT_HOPS, state[at.SLOT_HOPS] + 1)
+        store_release(state, layout.SLOT_OUT_WRITE, read)
+        store_release(state, layout.SLOT_HOPS, state[layout.SLOT_HOPS] + 1)
         wake.post(signals[1])
         took = clock.now_ns(work.scratch) - answered
         work.finish_ns[0] = max(took, work.finish_ns[0] - work.finish_ns[0] // 64)
@@ -171,8 +180,8 @@ def _write_block(ring: np.ndarray, start: int, feeds: np.ndarray) -> None:
 @njit(cache=True, nogil=True)
 def _deadline(state: np.ndarray, work: Work, read: int, written: int) -> int:
     """Return the time at which the plugin may come for output frame `read`, less the reserve."""
-    ahead = state[at.SLOT_LAG] - state[at.SLOT_BLOCK] - state[at.SLOT_SPARE]
-    left_ns = clock.frames_to_ns(read + ahead - written, state[at.SLOT_RATE])
+    ahead = state[layout.SLOT_LAG] - state[layout.SLOT_BLOCK] - state[layout.SLOT_SPARE]
+    left_ns = clock.frames_to_ns(read + ahead - written, state[layout.SLOT_RATE])
     return clock.now_ns(work.scratch) + left_ns - RESERVE_NS - work.finish_ns[0]
 
 
@@ -204,7 +213,7 @@ def _ask_model(
             copy_rows(exchange.columns[number % CAPACITY, c], again[c])
         number += 1
     work.late_run[0] += 1
-    store_release(state, at.SLOT_LATE_MASKS, state[at.SLOT_LATE_MASKS] + 1)
+    store_release(state, layout.SLOT_LATE_MASKS, state[layout.SLOT_LATE_MASKS] + 1)
 
 
 @njit(cache=True, nogil=True)

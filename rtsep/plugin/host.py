@@ -15,13 +15,13 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import pipeline as stage
 from rtsep.controls import TABLE
 from rtsep.errors import ModelError, RtsepError, UsageError, in_a_line
 from rtsep.model.catalog import find_model, model_files
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.model.supervisor import ModelSupervisor
-from rtsep.plugin import layout as at
+from rtsep.pipeline import stream_delay
+from rtsep.plugin import layout
 from rtsep.plugin.hops import BEHIND, ENDED, compile_loop, fresh, latency_of, run_stream, settle
 from rtsep.plugin.layout import Memory, map_memory
 from rtsep.realtime import mask_exchange, priority, wake
@@ -30,7 +30,7 @@ from rtsep.realtime.child_process import end_with_parent
 from rtsep.realtime.mask_exchange import MaskExchange
 
 PRIORITY = 65
-_LONGEST_CALL = 8192
+_MAX_CALL = 8192
 _LOOK_S = 0.5
 _LEAVE_S = 2.5
 """Time for ending, in seconds. The plugin waits a little longer before it kills this process."""
@@ -45,30 +45,31 @@ def run(name: str, model: str, sha256: str) -> int:
     except (OSError, ValueError) as error:
         raise UsageError(f"--memory {name}: {error}; the plugin starts this command, not a user") from None
     end_with_parent()
-    release(memory.slots, at.SLOT_ENGINE_PROTOCOL, at.PROTOCOL)
+    release(memory.slots, layout.SLOT_ENGINE_PROTOCOL, layout.PROTOCOL)
     try:
         _check_version(memory)
         _Engine(memory, _find(model, sha256)).run()
     except RtsepError as error:
-        say("error", f"{error}; the dry signal plays")
+        notify("error", f"{error}; the dry signal plays")
         if isinstance(error, ModelError | UsageError):  # another start would end in the same way
-            release(memory.slots, at.SLOT_STATE, at.STATE_REFUSED)
+            release(memory.slots, layout.SLOT_STATE, layout.STATE_REFUSED)
         return error.exit_code
     return 0
 
 
-def say(kind: str, text: str) -> None:
+def notify(kind: str, text: str) -> None:
     """Send one line to the host's log; `kind` is "note" or "error"."""
     with contextlib.suppress(OSError):
         os.write(1, f"{kind} {' '.join(text.split())}\n".encode(errors="replace"))
 
 
 def _check_version(memory: Memory) -> None:
-    theirs, controls = int(memory.slots[at.SLOT_PROTOCOL]), int(memory.slots[at.SLOT_CONTROLS])
-    if theirs != at.PROTOCOL or controls != len(TABLE):
+    theirs, controls = int(memory.slots[layout.SLOT_PROTOCOL]), int(memory.slots[layout.SLOT_CONTROLS])
+    if theirs != layout.PROTOCOL or controls != len(TABLE):
         raise UsageError(
-            f"the plugin (protocol {theirs}, {controls} controls) and its engine (protocol {at.PROTOCOL}, "
-            f"{len(TABLE)} controls) are of different versions; run 'rtsep plugin install'"
+            f"the plugin (protocol {theirs}, {controls} controls) and its engine "
+            f"(protocol {layout.PROTOCOL}, {len(TABLE)} controls) are of different versions; "
+            "run 'rtsep plugin install'"
         )
 
 
@@ -88,11 +89,11 @@ def _find(name: str, sha256: str) -> ModelPackage:
             found = read_package(path)
             if found.sha256 == sha256:
                 if other != name:
-                    say("note", f"the project's model '{name}' is called '{other}' here")
+                    notify("note", f"the project's model '{name}' is called '{other}' here")
                 return found
     if package is None:
         raise ModelError(f"the project's model is missing: {missing}")
-    say(
+    notify(
         "note",
         f"model '{name}' is not the version that the project was saved with (SHA-256 {sha256[:12]}...); "
         "it plays all the same",
@@ -105,7 +106,7 @@ class _Engine:
 
     def __init__(self, memory: Memory, package: ModelPackage) -> None:
         self._memory, self._package = memory, package
-        self._rate = int(memory.slots[at.SLOT_RATE])
+        self._rate = int(memory.slots[layout.SLOT_RATE])
         self._running: NDArray[np.int64] = np.ones(1, np.int64)
         self._failure: Exception | None = None
         self._lay_out()
@@ -113,15 +114,15 @@ class _Engine:
     def _lay_out(self) -> None:
         """Report the latency of the model to the plugin, or compare it with the one reported earlier."""
         state = self._memory.slots
-        most, delay = latency_of(self._package.spec, self._rate)
-        told = int(acquire(state, at.SLOT_MOST)), int(acquire(state, at.SLOT_DELAY))
-        if told[0] and told != (most, delay):
+        max_hop, delay = latency_of(self._package.spec, self._rate)
+        reported = int(acquire(state, layout.SLOT_MAX_HOP)), int(acquire(state, layout.SLOT_DELAY))
+        if reported[0] and reported != (max_hop, delay):
             raise UsageError(
-                f"model '{self._package.spec.name}' has another latency than the installed plugin was told; "
+                f"model '{self._package.spec.name}' has another latency than the installed plugin expects; "
                 "run 'rtsep plugin install'"
             )
-        release(state, at.SLOT_DELAY, delay)
-        release(state, at.SLOT_MOST, most)
+        release(state, layout.SLOT_DELAY, delay)
+        release(state, layout.SLOT_MAX_HOP, max_hop)
 
     def run(self) -> None:
         """Start the model, play until standard input ends, end the model."""
@@ -135,10 +136,10 @@ class _Engine:
             supervisor.start()
             if self._running[0]:
                 loop.start()
-                release(self._memory.slots, at.SLOT_STATE, at.STATE_READY)
+                release(self._memory.slots, layout.SLOT_STATE, layout.STATE_READY)
                 loop.join()
         finally:
-            release(self._memory.slots, at.SLOT_STATE, at.STATE_DOWN)
+            release(self._memory.slots, layout.SLOT_STATE, layout.STATE_DOWN)
             supervisor.stop()
             shared.close()
         if self._failure:
@@ -159,7 +160,7 @@ class _Engine:
         while not ended.wait(_LOOK_S):
             if supervisor.restarts != restarts:
                 restarts = supervisor.restarts
-                say("error", f"the model process {supervisor.last_error}; it is started again")
+                notify("error", f"the model process {supervisor.last_error}; it is started again")
         release(self._running, 0, 0)
         wake.post(self._memory.signals[0])
         time.sleep(_LEAVE_S)
@@ -172,7 +173,7 @@ class _Engine:
             while why != ENDED:
                 why, begun = self._play_stream(shared, why, begun)
         except Exception as error:
-            say("error", f"the engine fails: {in_a_line(error)}")
+            notify("error", f"the engine fails: {in_a_line(error)}")
             self._failure = error
 
     def _play_stream(self, shared: MaskExchange, why: int, begun: int) -> tuple[int, int]:
@@ -180,18 +181,18 @@ class _Engine:
         memory = self._memory
         state = memory.slots
         pipeline, work = fresh(self._package.spec, self._rate)
-        rendering = acquire(state, at.SLOT_OFFLINE) != 0
+        rendering = acquire(state, layout.SLOT_OFFLINE) != 0
         if settle(shared.exchange, work, _SETTLE_RENDER_NS if rendering else _SETTLE_NS, self._running):
             release(shared.exchange.header, mask_exchange.RESET, 1)
-        stream = int(acquire(state, at.SLOT_STREAMS))
-        declared = int(acquire(state, at.SLOT_STREAM_START))
-        written = int(acquire(state, at.SLOT_IN_WRITE))
-        room = len(memory.input) - 2 * _LONGEST_CALL if rendering else int(acquire(state, at.SLOT_LAG))
+        stream = int(acquire(state, layout.SLOT_STREAMS))
+        declared = int(acquire(state, layout.SLOT_STREAM_START))
+        written = int(acquire(state, layout.SLOT_IN_WRITE))
+        room = len(memory.input) - 2 * _MAX_CALL if rendering else int(acquire(state, layout.SLOT_LAG))
         if stream != begun and why != BEHIND and written - declared <= room:
             start = first = declared
         else:  # in the middle of the sound: the delay of the pipeline holds nothing of it yet
-            start = int(acquire(state, at.SLOT_OUT_WRITE)) if rendering else written
-            first = start + stage.stream_delay(pipeline)
+            start = int(acquire(state, layout.SLOT_OUT_WRITE)) if rendering else written
+            first = start + stream_delay(pipeline)
         rings = (memory.input, memory.output)
         why = int(
             run_stream(

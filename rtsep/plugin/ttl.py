@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rtsep.controls import MINUS_INFINITY_DB, TABLE, Control
-from rtsep.plugin.layout import IN_CHANNELS, MOST_CONTROLS, OUT_CHANNELS
+from rtsep.plugin.layout import IN_CHANNELS, MAX_CONTROLS, OUT_CHANNELS
 
 URI = "urn:rtsep:plugin"
 BINARY = "rtsep.so"
-UNSAID_BLOCK = 8192
+DEFAULT_BLOCK = 8192
 """Frames per call that the delay allows for if a host does not state its block length."""
 
 OUTPUTS = ("main", "vocals", "instrumental")
@@ -230,8 +230,8 @@ def _preset(model: Model) -> str:
 
 def controls_h() -> str:
     """Return controls.h: the table of controls for C."""
-    if len(TABLE) > MOST_CONTROLS:
-        raise ValueError(f"{len(TABLE)} controls: the memory has room for {MOST_CONTROLS}; change layout.h")
+    if len(TABLE) > MAX_CONTROLS:
+        raise ValueError(f"{len(TABLE)} controls: the memory has room for {MAX_CONTROLS}; change layout.h")
 
     def row(values: Iterable[float]) -> str:
         return ", ".join(_number(value) for value in values)
@@ -258,7 +258,7 @@ def ports_h() -> str:
         "/* Written by rtsep.plugin.ttl. */\n\n#ifndef RTSEP_PORTS_H\n#define RTSEP_PORTS_H\n\n"
         f"#define PLUGIN_URI {_text(URI)}\n\nenum {{\n"
         + "".join(f"    {name} = {value},\n" for name, value in here.items())
-        + f"    UNSAID_BLOCK = {UNSAID_BLOCK}\n}};\n\n#endif\n"
+        + f"    DEFAULT_BLOCK = {DEFAULT_BLOCK}\n}};\n\n#endif\n"
     )
 
 

@@ -25,7 +25,7 @@ class WireError(ValueError):
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower):
-    """Base class of all messages; `kind` on the line is the name of the class in lower case."""
+    """Base class of all messages; `kind` on the line is the name of the class in lower case, or its `tag`."""
 
 
 M = TypeVar("M")

@@ -32,7 +32,7 @@ _LIGHTER = 0.75
 
 
 @dataclass(frozen=True)
-class Setting:
+class Conditions:
     """Properties of the session that the advice depends on."""
 
     spec: ModelSpec
@@ -42,21 +42,22 @@ class Setting:
     real_time: bool  # the hop loop runs at real-time priority
 
 
-def advice(counted: Mapping[str, int], setting: Setting) -> Iterator[str]:
+def advice(counted: Mapping[str, int], conditions: Conditions) -> Iterator[str]:
     """Yield a line with the remedy for each fault in `counted` (see `Engine.counters`)."""
     if late := counted["late_masks"]:
-        remedies = [_larger_block(setting), _lighter_model(setting.spec)]
-        yield f"{_many(late, 'mask')} came late: {_tried(remedies, _more_slack(setting))}"
+        remedies = [_larger_block(conditions), _lighter_model(conditions.spec)]
+        yield f"{_many(late, 'mask')} came late: {_tried(remedies, _more_slack(conditions))}"
     if underruns := counted["underruns"]:
-        remedies = [_more_slack(setting), _larger_block(setting)]
-        yield f"the output had gaps ({_many(underruns, 'underrun')}): {_tried(remedies)}{_priority(setting)}"
+        remedies = [_more_slack(conditions), _larger_block(conditions)]
+        tried = _tried(remedies) + _priority(conditions)
+        yield f"the output had gaps ({_many(underruns, 'underrun')}): {tried}"
     if overruns := counted["overruns"]:
         yield (
             f"input was lost ({_many(overruns, 'overrun')}): other programs use the processor; close some or "
             "run 'rtsep doctor'"
         )
     if xruns := counted["device_xruns"]:
-        yield f"the sound system lost audio ({_many(xruns, 'time')}): {_tried([_larger_block(setting)])}"
+        yield f"the sound system lost audio ({_many(xruns, 'time')}): {_tried([_larger_block(conditions)])}"
     if starved := counted["source_starved_frames"]:
         yield f"{_many(starved, 'frame')} of the file came too late: play it from a faster disk"
     if bad := counted["bad_samples"]:
@@ -69,21 +70,21 @@ class Adviser:
     def __init__(self) -> None:
         self._before: Mapping[str, int] | None = None
         self._since = time.monotonic()
-        self._told: set[str] = set()
+        self._advised: set[str] = set()
 
     def due(self) -> bool:
         """Return whether a window has ended."""
         return time.monotonic() - self._since >= WINDOW_S
 
-    def look(self, counted: Mapping[str, int], setting: Setting) -> list[str]:
+    def look(self, counted: Mapping[str, int], conditions: Conditions) -> list[str]:
         """Read the counters since the start at the end of a window; return lines for the user."""
         before, self._before, self._since = self._before, dict(counted), time.monotonic()
         if before is None:  # the start ends with the first window
             return []
         new = {name: counted[name] - before[name] for name in LEAST}
-        many = {name: n if n >= LEAST[name] and name not in self._told else 0 for name, n in new.items()}
-        self._told |= {name for name, n in many.items() if n}
-        return list(advice(many, setting))
+        many = {name: n if n >= LEAST[name] and name not in self._advised else 0 for name, n in new.items()}
+        self._advised |= {name for name, n in many.items() if n}
+        return list(advice(many, conditions))
 
 
 def _many(count: int, noun: str) -> str:
@@ -96,21 +97,23 @@ def _tried(remedies: list[str], otherwise: str = "") -> str:
     return f"try {words}" if words else "run 'rtsep doctor' to find the cause on this machine"
 
 
-def _larger_block(setting: Setting) -> str:
-    if 2 * setting.block > LARGEST_BLOCK:
+def _larger_block(conditions: Conditions) -> str:
+    if 2 * conditions.block > LARGEST_BLOCK:
         return ""
-    if setting.server_decides:
-        return f"a period (quantum) of {2 * setting.block} on the sound server"
-    return f"--block {2 * setting.block}"
+    if conditions.server_decides:
+        return f"a period (quantum) of {2 * conditions.block} on the sound server"
+    return f"--block {2 * conditions.block}"
 
 
-def _more_slack(setting: Setting) -> str:
-    return f"--slack {setting.slack + setting.block}"
+def _more_slack(conditions: Conditions) -> str:
+    return f"--slack {conditions.slack + conditions.block}"
 
 
-def _priority(setting: Setting) -> str:
+def _priority(conditions: Conditions) -> str:
     return (
-        "" if setting.real_time else "; rtsep has no real-time priority: 'rtsep doctor' shows how to get it"
+        ""
+        if conditions.real_time
+        else "; rtsep has no real-time priority: 'rtsep doctor' shows how to get it"
     )
 
 

@@ -294,8 +294,8 @@ class Session(Readings):
         or for a position outside it.
         """
 
-        def change(source: FileSource, heard: int) -> None:
-            length = source.place(heard).length
+        def change(source: FileSource, audible: int) -> None:
+            length = source.place(audible).length
             if not (math.isfinite(seconds) and 0 <= seconds <= (math.inf if length is None else length)):
                 known = "it must be 0 or more" if length is None else f"the file has 0 to {length:.3f} s"
                 raise UsageError(f"seek to {seconds:g} s: {known}")
@@ -306,9 +306,9 @@ class Session(Readings):
     def skip(self, seconds: float) -> None:
         """Move by `seconds` in the file (negative: back), at most to one of its ends; else like `seek`."""
 
-        def change(source: FileSource, heard: int) -> None:
-            length = source.place(heard).length
-            to = max(0.0, source.target(heard) + seconds)
+        def change(source: FileSource, audible: int) -> None:
+            length = source.place(audible).length
+            to = max(0.0, source.target(audible) + seconds)
             source.seek(to if length is None else min(to, length))
 
         self._change_file(change)
@@ -329,12 +329,12 @@ class Session(Readings):
         SHORTEST_LOOP_S.
         """
 
-        def change(source: FileSource, heard: int) -> None:
-            length = source.place(heard).length
-            last = end if end is not None else math.inf if length is None else length
-            most = math.inf if length is None else length
-            if not (start >= 0 and start + SHORTEST_LOOP_S <= last <= most):
-                known = "" if length is None else f", within the {length:.3f} s of the file"
+        def change(source: FileSource, audible: int) -> None:
+            known_length = source.place(audible).length
+            last = end if end is not None else math.inf if known_length is None else known_length
+            length_s = math.inf if known_length is None else known_length
+            if not (start >= 0 and start + SHORTEST_LOOP_S <= last <= length_s):
+                known = "" if known_length is None else f", within the {known_length:.3f} s of the file"
                 raise UsageError(
                     f"loop {start:g} to {last:g} s: a loop must have at least {SHORTEST_LOOP_S:g} s{known}"
                 )

@@ -33,7 +33,7 @@ class SessionCounters:
         )
 
     def without(self, counted: Mapping[str, int]) -> SessionCounters:
-        """Return a counters without the counts (`Engine.counters`) of an engine before it became active."""
+        """Return the counters without the counts (`Engine.counters`) of an engine before it became active."""
         return replace(self, before=self._with(counted, -1))
 
     def _with(self, counted: Mapping[str, int], times: int) -> dict[str, int]:
@@ -51,23 +51,23 @@ class SessionCounters:
         }
 
 
-def percentiles(histogram: NDArray[np.int64], longest_ns: int | None = None) -> dict[str, float]:
+def percentiles(histogram: NDArray[np.int64], max_ns: int | None = None) -> dict[str, float]:
     """Return p50, p99, p99.9 and max of a histogram with bins of HISTOGRAM_STEP_NS, in us.
 
     A bin counts as its upper edge, so that no figure is better than the measurement. The last bin has no
-    upper edge: `longest_ns`, the longest of all hops, replaces it and is the maximum.
+    upper edge: `max_ns`, the longest of all hops, replaces it and is the maximum.
     """
     total = int(histogram.sum())
     if total == 0:
         return {"p50": 0.0, "p99": 0.0, "p99.9": 0.0, "max": 0.0}
     reached = np.cumsum(histogram)
     step = HISTOGRAM_STEP_NS / 1000.0
-    longest = len(histogram) * step if longest_ns is None else round(longest_ns / 1000.0, 1)
+    top_edge = len(histogram) * step if max_ns is None else round(max_ns / 1000.0, 1)
 
     def edge(share: float) -> float:
         rank = min(total, int(share * total) + 1)
         bins = int(np.searchsorted(reached, rank)) + 1
-        return longest if bins == len(histogram) else min(longest, bins * step)
+        return top_edge if bins == len(histogram) else min(top_edge, bins * step)
 
-    most = edge(1.0) if longest_ns is None else longest
-    return {"p50": edge(0.5), "p99": edge(0.99), "p99.9": edge(0.999), "max": most}
+    maximum = edge(1.0) if max_ns is None else top_edge
+    return {"p50": edge(0.5), "p99": edge(0.99), "p99.9": edge(0.999), "max": maximum}

@@ -118,7 +118,7 @@ class PlayersTaken:
     def tend(self, latency_s: float) -> list[str]:
         """Report the latency to players; return new lines for the user."""
         if self._sink:
-            self._sink.tell(latency_s)
+            self._sink.report_latency(latency_s)
         lines, self._lines = self._lines, []
         return lines
 

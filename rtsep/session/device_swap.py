@@ -35,7 +35,7 @@ class LostDevices:
 
     def __init__(self, live: Live, helpers: Helpers) -> None:
         self._live, self._helpers = live, helpers
-        self._said: set[str] = set()  # reasons reported since it last played
+        self._reported: set[str] = set()  # reasons reported since it last played
         self._look_at = 0.0  # monotonic time
         self._look: Future[Route | str] | None = None
 
@@ -54,7 +54,7 @@ class LostDevices:
 
     def found(self) -> None:
         """Record that the session plays again, on any devices."""
-        self._said.clear()
+        self._reported.clear()
 
     def advance(self) -> None:
         """Search if it is time, and play if the devices are back. Raise `DeviceError` if the system hangs."""
@@ -85,8 +85,8 @@ class LostDevices:
             )
 
     def _miss(self, reason: str) -> None:
-        if reason not in self._said:  # a device can be found repeatedly and still fail to open
-            self._said.add(reason)
+        if reason not in self._reported:  # a device can be found repeatedly and still fail to open
+            self._reported.add(reason)
             self._live.notify(f"{reason}; waiting for it to come back (Ctrl-C ends)")
 
     def _find(self) -> Route | str:

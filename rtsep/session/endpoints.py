@@ -47,8 +47,8 @@ class ResolvedIO:
     @property
     def name(self) -> str:
         """Return input -> output as text."""
-        heard = printable(self.source.path.name) if self.source else self.input.name if self.input else "?"
-        return f"{heard} -> {self.output.name if self.output else VirtualDevice.name}"
+        source = printable(self.source.path.name) if self.source else self.input.name if self.input else "?"
+        return f"{source} -> {self.output.name if self.output else VirtualDevice.name}"
 
     @property
     def may_burst(self) -> bool:
@@ -191,7 +191,7 @@ def _find_named(
         output, wants_virtual = find_microphone(there), False
     else:
         output = None if wants_virtual else _find_output(options.out_device, there)
-    notes += _ways(options, there, input_device, output)
+    notes += _choice_notes(options, there, input_device, output)
     if output is None and not wants_virtual:
         if source is None and options.out_device is None:
             raise DeviceError(
@@ -204,7 +204,7 @@ def _find_named(
     return input_device, output, there
 
 
-def _ways(options: LiveOptions, there: DeviceList, *found: Device | None) -> list[str]:
+def _choice_notes(options: LiveOptions, there: DeviceList, *found: Device | None) -> list[str]:
     """Return lines that explain an automatic choice of the sound system, if it is not obvious."""
     if there.jack and there.jack.note and any(device and device.is_jack for device in found):
         return [there.jack.note]

@@ -35,9 +35,9 @@ Steps = Generator[Wait, None, Any]
 class Job:
     """Command in progress."""
 
-    def __init__(self, command: Command, steps: Steps, asks_devices: bool = False) -> None:
-        """Prepare `steps` without running any. `asks_devices`: they query the sound systems."""
-        self.asks_devices = asks_devices
+    def __init__(self, command: Command, steps: Steps, queries_devices: bool = False) -> None:
+        """Prepare `steps` without running any. `queries_devices`: they query the sound systems."""
+        self.queries_devices = queries_devices
         self._command, self._steps = command, steps
         self._begun = False
         self._wait = Wait(lambda: True)

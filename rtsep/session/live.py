@@ -26,7 +26,7 @@ from rtsep.session.playback import Playback
 from rtsep.session.recorder import Recordings, RecordSource
 from rtsep.session.route import Route
 from rtsep.session.slack import SlackLaw
-from rtsep.session.snapshot import Snapshot, heard_frame
+from rtsep.session.snapshot import Snapshot, audible_frame
 from rtsep.session.stages import Stages
 from rtsep.session.states import SessionState, transition
 
@@ -35,7 +35,7 @@ FADE_PATIENCE_S = 0.2
 
 FADE_LOOK_S = 0.002
 
-LIMITER_TOLD_DB = 0.5
+LIMITER_NOTIFY_DB = 0.5
 """Smallest gain reduction of the limiter that is worth a line, in dB."""
 
 
@@ -59,9 +59,9 @@ class Live:
         self._stopped: tuple[Engine | None, float] = (None, 0.0)
         self._cables: Cables = {}
         self._moved_to: tuple[Device | None, Device | None] = (None, None)  # as in the route
-        self._told_of_limiter = self._told_of_priority = False
-        self._told_of_feedback: tuple[Engine | None, int] = (None, 0)
-        self._told_of_model: tuple[ModelSupervisor | None, int, bool] = (None, 0, True)
+        self._notified_of_limiter = self._notified_of_priority = False
+        self._notified_of_feedback: tuple[Engine | None, int] = (None, 0)
+        self._notified_of_model: tuple[ModelSupervisor | None, int, bool] = (None, 0, True)
         self._adviser = Adviser()
         self._played_s = 0.0  # on devices used before
         begin_balance(route.io.format, controls)
@@ -178,7 +178,7 @@ class Live:
         """Call `change` with the played file; raise `UsageError` if there is none."""
         if self.route.source is None:
             raise UsageError(f"{self.route.io.name}: no file is played; choose one with --in")
-        change(self.route.source, heard_frame(self.engine))
+        change(self.route.source, audible_frame(self.engine))
 
     # --- other parts -------------------------------------------------------------------------------------
 
@@ -196,20 +196,20 @@ class Live:
         counters = self.now.counters.plus(before.engine)
         self.now = self.now._replace(route=route, hosted=hosted, counters=counters)
 
-    def take_over(self, hosted: HostedModel, unheard: dict[str, int]) -> None:
-        """Continue with another model that is already active; `unheard` are its counts before that."""
-        counters = self.now.counters.plus(self.engine).without(unheard)
+    def take_over(self, hosted: HostedModel, inactive_counts: dict[str, int]) -> None:
+        """Continue with another model, now active; `inactive_counts` are its counts before that."""
+        counters = self.now.counters.plus(self.engine).without(inactive_counts)
         self.now = self.now._replace(hosted=hosted, counters=counters)
         self._record_by(self.recordings.change)
         if self.playback:
-            self.playback.tell_latency(hosted.engine.latency.total)
+            self.playback.report_latency(hosted.engine.latency.total)
 
     def follow_blocks(self) -> None:
         """Update the block size to the devices' calls; the audio has already adapted."""
         io, before = self.route.io, self.engine.latency.total
         format, latency = self.engine.follow_blocks(), self.engine.latency
         if self.playback and latency.total != before:
-            self.playback.tell_latency(latency.total)
+            self.playback.report_latency(latency.total)
         if format == io.format:
             return
         self.now = self.now._replace(route=self.route._replace(io=replace(io, format=format)))
@@ -237,17 +237,17 @@ class Live:
         format, latency = self.engine.set_slack(wanted), self.engine.latency
         self.now = self.now._replace(route=self.route._replace(io=replace(io, format=format)))
         if self.playback:
-            self.playback.tell_latency(latency.total)
+            self.playback.report_latency(latency.total)
         self.notify(f"{io.name}: calls come {calls}, so the slack is now {wanted} frames; {latency.line()}")
 
     def follow_faults(self) -> None:
         """Report problems with their remedies."""
         if self._adviser.due():
             counted = self.now.counters.total(self.engine)
-            for line in self._adviser.look(counted, self.now.setting):
+            for line in self._adviser.look(counted, self.now.conditions):
                 self.notify(line)
-            if self.hosted.host.process.lost_priority and not self._told_of_priority:
-                self._told_of_priority = True
+            if self.hosted.host.process.lost_priority and not self._notified_of_priority:
+                self._notified_of_priority = True
                 self.notify(
                     f"model '{self.hosted.package.spec.name}' computed for longer than this system lets "
                     "real-time threads run (RLIMIT_RTTIME) and lost its priority: other programs can "
@@ -257,14 +257,14 @@ class Live:
     def follow_model(self) -> None:
         """Report the end of the model process, once until it has played again."""
         name, process = self.hosted.package.spec.name, self.hosted.host.process
-        followed, told, played = self._told_of_model
+        followed, counted_restarts, played = self._notified_of_model
         if process is not followed:
-            told, played = 0, True
-        if (restarts := process.restarts) > told:
+            counted_restarts, played = 0, True
+        if (restarts := process.restarts) > counted_restarts:
             if played:
                 self.notify(f"model '{name}' {process.last_error}: the dry signal plays until it is back")
             played = False
-        self._told_of_model = (process, restarts, played or process.ready)
+        self._notified_of_model = (process, restarts, played or process.ready)
 
     def follow_stops(self) -> None:
         """Report the time for which the whole session stood still."""
@@ -283,9 +283,9 @@ class Live:
     def follow_limiter(self) -> None:
         """Report the limiter's first action."""
         reduction = self.engine.limiter_db()
-        if self._told_of_limiter or reduction > -LIMITER_TOLD_DB:
+        if self._notified_of_limiter or reduction > -LIMITER_NOTIFY_DB:
             return
-        self._told_of_limiter = True
+        self._notified_of_limiter = True
         self.notify(
             f"limiter: the output is reduced, because it would be {-reduction:.1f} dB beyond full scale; "
             "meanwhile the outputs do not add up to the input: reduce the gains or the input"
@@ -294,14 +294,14 @@ class Live:
     def follow_feedback(self) -> None:
         """Report feedback each time the output is reduced further."""
         feedback = self.engine.feedback()
-        engine, told = self._told_of_feedback
-        if feedback.found > (told if engine is self.engine else 0):
+        engine, notified = self._notified_of_feedback
+        if feedback.found > (notified if engine is self.engine else 0):
             where = f" at {feedback.hz:.0f} Hz" if feedback.hz else ""
             self.notify(
                 f"feedback{where}: the microphone captures the loudspeakers; the output is reduced "
                 "until you change a level: turn a gain down, move the microphone away, or use headphones"
             )
-        self._told_of_feedback = (self.engine, feedback.found)
+        self._notified_of_feedback = (self.engine, feedback.found)
 
     def follow_rates(self) -> None:
         """Continue at the devices' new rates, if these changed, on the same streams.

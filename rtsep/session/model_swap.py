@@ -44,11 +44,11 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
         before, source = live.hosted, live.route.source
         ring = before.engine.input_ring if source else None
         coming = HostedModel(host, live.route.io.format, live.controls, ring)
-        unheard = yield from _bring_in(coming, before, mixer, source)
+        inactive_counts = yield from _bring_in(coming, before, mixer, source)
     except BaseException:
         helpers.run("model-closer", partial(_close, host, loading), ends_soon=True)
         raise
-    live.take_over(coming, unheard)
+    live.take_over(coming, inactive_counts)
     before.engine.stop()
     live.notify(f"model {package.spec.name}; {coming.engine.latency.line()}")
     closing = helpers.run("model-closer", before.host.close, ends_soon=True)
@@ -76,7 +76,7 @@ def _bring_in(
     and the engine of `coming` has ended.
     """
     engine, process = coming.engine, coming.host.process
-    unheard = engine.counters()
+    inactive_counts = engine.counters()
     if source:
         engine.attach_source(source)
     mixer.add_incoming(engine)
@@ -85,14 +85,14 @@ def _bring_in(
         warm = engine.progress().consumed + WARM_UP_S * engine.format.rate
         engine.start()
         yield Wait(lambda: engine.progress().consumed >= warm, playing=True)
-        unheard = engine.counters()
+        inactive_counts = engine.counters()
         name = coming.package.spec.name
         if process.restarts:
             raise ModelProcessError(
                 f"model '{name}' failed while it processed the input: {process.last_error}"
             )
-        if unheard["late_masks"] > LATE_SHARE * unheard["hops"]:
-            late = f"{unheard['late_masks']} of {unheard['hops']} masks came late"
+        if inactive_counts["late_masks"] > LATE_SHARE * inactive_counts["hops"]:
+            late = f"{inactive_counts['late_masks']} of {inactive_counts['hops']} masks came late"
             raise UsageError(f"model '{name}' is too slow on this machine: {late}; choose a lighter model")
         mixer.fade_in()
         yield Wait(lambda: mixer.faded_in, playing=True)
@@ -107,4 +107,4 @@ def _bring_in(
         mixer.drop_other()
     if source:
         playing.engine.detach_source(source)
-    return unheard
+    return inactive_counts

@@ -193,7 +193,7 @@ class SessionOwner:
         if failure := live.engine.failure:
             raise CompileError(f"the audio code failed ({in_a_line(failure)})") from failure
         if live.playback is None:
-            if lost.looking or not (self._jobs and self._jobs[0].asks_devices):
+            if lost.looking or not (self._jobs and self._jobs[0].queries_devices):
                 lost.advance()  # only one search of the sound systems at a time
             return False
         if live.playback.new_rates != (None, None):
@@ -262,17 +262,17 @@ class SessionOwner:
                 self._jobs.append(Job(command, switch_model(live, command.package, helpers)))
             case SwitchDevices():
                 steps = switch_devices(live, command, lost, helpers)
-                self._jobs.append(Job(command, steps, asks_devices=True))
+                self._jobs.append(Job(command, steps, queries_devices=True))
             case ChangeFile():
                 command.answer(lambda: live.change_file(command.change))
             case ListDevices():
-                self._jobs.append(Job(command, list_devices(live, helpers), asks_devices=True))
+                self._jobs.append(Job(command, list_devices(live, helpers), queries_devices=True))
 
     def _advance(self, live: Live, lost: LostDevices) -> None:
         """Advance the first job, and start the next one when it is done."""
         while self._jobs:
             job = self._jobs[0]
-            if job.asks_devices and lost.looking:
+            if job.queries_devices and lost.looking:
                 return
             job.advance()
             if not job.done:

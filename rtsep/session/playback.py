@@ -27,7 +27,9 @@ class Playback:
         self.mixer = self._first = self._mixer(engine, format, fades_in)
         self._streams = Streams(
             self.mixer, format, io.input, io.output, latency,
-            ClientOptions(options.client_name, options.connect, cables, io.captured_sink),
+            ClientOptions(
+                name=options.client_name, connect=options.connect, cables=cables, never_on=io.captured_sink
+            ),
         )  # fmt: skip
         try:
             self._streams.start()
@@ -62,7 +64,7 @@ class Playback:
         self.mixer = self._mixer(engine, format, fades_in=True)
         self._first.hand_over(self.mixer)
         self.watchdog = Watchdog(self._streams, route.io, frames)
-        self._streams.tell_latency(engine.latency.total)
+        self._streams.report_latency(engine.latency.total)
 
     def drop_replaced(self) -> bool:
         """Release the engines of earlier rates; return False while a call may still use one."""
@@ -72,9 +74,9 @@ class Playback:
         """Do due work of the streams; return lines for the user."""
         return self._streams.tend()
 
-    def tell_latency(self, frames: int) -> None:
+    def report_latency(self, frames: int) -> None:
         """Report rtsep's added latency in frames to the devices' system."""
-        self._streams.tell_latency(frames)
+        self._streams.report_latency(frames)
 
     def close(self) -> None:
         """Stop the callbacks."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rtsep.audio.engine import Engine
-from rtsep.audio.splices import Place
+from rtsep.audio.splices import FilePosition
 from rtsep.session.endpoints import ResolvedIO
 from rtsep.session.recorder import RecordingState
 from rtsep.session.snapshot import Snapshot
@@ -56,7 +56,7 @@ class Readings:
         return self.engine.format.rate
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> FilePosition | None:
         """Return position, length, pause, loop (in s), speed and key of the played file; None: no file.
 
         The position is that of the current output: the frames read from the file, less the latency.

@@ -84,7 +84,7 @@ class Recorder:
         self.writer = StemWriter(next_take(folder), tuple(STEMS), tap.rate, channels, subtype, replace=False)
         self.lost_frames = 0
         self.failure: OutputError | None = None
-        self._told_of_room = False
+        self._notified_of_room = False
         self._look_at_room()
         self._kept: dict[str, Path] | None = None
         self._leaving = threading.Event()
@@ -96,11 +96,11 @@ class Recorder:
         """Return the state."""
         writer = self.writer
         return RecordingState(
-            writer.folder,
-            writer.frames / self._tap.rate,
-            self.lost_frames,
-            writer.clipped_samples,
-            str(self.failure) if self.failure else None,
+            folder=writer.folder,
+            seconds=writer.frames / self._tap.rate,
+            lost_frames=self.lost_frames,
+            clipped_samples=writer.clipped_samples,
+            failure=str(self.failure) if self.failure else None,
         )
 
     @property
@@ -183,13 +183,13 @@ class Recorder:
         return len(kept)
 
     def _look_at_room(self) -> None:
-        if self._told_of_room:
+        if self._notified_of_room:
             return
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(self.writer.folder).free
             left_s = free / (self.writer.frame_bytes * self._tap.rate)
             if left_s < LOW_ROOM_S:
-                self._told_of_room = True
+                self._notified_of_room = True
                 room = f"{left_s / 60:.0f} more minutes" if left_s >= 120.0 else f"{left_s:.0f} more seconds"
                 self._notify(
                     f"{self.writer.folder}: the disk has space for only {room} of recording; free some space"
@@ -223,7 +223,7 @@ def _without_frames(error: OutputError) -> OutputError:
     return OutputError(str(error))
 
 
-def told(take: Mapping[str, Path]) -> str:
+def recorded_line(take: Mapping[str, Path]) -> str:
     """Return the line that lists the files of a take."""
     return "recorded " + ", ".join(str(path) for path in take.values())
 
@@ -248,7 +248,11 @@ class Recordings:
         recorder, folder = self._recorder, self._folder
         if recorder:
             return recorder.state
-        return RecordingState(folder, 0.0, 0, 0, None) if folder else None
+        return (
+            RecordingState(folder=folder, seconds=0.0, lost_frames=0, clipped_samples=0, failure=None)
+            if folder
+            else None
+        )
 
     @property
     def finished(self) -> list[dict[str, Path]]:

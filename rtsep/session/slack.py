@@ -16,10 +16,10 @@ from rtsep.audio.engine import Engine
 from rtsep.limits import MAX_SLACK
 
 FIRST_WINDOWS, FIRST_SHARE = 8, 0.5
-"""At the start: the median of this number of windows, 0.8 s."""
+"""Windows at the start, 0.8 s, and the share of them that the slack must cover: their median."""
 
 LATER_WINDOWS, LATER_SHARE = 12, 0.6
-"""After a fault: most of this number of windows. A gap longer than a window affects several."""
+"""Windows after a fault, and the share of them that the slack must cover; a long gap affects several."""
 
 DECIDED_AFTER_S = 2.5 * WINDOW_S
 """Delay after a fault, in seconds, until the window with the fault is complete."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rtsep.audio.engine import Engine
-from rtsep.audio.splices import Place
-from rtsep.session.advice import Setting, advice
+from rtsep.audio.splices import FilePosition
+from rtsep.session.advice import Conditions, advice
 from rtsep.session.bus import output_in_words
 from rtsep.session.counters import SessionCounters
 from rtsep.session.hosted_model import HostedModel
@@ -15,7 +15,7 @@ from rtsep.session.route import Route
 from rtsep.session.states import SessionState
 
 
-def heard_frame(engine: Engine) -> int:
+def audible_frame(engine: Engine) -> int:
     """Return the frame of the input that is now at the output; negative before the first one."""
     format = engine.format
     return engine.progress().played * format.rate // format.out_rate - engine.latency.total
@@ -40,21 +40,27 @@ class Snapshot(NamedTuple):
         return f"{io}, model {model}; {engine.latency.line()}"
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> FilePosition | None:
         """Return the position of the played file; None: no file is played."""
         source = self.route.source
-        return source.place(heard_frame(self.hosted.engine)) if source else None
+        return source.place(audible_frame(self.hosted.engine)) if source else None
 
     @property
-    def setting(self) -> Setting:
+    def conditions(self) -> Conditions:
         """Return the properties that the advice depends on."""
         engine, io = self.hosted.engine, self.route.io
         decides = any(device and device.is_jack for device in (io.input, io.output))
-        return Setting(engine.spec, engine.format.block, engine.slack, decides, engine.real_time)
+        return Conditions(
+            spec=engine.spec,
+            block=engine.format.block,
+            slack=engine.slack,
+            server_decides=decides,
+            real_time=engine.real_time,
+        )
 
     def advice(self) -> list[str]:
         """Return the remedies for problems so far: one line for each cause."""
-        return list(advice(self.counters.total(self.hosted.engine), self.setting))
+        return list(advice(self.counters.total(self.hosted.engine), self.conditions))
 
     def stats(self) -> dict[str, Any]:
         """Return the session's counters, latency, levels and the model's state, in JSON types."""

@@ -23,7 +23,7 @@ class Stages:
 
     def __init__(self) -> None:
         self.moments: dict[str, float] = {}
-        self._heard_at: int | None = None  # output frames after the first ones that are not silent
+        self._audible_at: int | None = None  # output frames after the first ones that are not silent
 
     def reached(self, stage: str, also: Mapping[str, float] | None = None) -> None:
         """Record that `stage` is reached now, and the times that another process recorded earlier."""
@@ -41,9 +41,9 @@ class Stages:
             return False
         if engine.progress().hops > 0:
             self.reached("hop")
-            if self._heard_at is None and _is_heard(engine):
-                self._heard_at = engine.progress().produced  # read again, to be after that hop
-        if self._heard_at is not None and engine.progress().played >= self._heard_at:
+            if self._audible_at is None and _is_audible(engine):
+                self._audible_at = engine.progress().produced  # read again, to be after that hop
+        if self._audible_at is not None and engine.progress().played >= self._audible_at:
             self.reached("sound")
         return time.monotonic() - self.moments["streams"] < PATIENCE_S
 
@@ -72,6 +72,6 @@ class Stopwatch:
             soon = self._stages.listen(self._engine())
 
 
-def _is_heard(engine: Engine) -> bool:
+def _is_audible(engine: Engine) -> bool:
     played = {FEEDS[entry // engine.format.channels] for entry in engine.format.out_map if entry >= 0}
     return any(level["peak"] > 0 for feed, level in engine.meters().items() if feed in played)

@@ -36,17 +36,17 @@ class Failed(Message, frozen=True):
     why: str
 
 
-class Tell(Message, frozen=True):
+class Line(Message, frozen=True):
     """Line for the user."""
 
     line: str
 
 
-Event = Serving | Failed | Tell
+Event = Serving | Failed | Line
 EVENTS: Wire[Event] = Wire(Event)
 
 
-def tell(event: Event) -> None:
+def send_event(event: Event) -> None:
     """Write an event; called in the process."""
     with contextlib.suppress(OSError):  # the parent has ended: standard input closes as well
         sys.stdout.write(encode(event))
@@ -180,7 +180,7 @@ class Beside:
                     self._begun.set()
                 case Failed(why=why):
                     self._failure = why
-                case Tell(line=words):
+                case Line(line=words):
                     self._notify(words)
         process.wait()
         if self._port is None and not self._failure:

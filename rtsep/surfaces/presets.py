@@ -203,10 +203,10 @@ class Presets:
 
         `notify` receives a line when the preset changes, or cannot be recalled.
         """
-        said = ""
+        last_line = ""
 
         def recall(program: int, _channel: int) -> None:
-            nonlocal said
+            nonlocal last_line
             try:
                 preset = self.of_program(program)
                 if preset:
@@ -216,8 +216,8 @@ class Presets:
                     line = f"program {program} recalls no preset ('rtsep presets' lists them)"
             except RtsepError as error:
                 line = str(error)
-            if line != said:
-                said = line
+            if line != last_line:
+                last_line = line
                 notify(line)
 
         return recall

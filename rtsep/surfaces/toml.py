@@ -22,7 +22,7 @@ from rtsep.errors import OutputError, UsageError, suggest
 
 MAX_SHOWN = 60
 
-Place = tuple[str, int]
+TableKey = tuple[str, int]
 """Table of a file: its name, and its index among tables of that name, from 0."""
 
 
@@ -45,16 +45,16 @@ class TomlFile:
                 f"{path}, line 1: a number of thousands of digits, or as many brackets"
             ) from None
 
-    def error(self, what: str, key: str = "", place: Place | None = None) -> UsageError:
-        """Return an error about `key`, at the top of the file or in the table `place`."""
+    def error(self, what: str, key: str = "", table_key: TableKey | None = None) -> UsageError:
+        """Return an error about `key`, at the top of the file or in the table `table_key`."""
         what = what.replace("\n", "\\n")  # from a string in the file; an error is one line
-        return UsageError(f"{self.path}, line {self.line(key, place)}: {what}")
+        return UsageError(f"{self.path}, line {self.line(key, table_key)}: {what}")
 
-    def line(self, key: str, place: Place | None = None) -> int:
-        """Return the line (from 1) of `key`, in the table `place`."""
+    def line(self, key: str, table_key: TableKey | None = None) -> int:
+        """Return the line (from 1) of `key`, in the table `table_key`."""
         start = 0
-        if place:
-            name, number = place
+        if table_key:
+            name, number = table_key
             header = re.compile(rf"\s*(?:\[\[?\s*{_pattern(name)}\s*\]|{_pattern(name)}\s*[.=])")
             headers = [n for n, line in enumerate(self._lines) if header.match(line)]
             start = headers[min(number, len(headers) - 1)] if headers else 0
@@ -62,26 +62,26 @@ class TomlFile:
         for number, line in enumerate(self._lines[start:], start + 1):
             if pattern and pattern.search(line.partition("#")[0]):
                 return number
-            if place and number > start + 1 and line.lstrip().startswith("["):
+            if table_key and number > start + 1 and line.lstrip().startswith("["):
                 break
         return start + 1
 
     # --- values ----------------------------------------------------------------------------------------
 
     def whole(
-        self, value: Any, key: str, low: int, high: int, place: Place | None = None, more: str = ""
+        self, value: Any, key: str, low: int, high: int, table_key: TableKey | None = None, more: str = ""
     ) -> int:
         """Return `value` of `key` if it is a whole number from low to high; `more` describes alternatives."""
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise self.error(
-                f"{key} {shown(value)}: must be a whole number from {low} to {high}{more}", key, place
+                f"{key} {shown(value)}: must be a whole number from {low} to {high}{more}", key, table_key
             )
         return value
 
-    def switch(self, value: Any, key: str, place: Place | None = None) -> bool:
+    def switch(self, value: Any, key: str, table_key: TableKey | None = None) -> bool:
         """Return `value` of `key` if it is true or false."""
         if not isinstance(value, bool):
-            raise self.error(f"{key} {shown(value)}: must be true or false", key, place)
+            raise self.error(f"{key} {shown(value)}: must be true or false", key, table_key)
         return value
 
     def control_value(self, value: Any, control: Control) -> float:

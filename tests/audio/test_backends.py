@@ -52,7 +52,7 @@ class Loudspeaker:
     def lost(self) -> str | None:
         return "somebody has pulled the plug" if self.unplugged else None
 
-    def tell_latency(self, latency: int) -> None:
+    def report_latency(self, latency: int) -> None:
         self.latency = latency
 
     def close(self) -> bool:
@@ -115,7 +115,7 @@ def test_an_engine_plays_through_a_new_back_end_to_the_sample(tiny):
         assert (stream.latency, streams.lost) == (delay, None)
         stream.settle = bench.settle
         streams.start()
-        streams.tell_latency(100)
+        streams.report_latency(100)
         stream.unplugged = True
         assert (stream.latency, streams.lost) == (100, "somebody has pulled the plug")
         streams.close()

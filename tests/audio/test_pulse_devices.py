@@ -68,6 +68,6 @@ def test_a_device_has_two_names_and_is_found_again_by_both():
 def test_one_line_says_the_way_where_a_default_was_taken():
     there = listed((MONITOR, MICROPHONE), MICROPHONE.name)
     output = there.default("output")
-    (line,) = endpoints._ways(LiveOptions(input="demo"), there, None, output)
+    (line,) = endpoints._choice_notes(LiveOptions(input="demo"), there, None, output)
     assert line and "PulseAudio 16.1" in line and "Headset" in line
-    assert endpoints._ways(LiveOptions(input="demo", out_device="headset"), there, None, output) == []
+    assert endpoints._choice_notes(LiveOptions(input="demo", out_device="headset"), there, None, output) == []

@@ -45,7 +45,7 @@ def test_what_a_process_starts_counts_as_well():
 def test_computing_time_is_not_waiting_time():
     busy = "import time\nwhile time.process_time() < 0.5: pass\nprint('done')"
     account = account_of(python(busy))
-    assert account.code == 0 and account.out == "done\n" and account.said == []
+    assert account.code == 0 and account.out == "done\n" and account.messages == []
     assert 0.5 <= account.cpu_s < 0.75 and account.cpu_s <= account.wall_s + 0.1
     idle = account_of(python("import time; time.sleep(0.5)"))
     assert idle.wall_s >= 0.5 and idle.cpu_s < 0.3
@@ -53,7 +53,7 @@ def test_computing_time_is_not_waiting_time():
 
 def test_how_it_ended_and_what_it_said_are_told():
     account = account_of(python("import sys; print('out'); sys.exit('one\\ntwo')"))
-    assert (account.code, account.out, account.said) == (1, "out\n", ["one", "two"])
+    assert (account.code, account.out, account.messages) == (1, "out\n", ["one", "two"])
     assert account_of(python("import os; os.kill(os.getpid(), 9)")).code == -signal.SIGKILL
 
 
@@ -141,10 +141,10 @@ def test_what_grows_in_the_middle_counts_as_well():
 
 def test_one_length_or_too_little_to_measure_tells_nothing_of_growth():
     (only,) = in_words(series((10, 0.1, 350), (12, 0.1, 350)))
-    assert "growth is not told" in only and "--minutes 1,10" in only
+    assert "growth not measured" in only and "--minutes 1,10" in only
     assert len(list(in_words(series((10, 0.1, 350))))) == 1
     _, time_ = in_words(series((0.1, -0.01, 350), (1, 0.1, 350)))
-    assert "too little to tell" in time_
+    assert "too little to compare" in time_
 
 
 # --- as a user runs it -----------------------------------------------------------------------------------

@@ -68,10 +68,10 @@ def test_noise_and_silence_are_no_signal():
 # --- the report ------------------------------------------------------------------------------------------
 
 
-class PretendedWay:
+class SimulatedPath:
     """Takes that are late by `delay`, declared as 500; the first `lossy` of them have lost frames."""
 
-    name, exact = "pretended way", True
+    name, exact = "simulated path", True
 
     def __init__(self, delay: int, lossy: int = 0, gain: float = 1.0) -> None:
         self.format = StreamFormat(RATE, 2, (0, 1), (0, 1, 2, 3), BLOCK, RATE, BLOCK, False)
@@ -97,7 +97,7 @@ def told(path: Any) -> tuple[dict[str, dict[str, Any]], list[str]]:
 
 
 def test_what_is_late_as_declared_agrees():
-    rows, notes = told(PretendedWay(500))
+    rows, notes = told(SimulatedPath(500))
     assert list(rows) == ["vocals", "instrumental", SUM, DRY]
     assert {row["measured"] for row in rows.values()} == {500}
     assert {row["difference"] for row in rows.values()} == {0}
@@ -109,23 +109,23 @@ def test_what_is_late_as_declared_agrees():
 
 @pytest.mark.parametrize("delay", [499, 501, 1100])
 def test_a_latency_that_is_not_the_declared_one_is_told(delay):
-    rows, notes = told(PretendedWay(delay))
+    rows, notes = told(SimulatedPath(delay))
     assert {row["difference"] for row in rows.values()} == {delay - 500}
     assert f"{delay - 500:+d} samples" in notes[-1]
 
 
 def test_a_signal_that_came_out_changed_is_told():
-    rows, notes = told(PretendedWay(500, gain=0.9))
+    rows, notes = told(SimulatedPath(500, gain=0.9))
     assert rows[SUM]["error"] == pytest.approx(0.1 * np.abs(SIGNAL).max(), rel=1e-3)
     assert any("not the signal that went in" in note for note in notes)
 
 
 def test_a_take_that_lost_frames_is_taken_again_but_not_for_ever():
-    path = PretendedWay(500, lossy=2)
+    path = SimulatedPath(500, lossy=2)
     measure(path, SIGNAL)
     assert path.taken == [False, False, False, True]
     with pytest.raises(DeviceError, match=r"lost in each of .* longer block"):
-        measure(PretendedWay(500, lossy=2 * ATTEMPTS), SIGNAL)
+        measure(SimulatedPath(500, lossy=2 * ATTEMPTS), SIGNAL)
 
 
 # --- a cable -----------------------------------------------------------------------------------------------

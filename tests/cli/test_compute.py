@@ -14,7 +14,7 @@ from rtsep.bench import file, hop, roundtrip, start, stress
 from rtsep.cli.completion import whole_parser
 from rtsep.cli.live import live_parser
 from rtsep.cli.main import main
-from rtsep.cli.settings import Config, config_file, settings_of
+from rtsep.cli.settings import Config, config_file, options_of
 from rtsep.compute import add_compute, chosen_compute
 from rtsep.errors import UsageError
 
@@ -61,7 +61,7 @@ def test_the_old_flag_is_hidden():
 
 def test_the_old_key_of_the_file_counts_and_the_new_one_is_written(capfd):
     path = write('# mine\ndevice = "cuda"  # fast\nblock = 64\n')
-    settings = settings_of(live_parser())
+    settings = options_of(live_parser())
     assert "device" not in settings
     assert Config(settings).values == {"compute": "cuda", "block": 64}
     assert main(["config", "--why", "device", "--json"]) == 0
@@ -82,7 +82,7 @@ def test_the_old_key_is_taken_out_by_either_name(name):
 def test_both_keys_at_once_are_refused_with_the_line():
     write('compute = "cpu"\ndevice = "cuda"\n')
     with pytest.raises(UsageError, match=r"line 2: compute and device are the same option: keep compute$"):
-        Config(settings_of(live_parser()))
+        Config(options_of(live_parser()))
 
 
 @pytest.mark.parametrize("home_of", [rtsep.Session, rtsep.Separator])

@@ -13,7 +13,7 @@ import pytest
 from rtsep.cli.layers import BUILT_IN, COMMAND_LINE, FILE, PRESET, RESUME, Layers, gather
 from rtsep.cli.live import live_parser
 from rtsep.cli.main import main
-from rtsep.cli.settings import Config, config_file, settings_of
+from rtsep.cli.settings import Config, config_file, options_of
 from rtsep.errors import OutputError, UsageError
 from rtsep.surfaces.last_devices import devices_file
 from rtsep.surfaces.last_state import load_last_state, state_file
@@ -53,7 +53,7 @@ def layers(*words: str) -> Layers:
 
 
 def test_every_option_of_live_can_be_set():
-    settings = settings_of(live_parser())
+    settings = options_of(live_parser())
     flags = {flag for action in live_parser()._actions for flag in action.option_strings}
     assert {setting.flag for setting in settings.values()} <= flags
     hidden = {"-h", "--help", "--device"} | {flag for flag in flags if flag.startswith("--no-")}
@@ -101,7 +101,7 @@ def test_values_are_of_the_kind_that_the_option_has(capfd, name, words, value, r
     assert config(capfd, "set", name, *words).code == 0
     (written,) = tomllib.loads(config_file().read_text()).values()
     assert written == value
-    (found,) = Config(settings_of(live_parser())).values.values()
+    (found,) = Config(options_of(live_parser())).values.values()
     assert found == read
 
 

@@ -13,7 +13,7 @@ from rtsep import folders
 from rtsep.cli.main import main
 from rtsep.cli.systemd import unit_path
 from rtsep.controls import Controls
-from rtsep.doctor.places import user_places, writable
+from rtsep.doctor.storage import user_folders, writable
 from rtsep.errors import OutputError
 from rtsep.session.options import LiveOptions
 from rtsep.surfaces.last_devices import DevicesKeeper, load_last_devices
@@ -79,7 +79,7 @@ def test_an_unknown_home_is_told_by_the_doctor_and_by_whoever_writes(monkeypatch
     with pytest.raises(OutputError, match=r"no home folder .* set HOME"):
         Presets().save(Preset("loud", {"vocals_gain": 3.0}))
     assert "set HOME" in folders.reason(unit_path("default"), NotADirectoryError(20, "Not a directory"))
-    found = [finding for place in user_places()[1:] for finding in writable(place)]
+    found = [finding for place in user_folders()[1:] for finding in writable(place)]
     assert len(found) == 2 and all("HOME" in finding.remedy for finding in found)
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from rtsep import pipeline as stage
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.dsp.windows import window_pair
 from rtsep.offline.separator import Separator
+from rtsep.pipeline import begin_hop, finish_hop, frames_needed, make_pipeline, stream_delay
 from tests.dsp.twins import decibels, noise
 from tests.models import FRAMINGS, PlainModel, make_spec, mark
 
@@ -24,16 +24,16 @@ def separator_of(system, rate, channels=2, kind="ones", lookahead=2, **changes):
 
 def play(spec, rate, x, mask, controls=None):
     """Return the feeds of `x` under one mask [model channels, bins], and the pipeline's latency."""
-    pipeline = stage.make_pipeline(spec, rate, x.shape[0], spec.rates[0])
+    pipeline = make_pipeline(spec, rate, x.shape[0], spec.rates[0])
     column = np.zeros((spec.channels, spec.bins, 2), np.float32)
     block, parts, position = (controls or Controls()).control_block, [], 0
-    while (frames := stage.frames_needed(pipeline)) + position <= x.shape[1]:
-        stage.begin_hop(pipeline, np.ascontiguousarray(x[:, position : position + frames]), column)
+    while (frames := frames_needed(pipeline)) + position <= x.shape[1]:
+        begin_hop(pipeline, np.ascontiguousarray(x[:, position : position + frames]), column)
         feeds = np.zeros((len(FEEDS), x.shape[0], frames), np.float32)
-        stage.finish_hop(pipeline, mask.astype(np.float32), block, True, feeds)
+        finish_hop(pipeline, mask.astype(np.float32), block, True, feeds)
         parts.append(feeds)
         position += frames
-    return np.concatenate(parts, axis=2), stage.stream_delay(pipeline)
+    return np.concatenate(parts, axis=2), stream_delay(pipeline)
 
 
 def tone(hertz, rate, seconds=1.0, channels=1):
@@ -109,7 +109,7 @@ def marked_gain(spec, rate, frames):
     for j in range(steps):
         start = (j + 1) * spec.hop
         gain[start : start + spec.synthesis] += mark(j) * weights
-    delay = stage.make_pipeline(spec, rate, 1, own).bridge.down_table.shape[1] // 2
+    delay = make_pipeline(spec, rate, 1, own).bridge.down_table.shape[1] // 2
     position = (np.arange(frames) + delay * (rate != own)) * own / rate
     return np.interp(position + spec.synthesis, np.arange(len(gain)), gain)
 
@@ -191,7 +191,7 @@ def test_at_the_models_own_rate_the_rule_changes_nothing_and_costs_nothing():
     assert np.array_equal(*played)
     for rate, rule in ((22050, "follow"), (44100, "instrumental")):
         spec = make_spec(**(FRAMINGS["column-resnet"] | {"band_above": rule}))
-        above = stage.make_pipeline(spec, rate, 2, 22050).above
+        above = make_pipeline(spec, rate, 2, 22050).above
         assert not above.follows[0] and above.line.size == above.hop.size == 0
 
 

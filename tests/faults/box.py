@@ -103,7 +103,7 @@ class BoxStream(AudioStream):
     def tend(self) -> list[str]:
         return []
 
-    def tell_latency(self, latency: int) -> None:
+    def report_latency(self, latency: int) -> None:
         pass
 
     def close(self) -> bool:

@@ -51,7 +51,7 @@ def test_a_fifo_is_read_like_a_file(tmp_path, suffix):
 
 
 def test_a_pipe_that_takes_its_time_is_waited_for_and_that_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(spool, "_SAY_AFTER_S", 0.1)
+    monkeypatch.setattr(spool, "_NOTIFY_AFTER_S", 0.1)
     content = tone(tmp_path / "a.wav", 440, 1)
     path = tmp_path / "slow.wav"
     os.mkfifo(path)
@@ -160,7 +160,7 @@ def test_a_file_that_is_read_stays_where_it_is(tmp_path):
     tone(tmp_path / "a.wav", 440, 0.1)
     opened = spool.open_input(tmp_path / "a.wav")
     with opened.file:
-        assert (opened.place, opened.handles) == (tmp_path / "a.wav", ())
+        assert (opened.access_path, opened.handles) == (tmp_path / "a.wav", ())
         assert isinstance(opened.file, io.BufferedReader)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rtsep.cli.layers import gather
 from rtsep.cli.live import live_parser
-from rtsep.cli.settings import Config, settings_of, write_setting
+from rtsep.cli.settings import Config, options_of, write_option
 from rtsep.controls import TABLE, Controls
 from rtsep.errors import OutputError, UsageError
 from rtsep.surfaces.last_devices import load_last_devices
@@ -147,7 +147,7 @@ def test_a_map_is_read_or_refused_by_a_line(tmp_path, content):
 
 @pytest.fixture(scope="module")
 def options() -> Any:
-    return settings_of(live_parser())
+    return options_of(live_parser())
 
 
 @many
@@ -166,7 +166,7 @@ def test_a_setting_is_written_into_any_file_or_refused_by_a_line(
     path = written(tmp_path / "rtsep.toml", content)
     monkeypatch.setenv("RTSEP_CONFIG", str(path))
     with in_order(UsageError, OutputError):
-        write_setting(options, name, ["64"])
+        write_option(options, name, ["64"])
 
 
 @many

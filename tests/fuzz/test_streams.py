@@ -149,7 +149,7 @@ ANSWERS = [
     encode(answer)
     for answer in (
         remote.Hello("stage", "rtsep 0.1.0"), STATE, remote.Done(2), remote.Refused(2, "no such preset", 2),
-        remote.Refused(2, "gone", 8), remote.Said(["a line"]), remote.Choices(2, [], ""),
+        remote.Refused(2, "gone", 8), remote.Lines(["a line"]), remote.Choices(2, [], ""),
         remote.Picture([0.0], [0.5], 3, [(1, 2)]),
     )
 ]  # fmt: skip

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtsep import pipeline as stage
 from rtsep.cli.options import read_controls
 from rtsep.controls import BY_NAME, Controls
 from rtsep.dsp.router import DRY, FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.dsp.windows import PROFILES
 from rtsep.offline.separator import Separator
+from rtsep.pipeline import LOUDEST, WET_FADE_HOPS, begin_hop, finish_hop, make_pipeline, model_rate_for
 from rtsep.surfaces.midi.map import MidiMap, parse_map
 from rtsep.surfaces.midi.messages import Decoder
 from rtsep.surfaces.midi.turn import Hands
@@ -50,9 +50,9 @@ def play_hops(pipeline, spec, masks, hop_count, x, controls=None, come=None):
     feeds = np.zeros((len(FEEDS), x.shape[0], hop_count * spec.hop), np.float32)
     for t in range(hop_count):
         part = slice(t * spec.hop, (t + 1) * spec.hop)
-        stage.begin_hop(pipeline, np.ascontiguousarray(x[:, part]), column)
+        begin_hop(pipeline, np.ascontiguousarray(x[:, part]), column)
         hop_feeds = np.zeros((len(FEEDS), x.shape[0], spec.hop), np.float32)
-        stage.finish_hop(pipeline, masks, block, True if come is None else come(t), hop_feeds)
+        finish_hop(pipeline, masks, block, True if come is None else come(t), hop_feeds)
         feeds[:, :, part] = hop_feeds
     return feeds
 
@@ -168,10 +168,10 @@ def test_a_bad_sample_counts_as_silence_and_poisons_nothing(rate, bad):
 
 def test_bad_samples_are_counted_and_loud_ones_are_not_bad():
     model = PlainModel()
-    pipeline = stage.make_pipeline(model.spec, 44100, 1, 44100)
-    block = np.full((1, model.spec.hop), stage.LOUDEST, np.float32)
+    pipeline = make_pipeline(model.spec, 44100, 1, 44100)
+    block = np.full((1, model.spec.hop), LOUDEST, np.float32)
     block[0, :3] = np.nan, np.inf, -1e30
-    stage.begin_hop(pipeline, block, model.column[:1])
+    begin_hop(pipeline, block, model.column[:1])
     assert pipeline.bad_samples[0] == 3
 
 
@@ -188,13 +188,13 @@ def test_a_model_that_turns_to_nan_falls_silent_and_leaves_the_instrumental_whol
 
 def test_when_masks_stop_the_dry_signal_takes_over_and_gives_way_again_without_a_click():
     spec = PlainModel(profile="live").spec
-    pipeline = stage.make_pipeline(spec, 44100, 2, 44100)
+    pipeline = make_pipeline(spec, 44100, 2, 44100)
     hops = 40
     x = np.full((2, hops * spec.hop), 0.5, np.float32)
     mask = np.full((2, spec.bins), 0.25, np.float32)
     feeds = play_hops(pipeline, spec, mask, hops, x, come=lambda t: not 20 <= t < 28).astype(float)
     hop = spec.hop
-    gone, back = (20 + stage.WET_FADE_HOPS) * hop, (28 + stage.WET_FADE_HOPS) * hop
+    gone, back = (20 + WET_FADE_HOPS) * hop, (28 + WET_FADE_HOPS) * hop
     steady = feeds[:, :, 12 * hop :]  # the start of the constant is behind
     share = 0.125
     assert np.abs(feeds[VOCALS, :, 12 * hop : 20 * hop] - share).max() < 1e-6
@@ -202,24 +202,24 @@ def test_when_masks_stop_the_dry_signal_takes_over_and_gives_way_again_without_a
     assert np.all(feeds[INSTRUMENTAL, :, gone - 1 : 28 * hop] == 0)
     assert np.abs(feeds[VOCALS, :, back - 1 :] - share).max() < 1e-6
     assert np.abs(steady[VOCALS] + steady[INSTRUMENTAL] - steady[DRY]).max() < 4 * UNIT_ROUNDOFF
-    slope = (0.5 - share) / (stage.WET_FADE_HOPS * hop)
+    slope = (0.5 - share) / (WET_FADE_HOPS * hop)
     assert np.abs(np.diff(steady[: MIX + 1], axis=2)).max() < slope * 1.001 + 4 * UNIT_ROUNDOFF
 
 
 def test_when_masks_stop_what_was_muted_stays_silent_and_what_was_quiet_stays_quiet():
     spec = PlainModel(profile="live").spec
-    pipeline = stage.make_pipeline(spec, 44100, 2, 44100)
+    pipeline = make_pipeline(spec, 44100, 2, 44100)
     hops, hop = 40, spec.hop
     x = np.full((2, hops * hop), 0.5, np.float32)
     mask = np.full((2, spec.bins), 0.25, np.float32)
     controls = Controls(vocals_mute=1, instrumental_gain=-20)
     feeds = play_hops(pipeline, spec, mask, hops, x, controls, lambda t: not 20 <= t < 28).astype(float)
     assert not feeds[VOCALS].any()
-    dry = slice((20 + stage.WET_FADE_HOPS) * hop - 1, 28 * hop)
+    dry = slice((20 + WET_FADE_HOPS) * hop - 1, 28 * hop)
     for feed in (INSTRUMENTAL, MIX):
         assert np.abs(feeds[feed, :, 12 * hop : 20 * hop] - 0.0375).max() < 1e-6
         assert np.abs(feeds[feed, :, dry] - 0.05).max() < 1e-6
-    slope = (0.05 - 0.0375) / (stage.WET_FADE_HOPS * hop)
+    slope = (0.05 - 0.0375) / (WET_FADE_HOPS * hop)
     assert np.abs(np.diff(feeds[: MIX + 1, :, 12 * hop :], axis=2)).max() < slope * 1.001 + 4 * UNIT_ROUNDOFF
 
 
@@ -245,7 +245,7 @@ def test_when_masks_stop_what_was_muted_stays_silent_and_what_was_quiet_stays_qu
 def test_nothing_that_is_turned_clicks(name, value, profile):
     assert name in BY_NAME
     spec = PlainModel(profile=profile).spec
-    pipeline = stage.make_pipeline(spec, 44100, 2, 44100)
+    pipeline = make_pipeline(spec, 44100, 2, 44100)
     settle = spec.n_fft // spec.hop + 3
     hops = 5 * settle
     controls = Controls()
@@ -279,7 +279,7 @@ def play_hops_turning(pipeline, spec, mask, hops, x, controls, turn):
 
 def test_a_stream_starts_at_its_levels_and_does_not_fade_in():
     spec = PlainModel().spec
-    pipeline = stage.make_pipeline(spec, 44100, 1, 44100)
+    pipeline = make_pipeline(spec, 44100, 1, 44100)
     x = noise(1, spec.hop)
     silent = np.zeros((2, spec.bins), np.float32)
     feeds = play_hops(pipeline, spec, silent, 1, x, Controls(bypass=1))
@@ -357,7 +357,7 @@ def test_blocks_of_another_form_are_refused(shape):
     ],
 )
 def test_the_model_hears_its_own_rate_or_the_nearest_whole_multiple(rate, own, expected):
-    assert stage.model_rate_for(PlainModel(rates=own).spec, rate) == expected
+    assert model_rate_for(PlainModel(rates=own).spec, rate) == expected
 
 
 def by_key(controls):

@@ -43,10 +43,10 @@ def test_a_plugin_of_another_version_is_refused_and_that_is_said(memory, capfd, 
 
 def test_a_latency_that_the_plugin_does_not_know_of_is_refused(memory, capfd, tmp_path):
     descriptor, slots = memory
-    slots[layout.SLOT_MOST] = slots[layout.SLOT_DELAY] = 100
+    slots[layout.SLOT_MAX_HOP] = slots[layout.SLOT_DELAY] = 100
     model = make_model(tmp_path / "half.pt", "half")
     assert host.run(str(descriptor), str(model), "") == UsageError.exit_code
-    assert "another latency than the installed plugin was told" in capfd.readouterr().out
+    assert "another latency than the installed plugin expects" in capfd.readouterr().out
 
 
 def test_a_missing_model_is_refused_and_that_is_said(memory, capfd):

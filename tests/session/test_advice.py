@@ -7,13 +7,13 @@ import pytest
 from rtsep.model.catalog import find_model
 from rtsep.model.package import read_package
 from rtsep.session import advice as module
-from rtsep.session.advice import LEAST, Adviser, Setting, advice
+from rtsep.session.advice import LEAST, Adviser, Conditions, advice
 
 NONE = dict.fromkeys(LEAST, 0)
 
 
-def setting(model="studio", block=256, server_decides=False, real_time=True):
-    return Setting(read_package(find_model(model)).spec, block, 128, server_decides, real_time)
+def conditions(model="studio", block=256, server_decides=False, real_time=True):
+    return Conditions(read_package(find_model(model)).spec, block, 128, server_decides, real_time)
 
 
 @pytest.mark.parametrize(
@@ -43,16 +43,16 @@ def setting(model="studio", block=256, server_decides=False, real_time=True):
     ],
 )
 def test_each_fault_says_what_to_do(faults, how, words):
-    assert list(advice(NONE | faults, setting(**how))) == [words]
+    assert list(advice(NONE | faults, conditions(**how))) == [words]
 
 
 def test_every_fault_has_a_line_and_a_clean_session_none():
-    assert list(advice(NONE, setting())) == []
-    assert len(list(advice(dict.fromkeys(LEAST, 1), setting()))) == len(LEAST)
+    assert list(advice(NONE, conditions())) == []
+    assert len(list(advice(dict.fromkeys(LEAST, 1), conditions()))) == len(LEAST)
 
 
 def test_while_it_plays_many_faults_in_a_window_are_told_once_for_each_cause():
-    adviser, here = Adviser(), setting()
+    adviser, here = Adviser(), conditions()
     assert not adviser.due()
     assert adviser.look(NONE | {"late_masks": 500, "underruns": 50}, here) == []  # of the start
     assert adviser.look(NONE | {"late_masks": 519, "underruns": 54}, here) == []

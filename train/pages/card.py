@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rtsep import pipeline as stage
 from rtsep.errors import UsageError
 from rtsep.model.contract import ModelSpec
 from rtsep.model.licences import training_set
 from rtsep.model.package import ModelPackage, read_package
+from rtsep.pipeline import model_rate_for
 from train.commandline import without_paths
 from train.data.cache import RATE, whole_file
 from train.data.readers.instrumentals import DEBIAN
@@ -158,7 +158,7 @@ def _facts(
     package: ModelPackage, played: Sequence[Content], timed: Content | None, cost: Content | None
 ) -> str:
     spec = package.spec
-    rate = stage.model_rate_for(spec, RATE)
+    rate = model_rate_for(spec, RATE)
     lookahead, hop = spec.lookahead_hops * spec.hop, f"hop {spec.hop:,} ({_ms(spec.hop, rate)})"
     ahead = f"{lookahead:,} samples of look-ahead ({_ms(lookahead, rate)}) among them"
     latency = spec.algorithmic_latency

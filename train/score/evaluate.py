@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from rtsep import pipeline as stage
 from rtsep.errors import InputFileError, UsageError, suggest
 from rtsep.limits import DEVICES
 from rtsep.model.contract import ModelSpec
@@ -34,6 +33,7 @@ from rtsep.model.package import ModelPackage, read_package
 from rtsep.model.remote import load_model
 from rtsep.model.runner import ModelRunner
 from rtsep.offline.separator import Separator
+from rtsep.pipeline import model_rate_for
 from train.data.cache import RATE
 from train.data.effects import Wave
 from train.data.tracks import Stems, Track, find_tracks, read_track, select_tracks
@@ -296,7 +296,7 @@ def card(package: ModelPackage) -> dict[str, Any]:
         "channels": spec.channels,
         "lookahead_hops": spec.lookahead_hops,
         "latency_samples": spec.algorithmic_latency,
-        "latency_ms": 1000 * spec.algorithmic_latency / stage.model_rate_for(spec, RATE),
+        "latency_ms": 1000 * spec.algorithmic_latency / model_rate_for(spec, RATE),
         "params": spec.params,
         "macs_per_hop": spec.macs_per_hop,
         "training": spec.metrics.get("training", {}),
@@ -308,9 +308,7 @@ def card(package: ModelPackage) -> dict[str, Any]:
 
 def _describe(spec: ModelSpec, rows: list[dict[str, Any]], peers: dict[str, Peer]) -> dict[str, Any]:
     # One entry a scored system: its title and its row of the table.
-    window = (
-        f"{spec.n_fft} -> {spec.synthesis}, hop {spec.hop}, {stage.model_rate_for(spec, RATE) / 1000:g} kHz"
-    )
+    window = f"{spec.n_fft} -> {spec.synthesis}, hop {spec.hop}, {model_rate_for(spec, RATE) / 1000:g} kHz"
     sides = "mid and side" if spec.channels == 2 and spec.stereo == "mid-side" else "left and right"
     sides = "mid only" if spec.channels == 1 else sides
     known: dict[str, dict[str, Any]] = {MODEL: {"title": spec.name}}
@@ -332,7 +330,7 @@ def _describe(spec: ModelSpec, rows: list[dict[str, Any]], peers: dict[str, Peer
 def _cost(spec: ModelSpec, rows: list[dict[str, Any]], device: str) -> dict[str, Any]:
     return {
         "step_ms": float(np.median([row["step_ms"] for row in rows])),
-        "hop_ms": 1000 * spec.hop / stage.model_rate_for(spec, RATE),
+        "hop_ms": 1000 * spec.hop / model_rate_for(spec, RATE),
         "realtime_factor": sum(row["separation_s"] for row in rows) / sum(row["seconds"] for row in rows),
         "device": device,
         "threads": 1,

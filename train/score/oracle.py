@@ -11,10 +11,10 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import pipeline as stage
 from rtsep.dsp.resample import to_device_rate
 from rtsep.model.contract import ModelSpec
 from rtsep.model.runner import ModelRunner
+from rtsep.pipeline import begin_hop, frames_needed, make_pipeline, model_rate_for
 from train.data.effects import Wave
 from train.data.tracks import Stems
 
@@ -54,21 +54,19 @@ class Oracle(ModelRunner):
 
     def reset(self) -> None:
         """Start again at the first hop."""
-        model_rate = stage.model_rate_for(self.spec, self._rate)
-        self._paths = [
-            stage.make_pipeline(self.spec, self._rate, len(stem), model_rate) for stem in self._stems
-        ]
+        model_rate = model_rate_for(self.spec, self._rate)
+        self._paths = [make_pipeline(self.spec, self._rate, len(stem), model_rate) for stem in self._stems]
         self._position = 0  # frames taken so far
         self._due = deque([np.zeros_like(self.mask)] * self.spec.lookahead_hops)
 
     def step(self) -> None:
         """Write the oracle mask of the column that is `lookahead_hops` older than `column`."""
-        frames = stage.frames_needed(self._paths[0])
+        frames = frames_needed(self._paths[0])
         for path, stem, column in zip(self._paths, self._stems, self._columns, strict=True):
             block = np.zeros((len(stem), frames), np.float32)  # silence after the end
             part = stem[:, self._position : self._position + frames]
             block[:, : part.shape[1]] = part
-            stage.begin_hop(path, block, column)
+            begin_hop(path, block, column)
             to_device_rate(
                 path.bridge, path.hop, path.vocals[:, :frames]
             )  # ends the step; its output is not used

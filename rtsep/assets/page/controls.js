@@ -71,9 +71,9 @@ export class ControlsView {
       return end;
     });
     this.#parts.set("balance", (value, by) => {
-      const said = balanceInWords(value);
-      this.#place(range, value, said);
-      setText(words, said);
+      const text = balanceInWords(value);
+      this.#place(range, value, text);
+      setText(words, text);
       showMover(mover, by);
       for (const end of ends) setAttribute(end, "aria-pressed", Math.abs(value - end.dataset.value) < 0.005);
     });

@@ -6,9 +6,9 @@ export class Drop {
   #most = 0;
   #busy = false;
 
-  constructor(link, say, play) {
+  constructor(link, notify, play) {
     this.link = link;
-    this.say = say;
+    this.notify = notify;
     this.play = play;
     addEventListener("dragover", (event) => {
       if (!event.dataTransfer?.types.includes("Files")) return;
@@ -41,10 +41,10 @@ export class Drop {
     );
   }
 
-  // XMLHttpRequest, as fetch does not say how far an upload has come.
+  // XMLHttpRequest, as fetch does not report the progress of an upload.
   send(file) {
-    if (this.#busy) return this.say("another file is on its way");
-    if (!file.size || file.size > this.#most) return this.say(`a file of at most ${this.#most >> 20} MiB`);
+    if (this.#busy) return this.notify("another file is on its way");
+    if (!file.size || file.size > this.#most) return this.notify(`a file of at most ${this.#most >> 20} MiB`);
     this.#busy = true;
     this.bar.hidden = false;
     const request = new XMLHttpRequest();
@@ -57,7 +57,7 @@ export class Drop {
       this.bar.hidden = true;
       const { input, why } = request.response ?? {};
       if (request.status === 200 && input) this.play(input);
-      else this.say(why ?? "the file has not arrived: the connection was lost");
+      else this.notify(why ?? "the file has not arrived: the connection was lost");
     };
     request.send(file);
   }

@@ -1,4 +1,4 @@
-// The controls under the hands: what is shown is what the session says, but for what is being turned here.
+// The controls under the hands: they show the values of the session, except a control that is being turned here.
 
 export class Knobs extends EventTarget {
   #wanted = new Map(); // by name: the value to send next, while one is on its way

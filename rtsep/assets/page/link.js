@@ -11,7 +11,7 @@ export class Link extends EventTarget {
   #id = 0;
   #tries = 0;
   #timer = 0;
-  #heard = 0;
+  #receivedAt = 0;
   #stopped = false;
   #away = false;
 
@@ -31,7 +31,7 @@ export class Link extends EventTarget {
   connect() {
     clearTimeout(this.#timer);
     if (this.#stopped || this.#socket) return;
-    this.#heard = performance.now();
+    this.#receivedAt = performance.now();
     const socket = new WebSocket(`ws://${location.host}/session?key=${encodeURIComponent(this.key)}`);
     this.#socket = socket;
     socket.onmessage = (event) => socket === this.#socket && this.#take(JSON.parse(event.data));
@@ -51,7 +51,7 @@ export class Link extends EventTarget {
   }
 
   #take(message) {
-    this.#heard = performance.now();
+    this.#receivedAt = performance.now();
     if (message.kind === "state" || message.kind === "away") this.#away = message.kind === "away";
     if (message.kind === "state" && !message.id) {
       // Asked for at the pace of the screen: a page that is behind gets fewer.
@@ -73,7 +73,7 @@ export class Link extends EventTarget {
 
   #watch() {
     if (!this.#socket) return;
-    const silent = performance.now() - this.#heard;
+    const silent = performance.now() - this.#receivedAt;
     if (this.open && silent > (this.#away ? AWAY_MS : SILENT_MS) && !document.hidden) this.#lose("no answer from the session");
     else if (!this.open && silent > CONNECT_MS) this.#lose("the session cannot be reached");
   }
@@ -83,7 +83,7 @@ export class Link extends EventTarget {
     if (event.code === 1006) this.#whether();
   }
 
-  // A browser does not say why a WebSocket was refused.
+  // A browser does not report why a WebSocket was refused.
   async #whether() {
     try {
       const answer = await fetch("/hello", { headers: this.headers(), cache: "no-store" });

@@ -27,26 +27,26 @@ const health = new Health(link);
 const file = new FileView(act);
 const takes = new Takes(link, act);
 const presets = new Presets(link, act);
-const setup = new Setup(link, act, say);
+const setup = new Setup(link, act, notify);
 
 const ENDED = "The session has ended. This page comes back with the next one.";
 let ended = false;
-let saidAt = 0;
+let notifiedAt = 0;
 let shown = false; // whether a state has been shown
 
-function say(line) {
-  byId("said").textContent = line;
-  saidAt = performance.now();
+function notify(line) {
+  byId("message").textContent = line;
+  notifiedAt = performance.now();
 }
 
-// Asks for something whose outcome is seen in the next states; what is refused is said.
+// Asks for something whose outcome is seen in the next states; a refusal is shown as a message.
 async function act(kind, fields, done = "") {
   try {
     const { words } = await link.ask(kind, fields);
-    if (words || done) say(words || done);
+    if (words || done) notify(words || done);
     return true;
   } catch (error) {
-    say(error.message);
+    notify(error.message);
     return false;
   }
 }
@@ -64,7 +64,7 @@ link.addEventListener("welcome", ({ detail }) => {
   knobs.welcome(detail);
   spectrogram.welcome(detail);
   for (const part of [controls, presets, file, takes, setup]) part.build(detail);
-  if (!detail.turns) say("This address shows, and turns nothing.");
+  if (!detail.turns) notify("This address shows, and turns nothing.");
 });
 
 link.addEventListener("state", ({ detail: state }) => {
@@ -81,14 +81,14 @@ link.addEventListener("state", ({ detail: state }) => {
   setup.follow(state);
   if (setup.fresh && !shown) show("setup");
   shown = true;
-  if (performance.now() - saidAt > 8000) setText(byId("said"), "");
+  if (performance.now() - notifiedAt > 8000) setText(byId("message"), "");
 });
 
 link.addEventListener("picture", ({ detail }) => {
   spectrogram.add(detail.level_db, detail.share, knobs.value("bypass") > 0);
 });
 link.addEventListener("said", ({ detail }) => {
-  say(detail.lines.at(-1));
+  notify(detail.lines.at(-1));
   setup.add(detail.lines);
 });
 link.addEventListener("away", ({ detail }) => away(`The session does not answer: ${detail.why}. Looking for it.`));
@@ -96,7 +96,7 @@ link.addEventListener("lost", ({ detail }) => away(ended ? ENDED : `Connection l
 link.addEventListener("stranger", () =>
   away("This address is not valid. Open the one that rtsep prints when it starts."),
 );
-knobs.addEventListener("refused", ({ detail }) => say(detail));
+knobs.addEventListener("refused", ({ detail }) => notify(detail));
 addEventListener("hashchange", () => location.reload());
 
 listenToKeys(knobs, file, takes);

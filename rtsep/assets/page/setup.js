@@ -1,4 +1,4 @@
-// Input, output and model; a file that is dropped; the address for a phone; what rtsep has said.
+// Input, output and model; a file that is dropped; the address for a phone; messages of rtsep.
 
 import { button, byId, make, setAttribute } from "./dom.js";
 import { Drop } from "./drop.js";
@@ -14,11 +14,11 @@ export class Setup {
   #fresh = false;
   #lines = [];
 
-  constructor(link, act, say) {
+  constructor(link, act, notify) {
     this.link = link;
     this.act = act;
-    this.say = say;
-    this.drop = new Drop(link, say, (input) => this.#play(input));
+    this.notify = notify;
+    this.drop = new Drop(link, notify, (input) => this.#play(input));
     document.addEventListener("tab", ({ detail }) => detail === "setup" && !this.#looked && this.look());
   }
 
@@ -73,7 +73,7 @@ export class Setup {
       this.remark.textContent = devices.remark;
     } catch (error) {
       this.#looked = false;
-      this.say(error.message);
+      this.notify(error.message);
     }
   }
 
@@ -101,7 +101,7 @@ export class Setup {
       return;
     }
     setAttribute(element, "aria-busy", true);
-    this.say("one moment…");
+    this.notify("one moment…");
     await this.#switch({ [kind]: name });
     setAttribute(element, "aria-busy", false);
     this.look();
@@ -134,7 +134,7 @@ export class Setup {
     if (this.fresh) {
       this.#wanted.input = input;
       if (this.#wanted.output) return this.#begin();
-      this.say("The file is here: choose an output, then press play.");
+      this.notify("The file is here: choose an output, then press play.");
       return;
     }
     if (await this.#switch({ input })) await this.#playOn();
@@ -147,7 +147,7 @@ export class Setup {
     const control = make("select", { "aria-label": "Control" }, ...names);
     const learn = button("Learn", async () => {
       learn.disabled = true;
-      this.say(`Turn a knob for ${control.selectedOptions[0].textContent}, or press a pad and let go`);
+      this.notify(`Turn a knob for ${control.selectedOptions[0].textContent}, or press a pad and let go`);
       await this.act("learn", { control: control.value });
       learn.disabled = false;
     });

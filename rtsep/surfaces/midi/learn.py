@@ -37,13 +37,13 @@ control."""
 _HEADER = "# Assigns knobs to controls; 'rtsep midi show' prints it, 'rtsep midi learn CONTROL' changes it.\n"
 
 
-def burst(heard: queue.Queue[Event], patience: float) -> list[Event]:
+def burst(received: queue.Queue[Event], patience: float) -> list[Event]:
     """Return the events of the first move until it pauses or times out; wait at most `patience` s."""
     events: list[Event] = []
     until = time.monotonic() + patience
     while (left := until - time.monotonic()) > 0:
         try:
-            event = heard.get(timeout=min(left, QUIET_S if events else left))
+            event = received.get(timeout=min(left, QUIET_S if events else left))
         except queue.Empty:
             if events:
                 break
@@ -93,17 +93,17 @@ def recognise(events: Sequence[Event], control: Control) -> dict[str, Any] | Non
     """
     steps = [event for event in events if event.kind in (NRPN, NRPN_STEP)]
     if steps:
-        return _place(NRPN, _most_heard(steps))
+        return _place(NRPN, _most_frequent(steps))
     notes = [event for event in events if event.kind == NOTE and event.value > 0]
     if notes:
-        return _place(NOTE, _most_heard(notes)) | {"mode": TOGGLE}
+        return _place(NOTE, _most_frequent(notes)) | {"mode": TOGGLE}
     pairs = [event for event in events if event.kind == CC14 and event.max_value == MAX_14]
     plain = [event for event in events if event.kind == CC]
-    if pairs and _is_pair(_most_heard(pairs), plain):
-        return _place(CC14, _most_heard(pairs))
+    if pairs and _is_pair(_most_frequent(pairs), plain):
+        return _place(CC14, _most_frequent(pairs))
     if not plain:
         return None
-    chosen = _most_heard(plain)
+    chosen = _most_frequent(plain)
     same = (chosen.channel, chosen.number)
     values = [event.value for event in plain if (event.channel, event.number) == same]
     return _place(CC, chosen) | _manner(values, control.unit in ("switch", "choice"))
@@ -113,7 +113,7 @@ def _place(kind: str, event: Event) -> dict[str, Any]:
     return {kind: event.number, "channel": event.channel}
 
 
-def _most_heard(events: Sequence[Event]) -> Event:
+def _most_frequent(events: Sequence[Event]) -> Event:
     counts = Counter((event.channel, event.number) for event in events)
     channel, number = counts.most_common(1)[0][0]
     return next(event for event in events if (event.channel, event.number) == (channel, number))
@@ -135,8 +135,8 @@ def _is_pair(pair: Event, plain: Sequence[Event]) -> bool:
 
 def _manner(values: list[int], switch: bool) -> dict[str, Any]:
     """Return mode or encoder of a plain controller that sent `values`."""
-    heard = set(values)
-    if heard <= {0, 127} and (len(heard) == 2 or len(values) < 3):  # a button, pressed any number of times
+    seen = set(values)
+    if seen <= {0, 127} and (len(seen) == 2 or len(values) < 3):  # a button, pressed any number of times
         # Only one end and no release: the button latches.
         return {"mode": TOGGLE if len(values) > 1 else LATCHED}
     encoder = _encoder(values)

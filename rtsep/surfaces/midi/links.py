@@ -69,10 +69,10 @@ class Links:
     """All wanted ports."""
 
     def __init__(
-        self, wanted: list[str], systems: list[System], tell: Callable[[protocol.Event], None]
+        self, wanted: list[str], systems: list[System], send: Callable[[protocol.Event], None]
     ) -> None:
-        """`wanted` are names or parts of them, "virtual", or "" for all; `tell` receives their events."""
-        self._tell = tell
+        """`wanted` are names or parts of them, "virtual", or "" for all; `send` receives their events."""
+        self._send = send
         self._systems = systems
         self._links = [
             Link(key, text, system)
@@ -81,7 +81,7 @@ class Links:
         ]
         self._all = len(self._links) < len(wanted)
         self._next_key = len(wanted)
-        self._told: dict[str, list[str]] | None = None
+        self._sent_ports: dict[str, list[str]] | None = None
         self._scanned = False
 
     def scan(self) -> None:
@@ -99,16 +99,16 @@ class Links:
                 self._find(link, system, names)
             for link in [link for link in self._links if link.system is system and not link.virtual]:
                 link.twins = {name for name in link.fits(system, names) if name != link.name}
-        if there != self._told:
-            self._told = there
-            self._tell(protocol.Ports(there))
+        if there != self._sent_ports:
+            self._sent_ports = there
+            self._send(protocol.Ports(there))
         for link in self._links:
             if link.tries and time.monotonic() >= link.tries[0]:
                 link.tries.pop(0)
                 self._find_output(link)
         if not self._scanned:
             self._scanned = True
-            self._tell(protocol.Scanned())
+            self._send(protocol.Scanned())
 
     @property
     def _wants_more(self) -> bool:
@@ -156,12 +156,12 @@ class Links:
             link.rests_until = time.monotonic() + REFUSED_S
             if str(error) != link.failed:
                 link.failed = str(error)
-                self._tell(protocol.Failed(link.key, name or VIRTUAL, link.failed))
+                self._send(protocol.Failed(link.key, name or VIRTUAL, link.failed))
             return
         link.system, link.name, link.failed = system, name or OWN_PORT, ""
         now = time.monotonic()
         link.tries = [now] if link.virtual else [now + after for after in OUTPUT_AFTER_S]
-        self._tell(protocol.Opened(link.key, link.name, system.name, others))
+        self._send(protocol.Opened(key=link.key, name=link.name, system=system.name, others=others))
 
     def _find_output(self, link: Link) -> None:
         assert link.system
@@ -184,7 +184,7 @@ class Links:
             output.close()
             return
         link.output, link.tries = output, []
-        self._tell(protocol.Output(link.key))
+        self._send(protocol.Output(link.key))
 
     def _close(self, link: Link) -> None:
         assert link.system
@@ -193,7 +193,7 @@ class Links:
         link.system.close(link.input)
         link.input = link.output = None
         link.tries = []
-        self._tell(protocol.Closed(link.key))
+        self._send(protocol.Closed(link.key))
 
     def drain(self) -> int:
         """Report new messages; return their number."""
@@ -205,7 +205,7 @@ class Links:
             while len(batch) < MAX_AT_ONCE and (got := link.input.get_message()) is not None:
                 batch.append(got[0])
             if batch:
-                self._tell(protocol.Received(link.key, batch))
+                self._send(protocol.Received(link.key, batch))
             count += len(batch)
         return count
 

@@ -25,7 +25,7 @@ from rtsep import folders
 from rtsep.controls import BY_NAME, CURVES, Control, Travel
 from rtsep.errors import UsageError, suggest
 from rtsep.surfaces.midi.messages import CC, CC14, LSB_OFFSET, MAX_7, MAX_14, NOTE, NRPN, note_name
-from rtsep.surfaces.toml import Place, TomlFile, known, near, plain, read_text, shown
+from rtsep.surfaces.toml import TableKey, TomlFile, known, near, plain, read_text, shown
 
 KNOB, TOGGLE, MOMENTARY, LATCHED = "knob", "toggle", "momentary", "latched"
 MODES = (TOGGLE, MOMENTARY, LATCHED)
@@ -112,7 +112,7 @@ class MidiMap:
 def _default_entry(name: str, kind: str, number: int) -> Entry:
     control = BY_NAME[name]
     mode = TOGGLE if control.unit in ("switch", "choice") else KNOB
-    return Entry(control, kind, number, Travel.whole(control), mode=mode)
+    return Entry(control=control, kind=kind, number=number, travel=Travel.whole(control), mode=mode)
 
 
 DEFAULT_ENTRIES = (
@@ -186,92 +186,103 @@ class _MapReader:
                 for entry in DEFAULT_ENTRIES
                 if entry.control not in own and not any(entry.clashes(other) for other in entries)
             ]
-        return MidiMap(tuple(entries), self._switch(tables, "feedback", True), channel, self._file.path)
+        return MidiMap(
+            entries=tuple(entries),
+            feedback=self._switch(tables, "feedback", True),
+            channel=channel,
+            path=self._file.path,
+        )
 
     def _entry(
         self,
         control: Control,
         table: dict[str, Any],
-        place: Place,
+        table_key: TableKey,
         channel: int | None,
         takeover: bool,
     ) -> Entry:
         for key in table:
             if key not in _ENTRY_KEYS:
                 hint = suggest(key, _ENTRY_KEYS) or known(_ENTRY_KEYS)
-                raise self._error(f"{control.name} has no setting '{key}'{hint}", key, place)
+                raise self._error(f"{control.name} has no setting '{key}'{hint}", key, table_key)
         given = [key for key in SOURCES if key in table]
         if len(given) != 1:
             what = f"has {' and '.join(given)}" if given else "names no knob"
             raise self._error(
-                f"{control.name} {what}; give one of {', '.join(SOURCES)}", given[-1] if given else "", place
+                f"{control.name} {what}; give one of {', '.join(SOURCES)}",
+                given[-1] if given else "",
+                table_key,
             )
         kind = given[0]
-        number = self._file.whole(table[kind], kind, 0, _HIGHEST[kind], place)
+        number = self._file.whole(table[kind], kind, 0, _HIGHEST[kind], table_key)
         switch = control.unit in ("switch", "choice")
         mode = table.get("mode", TOGGLE if switch or kind == NOTE else KNOB)
         if mode not in MODES and not (mode == KNOB and "mode" not in table):
             raise self._error(
-                f"mode {shown(mode)}: must be one of {', '.join(MODES)}{near(mode, MODES)}", "mode", place
+                f"mode {shown(mode)}: must be one of {', '.join(MODES)}{near(mode, MODES)}", "mode", table_key
             )
-        encoder = self._encoder(table, kind, mode, place)
-        invert = self._switch(table, "invert", False, place)
+        encoder = self._encoder(table, kind, mode, table_key)
+        invert = self._switch(table, "invert", False, table_key)
         if invert and mode == TOGGLE:
-            raise self._error("invert is not possible with mode 'toggle'", "invert", place)
+            raise self._error("invert is not possible with mode 'toggle'", "invert", table_key)
         if "takeover" in table and (mode != KNOB or encoder):
-            raise self._error("takeover applies only to knobs and faders with two ends", "takeover", place)
+            raise self._error(
+                "takeover applies only to knobs and faders with two ends", "takeover", table_key
+            )
         port = table.get("port", "")
         if not isinstance(port, str):
-            raise self._error("port is part of a port's name, in quotes", "port", place)
+            raise self._error("port is part of a port's name, in quotes", "port", table_key)
         return Entry(
-            control,
-            kind,
-            number,
-            self._travel(control, table, mode, place),
-            self._channel(table, place) if "channel" in table else channel,
-            port,
-            mode,
-            invert,
-            encoder,
-            self._step(table, encoder, place),
-            self._switch(table, "takeover", takeover, place),
+            control=control,
+            kind=kind,
+            number=number,
+            travel=self._travel(control, table, mode, table_key),
+            channel=self._channel(table, table_key) if "channel" in table else channel,
+            port=port,
+            mode=mode,
+            invert=invert,
+            encoder=encoder,
+            step=self._step(table, encoder, table_key),
+            takeover=self._switch(table, "takeover", takeover, table_key),
             in_file=True,
         )
 
     # --- values ----------------------------------------------------------------------------------------
 
-    def _travel(self, control: Control, table: dict[str, Any], mode: str, place: Place) -> Travel:
+    def _travel(self, control: Control, table: dict[str, Any], mode: str, table_key: TableKey) -> Travel:
         whole = Travel.whole(control)
         switch = control.unit in ("switch", "choice")
         for key in ("range", "curve"):
             if key in table and switch:
-                raise self._error(f"{control.name} is not a knob and does not accept {key}", key, place)
+                raise self._error(f"{control.name} is not a knob and does not accept {key}", key, table_key)
         if "curve" in table and mode != KNOB:
             raise self._error(
-                f"a button ({mode}) jumps between the ends of its range and accepts no curve", "curve", place
+                f"a button ({mode}) jumps between the ends of its range and accepts no curve",
+                "curve",
+                table_key,
             )
         curve = table.get("curve", whole.curve)
         if curve not in CURVES:
             raise self._error(
                 f"curve {shown(curve)}: must be one of {', '.join(CURVES)}{near(curve, CURVES)}",
                 "curve",
-                place,
+                table_key,
             )
         ends = table.get("range", [whole.low, whole.high])
         if not isinstance(ends, list) or len(ends) != 2:
             raise self._error(
-                f"range must be [lowest, highest]; {control.name}: {control.accepted}", "range", place
+                f"range must be [lowest, highest]; {control.name}: {control.accepted}", "range", table_key
             )
-        low, high = (self._end(control, end, place) for end in ends)
+        low, high = (self._end(control, end, table_key) for end in ends)
         if low >= high:
             raise self._error(
                 f"range [{ends[0]}, {ends[1]}]: give the lower end first ('invert = true' reverses it)",
                 "range",
-                place,
+                table_key,
             )
-        return Travel(control, low, high, curve)
+        return Travel(control=control, low=low, high=high, curve=curve)
 
-    def _end(self, control: Control, given: Any, place: Place) -> float:
+    def _end(self, control: Control, given: Any, table_key: TableKey) -> float:
         try:
             if isinstance(given, str):
                 return control.parse(given)
@@ -279,39 +290,41 @@ class _MapReader:
                 raise UsageError(f"{shown(given)} is not a number; {control.name}: {control.accepted}")
             return control.check(plain(given))
         except UsageError as error:
-            raise self._error(f"range: {error}", "range", place) from None
+            raise self._error(f"range: {error}", "range", table_key) from None
 
-    def _encoder(self, table: dict[str, Any], kind: str, mode: str, place: Place) -> str | None:
+    def _encoder(self, table: dict[str, Any], kind: str, mode: str, table_key: TableKey) -> str | None:
         encoder = table.get("encoder")
         if encoder is None:
             return None
         if encoder not in ENCODERS:
             hint = near(encoder, ENCODERS)
             raise self._error(
-                f"encoder {shown(encoder)}: must be one of {', '.join(ENCODERS)}{hint}", "encoder", place
+                f"encoder {shown(encoder)}: must be one of {', '.join(ENCODERS)}{hint}", "encoder", table_key
             )
         if kind != CC or mode != KNOB:
             raise self._error(
-                "encoder applies only to a knob that sends cc, and not to a switch", "encoder", place
+                "encoder applies only to a knob that sends cc, and not to a switch", "encoder", table_key
             )
         return str(encoder)
 
-    def _step(self, table: dict[str, Any], encoder: str | None, place: Place) -> float:
+    def _step(self, table: dict[str, Any], encoder: str | None, table_key: TableKey) -> float:
         step = table.get("step", DEFAULT_STEP)
         if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step <= 1:
             raise self._error(
-                f"step {shown(step)}: must be the share of the range for one click, 0 to 1", "step", place
+                f"step {shown(step)}: must be the share of the range for one click, 0 to 1", "step", table_key
             )
         if "step" in table and not (encoder or NRPN in table):
             raise self._error(
-                "step applies only to an encoder, or to the increments of an nrpn", "step", place
+                "step applies only to an encoder, or to the increments of an nrpn", "step", table_key
             )
         return float(step)
 
-    def _channel(self, table: dict[str, Any], place: Place | None) -> int | None:
+    def _channel(self, table: dict[str, Any], table_key: TableKey | None) -> int | None:
         if table.get("channel", "any") == "any":
             return None
-        return self._file.whole(table["channel"], "channel", 1, 16, place, ' (or "any")')
+        return self._file.whole(table["channel"], "channel", 1, 16, table_key, ' (or "any")')
 
-    def _switch(self, table: dict[str, Any], key: str, default: bool, place: Place | None = None) -> bool:
-        return self._file.switch(table.get(key, default), key, place)
+    def _switch(
+        self, table: dict[str, Any], key: str, default: bool, table_key: TableKey | None = None
+    ) -> bool:
+        return self._file.switch(table.get(key, default), key, table_key)

@@ -79,7 +79,7 @@ class OpenPort:
 
     name: str
     there: bool = True
-    hears: bool = False  # it has an output that accepts feedback
+    accepts_feedback: bool = False  # it has an output that accepts feedback
 
 
 class MidiPorts:
@@ -172,9 +172,9 @@ class MidiPorts:
             case protocol.Opened(key=key, name=name):
                 self.open[key] = OpenPort(name)
             case protocol.Output(key=key):
-                self.open[key].hears = True
+                self.open[key].accepts_feedback = True
             case protocol.Closed(key=key) if key in self.open:
-                self.open[key].there = self.open[key].hears = False
+                self.open[key].there = self.open[key].accepts_feedback = False
         self._on_port(event)
         if isinstance(event, protocol.Scanned):
             self._scanned.set()

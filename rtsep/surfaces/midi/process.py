@@ -45,7 +45,7 @@ def serve(wanted: list[str]) -> None:
     threading.Thread(target=_listen, args=(commands,), daemon=True).start()
     priority.raise_thread_priority(PRIORITY)
     here = systems()
-    links = Links(wanted, here, _tell)
+    links = Links(wanted, here, _send_event)
     watch: JackWatch | None = None
     scan_at = alive_at = 0.0
     brought = 0  # messages since the last call of the watch
@@ -63,7 +63,7 @@ def serve(wanted: list[str]) -> None:
             if watch:
                 watch.tend(brought)
             brought = 0
-            _tell(Alive(round(now, 3)))
+            _send_event(Alive(round(now, 3)))
         if now >= scan_at:
             links.scan()
             scan_at = time.monotonic() + SCAN_S
@@ -83,7 +83,7 @@ def _watch_jack(here: list[System]) -> JackWatch | None:
         return None
 
 
-def _tell(event: Event) -> None:
+def _send_event(event: Event) -> None:
     sys.stdout.write(encode(event))
     sys.stdout.flush()
 
@@ -106,11 +106,11 @@ def main() -> None:
     try:
         task = TASKS.decode(sys.argv[1])
         if isinstance(task, List):
-            _tell(Ports({system.name: system.names() for system in systems()}))
+            _send_event(Ports({system.name: system.names() for system in systems()}))
         else:
             serve(task.wanted)
     except Exception as error:
-        _tell(Broken(f"{type(error).__name__}: {error}"))
+        _send_event(Broken(f"{type(error).__name__}: {error}"))
         raise
 
 

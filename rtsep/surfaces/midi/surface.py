@@ -62,7 +62,7 @@ class MidiSurface:
         self.hands, self._feedback = self._play_by(options.map)
         self._file = MapFile(options.follow) if options.follow else None
         self._decoders: dict[int, Decoder] = {}  # by port
-        self._heard_at: dict[int, float] = {}
+        self._received_at: dict[int, float] = {}
         self._refused: set[int] = set()  # ports that exist but cannot be opened
         self._complaints: set[str] = set()  # each is reported once
         self._turning = threading.Lock()  # knobs have state: one thread at a time
@@ -143,7 +143,7 @@ class MidiSurface:
         self._messages += len(messages)
         with self._turning:
             decoder = self._decoders.setdefault(key, Decoder())
-            self._heard_at[key] = time.monotonic()
+            self._received_at[key] = time.monotonic()
             self._act(key, [event for message in messages for event in decoder.feed(message)])
 
     def _act(self, key: int, events: list[Event]) -> None:
@@ -212,8 +212,12 @@ class MidiSurface:
             with self._turning:
                 quiet_since = time.monotonic() - SETTLE_S
                 for key, decoder in self._decoders.items():
-                    if decoder.waits and self._heard_at[key] < quiet_since:
+                    if decoder.waits and self._received_at[key] < quiet_since:
                         self._act(key, decoder.settle())
                 if self._feedback:
-                    hearing = {key: port.name for key, port in list(self._ports.open.items()) if port.hears}
-                    self._feedback.update(hearing)
+                    names = {
+                        key: port.name
+                        for key, port in list(self._ports.open.items())
+                        if port.accepts_feedback
+                    }
+                    self._feedback.update(names)

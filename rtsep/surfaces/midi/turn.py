@@ -39,7 +39,7 @@ ECHO_S = 0.05
 
 
 @dataclass
-class _Place:
+class _PortState:
     """State of a knob on one port."""
 
     position: float | None = None  # position 0..1 of the knob as last received
@@ -48,7 +48,7 @@ class _Place:
     raw: int | None = None  # last value of a button
     shown: int | None = None  # raw value displayed by its light or fader
     sent: tuple[int, float] | None = None  # last value sent, and the time
-    told: float | None = None  # last position sent since the knob was last moved
+    sent_position: float | None = None  # last position sent since the knob was last moved
     channel: int | None = None  # channel of the last message
 
 
@@ -58,14 +58,14 @@ class Knob:
     def __init__(self, entry: Entry, controls: Controls) -> None:
         self.entry = entry
         self._controls = controls
-        self._places: dict[int, _Place] = {}  # by port: two controllers may have the same knob
+        self._port_states: dict[int, _PortState] = {}  # by port: two controllers may have the same knob
 
     @property
     def value(self) -> float:
         """Return the current value of the control."""
         return float(getattr(self._controls, self.entry.control.name))
 
-    def hears(self, event: Event, port_name: str) -> bool:
+    def matches(self, event: Event, port_name: str) -> bool:
         """Return whether `event` belongs to this knob."""
         entry = self.entry
         if entry.channel not in (None, event.channel) or event.number != entry.number:
@@ -83,41 +83,41 @@ class Knob:
 
     def take(self, events: Sequence[Event], port: int) -> bool:
         """Apply its event, or several if it `has_ends`; return whether the control has changed."""
-        entry, place, event = self.entry, self._place(port), events[-1]
-        place.channel = event.channel
+        entry, state, event = self.entry, self._port_state(port), events[-1]
+        state.channel = event.channel
         if entry.mode != KNOB:
-            return self._press(event, place)
+            return self._press(event, state)
         if event.kind == NRPN_STEP:
-            return self._step(event.value, place)
+            return self._step(event.value, state)
         if entry.encoder:
-            return self._step(clicks(entry.encoder, event.value), place)
-        return self._turn(events, place)
+            return self._step(clicks(entry.encoder, event.value), state)
+        return self._turn(events, state)
 
     def state(self, port: int) -> str:
         """Return the control's value as text, and whether the knob has not reached it yet."""
-        place, control = self._place(port), self.entry.control
-        waits = place.position is not None and place.written != self.value
+        state, control = self._port_state(port), self.entry.control
+        waits = state.position is not None and state.written != self.value
         return f"{control.name} {control.shown(self.value)}{' (not met yet)' if waits else ''}"
 
     def let_go(self, port: int) -> bool:
         """Forget a port; release a button held there. Return whether the control has changed."""
-        place = self._places.pop(port, None)
-        if place and place.pressed and self.entry.mode == MOMENTARY:
+        state = self._port_states.pop(port, None)
+        if state and state.pressed and self.entry.mode == MOMENTARY:
             return self._set(self._end(self.entry.invert))
         return False
 
     def feedback(self, port: int) -> list[list[int]]:
         """Return the messages that update the port's outdated displays."""
-        place, raw = self._place(port), self._raw()
-        if place.shown == raw:
+        state, raw = self._port_state(port), self._raw()
+        if state.shown == raw:
             return []
-        place.shown, place.sent = raw, (raw, time.monotonic())
-        place.told = self.entry.travel.position(self.value)
-        channel = place.channel or self.entry.channel or 1
+        state.shown, state.sent = raw, (raw, time.monotonic())
+        state.sent_position = self.entry.travel.position(self.value)
+        channel = state.channel or self.entry.channel or 1
         return encode(self.entry.kind, channel, self.entry.number, raw)
 
-    def _place(self, port: int) -> _Place:
-        return self._places.setdefault(port, _Place())
+    def _port_state(self, port: int) -> _PortState:
+        return self._port_states.setdefault(port, _PortState())
 
     def _raw(self) -> int:
         """Return the raw value of a motor fader or light for the control's value."""
@@ -134,7 +134,7 @@ class Knob:
 
     # --- knobs -----------------------------------------------------------------------------------------
 
-    def _turn(self, events: Sequence[Event], place: _Place) -> bool:
+    def _turn(self, events: Sequence[Event], state: _PortState) -> bool:
         """Apply the last position of a knob with two ends; earlier positions count only for the takeover."""
         travel, value = self.entry.travel, self.value
         position = 0.0
@@ -142,9 +142,9 @@ class Knob:
             position = event.value / event.max_value
             if self.entry.invert:
                 position = 1.0 - position
-            before, place.position = self._stood(place, position), position
-            if value != place.written and self._meets(value, before, position, event.max_value):
-                place.written = value
+            before, state.position = self._stood(state, position), position
+            if value != state.written and self._meets(value, before, position, event.max_value):
+                state.written = value
         event = events[-1]
         if (
             event.max_value == self._max_value
@@ -152,22 +152,22 @@ class Knob:
             and travel.low <= value <= travel.high
         ):
             # The knob is there. Applying its resolution would round a value set by a key or a preset.
-            place.shown, place.written = event.value, value
+            state.shown, state.written = event.value, value
             return False
-        if self.entry.takeover and value != place.written:
+        if self.entry.takeover and value != state.written:
             return False
         moved = self._set(self._value_at(position, 0.5 / event.max_value))
-        place.shown, place.written = self._raw(), self.value
+        state.shown, state.written = self._raw(), self.value
         return moved
 
     @staticmethod
-    def _stood(place: _Place, position: float) -> float | None:
+    def _stood(state: _PortState, position: float) -> float | None:
         """Return the knob's position before `position`: for a motor fader, the last one sent to it."""
-        told, place.told = place.told, None
-        if told is None or place.position is None:
-            return place.position
-        off = abs(position - told)
-        return told if off <= FOLLOWS and off < abs(position - place.position) else place.position
+        sent, state.sent_position = state.sent_position, None
+        if sent is None or state.position is None:
+            return state.position
+        off = abs(position - sent)
+        return sent if off <= FOLLOWS and off < abs(position - state.position) else state.position
 
     def _meets(self, value: float, before: float | None, position: float, max_value: int) -> bool:
         """Return whether the knob is at its control's value, or has just crossed it."""
@@ -186,45 +186,45 @@ class Knob:
             return default
         return travel.value(position)
 
-    def _step(self, count: int, place: _Place) -> bool:
+    def _step(self, count: int, state: _PortState) -> bool:
         if self.entry.invert:
             count = -count
         travel = self.entry.travel
         # The knob's own position if it wrote last: it keeps information that the value lacks (below a fader's
         # end).
-        known = place.position is not None and self.value == place.written
-        position = place.position if known and place.position is not None else travel.position(self.value)
-        place.position = min(max(position + count * self.entry.step, 0.0), 1.0)
-        moved = self._set(self._value_at(place.position, 0.49 * self.entry.step))
-        place.written = self.value
+        known = state.position is not None and self.value == state.written
+        position = state.position if known and state.position is not None else travel.position(self.value)
+        state.position = min(max(position + count * self.entry.step, 0.0), 1.0)
+        moved = self._set(self._value_at(state.position, 0.49 * self.entry.step))
+        state.written = self.value
         return moved
 
     # --- buttons ---------------------------------------------------------------------------------------
 
-    def _press(self, event: Event, place: _Place) -> bool:
+    def _press(self, event: Event, state: _PortState) -> bool:
         entry = self.entry
         note = event.kind == NOTE
         pressed = event.value > 0 if note else event.value * 2 >= event.max_value
         if entry.mode == TOGGLE:
-            if self._is_echo(event, place, pressed):
-                place.shown, place.pressed = event.value, place.pressed and pressed
+            if self._is_echo(event, state, pressed):
+                state.shown, state.pressed = event.value, state.pressed and pressed
                 return False
             # A button that never sends its release repeats itself; a turned knob does not.
-            fresh = pressed and (note or not place.pressed or event.value == place.raw)
-            place.pressed, place.raw = pressed, event.value
-            place.shown = None  # it does not have the current state: send it
+            fresh = pressed and (note or not state.pressed or event.value == state.raw)
+            state.pressed, state.raw = pressed, event.value
+            state.shown = None  # it does not have the current state: send it
             return fresh and self._switch_over()
-        place.pressed = pressed
+        state.pressed = pressed
         if entry.mode == LATCHED:
-            place.shown = event.value
+            state.shown = event.value
         return self._set(self._end(pressed != entry.invert))
 
     @staticmethod
-    def _is_echo(event: Event, place: _Place, pressed: bool) -> bool:
+    def _is_echo(event: Event, state: _PortState, pressed: bool) -> bool:
         """Return whether a port echoes a sent value; an echoed release does not come from the player."""
-        if place.sent is None or place.sent[0] != event.value:
+        if state.sent is None or state.sent[0] != event.value:
             return False
-        at, place.sent = place.sent[1], None
+        at, state.sent = state.sent[1], None
         return not pressed or time.monotonic() - at < ECHO_S
 
     def _switch_over(self) -> bool:
@@ -272,7 +272,7 @@ class Hands:
     def of(self, event: Event, port_name: str) -> list[Knob]:
         """Return the knobs that match `event`."""
         found = self._by_source.get((event.kind, event.number), ())
-        return [knob for knob in found if knob.hears(event, port_name)]
+        return [knob for knob in found if knob.matches(event, port_name)]
 
     def take(self, events: Iterable[Event], port: int, port_name: str) -> None:
         """Apply events in order; a knob with many positions is set only to its last one."""

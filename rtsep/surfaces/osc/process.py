@@ -6,7 +6,7 @@ import logging
 import sys
 
 from rtsep.realtime.wire import Message, Wire
-from rtsep.surfaces.beside import Failed, Serving, end_with_parent, tell
+from rtsep.surfaces.beside import Failed, Serving, end_with_parent, send_event
 from rtsep.surfaces.osc.address import Where, bind
 
 
@@ -29,12 +29,12 @@ def main() -> int:
     try:
         sock = bind(Where(task.host, task.port))
     except OSError as error:
-        tell(Failed(f"{task.host}:{task.port} cannot be had ({error.strerror}); name another port"))
+        send_event(Failed(f"{task.host}:{task.port} cannot be had ({error.strerror}); name another port"))
         return 0
     logging.disable()  # python-osc logs each invalid packet: strangers could write to the terminal
     surface = Surface(task.session, sock)
     end_with_parent("osc-end", surface.stop)
-    tell(Serving(sock.getsockname()[1]))
+    send_event(Serving(sock.getsockname()[1]))
     surface.run()
     return 0
 

@@ -22,19 +22,19 @@ from rtsep.surfaces.remote.link import Link
 from rtsep.surfaces.remote.messages import Request, Set, State, Subscribe
 
 FEEDBACK_HZ = 20.0
-MOST_PEERS = 8
+MAX_PEERS = 8
 FORGET_S = 600.0
 """Time of silence in seconds after which a sender gets no more messages."""
 
-MOST_WAITING = 64
+MAX_WAITING = 64
 """Maximum number of messages that wait for the session; more are dropped."""
 
-LONGEST = 4096  # maximum bytes of a packet
-MOST_PER_S, BURST = 1000.0, 500.0
-"""Messages of all senders together: what comes faster is left to the system, which drops it."""
+MAX_PACKET = 4096  # maximum bytes of a packet
+MAX_PER_S, BURST = 1000.0, 500.0
+"""Rate limit of all senders together; the system drops messages that come faster."""
 
-MOST_PEERS_PER_HOST = 4
-"""So that one host cannot take the place of all others."""
+MAX_PEERS_PER_HOST = 4
+"""Limit for one host, so that it cannot displace all others."""
 
 AGAIN_S = 0.5
 
@@ -45,7 +45,7 @@ class Peer:
 
     address: tuple[str, int]  # address of its feedback
     seen: float
-    told: dict[str, Any] = field(default_factory=dict)  # arguments already sent, by address
+    sent_values: dict[str, Any] = field(default_factory=dict)  # arguments already sent, by address
 
 
 class Surface:
@@ -56,7 +56,7 @@ class Surface:
         sock.setblocking(False)
         self._leaving = threading.Event()
         self._state: State | None = None
-        self._requests: queue.Queue[Request] = queue.Queue(MOST_WAITING)
+        self._requests: queue.Queue[Request] = queue.Queue(MAX_WAITING)
         self._allowance, self._counted_at = BURST, time.monotonic()
         self.peers: dict[tuple[str, int], Peer] = {}  # by the address of the sender
 
@@ -84,11 +84,11 @@ class Surface:
 
     def _receive(self) -> None:
         try:
-            packet, sender = self._sock.recvfrom(LONGEST + 1)
+            packet, sender = self._sock.recvfrom(MAX_PACKET + 1)
         except OSError:
             return
         self._allowance -= 1.0
-        if len(packet) > LONGEST or not is_near(sender[0]):
+        if len(packet) > MAX_PACKET or not is_near(sender[0]):
             return
         with contextlib.suppress(ParseError, ValueError, RecursionError, IndexError):
             for timed in OscPacket(packet).messages:
@@ -96,7 +96,7 @@ class Surface:
                 self._take(timed.message, sender)
 
     def _may_take_more(self, now: float) -> bool:
-        self._allowance = min(BURST, self._allowance + MOST_PER_S * (now - self._counted_at))
+        self._allowance = min(BURST, self._allowance + MAX_PER_S * (now - self._counted_at))
         self._counted_at = now
         return self._allowance > 0
 
@@ -119,10 +119,10 @@ class Surface:
                 return
         peer = self._known(sender, port)
         if peer and what in (FEEDBACK, SYNC):
-            peer.told.clear()
+            peer.sent_values.clear()
         if request:
             if peer and isinstance(request, Set):  # the sender already has the value of its own fader
-                peer.told[address] = arguments[0]
+                peer.sent_values[address] = arguments[0]
             with contextlib.suppress(queue.Full):
                 self._requests.put_nowait(request)
 
@@ -132,7 +132,7 @@ class Surface:
         peer = self.peers.get(sender)
         if peer is None:
             same = sum(host == sender[0] for host, _ in self.peers)
-            if len(self.peers) >= MOST_PEERS or same >= MOST_PEERS_PER_HOST:
+            if len(self.peers) >= MAX_PEERS or same >= MAX_PEERS_PER_HOST:
                 return None
             peer = self.peers[sender] = Peer(sender, now)
         peer.seen = now
@@ -150,8 +150,8 @@ class Surface:
         messages = messages_of(state)
         for peer in list(self.peers.values()):
             for address, value in messages.items():
-                if peer.told.get(address) != value:
-                    peer.told[address] = value
+                if peer.sent_values.get(address) != value:
+                    peer.sent_values[address] = value
                     with contextlib.suppress(OSError):  # full, or gone: the next value will follow
                         self._sock.sendto(_encoded(address, value), peer.address)
 

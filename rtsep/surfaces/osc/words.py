@@ -75,27 +75,27 @@ def request_of(address: str, arguments: Sequence[Any]) -> Request:
 
 def messages_of(state: State) -> dict[str, Any]:
     """Return the messages for `state`: arguments by address."""
-    told: dict[str, Any] = {}
+    messages: dict[str, Any] = {}
     for name, value in state.controls.items():
         if name in BY_NAME:
-            told[f"{ROOT}{name}"] = value.value
-            told[f"{ROOT}position/{name}"] = round(Travel.whole(BY_NAME[name]).position(value.value), 4)
+            messages[f"{ROOT}{name}"] = value.value
+            messages[f"{ROOT}position/{name}"] = round(Travel.whole(BY_NAME[name]).position(value.value), 4)
     stats = state.stats
     for feed in ("dry", "vocals", "instrumental"):
         peak = stats["levels"][feed]["peak"]
-        told[f"{ROOT}level/{feed}"] = round(20 * math.log10(peak), 1) if peak > 0 else FLOOR_DB
-    told[f"{ROOT}latency"] = stats["latency_ms"]["total"]
-    told[f"{ROOT}late"] = stats["late_masks"]
-    told[f"{ROOT}underruns"] = stats["underruns"]
-    told[f"{ROOT}model"] = state.model
+        messages[f"{ROOT}level/{feed}"] = round(20 * math.log10(peak), 1) if peak > 0 else FLOOR_DB
+    messages[f"{ROOT}latency"] = stats["latency_ms"]["total"]
+    messages[f"{ROOT}late"] = stats["late_masks"]
+    messages[f"{ROOT}underruns"] = stats["underruns"]
+    messages[f"{ROOT}model"] = state.model
     recording = stats["recording"]
-    told[f"{ROOT}record"] = int(bool(recording and not recording["failure"]))
+    messages[f"{ROOT}record"] = int(bool(recording and not recording["failure"]))
     if file := stats["file"]:
-        told[f"{ROOT}file/position"] = round(file["position_s"], 1)
-        told[f"{ROOT}file/length"] = file["length_s"] or 0.0
-        told[f"{ROOT}pause"] = int(file["paused"])
-        told[f"{ROOT}speed"], told[f"{ROOT}key"] = file["speed"], file["key"]
-    return told
+        messages[f"{ROOT}file/position"] = round(file["position_s"], 1)
+        messages[f"{ROOT}file/length"] = file["length_s"] or 0.0
+        messages[f"{ROOT}pause"] = int(file["paused"])
+        messages[f"{ROOT}speed"], messages[f"{ROOT}key"] = file["speed"], file["key"]
+    return messages
 
 
 def _number(arguments: Sequence[Any], address: str) -> float:

@@ -16,13 +16,13 @@ from rtsep.surfaces.page.feed import Feed, public
 from rtsep.surfaces.page.messages import ASKED, BY, HARMLESS, AnyAsked, Away, Seen, Welcome
 from rtsep.surfaces.page.offers import Offers
 from rtsep.surfaces.page.upstream import Upstream
-from rtsep.surfaces.remote.messages import Choices, Record, Refused, Said, Set, State
+from rtsep.surfaces.remote.messages import Choices, Lines, Record, Refused, Set, State
 
 FRAMES_AHEAD = 3
 """Maximum number of states on their way to a page: a slow page gets fewer states, never old ones."""
 
-MOST_PER_S, BURST = 200.0, 400.0
-"""Rate limit of messages from one page: a hand sends fewer."""
+MAX_PER_S, BURST = 200.0, 400.0
+"""Rate limit of messages from one page: a user's hand sends fewer."""
 
 BROKEN, TOO_MANY = 1008, 1013
 """Codes for closing the WebSocket: a rule was broken; try again later."""
@@ -61,7 +61,7 @@ class Client:
 
     async def _push(self) -> None:
         feed = self._feed
-        number, pictures, said, away = 0, feed.pictures, feed.said, ""
+        number, pictures, sent_lines, away = 0, feed.pictures, feed.line_count, ""
         while True:
             await self._room.acquire()
             await feed.after(number, away)
@@ -73,10 +73,10 @@ class Client:
                 self._room.release()
                 continue
             number = feed.number
-            if self._turns and feed.said > said:
-                lines = list(feed.lines)[-(feed.said - said) :]
-                said = feed.said
-                await self._send(Said(lines))
+            if self._turns and feed.line_count > sent_lines:
+                lines = list(feed.lines)[-(feed.line_count - sent_lines) :]
+                sent_lines = feed.line_count
+                await self._send(Lines(lines))
             if feed.picture and feed.pictures > pictures:
                 pictures = feed.pictures
                 await self._socket.send_text(encode(feed.picture))
@@ -86,12 +86,12 @@ class Client:
     async def _send(self, message: Message) -> None:
         await self._socket.send_text(encode(message))
 
-    # --- what it asks ----------------------------------------------------------------------------------
+    # --- its requests -----------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
         while True:
             text = await self._socket.receive_text()
-            if not self._may_say_more():
+            if not self._within_rate():
                 await self._socket.close(BROKEN, "more messages than a hand can send")
                 return
             try:
@@ -110,9 +110,9 @@ class Client:
                 self._let_go()
                 await self._send(Refused(asked.id, str(error), error.exit_code))
 
-    def _may_say_more(self) -> bool:
+    def _within_rate(self) -> bool:
         now = time.monotonic()
-        self._allowance = min(BURST, self._allowance + MOST_PER_S * (now - self._counted_at)) - 1.0
+        self._allowance = min(BURST, self._allowance + MAX_PER_S * (now - self._counted_at)) - 1.0
         self._counted_at = now
         return self._allowance > 0
 

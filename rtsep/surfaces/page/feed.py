@@ -13,7 +13,7 @@ import msgspec
 from rtsep.errors import RtsepError
 from rtsep.realtime.wire import encode
 from rtsep.surfaces.page.upstream import Upstream
-from rtsep.surfaces.remote.messages import Picture, Said, State, Subscribe
+from rtsep.surfaces.remote.messages import Lines, Picture, State, Subscribe
 
 FRAMES_PER_S = 30.0
 _UNSEEN_PER_S = 1.0
@@ -45,7 +45,7 @@ class Feed:
         self.picture: Picture | None = None
         self.pictures = 0  # how many have come
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self.said = 0  # how many lines have come
+        self.line_count = 0  # how many lines have come
         self.away = "the session has not been found yet"  # why nothing comes; "": it does
         self._line = self._public_line = ""
 
@@ -80,7 +80,7 @@ class Feed:
             try:
                 await self._read()
             except RtsepError as error:
-                await self._tell(away=str(error))
+                await self._set_away(away=str(error))
             await asyncio.sleep(AGAIN_S)
 
     async def _read(self) -> None:
@@ -109,15 +109,15 @@ class Feed:
                 self.state = message
                 self._line = self._public_line = ""
                 self.number += 1
-                await self._tell(away="")
+                await self._set_away(away="")
             case Picture():
                 self.picture = message
                 self.pictures += 1
-            case Said():
+            case Lines():
                 self.lines.extend(message.lines)
-                self.said += len(message.lines)
+                self.line_count += len(message.lines)
 
-    async def _tell(self, away: str) -> None:
+    async def _set_away(self, away: str) -> None:
         self.away = away
         async with self._news:
             self._news.notify_all()

@@ -34,7 +34,15 @@ class Page:
 
         def task(port: int | None) -> Task:
             once = "" if port else self._once  # a restarted server gives no key
-            return Task(name, keys.turning, keys.reading, where.lan, port or where.port, fresh, once)
+            return Task(
+                session=name,
+                turning=keys.turning,
+                reading=keys.reading,
+                lan=where.lan,
+                port=port or where.port,
+                fresh=fresh,
+                once=once,
+            )
 
         self.server = Beside("rtsep.surfaces.page.process", "page", "page", task, notify)
 
@@ -43,10 +51,10 @@ class Page:
         port, keys = self.server.start(), self._keys
         other = lan_address() if self._where.lan else ""
         return Addresses(
-            url("127.0.0.1", port, keys.turning),
-            url(other, port, keys.turning) if other else "",
-            url(other or "127.0.0.1", port, keys.reading),
-            url("127.0.0.1", port, f"once-{self._once}"),
+            here=url("127.0.0.1", port, keys.turning),
+            phone=url(other, port, keys.turning) if other else "",
+            audience=url(other or "127.0.0.1", port, keys.reading),
+            opened=url("127.0.0.1", port, f"once-{self._once}"),
         )
 
     def close(self) -> None:

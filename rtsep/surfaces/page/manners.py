@@ -29,7 +29,7 @@ _HEADERS = {
 ASK_WITHIN_S = 10.0
 """A connection that asks for nothing for so long is cut: many of them would leave no room for others."""
 
-MOST_PER_PEER, MOST_CONNECTIONS = 24, 128
+MAX_PER_PEER, MAX_CONNECTIONS = 24, 128
 
 
 class Manners:
@@ -98,7 +98,7 @@ class Doorkeeper:
             peers[peer] = peers.get(peer, 0) + 1
             if _is_served(each):
                 self._since[each] = now
-            if peers[peer] > MOST_PER_PEER or now - self._since[each] > ASK_WITHIN_S:
+            if peers[peer] > MAX_PER_PEER or now - self._since[each] > ASK_WITHIN_S:
                 transport.abort()
 
 

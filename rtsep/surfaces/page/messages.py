@@ -34,7 +34,7 @@ from rtsep.surfaces.remote.messages import (
     SwitchModel,
 )
 
-LONGEST_MESSAGE = MAX_LINE
+MAX_MESSAGE = MAX_LINE
 """Maximum bytes of one message of a page."""
 
 BY = "page"
@@ -79,7 +79,7 @@ class Welcome(Message, frozen=True):
     turns: bool  # False: this address may only read
     phone: str  # the address for other devices; "": none is served
     fresh: bool  # nothing has been chosen yet: `rtsep app`
-    most_upload: int  # bytes
+    max_upload: int = msgspec.field(name="most_upload")  # bytes
     controls: list[Row]
     fader_db: float  # as `rtsep.controls.FADER_DB`
     bands: int  # of a `Picture`, evenly spaced in pitch
@@ -96,10 +96,32 @@ class Away(Message, frozen=True):
     why: str
 
 
-def welcome(turns: bool, phone: str, fresh: bool, most_upload: int) -> Welcome:
+def welcome(turns: bool, phone: str, fresh: bool, max_upload: int) -> Welcome:
     """Return the first message to a page."""
     rows = [
-        Row(c.name, c.default, c.minimum, c.maximum, c.unit, c.choices, c.effect, c.meaning) for c in TABLE
+        Row(
+            name=c.name,
+            default=c.default,
+            minimum=c.minimum,
+            maximum=c.maximum,
+            unit=c.unit,
+            choices=c.choices,
+            effect=c.effect,
+            meaning=c.meaning,
+        )
+        for c in TABLE
     ]
-    stretch = (LOWEST_SPEED, HIGHEST_SPEED, MAX_KEY)
-    return Welcome(turns, phone, fresh, most_upload, rows, FADER_DB, BANDS, LOWEST_HZ, HIGHEST_HZ, *stretch)
+    return Welcome(
+        turns=turns,
+        phone=phone,
+        fresh=fresh,
+        max_upload=max_upload,
+        controls=rows,
+        fader_db=FADER_DB,
+        bands=BANDS,
+        lowest_hz=LOWEST_HZ,
+        highest_hz=HIGHEST_HZ,
+        lowest_speed=LOWEST_SPEED,
+        highest_speed=HIGHEST_SPEED,
+        max_key=MAX_KEY,
+    )

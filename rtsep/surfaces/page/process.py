@@ -11,7 +11,7 @@ import os
 import sys
 
 from rtsep.realtime.wire import Message, Wire
-from rtsep.surfaces.beside import Failed, Serving, Tell, end_with_parent, tell
+from rtsep.surfaces.beside import Failed, Line, Serving, end_with_parent, send_event
 
 GENTLE = 5
 """Increase of the niceness: a page is less urgent than audio."""
@@ -46,14 +46,20 @@ def main() -> int:
         sock = listen(Where(task.lan, task.port))
     except OSError as error:
         port = f"port {task.port}" if task.port else "every port"
-        tell(Failed(f"{port} cannot be had ({error.strerror}); name another one, as in local:8600"))
+        send_event(Failed(f"{port} cannot be had ({error.strerror}); name another one, as in local:8600"))
         return 0
     port = sock.getsockname()[1]
     phone = url(lan_address(), port, task.turning) if task.lan else ""
-    served = Served(task.session, Keys(task.turning, task.reading), phone, task.fresh, task.once)
-    server = PageServer(served, sock, lambda line: tell(Tell(line)))
+    served = Served(
+        session=task.session,
+        keys=Keys(task.turning, task.reading),
+        phone=phone,
+        fresh=task.fresh,
+        once=task.once,
+    )
+    server = PageServer(served, sock, lambda line: send_event(Line(line)))
     end_with_parent("page-end", server.stop)
-    tell(Serving(port))
+    send_event(Serving(port))
     asyncio.run(server.run())
     return 0
 

@@ -25,14 +25,14 @@ from rtsep.surfaces.page.client import TOO_MANY, Client
 from rtsep.surfaces.page.codes import picture_of
 from rtsep.surfaces.page.feed import Feed
 from rtsep.surfaces.page.keys import Keys
-from rtsep.surfaces.page.manners import MOST_CONNECTIONS, Doorkeeper, Manners
-from rtsep.surfaces.page.messages import LONGEST_MESSAGE, welcome
+from rtsep.surfaces.page.manners import MAX_CONNECTIONS, Doorkeeper, Manners
+from rtsep.surfaces.page.messages import MAX_MESSAGE, welcome
 from rtsep.surfaces.page.offers import Offers
-from rtsep.surfaces.page.uploads import MOST_BYTES, Uploads
+from rtsep.surfaces.page.uploads import MAX_BYTES, Uploads
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "page"
 
-MOST_PAGES = 20
+MAX_PAGES = 20
 """Maximum number of open pages; each uses one connection of the session's socket."""
 
 PING_S = 5.0
@@ -50,7 +50,7 @@ class Served:
     phone: str = ""  # the address for other devices
     fresh: bool = False  # nothing has been chosen yet
     once: str = ""  # a word that gives the key once; "": none does
-    most_upload: int = MOST_BYTES
+    max_upload: int = MAX_BYTES
 
 
 class PageServer:
@@ -59,9 +59,9 @@ class PageServer:
     def __init__(self, served: Served, sock: socket.socket, notify: Callable[[str], None]) -> None:
         """`notify` receives lines about the server's own failures, each once."""
         self._served, self._socket, self._notify = served, sock, notify
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._feed = Feed(served.session)
-        self._offers, self._uploads = Offers(), Uploads(served.most_upload)
+        self._offers, self._uploads = Offers(), Uploads(served.max_upload)
         self._pages = 0
         self._once = served.once
         port = sock.getsockname()[1]
@@ -83,10 +83,10 @@ class PageServer:
                 Manners(app, port, own_names(lan)),
                 http="h11",
                 ws="websockets-sansio",
-                ws_max_size=LONGEST_MESSAGE,
+                ws_max_size=MAX_MESSAGE,
                 ws_ping_interval=PING_S,
                 ws_ping_timeout=2 * PING_S,
-                limit_concurrency=MOST_CONNECTIONS,
+                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=5,
                 timeout_graceful_shutdown=1,
                 log_config=None,
@@ -125,12 +125,12 @@ class PageServer:
 
     def _report(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
-            self._tell(error)
+            self._report_once(error)
 
-    def _tell(self, error: BaseException) -> None:
+    def _report_once(self, error: BaseException) -> None:
         line = f"the page's server: {type(error).__name__}: {error}"
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._reported:
+            self._reported.add(line)
             self._notify(line)
 
     # --- what is asked -----------------------------------------------------------------------------------
@@ -146,17 +146,17 @@ class PageServer:
             await socket.close(1008)
             return
         await socket.accept()
-        if self._pages >= MOST_PAGES:
-            await socket.close(TOO_MANY, f"{MOST_PAGES} pages are open already; close one")
+        if self._pages >= MAX_PAGES:
+            await socket.close(TOO_MANY, f"{MAX_PAGES} pages are open already; close one")
             return
         self._pages += 1
         first = welcome(
-            turns, self._served.phone if turns else "", self._served.fresh, self._uploads.most_bytes
+            turns, self._served.phone if turns else "", self._served.fresh, self._uploads.max_bytes
         )
         try:
             await Client(socket, self._feed, self._offers, self._served.session, first).run()
         except Exception as error:  # the other pages go on
-            self._tell(error)
+            self._report_once(error)
         finally:
             self._pages -= 1
             with contextlib.suppress(Exception):

@@ -12,22 +12,22 @@ from pathlib import Path
 
 from rtsep.errors import InputFileError, OutputError, UsageError
 
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 SPARE_BYTES = 1 << 28
 """Disk space that must stay free, in bytes."""
 
 PATIENCE_S = 20.0
 """Time limit for the next part of a file, in seconds."""
 
-_LONGEST_NAME = 80
+_MAX_NAME = 80
 _KEPT = 2  # the file that plays, and the next one
 
 
 class Uploads:
     """Folder of the uploaded files. Call `close` at the end."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
         self._folder: Path | None = None
         self._count = 0
         self._here: list[Path] = []
@@ -41,8 +41,8 @@ class Uploads:
         """
         if self._busy:
             raise UsageError("another file is on its way; wait for it")
-        if length is None or not 0 < length <= self.most_bytes:
-            raise UsageError(f"a file of 1 byte to {self.most_bytes >> 20} MiB")
+        if length is None or not 0 < length <= self.max_bytes:
+            raise UsageError(f"a file of 1 byte to {self.max_bytes >> 20} MiB")
         self._busy = True
         try:
             return await self._write(name, length, parts)
@@ -75,7 +75,7 @@ class Uploads:
                         break
                     come += len(part)
                     if come > length:
-                        raise UsageError("the file is larger than its sender has said")
+                        raise UsageError("the file is larger than its sender has stated")
                     file.write(part)
             if come < length:
                 raise InputFileError("the file has not come whole")
@@ -104,5 +104,5 @@ def safe_name(name: str) -> str:
     plain = re.sub(r"[^\w .,+&()'#-]", "_", last).strip(" .")
     stem, dot, suffix = plain.rpartition(".")
     if not dot or not stem:
-        return plain[:_LONGEST_NAME] or "file"
-    return f"{stem[: _LONGEST_NAME - len(suffix[:8])]}.{suffix[:8]}"
+        return plain[:_MAX_NAME] or "file"
+    return f"{stem[: _MAX_NAME - len(suffix[:8])]}.{suffix[:8]}"

@@ -10,7 +10,7 @@ from rtsep.realtime.wire import WireError, encode
 from rtsep.surfaces.remote.messages import ANSWERS, VERSION, AnyAnswer, Hello, Request
 from rtsep.surfaces.remote.place import connect
 
-_LONGEST_ANSWER = 1 << 22  # bytes
+_MAX_ANSWER = 1 << 22  # bytes
 PATIENCE_S = 10.0
 
 
@@ -27,7 +27,7 @@ class Upstream:
             sock = await asyncio.to_thread(connect, name)
             if sock is None:
                 raise SessionError(f"no session '{name}' plays")
-            reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_LONGEST_ANSWER)
+            reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_MAX_ANSWER)
         except OSError as error:
             raise SessionError(f"session '{name}': cannot attach: {error.strerror}") from None
         self = cls(reader, writer)

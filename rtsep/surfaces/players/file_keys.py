@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rtsep.audio.splices import Place
+from rtsep.audio.splices import FilePosition
 from rtsep.limits import HIGHEST_SPEED, LOWEST_SPEED, MAX_KEY
 from rtsep.surfaces.players.player import clock, stretch_in_words
 
@@ -13,7 +13,7 @@ class PlaysFile(Protocol):
     """Part of `rtsep.Session` that controls a played file."""
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> FilePosition | None:
         """Return the position in the file; None if no file is played."""
 
     def pause(self) -> None:

@@ -20,7 +20,7 @@ BANDS = 120
 LOWEST_HZ, HIGHEST_HZ = 50.0, 16000.0
 
 
-class Heard(NamedTuple):
+class Spectrum(NamedTuple):
     """New data since the view's last request."""
 
     level_db: NDArray[np.float32]  # [BANDS] maximum in each band, 0 for a full-scale sine; lowest band first
@@ -70,7 +70,7 @@ class Player(Protocol):
     def hop_histogram(self) -> NDArray[np.int64]:
         """Return hops by duration, in bins of `rtsep.audio.rings.HISTOGRAM_STEP_NS`."""
 
-    def newest(self) -> Heard | None:
+    def newest(self) -> Spectrum | None:
         """Return new data since the last call, None for nothing; called 30 times per second."""
 
     def end(self) -> None:

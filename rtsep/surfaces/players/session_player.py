@@ -17,10 +17,10 @@ from rtsep.model.contract import ModelSpec
 from rtsep.model.package import read_package
 from rtsep.session.api import Session
 from rtsep.session.options import VIRTUAL
-from rtsep.session.recorder import told
+from rtsep.session.recorder import recorded_line
 from rtsep.surfaces.players.file_keys import FileKeys
-from rtsep.surfaces.players.listening import Listening
-from rtsep.surfaces.players.player import Choice, Heard
+from rtsep.surfaces.players.player import Choice, Spectrum
+from rtsep.surfaces.players.spectrum_reader import SpectrumReader
 from rtsep.surfaces.presets import Preset, Presets, programs
 
 TAKES = Path("takes")
@@ -34,7 +34,7 @@ class SessionPlayer(FileKeys):
         self._session: Session = session
         self._presets = presets or Presets()
         self._folder = session.now.route.options.record or TAKES
-        self._listening: Listening | None = None
+        self._spectrum_reader: SpectrumReader | None = None
         self.controls = session.controls
 
     @property
@@ -56,17 +56,17 @@ class SessionPlayer(FileKeys):
         """Return hops of the active engine by duration."""
         return self._session.engine.hop_histogram()
 
-    def newest(self) -> Heard | None:
+    def newest(self) -> Spectrum | None:
         """Return new data since the last call, None for nothing."""
         engine = self._session.engine  # changes after a switch
         exchange, rate = engine.exchange, engine.model_rate
         if (
-            self._listening is None
-            or self._listening.exchange is not exchange
-            or self._listening.rate != rate
+            self._spectrum_reader is None
+            or self._spectrum_reader.exchange is not exchange
+            or self._spectrum_reader.rate != rate
         ):
-            self._listening = Listening(exchange, engine.spec, rate, self.controls)
-        return self._listening.newest()
+            self._spectrum_reader = SpectrumReader(exchange, engine.spec, rate, self.controls)
+        return self._spectrum_reader.newest()
 
     def end(self) -> None:
         """Request the end of the session."""
@@ -87,7 +87,7 @@ class SessionPlayer(FileKeys):
     def stop_recording(self) -> str:
         """End the take; return its files as text."""
         files = self._session.stop_recording()
-        return told(files) if files else "nothing was recorded"
+        return recorded_line(files) if files else "nothing was recorded"
 
     # --- presets ----------------------------------------------------------------------------------
 
@@ -144,15 +144,22 @@ class SessionPlayer(FileKeys):
                 if device.channels(kind) and device.name not in names:
                     names.add(device.name)  # a card is listed only for the first of its systems
                     current = now is not None and device.name == now.name
-                    choices.append(Choice(device.name, _what_it_has(device, kind), current, kind))
+                    choices.append(
+                        Choice(name=device.name, note=_what_it_has(device, kind), current=current, kind=kind)
+                    )
         file = io.source.path if io.source else None
         demo = file == demo_song()
         if file and not demo:
-            choices.insert(0, Choice(str(file), "the file that plays", True, "input"))
+            choices.insert(0, Choice(name=str(file), note="the file that plays", current=True, kind="input"))
         return [
             *choices,
-            Choice("demo", "the song that ships with rtsep", demo, "input"),
-            Choice(VIRTUAL, "silent; a recording keeps the result", io.output is None, "output"),
+            Choice(name="demo", note="the song that ships with rtsep", current=demo, kind="input"),
+            Choice(
+                name=VIRTUAL,
+                note="silent; a recording keeps the result",
+                current=io.output is None,
+                kind="output",
+            ),
         ]
 
     def devices_remark(self) -> str:

@@ -35,7 +35,7 @@ class Connection:
         self.period_s: float | None = None  # between two states; None: it has not subscribed
         self.due = 0.0  # monotonic time of the next state
         self.pictures: Pictures | None = None
-        self.said = 0  # lines for the user that it has had
+        self.sent_lines = 0  # lines for the user that it has had
 
     @property
     def idle(self) -> bool:

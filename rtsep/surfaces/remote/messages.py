@@ -130,7 +130,7 @@ class Learn(Request, frozen=True, kw_only=True):
 
 
 class Subscribe(Request, frozen=True, kw_only=True):
-    """Send a `State` at this rate, and `Said` for each line; 0: stop. Answer: `Done`.
+    """Send a `State` at this rate, and `Lines` for each line; 0: stop. Answer: `Done`.
 
     A slow reader gets fewer states, always the newest one.
     """
@@ -189,14 +189,14 @@ class State(Message, frozen=True):
 class Picture(Message, frozen=True):
     """Spectrum since the previous picture, and hops by duration, for display."""
 
-    level_db: list[float]  # as in `rtsep.surfaces.players.player.Heard`; empty: nothing was heard
+    level_db: list[float]  # as in `rtsep.surfaces.players.player.Spectrum`; empty: no new hop
     share: list[float]
     hops: int
     histogram: list[tuple[int, int]]  # bin and hops, of all hops of the engine; without empty bins
 
 
-class Said(Message, frozen=True):
-    """Lines for the user, in order."""
+class Lines(Message, frozen=True, tag="said"):
+    """Lines for the user, in order. Clients of version 1 know them by the kind `said`."""
 
     lines: list[str]
 
@@ -233,6 +233,6 @@ class Refused(Message, frozen=True):
     code: int  # the exit code of the error, see `rtsep.errors`
 
 
-AnyAnswer = Hello | State | Picture | Said | Done | Choices | Refused
+AnyAnswer = Hello | State | Picture | Lines | Done | Choices | Refused
 
 ANSWERS: Wire[AnyAnswer] = Wire(AnyAnswer)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rtsep.audio.histogram import HISTOGRAM_BINS
 from rtsep.controls import Controls
 from rtsep.surfaces.players.file_keys import FileKeys
-from rtsep.surfaces.players.player import Choice, Heard
+from rtsep.surfaces.players.player import Choice, Spectrum
 from rtsep.surfaces.remote.messages import ListDevices, ListPresets, Picture
 from rtsep.surfaces.remote.session import RemoteSession, as_list
 
@@ -54,7 +54,7 @@ class RemotePlayer(FileKeys):
         """Return hops of the active engine by duration, as last received."""
         return self._histogram
 
-    def newest(self) -> Heard | None:
+    def newest(self) -> Spectrum | None:
         """Return new data since the last call, None for nothing."""
         pictures: list[Picture] = []
         while self._session.pictures:
@@ -64,13 +64,13 @@ class RemotePlayer(FileKeys):
         self._histogram = np.zeros(HISTOGRAM_BINS, np.int64)
         for place, hops in pictures[-1].histogram:
             self._histogram[min(place, HISTOGRAM_BINS - 1)] = hops
-        heard = [picture for picture in pictures if picture.level_db]
-        if not heard:
+        with_data = [picture for picture in pictures if picture.level_db]
+        if not with_data:
             return None
-        levels = np.array([picture.level_db for picture in heard], np.float32)
+        levels = np.array([picture.level_db for picture in with_data], np.float32)
         power = 10.0 ** (levels / 10.0)
-        share = (power * np.array([picture.share for picture in heard])).sum(axis=0) / power.sum(axis=0)
-        return Heard(levels.max(axis=0), np.asarray(share, np.float32), sum(p.hops for p in heard))
+        share = (power * np.array([picture.share for picture in with_data])).sum(axis=0) / power.sum(axis=0)
+        return Spectrum(levels.max(axis=0), np.asarray(share, np.float32), sum(p.hops for p in with_data))
 
     def end(self) -> None:
         """Detach from the session."""

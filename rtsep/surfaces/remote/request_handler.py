@@ -186,13 +186,13 @@ class Pictures:
 
     def next(self) -> Picture:
         """Return the picture since the last call."""
-        heard = self._player.newest()
+        spectrum = self._player.newest()
         histogram = self._player.hop_histogram()
         filled = histogram.nonzero()[0].tolist()
         return Picture(
-            level_db=[] if heard is None else [round(level, 1) for level in heard.level_db.tolist()],
-            share=[] if heard is None else [round(share, 3) for share in heard.share.tolist()],
-            hops=heard.hops if heard else 0,
+            level_db=[] if spectrum is None else [round(level, 1) for level in spectrum.level_db.tolist()],
+            share=[] if spectrum is None else [round(share, 3) for share in spectrum.share.tolist()],
+            hops=spectrum.hops if spectrum else 0,
             histogram=list(zip(filled, histogram[filled].tolist(), strict=True)),
         )
 
@@ -207,7 +207,11 @@ def _control(name: str) -> Control:
 
 
 def _choices(id: int, found: list[Any], remark: str = "") -> Choices:
-    return Choices(id, [Choice(each.name, each.note, each.current, each.kind) for each in found], remark)
+    return Choices(
+        id,
+        [Choice(name=each.name, note=each.note, current=each.current, kind=each.kind) for each in found],
+        remark,
+    )
 
 
 def _name_of(device: Any, file: Path | None = None) -> str:

@@ -26,8 +26,8 @@ from rtsep.surfaces.remote.messages import (
     AnyRequest,
     Done,
     Hello,
+    Lines,
     Refused,
-    Said,
     Subscribe,
 )
 from rtsep.surfaces.remote.place import Claim, claim
@@ -62,7 +62,7 @@ class Server:
         self._connections: set[Connection] = set()
         self._answers: deque[tuple[Connection, AnyAnswer]] = deque()
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self._lines_said = 0
+        self._line_count = 0
         self._leaving = False
         self._thread = threading.Thread(target=self._run, name="remote-control", daemon=True)
 
@@ -83,7 +83,7 @@ class Server:
     def notify(self, line: str) -> None:
         """Send a line for the user to subscribed clients; any thread may call this."""
         self._lines.append(line)
-        self._lines_said += 1
+        self._line_count += 1
         self._wake_up()
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class Server:
                 connection.send(answer)
             self._push()
             self._tidy()
-        self._say_goodbye()
+        self._send_last_state()
 
     def _pause(self) -> float:
         due = [connection.due for connection in self._connections if self._may_push(connection)]
@@ -212,12 +212,12 @@ class Server:
                 connection.send_line(line)
 
     def _push_lines(self, connection: Connection) -> None:
-        said = self._lines_said
-        count = min(said - connection.said, len(self._lines))
+        line_count = self._line_count
+        count = min(line_count - connection.sent_lines, len(self._lines))
         if count > 0:
             lines = list(self._lines)
-            connection.send(Said(list(islice(lines, max(0, len(lines) - count), None))))
-        connection.said = said
+            connection.send(Lines(list(islice(lines, max(0, len(lines) - count), None))))
+        connection.sent_lines = line_count
 
     def _tidy(self) -> None:
         for connection in [each for each in self._connections if each.over]:
@@ -230,7 +230,7 @@ class Server:
             if wanted != self._selector.get_key(connection.sock).events:
                 self._selector.modify(connection.sock, wanted or selectors.EVENT_WRITE, connection)
 
-    def _say_goodbye(self) -> None:
+    def _send_last_state(self) -> None:
         last = encode(self._handler.state()).encode()
         until = time.monotonic() + LAST_WORDS_S
         for connection in self._connections:

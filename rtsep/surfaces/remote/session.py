@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rtsep.audio.splices import Place
+from rtsep.audio.splices import FilePosition
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import RtsepError, SessionError, UsageError
 from rtsep.files.names import is_there
@@ -29,6 +29,7 @@ from rtsep.surfaces.remote.messages import (
     Done,
     End,
     Get,
+    Lines,
     ListDevices,
     ListModels,
     ListPresets,
@@ -39,7 +40,6 @@ from rtsep.surfaces.remote.messages import (
     Record,
     Refused,
     Request,
-    Said,
     SavePreset,
     Seek,
     Set,
@@ -181,10 +181,10 @@ class RemoteSession:
         return self.read().stats
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> FilePosition | None:
         """Return the position in the played file; None if the input is a device."""
         file = self.stats()["file"]
-        return Place.from_json(file) if file else None
+        return FilePosition.from_json(file) if file else None
 
     @property
     def state(self) -> SessionState:
@@ -351,7 +351,7 @@ class RemoteSession:
                     self._over.set()
             case Picture():
                 self.pictures.append(message)
-            case Said():
+            case Lines():
                 for line in message.lines:
                     self._on_line(line)
         future = self._waiting.pop(getattr(message, "id", 0), None)
@@ -363,7 +363,10 @@ class RemoteSession:
 
 def as_list(choices: Choices) -> list[Choice]:
     """Return the entries of a received list."""
-    return [Choice(each.name, each.note, each.current, each.kind) for each in choices.choices]
+    return [
+        Choice(name=each.name, note=each.note, current=each.current, kind=each.kind)
+        for each in choices.choices
+    ]
 
 
 def attach(name: str | None = None, rate: float = RATE_HZ) -> RemoteSession:

@@ -12,5 +12,5 @@ class PlainlyFailing(App[None]):
 
     def _fatal_error(self) -> None:
         if self._exception:
-            unexpected.tell(self._exception, "the view")
+            unexpected.report(self._exception, "the view")
         self._close_messages_no_wait()

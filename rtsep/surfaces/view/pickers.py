@@ -30,8 +30,8 @@ _BOX = """
     #box { width: 76; max-width: 96%; height: auto; max-height: 90%; padding: 0 1; background: #10151c;
            border: round #4a5563; border-title-color: #ffb13b; border-title-style: bold;
            border-subtitle-color: #77808c; }
-    #said { height: auto; max-height: 6; color: #77808c; }
-    #said.refused { color: #ff5f5f; }
+    #message { height: auto; max-height: 6; color: #77808c; }
+    #message.refused { color: #ff5f5f; }
     Input { height: 1; border: none; padding: 0; background: #1b222c; }
     Input:focus { border: none; }
     OptionList { height: auto; max-height: 50vh; border: none; padding: 0; background: #10151c; }
@@ -101,7 +101,7 @@ class Picker(ModalScreen[bool]):
             box.border_title = self._title
             yield Input(placeholder="a name" if self._new else "type to filter", select_on_focus=False)
             yield OptionList()
-            yield Static("looking...", id="said", markup=False)
+            yield Static("looking...", id="message", markup=False)
 
     def on_mount(self) -> None:
         """Load the entries."""
@@ -153,9 +153,9 @@ class Picker(ModalScreen[bool]):
 
     def show_line(self, line: str, refused: bool = False) -> None:
         """Show a line under the list."""
-        said = self.query_one("#said", Static)
-        said.set_class(refused, "refused")
-        said.update(Text(line))
+        message = self.query_one("#message", Static)
+        message.set_class(refused, "refused")
+        message.update(Text(line))
 
     @on(Input.Changed)
     def _show(self) -> None:

@@ -18,8 +18,8 @@ from rich.segment import Segment
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
-from rtsep.surfaces.players.listening import SILENCE_DB, band_edges
-from rtsep.surfaces.players.player import BANDS, Heard
+from rtsep.surfaces.players.player import BANDS, Spectrum
+from rtsep.surfaces.players.spectrum_reader import SILENCE_DB, band_edges
 from rtsep.surfaces.view.canvas import RESET, Canvas, Inked, Pen, at, inked
 from rtsep.surfaces.view.palette import Depth, Ink, cell, dots
 
@@ -54,7 +54,7 @@ class Spectrogram(Canvas):
         self._level = np.full((BANDS, KEPT), SILENCE_DB, np.float32)  # newest column last
         self._share = np.zeros((BANDS, KEPT), np.float32)
         self._parted = np.ones(KEPT, np.bool_)
-        self._pending: list[Heard] = []
+        self._pending: list[Spectrum] = []
         self._due_s = 0.0
         self._cells: dict[tuple[int, int], Segment] = {}
         self._codes: dict[Segment, str] = {}
@@ -65,10 +65,10 @@ class Spectrogram(Canvas):
         self._unshown = 0  # columns that Textual has not painted yet
         self._painted_s = 0.0  # time since the last complete repaint
 
-    def follow(self, heard: Heard | None, seconds: float, parted: bool = True) -> None:
+    def follow(self, spectrum: Spectrum | None, seconds: float, parted: bool = True) -> None:
         """Add the data of the last `seconds`; `parted` is False for the dry signal."""
-        if heard:
-            self._pending.append(heard)
+        if spectrum:
+            self._pending.append(spectrum)
         self._due_s += seconds
         if self._due_s < 1.0 / COLUMNS_PER_S:
             return
@@ -86,9 +86,9 @@ class Spectrogram(Canvas):
         pending, self._pending = self._pending, []
         if not pending:
             return np.full(BANDS, SILENCE_DB, np.float32), np.zeros(BANDS, np.float32)
-        level = np.max([heard.level_db for heard in pending], axis=0)
-        power = np.array([10.0 ** (heard.level_db / 10.0) for heard in pending])
-        share = np.array([heard.share for heard in pending])
+        level = np.max([spectrum.level_db for spectrum in pending], axis=0)
+        power = np.array([10.0 ** (spectrum.level_db / 10.0) for spectrum in pending])
+        share = np.array([spectrum.share for spectrum in pending])
         return level, np.asarray((power * share).sum(axis=0) / power.sum(axis=0), np.float32)
 
     def _append(self, level: NDArray[np.float32], share: NDArray[np.float32], parted: bool) -> None:

@@ -65,11 +65,11 @@ class Terminal(io.TextIOBase):
         if not self._lost:
             look = select.poll()
             look.register(self._line, 0)  # a hang-up is always reported
-            self._lost = any(told & select.POLLHUP for _, told in look.poll(0))
+            self._lost = any(events & select.POLLHUP for _, events in look.poll(0))
         return self._lost
 
     def finish(self) -> None:
-        """From now on, write only if the terminal accepts the text soon."""
+        """Write only if the terminal accepts the text soon, from now on."""
         self._until = time.monotonic() + LAST_WORDS_S
 
     def close(self) -> None:

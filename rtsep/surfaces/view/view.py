@@ -26,11 +26,11 @@ from rtsep.surfaces.view.faders import Faders
 from rtsep.surfaces.view.failing import PlainlyFailing
 from rtsep.surfaces.view.hops import HopTimes
 from rtsep.surfaces.view.keys import ACTIONS, KeyLine, help_lines, press_file_key
+from rtsep.surfaces.view.message_log import MessageLog
 from rtsep.surfaces.view.meters import Meters
 from rtsep.surfaces.view.pace import QUESTION, Pace
 from rtsep.surfaces.view.palette import BACKGROUND, Depth, Ink
 from rtsep.surfaces.view.pickers import Nearest, Page, Picker, in_words, key_table
-from rtsep.surfaces.view.said import Said
 from rtsep.surfaces.view.spectrogram import Spectrogram
 from rtsep.surfaces.view.turning import LETTERS, TURNS
 from rtsep.surfaces.view.typed import with_keyboard
@@ -112,7 +112,7 @@ class LiveView(PlainlyFailing):
         self._clock = clock or time.monotonic
         self.ink = Ink(depth)
         self.pace = Pace()
-        self._said = Said()
+        self._message_log = MessageLog()
         self._frames = 0
         self._last_frame = self._last_figures = 0.0
         self._over_since: float | None = None
@@ -243,7 +243,7 @@ class LiveView(PlainlyFailing):
 
     def show_line(self, line: str) -> None:
         """Show and keep a line for the user; any thread may call this."""
-        self._said.add(line, self._clock())
+        self._message_log.add(line, self._clock())
 
     def log_line(self, line: str) -> None:
         """Show a line about the last action."""
@@ -252,7 +252,7 @@ class LiveView(PlainlyFailing):
     def _show_log(self, now: float) -> None:
         """Show the newest lines."""
         height, width = self.log_canvas.size.height, self.log_canvas.size.width
-        rows = self._said.rows(height, width, now)
+        rows = self._message_log.rows(height, width, now)
         for y in range(height):
             text, last = rows[y] if y < len(rows) else "", y == len(rows) - 1
             self.log_canvas.put_new(y, (text, last), [(text, self.ink.base if last else self.ink.dim)])
@@ -264,7 +264,7 @@ class LiveView(PlainlyFailing):
         if not isinstance(event, events.Key) or event.is_forwarded or not self._laid_out:
             await super().on_event(event)
             return
-        # What is typed while a list closes goes nowhere: it was meant for the list.
+        # Keys typed while a list closes are dropped: they were meant for the list.
         screen = self.screen
         covered = len(self.screen_stack) > 1
         closing = screen.busy if isinstance(screen, Picker) else not (covered or self._uncovered)
@@ -329,8 +329,8 @@ class LiveView(PlainlyFailing):
 
     def action_lines(self) -> None:
         """Show all messages."""
-        text = Text("\n".join(self._said.lines) or "nothing was said so far")
-        self._open(Page("What was said", text, from_end=True))
+        text = Text("\n".join(self._message_log.lines) or "no messages so far")
+        self._open(Page("Messages", text, from_end=True))
 
     def action_clips(self) -> None:
         """Reset the clip marks."""

@@ -88,7 +88,7 @@ for line in sys.stdin:
     )
     assert ports.here == ["pad:out"]
     assert ports.open[0].there
-    assert ports.open[0].hears
+    assert ports.open[0].accepts_feedback
     ports.send(0, [[176, 1, 5]])
     until(lambda: messages == [(0, [[176, 1, 5]])], "what was sent")
     assert ports.restarts == 0

@@ -25,10 +25,10 @@ from rtsep.surfaces.osc.launch import osc
 from rtsep.surfaces.osc.layout import text
 from rtsep.surfaces.osc.surface import (
     BURST,
-    LONGEST,
-    MOST_PEERS,
-    MOST_PEERS_PER_HOST,
-    MOST_PER_S,
+    MAX_PACKET,
+    MAX_PEERS,
+    MAX_PEERS_PER_HOST,
+    MAX_PER_S,
     Surface,
 )
 from rtsep.surfaces.osc.words import request_of
@@ -57,14 +57,14 @@ class Tablet:
     def until(self, address, wanted):
         """Return the value of `address` that is `wanted`."""
         while True:
-            message = OscMessage(self.sock.recv(LONGEST))
+            message = OscMessage(self.sock.recv(MAX_PACKET))
             if message.address == address and wanted(message.params[0]):
                 return message.params[0]
 
     def told_nothing(self):
         self.sock.settimeout(0.3)  # six times as long as an answer takes
         with pytest.raises(TimeoutError):
-            self.sock.recv(LONGEST)
+            self.sock.recv(MAX_PACKET)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,13 @@ def test_feedback_goes_where_it_is_wanted(tablet, surface, session):  # noqa: F8
 
 def test_who_sends_nonsense_is_told_nothing(tablet, surface):
     stranger = Tablet(surface.port)
-    packets = (b"", b"/", random.Random(1).randbytes(100), b"#bundle\0" + b"\xff" * 40, b"x" * (2 * LONGEST))
+    packets = (
+        b"",
+        b"/",
+        random.Random(1).randbytes(100),
+        b"#bundle\0" + b"\xff" * 40,
+        b"x" * (2 * MAX_PACKET),
+    )
     for packet in packets:
         stranger.sock.sendto(packet, stranger.to)
     stranger.send("/other/balance", 1.0)
@@ -160,15 +166,15 @@ def test_who_sends_nonsense_is_told_nothing(tablet, surface):
 
 def test_so_many_are_told_and_no_more(tablet, surface):
     with contextlib.ExitStack() as stack:
-        crowd = [Tablet(surface.port) for _ in range(MOST_PEERS_PER_HOST + 2)]
+        crowd = [Tablet(surface.port) for _ in range(MAX_PEERS_PER_HOST + 2)]
         for each in crowd:
             stack.callback(each.sock.close)
             each.send("/rtsep/sync")
-        until(lambda: len(surface.peers) == MOST_PEERS_PER_HOST)
+        until(lambda: len(surface.peers) == MAX_PEERS_PER_HOST)
         crowd[-1].told_nothing()
-        for number in range(2, 2 * MOST_PEERS):  # of other machines
+        for number in range(2, 2 * MAX_PEERS):  # of other machines
             surface._known((f"192.0.2.{number}", 9), None)
-        assert len(surface.peers) == MOST_PEERS
+        assert len(surface.peers) == MAX_PEERS
         surface.peers.clear()
 
 
@@ -205,7 +211,7 @@ def test_a_flood_takes_its_share_and_the_tablet_is_told_on(tablet, surface, sess
         del surface._take
         session.controls.blend = 1
         flood.sock.close()
-    assert len(taken) <= BURST + MOST_PER_S * seconds + 100
+    assert len(taken) <= BURST + MAX_PER_S * seconds + 100
     until(lambda: surface._may_take_more(time.monotonic()))
 
 

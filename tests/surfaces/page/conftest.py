@@ -16,7 +16,7 @@ from tests.surfaces.remote.conftest import half, server, session  # noqa: F401 -
 from tests.waiting import until
 
 KEYS = Keys.new()
-MOST_UPLOAD = 1 << 20
+MAX_UPLOAD = 1 << 20
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def served(name, **more):
 
 @pytest.fixture(scope="module")
 def port(server):  # noqa: F811
-    with served(server.name, most_upload=MOST_UPLOAD) as port:
+    with served(server.name, max_upload=MAX_UPLOAD) as port:
         yield port
 
 

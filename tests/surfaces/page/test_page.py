@@ -10,7 +10,7 @@ from rtsep.controls import BY_NAME
 from rtsep.surfaces.page.client import FRAMES_AHEAD
 from rtsep.surfaces.remote.place import claim
 from rtsep.surfaces.remote.server import Server
-from tests.surfaces.page.conftest import KEYS, served
+from tests.surfaces.page.conftest import KEYS, MAX_UPLOAD, served
 from tests.surfaces.page.pages import Browser, request
 from tests.waiting import until
 
@@ -18,6 +18,7 @@ from tests.waiting import until
 def test_a_page_shows_the_session_and_turns_it(browser, session):
     assert browser.welcome["turns"]
     assert [row["name"] for row in browser.welcome["controls"]] == list(BY_NAME)
+    assert browser.welcome["most_upload"] == MAX_UPLOAD  # the page's script reads this name
     state = browser.of_kind("state")
     assert (state["state"], set(state["controls"])) == ("playing", set(BY_NAME))
     assert {"late_masks", "underruns", "latency_ms", "levels", "file"} <= set(state["stats"])

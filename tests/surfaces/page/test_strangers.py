@@ -15,9 +15,9 @@ from websockets.sync.client import connect
 from rtsep.surfaces.beside import is_near
 from rtsep.surfaces.page.address import is_ours
 from rtsep.surfaces.page.client import BURST
-from rtsep.surfaces.page.manners import ASK_WITHIN_S, MOST_PER_PEER, Doorkeeper
-from rtsep.surfaces.page.messages import LONGEST_MESSAGE
-from tests.surfaces.page.conftest import KEYS, MOST_UPLOAD
+from rtsep.surfaces.page.manners import ASK_WITHIN_S, MAX_PER_PEER, Doorkeeper
+from rtsep.surfaces.page.messages import MAX_MESSAGE
+from tests.surfaces.page.conftest import KEYS, MAX_UPLOAD
 from tests.surfaces.page.pages import Browser, handshake, request
 from tests.waiting import until
 
@@ -98,7 +98,7 @@ def test_a_message_that_unfolds_to_too_much_ends_that_page_only(browser, port):
         origin=f"http://127.0.0.1:{port}",
         compression="deflate",
     ) as bomb:
-        bomb.send("x" * (64 * LONGEST_MESSAGE))  # some kilobytes on the way
+        bomb.send("x" * (64 * MAX_MESSAGE))  # some kilobytes on the way
         with pytest.raises(ConnectionClosed):
             while True:
                 bomb.recv(60)
@@ -126,7 +126,7 @@ def test_guesses_of_a_key_keep_nobody_out(browser, port):
 
 def test_a_message_that_is_too_long_and_a_flood_end_that_page_only(browser, port):
     with Browser(port, KEYS.turning) as long:
-        long.send(json.dumps({"kind": "loadpreset", "name": "x" * LONGEST_MESSAGE}))
+        long.send(json.dumps({"kind": "loadpreset", "name": "x" * MAX_MESSAGE}))
         assert long.closed() in (1009, LOST)
     with Browser(port, KEYS.turning) as binary:
         binary.send(b"\x00\xff")
@@ -182,7 +182,7 @@ def test_who_asks_nothing_is_cut_and_one_peer_has_so_many():
     doorkeeper.look(ASK_WITHIN_S + 0.1)
     assert cut == [silent]
     here.clear()
-    here.update(Hashed(protocol("10.0.0.3", handshake_complete=True)) for _ in range(MOST_PER_PEER + 3))
+    here.update(Hashed(protocol("10.0.0.3", handshake_complete=True)) for _ in range(MAX_PER_PEER + 3))
     cut.clear()
     doorkeeper.look(20.0)
     assert len(cut) == 3
@@ -222,7 +222,7 @@ def test_uploads_are_bounded(files, port, browser):
         return json.loads(answer[2])["why"]
 
     assert "1 byte to 1 MiB" in why(files("a.wav", b"", Content_Length="0"))
-    assert "1 byte to 1 MiB" in why(files("a.wav", None, Content_Length=str(MOST_UPLOAD + 1)))
+    assert "1 byte to 1 MiB" in why(files("a.wav", None, Content_Length=str(MAX_UPLOAD + 1)))
     assert "1 byte to 1 MiB" in why(files("a.wav", iter([b"x" * 10]), Transfer_Encoding="chunked"))
     half = socket.create_connection(("127.0.0.1", port), timeout=60)
     head = (
@@ -236,7 +236,7 @@ def test_uploads_are_bounded(files, port, browser):
 
 
 def test_many_that_ask_nothing_keep_nobody_out(port):
-    many = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(2 * MOST_PER_PEER)]
+    many = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(2 * MAX_PER_PEER)]
     began = time.monotonic()
     try:
         until(lambda: _answers(port), "a page should be served soon", patience_s=ASK_WITHIN_S + 30)

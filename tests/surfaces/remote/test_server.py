@@ -10,8 +10,9 @@ import pytest
 
 import rtsep
 from rtsep.errors import SessionError
+from rtsep.realtime.wire import encode
 from rtsep.surfaces.remote import place
-from rtsep.surfaces.remote.messages import MAX_LINE, VERSION
+from rtsep.surfaces.remote.messages import MAX_LINE, VERSION, Lines
 from rtsep.surfaces.remote.server import MAX_CONNECTIONS
 from tests import waiting
 
@@ -169,3 +170,8 @@ def test_the_end_of_a_session_is_told(half):
             with pytest.raises(SessionError, match="has ended"):
                 remote.start_recording("nowhere")
         assert session.wait(60)
+
+
+def test_the_kind_of_lines_stays_as_clients_of_version_1_know_it():
+    assert VERSION == 1
+    assert json.loads(encode(Lines(["a line"]))) == {"kind": "said", "lines": ["a line"]}

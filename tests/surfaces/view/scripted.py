@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep import pipeline as harness
 from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 from rtsep.audio.hoploop import _meter
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS
 from rtsep.errors import DeviceError, ModelError, UsageError
+from rtsep.pipeline import begin_hop, finish_hop, make_pipeline
 from rtsep.realtime import mask_exchange
 from rtsep.realtime.mask_exchange import CAPACITY, MaskExchange
 from rtsep.session.counters import percentiles
-from rtsep.surfaces.players.listening import Listening
-from rtsep.surfaces.players.player import Choice, Heard
+from rtsep.surfaces.players.player import Choice, Spectrum
+from rtsep.surfaces.players.spectrum_reader import SpectrumReader
 from tests.models import make_spec
 
 RATE = 44100
@@ -76,13 +76,13 @@ class ScriptedPlayer:
         self.controls = Controls()
         self.spec = make_spec("ones")
         self.shared = MaskExchange.create(self.spec.channels, self.spec.bins)
-        self._mix = harness.make_pipeline(self.spec, RATE, 2, RATE)
-        self._parts = [harness.make_pipeline(self.spec, RATE, 2, RATE) for _ in range(2)]
+        self._mix = make_pipeline(self.spec, RATE, 2, RATE)
+        self._parts = [make_pipeline(self.spec, RATE, 2, RATE) for _ in range(2)]
         self._song = song(seconds)
         self._frame = self.hops = 0
         self._meters = np.zeros((len(FEEDS), 2), np.float32)
         self._feeds = np.zeros((len(FEEDS), 2, self.spec.hop), np.float32)
-        self.listening = Listening(self.shared.exchange, self.spec, RATE, self.controls)
+        self.spectrum_reader = SpectrumReader(self.shared.exchange, self.spec, RATE, self.controls)
         self.calls: list[tuple[str, ...]] = []
         self.title = "Scarlett 2i2 USB -> Scarlett 2i2 USB"
         self.hop_budget_us = 1e6 * self.spec.hop / RATE
@@ -109,14 +109,14 @@ class ScriptedPlayer:
         voice, band = (np.ascontiguousarray(part[:, here]) for part in self._song)
         columns = np.zeros((2, *exchange.columns.shape[1:]), np.float32)
         for pipeline, part, column in zip(self._parts, (voice, band), columns, strict=True):
-            harness.begin_hop(pipeline, part, column)
-        harness.begin_hop(self._mix, voice + band, exchange.columns[number % CAPACITY])
+            begin_hop(pipeline, part, column)
+        begin_hop(self._mix, voice + band, exchange.columns[number % CAPACITY])
         mask_exchange.publish_column(exchange, number)
         ours, theirs = ((column**2).sum(axis=2) for column in columns)
         exchange.masks[number % CAPACITY] = ours / (ours + theirs + 1e-12)
         mask_exchange.publish_mask(exchange, number)
         mask = exchange.masks[number % CAPACITY]
-        harness.finish_hop(self._mix, mask, self.controls.control_block, True, self._feeds)
+        finish_hop(self._mix, mask, self.controls.control_block, True, self._feeds)
         _meter(self._meters, self._feeds, hop / RATE)
         self._frame += hop
         self.hops += 1
@@ -146,8 +146,8 @@ class ScriptedPlayer:
         np.add.at(histogram, (us * 1000 / HISTOGRAM_STEP_NS).astype(int), 1)
         return histogram
 
-    def newest(self) -> Heard | None:
-        return self.listening.newest()
+    def newest(self) -> Spectrum | None:
+        return self.spectrum_reader.newest()
 
     def end(self) -> None:
         self.ended = True

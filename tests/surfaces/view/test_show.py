@@ -36,7 +36,7 @@ def test_keys_play_and_q_ends(terminal):
     shell.until_sent("\x1b[6n", 4)  # asked again, so its answers are understood
     for _ in range(50):
         shell.type("l")
-        shell.until_shown("(?s)What was said.*before.*the device has gone")
+        shell.until_shown("(?s)Messages.*before.*the device has gone")
         if "ALSA lib" in shell.text:
             break
         shell.type("x")  # it came through its pipe after the page was opened: once more

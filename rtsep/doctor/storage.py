@@ -27,12 +27,12 @@ class Usage(Protocol):
         """Return the free space."""
 
 
-class Place(NamedTuple):
+class UserFolder(NamedTuple):
     """Folder of the user."""
 
     name: str
     path: Path
-    least_mb: int
+    min_mb: int
     loss: str  # consequence of a folder that cannot be written
     remedy: str
 
@@ -63,39 +63,55 @@ def shared_memory(
     return [ok(name, f"{free:.0f} MB free in {folder}")]
 
 
-def user_places() -> list[Place]:
+def user_folders() -> list[UserFolder]:
     """Return the folders that rtsep writes for this user."""
     compiled = os.environ.get("NUMBA_CACHE_DIR")
     cache = Path(compiled) if compiled else folders.cache()
     return [
-        Place("cache folder", cache, CACHE_MB, "every start compiles for half a minute", "NUMBA_CACHE_DIR"),
-        Place("config folder", folders.config(), 1, "presets and defaults are not saved",
-              "XDG_CONFIG_HOME"),
-        Place("state folder", folders.state(), 1, "--resume cannot restore a session",
-              "XDG_STATE_HOME"),
-    ]  # fmt: skip
+        UserFolder(
+            name="cache folder",
+            path=cache,
+            min_mb=CACHE_MB,
+            loss="every start compiles for half a minute",
+            remedy="NUMBA_CACHE_DIR",
+        ),
+        UserFolder(
+            name="config folder",
+            path=folders.config(),
+            min_mb=1,
+            loss="presets and defaults are not saved",
+            remedy="XDG_CONFIG_HOME",
+        ),
+        UserFolder(
+            name="state folder",
+            path=folders.state(),
+            min_mb=1,
+            loss="--resume cannot restore a session",
+            remedy="XDG_STATE_HOME",
+        ),
+    ]
 
 
-def writable(place: Place, usage: Callable[[Path], Usage] = shutil.disk_usage) -> list[Finding]:
-    """Check one folder, or the place where it will be created."""
-    there = next(folder for folder in (place.path, *place.path.parents) if folder.exists())
-    if folders.NOWHERE in (place.path, *place.path.parents):
-        seen = f"this user has no home folder within reach: {place.loss}"
-        return [problem(place.name, seen, f"set HOME to one, or {place.remedy} to another folder")]
+def writable(folder: UserFolder, usage: Callable[[Path], Usage] = shutil.disk_usage) -> list[Finding]:
+    """Check one folder, or the nearest folder above it that exists."""
+    there = next(each for each in (folder.path, *folder.path.parents) if each.exists())
+    if folders.NOWHERE in (folder.path, *folder.path.parents):
+        seen = f"this user has no home folder within reach: {folder.loss}"
+        return [problem(folder.name, seen, f"set HOME to one, or {folder.remedy} to another folder")]
     if reason := write_error(there):
-        seen = f"{there} cannot be written ({reason}): {place.loss}"
-        remedy = f"give yourself write permission, or choose another folder with {place.remedy}"
-        return [problem(place.name, seen, remedy)]
+        seen = f"{there} cannot be written ({reason}): {folder.loss}"
+        remedy = f"give yourself write permission, or choose another folder with {folder.remedy}"
+        return [problem(folder.name, seen, remedy)]
     free = usage(there).free / 2**20
-    if free < place.least_mb:
+    if free < folder.min_mb:
         return [
             problem(
-                place.name,
-                f"only {free:.0f} MB are free in {there}, but {place.least_mb} may be needed: {place.loss}",
-                f"free some space, or choose another folder with {place.remedy}",
+                folder.name,
+                f"only {free:.0f} MB are free in {there}, but {folder.min_mb} may be needed: {folder.loss}",
+                f"free some space, or choose another folder with {folder.remedy}",
             )
         ]
-    return [ok(place.name, str(place.path))]
+    return [ok(folder.name, str(folder.path))]
 
 
 def programs(which: Callable[[str], str | None] = shutil.which) -> list[Finding]:

@@ -9,8 +9,8 @@ from rtsep.controls import Controls
 from rtsep.dsp.stft import analyse, make_stft
 from rtsep.realtime import mask_exchange
 from rtsep.realtime.mask_exchange import CAPACITY, MaskExchange
-from rtsep.surfaces.players.listening import SILENCE_DB, Listening, band_edges
 from rtsep.surfaces.players.player import BANDS
+from rtsep.surfaces.players.spectrum_reader import SILENCE_DB, SpectrumReader, band_edges
 from tests.models import make_spec
 
 RATE = 44100
@@ -25,7 +25,7 @@ class Wire:
         self.exchange = self.shared.exchange
         self.controls = Controls()
         self.number = 0
-        self.listening = Listening(self.exchange, self.spec, RATE, self.controls)
+        self.spectrum_reader = SpectrumReader(self.exchange, self.spec, RATE, self.controls)
 
     def put(self, column, mask=None):
         slot = self.number % CAPACITY
@@ -68,7 +68,7 @@ def test_a_sine_lies_in_its_band_at_its_level(wire, hz):
     column = bus.column(hz, 0.1)
     for _ in range(3):
         bus.put(column, 0.25)
-    newest = bus.listening.newest()
+    newest = bus.spectrum_reader.newest()
     assert newest is not None
     assert newest.hops == 2  # the newest may still wait for its mask
     band = int(np.argmax(newest.level_db))
@@ -76,7 +76,7 @@ def test_a_sine_lies_in_its_band_at_its_level(wire, hz):
     assert edges[max(0, band - 1)] / 1.2 <= hz <= edges[min(BANDS, band + 2)] * 1.2
     assert newest.level_db[band] == pytest.approx(-20.0, abs=2.0)  # between two bins, a window's loss
     assert newest.share[band] == pytest.approx(0.25, abs=1e-4)
-    assert bus.listening.newest() is None
+    assert bus.spectrum_reader.newest() is None
 
 
 def test_controls_shape_the_mask_that_is_shown(wire):
@@ -86,7 +86,7 @@ def test_controls_shape_the_mask_that_is_shown(wire):
     def share():
         for _ in range(4):
             bus.put(column, 0.4)
-        newest = bus.listening.newest()
+        newest = bus.spectrum_reader.newest()
         return newest.share[np.argmax(newest.level_db)]
 
     assert share() == pytest.approx(0.4, abs=1e-4)
@@ -103,7 +103,7 @@ def test_a_mask_belongs_to_the_column_it_was_made_for(wire):
     loud, silent = bus.column(1000.0), np.zeros_like(bus.column(1000.0))
     for number in range(8):
         bus.put(loud if number == 3 else silent, 1.0 if number == 5 else 0.0)
-    newest = bus.listening.newest()
+    newest = bus.spectrum_reader.newest()
     assert newest.share[np.argmax(newest.level_db)] == pytest.approx(1.0, abs=1e-3)
 
 
@@ -112,7 +112,7 @@ def test_a_late_mask_leaves_the_last_one(wire):
     column = bus.column(1000.0)
     for mask in (0.5, None, None, None):
         bus.put(column, mask)
-    newest = bus.listening.newest()
+    newest = bus.spectrum_reader.newest()
     assert newest.hops == 3
     assert newest.share[np.argmax(newest.level_db)] == pytest.approx(0.5, abs=1e-4)
 
@@ -121,7 +121,7 @@ def test_whoever_comes_late_reads_what_is_there(wire):
     bus = wire(channels=1)
     for _ in range(3 * CAPACITY):
         bus.put(0.0, 1.0)
-    newest = bus.listening.newest()
+    newest = bus.spectrum_reader.newest()
     assert newest.hops == CAPACITY // 2
     assert np.all(newest.level_db == pytest.approx(SILENCE_DB, abs=0.1))
     assert np.all(np.isfinite(newest.share))

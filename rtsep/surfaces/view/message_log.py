@@ -6,11 +6,11 @@ from collections import deque
 
 from rtsep.surfaces.view.lines import LINES_KEPT
 
-READ_S, TOLD_S = 1.5, 4.0
-"""A message replaced sooner than READ_S was not readable; the hint about it is shown for TOLD_S."""
+READ_S, HINT_S = 1.5, 4.0
+"""A message replaced sooner than READ_S was not readable; the hint about it stays for HINT_S. In seconds."""
 
 
-class Said:
+class MessageLog:
     """The newest messages, oldest first. Any thread may add one."""
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class Said:
         """Return the text of `count` rows: the newest messages, and the number of further unread ones."""
         lines = list(self.lines)[-count:] if count else []
         times = list(self._times)
-        replaced = [(said, by) for said, by in zip(times, times[count:], strict=False) if count]
-        missed = sum(by - said < READ_S and now - by < TOLD_S for said, by in replaced)
+        replaced = zip(times, times[count:], strict=False) if count else ()
+        unread = sum(later - shown < READ_S and now - later < HINT_S for shown, later in replaced)
         newest = lines[-1] if lines else ""
-        more = f" (+{missed}: l lists them)" if missed else ""
+        more = f" (+{unread}: l lists them)" if unread else ""
         if len(newest) + len(more) > width:
-            more = f"… (l shows {'them' if missed else 'it'} whole)"
+            more = f"… (l shows {'them' if unread else 'it'} whole)"
         if lines:
             lines[-1] = newest[: max(0, width - len(more))] + more
         return lines

@@ -16,7 +16,7 @@ from rtsep.dsp.policy import shape_mask, smoothing_factor
 from rtsep.model.contract import ModelSpec
 from rtsep.realtime.atomics import acquire
 from rtsep.realtime.mask_exchange import CAPACITY, COLUMNS, SEQUENCE, Exchange
-from rtsep.surfaces.players.player import BANDS, HIGHEST_HZ, LOWEST_HZ, Heard
+from rtsep.surfaces.players.player import BANDS, HIGHEST_HZ, LOWEST_HZ, Spectrum
 
 SILENCE_DB = -120.0
 _SILENCE = 10.0 ** (SILENCE_DB / 10.0)
@@ -25,7 +25,7 @@ _REACH = CAPACITY // 2
 """Maximum number of columns read: older ones are about to be overwritten."""
 
 
-class Listening:
+class SpectrumReader:
     """Reader of one model's exchange; create another one if the model or the rate changes."""
 
     def __init__(self, exchange: Exchange, spec: ModelSpec, rate: int, controls: Controls) -> None:
@@ -38,7 +38,7 @@ class Listening:
         self._next = acquire(exchange.header, COLUMNS)
         self._shape(np.zeros_like(self._played))  # compiles if necessary
 
-    def newest(self) -> Heard | None:
+    def newest(self) -> Spectrum | None:
         """Return new data since the last call, None for nothing."""
         published = acquire(self.exchange.header, COLUMNS)
         # The newest column may still wait for its mask.
@@ -51,7 +51,7 @@ class Listening:
         voice, whole = np.zeros(BANDS, np.float32), np.full(BANDS, _SILENCE, np.float32)
         for number in range(first, until):
             self._fold(number, loudest, voice, whole)
-        return Heard(np.asarray(10.0 * np.log10(loudest), np.float32), voice / whole, until - first)
+        return Spectrum(np.asarray(10.0 * np.log10(loudest), np.float32), voice / whole, until - first)
 
     def _fold(
         self,
