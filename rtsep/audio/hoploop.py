@@ -112,7 +112,7 @@ def run_hops(
         follow_silence(hop_state.silent_frames, hop_state.block[:, :frames])
         if hop_state.silent_frames[0] > SLEEP_AFTER_S * state[rings.RATE]:
             state[rings.LATE_RUN] = 0
-        elif _ask_model(state, exchange, hop_state, number):
+        elif _request_mask(state, exchange, hop_state, number):
             copy_rows(exchange.masks[number % CAPACITY], hop_state.held)
             state[rings.LATE_RUN] = 0
         else:
@@ -185,7 +185,7 @@ def follow_silence(silent_frames: np.ndarray, block: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _ask_model(state: np.ndarray, exchange: Exchange, hop_state: HopState, number: int) -> bool:
+def _request_mask(state: np.ndarray, exchange: Exchange, hop_state: HopState, number: int) -> bool:
     """Send column `number` to the model; return whether its mask came in time."""
     publish_column(exchange, number)
     return _await_mask(state, exchange, number, _deadline(state, hop_state))

@@ -103,7 +103,7 @@ class Plugs:
                 for side in self._sides:
                     lines.extend(self._follow(side))
                     self._restore(side)
-                    lines.extend(self._news(side))
+                    lines.extend(self._changes(side))
 
         within(CONNECT_PATIENCE_S, look)
         return lines
@@ -149,7 +149,7 @@ class Plugs:
         if self._connects and not side.found and not away:
             self._connect_side(side)
 
-    def _news(self, side: _Side) -> list[str]:
+    def _changes(self, side: _Side) -> list[str]:
         connected = {name for port in side.ports for name in self._connected(port)}
         if connected or not (self._connects or side.gone):
             was_silent, side.silent = side.silent, False

@@ -105,7 +105,7 @@ def _as_device_error() -> Iterator[None]:
         ) from None
 
 
-def looks_anew() -> bool:
+def lists_new_devices() -> bool:
     """Return whether `initialise` would search the devices again."""
     return not _open
 

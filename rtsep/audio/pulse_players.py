@@ -1,6 +1,6 @@
 """Players of a PulseAudio server: routed through rtsep's virtual sink, and moved back.
 
-A player is a sink input: the playback of a program. `Diversion` contains the rules, and runs whenever
+A player is a sink input: the playback of a program. `PlayerRouter` contains the rules, and runs whenever
 something has changed on the server. `Undo` describes its changes; it is stored in a file, so that the next
 start can undo them for a killed session. All calls go through a connected `pulsectl.Pulse`.
 
@@ -106,7 +106,7 @@ def waiting_for(text: str, there: list[Player]) -> str:
     return f"no program called '{text}' is playing; waiting for it{hint}"
 
 
-class Diversion:
+class PlayerRouter:
     """Routes players through the virtual sink. Only one thread may use it at a time."""
 
     def __init__(self, app: str | None, undo: Undo, keep: Callable[[Undo], None]) -> None:

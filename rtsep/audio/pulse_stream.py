@@ -44,7 +44,7 @@ class PulseStream:
         self._index = self._connection.index
         state[loop.BARRED], state[loop.ONLY] = side.barred, side.device_index if side.stays else -1
         self._first_device = -1
-        self._news: list[str] = []
+        self._changes: list[str] = []
         self.moves = 0
         """Number of moves to another device during playback."""
         self.moved_to: Device | None = None
@@ -95,7 +95,7 @@ class PulseStream:
         title = where.title if where else "another device"
         if index == side.barred or side.stays:
             if pulse_server.move(side.playback, self._index, side.device):
-                self._news.append(
+                self._changes.append(
                     f"the sound server has moved rtsep to {title}, which would feed output back to input: "
                     f"silent there and moved back to {self._device.name}"
                 )
@@ -103,7 +103,9 @@ class PulseStream:
         self._first_device = index
         self.moves += 1
         stream = "output" if side.playback else "input"
-        self._news.append(f"the {stream} was moved from {self._device.name} to {title}; it continues there")
+        self._changes.append(
+            f"the {stream} was moved from {self._device.name} to {title}; it continues there"
+        )
         if where:
             number = self._device.index + 2 * (where.index - side.device_index)  # see `pulse_backend`
             self._device = replace(self._device, index=number, name=where.title, system_name=where.name)
@@ -125,8 +127,8 @@ class PulseStream:
 
     def tend(self) -> list[str]:
         """Return new lines about moves to other devices."""
-        news, self._news = self._news, []
-        return news
+        changes, self._changes = self._changes, []
+        return changes
 
     def report_latency(self, latency: int) -> None:
         """Do nothing: the server does not use the latency."""

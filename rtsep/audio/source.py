@@ -219,7 +219,7 @@ class FileSource:
         with self._lock:
             if self._engines:
                 self._at_work = True
-                self._obey(ring)
+                self._carry_out(ring)
                 self._at_work = False
                 self._write_on(ring)
 
@@ -308,7 +308,7 @@ class FileSource:
 
     # --- splices ------------------------------------------------------------------------------------------
 
-    def _obey(self, ring: NDArray[np.float32]) -> None:
+    def _carry_out(self, ring: NDArray[np.float32]) -> None:
         """Carry out the requests that are possible now."""
         seek, loop, pause, stretch = self._seek, self._loop, self._pause, self._wanted_stretch
         changes = loop != self._file.loop

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rtsep.errors import OutputError
-from rtsep.surfaces.beside import require_socket
 from rtsep.surfaces.osc.address import Where, parse_where
 from rtsep.surfaces.osc.launch import osc
 from rtsep.surfaces.remote.server import Server
+from rtsep.surfaces.server_process import require_socket
 
 
 def osc_of(arguments: argparse.Namespace) -> Where | None:

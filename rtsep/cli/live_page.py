@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager, contextmanager
 
 from rtsep.errors import RtsepError
 from rtsep.session.api import Session
-from rtsep.surfaces.beside import require_socket
 from rtsep.surfaces.page.address import Where, parse_where
 from rtsep.surfaces.page.keys import load_keys
 from rtsep.surfaces.page.launch import Addresses, Page
 from rtsep.surfaces.remote.server import Server
+from rtsep.surfaces.server_process import require_socket
 
 
 def page_of(arguments: argparse.Namespace) -> Where | None:

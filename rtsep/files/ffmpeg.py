@@ -24,8 +24,8 @@ _MAX_PACKET_S = 60.0
 """Maximum duration of a packet; ffmpeg 5 reports 2**32 frames for the last one of some short Ogg files."""
 
 _PROBE_S = 60.0  # time limit of an examination in seconds
-_LAST_WORDS = re.compile(r"Invalid data found when processing input$")
-_NO_FRAME = re.compile(rf"^Header missing$|{_LAST_WORDS.pattern}")
+_LAST_LINE = re.compile(r"Invalid data found when processing input$")
+_NO_FRAME = re.compile(rf"^Header missing$|{_LAST_LINE.pattern}")
 _CHANNELS = re.compile(rb'"channels": (\d+)')
 _LAYOUT = re.compile(rb'"channel_layout": "([^"]+)"')
 
@@ -204,10 +204,13 @@ class FfmpegDecoder:
         self._heeded = b"[ogg @ " if found.formats == ("ogg",) else b""
         # Messages at opening, about tags and pictures, do not concern the audio.
         expected = Counter(_plain(line) for line in found.complaints.splitlines())
-        self._listener = threading.Thread(
-            target=self._listen, args=(self._process.stderr, expected), name="ffmpeg-messages", daemon=True
+        self._message_reader = threading.Thread(
+            target=self._read_messages,
+            args=(self._process.stderr, expected),
+            name="ffmpeg-messages",
+            daemon=True,
         )
-        self._listener.start()
+        self._message_reader.start()
 
     def decode(self) -> NDArray[np.float32]:
         """Return the next block [frames, channels]; an empty one is the end."""
@@ -220,26 +223,26 @@ class FfmpegDecoder:
     def damage(self) -> str:
         """Return the damage, "" for none; call this at the end."""
         code = self._process.wait()
-        self._listener.join()
+        self._message_reader.join()
         return self._last_message or (f"ffmpeg ended with code {code}" if code else "")
 
     def close(self) -> None:
         """End ffmpeg."""
         self._process.kill()
         self._process.wait()
-        self._listener.join()
+        self._message_reader.join()
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe
             pipe.close()
 
-    def _listen(self, pipe: Iterable[bytes], expected: Counter[str]) -> None:
+    def _read_messages(self, pipe: Iterable[bytes], expected: Counter[str]) -> None:
         """Keep the last message about the audio; messages about the output's timestamps do not matter."""
         for line in pipe:
             words = _plain(line)
             if expected[words] > 0:
                 expected[words] -= 1
             elif _NO_FRAME.search(words) and self._forgiven > 0:
-                self._forgiven -= _LAST_WORDS.search(words) is not None
+                self._forgiven -= _LAST_LINE.search(words) is not None
             elif words and line.startswith(self._heeded) and b"increasing dts" not in line:
                 self._last_message = words
 

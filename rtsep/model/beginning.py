@@ -59,7 +59,7 @@ def too_slow(stage: str) -> str:
     )
 
 
-def last_words(process: subprocess.Popen[str]) -> str:
+def end_reason(process: subprocess.Popen[str]) -> str:
     """Return why a process has ended: its answer, or its exit code. Close the pipe."""
     assert process.stdout
     with process.stdout:

@@ -21,9 +21,9 @@ from rtsep.model.runner import ModelRunner
 from rtsep.model.torchscript import (
     TorchScript,
     TorchScriptRunner,
+    cause_line,
     load_checked,
-    speaks_of_gpu,
-    telling_line,
+    mentions_gpu,
     unloadable,
 )
 
@@ -77,7 +77,7 @@ class CudaStep:
             with torch.cuda.graph(graph):
                 self._launch()
         except RuntimeError as error:  # capture is impossible: steps are launched as before
-            self.not_captured = telling_line(error)
+            self.not_captured = cause_line(error)
             torch.cuda.synchronize()
             return
         self._graph, self.not_captured = graph, ""
@@ -157,7 +157,7 @@ class TorchScriptOnCuda(TorchScript):
         try:
             module = load_checked(package, "cuda")
         except RuntimeError as error:
-            if speaks_of_gpu(error):
+            if mentions_gpu(error):
                 raise _gpu_refuses(package.path, error) from None
             raise unloadable(package.path, error) from None
         try:
@@ -174,7 +174,7 @@ class TorchScriptOnCuda(TorchScript):
 
 def _gpu_refuses(path: Path, error: RuntimeError) -> ModelError:
     """Return the error of a model that loads and runs, but not on this GPU: a busy, small or unknown one."""
-    return ModelError(f"{path}: does not run on the GPU here ({telling_line(error)}); use --compute cpu")
+    return ModelError(f"{path}: does not run on the GPU here ({cause_line(error)}); use --compute cpu")
 
 
 FORM = TorchScriptOnCuda()

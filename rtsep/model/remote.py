@@ -18,7 +18,7 @@ import numpy as np
 
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model import launch
-from rtsep.model.beginning import await_ready, last_words
+from rtsep.model.beginning import await_ready, end_reason
 from rtsep.model.messages import Ready, Serve
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.model.runner import ModelRunner
@@ -124,7 +124,7 @@ class RemoteRunner(ModelRunner):
         code = self._process.poll()
         if code is None:
             return
-        why = last_words(self._process)
+        why = end_reason(self._process)
         self.close()
         if code == ModelError.exit_code:
             raise ModelError(why)

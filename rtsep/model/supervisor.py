@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtsep.errors import ModelProcessError
 from rtsep.model import launch
-from rtsep.model.beginning import await_ready, last_words
+from rtsep.model.beginning import await_ready, end_reason
 from rtsep.model.messages import Ready, Serve
 from rtsep.realtime import mask_exchange, priority
 from rtsep.realtime.atomics import acquire, release
@@ -131,7 +131,7 @@ class ModelSupervisor:
             if self._process.poll() is None:
                 continue
             release(self._header, mask_exchange.MODEL_STATE, mask_exchange.DOWN)
-            words = last_words(self._process)
+            words = end_reason(self._process)
             self.last_error = f"gave no answer for {patience:g} s" if patience else words
             failures = failures + 1 if now - self._spawned < QUICK_DEATH_S else 0
             self.restarts += 1

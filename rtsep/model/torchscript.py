@@ -77,7 +77,7 @@ def take_this_thread() -> None:
     torch.set_flush_denormal(True)
 
 
-def telling_line(error: Exception) -> str:
+def cause_line(error: Exception) -> str:
     """Return the line of torch's message that contains the cause.
 
     For a GPU error it is the first line about the GPU, because advice on debugging follows. Else it is the
@@ -92,7 +92,7 @@ def telling_line(error: Exception) -> str:
     return ". ".join(of_gpu.removeprefix("RuntimeError: ").split(". ")[:2]).rstrip(".")  # without the advice
 
 
-def speaks_of_gpu(error: Exception) -> bool:
+def mentions_gpu(error: Exception) -> bool:
     """Return whether torch's message blames the GPU, its driver or its libraries."""
     return _OF_THE_GPU.search(str(error)) is not None
 
@@ -154,7 +154,7 @@ class TorchScript(Form):
         # torch.jit.Error is the program's own
         if not isinstance(error, RuntimeError | TypeError | torch.jit.Error):
             return None
-        return ModelError(f"{package.path}: its program fails ({telling_line(error)}); export it again")
+        return ModelError(f"{package.path}: its program fails ({cause_line(error)}); export it again")
 
 
 def load_checked(package: ModelPackage, device: str = "cpu") -> Any:
@@ -210,7 +210,7 @@ def unloadable(path: Path, error: RuntimeError) -> ModelError:
     """Return the error for a file whose program torch cannot load."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:MAX_MESSAGE]
     if reason.startswith(_OF_A_METHOD):
-        reason = telling_line(error)
+        reason = cause_line(error)
     shown = "".join(c if c.isprintable() else "?" for c in reason)
     return ModelError(f"{path}: torch cannot load it ({shown}); fetch or export it again")
 

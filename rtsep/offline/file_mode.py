@@ -73,9 +73,9 @@ def separate_file(
         separator = Separator(model, reader.rate, reader.channels, controls)
         blocks = _Blocks(reader, block, separator.latency)
         make_folder(folder)
-        beside = folder if format == WAV else folder / UNFINISHED
+        target_folder = folder if format == WAV else folder / UNFINISHED
         _check_room(folder, reader, len(stems) * reader.channels * BITS[subtype] // 8)
-        writer = StemWriter(beside, tuple(stems), reader.rate, reader.channels, subtype)
+        writer = StemWriter(target_folder, tuple(stems), reader.rate, reader.channels, subtype)
         try:
             skip = separator.latency
             for samples in blocks:
@@ -93,7 +93,7 @@ def separate_file(
             raise
         finally:
             if format != WAV:
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(target_folder, ignore_errors=True)
         return FileResult(
             input=reader.path,
             stems=paths,

@@ -63,17 +63,17 @@ class Finished:
     def _create(self, path: Path) -> None:
         """Write the record atomically; raise `FileExistsError`: only one of several processes succeeds."""
         text = json.dumps({"input": str(self.source), "done": []})
-        beside = path.with_name(f"{LEDGER}.{socket.gethostname()}.{os.getpid()}")
-        beside.write_text(text, encoding="utf-8")
+        temporary = path.with_name(f"{LEDGER}.{socket.gethostname()}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
         try:
-            os.link(beside, path)
+            os.link(temporary, path)
         except FileExistsError:
             raise
         except OSError:  # a file system without links
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
         finally:
-            beside.unlink()
+            temporary.unlink()
 
     def stems(self, settings: Mapping[str, Any]) -> Stems | None:
         """Return the stems made with these settings from the unchanged input, None if missing.
@@ -99,12 +99,12 @@ class Finished:
             if not set(each.get("stems", {}).values()) & set(files.values())
         ]
         kept.append({"settings": dict(settings), "of": self._stamp(), "stems": files, "damage": damage})
-        beside = self.folder / f"{LEDGER}.{socket.gethostname()}.{os.getpid()}"
+        temporary = self.folder / f"{LEDGER}.{socket.gethostname()}.{os.getpid()}"
         try:
-            beside.write_text(json.dumps({"input": str(self.source), "done": kept}), encoding="utf-8")
-            beside.replace(self.folder / LEDGER)
+            temporary.write_text(json.dumps({"input": str(self.source), "done": kept}), encoding="utf-8")
+            temporary.replace(self.folder / LEDGER)
         except OSError as error:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise OutputError(f"{self.folder}: writing failed ({error.strerror})") from None
 
     def give_back(self) -> None:

@@ -141,7 +141,7 @@ def run_stream(
         if not rendering and work.silent_frames[0] > SLEEP_AFTER_S * state[layout.SLOT_RATE]:
             work.late_run[0] = 0
         else:
-            _ask_model(
+            _request_mask(
                 state, exchange, work, number, _deadline(state, work, read, written), rendering, running
             )
         answered = clock.now_ns(work.scratch)
@@ -186,7 +186,7 @@ def _deadline(state: np.ndarray, work: Work, read: int, written: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _ask_model(
+def _request_mask(
     state: np.ndarray,
     exchange: Exchange,
     work: Work,

@@ -17,7 +17,7 @@ from rtsep.model.package import read_package
 WINDOW_S = 10.0
 """Length of the window in which faults are counted, in seconds."""
 
-LEAST = {
+MIN_COUNTS = {
     "late_masks": 20,
     "underruns": 5,
     "overruns": 3,
@@ -81,8 +81,10 @@ class Adviser:
         before, self._before, self._since = self._before, dict(counted), time.monotonic()
         if before is None:  # the start ends with the first window
             return []
-        new = {name: counted[name] - before[name] for name in LEAST}
-        many = {name: n if n >= LEAST[name] and name not in self._advised else 0 for name, n in new.items()}
+        new = {name: counted[name] - before[name] for name in MIN_COUNTS}
+        many = {
+            name: n if n >= MIN_COUNTS[name] and name not in self._advised else 0 for name, n in new.items()
+        }
         self._advised |= {name for name, n in many.items() if n}
         return list(advice(many, conditions))
 

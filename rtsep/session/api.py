@@ -249,12 +249,12 @@ class Session(Readings):
 
         Raise `OutputError` if the folder cannot be written, `UsageError` if a recording is already running.
         """
-        self._ask(command := commands.StartRecording(user_path(folder)))
+        self._send(command := commands.StartRecording(user_path(folder)))
         command.outcome.result()
 
     def stop_recording(self) -> dict[str, Path] | None:
         """End the take; return its files by stem, None if nothing was recorded. Wait for the disk."""
-        self._ask(command := commands.StopRecording())
+        self._send(command := commands.StopRecording())
         recorder = command.outcome.result()
         return recorder.files() if recorder else None
 
@@ -267,7 +267,7 @@ class Session(Readings):
         and `DeviceError` if playback stops meanwhile; the old model stays active.
         """
         self._running()
-        self._ask(command := commands.SwitchModel(read_package(find_model(str(model)))))
+        self._send(command := commands.SwitchModel(read_package(find_model(str(model)))))
         command.outcome.result()
 
     def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
@@ -280,7 +280,7 @@ class Session(Readings):
         self._running()
         if input is None and out_device is None:
             raise UsageError("nothing to switch to: give an input, an output device, or both")
-        self._ask(command := commands.SwitchDevices(None if input is None else str(input), out_device))
+        self._send(command := commands.SwitchDevices(None if input is None else str(input), out_device))
         command.outcome.result()
 
     # --- a played file -----------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ class Session(Readings):
         self._change_file(lambda source, _: source.set_stretch(speed, key))
 
     def _change_file(self, change: Callable[[FileSource, int], None]) -> None:
-        self._ask(command := commands.ChangeFile(change))
+        self._send(command := commands.ChangeFile(change))
         command.outcome.result()
 
     # --- devices -----------------------------------------------------------------------------------------
@@ -369,7 +369,7 @@ class Session(Readings):
 
         Raise `DeviceError` if they cannot be listed.
         """
-        self._ask(command := commands.ListDevices())
+        self._send(command := commands.ListDevices())
         return command.outcome.result()
 
     # --- internal ---------------------------------------------------------------------------------------
@@ -385,7 +385,7 @@ class Session(Readings):
             )
         return owner, now
 
-    def _ask(self, command: commands.Command) -> None:
+    def _send(self, command: commands.Command) -> None:
         self._running()[0].inbox.send(command)
 
     def _raise_failure(self) -> None:

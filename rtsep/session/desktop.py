@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from rtsep.audio import devices, pipewire_sink, pulse_players, pulse_virtual
 from rtsep.audio.pipewire_sink import PipeWireSink
-from rtsep.audio.pulse_players import Diversion, Undo
+from rtsep.audio.pulse_players import PlayerRouter, Undo
 from rtsep.audio.pulse_server import Changes, connected
 from rtsep.errors import DeviceError, RtsepError
 from rtsep.realtime.foreign_calls import within
@@ -78,7 +78,7 @@ class PlayersTaken:
     def __init__(self, app: str | None) -> None:
         self.key: tuple[str, str | None] = (pulse_virtual.PLAYERS, app)
         self._held, self._undo = Held(pulse_virtual.PLAYERS), Undo()
-        self._diversion = Diversion(app, self._undo, lambda undo: self._held.keep(vars(undo)))
+        self._diversion = PlayerRouter(app, self._undo, lambda undo: self._held.keep(vars(undo)))
         self._lines: list[str] = []
         self._follows = True
         self._sink: PipeWireSink | None = None

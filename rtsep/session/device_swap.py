@@ -15,7 +15,7 @@ from rtsep.session.commands import SwitchDevices
 from rtsep.session.endpoints import NotBackError
 from rtsep.session.helpers import abandon
 from rtsep.session.jobs import Steps, Wait
-from rtsep.session.playback import way_out_s
+from rtsep.session.playback import output_latency_s
 from rtsep.session.route import Route
 from rtsep.session.states import SessionState
 
@@ -138,7 +138,7 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
             mixer = live.playback.mixer
             mixer.fade_out()
             yield Wait(lambda: mixer.faded_out, playing=True)
-            silent_at = time.monotonic() + way_out_s(live.route.io.format)
+            silent_at = time.monotonic() + output_latency_s(live.route.io.format)
             yield Wait(lambda: time.monotonic() >= silent_at, playing=True)
     except BaseException:
         route.close(goes_on=live.route)

@@ -72,10 +72,10 @@ class Held:
 
     def keep(self, what: dict[str, Any]) -> None:
         """Write the file atomically; raise `OutputError` if that fails."""
-        beside = self._file.with_suffix(".part")
+        temporary = self._file.with_suffix(".part")
         try:
-            beside.write_text(json.dumps(what), encoding="utf-8")
-            beside.replace(self._file)
+            temporary.write_text(json.dumps(what), encoding="utf-8")
+            temporary.replace(self._file)
         except OSError as error:
             raise self._unwritable(self._file, error) from None
 

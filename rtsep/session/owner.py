@@ -155,7 +155,7 @@ class SessionOwner:
     def _until(self, happens: Callable[[], bool]) -> None:
         """Handle commands until `happens()`; raise `_LeavingError` if the session is to end."""
         while not (self._leaving or happens()):
-            self._obey(self.inbox.receive(None))
+            self._carry_out(self.inbox.receive(None))
         if self._leaving:
             raise _LeavingError
 
@@ -173,7 +173,7 @@ class SessionOwner:
         with Stopwatch(self._stages, lambda: live.engine) if self._timed else nullcontext():
             stops, garbage = Stops(), Garbage()
             while not self._leaving:
-                self._obey(self.inbox.receive(self._pause_s()))
+                self._carry_out(self.inbox.receive(self._pause_s()))
                 stood = stops.look()
                 if live.playback:
                     live.playback.watchdog.forgive(stood)
@@ -242,7 +242,7 @@ class SessionOwner:
 
     # --- commands ----------------------------------------------------------------------------------------
 
-    def _obey(self, command: Command | None) -> None:
+    def _carry_out(self, command: Command | None) -> None:
         """Carry out `command`; if it takes several steps, queue it as a job."""
         live, lost, helpers = self._live, self._lost, self._helpers
         match command:

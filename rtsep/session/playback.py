@@ -83,6 +83,6 @@ class Playback:
         self._streams.close()
 
 
-def way_out_s(format: StreamFormat) -> float:
+def output_latency_s(format: StreamFormat) -> float:
     """Return the longest time in seconds from a call to the loudspeaker; an earlier close cuts the end."""
     return format.hardware / format.rate + 2 * format.out_block / format.out_rate

@@ -31,7 +31,7 @@ class Stages:
             self.moments.setdefault(name, moment)
         self.moments.setdefault(stage, time.monotonic())
 
-    def listen(self, engine: Engine) -> bool:
+    def observe(self, engine: Engine) -> bool:
         """Record the first hop and the first sound when they occur; return whether to check again soon.
 
         Sound is output data: the device must have taken the last hop that ended with a played feed that was
@@ -65,11 +65,11 @@ class Stopwatch:
         self._thread.join()
 
     def _run(self) -> None:
-        soon = self._stages.listen(self._engine())
+        soon = self._stages.observe(self._engine())
         while "sound" not in self._stages.moments:
             if self._leaving.wait(LOOK_EVERY_S if soon else LOOK_SELDOM_S):
                 return
-            soon = self._stages.listen(self._engine())
+            soon = self._stages.observe(self._engine())
 
 
 def _is_audible(engine: Engine) -> bool:

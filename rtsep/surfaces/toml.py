@@ -124,23 +124,23 @@ def write_whole(path: Path, text: str, what: str) -> None:
 
     A link stays a link: its target is written.
     """
-    beside = None
+    temporary = None
     try:
         there = path.resolve()
         there.parent.mkdir(parents=True, exist_ok=True)
         # A unique name: if two programs write at once, the last one wins with a complete file.
-        handle, beside = tempfile.mkstemp(prefix=".", suffix=".part", dir=there.parent)
+        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=there.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileNotFoundError):
-            shutil.copymode(there, beside)
-        Path(beside).replace(there)
+            shutil.copymode(there, temporary)
+        Path(temporary).replace(there)
     except OSError as error:
-        if beside:
+        if temporary:
             with suppress(OSError):
-                Path(beside).unlink()
+                Path(temporary).unlink()
         raise OutputError(f"{path}: cannot write the {what}: {folders.reason(path, error)}") from None
 
 

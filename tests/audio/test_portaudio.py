@@ -122,7 +122,7 @@ def test_a_stream_that_does_not_open_names_the_device_even_where_that_has_gone(s
     sound.opening = fail_for_all
     with pytest.raises(DeviceError, match="cannot open the device: Device unavailable"):
         open_stream()
-    assert portaudio.looks_anew()
+    assert portaudio.lists_new_devices()
 
 
 def test_a_look_that_hangs_is_not_disturbed_by_the_next_one(sound):

@@ -15,7 +15,7 @@ from rtsep.realtime.wire import WireError, encode
 from rtsep.surfaces.midi import protocol
 from rtsep.surfaces.midi.map import parse_map
 from rtsep.surfaces.midi.messages import Decoder
-from rtsep.surfaces.midi.turn import Hands
+from rtsep.surfaces.midi.turn import ActiveMap
 from rtsep.surfaces.remote import link
 from rtsep.surfaces.remote import messages as remote
 from rtsep.surfaces.remote.connection import Connection
@@ -48,7 +48,7 @@ def messages(stream: bytes) -> list[bytes]:
 )
 def test_any_midi_moves_controls_within_their_ranges_or_nothing(tmp_path, streams, text):
     controls, programs = Controls(), []
-    hands = Hands(
+    hands = ActiveMap(
         parse_map(text, tmp_path / "midi.toml"), controls, lambda *program: programs.append(program)
     )
     with promptly():

@@ -11,7 +11,7 @@ import torch
 
 from rtsep.errors import ModelError
 from rtsep.model import cuda
-from rtsep.model.cuda import CudaStep, telling_line
+from rtsep.model.cuda import CudaStep, cause_line
 from rtsep.model.loader import load
 from rtsep.model.package import read_package
 from tests.models import make_model
@@ -45,7 +45,7 @@ DIFFER = "RuntimeError: shapes [2, 3] and [4] differ"
     ],
 )  # fmt: skip
 def test_of_what_torch_says_the_line_that_tells_is_taken(message, line):
-    assert telling_line(RuntimeError(message)) == line
+    assert cause_line(RuntimeError(message)) == line
 
 
 # --- a runner whose GPU fails ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from rtsep.offline.separator import Separator
 from rtsep.pipeline import LOUDEST, WET_FADE_HOPS, begin_hop, finish_hop, make_pipeline, model_rate_for
 from rtsep.surfaces.midi.map import MidiMap, parse_map
 from rtsep.surfaces.midi.messages import Decoder
-from rtsep.surfaces.midi.turn import Hands
+from rtsep.surfaces.midi.turn import ActiveMap
 from rtsep.surfaces.presets import Preset
 from rtsep.surfaces.view.turning import toggled
 from tests.dsp.test_resample import PASS_EDGE, ROUND_TRIP_DB
@@ -366,7 +366,7 @@ def by_key(controls):
 
 def by_midi(controls):
     (entry,) = [e for e in parse_map("[mask]\nnote = 50\n", Path("midi.toml")).entries if e.in_file]
-    Hands(MidiMap((entry,)), controls).take(Decoder().feed([0x90, 50, 100]), 0, "pad")
+    ActiveMap(MidiMap((entry,)), controls).take(Decoder().feed([0x90, 50, 100]), 0, "pad")
 
 
 def by_command_line(controls):

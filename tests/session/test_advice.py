@@ -7,9 +7,9 @@ import pytest
 from rtsep.model.catalog import find_model
 from rtsep.model.package import read_package
 from rtsep.session import advice as module
-from rtsep.session.advice import LEAST, Adviser, Conditions, advice
+from rtsep.session.advice import MIN_COUNTS, Adviser, Conditions, advice
 
-NONE = dict.fromkeys(LEAST, 0)
+NONE = dict.fromkeys(MIN_COUNTS, 0)
 
 
 def conditions(model="studio", block=256, server_decides=False, real_time=True):
@@ -48,7 +48,7 @@ def test_each_fault_says_what_to_do(faults, how, words):
 
 def test_every_fault_has_a_line_and_a_clean_session_none():
     assert list(advice(NONE, conditions())) == []
-    assert len(list(advice(dict.fromkeys(LEAST, 1), conditions()))) == len(LEAST)
+    assert len(list(advice(dict.fromkeys(MIN_COUNTS, 1), conditions()))) == len(MIN_COUNTS)
 
 
 def test_while_it_plays_many_faults_in_a_window_are_told_once_for_each_cause():

@@ -56,22 +56,22 @@ def test_of_a_stage_that_is_reached_again_the_first_counts(clock):
 
 def test_sound_is_when_the_device_has_taken_the_first_hop_that_is_not_silent(clock, stages):
     engine: Any = HandEngine()
-    assert stages.listen(engine)
+    assert stages.observe(engine)
     assert stages.moments.keys() == {"streams"}
     clock.now, engine.hops, engine.produced = 10.1, 1, 256
-    assert stages.listen(engine)  # a hop, of silence
+    assert stages.observe(engine)  # a hop, of silence
     clock.now, engine.played = 10.2, 256
-    assert stages.listen(engine)
+    assert stages.observe(engine)
     assert stages.moments == {"streams": 10.0, "hop": 10.1}
     clock.now, engine.produced, engine.peaks["vocals"] = 10.3, 512, 0.1
-    assert stages.listen(engine)
+    assert stages.observe(engine)
     clock.now, engine.produced, engine.played = 10.4, 768, 511
-    assert stages.listen(engine)
+    assert stages.observe(engine)
     assert "sound" not in stages.moments  # its last frame is not yet taken
     clock.now, engine.played = 10.5, 512
-    stages.listen(engine)
+    stages.observe(engine)
     assert stages.moments["sound"] == 10.5 and stages.moments["hop"] == 10.1
-    assert not stages.listen(engine)
+    assert not stages.observe(engine)
 
 
 def test_only_a_feed_that_is_played_is_a_sound(stages):
@@ -79,10 +79,10 @@ def test_only_a_feed_that_is_played_is_a_sound(stages):
     engine: Any = HandEngine((-1, instrumental, instrumental + 1))
     engine.hops, engine.produced, engine.played = 5, 1024, 1024
     engine.peaks["vocals"] = 0.5
-    stages.listen(engine)
+    stages.observe(engine)
     assert "sound" not in stages.moments
     engine.peaks["instrumental"] = 0.5
-    stages.listen(engine)
+    stages.observe(engine)
     assert "sound" in stages.moments
 
 
@@ -91,9 +91,9 @@ def test_a_silent_input_is_looked_at_less_often_after_a_while_and_its_first_soun
 ):
     engine: Any = HandEngine()
     engine.hops, engine.produced, engine.played = 5, 1024, 1024
-    assert stages.listen(engine)
+    assert stages.observe(engine)
     clock.now += PATIENCE_S
-    assert not stages.listen(engine)
+    assert not stages.observe(engine)
     engine.peaks["vocals"] = 0.5
-    stages.listen(engine)
+    stages.observe(engine)
     assert stages.moments["sound"] == clock.now

@@ -42,7 +42,7 @@ ALIVE_S = 0.5
 def serve(wanted: list[str]) -> None:
     """Hold the ports of `wanted` until standard input closes. Raise `WireError` for a malformed command."""
     commands: collections.deque[Send | WireError] = collections.deque()
-    threading.Thread(target=_listen, args=(commands,), daemon=True).start()
+    threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
     priority.raise_thread_priority(PRIORITY)
     here = systems()
     links = Links(wanted, here, _send_event)
@@ -88,7 +88,7 @@ def _send_event(event: Event) -> None:
     sys.stdout.flush()
 
 
-def _listen(commands: collections.deque[Send | WireError]) -> None:
+def _read_commands(commands: collections.deque[Send | WireError]) -> None:
     for line in sys.stdin:
         try:
             commands.append(COMMANDS.decode(line))

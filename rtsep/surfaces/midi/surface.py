@@ -21,7 +21,7 @@ from rtsep.surfaces.midi.map import MidiMap, user_file
 from rtsep.surfaces.midi.messages import Decoder, Event, Message
 from rtsep.surfaces.midi.names import ALL, VIRTUAL, split_system
 from rtsep.surfaces.midi.ports import MidiPorts, missing
-from rtsep.surfaces.midi.turn import Hands
+from rtsep.surfaces.midi.turn import ActiveMap
 
 SETTLE_S = 0.01
 """Wait of a coarse value for its fine half in seconds: both are sent together."""
@@ -58,8 +58,8 @@ class MidiSurface:
         """
         self._options, self._notify, self._on_event = options, notify, on_event
         self._controls, self._on_program = controls, on_program
-        self._ports = MidiPorts(options.ports, self._take, self._hear_of_port)
-        self.hands, self._feedback = self._play_by(options.map)
+        self._ports = MidiPorts(options.ports, self._take, self._on_port_event)
+        self.active_map, self._feedback = self._play_by(options.map)
         self._file = MapFile(options.follow) if options.follow else None
         self._decoders: dict[int, Decoder] = {}  # by port
         self._received_at: dict[int, float] = {}
@@ -72,9 +72,9 @@ class MidiSurface:
         self._before = {"events": 0, "moves": 0, "feedback": 0}  # counts of the earlier maps
         self._ticker = threading.Thread(target=self._tick, name="midi-feedback", daemon=True)
 
-    def _play_by(self, midi_map: MidiMap) -> tuple[Hands, Feedback | None]:
-        hands = Hands(midi_map, self._controls, self._on_program)
-        return hands, Feedback(hands.knobs, self._ports.send) if midi_map.feedback else None
+    def _play_by(self, midi_map: MidiMap) -> tuple[ActiveMap, Feedback | None]:
+        active_map = ActiveMap(midi_map, self._controls, self._on_program)
+        return active_map, Feedback(active_map.knobs, self._ports.send) if midi_map.feedback else None
 
     def start(self) -> None:
         """Open the available ports; wait for missing ports or a missing library, after one message."""
@@ -122,7 +122,7 @@ class MidiSurface:
             with self._turning:
                 self._taught = None
                 for key in list(self._ports.open):
-                    self.hands.let_go(key)
+                    self.active_map.let_go(key)
         learned = learn(events, control, self._options.follow or user_file(), patience)
         return f"{learned.words}; {learned.clash}" if learned.others else learned.words
 
@@ -131,8 +131,8 @@ class MidiSurface:
         return {
             "ports": [port.name for port in list(self._ports.open.values()) if port.there],
             "messages": self._messages,
-            "events": self._before["events"] + self.hands.events,
-            "moves": self._before["moves"] + self.hands.moves,
+            "events": self._before["events"] + self.active_map.events,
+            "moves": self._before["moves"] + self.active_map.moves,
             "feedback": self._before["feedback"] + (self._feedback.sent if self._feedback else 0),
             "restarts": self._ports.restarts,
         }
@@ -154,12 +154,12 @@ class MidiSurface:
             return
         if self._on_event:
             for event in events:
-                self.hands.take([event], key, name)
-                self._on_event(name, event, [knob.state(key) for knob in self.hands.of(event, name)])
+                self.active_map.take([event], key, name)
+                self._on_event(name, event, [knob.state(key) for knob in self.active_map.of(event, name)])
             return
-        self.hands.take(events, key, name)
+        self.active_map.take(events, key, name)
 
-    def _hear_of_port(self, event: protocol.Event) -> None:
+    def _on_port_event(self, event: protocol.Event) -> None:
         match event:
             case protocol.Opened(name=name, system=system, others=others):
                 self._notify(f"MIDI: using {name} ({system})")
@@ -173,7 +173,7 @@ class MidiSurface:
                 )
                 with self._turning:
                     self._decoders.pop(key, None)
-                    self.hands.let_go(key)
+                    self.active_map.let_go(key)
             case protocol.Failed(key=key, name=name, why=why):
                 self._refused.add(key)
                 remedy = (
@@ -197,10 +197,10 @@ class MidiSurface:
             return
         with self._turning:
             for key in list(self._ports.open):
-                self.hands.let_go(key)
+                self.active_map.let_go(key)
             stats = self.stats()
             self._before = {name: stats[name] for name in self._before}
-            self.hands, self._feedback = self._play_by(changed)
+            self.active_map, self._feedback = self._play_by(changed)
         self._notify(f"MIDI: the new map is in use ({file.path})")
 
     def _tick(self) -> None:

@@ -252,7 +252,7 @@ def clicks(encoder: str, value: int) -> int:
     return value if value < 64 else value - 128
 
 
-class Hands:
+class ActiveMap:
     """All entries in use: events in, controls changed."""
 
     def __init__(

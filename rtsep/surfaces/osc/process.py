@@ -1,4 +1,4 @@
-"""The process of the OSC server. `rtsep.surfaces.beside` describes its input and output."""
+"""The process of the OSC server. `rtsep.surfaces.server_process` describes its input and output."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import sys
 
 from rtsep.realtime.wire import Message, Wire
-from rtsep.surfaces.beside import Failed, Serving, end_with_parent, send_event
 from rtsep.surfaces.osc.address import Where, bind
+from rtsep.surfaces.server_process import Failed, Serving, end_with_parent, send_event
 
 
 class Task(Message, frozen=True):

@@ -16,10 +16,10 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket, ParseError
 
 from rtsep.errors import RtsepError, UsageError
-from rtsep.surfaces.beside import is_near
 from rtsep.surfaces.osc.words import FEEDBACK, ROOT, SYNC, messages_of, request_of
 from rtsep.surfaces.remote.link import Link
 from rtsep.surfaces.remote.messages import Request, Set, State, Subscribe
+from rtsep.surfaces.server_process import is_near
 
 FEEDBACK_HZ = 20.0
 MAX_PEERS = 8

@@ -43,7 +43,7 @@ class Client:
     async def run(self) -> None:
         """Serve the page until it closes."""
         await self._send(self._welcome)
-        tasks = [asyncio.ensure_future(work) for work in (self._push(), self._listen())]
+        tasks = [asyncio.ensure_future(work) for work in (self._push(), self._receive())]
         try:
             with self._feed.viewed():
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -88,7 +88,7 @@ class Client:
 
     # --- its requests -----------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
+    async def _receive(self) -> None:
         while True:
             text = await self._socket.receive_text()
             if not self._within_rate():
@@ -105,7 +105,7 @@ class Client:
                     self._room.release()
                 continue
             try:
-                await self._ask(asked)
+                await self._forward(asked)
             except RtsepError as error:
                 self._let_go()
                 await self._send(Refused(asked.id, str(error), error.exit_code))
@@ -116,7 +116,7 @@ class Client:
         self._counted_at = now
         return self._allowance > 0
 
-    async def _ask(self, asked: AnyAsked) -> None:
+    async def _forward(self, asked: AnyAsked) -> None:
         assert not isinstance(asked, Seen)
         if not (self._turns or isinstance(asked, HARMLESS)):
             raise UsageError("this address may only read")

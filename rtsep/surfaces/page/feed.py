@@ -39,7 +39,7 @@ class Feed:
         self._name = name
         self._viewers = 0
         self._looked = asyncio.Event()  # the number of viewers has come to or from 0
-        self._news = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self.number = 0  # of the newest state; 0: none has come
         self.state: State | None = None
         self.picture: Picture | None = None
@@ -62,8 +62,8 @@ class Feed:
 
     async def after(self, number: int, away: str) -> None:
         """Wait until there is a state after `number`, or until `away` has changed."""
-        async with self._news:
-            await self._news.wait_for(lambda: self.number > number or self.away != away)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.number > number or self.away != away)
 
     def state_line(self, turns: bool) -> str:
         """Return the newest state as a message; for read-only pages, without information about the disk."""
@@ -85,14 +85,14 @@ class Feed:
 
     async def _read(self) -> None:
         with await Upstream.open(self._name) as upstream:
-            asking = asyncio.ensure_future(self._ask(upstream))
+            asking = asyncio.ensure_future(self._subscribe(upstream))
             try:
                 while not asking.done():
                     await self._take(await upstream.receive())
             finally:
                 asking.cancel()
 
-    async def _ask(self, upstream: Upstream) -> None:
+    async def _subscribe(self, upstream: Upstream) -> None:
         """Subscribe at the rate that the viewers need."""
         while True:
             self._looked.clear()
@@ -119,5 +119,5 @@ class Feed:
 
     async def _set_away(self, away: str) -> None:
         self.away = away
-        async with self._news:
-            self._news.notify_all()
+        async with self._changed:
+            self._changed.notify_all()

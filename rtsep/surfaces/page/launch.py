@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtsep.surfaces.beside import Beside
 from rtsep.surfaces.page.address import Where, lan_address, url
 from rtsep.surfaces.page.keys import Keys
 from rtsep.surfaces.page.process import Task
+from rtsep.surfaces.server_process import ServerProcess
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Page:
                 once=once,
             )
 
-        self.server = Beside("rtsep.surfaces.page.process", "page", "page", task, notify)
+        self.server = ServerProcess("rtsep.surfaces.page.process", "page", "page", task, notify)
 
     def start(self) -> Addresses:
         """Serve, and return the addresses. Raise `OutputError` if that fails."""

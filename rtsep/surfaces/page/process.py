@@ -1,6 +1,6 @@
 """The page's server in its own process, so that it does not slow down the session.
 
-`rtsep.surfaces.beside` describes its input and output.
+`rtsep.surfaces.server_process` describes its input and output.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 
 from rtsep.realtime.wire import Message, Wire
-from rtsep.surfaces.beside import Failed, Line, Serving, end_with_parent, send_event
+from rtsep.surfaces.server_process import Failed, Line, Serving, end_with_parent, send_event
 
 GENTLE = 5
 """Increase of the niceness: a page is less urgent than audio."""

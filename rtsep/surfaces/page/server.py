@@ -20,12 +20,12 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from rtsep.errors import RtsepError
+from rtsep.surfaces.page.access import MAX_CONNECTIONS, AccessControl, ConnectionLimiter
 from rtsep.surfaces.page.address import own_names
 from rtsep.surfaces.page.client import TOO_MANY, Client
 from rtsep.surfaces.page.codes import picture_of
 from rtsep.surfaces.page.feed import Feed
 from rtsep.surfaces.page.keys import Keys
-from rtsep.surfaces.page.manners import MAX_CONNECTIONS, Doorkeeper, Manners
 from rtsep.surfaces.page.messages import MAX_MESSAGE, welcome
 from rtsep.surfaces.page.offers import Offers
 from rtsep.surfaces.page.uploads import MAX_BYTES, Uploads
@@ -80,7 +80,7 @@ class PageServer:
         )
         self._server = uvicorn.Server(
             uvicorn.Config(
-                Manners(app, port, own_names(lan)),
+                AccessControl(app, port, own_names(lan)),
                 http="h11",
                 ws="websockets-sansio",
                 ws_max_size=MAX_MESSAGE,
@@ -113,8 +113,8 @@ class PageServer:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        doorkeeper = Doorkeeper(self._server.server_state.connections)
-        tasks = [asyncio.ensure_future(work) for work in (self._feed.run(), doorkeeper.run())]
+        limiter = ConnectionLimiter(self._server.server_state.connections)
+        tasks = [asyncio.ensure_future(work) for work in (self._feed.run(), limiter.run())]
         for task in tasks:
             task.add_done_callback(self._report)
         try:

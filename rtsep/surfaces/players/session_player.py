@@ -164,7 +164,7 @@ class SessionPlayer(FileKeys):
 
     def devices_remark(self) -> str:
         """Return the limitation of the list of devices."""
-        if portaudio.looks_anew():
+        if portaudio.lists_new_devices():
             return ""
         return f"Devices connected during playback are not listed: pick {VIRTUAL}, then open this list again"
 

@@ -45,10 +45,10 @@ class Connection:
     @property
     def reads(self) -> bool:
         """Return whether its requests are to be read now."""
-        return self._may_ask and len(self._come) < 2 * MAX_LINE
+        return self._accepts_requests and len(self._come) < 2 * MAX_LINE
 
     @property
-    def _may_ask(self) -> bool:
+    def _accepts_requests(self) -> bool:
         return not (self.over or self._leaving) and len(self._unsent) < MAX_UNSENT
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class Connection:
 
     def requests(self) -> Iterator[AnyRequest]:
         """Yield the received requests while their answers are read; refuse invalid ones."""
-        while self._may_ask:
+        while self._accepts_requests:
             line, end, rest = self._come.partition(b"\n")
             if len(line) >= MAX_LINE:
                 self._leaving = True

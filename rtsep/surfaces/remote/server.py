@@ -35,7 +35,7 @@ from rtsep.surfaces.remote.request_handler import QUICK, RequestHandler, Teach
 
 MAX_CONNECTIONS = 32
 LINES_KEPT = 200
-LAST_WORDS_S = 0.5
+END_PATIENCE_S = 0.5
 """Time for clients to receive the last state, in seconds."""
 
 _IDLE_S = 5.0
@@ -232,7 +232,7 @@ class Server:
 
     def _send_last_state(self) -> None:
         last = encode(self._handler.state()).encode()
-        until = time.monotonic() + LAST_WORDS_S
+        until = time.monotonic() + END_PATIENCE_S
         for connection in self._connections:
             if connection.period_s is not None:
                 self._push_lines(connection)

@@ -124,7 +124,7 @@ class RemoteSession:
             raise
         self._thread = threading.Thread(target=self._receive, name="remote-session", daemon=True)
         self._thread.start()
-        self._ask(Subscribe(id=self._new_id(), rate=rate, picture=picture), Done, None)
+        self._request(Subscribe(id=self._new_id(), rate=rate, picture=picture), Done, None)
 
     # --- life ------------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class RemoteSession:
 
     def end(self) -> None:
         """Request the end of the session."""
-        self._ask(End(id=self._new_id()), Done)
+        self._request(End(id=self._new_id()), Done)
 
     def close(self) -> None:
         """Detach from the session, which continues."""
@@ -174,7 +174,7 @@ class RemoteSession:
 
     def read(self) -> State:
         """Request the current state of the session."""
-        return self._ask(Get(id=self._new_id()), State)
+        return self._request(Get(id=self._new_id()), State)
 
     def stats(self) -> dict[str, Any]:
         """Request the figures of `rtsep live --json`: state, counters, latency, levels, the model's state."""
@@ -217,60 +217,60 @@ class RemoteSession:
     def start_recording(self, folder: str | Path | None = None) -> str:
         """Record to `folder` (None: the session's folder of takes); return it."""
         where = None if folder is None else str(Path(folder).absolute())
-        return self._ask(Record(id=self._new_id(), folder=where), Done).words
+        return self._request(Record(id=self._new_id(), folder=where), Done).words
 
     def stop_recording(self) -> str:
         """End the take; return its files as text. Wait for the disk."""
-        return self._ask(StopRecording(id=self._new_id()), Done, None).words
+        return self._request(StopRecording(id=self._new_id()), Done, None).words
 
     def switch_model(self, model: str | Path) -> None:
         """Switch to another model, given by name or path; return when it is active."""
         path = Path(model)
         name = str(path.absolute()) if path.suffix and is_there(path) else str(model)
-        self._ask(SwitchModel(id=self._new_id(), name=name), Done, None)
+        self._request(SwitchModel(id=self._new_id(), name=name), Done, None)
 
     def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
         """Switch to another input or output, named as at the start; return when it plays."""
         if input is not None and is_there(Path(input)):
             input = Path(input).absolute()
         where = None if input is None else str(input)
-        self._ask(SwitchDevice(id=self._new_id(), input=where, output=out_device), Done, None)
+        self._request(SwitchDevice(id=self._new_id(), input=where, output=out_device), Done, None)
 
     def pause(self) -> None:
         """Pause the played file."""
-        self._ask(Pause(id=self._new_id()), Done)
+        self._request(Pause(id=self._new_id()), Done)
 
     def resume(self) -> None:
         """Continue after `pause`."""
-        self._ask(Pause(id=self._new_id(), on=False), Done)
+        self._request(Pause(id=self._new_id(), on=False), Done)
 
     def seek(self, seconds: float) -> None:
         """Continue at `seconds` of the played file."""
-        self._ask(Seek(id=self._new_id(), seconds=seconds), Done)
+        self._request(Seek(id=self._new_id(), seconds=seconds), Done)
 
     def skip(self, seconds: float) -> None:
         """Move by `seconds` in the played file (negative: back), at most to one of its ends."""
-        self._ask(Seek(id=self._new_id(), seconds=seconds, relative=True), Done)
+        self._request(Seek(id=self._new_id(), seconds=seconds, relative=True), Done)
 
     def loop(self, start: float = 0.0, end: float | None = None) -> None:
         """Repeat the file from `start` to `end`, in s."""
-        self._ask(Loop(id=self._new_id(), start=start, end=end), Done)
+        self._request(Loop(id=self._new_id(), start=start, end=end), Done)
 
     def stop_loop(self) -> None:
         """End the loop: play on to the end of the file."""
-        self._ask(Loop(id=self._new_id(), on=False), Done)
+        self._request(Loop(id=self._new_id(), on=False), Done)
 
     def stretch(self, speed: float | None = None, key: float | None = None) -> None:
         """Play the file at another speed (a factor), in another key (semitones), or both; None: as before."""
-        self._ask(Stretch(id=self._new_id(), speed=speed, key=key), Done)
+        self._request(Stretch(id=self._new_id(), speed=speed, key=key), Done)
 
     def load_preset(self, name: str) -> None:
         """Set the controls to the values of a preset."""
-        self._ask(LoadPreset(id=self._new_id(), name=name), Done, None)
+        self._request(LoadPreset(id=self._new_id(), name=name), Done, None)
 
     def save_preset(self, name: str) -> None:
         """Save the controls as a preset, replacing an existing one."""
-        self._ask(SavePreset(id=self._new_id(), name=name), Done, None)
+        self._request(SavePreset(id=self._new_id(), name=name), Done, None)
 
     def devices(self) -> list[Choice]:
         """Return the inputs and outputs."""
@@ -286,7 +286,7 @@ class RemoteSession:
 
     def choices(self, kind: type[ListDevices | ListModels | ListPresets]) -> Choices:
         """Return the answer to a request of this kind, with its remark."""
-        return self._ask(kind(id=self._new_id()), Choices, None)
+        return self._request(kind(id=self._new_id()), Choices, None)
 
     # --- internal --------------------------------------------------------------------------------------
 
@@ -317,7 +317,7 @@ class RemoteSession:
     def _send_control(self, name: str, value: float, by: str) -> Future[Done]:
         return self._post(Set(id=self._new_id(), controls={name: value}, by=by[:16] or "API"))
 
-    def _ask(self, request: Request, kind: type[A], patience_s: float | None = PATIENCE_S) -> A:
+    def _request(self, request: Request, kind: type[A], patience_s: float | None = PATIENCE_S) -> A:
         try:
             answer = self._post(request).result(patience_s)
         except TimeoutError:

@@ -121,7 +121,7 @@ class Header(Canvas):
         recorded = [*recording(ink, stats["recording"]), (" ", ink.base)]
         if _cells(recorded) + _cells(right) + len("rtsep ") <= width:
             right = recorded + right
-        file = [*file_place(ink, stats.get("file")), ("  ", ink.base)]
+        file = [*file_position(ink, stats.get("file")), ("  ", ink.base)]
         if stats.get("file") and _cells(file) + _cells(right) + len("rtsep  ") + TITLE_CELLS <= width:
             right = file + right
         room = max(0, width - _cells(right))
@@ -132,7 +132,7 @@ class Header(Canvas):
         self.put(0, [(left[:5], ink.bold), (left[5:] + pad, ink.base), *right])
 
 
-def file_place(ink: Ink, file: dict[str, Any] | None) -> list[Part]:
+def file_position(ink: Ink, file: dict[str, Any] | None) -> list[Part]:
     """Return the position in a played file as text."""
     if file is None:
         return []

@@ -24,7 +24,7 @@ class Pace:
     """Decides when to draw and when to request an answer, from times in seconds."""
 
     def __init__(self) -> None:
-        self._asked: float | None = None
+        self._requested_at: float | None = None
         self._answered = False  # at least once
         self._silent = False  # it does not answer
         self._drawn_at = float("-inf")
@@ -32,30 +32,30 @@ class Pace:
 
     def may_draw(self, now: float) -> bool:
         """Return whether a frame may be drawn at `now`; count those that may not."""
-        if self._asked is not None and now - self._asked > GIVEN_UP_S:
-            self._asked, self._silent = None, not self._answered
+        if self._requested_at is not None and now - self._requested_at > GIVEN_UP_S:
+            self._requested_at, self._silent = None, not self._answered
         if self._answered:
-            held_up = self._asked is not None and now - self._asked > PATIENCE_S
+            held_up = self._requested_at is not None and now - self._requested_at > PATIENCE_S
         else:
-            held_up = (self._asked is not None or self._silent) and now - self._drawn_at < UNKNOWN_S
+            held_up = (self._requested_at is not None or self._silent) and now - self._drawn_at < UNKNOWN_S
         if held_up:
             self.dropped += 1
         else:
             self._drawn_at = now
         return not held_up
 
-    def wants_to_ask(self, now: float) -> bool:
+    def request_due(self, now: float) -> bool:
         """Return whether to send the request now; True counts as sent."""
-        if self._silent or self._asked is not None:
+        if self._silent or self._requested_at is not None:
             return False
-        self._asked = now
+        self._requested_at = now
         return True
 
     @property
     def expects(self) -> bool:
         """Return whether an answer is expected from a terminal that has answered before."""
-        return self._asked is not None and self._answered
+        return self._requested_at is not None and self._answered
 
     def answer(self) -> None:
         """Record an answer."""
-        self._asked, self._answered, self._silent = None, True, False
+        self._requested_at, self._answered, self._silent = None, True, False

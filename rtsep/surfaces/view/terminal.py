@@ -12,7 +12,7 @@ import os
 import select
 import time
 
-LAST_WORDS_S = 2.0
+END_PATIENCE_S = 2.0
 """Time limit for the remaining output when the view closes, in seconds."""
 
 _LOOK_EVERY_S = 0.1
@@ -70,7 +70,7 @@ class Terminal(io.TextIOBase):
 
     def finish(self) -> None:
         """Write only if the terminal accepts the text soon, from now on."""
-        self._until = time.monotonic() + LAST_WORDS_S
+        self._until = time.monotonic() + END_PATIENCE_S
 
     def close(self) -> None:
         """Release the terminal."""

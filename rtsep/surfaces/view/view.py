@@ -211,7 +211,7 @@ class LiveView(PlainlyFailing):
             for start in range(0, len(drawn), WRITTEN_AT_ONCE):
                 self._driver.write(drawn[start : start + WRITTEN_AT_ONCE])
             self._end_update()
-        if self.pace.wants_to_ask(now):
+        if self.pace.request_due(now):
             self._driver.write(QUESTION)
         self._driver.flush()
 

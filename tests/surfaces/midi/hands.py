@@ -11,7 +11,7 @@ from rtsep.surfaces.midi.map import (
     MidiMap,
 )
 from rtsep.surfaces.midi.messages import CC, Decoder
-from rtsep.surfaces.midi.turn import Hands
+from rtsep.surfaces.midi.turn import ActiveMap
 
 PORT, OTHER = 0, 1
 
@@ -22,7 +22,7 @@ class Rig:
     def __init__(self, *entries, **options):
         self.controls = Controls()
         self.programs = []
-        self.hands = Hands(
+        self.hands = ActiveMap(
             MidiMap(entries, **options), self.controls, lambda *program: self.programs.append(program)
         )
         self.told = []

@@ -201,7 +201,7 @@ def test_a_knob_is_learned_while_it_plays_and_turns_nothing_meanwhile(surface):
         assert outcome.result(60) == "threshold: cc 21, channel 1: 0 to 1, even in value"
     (entry,) = [entry for entry in load_map(surface.path).entries if entry.in_file]
     assert (entry.control, surface._taught) == (KNOB, None)
-    assert surface.hands.moves == 0
+    assert surface.active_map.moves == 0
 
 
 def test_where_nothing_is_moved_the_map_stays(surface):

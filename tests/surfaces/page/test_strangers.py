@@ -12,11 +12,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from rtsep.surfaces.beside import is_near
+from rtsep.surfaces.page.access import ASK_WITHIN_S, MAX_PER_PEER, ConnectionLimiter
 from rtsep.surfaces.page.address import is_ours
 from rtsep.surfaces.page.client import BURST
-from rtsep.surfaces.page.manners import ASK_WITHIN_S, MAX_PER_PEER, Doorkeeper
 from rtsep.surfaces.page.messages import MAX_MESSAGE
+from rtsep.surfaces.server_process import is_near
 from tests.surfaces.page.conftest import KEYS, MAX_UPLOAD
 from tests.surfaces.page.pages import Browser, handshake, request
 from tests.waiting import until
@@ -175,16 +175,16 @@ def test_who_asks_nothing_is_cut_and_one_peer_has_so_many():
     page = protocol("10.0.0.1", handshake_complete=True)
     loading = protocol("10.0.0.2", cycle=SimpleNamespace(response_complete=False))
     here = {Hashed(each) for each in (silent, page, loading)}
-    doorkeeper = Doorkeeper(here)
-    doorkeeper.look(0.0)
-    doorkeeper.look(ASK_WITHIN_S / 2)
+    limiter = ConnectionLimiter(here)
+    limiter.look(0.0)
+    limiter.look(ASK_WITHIN_S / 2)
     assert cut == []
-    doorkeeper.look(ASK_WITHIN_S + 0.1)
+    limiter.look(ASK_WITHIN_S + 0.1)
     assert cut == [silent]
     here.clear()
     here.update(Hashed(protocol("10.0.0.3", handshake_complete=True)) for _ in range(MAX_PER_PEER + 3))
     cut.clear()
-    doorkeeper.look(20.0)
+    limiter.look(20.0)
     assert len(cut) == 3
 
 

@@ -152,9 +152,9 @@ def test_the_spectrogram_scrolls_and_takes_the_colour_of_what_is_parted():
 def test_frames_that_a_slow_terminal_cannot_take_are_dropped():
     async def act(harness):
         pace = harness.view.pace
-        pace.wants_to_ask(harness.now)
+        pace.request_due(harness.now)
         pace.answer()
-        pace.wants_to_ask(harness.now)  # and no answer
+        pace.request_due(harness.now)  # and no answer
         await harness.play(1.0)
         frames = harness.view._frames
         harness.controls.set("gate", 0.45, "MIDI")

@@ -10,8 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rtsep.surfaces.beside import is_near
 from rtsep.surfaces.page.address import is_ours
+from rtsep.surfaces.server_process import is_near
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -32,7 +32,7 @@ ASK_WITHIN_S = 10.0
 MAX_PER_PEER, MAX_CONNECTIONS = 24, 128
 
 
-class Manners:
+class AccessControl:
     """Lets requests of the local network for this server pass, and adds the headers that browsers obey."""
 
     def __init__(self, app: ASGIApp, port: int, names: frozenset[str]) -> None:
@@ -73,7 +73,7 @@ class Manners:
         return origin == f"http://{host}"
 
 
-class Doorkeeper:
+class ConnectionLimiter:
     """Cuts connections that only take up room; runs beside a server of uvicorn."""
 
     def __init__(self, connections: set[Any]) -> None:

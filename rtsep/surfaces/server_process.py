@@ -87,7 +87,7 @@ def is_near(peer: str) -> bool:
     return address.is_loopback or address.is_private or address.is_link_local
 
 
-class Beside:
+class ServerProcess:
     """Server beside the session."""
 
     def __init__(
