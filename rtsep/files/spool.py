@@ -144,8 +144,11 @@ def _spooled(path: Path, notify: Notify) -> Opened:
     if os.name != "posix":
         return Opened(file, Path(file.name), size)  # type: ignore[arg-type]
     return Opened(
-        file=file, access_path=Path(f"/dev/fd/{file.fileno()}"), size=size, handles=(file.fileno(),)
-    )  # type: ignore[arg-type]
+        file=file,  # type: ignore[arg-type]
+        access_path=Path(f"/dev/fd/{file.fileno()}"),
+        size=size,
+        handles=(file.fileno(),),
+    )
 
 
 def _pieces(path: Path, notify: Notify) -> Iterator[bytes]:
