@@ -167,7 +167,8 @@ class PageUser:
         def plays() -> bool:
             look = ["rtsep", "get", "state"]
             found = subprocess.run(look, env=self.environment, capture_output=True, text=True)
-            return "playing" in found.stdout
+            stored = Path(self.environment["XDG_STATE_HOME"]) / "rtsep" / "last.toml"
+            return "playing" in found.stdout and stored.exists()  # written a second after the start
 
         until(plays, "a session should play", PATIENCE_S, 0.5)
 
