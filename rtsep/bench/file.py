@@ -40,8 +40,8 @@ COLUMNS = (
     Column("peak_mib", "peak MiB", "{:.0f}"),
 )
 LEGEND = (
-    "time / music: what a second takes, the start (Python and the model are loaded) apart; cpu: computing "
-    "time; 'rtsep file' separates on one thread, whatever the machine has; peak: memory at its most"
+    "time / music: time for a second of music, without the start (loading of Python and the model); cpu: "
+    "computing time; 'rtsep file' separates on one thread on any machine; peak: highest memory"
 )
 
 

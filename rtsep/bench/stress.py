@@ -64,8 +64,8 @@ COLUMNS = (
     Column("p99_share", "p99 / hop", "{:.1%}"),
 )
 LEGEND = (
-    "late: masks that came too late; under, over: output and input that was lost; xruns: as the device "
-    "reports; gap: the longest time between two calls of it"
+    "late: late masks; under, over: underruns and overruns; xruns: reported by the device; gap: the longest "
+    "time between two of its calls"
 )
 
 

@@ -28,7 +28,7 @@ def output_only(mixer, block):  # type: ignore[no-untyped-def]
 
 
 def engine(value: float, rate: int) -> Rings:
-    """What an engine would have written: `value`, as often as it is asked for."""
+    """Output of an engine: `value`, as often as requested."""
     rings = Rings(rate, 1, [0], 1)
     rings.output[:] = value
     rings.state[layout.OUT_WRITE] = 1 << 40
