@@ -31,8 +31,10 @@ void model_message(Plugin *plugin, const LV2_Atom_Object *object) {
     LV2_URID about = property && property->type == names->atom_URID ? ((const LV2_Atom_URID *)property)->body : 0;
     bool ours = about == names->model || about == names->model_file;
     if (object->body.otype == names->patch_Get) {
-        if (ours || !property) /* without a property: all */
+        if (ours || !property) { /* without a property: all */
+            plugin->tells_file = true;
             atomic_store(&plugin->changed, true);
+        }
         return;
     }
     if (!ours || !value || (value->type != names->atom_Path && value->type != names->atom_String))
@@ -67,10 +69,13 @@ void model_tell(Plugin *plugin) {
     lv2_atom_forge_set_buffer(forge, (uint8_t *)out, room);
     lv2_atom_forge_sequence_head(forge, &all, 0);
     if (plugin->tells && room >= 2 * strlen(plugin->reported) + 512) {
+        bool file = is_a_path(plugin->reported);
         plugin->tells = false;
         tell(plugin, plugin->names.model, plugin->names.atom_String, plugin->reported);
-        tell(plugin, plugin->names.model_file, plugin->names.atom_Path,
-             is_a_path(plugin->reported) ? plugin->reported : "");
+        /* Ardour 7 stores a path without a lock while other threads read it: no message without news. */
+        if (file || plugin->tells_file)
+            tell(plugin, plugin->names.model_file, plugin->names.atom_Path, file ? plugin->reported : "");
+        plugin->tells_file = file;
     }
     lv2_atom_forge_pop(forge, &all);
 }

@@ -44,6 +44,7 @@ typedef struct {
     LV2_Atom_Forge forge;
     char reported[MAX_NAME]; /* the model, as last reported to the host */
     bool tells;
+    bool tells_file; /* the next report names the model file, too, though there is none */
 } Plugin;
 
 /* Return what the host calls this, or NULL. */

@@ -203,6 +203,10 @@ class Host:
         body += np.array(value_is, np.uint32).tobytes() + value
         self._write_events(self._event(body))
 
+    def ask(self) -> None:
+        """Ask with the next call for all properties."""
+        self._write_events(self._event(np.array([0, self.id_of(_PATCH + "Get")], np.uint32).tobytes()))
+
     def _event(self, body: bytes) -> bytes:
         size = np.array([len(body), self.id_of(_ATOM + "Object")], np.uint32).tobytes()
         whole = np.array([0], np.int64).tobytes() + size + body

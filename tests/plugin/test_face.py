@@ -211,9 +211,13 @@ def test_a_host_chooses_a_model_and_is_told(make_bundle, start_host, kind, about
     host.play(noise(4 * LATENCY))
     assert host.save() == {"model": chosen, "sha256": "1" * 64}
     assert host.latency == BLOCK + 2 * 512 - 1 + 64 + 1024
-    assert host.told == {"model": chosen, "model_file": chosen if kind == "Path" else ""}
+    file = {"model_file": chosen} if kind == "Path" else {}
+    assert host.told == {"model": chosen, **file}
 
     host.restore({"model": "none", "sha256": "0" * 64})  # a preset; the chooser follows
+    host.play(noise(4 * LATENCY))
+    assert host.told == {"model": "none", **dict.fromkeys(file, "")}
+    host.ask()
     host.play(noise(4 * LATENCY))
     assert host.told == {"model": "none", "model_file": ""}
 
