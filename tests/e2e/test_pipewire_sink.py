@@ -40,7 +40,7 @@ assert pipewire_sink.is_possible()
 sink = pipewire_sink.PipeWireSink({NAME!r}, "a sink", {{"rtsep.role": "test"}})
 print("made", flush=True)
 for line in sys.stdin:
-    sink.tell(float(line))
+    sink.report_latency(float(line))
 sink.close()
 """
 
