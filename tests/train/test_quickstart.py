@@ -225,7 +225,7 @@ def test_interrupted_while_scoring_it_ends_with_a_line(job, stems, monkeypatch, 
     command = ["quickstart", "--data", str(stems), "--out", str(job.out), "--system", "tiny"]
     command += ["--minutes", "0.005", "--device", "cpu", "--threads", "1"]
     assert main(command) == 130
-    assert "repeat the command to continue" in capsys.readouterr().err and job.model.exists()
+    assert "the same command continues" in capsys.readouterr().err and job.model.exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
