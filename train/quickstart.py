@@ -146,14 +146,11 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     else:
         summary = json.loads(job.scores.read_text())["summary"]
     page = listen(job.model, scored, job.out / "listen")
-    where = (
-        "songs that were not in the training"
-        if unseen
-        else "the training songs, so the scores are too high: add songs"
-    )
+    where = "not used in the training" if unseen else "of the training, so the scores are too high: add songs"
     vocals, music = (summary.get(f"model_{target}_sdr_mean") for target in ("vocals", "accompaniment"))
+    count = "1 song" if len(scored) == 1 else f"{len(scored)} songs"
     if vocals is not None and music is not None:
-        print(f"{vocals:.1f} dB vocals, {music:.1f} dB accompaniment (SDR) on {len(scored)} of {where}")
+        print(f"{vocals:.1f} dB vocals, {music:.1f} dB accompaniment (SDR), mean over {count} {where}")
     print(f"listen:  {page}\nplay:    rtsep live --model {job.model}")
     return job.model
 

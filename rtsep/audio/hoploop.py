@@ -35,7 +35,9 @@ HOLD_S = 0.06
 """Longest reuse of the last mask in seconds, at least one hop; then the dry signal fades in."""
 
 RESYNC_S = 0.1
-"""Two clocks: a distance that is off its target by this time, in seconds, is reset at once, not steered."""
+"""Two clocks: a distance that differs from its target by more than this, in seconds, is reset at once.
+
+Smaller differences are corrected gradually."""
 
 LATE_HOPS = 3
 """Two clocks: after this number of late hops in a row, the distance is too short and is reset as well.

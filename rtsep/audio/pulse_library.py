@@ -54,7 +54,7 @@ class Side(NamedTuple):
     channels: int
     positions: tuple[int, ...]  # positions of the device's channels, in the server's numbering
     rate: int  # Hz
-    latency: int  # frames of the server's buffer, device included; for a source: of a fragment
+    latency: int  # in frames: the server's buffer and the device; for a source, one fragment
     title: str  # title in the user's mixer
     client: str  # name of the program there
     device_index: int = -1  # the server's number of the sink or source

@@ -190,8 +190,10 @@ class FileSource:
     def go_back(self, frame: int) -> None:
         """Let the next engine begin with `frame` of this engine's input, without losing frames read ahead.
 
-        Goes back by at most the length of a ring; call `stop` first.
+        Goes back by at most the length of a ring; call `stop` first. Until the next engine starts, the
+        position is this frame.
         """
+        self._engines = ()
         self._file.return_to(self._taken_at(frame, self._segments))
         self._segments = (
             Segment(start=0.0, frame=self._file.position, taken=self._file.taken, speed=self._pace),
@@ -298,7 +300,9 @@ class FileSource:
     # --- the position in the file ----------------------------------------------------------------------
 
     def _frame_at(self, audible: float) -> float:
-        """Return the frame of the file at frame `audible` of the ring's count."""
+        """Return the frame of the file at frame `audible` of the ring's count; without engine: the next."""
+        if not self._engines:
+            audible = 0.0  # a count of the engine before
         at = segment_at(self._segments, audible).frame_at(audible, self._file.rate / self._rate)
         return at if self._file.length is None else min(at, self._file.length)
 

@@ -220,7 +220,7 @@ def _to_the_sound(caches: str, row_of: dict[str, Row]) -> str:
     line = f"{caches} start to the first sound: {_s(sound['median_ms'])}, at worst {_s(sound['worst_ms'])}"
     if caches == "warm":
         held = sound["worst_ms"] <= 1000 * AIM_S
-        line += f" (the aim of {AIM_S:g} s is {'held' if held else 'missed'})"
+        line += f" (the goal of {AIM_S:g} s is {'met' if held else 'missed'})"
     if "told" in row_of:
         line += f"; the user is informed after {_s(row_of['told']['median_ms'])}"
     sides = {"model": "the model process", "compiled": "compiled code"}

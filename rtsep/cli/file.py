@@ -326,7 +326,7 @@ class _Report:
             print(json.dumps(line), flush=True)
         else:
             places = one_line(" and ".join(_texts(result.stems).values()))
-            speed = f"{1 / result.realtime_factor:.1f} times faster than playback"
+            speed = f"{1 / result.realtime_factor:.1f} times the speed of playback"
             print(f"{self._prefix()}{one_line(result.input.name)}: {places} ({speed})", flush=True)
         if result.clipped_samples:
             print(

@@ -210,7 +210,8 @@ def _check(path: Path, as_json: bool) -> int:
     else:
         print(
             f"{path}: a {package.spec.system} model '{package.spec.name}', schema {package.spec.schema}; "
-            f"{len(package.golden.masks)} golden frames replay to {model.golden_error:.1e}; "
+            f"{len(package.golden.masks)} golden frames replayed, "
+            f"largest difference {model.golden_error:.1e}; "
             f"{_origin(package)}"
         )
     return 0

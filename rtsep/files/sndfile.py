@@ -17,7 +17,7 @@ from rtsep.files.pieces import Piece, PieceFile, UnsizedAu
 
 Block = NDArray[np.float32]
 
-BLOCK = 8192  # constant, because libsndfile's Opus gives other last samples for other sizes
+BLOCK = 8192  # constant: the last samples of libsndfile's Opus decoder depend on the block size
 _RUN_UP = 32768  # frames
 _NOT_KNOWN = 2**63 - 1  # libsndfile's value for an unknown number of frames (SF_COUNT_MAX)
 _STREAMED = 0x7FFFF000  # smallest placeholder for a size that was unknown when the header was written
@@ -138,7 +138,7 @@ class SndfileDecoder:
                     raise
 
     def _look_ahead(self) -> None:
-        """Take the channels of the widest piece, and add up the lengths."""
+        """Set the channels to the maximum of all pieces, and the length to their sum."""
         seconds, known = self._left_seconds(self._sound), True
         for piece in self._pieces:
             try:

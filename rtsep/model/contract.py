@@ -31,7 +31,7 @@ from rtsep.errors import ModelError, UsageError, suggest
 SCHEMA = 1
 
 TORCHSCRIPT = "torchscript"
-"""Default form of a program. It is not written to the spec, as older versions support no other form."""
+"""Default form of a program. It is not in the spec, because older versions of rtsep do not know the entry."""
 
 MAX_N_FFT, MAX_STATE, MAX_RATES = 1 << 16, 1 << 26, 64
 MAX_RATE = 1_000_000  # Hz

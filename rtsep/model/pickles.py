@@ -157,7 +157,7 @@ class _Walk:
         if kind != "storage" or name not in ITEM_BYTES or not isinstance(key, str) or not _is_count(elements):
             raise ModelError("its description of values has data of an unknown type")
         if not isinstance(device, str):
-            raise ModelError("its description of values names no device")
+            raise ModelError("the description of its stored values has no device; export it again")
         data = self._tensor_data(key)
         if data is None or len(data) != elements * ITEM_BYTES[name]:
             found = "none" if data is None else f"{len(data):,} bytes"

@@ -1,8 +1,8 @@
 """The hop loop of a plugin's engine: input ring to output ring, until the stream, or the engine, ends.
 
 It uses the same pipeline as the rest of rtsep, so the stems add up here too. Each hop waits for its mask
-until the plugin is about to need the output, and in a render until the mask arrives. Block: one hop,
-`frames_needed` frames. Stream delay: the pipeline's.
+until the plugin is about to need the output, and in a render until the mask arrives. A block is one
+hop, `frames_needed` frames. The stream delay is that of the pipeline.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _ports() -> list[str]:
 def plugin_ttl(version: str) -> str:
     """Return rtsep.ttl: the plugin and its ports. `version` is that of rtsep."""
     major, minor, micro = ([int(part) for part in version.split(".")[:3] if part.isdigit()] + [0, 0, 0])[:3]
-    number = 2 * (100 * major + minor + 1)  # even: a release; 0 would be a draft
+    number = 2 * (100 * major + minor + 1)  # an even number is a release, 0 a draft
     groups = "".join(
         f"\n<{URI}#{name}>\n    a pg:{kind}Group, pg:StereoGroup ;\n"
         f"    lv2:name {_text(name.capitalize())} ;\n"

@@ -23,7 +23,7 @@ class SessionCounters:
     hop_ns: int = 0
 
     def plus(self, engine: Engine) -> SessionCounters:
-        """Return a counters that includes the counts of a finished engine."""
+        """Return the counters with the counts of a finished engine."""
         longest = engine.telemetry()
         return SessionCounters(
             before=self._with(engine.counters(), 1),

@@ -34,11 +34,11 @@ def test_stages_stand_in_the_order_in_which_they_were_reached_with_median_and_wo
 
 def test_in_words_it_is_the_worst_that_must_keep_the_aim():
     (line,) = in_words(table("warm", [reached(100), reached(150)]))
-    assert line.startswith("warm start to the first sound: 1.38 s, at worst 1.65 s (the aim of 2 s is held)")
+    assert line.startswith("warm start to the first sound: 1.38 s, at worst 1.65 s (the goal of 2 s is met)")
     assert "the user is informed after 0.50 s" in line
     assert "the model process came last, 0.38 s after compiled code" in line
     (line,) = in_words(table("warm", [reached(100), reached(100), reached(200)]))
-    assert "1.10 s, at worst 2.20 s (the aim of 2 s is missed)" in line
+    assert "1.10 s, at worst 2.20 s (the goal of 2 s is missed)" in line
     (line,) = in_words(table("cold", [reached(9000)]))
     assert "aim" not in line
 

@@ -86,7 +86,7 @@ def test_the_shipped_model_checks_out():
     (line,) = outcome.json
     assert line["ok"] is True
     assert line["golden_error"] < 1e-3
-    assert "golden frames replay" in "\n".join(rtsep_here("models", "check", find_model("live")).out)
+    assert "golden frames replayed" in "\n".join(rtsep_here("models", "check", find_model("live")).out)
 
 
 def test_a_strangers_model_is_told_from_a_shipped_one(tmp_path):

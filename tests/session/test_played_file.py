@@ -83,6 +83,14 @@ def test_what_cannot_be_is_refused(half, song):
         session.seek(0)
 
 
+def test_after_the_end_the_position_stays_where_the_sound_ended(half, long_song):
+    with rtsep.Session(long_song, out_device="virtual", model=half) as session:
+        until(lambda: session.place.position > 1.0)
+        before = session.place.position
+    assert before <= session.place.position < before + 0.5
+    assert session.stats()["file"]["position_s"] == pytest.approx(session.place.position, abs=1e-3)
+
+
 def test_speed_and_key_while_it_plays_add_no_latency(half, tmp_path):
     path = tmp_path / "song.wav"
     sine = 0.5 * np.sin(2 * np.pi * 441 * np.arange(10 * RATE) / RATE)

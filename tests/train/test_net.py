@@ -100,6 +100,14 @@ def test_loss_is_its_twin_forward_and_backward(framing):
         (2 * total).backward()
         results.append((total.detach(), value.detach(), logits.grad.clone()))
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+    steps, batch, channels, bins = logits.shape
+    for shape in (
+        (steps, batch, channels, bins + 1),
+        (batch, steps, channels, bins),
+        (steps, batch, 1, bins),
+    ):
+        with pytest.raises(ValueError, match="mask logits have shape"):
+            masked_loss(torch.zeros(shape), target, framing, synthesis, config)
 
 
 def test_loss_has_a_slope_where_a_mask_is_all_or_nothing():

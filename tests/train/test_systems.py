@@ -46,6 +46,7 @@ def made(cache, tmp_path_factory):
     def make(name):
         if name not in files:
             full = presets.preset(name)
+            assert full.family in HOPS and full.family in SMALLER, f"add '{full.family}' to HOPS and SMALLER"
             training = dataclasses.replace(full.training, batch=2, hops=HOPS[full.family], warmup_steps=2)
             small = dataclasses.replace(full, training=training, **SMALLER[full.family])
             with pytest.MonkeyPatch.context() as patch:

@@ -188,8 +188,8 @@ def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
     own_size = getattr(program, "state_size", size)
     if own_size != size:
         raise GateError(f"the program keeps {own_size} floats of state, the spec declares {size}")
-    if spec.params != sum(p.numel() for p in net.parameters()):
-        raise GateError(f"the spec declares {spec.params} parameters, the net has another number")
+    if spec.params != (params := sum(p.numel() for p in net.parameters())):
+        raise GateError(f"the spec declares {spec.params} parameters, the net has {params}")
     macs = count_macs(eager, columns[0], size, spec.lookahead_hops + 1)
     if macs != spec.macs_per_hop:
         raise GateError(f"the spec declares {spec.macs_per_hop} multiplications a hop, torch counts {macs}")

@@ -173,10 +173,16 @@ def _wave_loss(error: Tensor, target: Target, framing: Framing, config: LossConf
 def masked_loss(
     logits: Tensor, target: Target, framing: Framing, synthesis: Tensor, config: LossConfig
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss of mask logits [T, B, 2, bins] and, for the log, its decibel term (no gradient).
+    """Return the loss of mask logits and, for the log, its decibel term (no gradient).
 
-    Compiled on the CPU; on other devices the plain twin, whose operations are large enough for them.
+    `logits` are [T, B, 2, framing.bins - 1]: the Nyquist bin gets the mask of the bin below. Raise
+    `ValueError` for another shape. Compiled on the CPU; on other devices the plain twin, whose operations
+    are large enough for them.
     """
+    batch, channels, steps, bins = target.mix.shape
+    wanted = (steps, batch, channels, bins - 1)  # the compiled code checks no bounds
+    if logits.shape != wanted:
+        raise ValueError(f"mask logits have shape {list(logits.shape)}, expected {list(wanted)}")
     if logits.device.type != "cpu":
         total, decibel_term = masked_loss_reference(logits, target, framing, synthesis, config)
         return total, decibel_term.detach()

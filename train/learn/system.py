@@ -88,7 +88,11 @@ class System(abc.ABC):
 
     @property
     def rates(self) -> tuple[int, ...]:
-        """Sample rates in Hz at which it plays without resampling."""
+        """Sample rates in Hz at which it plays without resampling.
+
+        (44100, 48000) if the training varies the pitch, as `gru` does: a device at 48 kHz then needs no
+        resampling, which costs 2.4 ms.
+        """
         return (self.rate,)
 
     @property
@@ -158,6 +162,11 @@ class System(abc.ABC):
         """Return the spec of a model; `more` are further entries."""
         framing = self.framing
         column = torch.zeros(self.channels, framing.bins, 2)
+        if not hasattr(program, "state_size"):
+            raise UsageError(
+                f"the program of a system '{self.family}' has no state_size: give the number of floats of "
+                "its state, 0 for none"
+            )
         size = int(program.state_size)  # type: ignore[arg-type]
         entries: dict[str, Any] = {
             "system": self.family,

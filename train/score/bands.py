@@ -107,7 +107,10 @@ def _bins(low_hz: float, high_hz: float) -> slice:
 
 
 def _power(wave: Wave) -> NDArray[np.float64]:
-    """Return the power [frames, bins] of [2, n], the channels' mean; a band's sum is its mean square."""
+    """Return the power spectrogram [frames, bins] of a wave [2, n], averaged over the channels.
+
+    Its sum over a band is the mean square of that band.
+    """
     if wave.shape[1] < FRAME:
         return np.zeros((0, FRAME // 2 + 1))
     power = _SPECTRA.spectrogram(wave) * (RATE / FRAME)

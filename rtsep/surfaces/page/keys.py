@@ -30,7 +30,7 @@ class Keys:
         return cls(secrets.token_urlsafe(_BYTES), secrets.token_urlsafe(_BYTES))
 
     def allows(self, key: str) -> bool | None:
-        """Return whether `key` may control (True) or only read (False); None: unknown key."""
+        """Return whether `key` may control (True) or only read (False); return None for an unknown key."""
         given = key.encode("utf-8", "surrogateescape")
         turns = hmac.compare_digest(given, self.turning.encode())
         reads = hmac.compare_digest(given, self.reading.encode())

@@ -113,5 +113,5 @@ class Musdb18Hq(Reader):
 
 
 def _stem_files(place: Path) -> dict[str, Path]:
-    # Not listed by `musdb.DB`, which opens every file and stops at the first broken one.
+    # `musdb.DB` is not used, because it opens every file and stops at the first broken one.
     return {path.name.removesuffix(STEM_FILE): path for path in sorted(place.glob(f"*{STEM_FILE}"))}

@@ -78,7 +78,7 @@ class Stems(Reader):
         return any(usable(roles) for roles in songs) and 2 * voiced >= len(songs)
 
     def find(self, folder: Path, choice: Choice) -> Found:
-        """As `Reader.find`. A voice alone is a solo voice; audio without a voice is listed."""
+        """As `Reader.find`. A voice alone is a solo voice; audio without a voice is listed as skipped."""
         found, songs = Found(), []
         for song, roles in _songs(folder):
             if "vocals" in roles:

@@ -169,7 +169,7 @@ class GruCell(nn.Module):
             self.register_buffer(f"{ours}_bias", getattr(gru, f"bias_{theirs}_l{layer}").detach().clone())
 
     def advance(self, new: Tensor, hidden: Tensor) -> None:
-        """Move the memory `hidden` [1, H] by what came in, `new` [1, 3 H], in place."""
+        """Update the memory `hidden` [1, H] in place with `new` [1, 3 H], the product of the input."""
         two = 2 * self.width
         old = torch.addmm(self.old_bias, hidden, self.old)
         gates = torch.sigmoid(new[:, :two] + old[:, :two])
