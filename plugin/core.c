@@ -28,6 +28,7 @@ struct RtsepCore {
     Link *link; /* of the audio thread */
     _Atomic(Link *) next; /* made, but not taken by the audio thread yet */
     _Atomic(Link *) retired; /* left by the audio thread */
+    atomic_flag freeing; /* a link's thread frees another link */
 
     /* Of the audio thread. */
     int64_t silent_before; /* input frames before this one are forgotten */
@@ -57,12 +58,17 @@ static void store(Link *link, int slot, int64_t value) {
 
 /* --- links come and go ------------------------------------------------------------------------------------- */
 
-/* Free the link that the audio thread has left. `by` is the one whose thread this is: it cannot free itself. */
+/* Free the link that the audio thread has left. `by` is the one whose thread this is: it cannot free itself.
+
+   One thread at a time: to free a link is to wait for its thread, and two threads could wait for each other. */
 static void free_retired(void *owner, Link *by) {
     RtsepCore *core = owner;
+    if (atomic_flag_test_and_set(&core->freeing))
+        return; /* at the next tick */
     Link *old = atomic_load(&core->retired);
     if (old && old != by && atomic_compare_exchange_strong(&core->retired, &old, NULL))
         link_free(old);
+    atomic_flag_clear(&core->freeing);
 }
 
 static Link *make_link(RtsepCore *core, uint32_t block, const char *model, const char *sha256) {
@@ -92,6 +98,7 @@ RtsepCore *rtsep_core_new(double rate, uint32_t block, const char *bundle, const
     core->watched = watched;
     core->bundle = copy_of(bundle);
     core->begins = true;
+    atomic_flag_clear(&core->freeing);
     if (core->bundle)
         core->link = core->wanted = make_link(core, block, model, sha256);
     if (!core->link) {
@@ -108,7 +115,9 @@ void rtsep_core_free(RtsepCore *core) {
     if (next)
         link_free(next);
     link_free(core->link);
-    free_retired(core, NULL);
+    Link *old = atomic_exchange(&core->retired, NULL); /* its thread may be freeing another one */
+    if (old)
+        link_free(old);
     free(core->bundle);
     free(core);
 }

@@ -222,6 +222,19 @@ def test_a_host_chooses_a_model_and_is_told(make_bundle, start_host, kind, about
     assert host.told == {"model": "none", "model_file": ""}
 
 
+def test_models_that_change_quickly_leave_nothing(make_bundle, start_host):
+    """The threads of two links must not wait for each other to end."""
+    bundle = make_bundle(engine=NO_ENGINE)
+    with (bundle / "models").open("a") as file:
+        file.write(f"other\t{'1' * 64}\t{RATE}\t512\t1024\n")
+    host = start_host(bundle)
+    for _ in range(8):
+        for model in ("other", "none"):  # the second one waits for the first one's predecessor to be freed
+            host.restore({"model": model})
+            host.call(noise(16))
+        until(lambda: host.play(noise(1600), [16] * 100) is not None and len(memories()) == 1, every_s=0)
+
+
 @pytest.mark.parametrize("kind", ["Int", "URID"])
 def test_a_message_of_another_kind_is_no_model(host, kind):
     before = host.save()
