@@ -10,6 +10,7 @@ from train.learn.export import write_checked
 from train.learn.gate import GateError
 from train.learn.nets.causal_net import CausalNet
 from train.learn.nets.causal_program import CausalProgram
+from train.learn.nets.column_resnet import ColumnResNet
 
 
 @pytest.fixture
@@ -137,3 +138,21 @@ def test_refuses_a_spec_that_is_not_true(net, tmp_path, wrong, reason):
     program = CausalProgram(net).eval()
     spec = dataclasses.replace(SYSTEM.spec(net, program, "x"), **wrong)
     _refused(net, program, spec, tmp_path / "m.pt", reason)
+
+
+@pytest.mark.parametrize("declared", [6, 7, 8])
+def test_refuses_a_window_longer_than_the_spec_says(declared, tmp_path):
+    system = ColumnResNet(window=9)  # 8 past columns
+    net = system.net().eval()
+    program = system.program(net).eval()
+    spec = dataclasses.replace(system.spec(net, program, "x"), context_hops=declared)
+    if declared == system.context_hops:
+        write_checked(net, program, spec, tmp_path / "m.pt")
+    else:
+        _refused(net, program, spec, tmp_path / "m.pt", f"context of {declared} hops")
+
+
+def test_refuses_a_recurrent_net_with_a_bounded_context(net, tmp_path):
+    program = CausalProgram(net).eval()
+    spec = dataclasses.replace(SYSTEM.spec(net, program, "x"), context_hops=20)
+    _refused(net, program, spec, tmp_path / "m.pt", "context of 20 hops")

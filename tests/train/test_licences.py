@@ -2,6 +2,7 @@ import pytest
 
 from train.data.licences import all_sets, is_open, licence_of
 from train.data.readers.base import known_licences, licence_in
+from train.score.peers import Spleeter
 
 FREE = ("CC0 1.0", "CC BY 4.0", "public-domain dedication", "free for any use, with link")
 SILENT = "unknown (no licence file beside the audio)"
@@ -40,7 +41,9 @@ def test_nothing_is_claimed_that_is_not_in_the_data():
     [("CC0 1.0", True), ("CC BY", True), ("CC BY 3.0", True), ("public-domain dedication", True),
      ("per Debian package", True), ("MIT", True),
      ("CC BY-SA 3.0", False), ("CC BY-NC 4.0", False), ("GPL 3.0", False),
-     ("CC BY 4.0 and CC BY-NC 4.0", False), ("CC BY 4.0, stems by Spleeter", False), (SILENT, False)],
+     ("CC BY 4.0 and CC BY-NC 4.0", False), (SILENT, False),
+     (f"CC BY 4.0, stems by {Spleeter.title}", True), (f"CC BY-NC 4.0, stems by {Spleeter.title}", False),
+     ("CC BY 4.0, stems by a teacher", False)],
 )  # fmt: skip
 def test_what_a_model_for_everyone_may_learn_from(licence, is_it):
     assert is_open(licence) is is_it

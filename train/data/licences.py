@@ -16,8 +16,14 @@ from rtsep.model.licences import (
 )
 from train.data.cache import RATE, Song
 
-OPEN = re.compile(r"(CC0( 1\.0)?|MIT|CC BY( \d\.\d)?|public[ -]domain( dedication)?|per Debian package)$")
-"""Licences of recordings for models without restrictions. Stems by another separator do not count."""
+OPEN_TEACHERS = ("Spleeter 2 stems, offline",)
+"""Separators under an MIT licence, by title: what they make of an open recording stays open."""
+
+OPEN = re.compile(
+    r"(CC0( 1\.0)?|MIT|CC BY( \d\.\d)?|public[ -]domain( dedication)?|per Debian package)"
+    rf"(, stems by ({'|'.join(map(re.escape, OPEN_TEACHERS))}))?$"
+)
+"""Licences of recordings for models without restrictions. Stems by any other separator do not count."""
 
 SHARE_ALIKE = re.compile(r"CC BY-SA|GPL|per Debian package")
 """Free licences that require the same terms; the file of a package states which one it has."""

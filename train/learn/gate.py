@@ -175,6 +175,20 @@ def _check_causality(what: str, masks_of: Any, columns: Tensor) -> float:
     return worst
 
 
+def _check_context(what: str, masks_of: Any, columns: Tensor, context_hops: int) -> float:
+    """Check that input older than `context_hops` does not change a mask, up to float32 rounding."""
+    cuts, worst = columns.shape[0] - context_hops, 0.0
+    rng = torch.Generator().manual_seed(3)
+    whole = masks_of(columns)
+    for cut in sorted({1, cuts // 2, cuts - 1}):
+        changed = columns.clone()
+        changed[:cut] = torch.randn(changed[:cut].shape, generator=rng)
+        first = cut + context_hops  # the newest changed column, cut - 1, is too old for this mask
+        worst = max(worst, _difference(f"context of {context_hops} hops ({what}, past changed before step {cut})",
+                                       whole[first:], masks_of(changed)[first:], FILE_TOLERANCE))  # fmt: skip
+    return worst
+
+
 @torch.no_grad()
 def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
     """Run every check on `program` against the training form `net`; the first failure raises `GateError`."""
@@ -223,6 +237,10 @@ def check(net: TrainingForm, program: nn.Module, spec: ModelSpec) -> Checked:
     found["causality, training form"] = _check_causality("training form", net.masks, columns)
     found["causality, offline"] = _check_causality("offline", loaded.offline, columns)
     found["causality, stepped"] = _check_causality("stepped", partial(play_steps, runner), columns)
+    if spec.context_hops is not None:
+        past = spec.context_hops
+        found["context, training form"] = _check_context("training form", net.masks, columns, past)
+        found["context, stepped"] = _check_context("stepped", partial(play_steps, runner), columns, past)
     for what, level in (("silence", 0.0), ("1e-6 of full scale", 1e-6), ("10,000 times full scale", 1e4)):
         _check_range(what, play_steps(runner, columns * level))
     _check_range("test signal", stepped)
