@@ -27,6 +27,7 @@ KINDS = {
     "ones": "everything is voice",
     "zeros": "nothing is voice",
     "half": "0.5 everywhere",
+    "takes-memory": "0.5 everywhere, and 40 MiB for a moment at every 64th column",
     "state-counter": "(n % 64) / 64 everywhere: tells a lost, doubled or reordered column, or a reset",
     "marker": "`mark(j)` everywhere, j = n - lookahead the column it is for: tells masks one column off",
     "echo": "the column's own real parts, limited to 0..1: tells which column was answered",
@@ -71,6 +72,7 @@ def expected_mask(
     level = {
         "zeros": 0.0,
         "half": 0.5,
+        "takes-memory": 0.5,
         "state-counter": (number % 64) / 64,
         "marker": mark(number - lookahead),
         "nan-later": np.nan if number >= LATER else 1.0,

@@ -30,6 +30,7 @@ from rtsep.realtime import mask_exchange
 from rtsep.realtime.atomics import acquire
 from rtsep.session.options import LiveOptions
 from tests.faults.rig import FaultRig
+from tests.models import make_model
 from tests.session.playing import read
 from tests.session.test_forks import in_a_fork
 from tests.waiting import until
@@ -83,6 +84,27 @@ def model_slow(rig: FaultRig) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
     assert rig.model_pid == pid
+
+
+def model_at_its_memory_limit(rig: FaultRig) -> None:
+    """A model that takes memory as it plays may have no more than it has."""
+    with tempfile.TemporaryDirectory() as folder:
+        rig.session.switch_model(make_model(Path(folder) / "takes.rtsep", "takes-memory"))
+        until(lambda: rig.stats["model"]["ready"], "the other model should play", PATIENCE_S)
+        rig.settle()
+        with _started_again(rig):
+            pid = rig.model_pid
+            _, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
+            resource.prlimit(pid, resource.RLIMIT_DATA, (_data_bytes(pid), hard))
+        rig.settle()
+        rig.session.switch_model(rig.model)
+        until(lambda: rig.stats["model"]["name"] == "test-half" and rig.stats["model"]["ready"], "it is back")
+
+
+def _data_bytes(pid: int) -> int:
+    """Return the memory of a process that counts against its limit."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:"))
 
 
 def model_broken(rig: FaultRig) -> None:
@@ -272,6 +294,17 @@ FAULTS = (
         dry=True,
     ),
     Fault("the model is ten times too slow for five seconds", model_slow, ("late_masks",), dry=True),
+    Fault(
+        "the model reaches its memory limit",
+        model_at_its_memory_limit,
+        ("late_masks",),  # its restarts are over with it
+        (
+            r"^model test-takes-memory; latency",
+            r"^model 'test-takes-memory' .*memory.*: the dry signal plays until it is back$",
+            r"^model test-half; latency",
+        ),
+        dry=True,
+    ),
     Fault("a model that is asked for is damaged", model_broken),
     Fault(
         "the disk is full while it records",
@@ -318,10 +351,6 @@ FAULTS = (
 )
 
 PROVEN = {
-    "the model reaches its memory limit": (
-        "tests/model/test_remote.py::test_memory_is_bounded",
-        "tests/model/test_supervisor.py::test_a_program_that_starts_to_raise_is_started_again",
-    ),
     "the session's process is killed": (
         "tests/faults/test_killed.py::test_nothing_is_left_once_the_next_session_starts",
         "tests/realtime/test_shared_file.py::test_what_a_killed_owner_has_left_is_removed",
