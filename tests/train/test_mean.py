@@ -46,6 +46,15 @@ def test_the_mean_of_a_run_with_itself_is_that_run(two, tmp_path):
         torch.testing.assert_close(same.average[name], value)
 
 
+def test_a_negative_share_takes_away(two, tmp_path):
+    """What the second has learnt since the first, on the first: the second."""
+    made = mean([two[0], two[1], two[0]], [1.0, 1.0, -1.0], tmp_path / "moved")
+    for name, value in checkpoints.load(two[1]).average.items():
+        if torch.is_floating_point(value):
+            torch.testing.assert_close(made.average[name], value, rtol=1e-4, atol=1e-5)
+    export(tmp_path / "moved", tmp_path / "moved.pt")
+
+
 def test_counts_are_not_averaged():
     made = mean_of([{"seen": torch.tensor(3)}, {"seen": torch.tensor(8)}], [0.5, 0.5])
     assert made["seen"].item() == 3 and not torch.is_floating_point(made["seen"])
@@ -56,8 +65,8 @@ def test_what_has_no_mean_is_refused_and_nothing_is_written(two, config, tmp_pat
     fit(dataclasses.replace(config, system=other, run=tmp_path / "other"))
     with pytest.raises(ModelError, match="not the same net"):
         mean([two[0], tmp_path / "other"], [1.0, 1.0], tmp_path / "mean")
-    for shares in ([1.0], [1.0, 0.0], [1.0, -1.0], [float("nan"), 1.0]):
-        with pytest.raises(UsageError, match="greater than 0"):
+    for shares in ([1.0], [1.0, 0.0], [1.0, -1.0], [1.0, -2.0], [float("nan"), 1.0], [float("inf"), 1.0]):
+        with pytest.raises(UsageError, match=r"--shares: .*(other|greater) than 0"):
             mean(two, shares, tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
     with pytest.raises(OutputError, match="another folder"):

@@ -184,8 +184,8 @@ def _check_context(what: str, masks_of: Any, columns: Tensor, context_hops: int)
         changed = columns.clone()
         changed[:cut] = torch.randn(changed[:cut].shape, generator=rng)
         first = cut + context_hops  # the newest changed column, cut - 1, is too old for this mask
-        worst = max(worst, _difference(f"context of {context_hops} hops ({what}, past changed before step {cut})",
-                                       whole[first:], masks_of(changed)[first:], FILE_TOLERANCE))  # fmt: skip
+        name = f"context of {context_hops} hops ({what}, past changed before step {cut})"
+        worst = max(worst, _difference(name, whole[first:], masks_of(changed)[first:], FILE_TOLERANCE))
     return worst
 
 

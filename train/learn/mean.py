@@ -3,6 +3,10 @@
 Runs that started from the same weights can be averaged weight by weight, and the mean plays at the cost of
 one of them. It often scores as well as each of them on data like theirs, and better on other data (M.
 Wortsman et al., "Model soups", ICML 2022). Check this for your runs with `evaluate` and `robustness`.
+
+A share below 0 takes a run away. `A B C --shares 1 1 -1` adds to A what B has learnt since it was C
+(G. Ilharco et al., "Editing models with task arithmetic", ICLR 2023). So a twin for another window learns
+without training.
 """
 
 from __future__ import annotations
@@ -39,12 +43,14 @@ def mean_of(weights: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> di
 def mean(runs: Sequence[Path], shares: Sequence[float], folder: Path) -> Checkpoint:
     """Write the mean of `runs` to `folder` and return it.
 
-    `runs` are runs, checkpoints or model files; `shares` (one each, greater than 0) are their weights. The
-    data of the mean is the data of all of them. Raises `ModelError` for different nets, `UsageError` for
-    wrong shares, and `OutputError` if `folder` holds a run already.
+    `runs` are runs, checkpoints or model files; `shares` (one each, not 0) are their weights, and their sum
+    is greater than 0. The data of the mean is the data of all of them. Raises `ModelError` for different
+    nets, `UsageError` for wrong shares, and `OutputError` if `folder` holds a run already.
     """
-    if len(shares) != len(runs) or not all(0 < share < math.inf for share in shares):
-        raise UsageError(f"--shares: {len(runs)} numbers greater than 0 are needed, one for each run")
+    if len(shares) != len(runs) or not all(share and math.isfinite(share) for share in shares):
+        raise UsageError(f"--shares: {len(runs)} numbers other than 0 are needed, one for each run")
+    if sum(shares) <= 0:
+        raise UsageError(f"--shares: their sum is {sum(shares):g}; it must be greater than 0")
     if (folder / checkpoints.FILE).exists():
         raise OutputError(f"{folder} contains a run already; give another folder")
     states = [checkpoints.load(run) for run in runs]
@@ -76,7 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="runs, checkpoints or model files")
     parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="output folder: the new run")
     parser.add_argument(
-        "--shares", type=float, nargs="+", metavar="X", help="weight of each run in the mean (default: equal)"
+        "--shares",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="weight of each run in the mean; below 0, it is taken away (default: equal)",
     )
 
 
