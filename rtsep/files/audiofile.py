@@ -22,7 +22,8 @@ from rtsep.files.ffmpeg import (
     seconds_of,
     widest,
 )
-from rtsep.files.pieces import Mpeg, Pieces, count_mpeg, pieces_of
+from rtsep.files.mpeg import Mpeg, count_mpeg
+from rtsep.files.pieces import Pieces, pieces_of
 from rtsep.files.sndfile import BLOCK, SndfileDecoder, reason
 from rtsep.files.spool import Notify, Opened, notify_on_stderr, open_again, open_input
 from rtsep.files.stem_writer import SUBTYPES, StemWriter, make_folder
@@ -75,6 +76,7 @@ class AudioReader:
         self._found = 0  # frames found by ffmpeg's demuxer; 0: not asked
         self._passed = 0  # frames that a decoder still has to skip
         self._pieces = Pieces()
+        self._counted: Mpeg | None = None
         self._track_asked = track
         self._opened = opened or open_input(path, notify)
         self._ffmpeg_input = FfmpegInput(self._opened.access_path, self._opened.handles)
@@ -90,7 +92,7 @@ class AudioReader:
     def _choose(self, number: int | None) -> None:
         """Choose libsndfile if it reads the whole file, else ffmpeg if it is installed."""
         self._pieces = pieces_of(self._opened.file, self._opened.size)
-        counted = count_mpeg(self._opened.file, self._opened.size)
+        self._counted = counted = count_mpeg(self._opened.file, self._opened.size)
         if self._pieces.damage:
             self._damage.append(self._pieces.damage)
         refusal = ""
@@ -121,7 +123,8 @@ class AudioReader:
             raise NoSoundError(f"{self.path}: contains no audio (0 frames)")
 
     def _by_sndfile(self) -> SndfileDecoder:
-        return SndfileDecoder(self._opened.file, self._opened.access_path, self._pieces.pieces)
+        end = self._counted.end if self._counted else 0
+        return SndfileDecoder(self._opened.file, self._opened.access_path, self._pieces.pieces, end)
 
     def _has_more(self, sound: SndfileDecoder | None, counted: Mpeg | None, number: int | None) -> bool:
         """Return whether ffmpeg should examine the file, too."""
@@ -219,7 +222,8 @@ class AudioReader:
                 f"{self.path}: {self.channels} channels; 1 to {MAX_CHANNELS} are accepted "
                 "(is its header damaged?)"
             )
-        if isinstance(self._decoder, SndfileDecoder) and self._decoder.is_lost:
+        has_junk = self._counted is not None and self._counted.has_junk
+        if isinstance(self._decoder, SndfileDecoder) and (self._decoder.is_lost or has_junk):
             self.notes.append("data after the end stated in its header is left out, as in media players")
 
     # --- reading -----------------------------------------------------------------------------------------

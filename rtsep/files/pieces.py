@@ -1,4 +1,4 @@
-"""Files that contain several files: chained Ogg streams, joined FLAC, WAV and AIFF files; counts of an MP3.
+"""Files that contain several files: chained Ogg streams, joined FLAC, WAV and AIFF files.
 
 libsndfile reads only the first one, or refuses them all. This module finds the beginnings of the others by
 their signatures, in some ms and without another program. It decodes nothing.
@@ -14,13 +14,6 @@ from typing import BinaryIO, NamedTuple
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 _OGG = re.compile(rb"OggS\x00[\x02\x06]\x00{8}.{4}\x00{4}", re.DOTALL)  # the first page of a stream
 _TOGETHER = 512  # bytes: first pages this close together begin at the same time
-_ID3_HEAD = 10
-_TAG = re.compile(rb"ID3[\x02-\x04]\x00|APETAGEX|TAG[\x00\x20-\x7f]{3}")
-_XING = re.compile(rb"(?:Xing|Info)\x00\x00\x00([\x00-\x0f])")
-_XING_WITHIN = 2048  # bytes after the tag
-_SIDES = (32, 17, 9)  # bytes between a frame's header and that header, by version and channels
-_PADDING = 2304  # most frames that encoders add around the audio
-_SLACK_BYTES = 2048  # bytes more or less than an MP3 states: rounding, a tag at its end
 
 BEGINS_LATER = "it begins in the middle of a stream, which cannot be read without its first page"
 
@@ -89,47 +82,6 @@ def _between(starts: list[int], size: int) -> tuple[Piece, ...]:
     if starts == [0]:
         return ()
     return tuple(Piece(start, end) for start, end in zip(starts, [*starts[1:], size], strict=True))
-
-
-class Mpeg(NamedTuple):
-    """Counts in an MP3's header: frames of audio, and whether its number of bytes is as stated."""
-
-    frames: int  # 0: not stated
-    is_short: bool
-    is_long: bool
-    tags: int = 0  # most tags between joined files, which decoders take for damaged frames
-
-
-def count_mpeg(file: BinaryIO, size: int) -> Mpeg | None:
-    """Return the counts in the header of an MP3; None if there is no such header."""
-    file.seek(0)
-    head = file.read(_ID3_HEAD)
-    begin = 0
-    if head[:3] == b"ID3" and len(head) == _ID3_HEAD:
-        begin = _ID3_HEAD + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    file.seek(begin)
-    content = file.read(_XING_WITHIN)
-    found = _XING.search(content)
-    if not found:
-        return None
-    starts = [found.start() - 4 - side for side in _SIDES if found.start() >= 4 + side]
-    # layer III
-    sync = next((at for at in starts if content[at] == 0xFF and content[at + 1] & 0xE6 == 0xE2), None)
-    if sync is None:
-        return None
-    of_one = 1152 if content[sync + 1] & 0x18 == 0x18 else 576
-    flags, position = found[1][0], found.end()
-    frames = int.from_bytes(content[position : position + 4], "big") if flags & 1 else 0
-    position += 4 * (flags & 1)
-    counted = int.from_bytes(content[position : position + 4], "big") if flags & 2 else 0
-    there = size - begin - sync
-    is_long = bool(counted) and there > counted + _SLACK_BYTES
-    return Mpeg(
-        max(0, frames * of_one - _PADDING),
-        is_short=bool(counted) and there < counted - _SLACK_BYTES,
-        is_long=is_long,
-        tags=len(_places(file, _TAG)) if is_long else 0,
-    )
 
 
 class PieceFile(io.RawIOBase):

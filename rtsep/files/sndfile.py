@@ -13,6 +13,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from rtsep.files.mpeg import begins_like_mpeg, is_named_mpeg
 from rtsep.files.pieces import Piece, PieceFile, UnsizedAu
 
 Block = NDArray[np.float32]
@@ -46,9 +47,12 @@ class SndfileDecoder:
     Pieces with other rates are resampled, a mono piece among stereo ones goes to both channels.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, pieces: tuple[Piece, ...] = ()) -> None:
-        """Open `path`, or the first of `pieces` of `file`; raise `soundfile.LibsndfileError`."""
-        self._file, self._path = file, path
+    def __init__(self, file: BinaryIO, path: Path, pieces: tuple[Piece, ...] = (), end: int = 0) -> None:
+        """Open `path`, or the first of `pieces` of `file`; raise `soundfile.LibsndfileError`.
+
+        `end` is the first byte behind its audio if the rest must not be read; 0: read all.
+        """
+        self._file, self._path, self._end = file, path, end
         self._pieces = list(pieces)
         self._damage: list[str] = []
         self._left: int | None = None  # frames left in the current piece; None: unknown
@@ -121,9 +125,14 @@ class SndfileDecoder:
         return sound
 
     def _open_whole(self) -> soundfile.SoundFile:
+        size = self._file.seek(0, os.SEEK_END)
+        if self._end:
+            return _Stream(PieceFile(self._file, Piece(0, self._end)))
         if UnsizedAu.fits(self._file):
-            size = self._file.seek(0, os.SEEK_END)
             return _Stream(UnsizedAu(self._file, Piece(0, size)))
+        if is_named_mpeg(self._path) and not begins_like_mpeg(self._file):
+            # By its name alone, libmpg123 would search audio in it and print lines about each attempt.
+            return _Stream(PieceFile(self._file, Piece(0, size)))
         return _Stream(encoded(self._path))
 
     def _open_next(self) -> soundfile.SoundFile:
