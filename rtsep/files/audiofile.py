@@ -12,6 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from rtsep.errors import InputFileError, NoSoundError
+from rtsep.files import caf
 from rtsep.files.ffmpeg import (
     FfmpegDecoder,
     FfmpegInput,
@@ -150,8 +151,10 @@ class AudioReader:
         if found is None:
             return False
         track = self._track(found, number)
-        stated_frames = 0 if sound is None else sound.stated_frames
+        stated_frames = sound.stated_frames if sound else 0
         frames = track.stated_frames or stated_frames or None
+        if not sound:  # it may state any number, so this is no length
+            stated_frames = caf.stated_frames(self._opened.file, self._opened.size)
         if sound and sound.frames != 0 and len(found.tracks) == 1 and sound.subtype != "OPUS":
             more = round(seconds_of(self._ffmpeg_input, track) * track.rate)
             if sound.frames is not None and more <= sound.frames + MISSING_S * track.rate:

@@ -86,7 +86,7 @@ def probe(source: FfmpegInput, name: Path) -> Tracks:
     """Return the audio tracks of a file; raise `InputFileError` about `name` if there are none."""
     command = [
         "ffprobe", "-v", "repeat+error", "-select_streams", "a", "-of", "json", "-show_entries",
-        "stream=index,sample_rate,channels,channel_layout,duration:stream_disposition=default"
+        "stream=index,sample_rate,channels,channel_layout,duration,duration_ts,nb_frames:stream_disposition=default"
         ":stream_tags=language,title:format=format_name", source.argument,
     ]  # fmt: skip
     try:
@@ -156,6 +156,8 @@ def _track(stream: dict[str, Any], number: int, formats: Sequence[str]) -> Track
     rate = int(count("sample_rate"))
     # Other formats guess the length, or state the video's.
     frames = round(count("duration") * rate) if "mp4" in formats else 0
+    if formats == ("avi",) and count("duration_ts"):  # `duration` is that of the readable part
+        frames = round(count("nb_frames") * count("duration") / count("duration_ts") * rate)
     tags = stream.get("tags", {})
     name = " ".join(str(tags[key]) for key in ("language", "title") if tags.get(key) not in (None, "", "und"))
     default = bool(stream.get("disposition", {}).get("default"))

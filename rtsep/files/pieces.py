@@ -14,8 +14,12 @@ from typing import BinaryIO, NamedTuple
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 _OGG = re.compile(rb"OggS\x00[\x02\x06]\x00{8}.{4}\x00{4}", re.DOTALL)  # the first page of a stream
 _TOGETHER = 512  # bytes: first pages this close together begin at the same time
+_PAGE_HEAD = 27  # bytes of an Ogg page before the list of lengths; the last one is its size
+_MAX_PAGE = _PAGE_HEAD + 255 + 255 * 255
 
 BEGINS_LATER = "it begins in the middle of a stream, which cannot be read without its first page"
+
+ENDS_EARLIER = "it ends in the middle of a page"
 
 
 class Piece(NamedTuple):
@@ -67,7 +71,22 @@ def _by_signature(file: BinaryIO, size: int, signature: re.Pattern[bytes]) -> Pi
     starts = [position for before, position in zip([-_TOGETHER, *places], places, strict=False)
               if position - before >= _TOGETHER]  # fmt: skip
     damage = BEGINS_LATER if places[0] > 0 else ""
+    if signature is _OGG and _ends_in_page(file, size):
+        damage = f"{damage}; {ENDS_EARLIER}" if damage else ENDS_EARLIER
     return Pieces(_between(starts, size), damage, many=len(starts) < len(places))
+
+
+def _ends_in_page(file: BinaryIO, size: int) -> bool:
+    """Return whether the last page of an Ogg file is longer than the file."""
+    begin = max(0, size - _MAX_PAGE)
+    file.seek(begin)
+    content = file.read(_MAX_PAGE)
+    at = content.rfind(b"OggS\0")
+    if at < 0:
+        return False
+    head = content[at : at + _PAGE_HEAD]
+    lengths = content[at + _PAGE_HEAD :][: head[-1]] if len(head) == _PAGE_HEAD else b""
+    return begin + at + _PAGE_HEAD + len(lengths) + sum(lengths) > size
 
 
 def _places(file: BinaryIO, signature: re.Pattern[bytes]) -> list[int]:

@@ -21,11 +21,14 @@ Block = NDArray[np.float32]
 BLOCK = 8192  # constant: the last samples of libsndfile's Opus decoder depend on the block size
 _RUN_UP = 32768  # frames
 _NOT_KNOWN = 2**63 - 1  # libsndfile's value for an unknown number of frames (SF_COUNT_MAX)
-_STREAMED = 0x7FFFF000  # smallest placeholder for a size that was unknown when the header was written
+_STREAMED = ((0x7FFF0000, 0x80001000), (0xFFFF0000, 0x100001000), (1 << 62, 1 << 64))
+"""Ranges of placeholders for a size that was unknown when the header was written."""
 
 _STATED_SIZES = re.compile(r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_STATED_FRAMES = re.compile(r"does not match value from 'ds64' chunk of (\d+)")
-_LOST = re.compile(r"Unknown chunk marker")
+_STATED_FRAMES = re.compile(r"ds64 : .*?^\s*Frames\s*: (\d+)", re.MULTILINE | re.DOTALL)
+_IS_OTHER = "does not match value from 'ds64' chunk"  # the number behind it may have overflowed
+_LOST = "Unknown chunk marker"
+_BEYOND = "psf_fseek past end error"  # such a marker is then in the audio
 
 
 class _Stream(soundfile.SoundFile):
@@ -73,7 +76,7 @@ class SndfileDecoder:
     @property
     def is_lost(self) -> bool:
         """Return whether there are bytes after the end stated in the header."""
-        return bool(_LOST.search(self.log))
+        return _LOST in self.log and _BEYOND not in self.log
 
     @property
     def damage(self) -> str:
@@ -207,10 +210,11 @@ def _stated_frames_of(log: str, frames: int) -> int:
     """Return the frames stated in a header, by the log of libsndfile, which itself reports `frames`."""
     stated_frames = frames
     for _, stated, there in _STATED_SIZES.findall(log):
-        streamed = int(stated) >= _STREAMED and int(there) < _STREAMED // 2
+        streamed = any(first <= int(stated) < last and int(there) < first // 2 for first, last in _STREAMED)
         if int(stated) > int(there) > 0 and not streamed:
             stated_frames = max(stated_frames, round(frames * int(stated) / int(there)))
-    return max([stated_frames, *map(int, _STATED_FRAMES.findall(log))])
+    found = _STATED_FRAMES.search(log) if _IS_OTHER in log else None
+    return max(stated_frames, int(found[1])) if found else stated_frames
 
 
 def encoded(path: Path) -> str | bytes:

@@ -95,7 +95,7 @@ class StemWriter:
             for file in self._files.values():
                 with contextlib.suppress(OSError):
                     file.cut(self.frames)
-            raise _refused(self.folder, error) from None
+            raise refused(self.folder, error) from None
         self.frames += len(next(iter(blocks.values())))
         if self._clips:
             for block in blocks.values():
@@ -107,7 +107,7 @@ class StemWriter:
             for file in self._files.values():
                 file.sync()
         except OSError as error:
-            raise _refused(self.folder, error) from None
+            raise refused(self.folder, error) from None
 
     def close(self) -> dict[str, Path]:
         """Finish the files and give them their names; return the paths.
@@ -125,9 +125,11 @@ class StemWriter:
                     file.path.replace(self.paths[stem])
             except OSError as error:
                 refusal = refusal or error
+                with contextlib.suppress(OSError):
+                    file.path.unlink()  # no unfinished name stays
         self._files = {}
         if refusal:
-            raise _refused(self.folder, refusal)
+            raise refused(self.folder, refusal)
         return self.paths
 
     def discard(self) -> None:
@@ -143,10 +145,12 @@ _REMEDIES = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",
     errno.ENOENT: "choose another folder",
+    errno.EISDIR: "a folder has the name of a stem; rename it, or choose another folder",
     errno.EFBIG: "its file system or a limit allows no larger file; choose another folder",
 }
 
 
-def _refused(folder: Path, error: OSError) -> OutputError:
+def refused(folder: Path, error: OSError) -> OutputError:
+    """Return the error of a disk that refuses files in `folder`, with the remedy."""
     remedy = _REMEDIES.get(error.errno or 0, "check that the disk is still connected")
     return OutputError(f"{folder}: writing failed ({error.strerror}); {remedy}")

@@ -15,7 +15,7 @@ from rtsep.controls import Controls
 from rtsep.errors import InputFileError, OutputError
 from rtsep.files.audiofile import AudioReader, StemWriter, make_folder
 from rtsep.files.encode import WAV, check_channels, encode
-from rtsep.files.stem_writer import written_by
+from rtsep.files.stem_writer import refused, written_by
 from rtsep.files.wavfile import BITS
 from rtsep.model.runner import ModelRunner
 from rtsep.offline.separator import Separator
@@ -116,7 +116,7 @@ def _encode(wavs: dict[str, Path], folder: Path, song: Path, format: str, subtyp
     try:
         return {name: file.replace(folder / file.name) for name, file in encoded.items()}
     except OSError as error:
-        raise OutputError(f"{folder}: writing failed ({error.strerror})") from None
+        raise refused(folder, error) from None
 
 
 def _check_room(folder: Path, reader: AudioReader, bytes_a_frame: int) -> None:

@@ -19,6 +19,7 @@ from rtsep.errors import OutputError
 
 LEDGER = ".rtsep.json"
 MAX_OF_ONE_NAME = 10_000
+MAX_NAME_BYTES = 255
 
 
 class Stems(NamedTuple):
@@ -39,7 +40,7 @@ class Finished:
         self.source = source.absolute()
         self.is_new = False
         for number in range(1, MAX_OF_ONE_NAME):
-            self.folder = place if number == 1 else place.with_name(f"{place.name} ({number})")
+            self.folder = place if number == 1 else place.with_name(_numbered(place.name, number))
             if self._take():
                 return
         raise OutputError(f"{place}: {MAX_OF_ONE_NAME} inputs of this name; use several folders")
@@ -126,8 +127,27 @@ class Finished:
 
     def _read(self) -> dict[str, Any]:
         """Return the record; empty if the file is incomplete."""
+        path = self.folder / LEDGER
         try:
-            found = json.loads((self.folder / LEDGER).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except (OSError, ValueError, RecursionError):
             return {}
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        done = found.get("done")
+        kept = [each for each in done if _is_entry(each)] if isinstance(done, list) else []
+        return {**found, "done": kept}
+
+
+def _is_entry(value: object) -> bool:
+    """Return whether a value is a record of finished stems; the file may be damaged."""
+    stems = value.get("stems") if isinstance(value, dict) else None
+    return isinstance(stems, dict) and all(isinstance(name, str) for name in stems.values())
+
+
+def _numbered(name: str, number: int) -> str:
+    """Return `NAME (2)`; a name that would be too long for a file system loses its last characters."""
+    behind = f" ({number})"
+    while len(os.fsencode(name + behind)) > MAX_NAME_BYTES:
+        name = name[:-1]
+    return name + behind

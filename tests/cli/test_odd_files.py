@@ -131,6 +131,38 @@ def test_two_names_of_one_folder_are_not_mixed_up(tmp_path, model):
     assert places == [str(tmp_path / "out" / name / "vocals.wav") for name in ("a", "b (2)")]
 
 
+def test_two_inputs_with_the_longest_possible_name_are_kept_apart(tmp_path, model):
+    paths = [song(tmp_path / folder / "x.wav").rename(tmp_path / folder / ("ü" * 127)) for folder in "abc"]
+    outcome = separate_here(*paths, "-o", tmp_path / "out", "--model", model, "--json")
+    assert (outcome.code, outcome.said) == (0, [])
+    folders = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(folders) == 3
+    assert folders[0].endswith("ü (2)")
+
+
+def test_a_folder_in_the_place_of_a_stem_is_named_and_no_unfinished_file_stays(tmp_path, model):
+    place = tmp_path / "out" / "song"
+    (place / "vocals.wav").mkdir(parents=True)
+    outcome = separate_here(song(tmp_path / "song.wav"), "-o", tmp_path / "out", "--model", model)
+    assert_refused(outcome, OutputError.exit_code, "a folder has the name of a stem; rename it")
+    assert not list(place.glob("*.part.wav"))
+
+
+@pytest.mark.parametrize(
+    "done", ["5", "[5]", '{"a": 1}', '[{"stems": 5}]', '[{"stems": {"vocals": 5}}]', "[" * 100_000, "fifo"]
+)
+def test_a_damaged_record_of_finished_stems_is_none(tmp_path, model, done):
+    path, place = song(tmp_path / "song.wav"), tmp_path / "out" / "song"
+    place.mkdir(parents=True)
+    if done == "fifo":
+        os.mkfifo(place / ".rtsep.json")
+    else:
+        (place / ".rtsep.json").write_text(f'{{"input": "{path}", "done": {done}}}')
+    outcome = separate_here(path, "-o", tmp_path / "out", "--model", model, "--json")
+    assert (outcome.code, outcome.said) == (0, [])
+    assert outcome.json[0]["stems"]["vocals"] == str(place / "vocals.wav")
+
+
 def test_a_link_in_the_place_of_a_stem_is_replaced_not_followed(tmp_path, model):
     path, other = song(tmp_path / "song.wav"), tmp_path / "precious.wav"
     (tmp_path / "out" / "song").mkdir(parents=True)
