@@ -1,4 +1,7 @@
-"""Cache files of compiled code that end with a checksum.
+"""Additions to numba, made while it is imported: checksums in its cache, and its settings in one line.
+
+A setting that numba refuses, in the environment or in a file of the current folder, is an error with the
+remedy. One that it ignores is a warning of one line; numba itself would print a traceback.
 
 numba does not check its cache files: one that a power cut left incomplete ends the program or one of its
 threads. A file that does not match its checksum is compiled again. Every process that imports rtsep reads and
@@ -12,16 +15,21 @@ import contextlib
 import importlib.abc
 import importlib.util
 import io
+import os
 import struct
 import sys
+import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rtsep.errors import CompileError, in_a_line
+
 _CACHING = "numba.core.caching"
+_SETTINGS_FILE = ".numba_config.yaml"  # in the current folder
 _USERS = ("numba.core.dispatcher", "numba.core.ccallback")  # modules that import `FunctionCache` from there
 _SEAL = struct.Struct("<8sQI")  # mark, length and checksum of the content
 _MARK = b"rtsep nb"
@@ -36,25 +44,66 @@ def guard() -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Import hook that installs the guard when numba's module is imported."""
+    """Import hook that wraps the execution of some of numba's modules."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the module's original spec, changed so that the guard follows its execution."""
-        if fullname != _CACHING:
+        """Return the module's original spec, with another execution."""
+        if fullname not in _ADDITIONS:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        sys.meta_path.remove(self)  # else it would find itself
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)
         if spec and spec.loader:
             execute = spec.loader.exec_module
 
-            def execute_and_guard(module: ModuleType) -> None:
-                execute(module)
-                _guard_module(module)
+            def execute_with_additions(module: ModuleType) -> None:
+                _ADDITIONS[fullname](lambda: execute(module))
+                if fullname == _CACHING:
+                    _guard_module(module)
 
-            spec.loader.exec_module = execute_and_guard  # type: ignore[method-assign]
+            spec.loader.exec_module = execute_with_additions  # type: ignore[method-assign]
         return spec
+
+
+def _with_a_remedy(execute: Callable[[], None]) -> None:
+    """Import numba; raise `CompileError` if that fails where the user has set something."""
+    try:
+        execute()
+    except ImportError:  # a damaged installation
+        raise
+    except Exception as error:
+        remedies = [
+            f"unset {name}"
+            for name in sorted(os.environ)
+            if name.startswith("NUMBA_") and name != "NUMBA_CACHE_DIR"
+        ]
+        if Path(_SETTINGS_FILE).exists():
+            remedies.append(f"remove {Path(_SETTINGS_FILE).absolute()}")
+        if not remedies:
+            raise
+        raise CompileError(
+            f"numba, the compiler, refuses its settings ({in_a_line(error)}); {' or '.join(remedies)}"
+        ) from error
+
+
+def _with_short_warnings(execute: Callable[[], None]) -> None:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        execute()
+    for warning in found:
+        line = str(warning.message).partition("\n")[0]
+        warnings.warn_explicit(line, warning.category, warning.filename, warning.lineno)
+
+
+_ADDITIONS: dict[str, Callable[[Callable[[], None]], None]] = {
+    "numba": _with_a_remedy,
+    "numba.core.config": _with_short_warnings,
+    _CACHING: lambda execute: execute(),
+}
 
 
 def _guard_module(caching: Any) -> None:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
+from rtsep.errors import CompileError
 from rtsep.realtime.child_process import command_of, environment, require_python
 from rtsep.realtime.forks import in_forks
 
@@ -114,7 +115,10 @@ def _run() -> int:
     # a collection with torch loaded takes 141 ms, and collections during the import a sixth of its time
     gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
-    from rtsep.model import loader, process
+    try:
+        from rtsep.model import loader, process
+    except CompileError as error:  # the parent reports the same settings
+        return error.exit_code
 
     if len(sys.argv) > 1:
         return process.main(sys.argv[1], {})

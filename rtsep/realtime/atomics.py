@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from rtsep.errors import CompileError
+
+if numba.config.DISABLE_JIT:
+    raise CompileError(
+        "numba, the compiler, is turned off (NUMBA_DISABLE_JIT, or disable_jit in .numba_config.yaml); "
+        "turn it on again"
+    )
 
 CACHE_LINE = 8
 """Number of int64 words in a cache line: words of different writers are at least this far apart."""

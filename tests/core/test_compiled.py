@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,3 +164,36 @@ def test_without_any_folder_functions_are_compiled_each_time(load, monkeypatch):
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     assert hits(load()) == (0, 0)
     assert hits(load()) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("variables", "file", "remedy"),
+    [
+        ({"NUMBA_NUM_THREADS": "0"}, "", "unset NUMBA_NUM_THREADS"),
+        ({}, "num_threads: 0\n", "remove .*numba_config.yaml"),
+        ({"NUMBA_DISABLE_JIT": "1"}, "", "turn it on again"),
+        ({}, "disable_jit: 1\n", "turn it on again"),
+    ],
+    ids=range(4),
+)
+def test_settings_that_numba_refuses_are_one_line_with_the_remedy(tmp_path, variables, file, remedy):
+    if file:
+        pytest.importorskip("yaml")  # without it, numba reads no file
+        (tmp_path / ".numba_config.yaml").write_text(file)
+    said = program(["live", "--headless"], tmp_path, variables, code=9)
+    assert re.fullmatch(rf"rtsep: numba, the compiler, .*{remedy}\n", said)
+
+
+def test_a_setting_that_numba_ignores_is_a_warning_without_a_traceback(tmp_path):
+    said = program(["models"], tmp_path, {"NUMBA_OPT": "fast"}, code=0)
+    assert "'NUMBA_OPT'" in said and "Traceback" not in said
+
+
+def program(words, folder, variables, code):
+    """Run `rtsep` in `folder`; return what it says on standard error."""
+    run = subprocess.run(
+        [sys.executable, "-m", "rtsep", *words],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | variables, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == code, run.stderr
+    return run.stderr
