@@ -135,7 +135,8 @@ class Server:
 
     def _pause(self) -> float:
         due = [connection.due for connection in self._connections if self._may_push(connection)]
-        return max(0.0, min(due) - time.monotonic()) if due else _IDLE_S
+        # A rate close to 0 is due in more seconds than `select` accepts.
+        return min(_IDLE_S, max(0.0, min(due) - time.monotonic())) if due else _IDLE_S
 
     @staticmethod
     def _may_push(connection: Connection) -> bool:
