@@ -187,8 +187,11 @@ def _fault_of(value: object) -> str:
         elif isinstance(value, str):
             if len(value) > MAX_TEXT:
                 return f"has {len(value):,} characters; at most {MAX_TEXT:,} are accepted"
-            if any(unicodedata.category(c) == "Cc" and c != "\n" for c in value):
+            categories = {unicodedata.category(c) for c in value if c != "\n"}
+            if "Cc" in categories:
                 return "contains control characters"
+            if "Cs" in categories:  # half a character: no file, socket or screen can take it
+                return "is not valid Unicode"
         elif isinstance(value, int) and abs(value) > MAX_NUMBER:
             return f"has the number {_short(value)}; at most {MAX_NUMBER} is accepted"
     return ""

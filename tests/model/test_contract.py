@@ -192,8 +192,9 @@ def test_a_spec_is_frozen():
         ({"name": "a\x1b[2J"}, "entry 'name' contains control characters"),
         ({"metrics": {"deep": [{"\x07": 1}]}}, "entry 'metrics' contains control characters"),
         ({"metrics": {"model_vocals_sdr_mean": "five"}}, "'model_vocals_sdr_mean' is not a number"),
+        ({"name": "half \ud800"}, "entry 'name' is not valid Unicode"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_a_spec_beyond_what_is_played_is_refused(change, words):
     with pytest.raises(ModelError, match=re.escape(words)):
