@@ -22,6 +22,9 @@ from rtsep.errors import OutputError, UsageError, suggest
 
 MAX_SHOWN = 60
 
+MAX_BYTES = 1 << 20
+"""Maximum bytes of a file of settings."""
+
 TableKey = tuple[str, int]
 """Table of a file: its name, and its index among tables of that name, from 0."""
 
@@ -107,9 +110,22 @@ def control_of(value: Any, control: Control) -> float:
 
 
 def read_text(path: Path, what: str) -> str:
-    """Return the text of `path`, which is a `what`; raise `FileNotFoundError`, else `UsageError`."""
+    """Return the text of `path`, which is a `what`; raise `FileNotFoundError`, else `UsageError`.
+
+    A FIFO and a device are refused, because their reading may never end.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig")  # some editors on Windows write a byte-order mark
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise UsageError(f"{path}: cannot read the {what}: not a file; remove it, or write a file there")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UsageError(
+                f"{path}: cannot read the {what}: more than {MAX_BYTES >> 20} MB; remove it, or write it "
+                "again"
+            )
+        # some editors on Windows write a byte-order mark
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise
     except NotADirectoryError as error:  # the folder is unknown, or HOME is a device, as in services

@@ -103,6 +103,23 @@ def test_what_is_wrong_with_a_preset_is_said_with_its_line(presets, text, line, 
     assert controls.snapshot() == before
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no FIFOs")
+def test_what_may_never_end_is_not_read(presets):
+    presets.folder.mkdir()
+    os.mkfifo(presets.path("pipe"))
+    presets.path("device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(UsageError, match=rf"{name}\.toml: cannot read the preset: not a file; remove it"):
+            presets.load(name)
+
+
+def test_a_file_that_no_settings_fill_is_refused(presets):
+    presets.folder.mkdir()
+    presets.path("huge").write_text("threshold = 0.4\n" + "#" * (1 << 20))
+    with pytest.raises(UsageError, match=r"huge\.toml: cannot read the preset: more than 1 MB"):
+        presets.load("huge")
+
+
 def test_a_file_that_is_no_text_is_refused(presets):
     presets.folder.mkdir()
     presets.path("mine").write_bytes(b"\xff\xfe\x00")
