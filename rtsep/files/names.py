@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import os
 import sys
 from pathlib import Path
+
+from rtsep.errors import UsageError
 
 STDIN = Path("/dev/stdin")
 """Standard input as a path, on every system; `-` on a command line means it."""
@@ -18,9 +21,17 @@ def user_path(text: str | Path) -> Path:
     """Return the path that a user means: a leading `~` is the home folder.
 
     A shell expands it only at the beginning of a word, so not in `--output=~/stems`. If the home folder is
-    unknown, the path does not change.
+    unknown, the path does not change. Raise `UsageError` for text that is no path on any system.
     """
     path = Path(text)
+    try:
+        usable = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise UsageError(
+            f"{one_line(repr(str(text)[:60]))}: not a name of a file or folder; choose another one"
+        )
     try:
         return path.expanduser()
     except RuntimeError:  # "~nobody/x": an ordinary folder with an unusual name, as in a shell

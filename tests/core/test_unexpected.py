@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -193,3 +194,11 @@ def test_a_process_of_ours_ends_with_one_line():
 
 
 main = fails  # of the process
+
+
+def test_a_limit_that_is_reached_is_told_with_the_remedy(capfd, folder):
+    def full():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    unexpected.guarded(full)
+    assert "raise the limit of open files: ulimit -n 1024" in capfd.readouterr().err

@@ -88,8 +88,10 @@ def test_a_line_of_json_is_all_it_takes(peer, session):
         (b'{"kind": "loadpreset", "id": 3, "name": "../../etc/passwd"}\n', "a name consists of letters"),
         (b'{"kind": "seek", "id": 3, "seconds": NaN, "relative": true}\n', "a number of seconds"),
         (b'{"kind": "switchmodel", "id": 3, "name": "\\ud800"}\n', "model"),
+        (b'{"kind": "record", "id": 3, "folder": "\\ud800"}\n', "not a name of a file or folder"),
+        (b'{"kind": "record", "id": 3, "folder": "a\\u0000b"}\n', "not a name of a file or folder"),
     ],
-    ids=range(15),
+    ids=range(17),
 )
 def test_what_is_no_request_is_refused_in_words(peer, session, line, why):
     before = session.controls.snapshot()
@@ -101,6 +103,15 @@ def test_what_is_no_request_is_refused_in_words(peer, session, line, why):
     peer.send({"kind": "get", "id": 9})
     assert peer.line()["id"] == 9  # the connection goes on
     assert session.controls.snapshot() == before
+
+
+@pytest.mark.parametrize("rate", [1e-320, 1e-300, 1e-9])
+def test_a_rate_near_zero_ends_nothing(peer, server, rate):
+    peer.send({"kind": "subscribe", "id": 3, "rate": rate})
+    assert peer.answer(3)["kind"] == "done"
+    for _ in range(2):  # the server waits for the next state in between
+        with rtsep.attach(server.name) as remote:
+            assert remote.state == "playing"
 
 
 def test_a_line_without_an_end_is_cut_off(peer, server):
