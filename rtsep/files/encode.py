@@ -17,10 +17,15 @@ from rtsep.files.sndfile import encoded, reason
 
 WAV = "wav"
 FORMATS = (WAV, "flac", "mp3", "opus")
-MAX_MP3_CHANNELS = 2
+MAX_CHANNELS = {"mp3": 2, "flac": 8, "opus": 8}
+MAX_FLAC_RATE = 655_340  # Hz
+_FINE_FLAC_RATES = 65535  # Hz; from here on, FLAC has multiples of 10 Hz
 OPUS_KBITS = 80  # per channel
 
 _SAMPLES = {"PCM_16": ("s16", "16"), "PCM_24": ("s32", "24")}  # ffmpeg's names for FLAC
+_OPUS_LAYOUTS = {3: "3.0", 4: "quad"}
+"""Layouts by number of channels; Opus lacks those that ffmpeg assumes for these."""
+
 _BLOCK = 65536  # frames
 _TECHNICAL = (
     "encoder", "encoded_by", "major_brand", "minor_version", "compatible_brands", "creation_time",
@@ -42,13 +47,16 @@ def check_format(form: str, subtype: str) -> None:
         raise UsageError(f"--format {form}: install ffmpeg, which encodes it, or use --format flac")
 
 
-def check_channels(form: str, song: Path, channels: int) -> None:
-    """Raise `OutputError` if stems with this number of channels cannot be written as `form`."""
-    if form == "mp3" and channels > MAX_MP3_CHANNELS:
+def check_sound(form: str, song: Path, channels: int, rate: int) -> None:
+    """Raise `OutputError` if stems with this number of channels and rate in Hz cannot be `form`."""
+    most = MAX_CHANNELS.get(form, channels)
+    if channels > most:
+        other = "flac" if form == "mp3" and channels <= MAX_CHANNELS["flac"] else WAV
         raise OutputError(
-            f"{song}: it has {channels} channels, but mp3 supports at most {MAX_MP3_CHANNELS}; use "
-            "--format flac"
+            f"{song}: it has {channels} channels, but {form} supports at most {most}; use --format {other}"
         )
+    if form == "flac" and (rate > MAX_FLAC_RATE or (rate >= _FINE_FLAC_RATES and rate % 10)):
+        raise OutputError(f"{song}: flac does not support its sample rate of {rate} Hz; use --format {WAV}")
 
 
 def encode(wav: Path, target: Path, song: Path, subtype: str) -> None:
@@ -99,7 +107,7 @@ def _by_ffmpeg(wav: Path, target: Path, song: Path, form: str, subtype: str) -> 
     elif form == "mp3":
         options = ["-c:a", "libmp3lame", "-q:a", "0", "-id3v2_version", "4"]
     else:
-        options = ["-c:a", "libopus", "-b:a", f"{OPUS_KBITS * channels}k"]
+        options = ["-c:a", "libopus", "-b:a", f"{OPUS_KBITS * channels}k", *_opus_layout(channels)]
     tags = [word for name, text in tags_of(song).items() for word in ("-metadata", f"{name}={text}")]
     run = subprocess.run(
         ["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", f"file:{wav.absolute()}",
@@ -109,6 +117,17 @@ def _by_ffmpeg(wav: Path, target: Path, song: Path, form: str, subtype: str) -> 
     if run.returncode != 0:
         lines = run.stderr.decode(errors="replace").strip().splitlines()
         raise OutputError(f"{target}: ffmpeg cannot write it ({lines[-1] if lines else 'no reason given'})")
+
+
+def _opus_layout(channels: int) -> list[str]:
+    """Return the options of ffmpeg that keep each channel in its place."""
+    if channels <= 2:
+        return []
+    options = ["-mapping_family", "1"]  # without it, ffmpeg exchanges the channels of 5.0 and 6.1
+    if channels in _OPUS_LAYOUTS:
+        numbers = "|".join(map(str, range(channels)))
+        options += ["-af", f"channelmap=map={numbers}:channel_layout={_OPUS_LAYOUTS[channels]}"]
+    return options
 
 
 def _by_libsndfile(wav: Path, target: Path, song: Path, subtype: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import sys
@@ -124,6 +125,14 @@ def listed_files(path: Path) -> Iterator[Path]:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
         raise InputFileError(f"{path}: cannot read this list ({error.strerror})") from None
+    content = _without_mark(content)
     for name in content.split(b"\0") if b"\0" in content else content.splitlines():
         if name.strip():
             yield user_path(os.fsdecode(name))
+
+
+def _without_mark(content: bytes) -> bytes:
+    """Return a list in UTF-8 without the byte order mark of some editors; UTF-16 is converted."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace").encode("utf-8")
+    return content.removeprefix(codecs.BOM_UTF8)

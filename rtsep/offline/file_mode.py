@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rtsep.controls import Controls
 from rtsep.errors import InputFileError, OutputError
 from rtsep.files.audiofile import AudioReader, StemWriter, make_folder
-from rtsep.files.encode import WAV, check_channels, encode
+from rtsep.files.encode import WAV, check_sound, encode
 from rtsep.files.stem_writer import refused, written_by
 from rtsep.files.wavfile import BITS
 from rtsep.model.runner import ModelRunner
@@ -69,7 +69,7 @@ def separate_file(
     """
     started = time.perf_counter()
     with source if isinstance(source, AudioReader) else AudioReader(source) as reader:
-        check_channels(format, reader.path, reader.channels)
+        check_sound(format, reader.path, reader.channels, reader.rate)
         separator = Separator(model, reader.rate, reader.channels, controls)
         blocks = _Blocks(reader, block, separator.latency)
         make_folder(folder)

@@ -39,6 +39,7 @@ class Finished:
         """
         self.source = source.absolute()
         self.is_new = False
+        self._version = self._stamp()  # before it is read: a later change is another version
         for number in range(1, MAX_OF_ONE_NAME):
             self.folder = place if number == 1 else place.with_name(_numbered(place.name, number))
             if self._take():
@@ -81,10 +82,10 @@ class Finished:
 
         The content of a pipe never counts as unchanged.
         """
-        if self._stamp() is None:
+        if self._version is None:
             return None
         for each in self._read().get("done", ()):
-            if each.get("settings") != settings or each.get("of") != self._stamp():
+            if each.get("settings") != settings or each.get("of") != self._version:
                 continue
             stems = {name: self.folder / file for name, file in each["stems"].items()}
             if all(path.exists() for path in stems.values()):
@@ -99,7 +100,7 @@ class Finished:
             for each in self._read().get("done", ())
             if not set(each.get("stems", {}).values()) & set(files.values())
         ]
-        kept.append({"settings": dict(settings), "of": self._stamp(), "stems": files, "damage": damage})
+        kept.append({"settings": dict(settings), "of": self._version, "stems": files, "damage": damage})
         temporary = self.folder / f"{LEDGER}.{socket.gethostname()}.{os.getpid()}"
         try:
             temporary.write_text(json.dumps({"input": str(self.source), "done": kept}), encoding="utf-8")

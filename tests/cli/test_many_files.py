@@ -99,6 +99,15 @@ def test_lists_of_inputs(half, tmp_path):
     assert [line["input"] for line in outcome.json] == [str(path) for path in paths]  # each once
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_of_an_editor_that_writes_a_mark_first(half, tmp_path, encoding):
+    path, names = song(tmp_path / "öne.wav"), tmp_path / "names.txt"
+    names.write_text(f"{path}\r\n", encoding=encoding)
+    outcome = separate(half, "--from", names, "-o", tmp_path / "out", "--json")
+    assert (outcome.code, outcome.said) == (0, [])
+    assert [line["input"] for line in outcome.json] == [str(path)]
+
+
 def test_a_list_on_standard_input(half, tmp_path):
     path = song(tmp_path / "one.wav")
     run = subprocess.run(
@@ -143,6 +152,16 @@ def test_what_is_finished_is_not_done_again(half, tmp_path):
     vocals.unlink()
     separate(half, path, "-o", out)
     assert vocals.exists()
+
+
+def test_an_input_that_changes_while_it_is_read_is_done_again(half, tmp_path):
+    path, out = song(tmp_path / "one.wav"), tmp_path / "out"
+    mine = Finished(out / "one", path)
+    path.write_bytes(path.read_bytes() + bytes(100))  # another program still writes
+    mine.note({}, {"vocals": out / "one" / "vocals.wav"})
+    (out / "one" / "vocals.wav").touch()
+    assert mine.stems({}) is not None
+    assert Finished(out / "one", path).stems({}) is None
 
 
 def test_another_model_is_another_result(half, tmp_path):

@@ -1,0 +1,63 @@
+"""Stems in other formats than WAV: every number of channels and rate, or one line at once."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from rtsep.errors import OutputError
+from rtsep.files.encode import check_sound, encode
+
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+
+
+def decoded(path: Path, channels: int) -> np.ndarray:
+    command = ["ffmpeg", "-v", "error", "-i", path, "-f", "f32le", "-"]
+    out = subprocess.run(command, capture_output=True, check=True).stdout
+    return np.frombuffer(out, np.float32).reshape(-1, channels)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("channels", range(1, 9))
+def test_opus_keeps_each_channel_in_its_place(tmp_path, channels):
+    wav, opus = tmp_path / "stem.wav", tmp_path / "stem.opus"
+    time_s = np.arange(48000) / 48000
+    hz = 400 * (1 + np.arange(channels))
+    if channels in (6, 7, 8):
+        hz[3] = 60  # the channel of low frequencies
+    soundfile.write(wav, 0.2 * np.sin(2 * np.pi * hz * time_s[:, None]), 48000, subtype="PCM_24")
+    check_sound("opus", wav, channels, 48000)
+    encode(wav, opus, wav, "PCM_24")
+    spectrum = np.abs(np.fft.rfft(decoded(opus, channels)[:48000], axis=0))
+    np.testing.assert_allclose(spectrum.argmax(0), hz, atol=2)
+
+
+@pytest.mark.parametrize("form", ["flac", "opus"])
+def test_more_than_eight_channels_are_refused(form):
+    check_sound(form, Path("song"), 8, 48000)
+    with pytest.raises(OutputError, match=rf"9 channels, but {form} supports at most 8; use --format wav"):
+        check_sound(form, Path("song"), 9, 48000)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("rate", "accepted"),
+    [(1000, True), (44101, True), (65534, True), (65537, False), (88210, True), (655340, True),
+     (655350, False), (768000, False), (1536000, False)],
+)  # fmt: skip
+def test_rates_of_flac_are_those_that_ffmpeg_writes(tmp_path, rate, accepted):
+    wav, flac = tmp_path / "stem.wav", tmp_path / "stem.flac"
+    soundfile.write(wav, np.zeros((500, 1)), rate, subtype="PCM_24")
+    if accepted:
+        check_sound("flac", wav, 1, rate)
+        encode(wav, flac, wav, "PCM_24")
+    else:
+        with pytest.raises(OutputError, match=rf"sample rate of {rate} Hz; use --format wav"):
+            check_sound("flac", wav, 1, rate)
+        with pytest.raises(OutputError):
+            encode(wav, flac, wav, "PCM_24")
