@@ -1,10 +1,11 @@
-"""End of a session that a terminal shows: by Ctrl-C, by `kill`, or when the terminal closes."""
+"""End of a command: by Ctrl-C, by `kill`, or when the terminal closes."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 from rtsep.session.api import Session
@@ -43,3 +44,25 @@ class Ending:
         yield
         if self.interrupted:
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interrupted_by_all() -> Iterator[None]:
+    """Let SIGTERM and the closing of the terminal raise `KeyboardInterrupt` inside the block, as Ctrl-C does.
+
+    On other threads than the main one, which receives no signals, the block just runs.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for each in [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]:
+            if signal.getsignal(each) is signal.SIG_DFL:
+                before[each] = signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from rtsep.cli.ending import interrupted_by_all
 from rtsep.cli.options import add_controls, audio_track, block_size, read_controls, whole_number
 from rtsep.compute import add_compute
 from rtsep.controls import BY_NAME
@@ -130,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
         track=arguments.track,
         inputs=frozenset(known for job in jobs if (known := identity(job.source))),
     )
-    with _Report(jobs, arguments.json, package.spec.name) as report:
+    with interrupted_by_all(), _Report(jobs, arguments.json, package.spec.name) as report:
         processes = min(arguments.jobs or _processors(), len(jobs))
         if processes > 1 and not any(_is_ours(job.source) for job in jobs):
             running = separate_beside(jobs, how, processes, report.progress)

@@ -255,6 +255,24 @@ def children(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("number", ["SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.long)])
+def test_a_run_that_is_ended_leaves_no_unfinished_file(half, tmp_path, number):
+    long = song(tmp_path / "long.wav", 200.0, channels=1)
+    run = subprocess.Popen(
+        [*RTSEP, "file", long, "-o", tmp_path / "out", "--model", half],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    try:
+        until((tmp_path / "out" / "long" / "vocals.part.wav").exists, "it should have begun", 120.0)
+        run.send_signal(getattr(signal, number))
+        out, said = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert (run.returncode, out, said) == (130, "", "rtsep: interrupted\n")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_person_reads_how_many_there_are(half, tmp_path):
     inputs = [song(tmp_path / f"{n}.wav", seed=n) for n in range(3)]
     outcome = rtsep("file", *inputs, tmp_path / "none.wav", "-o", tmp_path / "out", "--model", half)
