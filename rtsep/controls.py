@@ -332,7 +332,12 @@ class Controls:
     def set(self, name: str, value: float, by: str = "API") -> None:
         """Set a control; `by` is the source, such as "MIDI". Raise `UsageError` for a bad name or value."""
         index = self._find(name)
-        release(self.control_block, index, _bits(TABLE[index].check(float(value))))
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            control = TABLE[index]
+            raise UsageError(f"{control.name} {value!r:.60}: not a number; {control.accepted}") from None
+        release(self.control_block, index, _bits(TABLE[index].check(number)))
         self.movers[name] = by
 
     def set_text(self, name: str, text: str, by: str = "API") -> None:

@@ -304,10 +304,15 @@ class Session(Readings):
         self._change_file(change)
 
     def skip(self, seconds: float) -> None:
-        """Move by `seconds` in the file (negative: back), at most to one of its ends; else like `seek`."""
+        """Move by `seconds` in the file (negative: back), at most to one of its ends; else like `seek`.
+
+        Raise `UsageError` for infinity and NaN.
+        """
 
         def change(source: FileSource, audible: int) -> None:
             length = source.place(audible).length
+            if not math.isfinite(seconds):
+                raise UsageError(f"skip {seconds:g} s: a number of seconds")
             to = max(0.0, source.target(audible) + seconds)
             source.seek(to if length is None else min(to, length))
 

@@ -115,6 +115,12 @@ def test_an_unknown_control_is_refused_with_the_nearest_word(use):
         use(Controls())
 
 
+@pytest.mark.parametrize("value", ["loud", None, [1], 10**400, 1j], ids=range(5))
+def test_what_is_no_number_is_refused_with_what_is_accepted(value):
+    with pytest.raises(UsageError, match=r"^threshold .*: not a number; 0 to 1$"):
+        Controls().threshold = value
+
+
 def test_setting_checks_the_range_and_keeps_the_old_value():
     controls = Controls(threshold=0.3)
     with pytest.raises(UsageError):

@@ -67,6 +67,7 @@ def test_what_cannot_be_is_refused(half, song):
             (lambda: session.seek(1.5), "seek to 1.5 s: the file has 0 to 1.000 s"),
             (lambda: session.seek(-1), "seek to -1 s"),
             (lambda: session.seek(float("nan")), "seek to nan s"),
+            (lambda: session.skip(float("nan")), "skip nan s: a number of seconds"),
             (
                 lambda: session.loop(0.5, 0.55),
                 "loop 0.5 to 0.55 s: a loop must have at least 0.1 s, within the 1.000 s",
