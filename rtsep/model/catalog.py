@@ -61,7 +61,7 @@ def find_model(name: str) -> Path:
     except RuntimeError:  # "~nobody/x.pt" without such a home
         path = Path(name)
     try:
-        is_pipe, is_there = path.is_fifo(), path.exists()
+        is_pipe, is_there = path.is_fifo(), bool(name) and path.exists()  # "" would be the current folder
     except OSError:  # not a valid file name
         is_pipe = is_there = False
     if is_pipe:  # reading it would wait for a writer

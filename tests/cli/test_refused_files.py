@@ -170,6 +170,7 @@ def test_live_and_file_refuse_it_too(bad_model, tmp_path, kind):
 
 def test_a_misspelt_model_is_answered_with_the_nearest_name():
     assert_refused(rtsep_here("models", "lve"), ModelError.exit_code, "'lve'", "did you mean 'live'?")
+    assert_refused(rtsep_here("models", ""), ModelError.exit_code, "no model is called ''; the models are")
 
 
 def test_results_cannot_go_below_a_file(tmp_path, half_model_path):

@@ -190,7 +190,7 @@ def test_a_setting_that_numba_ignores_is_a_warning_without_a_traceback(tmp_path)
 
 
 def program(words, folder, variables, code):
-    """Run `rtsep` in `folder`; return what it says on standard error."""
+    """Run `rtsep` in `folder`; return its standard error."""
     run = subprocess.run(
         [sys.executable, "-m", "rtsep", *words],
         cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | variables, capture_output=True, text=True,

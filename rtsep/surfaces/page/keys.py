@@ -9,6 +9,7 @@ import hmac
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 from rtsep import folders
@@ -54,6 +55,8 @@ def load_keys(path: Path | None = None) -> Keys:
             raise OutputError(
                 f"{path}: others can read these keys; delete the file, and there will be new ones"
             )
+        if not stat.S_ISREG(found.st_mode):  # a FIFO would be waited for
+            raise OutputError(f"{path}: not a file; delete it, and there will be new keys")
         words = path.read_text("ascii", errors="replace").split()
         if len(words) == 2 and all(_KEY.fullmatch(word) for word in words):
             return Keys(*words)

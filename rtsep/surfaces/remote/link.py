@@ -119,7 +119,10 @@ class Link:
 
     def _silent(self) -> SessionError:
         name = f"session '{self.name}'" if self.name else "the session"
-        return SessionError(f"{name} does not answer; it may still be starting: try again in a moment")
+        return SessionError(
+            f"{name} does not answer; it may be starting: try again in a moment; or it is stopped (Ctrl-Z): "
+            "'fg' in its terminal continues it"
+        )
 
 
 def error_of(refused: Refused) -> RtsepError:

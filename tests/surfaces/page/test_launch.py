@@ -66,6 +66,13 @@ def test_the_address_is_a_code_for_a_phone():
     assert {len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in lines} == {2 * len(lines) - 1}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no FIFOs")
+def test_a_fifo_in_the_place_of_the_keys_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "page.keys", 0o600)
+    with pytest.raises(OutputError, match="not a file; delete it"):
+        load_keys(tmp_path / "page.keys")
+
+
 def test_the_next_port_is_taken_but_not_in_place_of_one_that_was_asked_for():
     with listen(Where(False, None)) as first, listen(Where(False, None)) as second:
         ports = [first.getsockname()[1], second.getsockname()[1]]
