@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -156,3 +158,34 @@ def test_no_libjack_reaches_a_server_from_within_portaudio(sound, monkeypatch):
     assert seen == [[b"1", b"rtsep-none", b"1"]]
     assert dict(os.environ) == before
     assert getenv(b"JACK_DEFAULT_SERVER") == b"mine"
+
+
+SEARCHES = """
+import ctypes
+from rtsep.audio import portaudio
+
+class Memory(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+
+mallinfo = ctypes.CDLL(None).mallinfo2
+mallinfo.restype = Memory
+
+def in_use():
+    memory = mallinfo()
+    return memory.uordblks + memory.hblkhd
+
+for _ in range(3):
+    portaudio.initialise()
+before = in_use()
+for _ in range(20):
+    portaudio.initialise()
+print((in_use() - before) // 20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallinfo2 is glibc's")
+def test_a_search_leaves_no_memory_behind():
+    """A lost device is searched for twice a second, perhaps all night."""
+    told = subprocess.run([sys.executable, "-c", SEARCHES], capture_output=True, text=True, check=True)
+    assert int(told.stdout) < 2000, f"{told.stdout.strip()} bytes a search"
