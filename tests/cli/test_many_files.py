@@ -256,7 +256,8 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("number", ["SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
 def test_a_run_that_is_ended_leaves_no_unfinished_file(half, tmp_path, number):
     long = song(tmp_path / "long.wav", 200.0, channels=1)
     run = subprocess.Popen(
