@@ -48,7 +48,7 @@ def test_the_mean_of_a_run_with_itself_is_that_run(two, tmp_path):
 
 def test_a_negative_share_takes_away(two, tmp_path):
     """The first, moved by the difference from the first to the second, is the second."""
-    made = mean([two[0], two[1], two[0]], [1.0, 1.0, -1.0], tmp_path / "moved")
+    made = mean([two[1], two[0], two[0]], [1.0, -1.0, 1.0], tmp_path / "moved")
     for name, value in checkpoints.load(two[1]).average.items():
         if torch.is_floating_point(value):
             torch.testing.assert_close(made.average[name], value, rtol=1e-4, atol=1e-5)

@@ -4,9 +4,9 @@ Runs that started from the same weights can be averaged weight by weight, and th
 one of them. It often scores as well as each of them on data like theirs, and better on other data (M.
 Wortsman et al., "Model soups", ICML 2022). Check this for your runs with `evaluate` and `robustness`.
 
-A share below 0 takes a run away. `A B C --shares 1 1 -1` adds to A what B has learnt since it was C
+A share below 0 takes a run away. `A B C --shares 1 -1 1` adds to C what A has learnt since it was B
 (G. Ilharco et al., "Editing models with task arithmetic", ICLR 2023). So a twin for another window learns
-without training.
+without training. The window is that of the last run.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def mean(runs: Sequence[Path], shares: Sequence[float], folder: Path) -> Checkpo
     """Write the mean of `runs` to `folder` and return it.
 
     `runs` are runs, checkpoints or model files; `shares` (one each, not 0) are their weights, and their sum
-    is greater than 0. The data of the mean is the data of all of them. Raises `ModelError` for different
-    nets, `UsageError` for wrong shares, and `OutputError` if `folder` holds a run already.
+    is greater than 0. The mean has the system of the last run and the data of all of them. Raises
+    `ModelError` for different nets, `UsageError` for wrong shares, and `OutputError` if `folder` holds a run
+    already.
     """
     if len(shares) != len(runs) or not all(share and math.isfinite(share) for share in shares):
         raise UsageError(f"--shares: {len(runs)} numbers other than 0 are needed, one for each run")
@@ -62,11 +63,11 @@ def mean(runs: Sequence[Path], shares: Sequence[float], folder: Path) -> Checkpo
     average = mean_of([state.average for state in states], [share / total for share in shares])
     largest = {name: max(state.spent[name] for state in states) for name in SPENT}
     result = Checkpoint(
-        states[0].system, average, average,
+        states[-1].system, average, average,
         step=max(state.step for state in states),
         earlier=largest,  # runs from one start share its cost: a sum would count it twice
         data=reduce(all_sets, (state.data for state in states)),
-        machine=", ".join(dict.fromkeys(state.machine for state in states)),
+        machine=", ".join(dict.fromkeys(part for state in states for part in state.machine.split(", "))),
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints.save(result, folder)

@@ -123,7 +123,7 @@ def _run_in_words(family: str | None, parameters: int | None, steps: int | None)
 def _names(record: Record) -> set[str]:
     # A later run may refer to this run by its record, its folder or a model file.
     folder = re.search(r"--run[ =](\S+)", record.command or "")
-    files = {f"{score['model']}.pt" for score in record.scores}
+    files = {f"{name}.pt" for name in (record.name, *(score["model"] for score in record.scores))}
     return {record.name, *([folder[1]] if folder else []), *files}
 
 
