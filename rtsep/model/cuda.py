@@ -21,6 +21,7 @@ from rtsep.model.runner import ModelRunner
 from rtsep.model.torchscript import (
     TorchScript,
     TorchScriptRunner,
+    as_mask,
     cause_line,
     load_checked,
     mentions_gpu,
@@ -115,7 +116,8 @@ class CudaStep:
 
     def _launch(self) -> None:
         self._column.copy_(self._host_column, non_blocking=True)
-        self._host_mask.copy_(self._module.step(self._column, self._state), non_blocking=True)
+        answer = self._module.step(self._column, self._state)
+        self._host_mask.copy_(as_mask(answer, self._host_mask.shape), non_blocking=True)
 
 
 class CudaRunner(TorchScriptRunner):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rtsep.errors import ModelError
 from rtsep.model.contract import ModelSpec
@@ -97,6 +98,16 @@ def mentions_gpu(error: Exception) -> bool:
     return _OF_THE_GPU.search(str(error)) is not None
 
 
+def as_mask(answer: Tensor, shape: torch.Size) -> Tensor:
+    """Return the answer of a program; raise `RuntimeError` if it has not the `shape` of a mask.
+
+    torch would repeat an answer that is too small.
+    """
+    if answer.shape != shape:
+        raise RuntimeError(f"a mask of shape {list(answer.shape)}, not {list(shape)}")
+    return answer
+
+
 class TorchScriptRunner(ModelRunner):
     """Program of `rtsep.model.contract` with its state, both on the processor."""
 
@@ -117,7 +128,7 @@ class TorchScriptRunner(ModelRunner):
     @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
     def step(self) -> None:
         """Run `ModelRunner.step`; raise `RuntimeError`, `TypeError` or `torch.jit.Error`."""
-        self._mask.copy_(self._module.step(self._column, self._state))
+        self._mask.copy_(as_mask(self._module.step(self._column, self._state), self._mask.shape))
 
     @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
     def reset(self) -> None:

@@ -12,6 +12,7 @@ from rtsep.compute import COMPUTE, chosen_compute
 from rtsep.controls import Controls
 from rtsep.dsp.router import FEEDS, INSTRUMENTAL, VOCALS
 from rtsep.errors import UsageError
+from rtsep.limits import HIGHEST_FILE_RATE, LOWEST_FILE_RATE
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.model.remote import load
@@ -68,6 +69,8 @@ class Separator:
         `UsageError` for invalid values.
         """
         self.rate = _whole(rate, "rate", "in Hz, such as 44100")
+        if not LOWEST_FILE_RATE <= self.rate <= HIGHEST_FILE_RATE:
+            raise UsageError(f"rate {self.rate}: {LOWEST_FILE_RATE} to {HIGHEST_FILE_RATE} Hz are possible")
         self.channels = _whole(channels, "channels", "such as 2")
         self.controls = controls if controls is not None else Controls()
         if isinstance(model, str | Path):

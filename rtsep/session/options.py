@@ -88,6 +88,8 @@ class LiveOptions:
     def __post_init__(self) -> None:
         if self.record is not None:
             object.__setattr__(self, "record", user_path(self.record))
+        if not isinstance(self.out_device, str | None):
+            raise OptionError("out_device", f" {self.out_device!r}: give the name of a device, in quotes")
         if self.out is not None:
             _one_of("out", self.out, tuple(ROUTES))
         _one_of("subtype", self.subtype, SUBTYPES)

@@ -199,6 +199,8 @@ def test_a_mono_block_is_told_what_it_needs():
         ({"rate": float("nan")}, UsageError, "rate nan: must be a whole number in Hz"),
         ({"rate": "44100"}, UsageError, "rate '44100': must be a whole number in Hz"),
         ({"rate": 0}, UsageError, "rate 0: must be 1 or more"),
+        ({"rate": 999}, UsageError, "rate 999: 1000 to 1536000 Hz are possible"),
+        ({"rate": 10**9}, UsageError, "rate 1000000000: 1000 to 1536000 Hz are possible"),
         ({"channels": -2}, UsageError, "channels -2: must be 1 or more"),
     ],
 )

@@ -187,18 +187,27 @@ def test_a_program_for_another_state_is_refused(tmp_path):
     assert "its program fails (" in refusal(parts.write(tmp_path / "m.rtsep"))
 
 
-def test_a_program_for_another_shape_is_refused(tmp_path):
-    class Narrow(torch.nn.Module):
-        def forward(self, column: torch.Tensor) -> torch.Tensor:
-            return column
+class Narrow(torch.nn.Module):
+    def forward(self, column: torch.Tensor) -> torch.Tensor:
+        return column
 
-        @torch.jit.export
-        def step(self, column: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-            return column[:, 1:, 0]
+    @torch.jit.export
+    def step(self, column: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        return column[:, 1:, 0]
 
-    parts = make_parts("ones", profile="stage")
-    narrow = dataclasses.replace(parts, program=scripted_bytes(Narrow()))
-    assert "its program fails (" in refusal(narrow.write(tmp_path / "m.rtsep"))
+
+class Single(Narrow):
+    """torch would copy its answer into every bin."""
+
+    @torch.jit.export
+    def step(self, column: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        return torch.ones(1, 1)
+
+
+@pytest.mark.parametrize("program", [Narrow, Single])
+def test_a_program_with_masks_of_another_shape_is_refused(tmp_path, program):
+    parts = dataclasses.replace(make_parts("ones", profile="stage"), program=scripted_bytes(program()))
+    assert "its program fails (a mask of shape [" in refusal(parts.write(tmp_path / "m.rtsep"))
 
 
 def test_a_program_without_step_is_refused(tmp_path):

@@ -35,6 +35,7 @@ def test_the_bounds_are_accepted(options):
         ("out_channels", (3, 2, 3), " (3, 2, 3): channel 3 is given twice; give each channel once"),
         ("client_name", "x" * 33, f" '{'x' * 33}': must be 1 to 32 printable characters without a colon"),
         ("seconds", float("inf"), " inf: must be more than 0"),
+        ("out_device", 5, " 5: give the name of a device, in quotes"),
         ("compute", "npu", " 'npu': must be one of cpu, cuda; did you mean 'cpu'?"),
     ],
 )
