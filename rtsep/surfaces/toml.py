@@ -112,10 +112,10 @@ def control_of(value: Any, control: Control) -> float:
 def read_text(path: Path, what: str) -> str:
     """Return the text of `path`, which is a `what`; raise `FileNotFoundError`, else `UsageError`.
 
-    A FIFO and a device are refused, because their reading may never end.
+    A FIFO and a device are refused, because their reading may never end; the null device is an empty file.
     """
     try:
-        if path.exists() and not path.is_dir() and not path.is_file():
+        if path.exists() and not (path.is_dir() or path.is_file() or path.samefile(os.devnull)):
             raise UsageError(f"{path}: cannot read the {what}: not a file; remove it, or write a file there")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
