@@ -5,13 +5,13 @@ It reads only the headers of frames: about 0.2 s for an hour of audio.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import mmap
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from rtsep.files.pieces import mapped
 
 Content = mmap.mmap | bytes
 
@@ -57,7 +57,7 @@ def count_mpeg(file: BinaryIO, size: int) -> Mpeg | None:
     head = file.read(_XING_WITHIN)
     if not _SYNC.match(head) and not _XING.search(head):
         return None
-    with _mapped(file) as content:
+    with mapped(file) as content:
         return _counts(content, begin, size) if content else None
 
 
@@ -111,18 +111,6 @@ def _behind_tag(file: BinaryIO) -> int:
     if head[:3] != b"ID3" or len(head) < _ID3_HEAD:
         return 0
     return _ID3_HEAD + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-
-
-@contextlib.contextmanager
-def _mapped(file: BinaryIO) -> Iterator[mmap.mmap | None]:
-    """Give the content of an open file; None if it cannot be mapped."""
-    try:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):
-        yield None
-        return
-    with content:
-        yield content
 
 
 @functools.cache

@@ -6,9 +6,11 @@ their signatures, in some ms and without another program. It decodes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import re
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
@@ -89,12 +91,21 @@ def _ends_in_page(file: BinaryIO, size: int) -> bool:
     return begin + at + _PAGE_HEAD + len(lengths) + sum(lengths) > size
 
 
-def _places(file: BinaryIO, signature: re.Pattern[bytes]) -> list[int]:
+@contextlib.contextmanager
+def mapped(file: BinaryIO) -> Iterator[mmap.mmap | None]:
+    """Give the content of an open file; None if it cannot be mapped."""
     try:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return [found.start() for found in signature.finditer(content)]
-    except (OSError, ValueError):  # the file cannot be mapped: it is read as one piece
-        return []
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        yield None
+        return
+    with content:
+        yield content
+
+
+def _places(file: BinaryIO, signature: re.Pattern[bytes]) -> list[int]:
+    with mapped(file) as content:  # else it is read as one piece
+        return [found.start() for found in signature.finditer(content)] if content else []
 
 
 def _between(starts: list[int], size: int) -> tuple[Piece, ...]:

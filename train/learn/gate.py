@@ -162,30 +162,35 @@ def _check_range(what: str, masks: Tensor) -> None:
         raise GateError(f"{what}: masks are outside 0..1 or not finite")
 
 
+def _masks_with_noise(masks_of: Any, columns: Tensor, part: slice, rng: torch.Generator) -> Tensor:
+    """Return the masks of `columns` with noise in a part of them."""
+    noisy = columns.clone()
+    noisy[part] = torch.randn(noisy[part].shape, generator=rng)
+    return cast(Tensor, masks_of(noisy))
+
+
 def _check_causality(what: str, masks_of: Any, columns: Tensor) -> float:
     """Check that new input does not change earlier output, up to float32 rounding."""
     steps, worst = columns.shape[0], 0.0
     rng = torch.Generator().manual_seed(2)
     whole = masks_of(columns)
     for cut in sorted({1, steps // 3, steps // 2, steps - 1}):
-        changed = columns.clone()
-        changed[cut:] = torch.randn(changed[cut:].shape, generator=rng)
-        worst = max(worst, _difference(f"causality ({what}, future changed from step {cut})",
-                                       whole[:cut], masks_of(changed)[:cut], FILE_TOLERANCE))  # fmt: skip
+        name = f"causality ({what}, future changed from step {cut})"
+        noisy = _masks_with_noise(masks_of, columns, slice(cut, None), rng)
+        worst = max(worst, _difference(name, whole[:cut], noisy[:cut], FILE_TOLERANCE))
     return worst
 
 
 def _check_context(what: str, masks_of: Any, columns: Tensor, context_hops: int) -> float:
     """Check that input older than `context_hops` does not change a mask, up to float32 rounding."""
-    cuts, worst = columns.shape[0] - context_hops, 0.0
+    steps, worst = columns.shape[0] - context_hops, 0.0
     rng = torch.Generator().manual_seed(3)
     whole = masks_of(columns)
-    for cut in sorted({1, cuts // 2, cuts - 1}):
-        changed = columns.clone()
-        changed[:cut] = torch.randn(changed[:cut].shape, generator=rng)
-        first = cut + context_hops  # the newest changed column, cut - 1, is too old for this mask
+    for cut in sorted({1, steps // 2, steps - 1}):
         name = f"context of {context_hops} hops ({what}, past changed before step {cut})"
-        worst = max(worst, _difference(name, whole[first:], masks_of(changed)[first:], FILE_TOLERANCE))
+        noisy = _masks_with_noise(masks_of, columns, slice(cut), rng)
+        first = cut + context_hops  # the newest changed column, cut - 1, is too old for this mask
+        worst = max(worst, _difference(name, whole[first:], noisy[first:], FILE_TOLERANCE))
     return worst
 
 
