@@ -8,6 +8,7 @@ the runtime ignores.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -18,10 +19,10 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,8 +113,64 @@ def read_package(path: Path, sha256: str | None = None) -> ModelPackage:
     """
     content = _read_file(path)
     found = hashlib.sha256(content).hexdigest()
-    try:
+    with _damage_of(path):
         spec, golden = _open(content, sealed=found == sha256)
+    if sha256 is not None and found != sha256:
+        raise ModelError(f"{path}: was changed after its check; choose it again")
+    return ModelPackage(path=path, spec=spec, golden=golden, sha256=found, content=content)
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Read the spec of a model file and nothing else of it: some kB instead of the whole file.
+
+    The seal is not verified: for estimates only. Raise `ModelError` with the file and the reason.
+    """
+    with (
+        _opened(path) as file,
+        _damage_of(path),
+        zipfile.ZipFile(file) as archive,
+        archive.open(_spec_entry(archive)) as entry,
+    ):
+        return _parse_seal(entry.read(MAX_SPEC + 1))[0]
+
+
+def has_entry(path: Path, name: str) -> bool:
+    """Return whether the file at `path` is an archive with the further entry `name`; verify nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _entry_name(archive.namelist(), name) is not None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device may be endless
+                raise ModelError(f"{path}: not a file; save the model in a file first")
+            yield file
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such model file; 'rtsep models' lists the available ones") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _read_file(path: Path) -> bytes:
+    with _opened(path) as file:
+        # `read` allocates what it is asked for, and a live session locks all of that in memory
+        size = min(os.fstat(file.fileno()).st_size, MAX_BYTES)
+        content = file.read(size + 1)
+    if len(content) > MAX_BYTES:
+        raise ModelError(f"{path}: larger than {MAX_BYTES >> 20} MB, the maximum for a model file")
+    return content
+
+
+@contextlib.contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
+    """Turn what `zipfile` and `json` raise for the file at `path` into `ModelError`."""
+    try:
+        yield
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except (
@@ -131,33 +188,6 @@ def read_package(path: Path, sha256: str | None = None) -> ModelPackage:
         raise ModelError(
             f"{path}: not a model file, or a truncated one ({reason}); fetch or export it again"
         ) from None
-    if sha256 is not None and found != sha256:
-        raise ModelError(f"{path}: was changed after its check; choose it again")
-    return ModelPackage(path=path, spec=spec, golden=golden, sha256=found, content=content)
-
-
-def has_entry(path: Path, name: str) -> bool:
-    """Return whether the file at `path` is an archive with the further entry `name`; verify nothing."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _entry_name(archive.namelist(), name) is not None
-    except (OSError, zipfile.BadZipFile):
-        return False
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device may be endless
-                raise ModelError(f"{path}: not a file; save the model in a file first")
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such model file; 'rtsep models' lists the available ones") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-    if len(content) > MAX_BYTES:
-        raise ModelError(f"{path}: larger than {MAX_BYTES >> 20} MB, the maximum for a model file")
-    return content
 
 
 def _entry_name(names: Iterable[str], name: str) -> str | None:
@@ -167,19 +197,10 @@ def _entry_name(names: Iterable[str], name: str) -> str | None:
 def _open(content: bytes, sealed: bool) -> tuple[ModelSpec, Golden]:
     """Return the content of the archive `content`; `sealed`: its seal was already verified."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        spec_entry = _entry_name(archive.namelist(), "spec.json")
-    if spec_entry is None:  # a file cut behind the golden frames is still an archive, that of the frames
-        raise ModelError(
-            "an archive without a model spec, or a truncated one; export it with 'python -m train export'"
-        )
+        spec_entry = _spec_entry(archive)
     entries = read_entries(content)
-    if len(entries[spec_entry]) > MAX_SPEC:
-        raise ModelError(f"its spec has more than {MAX_SPEC:,} bytes; export the model again")
-    seal = json.loads(entries[spec_entry])
-    if not isinstance(seal, dict) or not isinstance(seal.get("spec"), dict):
-        raise ModelError("its spec has an unknown form; export the model again")
-    spec = ModelSpec.from_json(json.dumps(seal["spec"]))
-    if not sealed and seal.get("content_sha256") != _digest(entries, spec_entry):
+    spec, digest = _parse_seal(entries[spec_entry])
+    if not sealed and digest != _digest(entries, spec_entry):
         raise ModelError("its content does not match its checksum; fetch or export it again")
     root = spec_entry.split("/")[0]
     golden = _read_golden(entries[f"{root}/extra/golden.npz"])
@@ -189,6 +210,25 @@ def _open(content: bytes, sealed: bool) -> tuple[ModelSpec, Golden]:
     if golden.masks.shape != (steps, spec.channels, spec.bins):
         raise ModelError(f"golden masks have shape {golden.masks.shape}, which its spec does not allow")
     return spec, golden
+
+
+def _spec_entry(archive: zipfile.ZipFile) -> str:
+    found = _entry_name(archive.namelist(), "spec.json")
+    if found is None:  # a file cut behind the golden frames is still an archive, that of the frames
+        raise ModelError(
+            "an archive without a model spec, or a truncated one; export it with 'python -m train export'"
+        )
+    return found
+
+
+def _parse_seal(content: bytes) -> tuple[ModelSpec, object]:
+    """Return the spec, and the SHA-256 of all other entries as stated beside it."""
+    if len(content) > MAX_SPEC:
+        raise ModelError(f"its spec has more than {MAX_SPEC:,} bytes; export the model again")
+    seal = json.loads(content)
+    if not isinstance(seal, dict) or not isinstance(seal.get("spec"), dict):
+        raise ModelError("its spec has an unknown form; export the model again")
+    return ModelSpec.from_json(json.dumps(seal["spec"])), seal.get("content_sha256")
 
 
 def _read_golden(content: bytes) -> Golden:

@@ -12,7 +12,7 @@ from rtsep.errors import ModelError
 from rtsep.limits import LARGEST_BLOCK
 from rtsep.model.catalog import shipped_files
 from rtsep.model.contract import ModelSpec
-from rtsep.model.package import read_package
+from rtsep.model.package import read_spec
 
 WINDOW_S = 10.0
 """Length of the window in which faults are counted, in seconds."""
@@ -131,7 +131,7 @@ def _lighter_model(spec: ModelSpec) -> str:
         files = shipped_files()
     for path in files:
         try:
-            other = read_package(path).spec
+            other = read_spec(path)
         except ModelError:
             continue
         if cost(other) <= _LIGHTER * cost(spec):

@@ -2,6 +2,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtsep.errors import ModelError
-from rtsep.model.package import Golden, read_package, write_package
+from rtsep.model.package import Golden, read_package, read_spec, write_package
 from tests.models import GOLDEN_STEPS, make_golden, make_model, make_parts, make_spec
 
 
@@ -99,6 +100,30 @@ def test_a_file_cut_by_its_last_bytes_is_refused(good, scratch):
         refusal(scratch)
 
 
+def peak_of(work):
+    """Return the most memory that `work` had at one time, in bytes."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_reading_takes_no_more_memory_than_the_file_needs(good):
+    """A live session locks its memory; a buffer of the maximum size had 256 MB at each change of a model."""
+    size = good.stat().st_size
+    read_package(good)  # what the first call imports
+    assert peak_of(lambda: read_package(good)) < 8 * size + (1 << 20)
+
+
+def test_the_spec_alone_is_read_from_some_kilobytes(good, parts):
+    large = good.with_name("large.rtsep")
+    write_package(large, parts.program, parts.spec, parts.golden, {"more.bin": bytes(16 << 20)})
+    assert read_spec(large) == parts.spec
+    assert peak_of(lambda: read_spec(large)) < 1 << 20
+
+
 def content_of(package):
     return package.spec, package.golden.columns.tobytes(), package.golden.masks.tobytes()
 
@@ -110,6 +135,10 @@ def entries_of(path):
 
 def refused_or_harmless(path, good):
     """A changed file is either refused by name or has not one changed byte in it that anybody reads."""
+    try:
+        read_spec(path)
+    except ModelError as error:
+        assert str(error).startswith(f"{path}: ")
     try:
         package = read_package(path)
     except ModelError as error:
