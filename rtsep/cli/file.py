@@ -15,7 +15,14 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rtsep.cli.ending import interrupted_by_all
-from rtsep.cli.options import add_controls, audio_track, block_size, read_controls, whole_number
+from rtsep.cli.options import (
+    add_controls,
+    audio_track,
+    block_size,
+    file_or_folder,
+    read_controls,
+    whole_number,
+)
 from rtsep.compute import add_compute
 from rtsep.controls import BY_NAME
 from rtsep.errors import InputFileError, ModelError, UsageError
@@ -49,7 +56,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="lists",
         action="append",
-        type=Path,
+        type=file_or_folder,
         default=[],
         metavar="FILE|-",
         help="read a list of inputs, one per line or separated by NUL; '-' is standard input; may be "
@@ -58,7 +65,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=file_or_folder,
         default=Path("out"),
         metavar="DIR",
         help="write the stems to DIR/<song>/ (out)",

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
@@ -148,7 +149,7 @@ class ModelSpec:
     def from_json(cls, text: str | bytes) -> ModelSpec:
         """Parse `spec.json` strictly: unknown, missing and mistyped entries raise `ModelError`."""
         try:
-            raw = json.loads(text)
+            raw = json.loads(text, parse_constant=lambda _: None)  # NaN: a score that is not known
         except (ValueError, RecursionError) as error:
             raise ModelError(f"model spec is not JSON: {error}") from None
         if not isinstance(raw, dict):
@@ -192,6 +193,8 @@ def _fault_of(value: object) -> str:
                 return "contains control characters"
             if "Cs" in categories:  # half a character: no file, socket or screen can take it
                 return "is not valid Unicode"
+        elif isinstance(value, float) and not math.isfinite(value):  # not a number of JSON
+            return "contains a number that is infinite or NaN"
         elif isinstance(value, int) and abs(value) > MAX_NUMBER:
             return f"has the number {_short(value)}; at most {MAX_NUMBER} is accepted"
     return ""

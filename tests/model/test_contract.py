@@ -134,6 +134,21 @@ def test_what_is_not_json_is_refused(text):
         ModelSpec.from_json(text)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_score_that_is_no_number_of_json_is_not_known(number):
+    """Python writes such numbers; `rtsep models --json` must not."""
+    text = json.dumps(raw(metrics={"vocals_mean": 0.25})).replace("0.25", number)
+    spec = ModelSpec.from_json(text)
+    assert spec.metrics == {"vocals_mean": None}
+    assert json.loads(spec.to_json(), parse_constant=pytest.fail)["metrics"] == {"vocals_mean": None}
+
+
+def test_a_number_beyond_the_largest_is_refused():
+    text = json.dumps(raw(metrics={"vocals_mean": 0.25})).replace("0.25", "1e999")
+    with pytest.raises(ModelError, match="'metrics' contains a number that is infinite or NaN"):
+        ModelSpec.from_json(text)
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"spec"'])
 def test_what_is_not_an_object_is_refused(text):
     with pytest.raises(ModelError, match="not a JSON object"):

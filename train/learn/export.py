@@ -68,7 +68,7 @@ def export(
     scores: dict[str, Any] = {}
     if metrics is not None:
         try:
-            stored = json.loads(metrics.read_text())
+            stored = json.loads(metrics.read_text(), parse_constant=lambda _: None)
             scores = {"command": without_paths(stored["command"]), **stored["summary"]}
         except (OSError, ValueError, KeyError) as error:
             raise InputFileError(f"{metrics}: not the JSON of 'python -m train evaluate' ({error})") from None
