@@ -36,7 +36,7 @@ bool bundle_find_model(const char *bundle, const char *name, const char *sha256,
         return false;
     while (read_line(file, line, sizeof line)) {
         ModelRow row;
-        if (sscanf(line, "%255[^\t]\t%64s\t%d\t%u\t%u", row.name, row.sha256, &row.rate, &row.most, &row.delay) != 5 ||
+        if (sscanf(line, "%255[^\t]\t%64s\t%d\t%u\t%u", row.name, row.sha256, &row.rate, &row.max_hop, &row.delay) != 5 ||
             row.rate != rate)
             continue;
         bool same = sha256 && *sha256 && strcmp(row.sha256, sha256) == 0;
@@ -51,11 +51,11 @@ bool bundle_find_model(const char *bundle, const char *name, const char *sha256,
     return by_name;
 }
 
-int bundle_command(const char *bundle, char *text, size_t size, char *words[], int most) {
+int bundle_command(const char *bundle, char *text, size_t size, char *words[], int max_words) {
     FILE *file = open_in(bundle, "engine");
     int count = 0;
     size_t used = 0;
-    while (file && count < most && used + 2 < size && read_line(file, text + used, (int)(size - used))) {
+    while (file && count < max_words && used + 2 < size && read_line(file, text + used, (int)(size - used))) {
         if (!text[used])
             continue;
         words[count++] = text + used;

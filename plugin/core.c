@@ -74,7 +74,7 @@ static void free_retired(void *owner, Link *by) {
 static Link *make_link(RtsepCore *core, uint32_t block, const char *model, const char *sha256) {
     LinkPlan plan = {
         .rate = core->rate,
-        .block = block < 1 ? 1 : block > LONGEST_CALL ? LONGEST_CALL : block,
+        .block = block < 1 ? 1 : block > MAX_CALL_FRAMES ? MAX_CALL_FRAMES : block,
         .bundle = core->bundle,
         .model = model,
         .sha256 = sha256,
@@ -345,7 +345,7 @@ void rtsep_core_run(RtsepCore *core, const float *const in[IN_CHANNELS], float *
         rtsep_core_begin(core, 0);
     core->was_offline = offline;
     for (uint32_t done = 0; done < frames;) {
-        uint32_t count = frames - done < LONGEST_CALL ? frames - done : LONGEST_CALL;
+        uint32_t count = frames - done < MAX_CALL_FRAMES ? frames - done : MAX_CALL_FRAMES;
         const float *from[IN_CHANNELS];
         float *to[OUT_CHANNELS];
         for (int c = 0; c < IN_CHANNELS; c++)

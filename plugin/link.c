@@ -17,13 +17,13 @@ enum {
     TICK_MS = 200,
     MOST_WORDS = 32,
     LEAVE_MS = 3000, /* for an engine to end by itself */
-    RETRY_MS = 250, /* longer after each failure, up to RETRY_MOST_MS */
-    RETRY_MOST_MS = 5000
+    RETRY_MS = 250, /* longer after each failure, up to MAX_RETRY_MS */
+    MAX_RETRY_MS = 5000
 };
 
 static const double QUICK_DEATH_S = 10.0;
 static const double LATENCY_PATIENCE_S = 10.0;
-static const uint32_t UNKNOWN_MOST = 512, UNKNOWN_DELAY = 512;
+static const uint32_t UNKNOWN_MAX_HOP = 512, UNKNOWN_DELAY = 512;
 
 struct Watch {
     Link *link;
@@ -144,7 +144,7 @@ static void watch_engine(void *argument) {
         if (error == 0 && failures <= 3)
             write_log(watch, true, "the engine process has ended: dry signal until it is back");
         int pause = RETRY_MS * (failures - 1);
-        if (wait_for(watch, pause < RETRY_MOST_MS ? pause : RETRY_MOST_MS))
+        if (wait_for(watch, pause < MAX_RETRY_MS ? pause : MAX_RETRY_MS))
             return;
     }
 }
@@ -153,7 +153,7 @@ static void watch_engine(void *argument) {
 
 static bool map_memory(Link *link, double rate, uint32_t latency) {
     int64_t frames = 1;
-    while (frames < 2 * rate + latency + 2 * LONGEST_CALL)
+    while (frames < 2 * rate + latency + 2 * MAX_CALL_FRAMES)
         frames *= 2;
     if (!shared_open(&link->watch->shared,
                      RINGS_AT + (size_t)frames * (IN_CHANNELS + OUT_CHANNELS) * sizeof(float)))
@@ -166,23 +166,23 @@ static bool map_memory(Link *link, double rate, uint32_t latency) {
     return true;
 }
 
-static void lay_out(Link *link, uint32_t most, uint32_t delay) {
+static void lay_out(Link *link, uint32_t max_hop, uint32_t delay) {
     /* An input frame may wait for its hop to fill and for the call's end; then the engine has a hop's time. */
-    link->lag = (int64_t)link->block + 2 * (int64_t)most - 1 + FADE_FRAMES;
+    link->lag = (int64_t)link->block + 2 * (int64_t)max_hop - 1 + FADE_FRAMES;
     link->latency = (uint32_t)link->lag + delay;
     atomic_store(&link->slots[SLOT_LAG], link->lag);
 }
 
-/* Wait for the engine to tell what the model adds in latency. */
+/* Wait until the engine reports the latency that the model adds. */
 static void await_latency(Link *link, struct Watch *watch) {
     double since = clock_now();
     while (!atomic_load(&link->slots[SLOT_MAX_HOP]) && state_of(link) != STATE_REFUSED &&
            state_of(link) != STATE_DOWN && clock_now() - since < LATENCY_PATIENCE_S)
         clock_sleep(5e-3);
-    int64_t most = atomic_load(&link->slots[SLOT_MAX_HOP]), delay = atomic_load(&link->slots[SLOT_DELAY]);
-    int64_t room = link->ring_frames - 2 * LONGEST_CALL;
-    if (most > 0 && 2 * most + delay + link->block + FADE_FRAMES < room) {
-        lay_out(link, (uint32_t)most, (uint32_t)delay);
+    int64_t max_hop = atomic_load(&link->slots[SLOT_MAX_HOP]), delay = atomic_load(&link->slots[SLOT_DELAY]);
+    int64_t room = link->ring_frames - 2 * MAX_CALL_FRAMES;
+    if (max_hop > 0 && 2 * max_hop + delay + link->block + FADE_FRAMES < room) {
+        lay_out(link, (uint32_t)max_hop, (uint32_t)delay);
         return;
     }
     write_log(watch, true, "the latency of the model is not known: it plays, if it plays, with a wrong one");
@@ -204,7 +204,7 @@ Link *link_new(const LinkPlan *plan) {
     }
     ModelRow row;
     bool known = bundle_find_model(plan->bundle, plan->model, plan->sha256, (int)lround(plan->rate), &row);
-    uint32_t most = known ? row.most : UNKNOWN_MOST, delay = known ? row.delay : UNKNOWN_DELAY;
+    uint32_t max_hop = known ? row.max_hop : UNKNOWN_MAX_HOP, delay = known ? row.delay : UNKNOWN_DELAY;
     link->watch = watch;
     link->block = plan->block;
     const char *sha256 = plan->sha256 && *plan->sha256 ? plan->sha256 : known ? row.sha256 : "";
@@ -215,7 +215,7 @@ Link *link_new(const LinkPlan *plan) {
     watch->bundle = copy_of(plan->bundle);
     watch->process = process_new();
     if (!link->model || !link->sha256 || !watch->bundle || !watch->process ||
-        !map_memory(link, plan->rate, known ? 2 * most + delay + plan->block : (uint32_t)(4 * plan->rate))) {
+        !map_memory(link, plan->rate, known ? 2 * max_hop + delay + plan->block : (uint32_t)(4 * plan->rate))) {
         link_free(link);
         return NULL;
     }
@@ -227,10 +227,10 @@ Link *link_new(const LinkPlan *plan) {
     atomic_store(&link->slots[SLOT_CONTROLS], CONTROLS);
     atomic_store(&link->slots[SLOT_NEXT_HOP_AT], 1);
     if (known) {
-        atomic_store(&link->slots[SLOT_MAX_HOP], most);
+        atomic_store(&link->slots[SLOT_MAX_HOP], max_hop);
         atomic_store(&link->slots[SLOT_DELAY], delay);
     }
-    lay_out(link, most, delay);
+    lay_out(link, max_hop, delay);
     if (plan->watched) {
         watch->thread = thread_start(watch_engine, watch);
         if (!watch->thread) {

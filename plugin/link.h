@@ -45,7 +45,7 @@ typedef struct Link {
 } Link;
 
 /* Frames over which wet and dry change places. */
-enum { FADE_FRAMES = 64, LONGEST_CALL = 8192 };
+enum { FADE_FRAMES = 64, MAX_CALL_FRAMES = 8192 };
 
 /* Make the memory and start the thread. Returns NULL without memory. May wait some seconds for an engine, if the
    latency of the model is not in the bundle's file `models`. */

@@ -58,7 +58,7 @@ static void map_names(Names *names, const LV2_URID_Map *map) {
 
 /* Return the frames of a usual call by these options; 0: not said. */
 static uint32_t block_of(const Names *names, const LV2_Options_Option *options) {
-    uint32_t nominal = 0, most = 0;
+    uint32_t nominal = 0, max = 0;
     for (; options && (options->key || options->value); options++) {
         if (options->type != names->atom_Int || options->size != sizeof(int32_t) || !options->value)
             continue;
@@ -66,9 +66,9 @@ static uint32_t block_of(const Names *names, const LV2_Options_Option *options) 
         if (value > 0 && options->key == names->nominal_block)
             nominal = (uint32_t)value;
         if (value > 0 && options->key == names->max_block)
-            most = (uint32_t)value;
+            max = (uint32_t)value;
     }
-    return nominal ? nominal : most;
+    return nominal ? nominal : max;
 }
 
 static LV2_Handle instantiate(const LV2_Descriptor *descriptor, double rate, const char *bundle,
@@ -201,7 +201,7 @@ static void run(LV2_Handle handle, uint32_t frames) {
         }
     }
     play(plugin, done, frames, values, offline);
-    model_tell(plugin);
+    model_report(plugin);
     write_value(plugin, PORT_LATENCY, rtsep_core_latency(plugin->core));
     write_value(plugin, PORT_STATE, rtsep_core_state(plugin->core));
     write_value(plugin, PORT_LATE, (double)rtsep_core_late_frames(plugin->core));

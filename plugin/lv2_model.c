@@ -44,7 +44,7 @@ void model_message(Plugin *plugin, const LV2_Atom_Object *object) {
         plugin->schedule->schedule_work(plugin->schedule->handle, value->size, text);
 }
 
-static void tell(Plugin *plugin, LV2_URID about, LV2_URID type, const char *text) {
+static void report(Plugin *plugin, LV2_URID about, LV2_URID type, const char *text) {
     LV2_Atom_Forge *forge = &plugin->forge;
     LV2_Atom_Forge_Frame frame;
     lv2_atom_forge_frame_time(forge, 0);
@@ -56,7 +56,7 @@ static void tell(Plugin *plugin, LV2_URID about, LV2_URID type, const char *text
     lv2_atom_forge_pop(forge, &frame);
 }
 
-void model_tell(Plugin *plugin) {
+void model_report(Plugin *plugin) {
     LV2_Atom_Sequence *out = (LV2_Atom_Sequence *)plugin->ports[PORT_NOTIFY];
     if (plugin->schedule && atomic_load_explicit(&plugin->changed, memory_order_relaxed) &&
         plugin->schedule->schedule_work(plugin->schedule->handle, 1, "") == LV2_WORKER_SUCCESS)
@@ -71,10 +71,10 @@ void model_tell(Plugin *plugin) {
     if (plugin->tells && room >= 2 * strlen(plugin->reported) + 512) {
         bool file = is_a_path(plugin->reported);
         plugin->tells = false;
-        tell(plugin, plugin->names.model, plugin->names.atom_String, plugin->reported);
+        report(plugin, plugin->names.model, plugin->names.atom_String, plugin->reported);
         /* Ardour 7 stores a path without a lock while other threads read it: no message without news. */
         if (file || plugin->tells_file)
-            tell(plugin, plugin->names.model_file, plugin->names.atom_Path, file ? plugin->reported : "");
+            report(plugin, plugin->names.model_file, plugin->names.atom_Path, file ? plugin->reported : "");
         plugin->tells_file = file;
     }
     lv2_atom_forge_pop(forge, &all);

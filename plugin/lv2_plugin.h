@@ -67,7 +67,7 @@ extern const LV2_Worker_Interface MODEL_WORKER;
 /* In the audio thread: take a message of the host, if it is about the model. */
 void model_message(Plugin *plugin, const LV2_Atom_Object *object);
 
-/* In the audio thread, at the end of a call: tell the host which model was chosen, where that is due. */
-void model_tell(Plugin *plugin);
+/* In the audio thread, at the end of a call: report the chosen model to the host, if it has changed. */
+void model_report(Plugin *plugin);
 
 #endif

@@ -21,7 +21,7 @@ from rtsep.realtime.wire import encode
 START_PATIENCE_S = 60.0  # a cold disk and a first compilation
 HANG_PATIENCE_S = 1.5  # time with waiting columns and no mask
 QUICK_DEATH_S = 10.0  # a process that ends this soon after its start counts as a failure
-RETRY_STEP_S, RETRY_MOST_S = 0.25, 5.0  # the delay of a restart grows by this, up to the maximum
+RETRY_STEP_S, MAX_RETRY_S = 0.25, 5.0  # the delay of a restart grows by this, up to the maximum
 
 _LOOK_EVERY_S = 0.02
 # time without a column that means: no playback. Longer than any hop (768 at 8192 Hz takes 0.094 s)
@@ -143,7 +143,7 @@ class ModelSupervisor:
     def _spawned_after(self, failures: int) -> bool:
         """Wait (longer after more consecutive failures) and start the process; return whether that worked."""
         # the first restart is immediate
-        if self._leaving.wait(min(max(0, failures - 1) * RETRY_STEP_S, RETRY_MOST_S)):
+        if self._leaving.wait(min(max(0, failures - 1) * RETRY_STEP_S, MAX_RETRY_S)):
             return False
         try:
             self._spawn()
