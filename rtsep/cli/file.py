@@ -15,14 +15,8 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rtsep.cli.ending import interrupted_by_all
-from rtsep.cli.options import (
-    add_controls,
-    audio_track,
-    block_size,
-    file_or_folder,
-    read_controls,
-    whole_number,
-)
+from rtsep.cli.main import argument_type
+from rtsep.cli.options import add_controls, audio_track, block_size, read_controls, whole_number
 from rtsep.compute import add_compute
 from rtsep.controls import BY_NAME
 from rtsep.errors import InputFileError, ModelError, UsageError
@@ -46,7 +40,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs",
         nargs="*",
-        type=_input_path,
+        type=argument_type(_input_path),
         metavar="INPUT",
         help="wav, flac, ogg, opus, mp3; any format with ffmpeg; a folder of audio files; '-' is standard "
         "input; 'demo' is the song that comes with rtsep",
@@ -56,7 +50,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="lists",
         action="append",
-        type=file_or_folder,
+        type=Path,
         default=[],
         metavar="FILE|-",
         help="read a list of inputs, one per line or separated by NUL; '-' is standard input; may be "
@@ -65,7 +59,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=file_or_folder,
+        type=Path,
         default=Path("out"),
         metavar="DIR",
         help="write the stems to DIR/<song>/ (out)",

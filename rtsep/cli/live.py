@@ -8,6 +8,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rtsep import standard_streams
 from rtsep.cli.ending import Ending
@@ -22,7 +23,6 @@ from rtsep.cli.options import (
     add_switch,
     audio_track,
     channel_list,
-    file_or_folder,
     integer,
     number,
     read_midi,
@@ -117,7 +117,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     run_group = parser.add_argument_group("run")
     run_group.add_argument(
         "--record",
-        type=file_or_folder,
+        type=Path,
         metavar="DIR",
         help="record vocals, instrumental and mix as aligned wav files in DIR",
     )

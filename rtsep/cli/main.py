@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -22,12 +22,24 @@ from rtsep.realtime.foreign_calls import hangs
 from rtsep.standard_streams import notify
 
 
+def argument_type(read: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Return `read` for the command line: argparse names the argument in front of each `UsageError`."""
+
+    def convert(text: str) -> Path:
+        try:
+            return read(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with one-line errors; -inf and -6dB are numbers, and ~ works in every path."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.register("type", Path, user_path)
+        self.register("type", Path, argument_type(user_path))
         # Without this, argparse takes -inf and -6dB for options.
         self._negative_number_matcher = re.compile(r"^-(\d+|\d*\.\d+|inf)( ?dB)?$", re.IGNORECASE)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from rtsep.cli.options import add_midi, file_or_folder, seconds
+from rtsep.cli.options import add_midi, seconds
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import DeviceError, UsageError, suggest
 from rtsep.files.names import is_folder, is_there
@@ -39,7 +39,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     for command in (monitor, learn):
         add_midi(command, "use only this controller, given by its name or a part of it")
         command.add_argument("--seconds", type=seconds, metavar="S", help="end after S seconds")
-    show.add_argument("--map", type=file_or_folder, metavar="FILE", help=f"map file ({user_file()})")
+    show.add_argument("--map", type=Path, metavar="FILE", help=f"map file ({user_file()})")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -44,13 +44,6 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
 
 
-def file_or_folder(text: str) -> Path:
-    """Read a path; an unset variable of a script gives "", which would be the current folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("an empty path; give a file or a folder, '.' for the current one")
-    return Path(text)
-
-
 def block_size(text: str) -> int:
     """Read a block size in frames."""
     return whole_number(text, "a block in frames", SMALLEST_BLOCK, LARGEST_BLOCK)
@@ -149,7 +142,7 @@ def add_midi(group: argparse._ArgumentGroup | argparse.ArgumentParser, purpose: 
         metavar=f"PORT|{VIRTUAL}",
         help=f"{purpose}; {VIRTUAL}: create the port 'rtsep'; may be repeated",
     )
-    group.add_argument("--map", type=file_or_folder, metavar="FILE", help=f"map of its knobs ({user_file()})")
+    group.add_argument("--map", type=Path, metavar="FILE", help=f"map of its knobs ({user_file()})")
 
 
 def midi_port(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rtsep.cli.options import file_or_folder
 from rtsep.errors import OutputError
 from rtsep.plugin import bundle
 from rtsep.realtime.child_process import command_of
@@ -21,10 +20,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     ):
         of = what.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:])
         of.add_argument(
-            "--folder",
-            type=file_or_folder,
-            metavar="FOLDER",
-            help="folder of LV2 plugins (default: the user's own)",
+            "--folder", type=Path, metavar="FOLDER", help="folder of LV2 plugins (default: the user's own)"
         )
 
 

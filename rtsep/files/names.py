@@ -23,6 +23,8 @@ def user_path(text: str | Path) -> Path:
     A shell expands it only at the beginning of a word, so not in `--output=~/stems`. If the home folder is
     unknown, the path does not change. Raise `UsageError` for text that is no path on any system.
     """
+    if not str(text):  # an unset variable of a script: it would be the current folder
+        raise UsageError("an empty path; give a file or a folder, '.' for the current one")
     path = Path(text)
     try:
         usable = b"\0" not in os.fsencode(path)

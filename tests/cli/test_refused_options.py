@@ -47,6 +47,7 @@ def in_process(capfd, *arguments: str) -> Outcome:
         ((*LIVE, "--record", ""), ("--record", "an empty path")),
         ((*LIVE, "--map", ""), ("--map", "an empty path")),
         ((*FILE, "-o", ""), ("--output", "an empty path")),
+        (("file", ""), ("INPUT", "an empty path")),
         ((*FILE, "--from", ""), ("--from", "an empty path")),
         ((*LIVE, "--subtype", "PCM_32"), ("--subtype", "PCM_24")),
         ((*LIVE, "--compute", "tpu"), ("--compute", "cpu")),
