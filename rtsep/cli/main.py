@@ -19,6 +19,7 @@ from rtsep.compiled import use_cache
 from rtsep.errors import INTERRUPTED, OutputError, RtsepError, UsageError
 from rtsep.files.names import one_line, print_any_name, user_path
 from rtsep.realtime.foreign_calls import hangs
+from rtsep.realtime.heap import use_one_pool
 from rtsep.standard_streams import notify
 
 
@@ -72,6 +73,10 @@ COMMANDS = {
 
 _COMPILING = ("live", "app", "file", "bench", "plugin", "plugin-host")
 """Commands that compile code, and print a message if it cannot be kept in the usual place."""
+
+
+_PLAYING = ("live", "app", "plugin-host")
+"""Commands whose process plays for hours or days."""
 
 
 def _load(command: str) -> ModuleType:
@@ -155,6 +160,8 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
     note = use_cache()
     if note and command in _COMPILING:
         notify(one_line(note))
+    if prepare and command in _PLAYING:
+        use_one_pool()
     if prepare and command in ("live", "app") and not {"-h", "--help"} & set(words):
         from rtsep.model import launch
 
