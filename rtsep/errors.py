@@ -6,6 +6,7 @@ A message is one line: the value that was given, the values that are accepted, a
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -20,6 +21,14 @@ UNEXPECTED = 10
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, by the convention of shells."""
+
+REMEDIES = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n 1024",
+    errno.ENFILE: "all programs together have too many open files: close some programs",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u), or close some programs",
+    errno.ENOMEM: "raise the limit of memory (ulimit -v), or close some programs",
+}
+"""Remedies if a limit of the machine or of the user is reached, by the number of the error."""
 
 
 class UsageError(RtsepError, ValueError):
@@ -78,6 +87,13 @@ def in_a_line(error: BaseException) -> str:
     """Return an error that is not an `RtsepError` as one line: its class and the first line of its text."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def system_reason(error: OSError) -> str:
+    """Return the system's reason for an error, with the remedy if a limit is reached."""
+    reason = error.strerror or type(error).__name__
+    remedy = REMEDIES.get(error.errno or 0)
+    return f"{reason}; {remedy}" if remedy else reason
 
 
 def suggest(given: str, known: Iterable[str], limit: int = 3) -> str:

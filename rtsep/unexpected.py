@@ -7,7 +7,6 @@ rtsep keeps its own handling: an import installs nothing.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import threading
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from rtsep import folders
 from rtsep.compiled import use_cache
-from rtsep.errors import UNEXPECTED, in_a_line
+from rtsep.errors import REMEDIES, UNEXPECTED, in_a_line
 from rtsep.realtime.foreign_calls import aloud
 
 SHOW = "RTSEP_TRACEBACK"
@@ -31,14 +30,6 @@ KEPT = 10
 _MAX_TEXT = 300  # characters of the exception's own text in the line
 
 _REPAIR = "install rtsep again: python -m pip install --force-reinstall rtsep"
-
-_ROOM = {
-    errno.EMFILE: "raise the limit of open files: ulimit -n 1024",
-    errno.ENFILE: "all programs together have too many open files: close some programs",
-    errno.EAGAIN: "raise the limit of processes (ulimit -u), or close some programs",
-    errno.ENOMEM: "raise the limit of memory (ulimit -v), or close some programs",
-}
-"""Remedies for a machine or a limit without room, by the number of the error."""
 
 _PREFIX, _SUFFIX = "error-", ".txt"
 
@@ -84,8 +75,8 @@ def report(error: BaseException, where: str = "") -> None:
     message = "".join(c if c.isprintable() else "?" for c in in_a_line(error)[:_MAX_TEXT])
     if isinstance(error, ImportError):
         message += f"; {_REPAIR}"
-    elif isinstance(error, OSError) and error.errno in _ROOM:
-        message += f"; {_ROOM[error.errno]}"
+    elif isinstance(error, OSError) and error.errno in REMEDIES:
+        message += f"; {REMEDIES[error.errno]}"
     _print(f"rtsep: unexpected error{f' in {where}' if where else ''}: {message}; {rest}\n")
 
 

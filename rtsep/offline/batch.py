@@ -6,8 +6,10 @@ A refused file, or the death of its process, does not stop the others.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -19,7 +21,14 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from rtsep.controls import Controls
-from rtsep.errors import InputFileError, ModelProcessError, RtsepError
+from rtsep.errors import (
+    REMEDIES,
+    InputFileError,
+    ModelProcessError,
+    RtsepError,
+    in_a_line,
+    system_reason,
+)
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.encode import WAV
 from rtsep.files.names import is_there
@@ -181,38 +190,92 @@ def separate_here(
 def separate_beside(
     jobs: Iterable[Job], how: How, processes: int, progress: Callable[[Job], Progress]
 ) -> Generator[Done, None, None]:
-    """Separate in `processes` others, which end with this generator; yield in the order of finishing."""
-    waiting, taking = iter(jobs), threading.Lock()
-    done: SimpleQueue[Done | None] = SimpleQueue()
-    workers = [_Worker(how) for _ in range(processes)]
+    """Separate in `processes` others, which end with this generator; yield in the order of finishing.
+
+    If the machine cannot start all of them, the others continue. If it starts none, each file is refused.
+    """
+    waiting = _Waiting(jobs)
+    done: SimpleQueue[Done | Exception | None] = SimpleQueue()
     over = threading.Event()
 
     def feed(worker: _Worker) -> None:
-        while not over.is_set():
-            with taking:
-                job = next(waiting, None)
-            if job is None:
-                break
-            done.put(worker.separate(job, progress(job)))
-        done.put(None)
+        try:
+            while not over.is_set() and (job := waiting.take()) is not None:
+                try:
+                    done.put(worker.separate(job, progress(job)))
+                except _NotStartedError as error:
+                    if waiting.leave_to_others(job):
+                        return
+                    done.put(Done(job, error=str(error), exit_code=error.exit_code))
+        except Exception as error:
+            done.put(error)
+        finally:
+            done.put(None)  # without it, the main thread would wait for ever
 
-    threads = [threading.Thread(target=feed, args=(worker,), daemon=True) for worker in workers]
+    feeding: list[tuple[_Worker, threading.Thread]] = []
     try:
-        for thread in threads:
-            thread.start()
-        left = len(threads)
+        for _ in range(processes):
+            worker = _Worker(how)
+            thread = threading.Thread(target=feed, args=(worker,), daemon=True)
+            waiting.begin()
+            try:
+                thread.start()
+            except RuntimeError:  # the limit of threads
+                waiting.begin(-1)
+                if not feeding:
+                    raise ModelProcessError(f"no thread can be started; {REMEDIES[errno.EAGAIN]}") from None
+                break
+            feeding.append((worker, thread))
+        left = len(feeding)
         while left:
             one = take_from(done)
             if one is None:
                 left -= 1
+            elif isinstance(one, Exception):
+                raise one
             else:
                 yield one
     finally:
         over.set()
-        for worker in workers:
+        for worker, _ in feeding:
             worker.close()
-        for thread in threads:
+        for _, thread in feeding:
             thread.join()
+
+
+class _Waiting:
+    """The jobs that nobody separates yet, for several threads."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = iter(jobs)
+        self._returned: list[Job] = []
+        self._threads = 0
+        self._lock = threading.Lock()
+
+    def begin(self, threads: int = 1) -> None:
+        """Count threads that take jobs; a negative number: they did not start."""
+        with self._lock:
+            self._threads += threads
+
+    def take(self) -> Job | None:
+        """Return the next job; None: there is none, and the thread ends."""
+        with self._lock:
+            job = self._returned.pop() if self._returned else next(self._jobs, None)
+            self._threads -= job is None
+            return job
+
+    def leave_to_others(self, job: Job) -> bool:
+        """Return a job that this thread cannot separate; False: no other thread is left."""
+        with self._lock:
+            if self._threads < 2:
+                return False
+            self._threads -= 1
+            self._returned.append(job)
+            return True
+
+
+class _NotStartedError(ModelProcessError):
+    """The machine cannot start a process."""
 
 
 class _Worker:
@@ -220,14 +283,22 @@ class _Worker:
 
     def __init__(self, how: How) -> None:
         self._how = how
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: multiprocessing.process.BaseProcess | None = None  # started
         self._pipe: Connection | None = None
+        self._starting = threading.Lock()
         self._closed = False
 
     def separate(self, job: Job, progress: Progress) -> Done:
-        """Separate one file in the process."""
+        """Separate one file in the process. Raise `_NotStartedError` if the machine cannot start it."""
+        pipe = self._pipe
         try:
-            pipe = self._pipe or self._start()
+            if pipe is None:
+                pipe = self._start()
+        except OSError as error:
+            raise _NotStartedError(
+                f"{job.source}: the process to separate it cannot be started ({system_reason(error)})"
+            ) from None
+        try:
             pipe.send(job)
             while isinstance(answer := pipe.recv(), tuple):
                 progress(*answer)
@@ -235,35 +306,47 @@ class _Worker:
             return answer
         except (EOFError, OSError):
             code = self._end()
-            error = f"{job.source}: the process that separated it ended with code {code}"
-            return Done(job, error=error, exit_code=ModelProcessError.exit_code)
+            problem = f"the process that separated it ended with code {code}"
+        except Exception as error:  # the process may still send its answer
+            self._end()
+            problem = in_a_line(error)
+        return Done(job, error=f"{job.source}: {problem}", exit_code=ModelProcessError.exit_code)
 
     def _start(self) -> Connection:
-        if self._closed:
-            raise EOFError
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._how), daemon=True)
-        self._process.start()
-        theirs.close()
-        return self._pipe
+        """Start the process and return its pipe. Raise `OSError` if that fails."""
+        with self._starting:
+            if self._closed:
+                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+            context = multiprocessing.get_context("spawn")
+            ours, theirs = context.Pipe()
+            try:
+                process = context.Process(target=_serve, args=(theirs, self._how), daemon=True)
+                process.start()
+            except BaseException:
+                ours.close()
+                raise
+            finally:
+                theirs.close()
+            self._process, self._pipe = process, ours
+            return ours
 
     def _end(self) -> int | None:
         process, self._process = self._process, None
         pipe, self._pipe = self._pipe, None
+        if pipe:
+            pipe.close()
         if process is None:
             return None
         process.join(1.0)
         process.kill()
         process.join()
-        if pipe:
-            pipe.close()
         return process.exitcode
 
     def close(self) -> None:
         """End the process at once."""
-        self._closed = True
-        process = self._process
+        with self._starting:
+            self._closed = True
+            process = self._process
         if process is not None:
             process.terminate()
             process.join(TERM_S)

@@ -1,0 +1,121 @@
+"""Several processes: what the machine does not let start, and what a thread does not expect."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import threading
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import pytest
+
+from rtsep.errors import ModelProcessError
+from rtsep.offline import batch
+from rtsep.offline.batch import Done, How, Job, separate_beside
+
+HOW = How(model=Path("model.pt"), sha256="0")
+JOBS = [Job(Path(f"{n}.wav"), Path("out")) for n in range(4)]
+
+
+def serve(pipe: Connection, _: How) -> None:
+    """Answer each job at once, without a model."""
+    while True:
+        try:
+            pipe.send(Done(pipe.recv()))
+        except EOFError:
+            return
+
+
+def separated(progress=lambda job: lambda *_: None, jobs=JOBS, processes=3) -> list[Done]:
+    """Return the results of all jobs; fail if they do not end."""
+    found: list[Done | Exception] = []
+
+    def run() -> None:
+        try:
+            found.extend(separate_beside(jobs, HOW, processes, progress))
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "it waits for ever"
+    for one in found:
+        if isinstance(one, Exception):
+            raise one
+    return found
+
+
+def handles() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EAGAIN, errno.ENOMEM])
+def test_each_song_is_refused_if_no_process_can_be_started(monkeypatch, number):
+    def refuse(self):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(SpawnProcess, "start", refuse)
+    before = handles() if Path("/proc").exists() else 0
+    found = separated()
+    assert sorted(done.job.source for done in found) == [job.source for job in JOBS]
+    for done in found:
+        assert done.exit_code == ModelProcessError.exit_code
+        assert done.error.startswith(f"{done.job.source}: the process to separate it cannot be started (")
+        assert "close some programs" in done.error or "ulimit -n" in done.error
+    assert not Path("/proc").exists() or handles() == before
+
+
+def test_the_processes_that_start_separate_all_songs(monkeypatch):
+    start, lock, started = SpawnProcess.start, threading.Lock(), []
+
+    def refuse_the_others(self):
+        with lock:
+            if started:
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            started.append(self)
+            start(self)
+
+    monkeypatch.setattr(SpawnProcess, "start", refuse_the_others)
+    monkeypatch.setattr(batch, "_serve", serve)
+    found = separated()
+    assert sorted((done.job.source, done.error) for done in found) == [(job.source, "") for job in JOBS]
+    assert not [process for process in multiprocessing.active_children() if process in started]
+
+
+def test_a_limit_of_threads_is_one_line(monkeypatch):
+    start, worker_threads = threading.Thread.start, []
+
+    def refuse(self):
+        if self.name.endswith("(feed)"):
+            worker_threads.append(self)
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(ModelProcessError, match="no thread can be started; raise the limit of processes"):
+        separated()
+    assert len(worker_threads) == 1
+
+
+def test_an_unforeseen_error_of_a_thread_ends_the_run():
+    def progress(job):
+        raise ZeroDivisionError(job.source)
+
+    with pytest.raises(ZeroDivisionError):
+        separated(progress)
+
+
+def test_an_answer_that_cannot_be_read_concerns_its_song_only(monkeypatch):
+    monkeypatch.setattr(batch, "_serve", serve)
+
+    class Odd(str):
+        def __reduce__(self):
+            raise TypeError("no data of a job")
+
+    jobs = [Job(Path("odd.wav"), Path("out"), Odd()), JOBS[0]]
+    found = {done.job.source: done.error for done in separated(jobs=jobs, processes=1)}
+    assert found == {Path("odd.wav"): "odd.wav: TypeError: no data of a job", JOBS[0].source: ""}
