@@ -39,6 +39,7 @@ class Finished:
         """
         self.source = source.absolute()
         self.is_new = False
+        self._made: list[Path] = []  # folders made here, innermost first
         self._version = self._stamp()  # before it is read: a later change is another version
         for number in range(1, MAX_OF_ONE_NAME):
             self.folder = place if number == 1 else place.with_name(_numbered(place.name, number))
@@ -49,7 +50,9 @@ class Finished:
     def _take(self) -> bool:
         """Create the folder and record its input; return whether it is free for this input."""
         path = self.folder / LEDGER
+        self._made = []
         try:
+            self._made = [each for each in (self.folder, *self.folder.parents) if not each.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._create(path)
@@ -58,24 +61,40 @@ class Finished:
             except FileExistsError:
                 return self._read().get("input") in (str(self.source), None)
         except OSError as error:
+            self._remove_made()
             raise OutputError(
                 f"{self.folder}: cannot write there ({error.strerror}); choose another folder"
             ) from None
+        except BaseException:
+            self._remove_made()
+            raise
+
+    def _remove_made(self) -> None:
+        """Remove the folders that were made here, up to the first that is not empty."""
+        with contextlib.suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
 
     def _create(self, path: Path) -> None:
         """Write the record atomically; raise `FileExistsError`: only one of several processes succeeds."""
         text = json.dumps({"input": str(self.source), "done": []})
         temporary = path.with_name(f"{LEDGER}.{socket.gethostname()}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
         try:
-            os.link(temporary, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
+            temporary.write_text(text, encoding="utf-8")
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without links
+                file = path.open("x", encoding="utf-8")
+                try:
+                    with file:
+                        file.write(text)
+                except BaseException:
+                    path.unlink(missing_ok=True)
+                    raise
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)  # the disk may be full
 
     def stems(self, settings: Mapping[str, Any]) -> Stems | None:
         """Return the stems made with these settings from the unchanged input, None if missing.
@@ -106,15 +125,16 @@ class Finished:
             temporary.write_text(json.dumps({"input": str(self.source), "done": kept}), encoding="utf-8")
             temporary.replace(self.folder / LEDGER)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise OutputError(f"{self.folder}: writing failed ({error.strerror})") from None
 
     def give_back(self) -> None:
-        """Remove the folder if nothing was finished in it."""
+        """Remove the record, and the folders made here, if nothing was finished."""
         if self.is_new and not self._read().get("done"):
             with contextlib.suppress(OSError):
                 (self.folder / LEDGER).unlink()
-                self.folder.rmdir()  # fails if the folder is not empty
+            self._remove_made()
 
     def _stamp(self) -> list[int] | None:
         """Return values that identify a version of the input."""

@@ -1,0 +1,76 @@
+"""Records of finished stems on a disk that refuses them: nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtsep.errors import OutputError
+from rtsep.offline.finished import LEDGER, Finished
+
+resource = pytest.importorskip("resource")
+
+
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """Refuse all but the first bytes of each file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(params=["links", "no links"])
+def disk(request, monkeypatch, tmp_path) -> Path:
+    """A folder of a file system with links, or without."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", refuse)
+    return tmp_path
+
+
+def test_a_full_disk_leaves_neither_a_part_nor_the_new_folders(disk):
+    there = disk / "there"
+    there.mkdir()
+    for place in (disk / "out" / "deep" / "song", there):
+        with full_disk(), pytest.raises(OutputError, match="cannot write there"):
+            Finished(place, disk / "song.wav")
+    assert list(disk.iterdir()) == [there]
+    assert list(there.iterdir()) == []
+
+
+def test_a_record_that_only_its_last_file_lacks_room_for(disk, monkeypatch):
+    """The temporary file fits, and the record itself does not."""
+    write_text = Path.write_text
+
+    def write(path: Path, *words: object, **options: object) -> int:
+        if path.name.startswith(f"{LEDGER}."):
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            try:
+                return write_text(path, *words, **options)  # type: ignore[arg-type]
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        return write_text(path, *words, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "write_text", write)
+    with full_disk(), contextlib.suppress(OutputError):
+        Finished(disk / "song", disk / "song.wav")
+    assert not (disk / "song").exists() or (disk / "song" / LEDGER).read_text().endswith("[]}")
+
+
+def test_what_is_given_back_leaves_only_the_folders_that_were_there(disk):
+    (disk / "there").mkdir()
+    for place in (disk / "out" / "deep" / "song", disk / "there"):
+        Finished(place, disk / "song.wav").give_back()
+    assert [path.name for path in disk.iterdir()] == ["there"]
+    assert list((disk / "there").iterdir()) == []
