@@ -13,9 +13,9 @@ from typing import Any
 
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
-from pythonosc.osc_packet import OscPacket, ParseError
 
 from rtsep.errors import RtsepError, UsageError
+from rtsep.surfaces.osc.packets import elements, message_of
 from rtsep.surfaces.osc.words import FEEDBACK, ROOT, SYNC, messages_of, request_of
 from rtsep.surfaces.remote.link import Link
 from rtsep.surfaces.remote.messages import Request, Set, State, Subscribe
@@ -90,10 +90,11 @@ class Surface:
         self._allowance -= 1.0
         if len(packet) > MAX_PACKET or not is_near(sender[0]):
             return
-        with contextlib.suppress(ParseError, ValueError, RecursionError, IndexError):
-            for timed in OscPacket(packet).messages:
+        with contextlib.suppress(ValueError):
+            for element in list(elements(packet)):
                 self._allowance -= 1.0
-                self._take(timed.message, sender)
+                if found := message_of(element):
+                    self._take(found, sender)
 
     def _may_take_more(self, now: float) -> bool:
         self._allowance = min(BURST, self._allowance + MAX_PER_S * (now - self._counted_at))

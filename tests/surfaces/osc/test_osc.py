@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import random
 import re
 import socket
+import struct
 import threading
 import time
 from pathlib import Path
@@ -23,6 +25,7 @@ from rtsep.errors import OutputError, UsageError
 from rtsep.surfaces.osc.address import Where, bind, parse_where
 from rtsep.surfaces.osc.launch import osc
 from rtsep.surfaces.osc.layout import text
+from rtsep.surfaces.osc.packets import elements, message_of
 from rtsep.surfaces.osc.surface import (
     BURST,
     MAX_PACKET,
@@ -33,6 +36,7 @@ from rtsep.surfaces.osc.surface import (
 )
 from rtsep.surfaces.osc.words import request_of
 from rtsep.surfaces.remote.messages import Loop, Pause, Record, Seek, Set, StopRecording
+from tests.fuzz.mutations import promptly
 from tests.surfaces.remote.conftest import half, server, session  # noqa: F401 - fixtures
 from tests.waiting import until
 
@@ -162,6 +166,73 @@ def test_who_sends_nonsense_is_told_nothing(tablet, surface):
     assert len(surface.peers) == 1
     stranger.told_nothing()
     stranger.sock.close()
+
+
+def bundle(*elements):
+    sized = b"".join(len(element).to_bytes(4, "big") + element for element in elements)
+    return b"#bundle\0" + bytes(7) + b"\1" + sized
+
+
+def osc_string(text):
+    return text.encode() + bytes(4 - len(text) % 4)
+
+
+def nested(depth):
+    packet = SYNC
+    for _ in range(depth):
+        packet = bundle(packet)
+    return packet
+
+
+SYNC = OscMessageBuilder("/rtsep/sync").build().dgram
+EMPTY = bundle()
+GATE = osc_string("/rtsep/gate")
+HOSTILE = {
+    "size -4": EMPTY + struct.pack(">i", -4),  # back to its own size, for ever
+    "size -20": EMPTY + struct.pack(">i", -20),
+    "size 0": EMPTY + bytes(4000),
+    "size not of 4": EMPTY + struct.pack(">i", 13) + SYNC + b"\0",
+    "size beyond the end": bundle(SYNC) + struct.pack(">i", 2**31 - 1) + SYNC,
+    "cut in a size": bundle(SYNC) + b"\0\0",
+    "cut in the time tag": b"#bundle\0" + bytes(4),
+    "size -4, nested": bundle(bundle(EMPTY + struct.pack(">i", -4))),
+    "nested 200": nested(200),
+    "blobs back over a string": GATE
+    + osc_string("," + "sb" * 600)
+    + (b"x" * 1591 + b"\0" + struct.pack(">i", -1600)),
+    "blob of -4": GATE + osc_string(",b") + struct.pack(">i", -4),
+    "arrays": GATE + osc_string("," + "[" * 4000),
+    "arrays, closed": GATE + osc_string("," + "[" * 1900 + "]" * 1900),
+    "4000 numbers": GATE + osc_string("," + "f" * 4000),
+    "string without end": GATE + osc_string(",s") + b"x" * 4000,
+    "tags without end": GATE + b"," + b"i" * 4000,
+    "address without end": b"/rtsep/" + b"x" * 4000,
+    "no UTF-8": GATE + osc_string(",s") + b"\xff\xff\xff\0",
+}
+
+
+@pytest.mark.parametrize("packet", HOSTILE.values(), ids=HOSTILE)
+def test_no_packet_holds_the_server_up(packet, monkeypatch):
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # as in the process
+    packets = [packet, bundle(SYNC)]
+    sender = ("127.0.0.1", 9000)
+    sock = SimpleNamespace(setblocking=lambda _: None, recvfrom=lambda _: (packets.pop(0), sender))
+    surface = Surface("nobody", sock)
+    assert len(packet) <= MAX_PACKET
+    with promptly():
+        began = time.thread_time()
+        surface._receive()
+        assert time.thread_time() - began < 0.1
+    assert not surface.peers and surface._requests.empty()
+    surface._receive()
+    assert list(surface.peers) == [sender]
+
+
+def test_messages_of_a_bundle_are_taken_in_order_beside_those_of_others():
+    other = osc_string("/mixer/scene") + osc_string(",b[ff]") + struct.pack(">i", -4)
+    packet = bundle(other, nested(2), GATE + osc_string(",f") + struct.pack(">f", 0.5), other)
+    taken = [message.address for element in elements(packet) if (message := message_of(element))]
+    assert taken == ["/rtsep/sync", "/rtsep/gate"]
 
 
 def test_so_many_are_told_and_no_more(tablet, surface):
