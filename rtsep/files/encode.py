@@ -6,13 +6,15 @@ ffmpeg encodes if it is installed. Without it libsndfile writes FLAC, with the t
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import soundfile
 
-from rtsep.errors import OutputError, UsageError
+from rtsep.errors import OutputError, UsageError, system_reason
 from rtsep.files.sndfile import encoded, reason
 
 WAV = "wav"
@@ -35,6 +37,9 @@ _TECHNICAL = (
 
 _OF_THE_LEVEL = ("replaygain", "r128", "itunnorm", "itunsmpb", "mp3gain")
 """Prefixes of tags about the level or the padding of the whole song, which do not apply to a stem."""
+
+MAX_TAG_BYTES = 1 << 20
+"""Maximum size of all tags of a stem together, as UTF-8; FLAC has room for 16 MB, other programs for less."""
 
 
 def check_format(form: str, subtype: str) -> None:
@@ -59,20 +64,47 @@ def check_sound(form: str, song: Path, channels: int, rate: int) -> None:
         raise OutputError(f"{song}: flac does not support its sample rate of {rate} Hz; use --format {WAV}")
 
 
-def encode(wav: Path, target: Path, song: Path, subtype: str) -> None:
+def encode(wav: Path, target: Path, song: Path, subtype: str) -> str:
     """Write the audio of `wav` to `target` in the format of its suffix, with the tags of `song`.
 
-    Raise `OutputError`, and leave no file, if that fails.
+    Return a line about tags that are left out, "" for none. Raise `OutputError`, and leave no file, if that
+    fails.
     """
     form = target.suffix[1:]
     try:
         if shutil.which("ffmpeg"):
-            _by_ffmpeg(wav, target, song, form, subtype)
+            tags, note = _fitting(tags_of(song))
+            _by_ffmpeg(wav, target, tags, form, subtype)
         else:
-            _by_libsndfile(wav, target, song, subtype)
+            tags, note = _fitting(_tags_by_libsndfile(song))
+            _by_libsndfile(wav, target, tags, subtype)
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise OutputError(f"{target}: cannot be encoded ({system_reason(error)})") from None
     except BaseException:
         target.unlink(missing_ok=True)
         raise
+    return note
+
+
+def _fitting(tags: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """Return the smallest tags that fit together, in their order, and a line about the others."""
+    sizes = {name: len(name.encode(errors="replace")) + len(text.encode(errors="replace"))
+             for name, text in tags.items()}  # fmt: skip
+    kept, total = set(), 0
+    for name in sorted(tags, key=lambda name: sizes[name]):
+        total += sizes[name]
+        if total > MAX_TAG_BYTES:
+            break
+        kept.add(name)
+    left = [name for name in tags if name not in kept]
+    note = ""
+    if left:
+        names = ", ".join(repr(name[:20]) for name in left[:3]) + (", ..." if len(left) > 3 else "")
+        note = (
+            f"the stems lack its largest tags ({names}): all together have at most {MAX_TAG_BYTES >> 20} MB"
+        )
+    return {name: text for name, text in tags.items() if name in kept}, note
 
 
 def tags_of(song: Path) -> dict[str, str]:
@@ -99,7 +131,7 @@ def tags_of(song: Path) -> dict[str, str]:
     return tags
 
 
-def _by_ffmpeg(wav: Path, target: Path, song: Path, form: str, subtype: str) -> None:
+def _by_ffmpeg(wav: Path, target: Path, tags: Mapping[str, str], form: str, subtype: str) -> None:
     channels = soundfile.info(encoded(wav)).channels
     if form == "flac":
         samples, bits = _SAMPLES[subtype]
@@ -108,15 +140,29 @@ def _by_ffmpeg(wav: Path, target: Path, song: Path, form: str, subtype: str) -> 
         options = ["-c:a", "libmp3lame", "-q:a", "0", "-id3v2_version", "4"]
     else:
         options = ["-c:a", "libopus", "-b:a", f"{OPUS_KBITS * channels}k", *_opus_layout(channels)]
-    tags = [word for name, text in tags_of(song).items() for word in ("-metadata", f"{name}={text}")]
+    # A tag may be longer than the system accepts as an argument.
     run = subprocess.run(
         ["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", f"file:{wav.absolute()}",
-         "-map_metadata", "-1", *tags, *options, f"file:{target.absolute()}"],
-        capture_output=True,
+         "-f", "ffmetadata", "-i", "pipe:0", "-map", "0:a", "-map_metadata", "1", *options,
+         f"file:{target.absolute()}"],
+        input=_as_ffmetadata(tags), capture_output=True,
     )  # fmt: skip
     if run.returncode != 0:
         lines = run.stderr.decode(errors="replace").strip().splitlines()
         raise OutputError(f"{target}: ffmpeg cannot write it ({lines[-1] if lines else 'no reason given'})")
+
+
+def _as_ffmetadata(tags: Mapping[str, str]) -> bytes:
+    """Return a file of ffmpeg's format for tags, without NUL and without backslashes at the end of a text."""
+
+    def escaped(text: str) -> str:
+        # ffmpeg 5 takes the last backslash of a line for an escape of the line's end, even if it is escaped.
+        return re.sub(r"([=;#\\\n])", r"\\\1", text.replace("\0", "").rstrip("\\"))
+
+    # A key in brackets would begin a section.
+    entries = {escaped(name.lstrip("[")): escaped(text) for name, text in tags.items()}
+    lines = [";FFMETADATA1", *(f"{name}={text}" for name, text in entries.items() if name), ""]
+    return "\n".join(lines).encode(errors="replace")
 
 
 def _opus_layout(channels: int) -> list[str]:
@@ -130,13 +176,13 @@ def _opus_layout(channels: int) -> list[str]:
     return options
 
 
-def _by_libsndfile(wav: Path, target: Path, song: Path, subtype: str) -> None:
+def _by_libsndfile(wav: Path, target: Path, tags: Mapping[str, str], subtype: str) -> None:
     try:
         with (
             soundfile.SoundFile(encoded(wav)) as source,
             soundfile.SoundFile(encoded(target), "w", source.samplerate, source.channels, subtype) as file,
         ):
-            for name, text in _tags_by_libsndfile(song).items():
+            for name, text in tags.items():
                 setattr(file, name, text)
             while len(block := source.read(_BLOCK, dtype="int32", always_2d=True)):
                 file.write(block)

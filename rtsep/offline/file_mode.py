@@ -85,9 +85,9 @@ def separate_file(
                 writer.write({name: sound[STEMS.index(name), :, dropped:].T for name in stems})
                 if progress:
                     progress(blocks.taken, reader.frames)
-            paths = writer.close()
+            paths, tags_note = writer.close(), ""
             if format != WAV:
-                paths = _encode(paths, folder, reader.path, format, subtype)
+                paths, tags_note = _encode(paths, folder, reader.path, format, subtype)
         except BaseException:
             writer.discard()
             raise
@@ -104,17 +104,23 @@ def separate_file(
             latency_samples=separator.latency,
             clipped_samples=writer.clipped_samples,
             damage=blocks.damage,
-            notes=tuple(reader.notes),
+            notes=(*reader.notes, tags_note) if tags_note else tuple(reader.notes),
         )
 
 
-def _encode(wavs: dict[str, Path], folder: Path, song: Path, format: str, subtype: str) -> dict[str, Path]:
-    """Encode all stems, then move them to their names in `folder`; return these. Raise `OutputError`."""
+def _encode(
+    wavs: dict[str, Path], folder: Path, song: Path, format: str, subtype: str
+) -> tuple[dict[str, Path], str]:
+    """Encode all stems, then move them to their names in `folder`; return these, and a line about tags.
+
+    Raise `OutputError`.
+    """
     encoded = {name: wav.with_suffix(f".{format}") for name, wav in wavs.items()}
+    note = ""
     for name, wav in wavs.items():
-        encode(wav, encoded[name], song, subtype)
+        note = encode(wav, encoded[name], song, subtype)
     try:
-        return {name: file.replace(folder / file.name) for name, file in encoded.items()}
+        return {name: file.replace(folder / file.name) for name, file in encoded.items()}, note
     except OSError as error:
         raise refused(folder, error) from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 import soundfile
 
 from rtsep.errors import OutputError
-from rtsep.files.encode import check_sound, encode
+from rtsep.files import encode as encoding
+from rtsep.files.encode import MAX_TAG_BYTES, check_sound, encode, tags_of
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 
@@ -61,3 +64,54 @@ def test_rates_of_flac_are_those_that_ffmpeg_writes(tmp_path, rate, accepted):
             check_sound("flac", wav, 1, rate)
         with pytest.raises(OutputError):
             encode(wav, flac, wav, "PCM_24")
+
+
+ODD_TAGS = {
+    "album": "one\ntwo\n\n[STREAM]\ntitle=other\n;no\n#no\n",
+    "a;b#c\\d": "= ; # \\ \\n \\\n",
+    "[chapter]": "in brackets",
+    "comment": " both sides\t",
+    "artist": "a backslash at the end is left out\\",
+    "title": "[CHAPTER]",
+}
+
+
+@pytest.fixture
+def stem(tmp_path) -> Path:
+    soundfile.write(tmp_path / "stem.wav", np.zeros((4800, 1)), 48000, subtype="PCM_24")
+    return tmp_path / "stem.wav"
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("form", ["flac", "mp3", "opus"])
+def test_long_and_odd_tags_survive(stem, monkeypatch, form):
+    tags = {"lyrics": "ä=b;c#\\d\n" * 30_000, **ODD_TAGS}  # longer than the system takes as an argument
+    monkeypatch.setattr(encoding, "tags_of", lambda song: tags | {"nul": "a\0b", "": "no name"})
+    target = stem.with_suffix(f".{form}")
+    assert encode(stem, target, stem, "PCM_24") == ""
+    found = tags_of(target)
+    expected = {name.lstrip("["): text.rstrip("\\") for name, text in tags.items()} | {"nul": "ab"}
+    if form == "mp3":
+        lyrics = next(name for name in found if name.startswith("lyrics"))
+        found = {"lyrics": found.pop(lyrics)} | found
+    assert found == expected
+
+
+@needs_ffmpeg
+def test_tags_beyond_the_limit_are_left_out_with_a_line(stem, monkeypatch):
+    huge = {"lyrics": "a" * MAX_TAG_BYTES, "title": "One", "artist": "Two"}
+    monkeypatch.setattr(encoding, "tags_of", lambda song: huge)
+    target = stem.with_suffix(".flac")
+    assert "lack its largest tags ('lyrics')" in encode(stem, target, stem, "PCM_24")
+    assert tags_of(target) == {"title": "One", "artist": "Two"}
+
+
+def test_a_program_that_cannot_be_started_is_one_line_with_the_remedy(stem, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(subprocess, "run", refuse)
+    with pytest.raises(OutputError, match=r"cannot be encoded \(.*raise the limit of processes"):
+        encode(stem, stem.with_suffix(".flac"), stem, "PCM_24")
+    assert not stem.with_suffix(".flac").exists()
