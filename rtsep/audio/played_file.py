@@ -6,6 +6,7 @@ continues. Memory is bounded: a few seconds behind the position, and a loop of a
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.errors import InputFileError
+from rtsep.errors import REMEDIES, InputFileError, in_a_line
 from rtsep.files.audiofile import AudioReader
 
 LOOP_BYTES = 16 << 20
@@ -50,8 +51,8 @@ class Opening:
     """Thread that opens a file at a position; a format without seeking is decoded up to there."""
 
     def __init__(self, reader: AudioReader, frame: int, ready: Callable[[], None]) -> None:
-        """Open the file of `reader` again; the thread calls `ready` when it reaches `frame`."""
-        self.frame = frame
+        """Open the file of `reader` again; the thread calls `ready` when it reaches `frame`, or cannot."""
+        self.frame, self._path = frame, reader.path
         self._ready, self._leaving = ready, threading.Event()
         self._reader: AudioReader | None = None
         self._failure: InputFileError | None = None
@@ -61,7 +62,12 @@ class Opening:
         except InputFileError as error:
             self._failure = error
         self._thread = threading.Thread(target=self._run, args=(again,), name="file-seeker", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the limit of threads
+            self._failure = InputFileError(
+                f"{self._path}: no thread can be started; {REMEDIES[errno.EAGAIN]}"
+            )
 
     @property
     def done(self) -> bool:
@@ -69,8 +75,8 @@ class Opening:
         return not self._thread.is_alive()
 
     def result(self) -> AudioReader:
-        """Wait, and return a reader at the position; raise `InputFileError`."""
-        self._thread.join()
+        """Wait, and return a reader at the position, or at the end before it; raise `InputFileError`."""
+        self._join()
         if self._failure:
             raise self._failure
         assert self._reader
@@ -79,22 +85,33 @@ class Opening:
     def cancel(self) -> None:
         """Cancel the opening."""
         self._leaving.set()
-        self._thread.join()
+        self._join()
         if self._reader:
             self._reader.close()
+
+    def _join(self) -> None:
+        if self._thread.ident:  # it was started
+            self._thread.join()
 
     def _run(self, again: Callable[[], AudioReader] | None) -> None:
         try:
             if again is not None:
                 self._reader = again()
-                for frame in range(0, self.frame, _OPENING_FRAMES):
-                    if self._leaving.is_set():
-                        return
-                    self._reader.seek(frame)
-                self._reader.seek(self.frame)
+                self._go_to_frame(self._reader)
         except InputFileError as error:
             self._failure = error
-        self._ready()
+        except Exception as error:  # any other end of this thread would end playback
+            self._failure = InputFileError(f"{self._path}: {in_a_line(error)}")
+        finally:
+            if self._failure and self._reader:
+                self._reader.close()
+            self._ready()
+
+    def _go_to_frame(self, reader: AudioReader) -> None:
+        for frame in range(0, self.frame, _OPENING_FRAMES):
+            if self._leaving.is_set() or not reader.seek(frame):
+                return
+        reader.seek(self.frame)
 
 
 class PlayedFile:
@@ -246,6 +263,9 @@ class PlayedFile:
             sound = self._reader.read(frames)
         except InputFileError as error:
             self.failure = error
+            return self._nothing
+        except Exception as error:  # the session ends with a line, not with silence
+            self.failure = InputFileError(f"{self._reader.path}: {in_a_line(error)}")
             return self._nothing
         self._reader_at += len(sound)
         self._gather(Piece(self.position, sound))

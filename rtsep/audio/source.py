@@ -77,6 +77,7 @@ class FileSource:
         self._seek: int | None = None  # requested frame of the file
         self._sought: tuple[float, int] = (0.0, 0)  # the last seek: frame of the ring, and of the file
         self._opening: Opening | None = None
+        self._refusal = ""  # line about a refused seek
         self._at_work = False  # busy with a request
         self._resampler: soxr.ResampleStream | None = None
         self._stretcher: Stretcher | None = None
@@ -144,6 +145,11 @@ class FileSource:
     def failure(self) -> InputFileError | None:
         """Return the error that ended the file early."""
         return self._file.failure
+
+    def take_refusal(self) -> str:
+        """Return a line about a seek or loop that was refused later; once, else ""."""
+        line, self._refusal = self._refusal, ""
+        return line
 
     @property
     def unsettled(self) -> bool:
@@ -345,7 +351,8 @@ class FileSource:
         opening, self._opening = self._opening, None
         try:
             return opening.result()
-        except InputFileError:  # it was readable before: playback continues
+        except InputFileError as error:  # it was readable before: playback continues
+            self._refusal = f"seek to {frame / self._file.rate:.3f} s refused: {error}; playback continues"
             self._seek, self._loop = None, self._file.loop
             return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from rtsep.files import caf
 from rtsep.files.ffmpeg import (
     FfmpegDecoder,
     FfmpegInput,
+    NotStartedError,
     Track,
     Tracks,
     has_ffmpeg,
@@ -80,7 +80,7 @@ class AudioReader:
         self._counted: Mpeg | None = None
         self._track_asked = track
         self._opened = opened or open_input(path, notify)
-        self._ffmpeg_input = FfmpegInput(self._opened.access_path, self._opened.handles)
+        self._ffmpeg_input = FfmpegInput(self._opened.access_path, self._opened.handles, path)
         try:
             self._choose(track)
             self._check()
@@ -145,10 +145,13 @@ class AudioReader:
 
     def _take_ffmpeg(self, sound: SndfileDecoder | None, counted: Mpeg | None, number: int | None) -> bool:
         """Let ffmpeg read the file if it finds more than libsndfile does; return whether it does."""
-        found: Tracks | None = None
-        with contextlib.suppress(InputFileError) if sound else contextlib.nullcontext():
+        try:
             found = probe(self._ffmpeg_input, self.path)
-        if found is None:
+        except NotStartedError:
+            raise
+        except InputFileError:
+            if sound is None:
+                raise
             return False
         track = self._track(found, number)
         stated_frames = sound.stated_frames if sound else 0
@@ -260,25 +263,28 @@ class AudioReader:
         """Return whether `seek` is fast in both directions; else it decodes all frames before it."""
         return isinstance(self._decoder, SndfileDecoder) and self._decoder.seeks
 
-    def seek(self, frame: int) -> None:
-        """Let the next `read` begin exactly at `frame` (from 0); behind the end, it reads nothing.
+    def seek(self, frame: int) -> bool:
+        """Let the next `read` begin exactly at `frame` (from 0); return False if the file ends before it.
 
-        Raise `InputFileError` for a damaged file.
+        Behind the end, `read` returns nothing. Raise `InputFileError` for a damaged file; without a decoder,
+        the position stays.
         """
         frame = max(0, frame)
         begin = self._decoder.seek(frame) if isinstance(self._decoder, SndfileDecoder) else None
         if begin is None and frame < self._decoded - len(self._kept):
-            if self._decoder is not None:
-                self._decoder.close()
+            before = self._decoder
             self._decoder = (
                 FfmpegDecoder(self._ffmpeg_input, *self._taken) if self._taken else self._by_sndfile()
             )
+            if before is not None:
+                before.close()
             begin = 0
         if begin is not None:
             self._kept, self._decoded, self._passed, self._failure = self._kept[:0], begin, 0, None
         left = frame - (self._decoded - len(self._kept))
         while left > 0 and len(skipped := self.read(min(left, BLOCK))):
             left -= len(skipped)
+        return left <= 0
 
     def again(self) -> Callable[[], AudioReader]:
         """Return a function that opens the same file again with the same options; a pipe's content is kept.
@@ -318,14 +324,18 @@ class AudioReader:
             return False
         try:
             found = probe(self._ffmpeg_input, self.path)
-        except InputFileError:
+            track = found.default
+            if (track.rate, track.channels) != (self.rate, self.channels):
+                return False
+            by_ffmpeg = FfmpegDecoder(self._ffmpeg_input, found, track)
+        except NotStartedError as error:
+            self._damage.append(str(error).removeprefix(f"{self.path}: "))
             return False
-        track = found.default
-        if (track.rate, track.channels) != (self.rate, self.channels):
+        except InputFileError:
             return False
         self._decoder.close()
         self._taken = (found, track, 0, False)
-        self._decoder = FfmpegDecoder(self._ffmpeg_input, *self._taken)
+        self._decoder = by_ffmpeg
         self._passed, self._decoded = self._decoded + self._passed, 0
         return True
 

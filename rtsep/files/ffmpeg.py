@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import re
 import shutil
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -17,13 +18,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.errors import InputFileError
+from rtsep.errors import REMEDIES, InputFileError, system_reason
 
 _BLOCK = 8192  # frames
 _MAX_PACKET_S = 60.0
 """Maximum duration of a packet; ffmpeg 5 reports 2**32 frames for the last one of some short Ogg files."""
 
 _PROBE_S = 60.0  # time limit of an examination in seconds
+_DEMUX_S, _DECODE_S = 120.0, 600.0  # time limits in seconds of reading all packets, and of decoding all
+_MAX_PACKETS = 1 << 24  # some hundred hours
 _LAST_LINE = re.compile(r"Invalid data found when processing input$")
 _NO_FRAME = re.compile(rf"^Header missing$|{_LAST_LINE.pattern}")
 _CHANNELS = re.compile(rb'"channels": (\d+)')
@@ -35,17 +38,77 @@ def has_ffmpeg() -> bool:
     return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
 
 
+class NotStartedError(InputFileError):
+    """The machine cannot start ffmpeg or ffprobe now; the file itself may be readable."""
+
+
 @dataclass(frozen=True)
 class FfmpegInput:
     """Location of a file for the programs."""
 
     path: Path
     handles: tuple[int, ...] = ()  # open files that they inherit
+    name: Path | None = None  # for messages; None: `path`
 
     @property
     def argument(self) -> str:
         """Return the file as an argument: 'Suite: one.m4a' would be a protocol, and '-1.m4a' an option."""
         return f"file:{self.path.absolute()}"
+
+
+@contextlib.contextmanager
+def _starting(source: FfmpegInput, program: str) -> Iterator[None]:
+    """Raise `NotStartedError` with the remedy if a program or a thread cannot be started."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # RuntimeError: Python cannot start a thread
+        reason = system_reason(error) if isinstance(error, OSError) else REMEDIES[errno.EAGAIN]
+        if isinstance(error, OSError) and error.errno not in REMEDIES:
+            reason += "; install ffmpeg again"
+        raise NotStartedError(
+            f"{source.name or source.path}: {program} cannot be started ({reason})"
+        ) from None
+
+
+class _Lines:
+    """Lines that a program prints within a time limit; a context manager, which ends the program."""
+
+    def __init__(self, source: FfmpegInput, command: Sequence[str], limit_s: float) -> None:
+        """Start it. Raise `NotStartedError`."""
+        self.cut = False  # the time limit was reached
+        with _starting(source, command[0]):
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=source.handles
+            )
+        self._timer = threading.Timer(limit_s, self._stop)
+        self._timer.daemon = True
+        try:
+            with _starting(source, command[0]):
+                self._timer.start()
+        except BaseException:
+            self._end()
+            raise
+
+    def _stop(self) -> None:
+        self.cut = True
+        self._process.kill()
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        assert self._process.stdout
+        return iter(self._process.stdout)
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._end()
 
 
 @dataclass(frozen=True)
@@ -90,9 +153,14 @@ def probe(source: FfmpegInput, name: Path) -> Tracks:
         ":stream_tags=language,title:format=format_name", source.argument,
     ]  # fmt: skip
     try:
-        run = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=source.handles, timeout=_PROBE_S
-        )
+        with _starting(source, command[0]):
+            run = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                pass_fds=source.handles,
+                timeout=_PROBE_S,
+            )
         found = json.loads(run.stdout.decode(errors="replace"))
         formats = tuple(found["format"]["format_name"].split(","))
         streams = found["streams"]
@@ -109,36 +177,37 @@ def probe(source: FfmpegInput, name: Path) -> Tracks:
 def seconds_of(source: FfmpegInput, track: Track) -> float:
     """Return the length of a track in s by ffmpeg's demuxer, without decoding. 0.0: unknown.
 
-    It takes about a second per hour of audio.
+    It takes about a second per hour of audio. The length is unknown if that needs too long, or if a hostile
+    file has too many packets. Raise `NotStartedError`.
     """
     command = [
         "ffprobe", "-v", "quiet", "-select_streams", str(track.stream), "-show_entries",
         "packet=duration_time", "-of", "csv=p=0", source.argument,
     ]  # fmt: skip
-    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=source.handles)
     seconds = 0.0
-    for line in run.stdout.split():
-        with contextlib.suppress(ValueError):
-            length = float(line.strip(b","))
-            if 0 < length < _MAX_PACKET_S:
-                seconds += length
-    return seconds
+    with _Lines(source, command, _DEMUX_S) as lines:
+        for number, line in enumerate(lines):
+            if number >= _MAX_PACKETS:
+                return 0.0
+            with contextlib.suppress(ValueError):
+                length = float(line.strip().strip(b","))
+                if 0 < length < _MAX_PACKET_S:
+                    seconds += length
+        return 0.0 if lines.cut else seconds
 
 
 def widest(source: FfmpegInput, track: Track) -> Track:
     """Return `track` with the channels of its widest part: a joined file may begin in mono.
 
-    This decodes everything, about a hundred times faster than playback.
+    This decodes everything, about a hundred times faster than playback, for at most _DECODE_S. Raise
+    `NotStartedError`.
     """
     command = [
         "ffprobe", "-v", "quiet", "-select_streams", str(track.stream), "-show_entries",
         "frame=channels,channel_layout", "-of", "json=compact=1", source.argument,
     ]  # fmt: skip
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=source.handles
-    ) as process:
-        assert process.stdout
-        for line in process.stdout:
+    with _Lines(source, command, _DECODE_S) as lines:
+        for line in lines:
             found = _CHANNELS.search(line)
             if found and int(found[1]) > track.channels:
                 layout = _LAYOUT.search(line)
@@ -186,7 +255,7 @@ class FfmpegDecoder:
     ) -> None:
         """Start decoding; up to `tags` damaged frames are known to be tags.
 
-        A WAV file is read `to_end` whatever its header states.
+        A WAV file is read `to_end` whatever its header states. Raise `NotStartedError`.
         """
         self._forgiven = tags
         unfinished = ["-ignore_length", "1"] if to_end and "wav" in found.formats else []
@@ -196,11 +265,15 @@ class FfmpegDecoder:
         shape = f",aformat=sample_rates={self.rate}"
         if re.fullmatch(r"[A-Za-z0-9.()-]+", track.layout):
             shape += f":channel_layouts={track.layout}"
-        self._process = subprocess.Popen(
-            ["ffmpeg", "-v", "repeat+error", "-nostdin", *unfinished, "-i", source.argument,
-             "-map", f"0:{track.stream}", "-af", f"asetpts=N/SR/TB{shape}", "-f", "f32le", "-"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=source.handles,
-        )  # fmt: skip
+        command = [
+            "ffmpeg", "-v", "repeat+error", "-nostdin", *unfinished, "-i", source.argument,
+            "-map", f"0:{track.stream}", "-af", f"asetpts=N/SR/TB{shape}", "-f", "f32le", "-",
+        ]  # fmt: skip
+        pipe = subprocess.PIPE
+        with _starting(source, "ffmpeg"):
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, pass_fds=source.handles
+            )
         self._last_message = ""
         # Pages of Ogg have checksums: a refused part of an intact page is the header of a chained stream.
         self._heeded = b"[ogg @ " if found.formats == ("ogg",) else b""
@@ -212,7 +285,12 @@ class FfmpegDecoder:
             name="ffmpeg-messages",
             daemon=True,
         )
-        self._message_reader.start()
+        try:
+            with _starting(source, "ffmpeg"):
+                self._message_reader.start()
+        except BaseException:
+            self._end()
+            raise
 
     def decode(self) -> NDArray[np.float32]:
         """Return the next block [frames, channels]; an empty one is the end."""
@@ -230,9 +308,13 @@ class FfmpegDecoder:
 
     def close(self) -> None:
         """End ffmpeg."""
+        self._end()
+
+    def _end(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._message_reader.join()
+        if self._message_reader.ident:  # it was started
+            self._message_reader.join()
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe
             pipe.close()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from rtsep.errors import InputFileError, NoSoundError
+from rtsep.errors import InputFileError, NoSoundError, system_reason
 from rtsep.files.names import STDIN, one_line
 
 WAIT_FOR_WRITER_S = 10.0
@@ -68,7 +68,7 @@ def open_input(path: Path, notify: Notify = notify_on_stderr) -> Opened:
             raise InputFileError(f"{path}: a device, not an audio file; save its sound in a file first")
     except OSError as error:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-        reason = "no such file" if missing else f"cannot be read ({error.strerror})"
+        reason = "no such file" if missing else f"cannot be read ({system_reason(error)})"
         raise InputFileError(f"{path}: {reason}") from None
     except ValueError:  # a name with a NUL byte
         raise InputFileError(f"{str(path)!r}: no such file") from None
@@ -83,7 +83,7 @@ def open_again(opened: Opened, name: Path) -> Opened:
     try:
         file = opened.access_path.open("rb")
     except OSError as error:
-        raise InputFileError(f"{name}: cannot be read ({error.strerror})") from None
+        raise InputFileError(f"{name}: cannot be read ({system_reason(error)})") from None
     if not opened.handles:
         return Opened(file, opened.access_path, opened.size)
     return Opened(

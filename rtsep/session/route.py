@@ -71,11 +71,13 @@ class Route(NamedTuple):
             part.begin(self.options)
 
     def tend(self, latency_s: float) -> list[str]:
-        """Return lines for the user about events on the sound server.
+        """Return lines for the user about events on the sound server, and about a seek in the file.
 
         `latency_s` is the current latency from input to output in seconds, which players receive.
         """
-        return [line for part in self.parts for line in part.tend(latency_s)]
+        lines = [line for part in self.parts for line in part.tend(latency_s)]
+        refusal = self.source.take_refusal() if self.source else ""
+        return [*lines, refusal] if refusal else lines
 
     def rewind(self, frame: int) -> None:
         """Let a file continue on the next engine at `frame` of the ended engine's input."""

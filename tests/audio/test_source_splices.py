@@ -306,3 +306,53 @@ def test_a_file_that_goes_on_only_is_read_up_to_there(song, monkeypatch):
         reader.seek(60_009)
         np.testing.assert_array_equal(reader.read(10), x[60_009:60_019])
     assert sndfile.BLOCK < 60_000
+
+
+def test_a_seek_whose_file_cannot_be_opened_is_refused_and_playback_goes_on(song, monkeypatch):
+    path, x = song
+    monkeypatch.setattr(AudioReader, "seeks", False)
+    again = AudioReader.again
+    with source_player(path) as at:
+        at.play(10_000)
+
+        def refuse(reader: AudioReader) -> Callable[[], AudioReader]:
+            return lambda: 1 // 0  # type: ignore[return-value]
+
+        monkeypatch.setattr(AudioReader, "again", refuse)
+        at.source.seek(3.0)
+        until(lambda: not at.source.unsettled)
+        line = at.source.take_refusal()
+        assert line.startswith(f"seek to 3.000 s refused: {path}: ZeroDivisionError")
+        assert line.endswith("; playback continues")
+        assert at.source.take_refusal() == ""
+        np.testing.assert_array_equal(at.play(30_000), x[10_000:40_000])
+        monkeypatch.setattr(AudioReader, "again", again)
+        before = at.ask(lambda: at.source.seek(3.0))
+        at.play(before)
+        np.testing.assert_array_equal(at.play(10_000), x[3 * RATE : 3 * RATE + 10_000])
+
+
+def test_a_seek_far_behind_the_end_of_an_unknown_length_ends_the_file(song, monkeypatch):
+    path, _ = song
+    monkeypatch.setattr(AudioReader, "seeks", False)
+    monkeypatch.setattr(AudioReader, "length", None)
+    with source_player(path) as at:
+        at.play(10_000)
+        before = at.ask(lambda: at.source.seek(1e9))
+        at.play(before)
+        until(lambda: at.rings.state[rings.SOURCE_END] <= at.now)
+        assert at.source.failure is None
+
+
+def test_an_unforeseen_error_of_a_decoder_ends_the_file_with_a_line(song, monkeypatch):
+    path, _ = song
+
+    def decode(self: SndfileDecoder) -> np.ndarray:
+        raise OSError(5, "Input/output error")
+
+    with source_player(path) as at:
+        at.play(10_000)
+        monkeypatch.setattr(SndfileDecoder, "decode", decode)
+        at.source.seek(4.0)
+        until(lambda: at.source.failure)
+        assert str(at.source.failure) == f"{path}: OSError: [Errno 5] Input/output error"
