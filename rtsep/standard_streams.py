@@ -9,7 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import sys
+from typing import TextIO
+
+_AT_ONCE = getattr(select, "PIPE_BUF", 512)
+"""Bytes that a pipe accepts at once when it is ready for writing (POSIX)."""
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -32,9 +37,40 @@ def complete() -> None:
 
 
 def notify(line: str) -> None:
-    """Print a line for the user on standard error; ignore a closed reader."""
+    """Print a line for the user on standard error; ignore a reader that has closed it or does not read."""
     with contextlib.suppress(OSError):
-        print(f"rtsep: {line}", file=sys.stderr, flush=True)
+        if accepts(sys.stderr):
+            print(f"rtsep: {line}", file=sys.stderr, flush=True)
+
+
+def accepts(stream: TextIO, patience_s: float = 0.0) -> bool:
+    """Return whether `stream` accepts a short line without a wait, or does so within `patience_s` seconds.
+
+    A full pipe whose reader stands still does not, nor does a terminal after Ctrl-S: writing would wait for
+    the reader. True for a stream whose reader has closed it, and where the system cannot tell.
+    """
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    waiting = select.poll()
+    try:
+        waiting.register(stream.fileno(), select.POLLOUT)
+    except (OSError, ValueError, AttributeError):  # closed, missing, or not a file
+        return True
+    return bool(waiting.poll(1000 * patience_s))
+
+
+def print_line(line: str, patience_s: float = 0.0) -> bool:
+    """Print `line` (ASCII) on standard output; return whether all of it was accepted.
+
+    Wait at most `patience_s` for each part of it. Raise `OSError` if the reader has closed the stream.
+    """
+    text = line + "\n"
+    for start in range(0, len(text), _AT_ONCE):
+        if not accepts(sys.stdout, patience_s):
+            return False
+        sys.stdout.write(text[start : start + _AT_ONCE])
+        sys.stdout.flush()
+    return True
 
 
 def finish() -> None:

@@ -9,12 +9,16 @@ import threading
 import time
 from typing import Any
 
+from rtsep import standard_streams
 from rtsep.session.api import Session
 from rtsep.session.recorder import recorded_line
 from rtsep.session.stages import Stages
 from rtsep.surfaces.midi.surface import MidiSurface
 
 REPORT_EVERY_S = 1.0
+
+READER_PATIENCE_S = 2.0
+"""Time limit at the end for a program that reads the lines late, in seconds."""
 
 
 def announce(session: Session, as_json: bool) -> None:
@@ -23,7 +27,8 @@ def announce(session: Session, as_json: bool) -> None:
         print(session.now.title, flush=True)
         return
     with contextlib.suppress(OSError):  # nobody reads standard error
-        print(session.now.title, file=sys.stderr, flush=True)
+        if standard_streams.accepts(sys.stderr):
+            print(session.now.title, file=sys.stderr, flush=True)
 
 
 def midi_stats(surface: MidiSurface | None) -> dict[str, Any]:
@@ -39,7 +44,9 @@ def summarise(session: Session, stages: Stages, as_json: bool, midi: dict[str, A
         recordings = [{stem: str(path) for stem, path in take.items()} for take in session.recordings]
         final = {"final": True, **stats, "state": "ended", "late_hops": late, "recordings": recordings}
         final["start"] = stages.moments
-        print(json.dumps(final), flush=True)
+        if not standard_streams.print_line(json.dumps(final), READER_PATIENCE_S):
+            standard_streams.drop("stdout")
+            standard_streams.notify("nobody reads standard output: the final figures are not printed")
         return
     hop = stats["hop_us"]
     print(
@@ -55,7 +62,10 @@ def summarise(session: Session, stages: Stages, as_json: bool, midi: dict[str, A
 
 
 class Reporter:
-    """Context manager that prints one JSON line per second while the session runs."""
+    """Context manager that prints one JSON line per second while the session runs.
+
+    A line that nobody reads at its time is left out: a full pipe delays neither the audio nor the end.
+    """
 
     def __init__(self, session: Session, surface: MidiSurface | None) -> None:
         """Print nothing yet."""
@@ -68,7 +78,7 @@ class Reporter:
 
     def __exit__(self, *_: object) -> None:
         self._leaving.set()
-        self._thread.join()
+        self._thread.join(READER_PATIENCE_S)
 
     def _run(self) -> None:
         began = time.monotonic()
@@ -76,7 +86,7 @@ class Reporter:
             elapsed = round(time.monotonic() - began, 2)
             try:
                 stats = self._session.stats() | midi_stats(self._surface)
-                print(json.dumps({"t": elapsed, **stats}), flush=True)
+                standard_streams.print_line(json.dumps({"t": elapsed, **stats}))
             except OSError:  # the reader of the lines has closed them
                 self._session.end()
                 return

@@ -7,6 +7,7 @@ Frames that it does not read in time become silence in its files, so that times 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import threading
 import time
@@ -22,6 +23,7 @@ from rtsep.audio.record_tap import RecordTap
 from rtsep.dsp.router import DRY, INSTRUMENTAL, VOCALS
 from rtsep.errors import OutputError, UsageError
 from rtsep.files.audiofile import StemWriter, make_folder
+from rtsep.files.stem_writer import refused
 
 STEMS: dict[str, int] = {"vocals": VOCALS, "instrumental": INSTRUMENTAL, "mix": DRY}
 """File names and their feeds; `mix` is the input, aligned with the stems."""
@@ -344,9 +346,34 @@ class Recordings:
 
 
 def next_take(folder: Path) -> Path:
-    """Return `folder`, or `folder/take-2` and so on if it has a take: none is overwritten."""
+    """Return `folder`, or `folder/take-2` and so on if it has a take: none is overwritten.
+
+    What is no folder, or another user's, counts as taken. Raise `OutputError` if `folder` cannot be read.
+    """
+    try:
+        taken = _has_take(folder)
+    except OSError as error:
+        raise refused(folder, error) from None
     take, number = folder, 1
-    while any((take / f"{stem}{end}").exists() for stem in STEMS for end in (".wav", ".part.wav")):
+    while taken:
         number += 1
         take = folder / f"take-{number}"
+        taken = os.path.lexists(take) and not _is_free(take)
     return take
+
+
+def _is_free(take: Path) -> bool:
+    try:
+        return take.is_dir() and not _has_take(take)
+    except OSError:
+        return False
+
+
+def _has_take(folder: Path) -> bool:
+    """Return whether files of a take are in `folder`; raise `OSError` if that cannot be known."""
+    for stem in STEMS:
+        for end in (".wav", ".part.wav"):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.lstat(folder / f"{stem}{end}")
+                return True
+    return False

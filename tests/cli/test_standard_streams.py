@@ -6,12 +6,18 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
+from rtsep.cli import live_output
 from rtsep.realtime.child_process import command_of
+from rtsep.standard_streams import accepts
 from tests.cli.program import ROOT
+
+fcntl = pytest.importorskip("fcntl", reason="pipes of POSIX")
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="shells of POSIX")
 
@@ -107,3 +113,63 @@ def test_a_full_disk_behind_standard_output_is_one_line(buffered: str) -> None:
 def test_a_standard_error_that_nobody_reads_changes_no_exit_code() -> None:
     run = left("models nonesuch", "stderr")
     assert (run.returncode, run.stdout) == (4, "")
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="sizes of pipes can be set on Linux")
+def test_a_pipe_that_nobody_reads_accepts_no_line_and_delays_nobody() -> None:
+    program = """
+import sys
+from rtsep import standard_streams
+accepted = [standard_streams.print_line("x" * 1000) for _ in range(20)]
+late = standard_streams.print_line("y" * 9000, patience_s=0.2)
+standard_streams.notify("z" * 1000)
+for _ in range(20):
+    standard_streams.notify("z" * 1000)
+open(sys.argv[1], "w").write(f"{accepted[0]} {accepted[-1]} {late}")
+standard_streams.drop("stdout")
+"""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with tempfile.TemporaryDirectory() as folder:
+        done = Path(folder, "done")
+        try:
+            command = [sys.executable, "-c", program, str(done)]
+            subprocess.run(command, cwd=ROOT, stdout=writing, stderr=writing, check=True, timeout=60)
+        finally:
+            os.close(writing)
+            os.close(reading)
+        assert done.read_text() == "True False False"
+
+
+def test_a_reader_that_has_left_is_not_one_that_is_late() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        assert accepts(stream)
+        os.close(reading)
+        assert accepts(stream), "the write fails at once"
+
+
+class Playing:
+    """Stands in for a session whose figures are asked for."""
+
+    def stats(self) -> dict[str, str]:
+        return {"figures": "0" * 1000}
+
+    def end(self) -> None:
+        pytest.fail("nobody has closed the output")
+
+
+def test_figures_that_nobody_reads_do_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_output, "REPORT_EVERY_S", 0.001)
+    asked = threading.Event()
+    playing = Playing()
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with live_output.Reporter(playing, None) as _:  # type: ignore[arg-type]
+            while accepts(stream):
+                asked.wait(0.01)
+            asked.wait(0.1)
+        left = [thread.name for thread in threading.enumerate() if thread.name == "reporter"]
+        assert left == [], "it left out what nobody read"
+        os.close(reading)

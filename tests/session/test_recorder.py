@@ -116,6 +116,31 @@ def test_takes_are_never_overwritten_finished_or_not(tmp_path):
     assert next_take(tmp_path) == tmp_path / "take-3"
 
 
+def test_what_is_no_folder_of_ours_counts_as_taken(tmp_path, monkeypatch):
+    (tmp_path / "vocals.wav").touch()
+    (tmp_path / "take-2").touch()
+    (tmp_path / "take-3").symlink_to("take-3")
+    (tmp_path / "take-4").mkdir()
+    look = os.lstat
+
+    def barred(path):
+        if "take-4" in str(path) and str(path).endswith(".wav"):  # a root user may read every folder
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return look(path)
+
+    monkeypatch.setattr(os, "lstat", barred)
+    assert next_take(tmp_path) == tmp_path / "take-5"
+
+
+def test_a_folder_that_cannot_be_read_is_one_error(tmp_path, monkeypatch):
+    def dead(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "lstat", dead)
+    with pytest.raises(OutputError, match="Input/output error"):
+        next_take(tmp_path)
+
+
 def test_a_take_that_another_process_has_just_begun_is_not_overwritten(tmp_path, monkeypatch):
     source, _ = fill(10)
     (tmp_path / "instrumental.wav").write_text("another's")

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from rtsep.realtime.foreign_calls import aloud
+from rtsep.standard_streams import notify
 
 LINES_KEPT = 500
 
@@ -53,9 +54,9 @@ class Lines:
         self._listeners.append(listener)
 
     def _print(self, line: str) -> None:
-        # No reader: the audio must not end because of this.
-        with contextlib.suppress(OSError), aloud():
-            print(f"rtsep: {line}", file=sys.stderr, flush=True)
+        # A reader that is gone, or does not read, must not end the audio or delay the thread that prints.
+        with aloud():
+            notify(line)
 
     @contextlib.contextmanager
     def on(self, notify: Callable[[str], None], unread: Callable[[], bool] = lambda: False) -> Iterator[None]:
