@@ -256,7 +256,7 @@ def _document() -> tomlkit.TOMLDocument:
     TomlFile(text, path)  # reports the errors of a file that is not TOML
     try:
         return tomlkit.parse(text or _HEADER)
-    except TOMLKitError as error:
+    except (TOMLKitError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from None
 
 

@@ -24,8 +24,11 @@ _NOT_KNOWN = 2**63 - 1  # libsndfile's value for an unknown number of frames (SF
 _STREAMED = ((0x7FFF0000, 0x80001000), (0xFFFF0000, 0x100001000), (1 << 62, 1 << 64))
 """Ranges of placeholders for a size that was unknown when the header was written."""
 
-_STATED_SIZES = re.compile(r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_STATED_FRAMES = re.compile(r"ds64 : .*?^\s*Frames\s*: (\d+)", re.MULTILINE | re.DOTALL)
+_STATED_SIZES = re.compile(
+    r"^[ \t]*(data|SSND|Data Size|riff)[ \t]*: (\d{1,20}) \(should be (\d{1,20})\)", re.MULTILINE
+)
+_STATED_FRAMES = re.compile(r"^[ \t]*Frames[ \t]*: (\d{1,20})", re.MULTILINE)  # after _SIZES_64
+_SIZES_64 = "ds64 : "
 _IS_OTHER = "does not match value from 'ds64' chunk"  # the number behind it may have overflowed
 _LOST = "Unknown chunk marker"
 _BEYOND = "psf_fseek past end error"  # such a marker is then in the audio
@@ -213,7 +216,8 @@ def _stated_frames_of(log: str, frames: int) -> int:
         streamed = any(first <= int(stated) < last and int(there) < first // 2 for first, last in _STREAMED)
         if int(stated) > int(there) > 0 and not streamed:
             stated_frames = max(stated_frames, round(frames * int(stated) / int(there)))
-    found = _STATED_FRAMES.search(log) if _IS_OTHER in log else None
+    place = log.find(_SIZES_64)
+    found = _STATED_FRAMES.search(log, place) if _IS_OTHER in log and place >= 0 else None
     return max(stated_frames, int(found[1])) if found else stated_frames
 
 

@@ -62,7 +62,7 @@ class Held:
         """Return the content of the file; None if it is missing or unreadable."""
         try:
             return json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     @property

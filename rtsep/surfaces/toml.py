@@ -22,8 +22,14 @@ from rtsep.errors import OutputError, UsageError, suggest
 
 MAX_SHOWN = 60
 
-MAX_BYTES = 1 << 20
-"""Maximum bytes of a file of settings."""
+MAX_BYTES = 1 << 16
+"""Maximum bytes of a file of settings; a map needs about 100 for a knob."""
+
+MAX_LINE = 5000
+"""Maximum characters of a line: a path may have 4096."""
+
+MAX_DOTS = 256
+"""Maximum dots in a line. The time and memory of a key with parts (`a.b.c`) grow with their square."""
 
 TableKey = tuple[str, int]
 """Table of a file: its name, and its index among tables of that name, from 0."""
@@ -33,9 +39,16 @@ class TomlFile:
     """Parsed text of one file; it finds the line of an error."""
 
     def __init__(self, text: str, path: Path) -> None:
-        """Parse `text`; `path` is for errors. Raise `UsageError` if it is not TOML."""
+        """Parse `text`; `path` is for errors. Raise `UsageError` if it is not TOML, or a line is too long."""
         self.path = path
         self._lines = text.split("\n")  # the only line end, as in tomllib
+        for number, each in enumerate(self._lines, 1):
+            if len(each) > MAX_LINE or each.count(".") > MAX_DOTS:
+                given = f"{len(each)} characters with {each.count('.')} dots"
+                raise UsageError(
+                    f"{path}, line {number}: {given}; a line has at most {MAX_LINE} characters and "
+                    f"{MAX_DOTS} dots; shorten it"
+                )
         try:
             self.tables: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -58,10 +71,11 @@ class TomlFile:
         start = 0
         if table_key:
             name, number = table_key
-            header = re.compile(rf"\s*(?:\[\[?\s*{_pattern(name)}\s*\]|{_pattern(name)}\s*[.=])")
+            header = re.compile(rf"\s*+(?:\[\[?\s*+{_pattern(name)}\s*+\]|{_pattern(name)}\s*+[.=])")
             headers = [n for n, line in enumerate(self._lines) if header.match(line)]
             start = headers[min(number, len(headers) - 1)] if headers else 0
-        pattern = re.compile(rf"(?:^\s*\[*\s*|[.{{,]\s*){_pattern(key)}\s*[].=]") if key else None
+        # Possessive (*+): a failed match gives nothing back, so that its time grows only with the line.
+        pattern = re.compile(rf"(?:^[\s\[]*+|[.{{,]\s*+){_pattern(key)}\s*+[].=]") if key else None
         for number, line in enumerate(self._lines[start:], start + 1):
             if pattern and pattern.search(line.partition("#")[0]):
                 return number
@@ -121,7 +135,7 @@ def read_text(path: Path, what: str) -> str:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise UsageError(
-                f"{path}: cannot read the {what}: more than {MAX_BYTES >> 20} MB; remove it, or write it "
+                f"{path}: cannot read the {what}: more than {MAX_BYTES >> 10} kB; remove it, or write it "
                 "again"
             )
         # some editors on Windows write a byte-order mark

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+import time
 
 import pytest
 
+from rtsep.files import sndfile
 from tests.files.test_headers import with_sizes
 from tests.files.tones import RATE, read, tone
 
@@ -29,6 +31,14 @@ def test_placeholders_of_recorders_are_no_sizes(tmp_path, data):
     path.write_bytes(with_sizes(tone(path, 440), min(data + 36, 0xFFFFFFFF), data))
     sound, _, said = read(path)
     assert (len(sound), said) == (RATE, "")
+
+
+@pytest.mark.parametrize("filler", ["\n", "ds64 : ", "\nds64 : \n"])
+def test_text_of_a_strange_file_in_the_log_takes_no_time(filler):
+    log = f"{sndfile._IS_OTHER}\n{filler * (32_000 // len(filler))}x\n  Data Size : 80 (should be 40)\n"
+    began = time.thread_time()
+    assert sndfile._stated_frames_of(log, 10) == 20
+    assert time.thread_time() - began < 0.2
 
 
 @pytest.mark.parametrize("frames", [1_500_000_000, 250_000_000_000_000])

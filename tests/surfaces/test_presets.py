@@ -6,6 +6,7 @@ import math
 import os
 import threading
 import time
+import tomllib
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from rtsep.errors import OutputError, UsageError
 from rtsep.surfaces import last_state
 from rtsep.surfaces.last_state import StateKeeper, load_last_state, resume
 from rtsep.surfaces.presets import Preset, Presets, check_name, parse_preset
+from rtsep.surfaces.toml import MAX_BYTES, TomlFile
 
 BY_HAND = """\
 # for the chorus
@@ -115,9 +117,51 @@ def test_what_may_never_end_is_not_read(presets):
 
 def test_a_file_that_no_settings_fill_is_refused(presets):
     presets.folder.mkdir()
-    presets.path("huge").write_text("threshold = 0.4\n" + "#" * (1 << 20))
-    with pytest.raises(UsageError, match=r"huge\.toml: cannot read the preset: more than 1 MB"):
+    presets.path("huge").write_text("threshold = 0.4\n" + "#\n" * (1 << 15))
+    with pytest.raises(UsageError, match=r"huge\.toml: cannot read the preset: more than 64 kB"):
         presets.load("huge")
+
+
+LONG = {
+    "a key of 2400 parts": (".".join("a" * 2400) + " = 1", "4803 characters with 2399 dots"),
+    "in a table": ("x = {" + ".".join("a" * 300) + " = 1}", "with 299 dots"),
+    "a header": ("[" + ".".join("a" * 300) + "]", "with 299 dots"),
+    "a line": ("threshold = 0.4 #" + "-" * 5000, "5017 characters"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), LONG.values(), ids=LONG)
+def test_lines_that_take_gigabytes_to_parse_are_refused(presets, monkeypatch, text, words):
+    write(presets, "mine", f"threshold = 0.4\n{text}\n")
+    monkeypatch.setattr(tomllib, "loads", lambda _: pytest.fail("parsed"))
+    with pytest.raises(UsageError, match=r"mine\.toml, line 2: ") as error:
+        presets.load("mine")
+    assert words in str(error.value) and str(error.value).endswith("; shorten it")
+
+
+def test_the_largest_file_of_dotted_keys_is_read_promptly(tmp_path):
+    line = ".".join("a" * 250)
+    text = "\n".join(f"{line}.b{number} = 1" for number in range(MAX_BYTES // 510))
+    began = time.thread_time()
+    TomlFile(text, tmp_path / "x.toml")
+    assert time.thread_time() - began < 1.0
+
+
+@pytest.mark.parametrize("key", ["tress", " " * 1000], ids=["word", "spaces"])
+def test_the_line_of_an_error_is_found_promptly(tmp_path, key):
+    """A pattern with two repetitions side by side takes the square of a line's length."""
+    file = TomlFile("", tmp_path / "x.toml")
+    file._lines = [" " * 20_000, "[" * 20_000, ", " * 10_000, "." + " " * 20_000, f'"{key}" = 1']
+    began = time.thread_time()
+    assert file.line(key) == file.line("x", (key, 0)) == 5
+    assert time.thread_time() - began < 1.0
+
+
+@pytest.mark.parametrize("deep", ["[" * 2000, "{a=" * 1000, "[" * 2000 + "]" * 2000], ids=["[", "{", "[]"])
+def test_nested_values_are_refused(presets, deep):
+    write(presets, "mine", f"threshold = {deep}")
+    with pytest.raises(UsageError, match=r"mine\.toml, line 1: "):
+        presets.load("mine")
 
 
 def test_a_file_that_is_no_text_is_refused(presets):

@@ -181,7 +181,7 @@ def write_entry(path: Path, control: Control, settings: dict[str, Any]) -> None:
     parse_map(text, path)
     try:
         document = tomlkit.parse(text)
-    except TOMLKitError as error:
+    except (TOMLKitError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from None
     entry = document.get(control.name)
     if isinstance(entry, list):
