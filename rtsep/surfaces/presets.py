@@ -115,14 +115,13 @@ class Presets:
 
     def names(self) -> list[str]:
         """Return the names of all presets, in order."""
-        return sorted(self._stamps(), key=lambda name: (name.casefold(), name))
+        return sorted(self._stamps(), key=_order)
 
     def load(self, name: str) -> Preset:
         """Return one preset; raise `UsageError` if it is missing or damaged."""
         name = check_name(name)
-        path = self.path(name)
         try:
-            return parse_preset(read_text(path, "preset"), path)
+            return self._parsed(name)
         except FileNotFoundError:
             here = self.names()
             hint = suggest(name, here) or (
@@ -132,23 +131,33 @@ class Presets:
 
     def load_all(self) -> tuple[list[Preset], list[str]]:
         """Return all presets in order, and a line about each damaged one."""
-        stamps = self._stamps()
-        self._read = {name: kept for name, kept in self._read.items() if stamps.get(name) == kept[0]}
+        before, read = self._read, {}
         presets, broken = [], []
-        for name in self.names():
-            if name not in self._read and name in stamps:
-                found: Preset | UsageError
+        for name, stamp in sorted(self._stamps().items(), key=lambda entry: _order(entry[0])):
+            kept = before.get(name)
+            found: Preset | UsageError
+            if stamp and kept and kept[0] == stamp:
+                found = kept[1]
+            else:
                 try:
-                    found = self.load(name)
+                    found = self._parsed(check_name(name))
+                except FileNotFoundError:
+                    continue  # just deleted
                 except UsageError as error:
                     found = error
-                self._read[name] = (stamps[name], found)
-            found = self._read[name][1]
+            if stamp:
+                read[name] = (stamp, found)
             if isinstance(found, Preset):
                 presets.append(found)
             else:
                 broken.append(str(found))
+        self._read = read  # at once: several threads read; the last one wins
         return presets, broken
+
+    def _parsed(self, name: str) -> Preset:
+        """Return the preset `name`, a valid one; raise `FileNotFoundError` or `UsageError`."""
+        path = self.path(name)
+        return parse_preset(read_text(path, "preset"), path)
 
     def save(self, preset: Preset, replace: bool = False) -> Path:
         """Write a preset; return its file. With `replace`, an existing one is replaced.
@@ -159,7 +168,7 @@ class Presets:
         name = check_name(preset.name)
         path = self.path(name)
         parse_preset(preset.text(), path)
-        if not replace and path.exists():
+        if not replace and os.path.lexists(path):  # Path.exists raises errors for some links
             raise UsageError(f"there is a preset '{name}' already; choose another name, or add --replace")
         if preset.program is not None:
             for other in self.load_all()[0]:
@@ -173,7 +182,7 @@ class Presets:
     def delete(self, name: str) -> None:
         """Remove a preset, even a damaged one; raise `UsageError` if there is none."""
         path = self.path(check_name(name))
-        if not path.exists():
+        if not os.path.lexists(path):
             self.load(name)  # raises the error with the nearest names
         try:
             path.unlink(missing_ok=True)
@@ -216,6 +225,8 @@ class Presets:
                     line = f"program {program} recalls no preset ('rtsep presets' lists them)"
             except RtsepError as error:
                 line = str(error)
+            except Exception as error:  # the thread of MIDI must not end
+                line = f"program {program}: cannot recall a preset: {type(error).__name__}: {error}"
             if line != last_line:
                 last_line = line
                 notify(line)
@@ -226,9 +237,9 @@ class Presets:
         """Return the path of the preset `name`, existing or not."""
         return self.folder / f"{name}{SUFFIX}"
 
-    def _stamps(self) -> dict[str, _Stamp]:
-        """Return the version of each preset's file, by name."""
-        stamps: dict[str, _Stamp] = {}
+    def _stamps(self) -> dict[str, _Stamp | None]:
+        """Return the version of each preset's file, by name; None for one that cannot be read."""
+        stamps: dict[str, _Stamp | None] = {}
         try:
             entries: list[os.DirEntry[Any]] = list(os.scandir(self.folder))
         except (FileNotFoundError, NotADirectoryError):
@@ -237,7 +248,18 @@ class Presets:
             raise UsageError(f"{self.folder}: cannot read the presets: {error.strerror}") from None
         for entry in entries:
             name = entry.name.removesuffix(SUFFIX)
-            if name != entry.name and _NAME.fullmatch(name) and entry.is_file():
-                found = entry.stat()
-                stamps[name] = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if name == entry.name or not _NAME.fullmatch(name):
+                continue
+            try:
+                if entry.is_file():
+                    found = entry.stat()
+                    stamps[name] = (found.st_ino, found.st_mtime_ns, found.st_size)
+            except FileNotFoundError:
+                continue  # just deleted
+            except OSError:  # a link to itself, or into a folder of another user: `load` gives the reason
+                stamps[name] = None
         return stamps
+
+
+def _order(name: str) -> tuple[str, str]:
+    return name.casefold(), name

@@ -156,7 +156,7 @@ def write_whole(path: Path, text: str, what: str) -> None:
     """
     temporary = None
     try:
-        there = path.resolve()
+        there = Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for a link to itself
         there.parent.mkdir(parents=True, exist_ok=True)
         # A unique name: if two programs write at once, the last one wins with a complete file.
         handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=there.parent)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import threading
 import time
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 
 from rtsep.controls import BY_NAME, MINUS_INFINITY_DB, TABLE, Controls
 from rtsep.errors import OutputError, UsageError
-from rtsep.surfaces import last_state
+from rtsep.surfaces import last_state, toml
+from rtsep.surfaces import presets as presets_module
 from rtsep.surfaces.last_state import StateKeeper, load_last_state, resume
 from rtsep.surfaces.presets import Preset, Presets, check_name, parse_preset
 from rtsep.surfaces.toml import MAX_BYTES, TomlFile
@@ -326,14 +329,87 @@ def test_a_flood_of_program_changes_reads_each_file_once(presets, monkeypatch):
     for number in range(3):
         presets.save(Preset(f"p{number}", {"threshold": number / 10}, number))
     presets, reads = Presets(presets.folder), []
-    load = presets.load
-    monkeypatch.setattr(presets, "load", lambda name: reads.append(name) or load(name))
+    load = presets._parsed
+    monkeypatch.setattr(presets, "_parsed", lambda name: reads.append(name) or load(name))
     controls = Controls()
     recall = presets.on_program(controls, lambda _: None)
     for number in range(2000):
         recall(number % 3, 1)
     assert controls.threshold == (1999 % 3) / 10
     assert sorted(reads) == ["p0", "p1", "p2"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_that_lead_nowhere_do_not_hide_the_other_presets(presets, tmp_path):
+    presets.save(Preset("good", {"gate": 0.5}, 1))
+    presets.path("loop").symlink_to("loop.toml")
+    presets.path("dangling").symlink_to(tmp_path / "missing.toml")
+    controls, said = Controls(), []
+    recall = presets.on_program(controls, said.append)
+    recall(1, 1)
+    assert (controls.gate, said) == (0.5, ["preset 'good' (program 1)"])
+    for _ in range(2):
+        found, broken = presets.load_all()
+        assert [preset.name for preset in found] == ["good"]
+        assert len(broken) == 1 and "loop.toml: cannot read the preset: Too many levels" in broken[0]
+    with pytest.raises(OutputError, match=r"loop\.toml: cannot write the preset: Too many levels"):
+        presets.save(Preset("loop", {"gate": 0.1}, 2), replace=True)
+    presets.delete("loop")
+    assert presets.load_all()[1] == []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ELOOP, errno.EIO, errno.ENOENT])
+def test_a_preset_that_cannot_be_looked_up_costs_the_others_nothing(presets, monkeypatch, number):
+    """As root no folder is barred, so the system's answer is given here."""
+    presets.save(Preset("bad", {"gate": 0.1}, 1))
+    presets.save(Preset("good", {"gate": 0.5}, 2))
+    scandir = os.scandir
+
+    def refuse(*_args, **_options):
+        raise OSError(number, os.strerror(number))
+
+    def entries(folder):
+        for entry in scandir(folder):
+            bad = entry.name == "bad.toml"
+            yield SimpleNamespace(name=entry.name, is_file=lambda: True, stat=refuse if bad else entry.stat)
+
+    monkeypatch.setattr(os, "scandir", entries)
+    monkeypatch.setattr(presets_module, "read_text", lambda path, what: (
+        refuse_text(path, number) if path.name == "bad.toml" else toml.read_text(path, what)
+    ))  # fmt: skip
+    found, broken = presets.load_all()
+    assert [preset.name for preset in found] == ["good"]
+    assert broken == ([] if number == errno.ENOENT else [f"{presets.path('bad')}: cannot read"])
+
+
+def refuse_text(path, number):
+    raise UsageError(f"{path}: cannot read") if number != errno.ENOENT else FileNotFoundError()
+
+
+def test_presets_saved_and_deleted_during_a_scan_are_no_errors(presets, monkeypatch):
+    for name in ("goes", "stays"):
+        presets.save(Preset(name, {"gate": 0.5}))
+    others, stamps = Presets(presets.folder), presets._stamps
+
+    def scan_and_change():
+        found = stamps()
+        if "comes" not in found:
+            others.save(Preset("comes", {"gate": 0.1}))
+            others.delete("goes")
+        return found
+
+    monkeypatch.setattr(presets, "_stamps", scan_and_change)
+    for there in (["stays"], ["comes", "stays"]):
+        found, broken = presets.load_all()
+        assert ([preset.name for preset in found], broken) == (there, [])
+
+
+def test_no_error_ends_the_thread_of_midi(presets, monkeypatch):
+    monkeypatch.setattr(presets, "of_program", lambda _: 1 / 0)
+    said = []
+    recall = presets.on_program(Controls(), said.append)
+    recall(3, 1)
+    assert said == ["program 3: cannot recall a preset: ZeroDivisionError: division by zero"]
 
 
 def test_a_player_never_hears_a_mixture_of_two_presets_for_long(presets):
