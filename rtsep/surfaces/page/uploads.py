@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import re
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from rtsep.errors import InputFileError, OutputError, UsageError
+from rtsep.surfaces.page.upload_folder import UploadFolder, remove_orphans
 
 MAX_BYTES = 1 << 30
 SPARE_BYTES = 1 << 28
@@ -28,7 +28,8 @@ class Uploads:
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = max_bytes
-        self._folder: Path | None = None
+        self._folder: UploadFolder | None = None
+        remove_orphans()
         self._count = 0
         self._here: list[Path] = []
         self._busy = False
@@ -52,15 +53,16 @@ class Uploads:
     def close(self) -> None:
         """Remove all of them."""
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
+            self._folder = None
 
     async def _write(self, name: str, length: int, parts: AsyncIterator[bytes]) -> Path:
         try:
-            self._folder = self._folder or Path(tempfile.mkdtemp(prefix="rtsep-page-"))
-            if shutil.disk_usage(self._folder).free < length + SPARE_BYTES:
+            self._folder = self._folder or UploadFolder()
+            if shutil.disk_usage(self._folder.path).free < length + SPARE_BYTES:
                 raise OutputError("the disk has no room for this file")
             self._count += 1
-            where = self._folder / str(self._count)
+            where = self._folder.path / str(self._count)
             where.mkdir()
         except OSError as error:
             raise OutputError(f"no place for the file: {error.strerror}") from None
