@@ -5,15 +5,12 @@ logits + offset (C. Guo et al., "On calibration of modern neural networks", ICML
 `export` puts them into the last layer, where they cost no time.
 
 A smaller slope or a higher offset finds more voice in music without voice, too; the table shows this leak.
-
-`--bands` fits an offset for each band instead (`train.learn.band_calibration`).
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +21,10 @@ import torch
 from tqdm import tqdm
 
 from rtsep.errors import UsageError
-from train.data.cache import AudioCache, default_cache, whole_file
+from train.data.cache import AudioCache, default_cache
 from train.data.effects import Wave
 from train.data.excerpts import middle_of, scored_songs, voiceless_middles
 from train.learn import checkpoint as checkpoints
-from train.learn.band_calibration import SURE, calibrate_bands
 from train.learn.system import Program, System
 from train.learn.validation import (
     columns_of,
@@ -38,6 +34,9 @@ from train.learn.validation import (
 )
 from train.markdown import table
 from train.score.metrics import level_db
+
+SURE = 1e-7
+"""Minimum distance of masks from 0 and 1, so that their logits are finite."""
 
 
 @dataclass(frozen=True)
@@ -104,37 +103,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offsets", default="-0.3,0,0.3", metavar="A,B,...", help="offsets to try (%(default)s)"
     )
-    parser.add_argument(
-        "--bands",
-        type=Path,
-        metavar="FILE",
-        help="fit a slope for each mask and an offset for each band instead, and write them to FILE",
-    )
-    parser.add_argument(
-        "--leak-weight",
-        type=float,
-        default=0.2,
-        metavar="X",
-        help="with --bands: weight of music without a voice against that of songs (%(default)s)",
-    )
-
-
-def _run_bands(options: argparse.Namespace) -> None:
-    found = calibrate_bands(options.run, AudioCache(options.cache), options.leak_weight)
-    with whole_file(options.bands) as file:
-        file.write(json.dumps(found.calibration.to_plain(), indent=1).encode())
-    rows = [(what, f"{mean:+.2f} \u00b1 {error:.2f}") for what, (mean, error) in
-            (("voice", found.voice), ("music", found.music))]  # fmt: skip
-    print(table(("gain, cross-validated", "dB"), rows))
-    print(f"leak: mean {found.leak[1]:.1f} dB, {found.leak[0]:.1f} before")
-    print(f"export --mask-bands {options.bands}")
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    if options.bands:
-        _run_bands(options)
-        return
     slopes, offsets = _numbers(options.slopes), _numbers(options.offsets)
     candidates = calibrate(options.run, AudioCache(options.cache), slopes, offsets)
     head = ("slope", "offset", "voice mean", "music mean", "leak median")

@@ -17,7 +17,6 @@ from rtsep.model.remote import load
 from train.commandline import without_paths
 from train.data.licences import licence_of
 from train.learn import checkpoint as checkpoints
-from train.learn.band_calibration import BandCalibration, calibrate_net
 from train.learn.gate import FILE_TOLERANCE, GateError, TrainingForm, check
 
 
@@ -54,20 +53,17 @@ def export(
     name: str | None = None,
     metrics: Path | None = None,
     mask: tuple[float, float] = (1.0, 0.0),
-    bands: BandCalibration | None = None,
 ) -> dict[str, float]:
     """Write the averaged weights of a run as the model file `out`; return the differences of its forms.
 
     `metrics` is the JSON of `evaluate` of the same weights; `mask` is slope and offset of the mask logits,
-    found by `calibrate`; `bands` is what `calibrate --bands` found. Raises `GateError` and writes nothing if
-    a check fails, and `UsageError` for a `mask` or `bands` of a system without such logits.
+    found by `calibrate`. Raises `GateError` and writes nothing if a check fails, and `UsageError` for a
+    `mask` of a system without such logits.
     """
     state = checkpoints.load(run)
     net = state.average_net()
     if mask != (1.0, 0.0):
         state.system.calibrate(net, *mask)
-    if bands:
-        calibrate_net(state.system, net, bands)
     program = state.system.program(net).eval()
     scores: dict[str, Any] = {}
     if metrics is not None:
@@ -83,7 +79,7 @@ def export(
         "audio_hours": round(spent["audio_s"] / 3600, 2),
         "steps": state.step,  # of the last run
         "machine": state.machine,
-        "mask": bands.to_plain() if bands else {"slope": mask[0], "offset": mask[1]},
+        "mask": {"slope": mask[0], "offset": mask[1]},
     }
     spec = state.system.spec(
         net,
@@ -117,13 +113,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, plain in (("slope", 1.0), ("offset", 0.0)):
         parser.add_argument(f"--mask-{name}", type=float, default=plain, metavar="X",
                             help=f"{name} of the mask logits, from 'calibrate' (%(default)s)")  # fmt: skip
-    parser.add_argument(
-        "--mask-bands", type=Path, metavar="FILE", help="calibration by bands, from 'calibrate --bands'"
-    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Run `python -m train export`."""
     mask = options.mask_slope, options.mask_offset
-    bands = BandCalibration.read(options.mask_bands) if options.mask_bands else None
-    export(options.run, options.out, options.name, options.metrics, mask, bands)
+    export(options.run, options.out, options.name, options.metrics, mask)

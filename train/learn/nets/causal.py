@@ -53,20 +53,6 @@ class Causal(CausalSizes):
             part.mul_(slope)
         net.last.bias.add_(offset)
 
-    @property
-    def mask_hz(self) -> Tensor:
-        """Lowest frequency in Hz of each pooled bin [pooled]."""
-        first = [self.place.index(bin_) for bin_ in range(self.pooled)]
-        return torch.tensor(first) * self.rate / self.framing.n_fft
-
-    @torch.no_grad()
-    def calibrate_bands(self, net: Net, slopes: Tensor, offsets: Tensor) -> None:
-        """Replace the mask logits by slopes [masks] * logits + offsets [masks, pooled]."""
-        assert isinstance(net, CausalNet) and net.last.bias is not None
-        net.last.weight.mul_(slopes[:, None, None])
-        net.last.bias.mul_(slopes)
-        net.last_place.mul_(slopes[:, None]).add_(offsets)
-
     def program(self, net: Net) -> CausalProgram:
         """See `System`."""
         assert isinstance(net, CausalNet)
