@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +21,7 @@ from rtsep.controls import Controls
 from rtsep.errors import UsageError
 from rtsep.files.audiofile import make_folder
 from rtsep.files.names import user_path
+from rtsep.limits import last_position, loop_error, seconds_error, seek_error
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.realtime.foreign_calls import aloud
@@ -34,14 +34,17 @@ from rtsep.session.readings import Readings
 from rtsep.session.snapshot import Snapshot
 from rtsep.session.stages import Stages
 
-SHORTEST_LOOP_S = 0.1
-
 _log = logging.getLogger("rtsep")
 
 
 def _notify(line: str) -> None:
     with aloud():
         _log.warning(line)
+
+
+def _refuse(problem: str) -> None:
+    if problem:
+        raise UsageError(problem)
 
 
 class Session(Readings):
@@ -293,12 +296,10 @@ class Session(Readings):
         A position behind the end of a loop becomes the loop's start. Raise `UsageError` if no file is played,
         or for a position outside it.
         """
+        _refuse(seconds_error("seek to", seconds))
 
         def change(source: FileSource, audible: int) -> None:
-            length = source.place(audible).length
-            if not (math.isfinite(seconds) and 0 <= seconds <= (math.inf if length is None else length)):
-                known = "it must be 0 or more" if length is None else f"the file has 0 to {length:.3f} s"
-                raise UsageError(f"seek to {seconds:g} s: {known}")
+            _refuse(seek_error(seconds, source.place(audible).length))
             source.seek(seconds)
 
         self._change_file(change)
@@ -306,15 +307,13 @@ class Session(Readings):
     def skip(self, seconds: float) -> None:
         """Move by `seconds` in the file (negative: back), at most to one of its ends; else like `seek`.
 
-        Raise `UsageError` for infinity and NaN.
+        Raise `UsageError` for more than MAX_POSITION_S of `rtsep.limits`, infinity and NaN.
         """
+        _refuse(seconds_error("skip", seconds))
 
         def change(source: FileSource, audible: int) -> None:
-            length = source.place(audible).length
-            if not math.isfinite(seconds):
-                raise UsageError(f"skip {seconds:g} s: a number of seconds")
             to = max(0.0, source.target(audible) + seconds)
-            source.seek(to if length is None else min(to, length))
+            source.seek(min(to, last_position(source.place(audible).length)))
 
         self._change_file(change)
 
@@ -330,19 +329,12 @@ class Session(Readings):
         """Repeat the file from `start` to `end`, in seconds (None: the end of the file).
 
         The end joins the start without a gap, exact to the sample. A position behind the end moves to the
-        start at once. Raise `UsageError` if no file is played, or if the loop is shorter than
-        SHORTEST_LOOP_S.
+        start at once. Raise `UsageError` if no file is played, if the loop is shorter than 0.1 s, or if a
+        position is outside the file.
         """
 
         def change(source: FileSource, audible: int) -> None:
-            known_length = source.place(audible).length
-            last = end if end is not None else math.inf if known_length is None else known_length
-            length_s = math.inf if known_length is None else known_length
-            if not (start >= 0 and start + SHORTEST_LOOP_S <= last <= length_s):
-                known = "" if known_length is None else f", within the {known_length:.3f} s of the file"
-                raise UsageError(
-                    f"loop {start:g} to {last:g} s: a loop must have at least {SHORTEST_LOOP_S:g} s{known}"
-                )
+            _refuse(loop_error(start, end, source.place(audible).length))
             source.set_loop((start, end))
 
         self._change_file(change)

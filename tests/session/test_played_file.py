@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import soundfile
@@ -82,6 +85,39 @@ def test_what_cannot_be_is_refused(half, song):
         assert session.wait(60)
     with pytest.raises(UsageError, match="its file with it"):
         session.seek(0)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A file of 5 s whose length only its end tells."""
+    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    tone = ["-f", "lavfi", "-i", f"sine=440:d=5:r={RATE}"]
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *tone, "-c:a", "aac", path], check=True)
+    return path
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+def test_in_a_file_of_unknown_length_absurd_positions_are_refused_and_others_end_it(half, film):
+    with rtsep.Session(film, out_device="virtual", model=half) as session:
+        session.pause()
+        assert session.place.length is None
+        for absurd in (1e9, 1e308, float("inf"), float("nan"), 10**400):
+            for action in (
+                lambda to=absurd: session.seek(to),
+                lambda to=absurd: session.seek(-to),
+                lambda to=absurd: session.skip(to),
+                lambda to=absurd: session.skip(-to),
+                lambda to=absurd: session.loop(0, to),
+                lambda to=absurd: session.loop(to, None),
+            ):
+                with pytest.raises(UsageError) as error:
+                    action()
+                assert "\n" not in str(error.value)
+                assert "1000000" in str(error.value)
+        assert session.place.loop is None
+        session.resume()
+        session.seek(1e6)
+        until(lambda: session.wait(0.1), "the file should end")
 
 
 def test_after_the_end_the_position_stays_where_the_sound_ended(half, long_song):

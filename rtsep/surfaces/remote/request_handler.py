@@ -125,8 +125,6 @@ class RequestHandler:
                 words = player.stop_recording()
             case Pause():
                 (self.session.pause if request.on else self.session.resume)()
-            case Seek() if not math.isfinite(request.seconds):
-                raise UsageError(f"seek {request.seconds:g}: a number of seconds")
             case Seek():
                 (self.session.skip if request.relative else self.session.seek)(request.seconds)
             case Loop() if request.on:

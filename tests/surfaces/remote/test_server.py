@@ -87,11 +87,13 @@ def test_a_line_of_json_is_all_it_takes(peer, session):
         (b'{"kind": "subscribe", "id": 3, "rate": 1e9}\n', "60"),
         (b'{"kind": "loadpreset", "id": 3, "name": "../../etc/passwd"}\n', "a name consists of letters"),
         (b'{"kind": "seek", "id": 3, "seconds": NaN, "relative": true}\n', "a number of seconds"),
+        (b'{"kind": "seek", "id": 3, "seconds": 1e308}\n', "a number of seconds, at most 1000000"),
+        (b'{"kind": "seek", "id": 3, "seconds": Infinity}\n', "a number of seconds"),
         (b'{"kind": "switchmodel", "id": 3, "name": "\\ud800"}\n', "model"),
         (b'{"kind": "record", "id": 3, "folder": "\\ud800"}\n', "not a name of a file or folder"),
         (b'{"kind": "record", "id": 3, "folder": "a\\u0000b"}\n', "not a name of a file or folder"),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_what_is_no_request_is_refused_in_words(peer, session, line, why):
     before = session.controls.snapshot()
