@@ -79,6 +79,9 @@ class StemWriter:
             raise OutputError(
                 f"{folder}: cannot write there ({error.strerror}); choose another folder"
             ) from None
+        except BaseException:  # an interrupt
+            self.discard()
+            raise
         self.frame_bytes = sum(file.frame_bytes for file in self._files.values())
 
     def write(self, blocks: dict[str, NDArray[np.float32]]) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from rtsep.errors import OutputError
+from rtsep.files.stem_writer import StemWriter
+from rtsep.files.wavfile import WavFile
 from rtsep.offline.finished import LEDGER, Finished
 
 resource = pytest.importorskip("resource")
@@ -74,3 +76,17 @@ def test_what_is_given_back_leaves_only_the_folders_that_were_there(disk):
         Finished(place, disk / "song.wav").give_back()
     assert [path.name for path in disk.iterdir()] == ["there"]
     assert list((disk / "there").iterdir()) == []
+
+
+def test_an_interrupt_while_the_stems_are_created_leaves_none(tmp_path, monkeypatch):
+    create = WavFile.__init__
+
+    def interrupted(file: WavFile, path: Path, *options: object) -> None:
+        if path.name.startswith("instrumental"):
+            raise KeyboardInterrupt
+        create(file, path, *options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WavFile, "__init__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        StemWriter(tmp_path, ("vocals", "instrumental"), 44100, 2, "PCM_24")
+    assert list(tmp_path.iterdir()) == []
