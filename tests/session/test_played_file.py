@@ -89,7 +89,7 @@ def test_what_cannot_be_is_refused(half, song):
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    """A file of 5 s whose length only its end tells."""
+    """A file of 5 s that does not state its length."""
     path = tmp_path_factory.mktemp("film") / "film.mkv"
     tone = ["-f", "lavfi", "-i", f"sine=440:d=5:r={RATE}"]
     subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *tone, "-c:a", "aac", path], check=True)
