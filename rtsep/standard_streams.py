@@ -59,17 +59,32 @@ def accepts(stream: TextIO, patience_s: float = 0.0) -> bool:
     return bool(waiting.poll(1000 * patience_s))
 
 
-def print_line(line: str, patience_s: float = 0.0) -> bool:
-    """Print `line` (ASCII) on standard output; return whether all of it was accepted.
+_unsent = ""
+"""Rest of a line of `print_line` whose first part was accepted; it comes before the next line."""
 
-    Wait at most `patience_s` for each part of it. Raise `OSError` if the reader has closed the stream.
+
+def print_line(line: str, patience_s: float = 0.0) -> bool:
+    """Print `line` (ASCII) on standard output; return False if it was left out, or a part of it still waits.
+
+    Wait at most `patience_s` for each part. Raise `OSError` if the reader has closed the stream.
     """
-    text = line + "\n"
+    global _unsent
+    if not _send(_unsent, patience_s):
+        return False
+    if not accepts(sys.stdout, patience_s):
+        return False
+    return _send(line + "\n", patience_s)
+
+
+def _send(text: str, patience_s: float) -> bool:
+    global _unsent
     for start in range(0, len(text), _AT_ONCE):
+        _unsent = text[start:]
         if not accepts(sys.stdout, patience_s):
             return False
         sys.stdout.write(text[start : start + _AT_ONCE])
         sys.stdout.flush()
+    _unsent = ""
     return True
 
 

@@ -67,7 +67,11 @@ def program() -> list[str]:
 
 
 def unit_text(session: str, options: Sequence[str], folder: Path) -> str:
-    """Return the unit that plays `session` with `options` of `live`; their paths are relative to `folder`."""
+    """Return the unit that plays `session` with `options` of `live`; their paths are relative to `folder`.
+
+    Raise `OutputError` for a control character in any of them: a line end would begin an entry of its own.
+    """
+    _check_printable(str(folder))
     words = [*program(), "live", "--headless", "--resume", "--session", session, *options]
     return _UNIT.format(
         unit=unit_name(session),
@@ -80,12 +84,16 @@ def unit_text(session: str, options: Sequence[str], folder: Path) -> str:
 
 def quoted(word: str) -> str:
     """Return one word in the syntax of ExecStart. Raise `OutputError` for a control character."""
-    if not word.isprintable():
-        raise OutputError(f"{word!r}: a systemd unit accepts printable characters only")
+    _check_printable(word)
     word = word.replace("%", "%%").replace("$", "$$")
     if re.fullmatch(r"[\w@%+=:,./$-]+", word):
         return word
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _check_printable(text: str) -> None:
+    if not text.isprintable():
+        raise OutputError(f"{text!r}: a systemd unit accepts printable characters only")
 
 
 def systemctl(*words: str) -> tuple[int, str]:

@@ -157,7 +157,7 @@ def _as_ffmetadata(tags: Mapping[str, str]) -> bytes:
 
     def escaped(text: str) -> str:
         # ffmpeg 5 takes the last backslash of a line for an escape of the line's end, even if it is escaped.
-        return re.sub(r"([=;#\\\n])", r"\\\1", text.replace("\0", "").rstrip("\\"))
+        return re.sub(r"([=;#\\\n\r])", r"\\\1", text.replace("\0", "").rstrip("\\"))
 
     # A key in brackets would begin a section.
     entries = {escaped(name.lstrip("[")): escaped(text) for name, text in tags.items()}

@@ -154,24 +154,33 @@ def write_whole(path: Path, text: str, what: str) -> None:
 
     A link stays a link: its target is written.
     """
+    try:
+        content = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise OutputError(
+            f"{path}: the {what} cannot have a name that is not UTF-8; rename it first"
+        ) from None
     temporary = None
     try:
         there = Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for a link to itself
+        if there.exists() and not there.is_file():  # the null device, which root could replace by a file
+            raise OutputError(f"{path}: not a file, so the {what} cannot be written; name another file")
         there.parent.mkdir(parents=True, exist_ok=True)
         # A unique name: if two programs write at once, the last one wins with a complete file.
         handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=there.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileNotFoundError):
             shutil.copymode(there, temporary)
         Path(temporary).replace(there)
     except OSError as error:
-        if temporary:
-            with suppress(OSError):
-                Path(temporary).unlink()
         raise OutputError(f"{path}: cannot write the {what}: {folders.reason(path, error)}") from None
+    finally:
+        if temporary:
+            with suppress(OSError):  # gone, if all went well
+                Path(temporary).unlink()
 
 
 def control_text(value: float, control: Control) -> str:

@@ -17,7 +17,8 @@ import pytest
 import soundfile
 
 from rtsep.cli.main import main
-from rtsep.cli.systemd import quoted
+from rtsep.cli.systemd import quoted, unit_text
+from rtsep.errors import OutputError
 from tests import waiting
 from tests.cli.program import PATIENCE_S, ROOT, rtsep_here
 
@@ -133,6 +134,12 @@ def test_a_user_manager_is_told(user, tmp_path):
         .said[-1]
         .startswith("rtsep: 'systemctl --user daemon-reload' failed: Unit is masked.")
     )
+
+
+@pytest.mark.parametrize("name", ["x\nExecStartPre=/bin/touch /tmp/pwned", "x\ry", "x\udcff"])
+def test_a_folder_of_a_stranger_adds_no_line_to_the_unit(name):
+    with pytest.raises(OutputError, match="printable characters only"):
+        unit_text("default", [], Path("/music") / name)
 
 
 def test_words_are_quoted_as_systemd_reads_them():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rtsep import standard_streams
 from rtsep.cli import live_output
 from rtsep.realtime.child_process import command_of
 from rtsep.standard_streams import accepts
@@ -139,6 +141,18 @@ standard_streams.drop("stdout")
             os.close(writing)
             os.close(reading)
         assert done.read_text() == "True False False"
+
+
+def test_the_rest_of_a_line_comes_before_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long line of which a late reader took a part is not glued to another one."""
+    room = [True, True, False, False, True, True, True, True]  # for each part of 4 bytes
+    monkeypatch.setattr(standard_streams, "accepts", lambda *_: room.pop(0))
+    monkeypatch.setattr(standard_streams, "_AT_ONCE", 4)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert not standard_streams.print_line("abcdefg"), "two questions before the first part"
+    assert not standard_streams.print_line("left out")
+    assert standard_streams.print_line("hij")
+    assert sys.stdout.getvalue() == "abcdefg\nhij\n"  # type: ignore[attr-defined]
 
 
 def test_a_reader_that_has_left_is_not_one_that_is_late() -> None:

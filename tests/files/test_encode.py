@@ -73,6 +73,8 @@ ODD_TAGS = {
     "comment": " both sides\t",
     "artist": "a backslash at the end is left out\\",
     "title": "[CHAPTER]",
+    "credits": "written on Windows\r\nsecond line\r\n\r\nend",
+    "mood": "a\rb",
 }
 
 
