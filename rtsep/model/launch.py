@@ -34,7 +34,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 COMMAND = command_of("rtsep.model.launch")
 
-_prepared: subprocess.Popen[str] | None = None
+_prepared: subprocess.Popen[bytes] | None = None
 
 
 def prepare() -> None:
@@ -44,7 +44,7 @@ def prepare() -> None:
         _prepared = launch(COMMAND, subprocess.PIPE)
 
 
-def take(task: str) -> subprocess.Popen[str] | None:
+def take(task: str) -> subprocess.Popen[bytes] | None:
     """Return the prepared process, once, with this line as its task; None if there is none (any more)."""
     global _prepared
     process = _prepared
@@ -53,7 +53,7 @@ def take(task: str) -> subprocess.Popen[str] | None:
     assert process.stdin
     try:
         with process.stdin as stream:
-            stream.write(task)
+            stream.write(task.encode())
     except OSError:  # it has ended; the caller starts another one
         _prepared = None
         _end(process)
@@ -62,14 +62,16 @@ def take(task: str) -> subprocess.Popen[str] | None:
     return process
 
 
-def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-    """Start a process that answers on its standard output. Raise `ModelProcessError` without a Python."""
+def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Start a process that answers on its standard output. Raise `ModelProcessError` without a Python.
+
+    Its pipes carry bytes: a process that a model has taken over may send anything (`rtsep.model.beginning`).
+    """
     require_python(command)
     return subprocess.Popen(
         command,
         stdin=stdin,
         stdout=subprocess.PIPE,
-        text=True,
         env={"GLIBC_TUNABLES": HUGE_PAGES, **environment(), **ONE_THREAD},
     )
 
@@ -89,7 +91,7 @@ def _dismiss() -> None:
         _end(_prepared)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):

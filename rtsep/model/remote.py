@@ -151,7 +151,7 @@ class _RemoteGpu:
         return acquire(self._header, mask_exchange.DEVICE_NS) / 1000.0
 
 
-def _end(process: subprocess.Popen[str], shared: MaskExchange, owner: int) -> None:
+def _end(process: subprocess.Popen[bytes], shared: MaskExchange, owner: int) -> None:
     if os.getpid() != owner:  # in a fork, the model belongs to its parent
         return
     process.kill()

@@ -47,7 +47,7 @@ class ModelSupervisor:
         )  # fmt: skip
         self._command = [*launch.COMMAND, self._task.rstrip()]
         self._header = shared.exchange.header
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._watcher: threading.Thread | None = None
         self._leaving = threading.Event()
         self._columns_seen, self._column_came, self._steps_seen = -1, 0.0, -1

@@ -151,6 +151,6 @@ def test_a_process_of_ours_gets_large_pages_unless_the_user_says_otherwise(monke
             monkeypatch.delitem(os.environ, "GLIBC_TUNABLES", raising=False)
         process = launch.launch(tell)
         assert process.stdout
-        assert process.stdout.read().strip() == expected
+        assert process.stdout.read().decode().strip() == expected
         process.wait()
         process.stdout.close()
