@@ -48,6 +48,22 @@ def _found(kind: str) -> Path:
     return path if path.is_absolute() else NOWHERE
 
 
+def is_reachable(path: Path) -> bool:
+    """Return whether `path` exists and this user can reach it; in Python 3.11 `Path.exists` may raise."""
+    try:
+        return path.exists()
+    except OSError:  # a barred folder, or an invalid name
+        return False
+
+
+def is_reachable_folder(path: Path) -> bool:
+    """Return whether `path` is a folder and this user can reach it."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def reason(path: Path, error: OSError) -> str:
     """Return as text why a file in one of these folders cannot be written."""
     if NOWHERE.parent in path.parents:

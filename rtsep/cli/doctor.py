@@ -6,12 +6,15 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from rich.table import Table
 from rich.text import Text
 
 from rtsep.doctor import confined, machine, plugins, sound, storage
-from rtsep.doctor.finding import Finding
+from rtsep.doctor.finding import Finding, problem
+from rtsep.errors import in_a_line
 from rtsep.terminal import plain_console
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
@@ -25,16 +28,32 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 def examine() -> list[Finding]:
     """Run every probe."""
     there = sound.servers()
-    found = storage.programs()
+    probes: list[tuple[str, Callable[[], list[Finding]]]] = []
     if sys.platform == "linux":
-        found = [
-            *machine.realtime(), *machine.locked_memory(), *machine.governor(), *machine.cores(),
-            *storage.shared_memory(),
-            *sound.exclusive(), *sound.bridges(there), *found,
+        probes = [
+            ("real-time priority", machine.realtime), ("locked memory", machine.locked_memory),
+            ("governor", machine.governor), ("cores", machine.cores),
+            ("shared memory", storage.shared_memory),
+            ("sound cards", sound.exclusive), ("libraries of the server", lambda: sound.bridges(there)),
         ]  # fmt: skip
-    found += [finding for place in storage.user_folders() for finding in storage.writable(place)]
-    found += confined.rights() + plugins.plugin()
-    return found + sound.default_devices(sound.look, there) + sound.midi()
+    probes += [
+        ("ffmpeg", storage.programs),
+        *((place.name, partial(storage.writable, place)) for place in storage.user_folders()),
+        ("rights of a model", confined.rights),
+        ("plugin", plugins.plugin),
+        ("runtime folder", sound.runtime_folder),
+        ("sound devices", lambda: sound.default_devices(sound.look, there)),
+        ("MIDI", sound.midi),
+    ]
+    return [finding for name, probe in probes for finding in _probed(name, probe)]
+
+
+def _probed(name: str, probe: Callable[[], list[Finding]]) -> list[Finding]:
+    """Return the findings of a probe; its own failure is one, too."""
+    try:
+        return probe()
+    except Exception as error:
+        return [problem(name, f"the check failed ({in_a_line(error)})", "report this line as a bug of rtsep")]
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from rtsep import folders
 from rtsep.cli.ending import interrupted_by_all
 from rtsep.cli.main import argument_type
 from rtsep.cli.options import add_controls, audio_track, block_size, read_controls, whole_number
@@ -175,7 +176,7 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
 
 def _input_path(text: str) -> Path:
     path = input_path(text)
-    return demo_song() if text == "demo" and not path.exists() else path
+    return demo_song() if text == "demo" and not folders.is_reachable(path) else path
 
 
 def _is_ours(path: Path) -> bool:

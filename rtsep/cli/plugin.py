@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rtsep import folders
 from rtsep.errors import OutputError
 from rtsep.plugin import bundle
 from rtsep.realtime.child_process import command_of
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(bundles: list[Path]) -> None:
     """Print the state of the installed plugin; raise `OutputError` if the user should act."""
-    found = [path for path in bundles if path.exists()]
+    found = [path for path in bundles if folders.is_reachable(path)]
     if not found:
         raise OutputError("the plugin is not installed; run 'rtsep plugin install'")
     faults = list(bundle.faults(found[0]))

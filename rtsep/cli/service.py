@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from rtsep import folders
 from rtsep.cli.systemd import manager, systemctl, unit_name, unit_path, unit_text
 from rtsep.errors import OutputError, SessionError, UsageError
 from rtsep.surfaces.remote.link import Link
@@ -55,7 +56,7 @@ def _install(session: str, options: Sequence[str]) -> int:
     _check(options)
     path, unit = unit_path(session), unit_name(session)
     text = unit_text(session, options, Path.cwd())
-    before = path.read_text() if path.exists() else None
+    before = _content(path)
     if before != text:
         write_whole(path, text, "unit")
     print(f"{path}: {'unchanged' if before == text else 'written'}")
@@ -80,7 +81,7 @@ def _install(session: str, options: Sequence[str]) -> int:
 
 def _remove(session: str) -> int:
     path, unit = unit_path(session), unit_name(session)
-    if not path.exists():
+    if not folders.is_reachable(path):
         print(f"{path}: this service is not installed; run 'rtsep service install'")
         return 0
     missing = manager()
@@ -105,7 +106,7 @@ def _remove(session: str) -> int:
 
 def _status(session: str, as_json: bool) -> int:
     path, unit = unit_path(session), unit_name(session)
-    missing = manager()
+    installed, missing = folders.is_reachable(path), manager()
     active = "" if missing else systemctl("is-active", unit)[1]
     enabled = "" if missing else systemctl("is-enabled", unit)[1]
     try:
@@ -115,16 +116,24 @@ def _status(session: str, as_json: bool) -> int:
     except SessionError as error:
         plays, line = None, str(error)
     if as_json:
-        found = {"unit": str(path), "installed": path.exists(), "manager": missing or "running",
+        found = {"unit": str(path), "installed": installed, "manager": missing or "running",
                  "active": active, "enabled": enabled, "plays": plays}  # fmt: skip
         print(json.dumps(found))
         return 0
-    print(f"{path}: {'installed' if path.exists() else 'not installed'}")
+    print(f"{path}: {'installed' if installed else 'not installed'}")
     print(
         f"no systemd user manager is running here ({missing})" if missing else f"{unit}: {active}, {enabled}"
     )
     print(line)
     return 0
+
+
+def _content(path: Path) -> str | None:
+    """Return the text of the unit; None without a readable one, which is then written again."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return None
 
 
 def _check(options: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from rtsep import folders
 from rtsep.doctor.finding import Finding, note, ok, problem
 from rtsep.errors import DeviceError
 
@@ -56,11 +57,29 @@ def servers(environment: Mapping[str, str] = os.environ) -> list[str]:
     pipewire = environment.get("PIPEWIRE_RUNTIME_DIR") or runtime
     pulse = environment.get("PULSE_RUNTIME_PATH") or (runtime and f"{runtime}/pulse")
     found = []
-    if pipewire and (Path(pipewire) / environment.get("PIPEWIRE_REMOTE", "pipewire-0")).exists():
+    if pipewire and folders.is_reachable(Path(pipewire) / environment.get("PIPEWIRE_REMOTE", "pipewire-0")):
         found.append("PipeWire")
-    if pulse and (Path(pulse) / "native").exists():
+    if pulse and folders.is_reachable(Path(pulse) / "native"):
         found.append("PulseAudio")
     return found
+
+
+def runtime_folder(environment: Mapping[str, str] = os.environ) -> list[Finding]:
+    """Check that the folder of the sockets can be reached; `su` keeps the name of another user's."""
+    folder = environment.get("XDG_RUNTIME_DIR", "")
+    if not folder or not hasattr(os, "geteuid"):
+        return []
+    name, user = "runtime folder", os.geteuid()
+    try:
+        if Path(folder).stat().st_uid == user or os.access(folder, os.X_OK):
+            return []
+        seen = f"{folder} belongs to another user"
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        seen = f"{folder} cannot be reached ({error.strerror})"
+    remedy = f"set XDG_RUNTIME_DIR to /run/user/{user}, or log in as this user instead of using 'su'"
+    return [problem(name, f"{seen}: no sound server is found there", remedy)]
 
 
 def default_devices(find: Callable[[], Defaults], there: list[str]) -> list[Finding]:

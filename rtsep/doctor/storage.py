@@ -42,7 +42,7 @@ def shared_memory(
 ) -> list[Finding]:
     """Check the folder of shared memory, through which the model gets its columns."""
     name = "shared memory"
-    if not folder.is_dir():
+    if not folders.is_reachable_folder(folder):
         return [
             problem(
                 name, f"{folder} does not exist", f"run 'mount -t tmpfs -o mode=1777 shm {folder}' as root"
@@ -94,7 +94,7 @@ def user_folders() -> list[UserFolder]:
 
 def writable(folder: UserFolder, usage: Callable[[Path], Usage] = shutil.disk_usage) -> list[Finding]:
     """Check one folder, or the nearest folder above it that exists."""
-    there = next(each for each in (folder.path, *folder.path.parents) if each.exists())
+    there = next(each for each in (folder.path, *folder.path.parents) if folders.is_reachable(each))
     if folders.NOWHERE in (folder.path, *folder.path.parents):
         seen = f"this user has no home folder within reach: {folder.loss}"
         return [problem(folder.name, seen, f"set HOME to one, or {folder.remedy} to another folder")]

@@ -46,7 +46,7 @@ def user_folder() -> Path:
 def model_files() -> Iterator[tuple[str, Path]]:
     """Yield name and path of every model, the shipped ones first."""
     for folder in (shipped_folder(), user_folder()):
-        if folder.is_dir():
+        if folders.is_reachable_folder(folder):
             for path in sorted(folder.glob(f"*{SUFFIX}")):
                 yield path.stem, path
 

@@ -178,7 +178,7 @@ def remove(where: Path) -> Path | None:
     Raise `OutputError`.
     """
     target = where / NAME
-    if not target.exists():
+    if not folders.is_reachable(target):
         return None
     _refuse_others(target)
     try:
@@ -189,7 +189,7 @@ def remove(where: Path) -> Path | None:
 
 
 def _refuse_others(target: Path) -> None:
-    if target.exists() and not (target / _MARK).is_file():
+    if folders.is_reachable(target) and not (target / _MARK).is_file():
         raise OutputError(f"{target}: was not made by 'rtsep plugin install'; move it away first")
 
 
@@ -200,7 +200,7 @@ def installed() -> list[Path]:
         places = [Path(place).expanduser() for place in path.split(os.pathsep) if place]
     else:
         places = [user_folder(), Path("/usr/local/lib/lv2"), Path("/usr/lib/lv2")]
-    return [place / NAME for place in dict.fromkeys(places) if (place / NAME).exists()]
+    return [place / NAME for place in dict.fromkeys(places) if folders.is_reachable(place / NAME)]
 
 
 def faults(bundle: Path) -> Iterator[str]:

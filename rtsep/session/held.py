@@ -68,7 +68,7 @@ class Held:
     @property
     def is_left(self) -> bool:
         """Return whether the file exists."""
-        return self._file.exists()
+        return folders.is_reachable(self._file)
 
     def keep(self, what: dict[str, Any]) -> None:
         """Write the file atomically; raise `OutputError` if that fails."""

@@ -22,6 +22,18 @@ def test_it_looks_at_this_machine(tmp_path):
     assert outcome.said == []
 
 
+def test_a_check_that_fails_is_a_finding_and_the_others_still_run(monkeypatch):
+    def fails():
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(doctor.confined, "rights", fails)
+    monkeypatch.setattr(doctor.sound, "default_devices", lambda *_: [ok("sound devices", "seen")])
+    found = {each.name: each for each in doctor.examine()}
+    assert found["rights of a model"].state == "problem"
+    assert "Input/output error" in found["rights of a model"].seen
+    assert found["sound devices"].state == "ok" and "MIDI" in found
+
+
 @pytest.mark.parametrize(
     ("findings", "code", "last"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,32 @@ def test_servers_are_seen_by_their_sockets(tmp_path):
     touch(tmp_path / "pipewire-0")
     assert sound.servers(user) == ["PipeWire", "PulseAudio"]
     assert sound.servers(user | {"PIPEWIRE_REMOTE": "pipewire-7"}) == ["PulseAudio"]
+
+
+def test_a_runtime_folder_of_another_user_is_a_finding_with_a_remedy(monkeypatch, tmp_path):
+    environment = {"XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    assert sound.runtime_folder({}) == sound.runtime_folder(environment) == []
+    (tmp_path / "run").mkdir()
+    assert sound.runtime_folder(environment) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+        patch.setattr(os, "access", lambda *_: True)
+        assert sound.runtime_folder(environment) == [], "a container with the socket of its user"
+        patch.setattr(os, "access", lambda *_: False)
+        (found,) = sound.runtime_folder(environment)
+        assert found.state == "problem" and "belongs to another user" in found.seen
+    stat = os.stat
+
+    def barred(path, *rest, **how):
+        if str(path).startswith(environment["XDG_RUNTIME_DIR"]):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, *rest, **how)
+
+    monkeypatch.setattr(os, "stat", barred)
+    assert sound.servers(environment) == []
+    (found,) = sound.runtime_folder(environment)
+    assert found.state == "problem" and "Permission denied" in found.seen
+    assert "/run/user/" in found.remedy
 
 
 def test_devices_that_agree_need_nothing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +49,21 @@ def test_a_folder_under_a_file_cannot_be_written(tmp_path):
     assert found.state == "problem"
     assert "every start compiles" in found.seen
     assert "NUMBA_CACHE_DIR" in found.remedy
+
+
+def test_a_folder_below_a_barred_one_is_a_finding(tmp_path, monkeypatch):
+    stat = os.stat
+
+    def barred(path, *rest, **how):
+        if str(path).startswith(f"{tmp_path}/"):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, *rest, **how)
+
+    monkeypatch.setattr(os, "stat", barred)
+    monkeypatch.setattr(storage, "write_error", lambda _: "Permission denied")
+    (found,) = storage.writable(user_folder(tmp_path / "a" / "b"))
+    assert found.state == "problem" and str(tmp_path) in found.seen
+    assert storage.shared_memory(tmp_path / "shm")[0].state == "problem"
 
 
 def test_a_full_disk(tmp_path):

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from rtsep.errors import RtsepError
+from rtsep.files.names import is_there
 from rtsep.surfaces.page.access import MAX_CONNECTIONS, AccessControl, ConnectionLimiter
 from rtsep.surfaces.page.address import own_names
 from rtsep.surfaces.page.client import TOO_MANY, Client
@@ -204,7 +205,7 @@ class PageServer:
         if state is None or not number < len(state.recordings) or stem not in _STEMS:
             return JSONResponse({"why": "there is no such take"}, 404)
         path = Path(state.recordings[number].get(stem, ""))
-        if not path.is_file():
+        if not is_there(path):
             return JSONResponse({"why": "this file has gone"}, 404)
         headers = {"Cache-Control": "no-store"}
         saved = path.name if "save" in request.query_params else None

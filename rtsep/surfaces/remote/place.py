@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from rtsep.errors import OutputError, UsageError
+from rtsep.folders import is_reachable_folder
 from rtsep.realtime import forks, locks
 
 DEFAULT = "default"
@@ -56,7 +57,7 @@ def folders() -> list[Path]:
         return [Path(named)]
     user = os.geteuid()
     runtime = [Path(folder) for folder in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{user}") if folder]
-    found = [folder / "rtsep" for folder in runtime if folder.is_dir()]
+    found = [folder / "rtsep" for folder in runtime if is_reachable_folder(folder)]
     return list(dict.fromkeys([*found, Path(tempfile.gettempdir()) / f"rtsep-{user}"]))
 
 
