@@ -71,6 +71,13 @@ class ModelProcessError(RtsepError):
     exit_code = 7
 
 
+class NoThreadError(RtsepError):
+    """The machine or a limit of the user refuses another thread."""
+
+    def __init__(self) -> None:
+        super().__init__(f"no thread can be started; {REMEDIES[errno.EAGAIN]}")
+
+
 class SessionError(RtsepError):
     """There is no session to attach to, or it has ended."""
 

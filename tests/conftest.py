@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,16 @@ settings.load_profile(os.environ.get("RTSEP_HYPOTHESIS", "quick"))
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for model files that several tests share."""
     yield tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread can be started, as at the limit of the user (`ulimit -u`)."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
 MODEL_IN_THE_TEST = ("benchmarks", "core", "dsp", "files", "offline", "train")

@@ -8,6 +8,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from rtsep.errors import NoThreadError
+from rtsep.realtime.threads import start
+
 TURN_PATIENCE_S = 4.0
 """Time limit of a call in seconds; a longer one is taken to hang, and other calls then run beside it."""
 
@@ -151,16 +154,20 @@ def close_or_leave(stream: object, close: Callable[[], None]) -> bool:
             close()
         _left_behind.pop(token, None)
 
-    return within(CLOSE_PATIENCE_S, shut)
+    return bool(within(CLOSE_PATIENCE_S, shut))
 
 
-def within(seconds: float, action: Callable[[], None]) -> bool:
+def within(seconds: float, action: Callable[[], None]) -> bool | None:
     """Run `action` on its own thread; return whether it finished within `seconds`.
 
-    If it did not, it loses all locks of this module.
+    If it did not, it loses all locks of this module. Return None if no thread can be started: `action` does
+    not run then.
     """
     thread = threading.Thread(target=action, daemon=True)
-    thread.start()
+    try:
+        start(thread)
+    except NoThreadError:
+        return None
     thread.join(seconds)
     if not thread.is_alive():
         return True

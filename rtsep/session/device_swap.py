@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtsep.audio import devices
 from rtsep.audio.devices import Device
-from rtsep.errors import DeviceError, RtsepError
+from rtsep.errors import DeviceError, NoThreadError, RtsepError
 from rtsep.realtime.foreign_calls import within
 from rtsep.session.commands import SwitchDevices
 from rtsep.session.endpoints import NotBackError
@@ -66,7 +66,10 @@ class LostDevices:
             return
         look, self._look = self._look, None
         self._look_at = time.monotonic() + LOOK_AGAIN_S
-        found = look.result()
+        try:
+            found = look.result()
+        except NoThreadError as error:  # some may end
+            found = str(error)
         if isinstance(found, str):
             if found:
                 self._miss(found)
@@ -100,7 +103,10 @@ class LostDevices:
             except Exception as error:
                 found.append(error)
 
-        if not within(LOOK_PATIENCE_S, look):
+        ended = within(LOOK_PATIENCE_S, look)
+        if ended is None:
+            raise NoThreadError
+        if not ended:
             raise DeviceError("the sound system does not answer any more; restart it, then rtsep")
         (outcome,) = found
         if isinstance(outcome, Route):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from rtsep.errors import NoThreadError
+from rtsep.realtime.threads import start
 from rtsep.session.commands import Arrived, Inbox
 
 T = TypeVar("T")
@@ -20,10 +22,15 @@ class Helpers:
         self._inbox = inbox
         self._threads: list[threading.Thread] = []
 
-    def run(self, name: str, work: Callable[[], T], ends_soon: bool = False) -> Future[T]:
+    def run(
+        self, name: str, work: Callable[[], T], ends_soon: bool = False, needed: bool = False
+    ) -> Future[T]:
         """Do `work` on a thread called `name`; the outcome wakes the owner.
 
         `ends_soon`: wait for this thread when the session ends.
+
+        If no thread can be started, the outcome is `NoThreadError`. With `needed`, `work` is done before this
+        returns instead: it releases something.
         """
         outcome: Future[T] = Future()
 
@@ -38,9 +45,16 @@ class Helpers:
 
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         thread = threading.Thread(target=run, name=name, daemon=True)
-        if ends_soon:
-            self._threads.append(thread)
-        thread.start()
+        try:
+            start(thread)
+        except NoThreadError as error:
+            if needed:
+                run()
+            else:
+                outcome.set_exception(error)
+        else:
+            if ends_soon:
+                self._threads.append(thread)
         return outcome
 
     def join(self, patience_s: float) -> None:

@@ -46,12 +46,12 @@ def switch_model(live: Live, package: ModelPackage, helpers: Helpers) -> Steps:
         coming = HostedModel(host, live.route.io.format, live.controls, ring)
         inactive_counts = yield from _bring_in(coming, before, mixer, source)
     except BaseException:
-        helpers.run("model-closer", partial(_close, host, loading), ends_soon=True)
+        helpers.run("model-closer", partial(_close, host, loading), ends_soon=True, needed=True)
         raise
     live.take_over(coming, inactive_counts)
     before.engine.stop()
     live.notify(f"model {package.spec.name}; {coming.engine.latency.line()}")
-    closing = helpers.run("model-closer", before.host.close, ends_soon=True)
+    closing = helpers.run("model-closer", before.host.close, ends_soon=True, needed=True)
     try:
         yield Wait(closing.done)
     except UsageError:  # the session ends; the switch still completes

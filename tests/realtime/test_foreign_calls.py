@@ -151,6 +151,12 @@ def test_a_call_that_was_given_up_on_is_known_until_it_comes_back():
     until(lambda: not hangs(), "the call has come back")
 
 
+def test_a_limit_of_threads_is_a_call_that_did_not_run(no_threads):
+    ran = []
+    assert within(PATIENCE_S, lambda: ran.append(1)) is None
+    assert not ran and not hangs()
+
+
 WORKS_AT_THE_END = """
 import sys, threading
 from rtsep.cli.main import main

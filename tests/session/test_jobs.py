@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 
-from rtsep.errors import DeviceError, UsageError
+from rtsep.errors import DeviceError, NoThreadError, UsageError
 from rtsep.session.commands import Command, Inbox, StopRecording, SwitchModel
+from rtsep.session.device_swap import LostDevices
 from rtsep.session.helpers import Helpers, abandon
 from rtsep.session.jobs import Job, Wait
 from tests.model.test_supervisor import wait_until
@@ -139,3 +141,26 @@ def test_what_nobody_waits_for_any_more_is_cleared_away_when_it_arrives():
     assert inbox.receive(PATIENCE_S)
     helpers.join(PATIENCE_S)
     assert cleared == [True]
+
+
+def test_a_limit_of_threads_fails_the_work_of_a_helper_but_not_its_owner(no_threads):
+    helpers, closed = Helpers(Inbox()), []
+    work = helpers.run("helper", lambda: closed.append("not needed"), ends_soon=True)
+    with pytest.raises(NoThreadError, match="raise the limit of processes"):
+        work.result(0)
+    helpers.run("closer", lambda: closed.append("needed"), ends_soon=True, needed=True).result(0)
+    helpers.join(PATIENCE_S)
+    assert closed == ["needed"]
+
+
+def test_a_search_for_a_lost_device_goes_on_after_a_limit_of_threads(no_threads):
+    lines: list[str] = []
+    live = SimpleNamespace(notify=lines.append, options=None, route=None)
+    helpers = Helpers(Inbox())
+    lost = LostDevices(live, helpers)  # type: ignore[arg-type]
+    for _ in range(4):
+        lost._look_at = 0.0
+        lost.advance()
+    assert len(lines) == 1 and "raise the limit of processes" in lines[0]
+    with pytest.raises(NoThreadError):  # of the second thread, in a helper
+        lost._find()

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from itertools import islice
 
-from rtsep.errors import RtsepError
+from rtsep.errors import NoThreadError, RtsepError
+from rtsep.realtime.threads import start
 from rtsep.realtime.wire import encode
 from rtsep.session.api import Session
 from rtsep.surfaces.presets import Presets
@@ -183,8 +184,13 @@ class Server:
     def _on_thread(
         self, work: Callable[[Connection, AnyRequest], None], connection: Connection, request: AnyRequest
     ) -> None:
+        thread = threading.Thread(target=work, args=(connection, request), name="remote-request", daemon=True)
         connection.working += 1
-        threading.Thread(target=work, args=(connection, request), name="remote-request", daemon=True).start()
+        try:
+            start(thread)
+        except NoThreadError as error:
+            connection.working -= 1
+            connection.send(Refused(request.id, str(error), error.exit_code))
 
     def _make_pictures(self, connection: Connection, request: AnyRequest) -> None:
         connection.pictures = self._handler.pictures()

@@ -12,6 +12,7 @@ import rtsep
 from rtsep.errors import SessionError
 from rtsep.realtime.wire import encode
 from rtsep.surfaces.remote import place
+from rtsep.surfaces.remote.connection import MAX_WORKING
 from rtsep.surfaces.remote.messages import MAX_LINE, VERSION, Lines
 from rtsep.surfaces.remote.server import MAX_CONNECTIONS
 from tests import waiting
@@ -188,3 +189,13 @@ def test_the_end_of_a_session_is_told(half):
 def test_the_kind_of_lines_stays_as_clients_of_version_1_know_it():
     assert VERSION == 1
     assert json.loads(encode(Lines(["a line"]))) == {"kind": "said", "lines": ["a line"]}
+
+
+def test_a_limit_of_threads_refuses_a_request_and_the_socket_serves_on(no_threads, peer, monkeypatch):
+    for id in range(1, MAX_WORKING + 3):
+        peer.send({"kind": "listmodels", "id": id})
+        refused = peer.answer(id)
+        assert refused["kind"] == "refused" and "raise the limit of processes" in refused["why"]
+    monkeypatch.undo()
+    peer.send({"kind": "listmodels", "id": 100})
+    assert peer.answer(100)["kind"] == "choices"
