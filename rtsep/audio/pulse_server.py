@@ -15,6 +15,8 @@ from rtsep.realtime.foreign_calls import within
 LOOK_PATIENCE_S = 3.0
 """Time limit for an answer of the server in seconds; a slower one is taken to hang."""
 
+_CALLS = "calls to PulseAudio"
+
 MONITOR_SUFFIX = ".monitor"
 
 
@@ -77,7 +79,7 @@ def find_server() -> PulseServer | None:
         with contextlib.suppress(Exception), connected() as pulse:  # no server, or it has just ended
             found.append(_read(pulse))
 
-    within(LOOK_PATIENCE_S, look)
+    within(LOOK_PATIENCE_S, look, _CALLS)
     return found[0] if found else None
 
 
@@ -128,7 +130,7 @@ def move(playback: bool, stream: int, device: str) -> bool:
             place = pulse.sink_input_move if playback else pulse.source_output_move
             done.extend(succeeds(place, stream, end.index) for end in ends if end.name == device)
 
-    within(LOOK_PATIENCE_S, act)
+    within(LOOK_PATIENCE_S, act, _CALLS)
     return any(done)
 
 

@@ -130,7 +130,8 @@ def one_at_a_time(patience: float = TURN_PATIENCE_S) -> contextlib.AbstractConte
 
 
 _left_behind: dict[object, object] = {}  # streams whose close has not returned
-_hung: list[threading.Thread] = []
+_hung: list[tuple[threading.Thread, str]] = []  # abandoned calls and their kinds
+_changing_hung = threading.Lock()
 
 
 def hangs() -> bool:
@@ -138,7 +139,7 @@ def hangs() -> bool:
 
     Then the end of the process may hang as well: libraries wait for their threads when they are unloaded.
     """
-    return any(thread.is_alive() for thread in _hung)
+    return any(thread.is_alive() for thread, _ in _hung)
 
 
 def close_or_leave(stream: object, close: Callable[[], None]) -> bool:
@@ -157,12 +158,19 @@ def close_or_leave(stream: object, close: Callable[[], None]) -> bool:
     return bool(within(CLOSE_PATIENCE_S, shut))
 
 
-def within(seconds: float, action: Callable[[], None]) -> bool | None:
+def within(seconds: float, action: Callable[[], None], kind: str = "") -> bool | None:
     """Run `action` on its own thread; return whether it finished within `seconds`.
 
     If it did not, it loses all locks of this module. Return None if no thread can be started: `action` does
     not run then.
+
+    With a `kind`, return False at once while an abandoned call of that kind has not returned: each one keeps
+    a thread and, of some libraries, file handles.
     """
+    with _changing_hung:
+        _hung[:] = [(thread, its) for thread, its in _hung if thread.is_alive()]
+        if kind and any(its == kind for _, its in _hung):
+            return False
     thread = threading.Thread(target=action, daemon=True)
     try:
         start(thread)
@@ -173,5 +181,6 @@ def within(seconds: float, action: Callable[[], None]) -> bool | None:
         return True
     _stderr.forget(thread)
     _turns.forget(thread)
-    _hung.append(thread)
+    with _changing_hung:
+        _hung.append((thread, kind))
     return False

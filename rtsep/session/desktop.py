@@ -28,6 +28,7 @@ VOICE_RATE = 48000
 """Rate of the virtual microphone in Hz; programs for calls use it."""
 
 _CLIENT = "rtsep-players"
+_CALLS = "changes in PulseAudio"
 
 
 class Part(Protocol):
@@ -65,7 +66,7 @@ def _on_server(work: Callable[[Any], Any]) -> Any:
                 )
             )
 
-    if not within(CALL_PATIENCE_S, act):
+    if not within(CALL_PATIENCE_S, act, _CALLS):
         raise DeviceError("the sound server does not answer; restart it")
     if isinstance(found[0], RtsepError):
         raise found[0]
