@@ -1,6 +1,7 @@
 """Private folder of a page's uploads, locked while its page runs; later pages remove unlocked ones.
 
-A killed page removes nothing itself. Its lock ends with it (`rtsep.realtime.locks`).
+A killed page removes nothing itself. Its lock ends with it (`rtsep.realtime.locks`). A second lock, on the
+folder itself, keeps systemd-tmpfiles from removing the old files of a page that runs for days.
 """
 
 from __future__ import annotations
@@ -28,11 +29,26 @@ class UploadFolder:
 
     def __init__(self) -> None:
         self.path, self._lock = _make()
+        self._itself = _locked(self.path)
+
+    @property
+    def is_there(self) -> bool:
+        """Return whether nobody has removed or replaced the folder."""
+        try:
+            found = self.path.lstat()
+            if self._itself is None:
+                return stat.S_ISDIR(found.st_mode)
+            return os.path.samestat(found, os.fstat(self._itself))
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Remove the folder with its files."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        locks.release(self._lock)
+        if self.is_there:
+            shutil.rmtree(self.path, ignore_errors=True)
+        for lock in (self._lock, self._itself):
+            if lock is not None:
+                locks.release(lock)
 
 
 def remove_orphans() -> None:
@@ -65,6 +81,18 @@ def _make() -> tuple[Path, int]:
             raise
         locks.keep(lock)
         return path, lock
+
+
+def _locked(path: Path) -> int | None:
+    """Open a folder and lock it; None where a folder cannot be opened."""
+    try:
+        folder = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:  # Windows
+        return None
+    with contextlib.suppress(OSError):  # no locks on this file system
+        locks.take(folder)
+    locks.keep(folder)
+    return folder
 
 
 def _remove_orphan(path: Path) -> None:

@@ -58,6 +58,8 @@ class Uploads:
 
     async def _write(self, name: str, length: int, parts: AsyncIterator[bytes]) -> Path:
         try:
+            if self._folder and not self._folder.is_there:  # a cleaner of old temporary files removed it
+                self.close()
             self._folder = self._folder or UploadFolder()
             if shutil.disk_usage(self._folder.path).free < length + SPARE_BYTES:
                 raise OutputError("the disk has no room for this file")

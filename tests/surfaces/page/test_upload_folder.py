@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 
 import pytest
 
+from rtsep.realtime import locks
 from rtsep.surfaces.page.upload_folder import LOCK, PREFIX, UploadFolder, remove_orphans
 from rtsep.surfaces.page.uploads import Uploads
 
@@ -114,3 +117,37 @@ def test_a_folder_is_private_and_goes_when_it_is_closed(place):
     assert folder.path.parent == place and folder.path.stat().st_mode & 0o777 == 0o700
     folder.close()
     assert list(place.iterdir()) == []
+
+
+def test_a_page_makes_another_folder_after_its_own_was_removed(place):
+    async def parts():
+        yield b"song"
+
+    uploads = Uploads()
+    first = asyncio.run(uploads.take("song.wav", 4, parts()))
+    gone = first.parents[1]
+    shutil.rmtree(gone)
+    second = asyncio.run(uploads.take("song.wav", 4, parts()))
+    assert second.read_bytes() == b"song" and list(place.iterdir()) == [second.parents[1]]
+    uploads.close()
+    assert list(place.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_removed_one_is_left_alone(place):
+    folder = UploadFolder()
+    folder.path.rename(place / "moved")
+    folder.path.mkdir()
+    assert not folder.is_there
+    folder.close()
+    assert folder.path.exists()
+
+
+def test_a_folder_is_locked_itself_which_systemd_tmpfiles_respects():
+    folder = UploadFolder()
+    other = os.open(folder.path, os.O_RDONLY)
+    try:
+        assert not locks.take(other)
+        folder.close()
+        assert locks.take(other)
+    finally:
+        os.close(other)
