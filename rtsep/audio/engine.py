@@ -25,7 +25,7 @@ from rtsep.dsp.limiter import make_limiter, reduction_db
 from rtsep.dsp.router import BUS, FEEDS, INSTRUMENTAL, MIX, VOCALS
 from rtsep.model.contract import ModelSpec
 from rtsep.pipeline import make_pipeline, max_frames_per_step, model_rate_for, stream_delay
-from rtsep.realtime import priority, wake
+from rtsep.realtime import priority, threads, wake
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.mask_exchange import Exchange, MaskExchange
 from rtsep.realtime.memory import mapped_zeros
@@ -250,7 +250,7 @@ class Engine:
         source.feed_no_more(self._rings.state)
 
     def start(self) -> None:
-        """Start the hop loop, which waits for input."""
+        """Start the hop loop, which waits for input. Raise `NoThreadError`."""
         self._declare_trip()
 
         def run() -> None:
@@ -266,8 +266,9 @@ class Engine:
             except Exception as error:
                 self.failure = error
 
-        self._thread = threading.Thread(target=run, name="hop-loop", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=run, name="hop-loop", daemon=True)
+        threads.start(thread)
+        self._thread = thread
 
     def end_hops(self) -> None:
         """End the hop loop; devices may still call, and get silence."""

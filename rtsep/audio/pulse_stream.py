@@ -12,6 +12,7 @@ from rtsep.audio import pulse_server
 from rtsep.audio.backend import Device
 from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.pulse_library import Connection, Side
+from rtsep.realtime import threads
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.foreign_calls import close_or_leave
 from rtsep.realtime.priority import raise_thread_priority
@@ -64,7 +65,7 @@ class PulseStream:
     def start(self) -> None:
         """Start the calls."""
         self._connection.uncork()
-        self._thread.start()
+        threads.start(self._thread)
 
     @property
     def lost(self) -> str | None:

@@ -28,6 +28,7 @@ from rtsep.audio.stretch import AS_RECORDED, LEAD_SECONDS, Stretch, Stretcher, r
 from rtsep.errors import InputFileError
 from rtsep.files.audiofile import AudioReader
 from rtsep.limits import HIGHEST_SPEED
+from rtsep.realtime import threads
 from rtsep.realtime.atomics import acquire, release
 
 _BLOCK_SECONDS = 0.1
@@ -170,8 +171,9 @@ class FileSource:
         self._leaving = False
         self._engines = (state,)
         self._fill(ring)
-        self._thread = threading.Thread(target=self._run, args=(ring,), name="file-source", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(ring,), name="file-source", daemon=True)
+        threads.start(thread)
+        self._thread = thread
 
     def feed_also(self, state: NDArray[np.int64]) -> None:
         """Also feed a second engine, which shares the first one's ring, from now on."""

@@ -13,7 +13,7 @@ from numba import njit
 from rtsep.audio import engine_mixer
 from rtsep.audio.backend import AudioStream, Device, StreamRequest
 from rtsep.audio.engine_mixer import plays_a_file, process_input, process_output
-from rtsep.realtime import clock
+from rtsep.realtime import clock, threads
 from rtsep.realtime.atomics import load_acquire
 from rtsep.realtime.priority import raise_thread_priority
 from rtsep.realtime.stops import STOP_NS
@@ -88,7 +88,7 @@ class VirtualDevice:
 
     def start(self) -> None:
         """Start the clock."""
-        self._thread.start()
+        threads.start(self._thread)
 
     @property
     def new_rate(self) -> None:

@@ -78,7 +78,7 @@ class LostDevices:
         self._live.take_up(found)
         try:
             self._live.play()
-        except DeviceError as error:
+        except (DeviceError, NoThreadError) as error:
             self.wait_for(str(error))
         else:
             self.found()
@@ -166,7 +166,7 @@ def _move(live: Live, route: Route, lost: LostDevices) -> None:
         refusal = DeviceError(f"{error}; playback continues as before: {before.io.name}")
         try:
             live.play()
-        except DeviceError as gone:
+        except (DeviceError, NoThreadError) as gone:
             lost.wait_for(str(gone))
             raise refusal from None
         lost.found()

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from rtsep.audio.record_tap import RecordTap
 from rtsep.dsp.router import DRY, INSTRUMENTAL, VOCALS
-from rtsep.errors import OutputError, UsageError
+from rtsep.errors import NoThreadError, OutputError, UsageError
 from rtsep.files.audiofile import StemWriter, make_folder
 from rtsep.files.stem_writer import refused
+from rtsep.realtime import threads
 
 STEMS: dict[str, int] = {"vocals": VOCALS, "instrumental": INSTRUMENTAL, "mix": DRY}
 """File names and their feeds; `mix` is the input, aligned with the stems."""
@@ -91,7 +92,11 @@ class Recorder:
         self._kept: dict[str, Path] | None = None
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self._thread.start()
+        try:
+            threads.start(self._thread)
+        except NoThreadError as error:
+            self.writer.discard()
+            raise OutputError(f"{self.writer.folder}: {error}") from None
 
     @property
     def state(self) -> RecordingState:

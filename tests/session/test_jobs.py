@@ -14,6 +14,7 @@ from rtsep.session.commands import Command, Inbox, StopRecording, SwitchModel
 from rtsep.session.device_swap import LostDevices
 from rtsep.session.helpers import Helpers, abandon
 from rtsep.session.jobs import Job, Wait
+from rtsep.session.states import SessionState
 from tests.model.test_supervisor import wait_until
 
 PATIENCE_S = 60.0
@@ -164,3 +165,19 @@ def test_a_search_for_a_lost_device_goes_on_after_a_limit_of_threads(no_threads)
     assert len(lines) == 1 and "raise the limit of processes" in lines[0]
     with pytest.raises(NoThreadError):  # of the second thread, in a helper
         lost._find()
+
+
+def test_a_device_is_waited_for_again_if_its_threads_cannot_be_started():
+    def play() -> None:
+        raise NoThreadError
+
+    lines, states = [], []
+    live = SimpleNamespace(
+        notify=lines.append, options=SimpleNamespace(reconnect=True), take_up=lambda route: None,
+        route=SimpleNamespace(io=SimpleNamespace(name="card")), play=play, move_to=states.append,
+    )  # fmt: skip
+    lost = LostDevices(live, Helpers(Inbox()))  # type: ignore[arg-type]
+    lost._look = Future()
+    lost._look.set_result(live.route)
+    lost.advance()
+    assert states == [SessionState.WAITING] and "raise the limit of processes" in lines[0]

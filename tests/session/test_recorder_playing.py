@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from rtsep.errors import NoThreadError, OutputError
 from rtsep.session.recorder import Recordings, RecordSource
 from tests.audio.bench import Bench, noise, one_clock
 from tests.session.disk import PATIENCE_S, stall
@@ -93,3 +94,20 @@ def test_the_ring_is_filled_whether_or_not_anybody_records(bench):
     delay, tap = bench.engine.feed_delay, bench.engine.record_tap
     np.testing.assert_array_equal(tap.copy(delay, 8 * HOP - delay)[:, 3], sound[: 8 * HOP - delay])
     assert tap.length >= 8 * 44100
+
+
+def test_a_take_without_a_thread_is_refused_and_leaves_no_file(bench, tmp_path, no_threads):
+    recordings = Recordings("FLOAT", lambda _: None)
+    recordings.attach(source_of(bench))
+    with pytest.raises(OutputError, match="raise the limit of processes"):
+        recordings.start(tmp_path)
+    assert not list(tmp_path.rglob("*.wav")) and recordings.state is None
+    recordings.detach()
+
+
+def test_an_engine_without_a_thread_can_still_be_ended(no_threads):
+    bench = Bench(one_clock(HOP), lambda number, column: 1.0)
+    with pytest.raises(NoThreadError, match="raise the limit of processes"):
+        bench.engine.start()
+    bench.engine.stop()
+    bench.shared.close()

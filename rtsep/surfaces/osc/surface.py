@@ -15,6 +15,7 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from rtsep.errors import RtsepError, UsageError
+from rtsep.realtime.threads import start
 from rtsep.surfaces.osc.packets import elements, message_of
 from rtsep.surfaces.osc.words import FEEDBACK, ROOT, SYNC, messages_of, request_of
 from rtsep.surfaces.remote.link import Link
@@ -167,7 +168,7 @@ class Surface:
                 sender = threading.Thread(
                     target=self._send, args=(link, gone), name="osc-requests", daemon=True
                 )
-                sender.start()
+                start(sender)  # at a limit of threads: try once more
                 try:
                     while not self._leaving.is_set():
                         answer = link.receive()
