@@ -6,7 +6,6 @@ continues. Memory is bounded: a few seconds behind the position, and a loop of a
 
 from __future__ import annotations
 
-import errno
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -15,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.errors import REMEDIES, InputFileError, in_a_line
+from rtsep.errors import InputFileError, NoThreadError, in_a_line
 from rtsep.files.audiofile import AudioReader
+from rtsep.realtime import threads
 
 LOOP_BYTES = 16 << 20
 """Maximum size of a loop kept in memory after it was played; a longer one is read again."""
@@ -63,11 +63,9 @@ class Opening:
             self._failure = error
         self._thread = threading.Thread(target=self._run, args=(again,), name="file-seeker", daemon=True)
         try:
-            self._thread.start()
-        except RuntimeError:  # the limit of threads
-            self._failure = InputFileError(
-                f"{self._path}: no thread can be started; {REMEDIES[errno.EAGAIN]}"
-            )
+            threads.start(self._thread)
+        except NoThreadError as error:
+            self._failure = InputFileError(f"{self._path}: {error}")
 
     @property
     def done(self) -> bool:

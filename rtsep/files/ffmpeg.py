@@ -289,7 +289,7 @@ class FfmpegDecoder:
             with _starting(source, "ffmpeg"):
                 self._message_reader.start()
         except BaseException:
-            self._end()
+            self.close()
             raise
 
     def decode(self) -> NDArray[np.float32]:
@@ -308,9 +308,6 @@ class FfmpegDecoder:
 
     def close(self) -> None:
         """End ffmpeg."""
-        self._end()
-
-    def _end(self) -> None:
         self._process.kill()
         self._process.wait()
         if self._message_reader.ident:  # it was started
