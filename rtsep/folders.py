@@ -52,7 +52,7 @@ def is_reachable(path: Path) -> bool:
     """Return whether `path` exists and this user can reach it; in Python 3.11 `Path.exists` may raise."""
     try:
         return path.exists()
-    except OSError:  # a barred folder, or an invalid name
+    except (OSError, ValueError):  # a barred folder, or an invalid name
         return False
 
 
@@ -60,7 +60,7 @@ def is_reachable_folder(path: Path) -> bool:
     """Return whether `path` is a folder and this user can reach it."""
     try:
         return path.is_dir()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

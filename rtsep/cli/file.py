@@ -25,7 +25,7 @@ from rtsep.files.audiofile import SUBTYPES, AudioReader, make_folder
 from rtsep.files.demo import demo_song
 from rtsep.files.encode import FORMATS, WAV, check_format
 from rtsep.files.folders import audio_files, listed_files
-from rtsep.files.names import STDIN, folder_name, input_path, is_folder, one_line, printable
+from rtsep.files.names import STDIN, folder_name, input_path, one_line, printable
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.offline.batch import Done, How, Job, separate_beside, separate_here
@@ -161,7 +161,7 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
     seen: set[Path] = set()
     for path in [*arguments.inputs, *listed]:
         sources = [path]
-        if is_folder(path):
+        if folders.is_reachable_folder(path):
             try:
                 sources = audio_files(path, arguments.recursive, arguments.output)
             except InputFileError as error:

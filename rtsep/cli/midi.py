@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rich.table import Table
 
+from rtsep import folders
 from rtsep.cli.options import add_midi, seconds
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import DeviceError, UsageError, suggest
-from rtsep.files.names import is_folder, is_there
 from rtsep.surfaces.midi.learn import burst, learn
 from rtsep.surfaces.midi.map import MidiMap, load_map, user_file
 from rtsep.surfaces.midi.messages import CC14, MAX_7, Event
@@ -109,7 +109,7 @@ def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> in
             f"'{name}' is not a control{suggest(name, BY_NAME)}; the controls are {', '.join(BY_NAME)}"
         )
     control = BY_NAME[name]
-    if is_there(path) or is_folder(path):
+    if folders.is_reachable(path):
         load_map(path)  # refuse a bad map before the wait; a missing map starts as the default one
     received: queue.Queue[Event] = queue.Queue()
     surface = MidiSurface(

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from rtsep import folders
 from rtsep.errors import UsageError
 
 STDIN = Path("/dev/stdin")
@@ -92,15 +93,4 @@ codecs.register_error(_HANDLER, _take_name)
 
 def is_there(path: Path) -> bool:
     """Return whether `path` exists and is not a folder: a file, a pipe, a device."""
-    try:
-        return path.exists() and not path.is_dir()
-    except (OSError, ValueError):  # an invalid file name
-        return False
-
-
-def is_folder(path: Path) -> bool:
-    """Return whether `path` is a reachable folder."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
+    return folders.is_reachable(path) and not folders.is_reachable_folder(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from rtsep import folders
 from rtsep.audio import devices
 from rtsep.audio.devices import Device, DeviceList, check_format
 from rtsep.audio.engine import StreamFormat
@@ -12,7 +13,7 @@ from rtsep.audio.virtual import VirtualDevice
 from rtsep.errors import DeviceError, InputFileError, UsageError
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.demo import demo_song
-from rtsep.files.names import STDIN, input_path, is_folder, is_there, printable
+from rtsep.files.names import STDIN, input_path, is_there, printable
 from rtsep.limits import HIGHEST_RATE, LOWEST_RATE
 from rtsep.session.captured import (
     captured_sink,
@@ -247,9 +248,9 @@ def _open_source(text: str, track: int | None) -> AudioReader | None:
     if path == STDIN or is_there(path):
         return AudioReader(path, track)
     looks_like_file = path.suffix.lower() in AUDIO_SUFFIXES
-    if looks_like_file or is_folder(path):
+    if looks_like_file or folders.is_reachable_folder(path):
         raise InputFileError(
-            f"{text}: {'a folder' if is_folder(path) else 'no such file'}; "
+            f"{text}: {'a folder' if folders.is_reachable_folder(path) else 'no such file'}; "
             "--in takes mic, demo, a device or a file"
         )
     return None
