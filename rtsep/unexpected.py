@@ -7,6 +7,7 @@ rtsep keeps its own handling: an import installs nothing.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sys
 import threading
@@ -18,7 +19,8 @@ from pathlib import Path
 
 from rtsep import folders
 from rtsep.compiled import use_cache
-from rtsep.errors import REMEDIES, UNEXPECTED, in_a_line
+from rtsep.errors import REMEDIES, UNEXPECTED, NoThreadError, in_a_line
+from rtsep.realtime import threads
 from rtsep.realtime.foreign_calls import aloud
 
 SHOW = "RTSEP_TRACEBACK"
@@ -30,6 +32,8 @@ KEPT = 10
 _MAX_TEXT = 300  # characters of the exception's own text in the line
 
 _REPAIR = "install rtsep again: python -m pip install --force-reinstall rtsep"
+
+_AGAIN_S = 0.02
 
 _PREFIX, _SUFFIX = "error-", ".txt"
 
@@ -83,7 +87,8 @@ def report(error: BaseException, where: str = "") -> None:
 def watch(where: str = "") -> None:
     """Report exceptions of threads, and exceptions that Python cannot raise, in the same way from now on.
 
-    `where` names the process in the message.
+    `where` names the process in the message. Ctrl-C and other ends of the main thread that a library has
+    swallowed in a callback, as LLVM does while it compiles, are raised again.
     """
 
     def of_thread(given: threading.ExceptHookArgs) -> None:
@@ -92,11 +97,27 @@ def watch(where: str = "") -> None:
             report(given.exc_value, f"{name} of {where}" if where else name)
 
     def unraisable(given: sys.UnraisableHookArgs) -> None:
-        if given.exc_value is not None:
+        if isinstance(given.exc_value, KeyboardInterrupt | SystemExit):
+            _raise_again(type(given.exc_value))
+        elif given.exc_value is not None:
             report(given.exc_value, where)
 
     threading.excepthook = of_thread
     sys.unraisablehook = unraisable
+
+
+def _raise_again(end: type[BaseException]) -> None:
+    """Raise `end` in the main thread a moment later; still inside the callback, it comes here again."""
+    main = threading.main_thread()
+    if threading.current_thread() is not main:
+        return
+
+    def act() -> None:
+        time.sleep(_AGAIN_S)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(main.ident or 0), ctypes.py_object(end))
+
+    with contextlib.suppress(NoThreadError):
+        threads.start(threading.Thread(target=act, name="end-again", daemon=True))
 
 
 def _print(text: str) -> None:

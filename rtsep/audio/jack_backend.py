@@ -5,8 +5,8 @@ from __future__ import annotations
 from rtsep.audio import jack_library, jack_ports
 from rtsep.audio.backend import FIRST_CLIENT, JACK, AudioStream, Device, StreamRequest
 from rtsep.audio.jack_plugs import Peers
-from rtsep.audio.jack_ports import JackServer
-from rtsep.errors import DeviceError
+from rtsep.audio.jack_ports import CALLS, JackServer
+from rtsep.errors import DeviceError, NoThreadError
 from rtsep.realtime.foreign_calls import within
 
 LOOK_PATIENCE_S = 5.0
@@ -28,13 +28,16 @@ class JackBackend:
         missing."""
 
     def look(self) -> JackServer | None:
-        """Search for the server and return it; raise `HungServerError`."""
+        """Search for the server and return it; raise `HungServerError` or `NoThreadError`."""
         found: list[tuple[JackServer | None, str]] = []
 
         def look() -> None:
             found.append((jack_ports.find_server(), jack_library.missing()))
 
-        if not within(LOOK_PATIENCE_S, look):
+        ended = within(LOOK_PATIENCE_S, look, CALLS)
+        if ended is None:
+            raise NoThreadError
+        if not ended:
             raise HungServerError("the JACK server does not answer; stop or restart it")
         ((self.server, self.missing),) = found
         return self.server

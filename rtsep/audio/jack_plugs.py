@@ -6,7 +6,7 @@ import contextlib
 from typing import Any, NamedTuple
 
 from rtsep.audio.backend import Cables
-from rtsep.audio.jack_ports import CAPTURE, PLAYBACK, card_ports, default_ports, ports_of
+from rtsep.audio.jack_ports import CALLS, CAPTURE, PLAYBACK, card_ports, default_ports, ports_of
 from rtsep.realtime.foreign_calls import within
 
 LOOK_EVERY_S = 0.5
@@ -105,7 +105,7 @@ class Plugs:
                     self._restore(side)
                     lines.extend(self._changes(side))
 
-        within(CONNECT_PATIENCE_S, look)
+        within(CONNECT_PATIENCE_S, look, CALLS)
         return lines
 
     def _follow(self, side: _Side) -> list[str]:

@@ -31,6 +31,9 @@ _CARD_PORTS = {CAPTURE: "^system:(capture|monitor)_", PLAYBACK: "^system:playbac
 _OTHER_SIDE = {CAPTURE: "monitor_", PLAYBACK: "input_"}
 """Prefixes of ports that capture a sink or feed a virtual source; they do not belong to a card."""
 
+CALLS = "calls to JACK"
+"""Kind of the calls of which one that hangs is enough, see `within`."""
+
 PIPEWIRE = ("PipeWire", "no JACK server is running: playing in PipeWire's graph, through its JACK library")
 """Name and note of PipeWire as a server."""
 

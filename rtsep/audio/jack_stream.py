@@ -19,7 +19,7 @@ from rtsep.audio import jack_ports
 from rtsep.audio.backend import ClientOptions
 from rtsep.audio.engine_mixer import LARGEST_BLOCK, EngineMixer
 from rtsep.audio.jack_plugs import CARD, Peers, Plugs
-from rtsep.errors import DeviceError
+from rtsep.errors import DeviceError, NoThreadError, RtsepError
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.foreign_calls import close_or_leave, within
 
@@ -87,7 +87,10 @@ class JackStream:
         self._outputs = [self._client.outports.register(name) for name in outputs]
 
     def _bounded(self, action: Any, refusal: str) -> None:
-        """Call `action`, which uses the server; on failure, close the stream and raise `DeviceError`."""
+        """Call `action`, which uses the server.
+
+        On failure, close the stream and raise `DeviceError` or `NoThreadError`.
+        """
         failed: list[Exception] = []
 
         def act() -> None:
@@ -96,12 +99,15 @@ class JackStream:
             except Exception as error:
                 failed.append(error)
 
-        if not within(START_PATIENCE_S, act):
+        ended = within(START_PATIENCE_S, act)
+        if ended is None:
+            failed = [NoThreadError()]
+        elif not ended:
             failed = [DeviceError("the JACK server does not answer any more; restart it")]
         if not failed:
             return
         self.close()
-        if isinstance(failed[0], DeviceError):
+        if isinstance(failed[0], RtsepError):
             raise failed[0]
         raise DeviceError(f"{refusal} ({failed[0]})") from None
 

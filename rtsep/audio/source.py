@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from rtsep.audio import rings
+from rtsep.audio.conversion import Conversion, Target
 from rtsep.audio.played_file import Loop, Opening, PlayedFile
 from rtsep.audio.splices import (
     SEGMENTS_SECONDS,
@@ -24,7 +24,7 @@ from rtsep.audio.splices import (
     with_segment,
     write,
 )
-from rtsep.audio.stretch import AS_RECORDED, LEAD_SECONDS, Stretch, Stretcher, require_stretcher
+from rtsep.audio.stretch import AS_RECORDED, Stretch, require_stretcher
 from rtsep.errors import InputFileError
 from rtsep.files.audiofile import AudioReader
 from rtsep.limits import HIGHEST_SPEED
@@ -80,10 +80,6 @@ class FileSource:
         self._opening: Opening | None = None
         self._refusal = ""  # line about a refused seek
         self._at_work = False  # busy with a request
-        self._resampler: soxr.ResampleStream | None = None
-        self._stretcher: Stretcher | None = None
-        self._kept: NDArray[np.float32] = np.zeros((0, len(channels)), np.float32)  # not yet written
-        self._ended = False
         self.play_as(rate, channels)
 
     # --- requests; on any thread -------------------------------------------------------------------
@@ -263,17 +259,7 @@ class FileSource:
     def _next_block(self, max_frames: int) -> NDArray[np.float32]:
         if self._paused:
             return np.zeros((max_frames, len(self._channels)), np.float32)
-        while len(self._kept) == 0 and not self._ended:
-            raw = self._take(int(self._file.rate * _BLOCK_SECONDS))
-            self._ended = len(raw) == 0
-            block = np.ascontiguousarray(raw[:, self._channels])
-            if self._stretcher:
-                block = self._stretcher.stretch(block, self._ended)
-            self._kept = (
-                block if self._resampler is None else self._resampler.resample_chunk(block, self._ended)
-            )
-        block, self._kept = self._kept[:max_frames], self._kept[max_frames:]
-        return block
+        return self._conversion.next_block(max_frames)
 
     def _take(self, frames: int) -> NDArray[np.float32]:
         """Return the next frames of the file, [<= frames, its channels]; empty at the end."""
@@ -290,15 +276,8 @@ class FileSource:
 
     def _begin_reading(self) -> None:
         """Start to stretch and to resample without any earlier output."""
-        rates, channels = (self._file.rate, self._rate), len(self._channels)
-        self._stretcher = None
-        if self._stretch != AS_RECORDED:
-            before = self._file.before(round(LEAD_SECONDS * self._file.rate))[:, self._channels]
-            self._stretcher = Stretcher(self._file.rate, *self._stretch, before)
-        other = rates[0] != rates[1]
-        self._resampler = soxr.ResampleStream(*rates, channels, "float32", "VHQ") if other else None
-        self._kept = np.zeros((0, channels), np.float32)
-        self._ended = False
+        target = Target(self._rate, self._channels, self._stretch)
+        self._conversion = Conversion(self._file.rate, target, self._take, self._file.before)
 
     @property
     def _pace(self) -> float:

@@ -27,6 +27,7 @@ from rtsep.compute import add_compute
 from rtsep.errors import UsageError
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
+from rtsep.realtime import threads
 
 AIM_S = 2.0
 """Target for a warm start, in seconds."""
@@ -160,15 +161,15 @@ def start_once(options: list[str], environment: dict[str, str] | None = None) ->
         )  # fmt: skip
         assert process.stdout and process.stderr
         timer = threading.Timer(PATIENCE_S, process.kill)
-        timer.start()
         timed_messages: list[tuple[float, str]] = []
         listener = threading.Thread(
             target=lambda: timed_messages.extend(
                 (time.monotonic(), line.rstrip()) for line in process.stderr or ()
             )
         )
-        listener.start()
         try:
+            threads.start(timer)
+            threads.start(listener)
             lines = process.stdout.read().splitlines()
             process.wait()
         finally:
@@ -176,7 +177,8 @@ def start_once(options: list[str], environment: dict[str, str] | None = None) ->
             if process.poll() is None:
                 process.terminate()  # it ends its model process
                 process.wait()
-            listener.join()
+            if listener.ident:
+                listener.join()
             process.stdout.close()
             process.stderr.close()
     messages = [line for _, line in timed_messages]

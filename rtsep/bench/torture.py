@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rtsep.bench.disk import folder_on_disk
 from rtsep.errors import OutputError, RtsepError, UsageError, suggest
+from rtsep.realtime import threads
 from rtsep.realtime.child_process import command_of
 
 LOADS = {
@@ -103,7 +104,7 @@ class Torture:
         else:
             work = {"python": spin, "heap": allocate}[name]
             thread = threading.Thread(target=work, args=(self._over.is_set,), name=name, daemon=True)
-            thread.start()
+            threads.start(thread)
             self._threads.append(thread)
 
     def _child(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -161,7 +162,7 @@ def main() -> int:
         sys.stdin.buffer.read()
         leaving.set()
 
-    threading.Thread(target=watch, daemon=True).start()
+    threads.start(threading.Thread(target=watch, daemon=True))
     if name == "cpu":
         sort(leaving.is_set)
         return 0

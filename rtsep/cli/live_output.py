@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from rtsep import standard_streams
+from rtsep.realtime import threads
 from rtsep.session.api import Session
 from rtsep.session.recorder import recorded_line
 from rtsep.session.stages import Stages
@@ -74,7 +75,7 @@ class Reporter:
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
     def __enter__(self) -> None:
-        self._thread.start()
+        threads.start(self._thread)
 
     def __exit__(self, *_: object) -> None:
         self._leaving.set()

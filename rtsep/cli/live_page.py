@@ -8,9 +8,10 @@ import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
-from rtsep.errors import RtsepError
+from rtsep.errors import NoThreadError, RtsepError
+from rtsep.realtime import threads
 from rtsep.session.api import Session
 from rtsep.surfaces.page.address import Where, parse_where
 from rtsep.surfaces.page.keys import load_keys
@@ -68,9 +69,11 @@ def _announce(addresses: Addresses, notify: Callable[[str], None]) -> None:
     if can_browse():
         import webbrowser
 
-        threading.Thread(
+        browser = threading.Thread(
             target=webbrowser.open, args=(addresses.opened,), name="browser", daemon=True
-        ).start()
+        )
+        with suppress(NoThreadError):  # the user has the address
+            threads.start(browser)
 
 
 def can_browse() -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model.confinement import PROCESSOR_S
 from rtsep.model.messages import ANSWERS, Loading, Ready, Refused
+from rtsep.realtime import threads
 from rtsep.realtime.wire import WireError
 
 MAX_BYTES = 1 << 16
@@ -27,7 +28,7 @@ def await_ready(process: subprocess.Popen[bytes], command: Sequence[str], patien
 
     `command` is the command to start it by hand; its last word is the task. Raise `ModelError` if it refuses
     the model or the model takes too long, `ModelProcessError` if it ends first, sends no answer, or
-    sends more than `MAX_BYTES`.
+    sends more than `MAX_BYTES`, `NoThreadError` if the time limit cannot be watched.
     """
     assert process.stdout
     timer = threading.Timer(patience_s, process.kill)
@@ -35,7 +36,7 @@ def await_ready(process: subprocess.Popen[bytes], command: Sequence[str], patien
     stage, left = "", MAX_BYTES
     by_hand = f"try it by hand: {shlex.join(command)}"
     try:
-        timer.start()
+        threads.start(timer)
         while True:
             line = process.stdout.readline(left)
             if len(line) == left:

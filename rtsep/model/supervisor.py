@@ -12,7 +12,7 @@ from rtsep.errors import ModelProcessError
 from rtsep.model import launch
 from rtsep.model.beginning import await_ready, end_reason
 from rtsep.model.messages import Ready, Serve
-from rtsep.realtime import mask_exchange, priority
+from rtsep.realtime import mask_exchange, priority, threads
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.mask_exchange import MaskExchange
 from rtsep.realtime.stops import Stops
@@ -64,14 +64,16 @@ class ModelSupervisor:
     def start(self) -> None:
         """Start the process and wait until it can answer.
 
-        Raise `ModelError` if it refuses the model, `ModelProcessError` if it ends first or sends no answer.
+        Raise `ModelError` if it refuses the model, `ModelProcessError` if it ends first or sends no answer,
+        `NoThreadError` if nothing can watch it.
         """
         self._spawn()
         if self._leaving.is_set() and self._process:  # `stop` on another thread found no process to end
             self._process.kill()
         self.moments = self._await_ready().moments
-        self._watcher = threading.Thread(target=self._watch, name="model-supervisor", daemon=True)
-        self._watcher.start()
+        watcher = threading.Thread(target=self._watch, name="model-supervisor", daemon=True)
+        threads.start(watcher)
+        self._watcher = watcher
 
     @property
     def pid(self) -> int:

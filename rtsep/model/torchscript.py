@@ -38,7 +38,9 @@ MAX_MESSAGE = 200
 
 _OF_A_METHOD = "The following operation failed"  # appears for a method that torch runs during loading
 
-_OF_THE_GPU = re.compile(r"\b(CUDA|CUBLAS|cuDNN|cuFFT|nvrtc)\b.*(error|out of memory|failed)", re.IGNORECASE)
+_OF_THE_GPU = re.compile(
+    r"\b(CUDA|CUBLAS|cuDNN|cuFFT|nvrtc)\b.{0,500}(error|out of memory|failed)", re.IGNORECASE
+)
 
 
 @contextlib.contextmanager

@@ -20,11 +20,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
+from rtsep import unexpected
 from rtsep.controls import Controls
 from rtsep.errors import (
-    REMEDIES,
     InputFileError,
     ModelProcessError,
+    NoThreadError,
     RtsepError,
     in_a_line,
     system_reason,
@@ -37,6 +38,7 @@ from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
 from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, check_outputs, separate_file
 from rtsep.offline.finished import Finished
+from rtsep.realtime import threads
 from rtsep.realtime.waiting import take_from
 
 Progress = Callable[[int, int | None], None]
@@ -219,11 +221,11 @@ def separate_beside(
             thread = threading.Thread(target=feed, args=(worker,), daemon=True)
             waiting.begin()
             try:
-                thread.start()
-            except RuntimeError:  # the limit of threads
-                waiting.begin(-1)
+                threads.start(thread)
+            except NoThreadError as error:
+                waiting.leave()
                 if not feeding:
-                    raise ModelProcessError(f"no thread can be started; {REMEDIES[errno.EAGAIN]}") from None
+                    raise ModelProcessError(str(error)) from None
                 break
             feeding.append((worker, thread))
         left = len(feeding)
@@ -252,10 +254,15 @@ class _Waiting:
         self._threads = 0
         self._lock = threading.Lock()
 
-    def begin(self, threads: int = 1) -> None:
-        """Count threads that take jobs; a negative number: they did not start."""
+    def begin(self) -> None:
+        """Count a thread that takes jobs."""
         with self._lock:
-            self._threads += threads
+            self._threads += 1
+
+    def leave(self) -> None:
+        """Count a thread less: it takes no more jobs."""
+        with self._lock:
+            self._threads -= 1
 
     def take(self) -> Job | None:
         """Return the next job; None: there is none, and the thread ends."""
@@ -356,6 +363,7 @@ class _Worker:
 
 def _serve(pipe: Connection, how: How) -> None:
     """Separate the jobs from the pipe until it is closed."""
+    unexpected.watch(__name__)  # a SIGTERM while LLVM compiles would be lost
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unfinished files are removed
     model = _Loaded(how)

@@ -24,7 +24,7 @@ from rtsep.pipeline import stream_delay
 from rtsep.plugin import layout
 from rtsep.plugin.hops import BEHIND, ENDED, compile_loop, fresh, latency_of, run_stream, settle
 from rtsep.plugin.layout import Memory, map_memory
-from rtsep.realtime import mask_exchange, priority, wake
+from rtsep.realtime import mask_exchange, priority, threads, wake
 from rtsep.realtime.atomics import acquire, release
 from rtsep.realtime.child_process import end_with_parent
 from rtsep.realtime.mask_exchange import MaskExchange
@@ -129,13 +129,19 @@ class _Engine:
         spec = self._package.spec
         shared = MaskExchange.create(spec.channels, spec.bins)
         supervisor = ModelSupervisor(shared, self._package.path, "cpu", self._package.sha256)
-        threading.Thread(target=self._watch_input, args=(supervisor,), name="host-watch", daemon=True).start()
+        ended = threading.Event()
+        reader = threading.Thread(target=_read_to_the_end, args=(ended,), name="host-end", daemon=True)
+        watcher = threading.Thread(
+            target=self._watch_input, args=(supervisor, ended), name="host-watch", daemon=True
+        )
         loop = threading.Thread(target=self._play, args=(shared,), name="hop-loop", daemon=True)
         try:
+            threads.start(reader)
+            threads.start(watcher)
             compile_loop(spec, self._rate, shared.exchange)
             supervisor.start()
             if self._running[0]:
-                loop.start()
+                threads.start(loop)
                 release(self._memory.slots, layout.SLOT_STATE, layout.STATE_READY)
                 loop.join()
         finally:
@@ -145,17 +151,8 @@ class _Engine:
         if self._failure:
             raise self._failure
 
-    def _watch_input(self, supervisor: ModelSupervisor) -> None:
+    def _watch_input(self, supervisor: ModelSupervisor, ended: threading.Event) -> None:
         """Wait for the end of the plugin; meanwhile report changes of the model process."""
-        ended = threading.Event()
-
-        def read() -> None:
-            with contextlib.suppress(OSError):
-                while os.read(0, 1):
-                    pass
-            ended.set()
-
-        threading.Thread(target=read, name="host-end", daemon=True).start()
         restarts = 0
         while not ended.wait(_LOOK_S):
             if supervisor.restarts != restarts:
@@ -209,3 +206,11 @@ class _Engine:
             )
         )
         return why, stream
+
+
+def _read_to_the_end(ended: threading.Event) -> None:
+    """Set `ended` once standard input ends, which the plugin holds open."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1):
+            pass
+    ended.set()

@@ -170,7 +170,7 @@ class Session(Readings):
         self._owner = owner
         try:
             atexit.register(self._finish)
-            owner.thread.start()
+            owner.start()
             wait_for(owner.found)
             self._raise_failure()
             for note in self.io.notes:

@@ -15,7 +15,8 @@ from rtsep.audio import devices, pipewire_sink, pulse_players, pulse_virtual
 from rtsep.audio.pipewire_sink import PipeWireSink
 from rtsep.audio.pulse_players import PlayerRouter, Undo
 from rtsep.audio.pulse_server import Changes, connected
-from rtsep.errors import DeviceError, RtsepError
+from rtsep.errors import DeviceError, NoThreadError, RtsepError
+from rtsep.realtime import threads
 from rtsep.realtime.foreign_calls import within
 from rtsep.session.held import Held
 from rtsep.session.options import LiveOptions
@@ -66,7 +67,10 @@ def _on_server(work: Callable[[Any], Any]) -> Any:
                 )
             )
 
-    if not within(CALL_PATIENCE_S, act, _CALLS):
+    ended = within(CALL_PATIENCE_S, act, _CALLS)
+    if ended is None:
+        raise NoThreadError
+    if not ended:
         raise DeviceError("the sound server does not answer; restart it")
     if isinstance(found[0], RtsepError):
         raise found[0]
@@ -114,7 +118,7 @@ class PlayersTaken:
         """Move players to the virtual sink from now on."""
         self._follows = not options.names_output and not options.as_microphone
         if self._thread.ident is None:
-            self._thread.start()
+            threads.start(self._thread)
 
     def tend(self, latency_s: float) -> list[str]:
         """Report the latency to players; return new lines for the user."""

@@ -16,8 +16,9 @@ from typing import TypeVar
 from rtsep.audio.streams import compile_streams
 from rtsep.compiled import compiled_folder
 from rtsep.controls import Controls
-from rtsep.errors import CompileError, RtsepError, in_a_line
+from rtsep.errors import CompileError, NoThreadError, RtsepError, in_a_line
 from rtsep.model.package import ModelPackage
+from rtsep.realtime import threads
 from rtsep.realtime.stops import Stops
 from rtsep.session.commands import (
     Arrived,
@@ -88,6 +89,10 @@ class SessionOwner:
     def now(self) -> Snapshot | None:
         """Return the published state, None before the devices are found. Any thread may read it."""
         return self._live.now if self._live else None
+
+    def start(self) -> None:
+        """Start the thread. Raise `NoThreadError`."""
+        threads.start(self.thread)
 
     # --- the thread --------------------------------------------------------------------------------------
 
@@ -199,7 +204,11 @@ class SessionOwner:
         if live.playback.new_rates != (None, None):
             if self._jobs:
                 self._jobs[0].stop_playing()
-            live.follow_rates()
+            try:
+                live.follow_rates()
+            except NoThreadError as error:  # some may end: look again, as for a lost device
+                lost.wait_for(str(error))
+                return False
         live.follow_replaced()
         live.follow_moves()
         live.follow_blocks()

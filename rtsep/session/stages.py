@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from rtsep.audio.engine import Engine
 from rtsep.dsp.router import FEEDS
+from rtsep.realtime import threads
 
 LOOK_EVERY_S, LOOK_SELDOM_S = 0.001, 0.02
 PATIENCE_S = 2.0
@@ -58,7 +59,7 @@ class Stopwatch:
         self._thread = threading.Thread(target=self._run, name="stopwatch", daemon=True)
 
     def __enter__(self) -> None:
-        self._thread.start()
+        threads.start(self._thread)
 
     def __exit__(self, *_: object) -> None:
         self._leaving.set()

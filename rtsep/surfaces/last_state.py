@@ -9,7 +9,8 @@ from types import TracebackType
 
 from rtsep import folders
 from rtsep.controls import Controls
-from rtsep.errors import RtsepError
+from rtsep.errors import NoThreadError, RtsepError
+from rtsep.realtime import threads
 from rtsep.surfaces.presets import Preset, parse_preset
 from rtsep.surfaces.toml import read_text, write_whole
 
@@ -59,13 +60,15 @@ class StateKeeper:
         self._thread = threading.Thread(target=self._keep, name="last-state", daemon=True)
 
     def start(self) -> None:
-        """Begin to store."""
-        self._thread.start()
+        """Begin to store; without a thread for it, store at the end alone, after a line."""
+        try:
+            threads.start(self._thread)
+        except NoThreadError as error:
+            self._notify(f"the controls are stored at the end alone: {error}")
 
     def close(self) -> None:
         """Store the last changes, and end."""
-        self._leaving.set()
-        self._thread.join()
+        self._stop()
         self._write()
 
     def __enter__(self) -> StateKeeper:
@@ -78,7 +81,11 @@ class StateKeeper:
         if kind is None or self._written is not None:
             self.close()
         else:  # a very short session: the previous state is worth more
-            self._leaving.set()
+            self._stop()
+
+    def _stop(self) -> None:
+        self._leaving.set()
+        if self._thread.ident:
             self._thread.join()
 
     def _keep(self) -> None:

@@ -13,7 +13,8 @@ import sys
 import threading
 from collections.abc import Callable
 
-from rtsep.errors import OutputError, UsageError
+from rtsep.errors import NoThreadError, OutputError, UsageError
+from rtsep.realtime import threads
 from rtsep.realtime.child_process import command_of, environment
 from rtsep.realtime.waiting import wait_for
 from rtsep.realtime.wire import Message, Wire, WireError, encode
@@ -54,13 +55,20 @@ def send_event(event: Event) -> None:
 
 
 def end_with_parent(thread: str, stop: Callable[[], None]) -> None:
-    """Call `stop`, on a `thread` of that name, once standard input ends; in the process."""
+    """Call `stop`, on a `thread` of that name, once standard input ends; in the process.
+
+    End the process with a `Failed` event if no thread can be started.
+    """
 
     def wait() -> None:
         sys.stdin.read()
         stop()
 
-    threading.Thread(target=wait, name=thread, daemon=True).start()
+    try:
+        threads.start(threading.Thread(target=wait, name=thread, daemon=True))
+    except NoThreadError as error:
+        send_event(Failed(str(error)))
+        sys.exit(error.exit_code)
 
 
 def require_socket(option: str, what: str, remote: bool) -> None:
@@ -114,7 +122,10 @@ class ServerProcess:
 
     def start(self) -> int:
         """Start the server and return its port. Raise `OutputError` if that fails."""
-        self._thread.start()
+        try:
+            threads.start(self._thread)
+        except NoThreadError as error:
+            raise OutputError(f"no {self._what}: {error}") from None
         if not wait_for(self._begun, START_WITHIN_S):
             self._failure = f"it has not started within {START_WITHIN_S:g} s"
         if self._port is None:

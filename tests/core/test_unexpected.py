@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from rtsep import unexpected
 from rtsep.errors import INTERRUPTED, UNEXPECTED
 from rtsep.realtime.child_process import command_of
 from tests.cli.program import ROOT
+from tests.waiting import until
 
 LINE = re.compile(r"rtsep: unexpected error(?: in .*?)?: (?P<said>.*); the details are in (?P<file>/.*\.txt)")
 
@@ -118,6 +121,24 @@ def test_a_thread_and_what_can_be_raised_nowhere_are_told_likewise(capfd):
     assert told(capfd)["said"] == "ZeroDivisionError: no"
     Dies()
     assert told(capfd)["said"] == "ValueError: on the way out"
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_an_end_that_a_callback_has_swallowed_is_raised_all_the_same(capfd, end):
+    def ends() -> None:
+        raise end
+
+    def stays() -> None:
+        for _ in range(40):
+            time.sleep(0.005)
+
+    unexpected.watch()
+    callback = ctypes.CFUNCTYPE(None)  # LLVM calls back in this way while it compiles
+    with pytest.raises(end):
+        callback(ends)()
+        callback(stays)()  # it comes in here, and is swallowed once more
+        until(lambda: False, "it should have been raised", 20.0)
+    assert capfd.readouterr().err == ""
 
 
 # --- processes ----------------------------------------------------------------------------------------------

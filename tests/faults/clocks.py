@@ -85,8 +85,9 @@ def main(model: str) -> None:
     import pytest
 
     from tests.faults.box import Box
+    from tests.faults.causes import model_killed
     from tests.faults.rig import FaultRig
-    from tests.faults.table import DIED, MODEL_OUT, model_killed
+    from tests.faults.table import DIED, MODEL_OUT
 
     box = Box()
     with pytest.MonkeyPatch.context() as patch:

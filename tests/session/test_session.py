@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import rtsep
-from rtsep.errors import DeviceError, InputFileError, ModelError, OutputError, UsageError
+from rtsep.errors import (
+    DeviceError,
+    InputFileError,
+    ModelError,
+    NoThreadError,
+    OutputError,
+    UsageError,
+)
 from rtsep.files.audiofile import AudioReader
 from rtsep.session.watchdog import Watchdog
 from tests.models import make_model
@@ -157,3 +164,10 @@ def test_a_file_that_is_damaged_further_on_plays_until_there_and_raises(half, lo
     with pytest.raises(InputFileError, match=r"long\.wav: damaged"), session:
         session.wait(60)
     assert session.stats()["hops"] * 256 >= 0.8 * RATE
+
+
+def test_a_session_without_a_thread_is_refused_and_can_be_tried_again(half, song, no_threads):
+    session = rtsep.Session(song, out_device="virtual", model=half)
+    for _ in range(2):
+        with pytest.raises(NoThreadError, match="raise the limit of processes"):
+            session.start()

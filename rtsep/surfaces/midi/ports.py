@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rtsep.errors import RtsepError
-from rtsep.realtime import priority
+from rtsep.errors import NoThreadError, RtsepError
+from rtsep.realtime import priority, threads
 from rtsep.realtime.child_process import command_of, environment, require_python
 from rtsep.realtime.stops import Stops
 from rtsep.realtime.wire import WireError, encode
@@ -108,10 +108,18 @@ class MidiPorts:
         self.restarts = 0
 
     def start(self) -> bool:
-        """Start; return whether the process has finished its first scan (if not, it continues)."""
+        """Start; return whether the process has finished its first scan (if not, it continues).
+
+        Raise `OSError` or `NoThreadError`, and leave no process, if that fails.
+        """
         self._spawn()
-        self._watcher = threading.Thread(target=self._watch, name="midi-watcher", daemon=True)
-        self._watcher.start()
+        watcher = threading.Thread(target=self._watch, name="midi-watcher", daemon=True)
+        try:
+            threads.start(watcher)
+        except NoThreadError:
+            self.close()
+            raise
+        self._watcher = watcher
         return self._scanned.wait(START_PATIENCE_S)
 
     def close(self) -> None:
@@ -137,15 +145,20 @@ class MidiPorts:
     def _spawn(self) -> None:
         require_python(self._command)
         self._hangs_at = time.monotonic() + FIRST_PATIENCE_S
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment(),  # it may start during a device search that keeps PortAudio away from JACK
         )
-        self._reader = threading.Thread(target=self._read, args=(self._process,), name="midi", daemon=True)
-        self._reader.start()
+        reader = threading.Thread(target=self._read, args=(process,), name="midi", daemon=True)
+        try:
+            threads.start(reader)
+        except NoThreadError:
+            self._end(process, patience=0.0)
+            raise
+        self._process, self._reader = process, reader
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         priority.raise_thread_priority(_PRIORITY)

@@ -22,7 +22,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from rtsep.realtime import priority
+from rtsep.realtime import priority, threads
 from rtsep.realtime.wire import WireError, encode
 from rtsep.surfaces.midi.links import Links
 from rtsep.surfaces.midi.protocol import COMMANDS, TASKS, Alive, Broken, Event, List, Ports, Send
@@ -42,7 +42,7 @@ ALIVE_S = 0.5
 def serve(wanted: list[str]) -> None:
     """Hold the ports of `wanted` until standard input closes. Raise `WireError` for a malformed command."""
     commands: collections.deque[Send | WireError] = collections.deque()
-    threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
+    threads.start(threading.Thread(target=_read_commands, args=(commands,), daemon=True))
     priority.raise_thread_priority(PRIORITY)
     here = systems()
     links = Links(wanted, here, _send_event)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rtsep.controls import Control, Controls
-from rtsep.errors import DeviceError, UsageError
+from rtsep.errors import DeviceError, NoThreadError, UsageError, system_reason
+from rtsep.realtime import threads
 from rtsep.surfaces.midi import protocol
 from rtsep.surfaces.midi.feedback import EVERY_S, Feedback
 from rtsep.surfaces.midi.follow import EVERY_S as FOLLOW_EVERY_S
@@ -81,8 +82,13 @@ class MidiSurface:
         if reason := missing():
             self._notify(f"{reason}; playing without controllers")
             return
-        answered = self._ports.start()
-        self._ticker.start()
+        try:
+            answered = self._ports.start()
+            threads.start(self._ticker)
+        except (OSError, NoThreadError) as error:
+            reason = system_reason(error) if isinstance(error, OSError) else str(error)
+            self._notify(f"MIDI cannot be started ({reason}); playing without controllers")
+            return
         if not answered:
             self._notify("MIDI does not answer yet; waiting for it")
         for key, text in enumerate(self._options.ports):

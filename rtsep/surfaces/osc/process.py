@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from rtsep.errors import NoThreadError
 from rtsep.realtime.wire import Message, Wire
 from rtsep.surfaces.osc.address import Where, bind
 from rtsep.surfaces.server_process import Failed, Serving, end_with_parent, send_event
@@ -35,7 +36,10 @@ def main() -> int:
     surface = Surface(task.session, sock)
     end_with_parent("osc-end", surface.stop)
     send_event(Serving(sock.getsockname()[1]))
-    surface.run()
+    try:
+        surface.run()
+    except NoThreadError as error:
+        send_event(Failed(str(error)))
     return 0
 
 

@@ -62,9 +62,8 @@ class Surface:
         self.peers: dict[tuple[str, int], Peer] = {}  # by the address of the sender
 
     def run(self) -> None:
-        """Serve until `stop`."""
-        reader = threading.Thread(target=self._follow, name="osc-session", daemon=True)
-        reader.start()
+        """Serve until `stop`. Raise `NoThreadError`."""
+        start(threading.Thread(target=self._follow, name="osc-session", daemon=True))
         due = 0.0
         while not self._leaving.is_set():
             now = time.monotonic()

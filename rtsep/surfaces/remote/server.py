@@ -73,12 +73,12 @@ class Server:
         return self._claim.name
 
     def start(self) -> Server:
-        """Start to serve."""
+        """Start to serve. Raise `NoThreadError`."""
         for sock in (self._claim.socket, self._awake, self._wake):
             sock.setblocking(False)
         self._selector.register(self._claim.socket, selectors.EVENT_READ)
         self._selector.register(self._awake, selectors.EVENT_READ)
-        self._thread.start()
+        start(self._thread)
         return self
 
     def notify(self, line: str) -> None:

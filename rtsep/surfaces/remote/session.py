@@ -19,6 +19,7 @@ from rtsep.audio.splices import FilePosition
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import RtsepError, SessionError, UsageError
 from rtsep.files.names import is_there
+from rtsep.realtime import threads
 from rtsep.realtime.waiting import wait_for
 from rtsep.session.states import SessionState
 from rtsep.surfaces.players.player import Choice
@@ -117,13 +118,13 @@ class RemoteSession:
         self.controls = RemoteControls(self._send_control)
         self.pictures: deque[Picture] = deque(maxlen=4)  # not yet read
         self._on_line = on_line
+        self._thread = threading.Thread(target=self._receive, name="remote-session", daemon=True)
         try:
             self._take(self._link.ask(Get(id=self._link.new_id()), State))
+            threads.start(self._thread)
         except BaseException:
             self._link.close()
             raise
-        self._thread = threading.Thread(target=self._receive, name="remote-session", daemon=True)
-        self._thread.start()
         self._request(Subscribe(id=self._new_id(), rate=rate, picture=picture), Done, None)
 
     # --- life ------------------------------------------------------------------------------------------

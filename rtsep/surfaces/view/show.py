@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TextIO, cast
 
+from rtsep.realtime import threads
 from rtsep.surfaces.players.player import Player
 from rtsep.surfaces.view.lines import Lines
 from rtsep.surfaces.view.terminal import Terminal
@@ -41,7 +42,7 @@ def show(player: Player, notify: Lines) -> None:
     view = LiveView(player, over=lambda: player.over() or gone())
     with notify.on(view.show_line, unread), _own_terminal(notify) as stream:
         terminal = stream
-        threading.Thread(target=finish, name="terminal-finisher", daemon=True).start()
+        threads.start(threading.Thread(target=finish, name="terminal-finisher", daemon=True))
         view.run()
     if not (player.over() or view.ending or gone()):
         notify("the view has failed, the audio continues (Ctrl-C ends)")
@@ -60,8 +61,8 @@ def _own_terminal(notify: Callable[[str], None]) -> Iterator[Terminal | None]:
     os.dup2(writing, 2)
     os.close(writing)
     reader = threading.Thread(target=_print_lines, args=(reading, notify), name="standard-error", daemon=True)
-    reader.start()
     try:
+        threads.start(reader)
         with _stream_to(beneath) as stream:
             sys.__stderr__ = stream  # type: ignore[misc,assignment]
             try:

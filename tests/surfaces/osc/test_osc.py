@@ -372,3 +372,11 @@ def test_a_port_that_is_taken_is_one_line():
         port = taken.getsockname()[1]
         with pytest.raises(OutputError, match=rf"^no OSC: 127\.0\.0\.1:{port} cannot be had"):
             osc("nobody", Where("127.0.0.1", port), print).start()
+
+
+def test_without_a_thread_the_audio_continues_without_osc(no_threads):
+    told: list[str] = []
+    with receiving_osc(Where("127.0.0.1", 9), SimpleNamespace(name="nobody"), told.append):
+        pass
+    (line,) = told
+    assert line.startswith("no OSC: ") and "raise the limit of processes" in line
