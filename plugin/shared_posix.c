@@ -50,17 +50,12 @@ static void make_signals(Shared *shared) {
 
 void shared_post(Shared *shared, int signal) { sem_post(signal_of(shared, signal)); }
 
+/* It polls: sem_timedwait waits by the time of day, which may be set back. Only an export waits here. */
 void shared_wait(Shared *shared, int signal) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 20 * 1000 * 1000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec += 1;
+    for (int i = 0; i < 200 && sem_trywait(signal_of(shared, signal)) != 0; i++)
+        clock_sleep(100e-6);
+    while (sem_trywait(signal_of(shared, signal)) == 0) {
     }
-    if (sem_timedwait(signal_of(shared, signal), &until) == 0)
-        while (sem_trywait(signal_of(shared, signal)) == 0) {
-        }
 }
 #endif
 

@@ -8,10 +8,12 @@ LOWEST_RATE, HIGHEST_RATE = 8000, 384000  # Hz
 LOWEST_FILE_RATE, HIGHEST_FILE_RATE = 1000, 1536000  # Hz, for files, which are resampled
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 8192  # frames per call
 MAX_SLACK = 65536  # frames
+MAX_DELAY_S = 4.0  # of a model: its window and its look-ahead
 MAX_CHANNELS = 64
 MAX_TRACKS = 99  # of one file
 LOWEST_SPEED, HIGHEST_SPEED = 0.5, 1.5  # of a played file, as a factor
 MAX_POSITION_S = 1e6  # in a played file: some 11 days; positions in frames stay exact
+MAX_SESSION_S = 1e9  # some 30 years; positions in frames stay exact
 SHORTEST_LOOP_S = 0.1
 MAX_KEY = 6.0  # semitones by which a played file is moved up or down
 MAX_CLIENT_NAME = 32  # characters
@@ -29,14 +31,21 @@ def speed_error(speed: float) -> str:
     """Return what is wrong with the speed of a played file, a factor; else ""."""
     if LOWEST_SPEED <= speed <= HIGHEST_SPEED:  # NaN fails this
         return ""
-    return f"speed {speed:g}: out of range; {LOWEST_SPEED:g} to {HIGHEST_SPEED:g}, 1 is as recorded"
+    return f"speed {_shown(speed)}: out of range; {LOWEST_SPEED:g} to {HIGHEST_SPEED:g}, 1 is as recorded"
 
 
 def key_error(key: float) -> str:
     """Return what is wrong with the key of a played file, in semitones above the recorded one; else ""."""
     if -MAX_KEY <= key <= MAX_KEY:
         return ""
-    return f"key {key:g}: out of range; -{MAX_KEY:g} to {MAX_KEY:g} semitones, 0 is as recorded"
+    return f"key {_shown(key)}: out of range; -{MAX_KEY:g} to {MAX_KEY:g} semitones, 0 is as recorded"
+
+
+def duration_error(seconds: float) -> str:
+    """Return what is wrong with the length of a session in seconds; else ""."""
+    if 0 < seconds <= MAX_SESSION_S:  # NaN fails this
+        return ""
+    return f"{_shown(seconds)}: must be more than 0 and at most {MAX_SESSION_S:.0f}"
 
 
 def seconds_error(action: str, seconds: float) -> str:
@@ -71,7 +80,7 @@ def last_position(length: float | None) -> float:
 
 
 def _shown(seconds: float) -> str:
-    """Return a number of seconds for a message; a whole number of Python may be larger than any float."""
+    """Return a number for a message; a whole number of Python may be larger than any float."""
     try:
         return f"{seconds:g}"
     except OverflowError:

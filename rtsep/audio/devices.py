@@ -15,6 +15,8 @@ from rtsep.audio.jack_ports import JackServer
 from rtsep.audio.pulse_server import PulseServer
 from rtsep.errors import DeviceError, suggest
 
+_MOST_DIGITS = 9  # of a device's number
+
 
 @dataclass(frozen=True)
 class DeviceList:
@@ -42,7 +44,7 @@ class DeviceList:
         Raise `DeviceError` with the nearest names, or with the names that match equally well.
         """
         found = self._of(kind)
-        if text.isdigit():
+        if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS:
             for device in found:
                 if device.index == int(text):
                     return device

@@ -258,6 +258,14 @@ def _write_frames(state: np.ndarray, start: int, block: np.ndarray, frames: int)
 
 
 @njit(cache=True, nogil=True)
+def _silence(state: np.ndarray, start: int, end: int) -> None:
+    """Write silence from frame `start` to `end`, not yet published: the ring still holds its last round."""
+    ring_frames, ring = state[rings.RING_FRAMES], rings.output_ring(state)
+    for frame in range(start, min(end, start + ring_frames)):
+        ring[frame & (ring_frames - 1), :] = np.float32(0)
+
+
+@njit(cache=True, nogil=True)
 def _write_mapped(state: np.ndarray, hop_state: HopState, feeds: np.ndarray) -> None:
     start, frames = state[rings.OUT_WRITE], feeds.shape[2]
     mapped = _map_feeds(hop_state, feeds)
@@ -295,7 +303,7 @@ def _write_drifting(state: np.ndarray, hop_state: HopState, feeds: np.ndarray, n
     too_late = hop_state.late_hops[0] == LATE_HOPS
     if first or too_late or abs(fill - target_fill) > RESYNC_S * out_rate:
         start = int(played - waiting + target_fill) - count
-        hop_state.resampled[:, count:] = 0
+        _silence(state, max(state[rings.OUT_WRITE], load_acquire(state, rings.OUT_READ)), start)
         drift.error[1] = 0.0
         hop_state.late_hops[0] = 0
         state[rings.RESYNCS] += 1

@@ -184,10 +184,10 @@ def freewheel(starting, user):  # type: ignore[no-untyped-def]
 @cfunc(types.int32(types.voidptr), nopython=True, cache=True)
 def xrun(user):  # type: ignore[no-untyped-def]
     """Xrun callback (JackXRunCallback)."""
-    state = _stream_at(as_address(user))
-    state = current_engine(mixer_at(state[MIXER]))
+    stream = _stream_at(as_address(user))
+    state = current_engine(mixer_at(stream[MIXER]))
     # the process callback does not write these
-    state[rings.IN_OVERFLOWS if state[INPUTS] > 0 else rings.OUT_UNDERFLOWS] += 1
+    state[rings.IN_OVERFLOWS if stream[INPUTS] > 0 else rings.OUT_UNDERFLOWS] += 1
     return np.int32(0)
 
 

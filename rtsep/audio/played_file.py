@@ -18,10 +18,27 @@ from rtsep.errors import InputFileError, NoThreadError, in_a_line
 from rtsep.files.audiofile import AudioReader
 from rtsep.realtime import threads
 
+READ_PATIENCE_S = 5.0
+"""Time limit in seconds for a thread that reads, as at its end: a disk may have to spin up."""
+
 LOOP_BYTES = 16 << 20
 """Maximum size of a loop kept in memory after it was played; a longer one is read again."""
 
 _OPENING_FRAMES = 1 << 15
+
+
+def ends(thread: threading.Thread | None, interrupt: Callable[[], None]) -> bool:
+    """Wait for the end of a thread that reads; return False if the disk keeps it.
+
+    `interrupt` ends a decoder that hangs.
+    """
+    if thread is None or not thread.ident:
+        return True
+    thread.join(READ_PATIENCE_S)
+    if thread.is_alive():
+        interrupt()
+        thread.join(READ_PATIENCE_S)
+    return not thread.is_alive()
 
 
 class Piece(NamedTuple):
@@ -53,6 +70,7 @@ class Opening:
     def __init__(self, reader: AudioReader, frame: int, ready: Callable[[], None]) -> None:
         """Open the file of `reader` again; the thread calls `ready` when it reaches `frame`, or cannot."""
         self.frame, self._path = frame, reader.path
+        self._shape = reader.rate, reader.channels
         self._ready, self._leaving = ready, threading.Event()
         self._reader: AudioReader | None = None
         self._failure: InputFileError | None = None
@@ -74,34 +92,36 @@ class Opening:
 
     def result(self) -> AudioReader:
         """Wait, and return a reader at the position, or at the end before it; raise `InputFileError`."""
-        self._join()
+        if self._thread.ident:  # it was started
+            self._thread.join()
         if self._failure:
             raise self._failure
         assert self._reader
         return self._reader
 
     def cancel(self) -> None:
-        """Cancel the opening."""
+        """Cancel the opening; a thread that the disk keeps closes the file itself."""
         self._leaving.set()
-        self._join()
-        if self._reader:
+        if ends(self._thread, self._interrupt) and self._reader:
             self._reader.close()
 
-    def _join(self) -> None:
-        if self._thread.ident:  # it was started
-            self._thread.join()
+    def _interrupt(self) -> None:
+        if self._reader:
+            self._reader.interrupt()
 
     def _run(self, again: Callable[[], AudioReader] | None) -> None:
         try:
             if again is not None:
                 self._reader = again()
+                if (self._reader.rate, self._reader.channels) != self._shape:
+                    raise InputFileError(f"{self._path}: another file has taken its place; play it anew")
                 self._go_to_frame(self._reader)
         except InputFileError as error:
             self._failure = error
         except Exception as error:  # any other end of this thread would end playback
             self._failure = InputFileError(f"{self._path}: {in_a_line(error)}")
         finally:
-            if self._failure and self._reader:
+            if (self._failure or self._leaving.is_set()) and self._reader:
                 self._reader.close()
             self._ready()
 
@@ -201,6 +221,18 @@ class PlayedFile:
                     break
         return np.concatenate((self._nothing, *parts))[-frames:]
 
+    def fail(self, error: Exception) -> None:
+        """End the file here because of an unforeseen error: the session ends with a line, not silence."""
+        self.failure = InputFileError(f"{self._reader.path}: {in_a_line(error)}")
+
+    def interrupt(self) -> None:
+        """End a decoder that hangs, from another thread."""
+        self._reader.interrupt()
+
+    def hung(self) -> InputFileError:
+        """Return the error for a file that cannot be read any more."""
+        return InputFileError(f"{self._reader.path}: the disk does not answer; play a copy on another disk")
+
     def close(self) -> None:
         """Close the file."""
         if self._next_start:
@@ -262,8 +294,8 @@ class PlayedFile:
         except InputFileError as error:
             self.failure = error
             return self._nothing
-        except Exception as error:  # the session ends with a line, not with silence
-            self.failure = InputFileError(f"{self._reader.path}: {in_a_line(error)}")
+        except Exception as error:
+            self.fail(error)
             return self._nothing
         self._reader_at += len(sound)
         self._gather(Piece(self.position, sound))

@@ -114,7 +114,7 @@ def alsa_plugins() -> list[Path]:
     maps = Path("/proc/self/maps")
     if not sys.platform.startswith("linux") or not maps.exists():
         return []
-    found = re.search(r"(/\S+)/libasound\.so\.\d", maps.read_text())
+    found = re.search(r"(/\S+)/libasound\.so\.\d", maps.read_text(errors="surrogateescape"))
     return sorted(Path(found[1], "alsa-lib").glob("libasound_module_pcm_*.so")) if found else []
 
 

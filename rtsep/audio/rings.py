@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rtsep.audio import bursts
 from rtsep.audio.histogram import HISTOGRAM_BINS as HISTOGRAM_BINS
 from rtsep.audio.histogram import HISTOGRAM_STEP_NS as HISTOGRAM_STEP_NS
+from rtsep.limits import LARGEST_BLOCK, LOWEST_RATE, MAX_SLACK
 from rtsep.realtime.atomics import CACHE_LINE, as_pointer
 
 _line = CACHE_LINE
@@ -110,9 +111,20 @@ LATE_LOG = 4096
 """Number of recent late hops whose numbers are kept."""
 
 
+_LEAST_FRAMES = 4 * LARGEST_BLOCK
+
+LONGEST_SECONDS = max(2 * RING_SECONDS, _LEAST_FRAMES / LOWEST_RATE)
+"""Upper limit of a ring's length in seconds."""
+
+
 def ring_frames(rate: int) -> int:
-    """Return the ring's length in frames: a power of two of at least RING_SECONDS."""
-    return int(2 ** np.ceil(np.log2(RING_SECONDS * rate)))
+    """Return the ring's length in frames: a power of two of at least RING_SECONDS and four largest blocks."""
+    return int(2 ** np.ceil(np.log2(max(_LEAST_FRAMES, RING_SECONDS * rate))))
+
+
+def most_slack(rate: int) -> int:
+    """Return the largest slack in frames that a ring holds beside blocks and hops."""
+    return min(MAX_SLACK, ring_frames(rate) // 2)
 
 
 class Rings:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from rtsep.audio import rings
 from rtsep.audio.conversion import Conversion, Target
-from rtsep.audio.played_file import Loop, Opening, PlayedFile
+from rtsep.audio.fed_engines import FedEngines
+from rtsep.audio.played_file import Loop, Opening, PlayedFile, ends
 from rtsep.audio.splices import (
     SEGMENTS_SECONDS,
     FilePosition,
@@ -27,14 +28,14 @@ from rtsep.audio.splices import (
 from rtsep.audio.stretch import AS_RECORDED, Stretch, require_stretcher
 from rtsep.errors import InputFileError
 from rtsep.files.audiofile import AudioReader
-from rtsep.limits import HIGHEST_SPEED
+from rtsep.limits import HIGHEST_SPEED, MAX_DELAY_S
 from rtsep.realtime import threads
-from rtsep.realtime.atomics import acquire, release
+from rtsep.realtime.atomics import acquire
 
 _BLOCK_SECONDS = 0.1
-_KEPT_SECONDS = 2 * rings.RING_SECONDS * HIGHEST_SPEED + 1.0
-"""Seconds of the file kept for going back: more than the longest ring holds, which is less than twice
-RING_SECONDS, and the stretcher's read-ahead."""
+_KEPT_SECONDS = (rings.LONGEST_SECONDS + MAX_DELAY_S) * HIGHEST_SPEED + 1.0
+"""Seconds of the file kept for going back: more than the longest ring, the delay of the slowest model and the
+stretcher's read-ahead together."""
 
 _AHEAD_SECONDS, _CALLS_AHEAD, _TRIES = 0.04, 2, 5
 """Distance of a splice ahead of the callback, in seconds and in calls; each new attempt doubles it."""
@@ -63,10 +64,9 @@ class FileSource:
         Raise `UsageError` for a `stretch` out of range, or without the library that it needs.
         """
         self._file = PlayedFile(reader, round(_KEPT_SECONDS * reader.rate))
-        self._engines: tuple[NDArray[np.int64], ...] = ()  # state of the engines on one ring
-        self._lock = threading.Lock()
+        self._engines = FedEngines()
         self._wake = threading.Event()
-        self._leaving = False
+        self._leaving = self._hangs = False
         self._thread: threading.Thread | None = None
         self._stretch = self._wanted_stretch = AS_RECORDED  # state in the ring; requested state
         self.set_stretch(stretch.speed, stretch.key)
@@ -163,33 +163,32 @@ class FileSource:
         self._begin_reading()
 
     def start(self, state: NDArray[np.int64], ring: NDArray[np.float32]) -> None:
-        """Fill `ring` of an engine that has not started, then keep it filled on a thread."""
+        """Fill `ring` of a new engine, then keep it filled. Raise `NoThreadError` or `InputFileError`."""
+        if self._hangs:
+            raise self._file.hung()
         self._leaving = False
-        self._engines = (state,)
+        self._engines.begin(state)
         self._fill(ring)
         thread = threading.Thread(target=self._run, args=(ring,), name="file-source", daemon=True)
         threads.start(thread)
         self._thread = thread
 
     def feed_also(self, state: NDArray[np.int64]) -> None:
-        """Also feed a second engine, which shares the first one's ring, from now on."""
-        with self._lock:
-            first = self._engines[0]
-            for slot in (rings.SOURCE_WRITE, rings.SOURCE_END):
-                release(state, slot, acquire(first, slot))
-            self._engines = (first, state)
+        """Also feed a second engine, which shares the first one's ring, from now on.
+
+        Raise `InputFileError` if the disk does not answer.
+        """
+        self._engines.feed_also(state, self._file.hung)
 
     def feed_no_more(self, state: NDArray[np.int64]) -> None:
         """Stop feeding one of two engines; the other one continues."""
-        with self._lock:
-            self._engines = tuple(engine for engine in self._engines if engine is not state)
+        self._engines.feed_no_more(state)
 
     def stop(self) -> None:
-        """Stop filling."""
+        """Stop filling; end a decoder that hangs. After a disk that hangs, `start` is refused."""
         self._leaving = True
         self._wake.set()
-        if self._thread:
-            self._thread.join()
+        self._hangs = not ends(self._thread, self._file.interrupt)
 
     def go_back(self, frame: int) -> None:
         """Let the next engine begin with `frame` of this engine's input, without losing frames read ahead.
@@ -197,7 +196,7 @@ class FileSource:
         Goes back by at most the length of a ring; call `stop` first. Until the next engine starts, the
         position is this frame.
         """
-        self._engines = ()
+        self._engines.end()
         self._file.return_to(self._taken_at(frame, self._segments))
         self._segments = (
             Segment(start=0.0, frame=self._file.position, taken=self._file.taken, speed=self._pace),
@@ -206,8 +205,10 @@ class FileSource:
         self._begin_reading()
 
     def close(self) -> None:
-        """Stop, and close the file."""
+        """Stop, and close the file, unless the disk keeps the thread that reads it."""
         self.stop()
+        if self._hangs:
+            return
         if self._opening:
             self._opening.cancel()
         self._file.close()
@@ -218,34 +219,40 @@ class FileSource:
         while not self._leaving:
             self._wake.wait(_BLOCK_SECONDS)
             self._wake.clear()
-            if not self._leaving:
+            if self._leaving:
+                return
+            try:
                 self._fill(ring)
+            except Exception as error:
+                self._file.fail(error)
+                self._seek, self._loop, self._at_work = None, self._file.loop, False
+                self._pause, self._wanted_stretch = self._paused, self._stretch
+                self._engines.release(rings.SOURCE_END, acquire(self._engines.first, rings.SOURCE_WRITE))
+                return
 
     def _fill(self, ring: NDArray[np.float32]) -> None:
-        with self._lock:
-            if self._engines:
+        with self._engines.lock:
+            if self._engines.states:
                 self._at_work = True
                 self._carry_out(ring)
                 self._at_work = False
                 self._write_on(ring)
 
     def _write_on(self, ring: NDArray[np.float32]) -> None:
-        state = self._engines[0]
+        state = self._engines.first
         written = acquire(state, rings.SOURCE_WRITE)
         # A quarter stays free: the hop loop reads behind the callback, and may be late.
         limit = acquire(state, rings.IN_WRITE) + len(ring) * 3 // 4
         while written < limit:
             block = self._next_block(min(limit - written, int(self._rate * _BLOCK_SECONDS)))
+            if self._hangs:  # nobody has waited for it
+                return
             if len(block) == 0:
-                self._release(rings.SOURCE_END, written)
+                self._engines.release(rings.SOURCE_END, written)
                 return
             write(ring, written, block)
             written += len(block)
-            self._release(rings.SOURCE_WRITE, written)
-
-    def _release(self, slot: int, value: int) -> None:
-        for engine in self._engines:
-            release(engine, slot, value)
+            self._engines.release(rings.SOURCE_WRITE, written)
 
     def _head(self) -> NDArray[np.float32]:
         """Return the next frames [frames, channels], enough for `_write_on` to continue; empty at the end."""
@@ -288,7 +295,7 @@ class FileSource:
 
     def _frame_at(self, audible: float) -> float:
         """Return the frame of the file at frame `audible` of the ring's count; without engine: the next."""
-        if not self._engines:
+        if not self._engines.states:
             audible = 0.0  # a count of the engine before
         at = segment_at(self._segments, audible).frame_at(audible, self._file.rate / self._rate)
         return at if self._file.length is None else min(at, self._file.length)
@@ -305,7 +312,7 @@ class FileSource:
         changes = loop != self._file.loop
         to = seek
         if loop and loop.end is not None:
-            at = self._frame_at(self._arrived()) if seek is None and changes else seek
+            at = self._frame_at(self._engines.arrived()) if seek is None and changes else seek
             if at is not None and at >= loop.end:
                 to = loop.start
         reader = None
@@ -352,7 +359,7 @@ class FileSource:
         have taken old frames; the write is then repeated further on, so that the audio after a splice is
         always exact.
         """
-        state, file, before = self._engines[0], self._file, self._segments
+        state, file, before = self._engines.first, self._file, self._segments
         stood, rate = self._paused, self._rate
         fade, written = round(FADE_SECONDS * rate), acquire(state, rings.SOURCE_WRITE)
         fade_in = fade if stretch == self._stretch else round(STRETCH_FADE_SECONDS * rate)
@@ -361,7 +368,7 @@ class FileSource:
         ahead = max(round(ahead_s * rate), calls) + fade
         begun: int | None = None
         for attempt in range(_TRIES):
-            start = self._arrived() + min(ahead << attempt, len(ring) // 2)
+            start = self._engines.arrived() + min(ahead << attempt, len(ring) // 2)
             file.return_to(self._taken_at(start, before) if to is None or begun is None else begun)
             if loop != file.loop:
                 file.set_loop(loop)
@@ -373,7 +380,7 @@ class FileSource:
             )
             self._begin_reading()
             head = self._head()
-            self._release(rings.SOURCE_END, rings.NO_END)
+            self._engines.release(rings.SOURCE_END, rings.NO_END)
             if start > written:  # it had ended, or was late
                 silence = np.zeros((min(start - written, len(ring) // 2), ring.shape[1]), np.float32)
                 write(ring, start - len(silence), silence)
@@ -382,14 +389,10 @@ class FileSource:
             elif not stood and not pause and to is None:
                 fade_over(ring, start, head[:fade_in])  # the same audio, resampled or stretched again
             write(ring, start, head)
-            self._release(rings.SOURCE_WRITE, start + len(head))
+            self._engines.release(rings.SOURCE_WRITE, start + len(head))
             if len(head) == 0:
-                self._release(rings.SOURCE_END, start)
+                self._engines.release(rings.SOURCE_END, start)
             if to is not None:
                 self._sought = (float(start), to)
-            if self._arrived() <= start - fade:
+            if self._engines.arrived() <= start - fade:
                 return
-
-    def _arrived(self) -> int:
-        """Return the frame that callbacks have reached."""
-        return max(acquire(engine, rings.IN_WRITE) for engine in self._engines)

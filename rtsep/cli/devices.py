@@ -9,6 +9,7 @@ from rich.table import Table
 
 from rtsep.audio import devices
 from rtsep.errors import DeviceError
+from rtsep.files.names import one_line
 from rtsep.surfaces.midi.ports import input_ports, missing
 from rtsep.terminal import plain_console
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         for device in found:
             roles = " ".join(name for name, chosen in defaults.items() if chosen == device)
             table.add_row(
-                str(device.index), device.name, device.api, str(device.inputs), str(device.outputs),
+                str(device.index), one_line(device.name), device.api, str(device.inputs), str(device.outputs),
                 str(device.rate), roles,
             )  # fmt: skip
         console.print(table)
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         table.add_column("port")
         table.add_column("system")
         for port in ports:
-            table.add_row(port.name, port.api)
+            table.add_row(one_line(port.name), port.api)
         console.print(table)
     else:
         console.print(missing() or "no MIDI input found", markup=False, soft_wrap=True)

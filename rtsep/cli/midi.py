@@ -15,6 +15,7 @@ from rtsep import folders
 from rtsep.cli.options import add_midi, seconds
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import DeviceError, UsageError, suggest
+from rtsep.files.names import one_line
 from rtsep.surfaces.midi.learn import burst, learn
 from rtsep.surfaces.midi.map import MidiMap, load_map, user_file
 from rtsep.surfaces.midi.messages import CC14, MAX_7, Event
@@ -70,22 +71,23 @@ def _show(midi_map: MidiMap) -> int:
     console.print(f"feedback to controllers: {'on' if midi_map.feedback else 'off'}")
     ports = input_ports()
     for port in ports:
-        console.print(f"port: {port.name} ({port.api})", markup=False, highlight=False)
+        console.print(f"port: {one_line(port.name)} ({port.api})", markup=False, highlight=False)
     if not ports:
         console.print(missing() or "no MIDI controller found", markup=False, soft_wrap=True)
     return 0
 
 
 def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> int:
-    output_closed = threading.Event()
+    output_closed, refused = threading.Event(), list[OSError]()
 
     def show(port: str, event: Event, effects: list[str]) -> None:
         if event.kind == CC14 and event.max_value == MAX_7:
             return  # a coarse value without a fine one was already printed as a plain controller
         arrow = f"  -> {', '.join(effects)}" if effects else ""
         try:
-            print(f"{port}  {event}{arrow}", flush=True)
-        except BrokenPipeError:  # this code runs on the thread of the ports
+            print(f"{one_line(port)}  {event}{arrow}", flush=True)
+        except OSError as error:  # this code runs on the thread of the ports
+            refused.append(error)
             output_closed.set()
 
     surface = MidiSurface(Controls(), MidiOptions(ports, midi_map), _notify, on_event=show)
@@ -97,8 +99,8 @@ def _monitor(midi_map: MidiMap, ports: tuple[str, ...], limit: float | None) -> 
             pass
     finally:
         surface.close()
-    if output_closed.is_set():
-        raise BrokenPipeError
+    if refused:
+        raise refused[0]
     return 0
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Container
 from pathlib import Path
 
 from rtsep.controls import BY_NAME, TABLE, Controls
 from rtsep.errors import UsageError
-from rtsep.limits import LARGEST_BLOCK, MAX_CHANNELS, MAX_TRACKS, SMALLEST_BLOCK
+from rtsep.limits import LARGEST_BLOCK, MAX_CHANNELS, MAX_TRACKS, SMALLEST_BLOCK, duration_error
 from rtsep.surfaces.midi.map import load_map, user_file
 from rtsep.surfaces.midi.names import VIRTUAL
 from rtsep.surfaces.midi.surface import MidiOptions
@@ -57,8 +56,8 @@ def audio_track(text: str) -> int:
 def seconds(text: str) -> float:
     """Read a duration in seconds."""
     value = number(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text}: must be more than 0 seconds")
+    if error := duration_error(value):
+        raise argparse.ArgumentTypeError(f"{error} seconds")
     return value
 
 

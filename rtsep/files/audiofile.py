@@ -362,6 +362,11 @@ class AudioReader:
     ) -> None:
         self.close()
 
+    def interrupt(self) -> None:
+        """End a decoder that hangs, from another thread; a disk that hangs cannot be interrupted."""
+        if isinstance(decoder := self._decoder, FfmpegDecoder):
+            decoder.interrupt()
+
     def close(self) -> None:
         """Close the file or end the decoder."""
         if self._decoder is not None:

@@ -306,6 +306,10 @@ class FfmpegDecoder:
         self._message_reader.join()
         return self._last_message or (f"ffmpeg ended with code {code}" if code else "")
 
+    def interrupt(self) -> None:
+        """End ffmpeg while another thread reads; `close` is still needed."""
+        self._process.kill()
+
     def close(self) -> None:
         """End ffmpeg."""
         self._process.kill()

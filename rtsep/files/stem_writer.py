@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +22,14 @@ SUBTYPES = tuple(BITS)
 
 def make_folder(folder: Path) -> None:
     """Create `folder` and check that files can be created and filled there; raise `OutputError`."""
-    probe = folder / ".rtsep-probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        handle, probe = tempfile.mkstemp(prefix=".rtsep-", dir=folder)  # a name that nobody can have linked
         try:
-            probe.write_bytes(bytes(_PROBE_BYTES))  # an empty file fits even on a full disk
+            with os.fdopen(handle, "wb") as file:
+                file.write(bytes(_PROBE_BYTES))  # an empty file fits even on a full disk
         finally:
-            probe.unlink(missing_ok=True)
+            Path(probe).unlink()
     except OSError as error:
         raise OutputError(f"{folder}: cannot write there ({error.strerror}); choose another folder") from None
 

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 LOOK_PATIENCE_S = 5.0
 """Time limit for a sound system to list its devices, in seconds; a slower one is taken to hang."""
 
+_SEARCHES = "searches for a lost device"
+
+FIND_PATIENCE_S = 120.0
+"""Time limit in seconds to find devices and open a file for a switch. Longer than ffprobe's."""
+
 LOOK_AGAIN_S = 0.5
 """Interval between searches for a lost device, in seconds."""
 
@@ -57,7 +62,7 @@ class LostDevices:
         self._reported.clear()
 
     def advance(self) -> None:
-        """Search if it is time, and play if the devices are back. Raise `DeviceError` if the system hangs."""
+        """Search if it is time, and play if the devices are back. Raise `DeviceError` if it may not wait."""
         if self._look is None:
             if time.monotonic() >= self._look_at:
                 self._look = self._helpers.run("device-finder", self._find)
@@ -103,11 +108,11 @@ class LostDevices:
             except Exception as error:
                 found.append(error)
 
-        ended = within(LOOK_PATIENCE_S, look)
+        ended = within(LOOK_PATIENCE_S, look, _SEARCHES)
         if ended is None:
             raise NoThreadError
         if not ended:
-            raise DeviceError("the sound system does not answer any more; restart it, then rtsep")
+            return "the sound system does not answer; restart it if that lasts"
         (outcome,) = found
         if isinstance(outcome, Route):
             return outcome
@@ -133,8 +138,14 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
     before = None if command.input is not None else live.route
     parts = live.route.parts
     finding = helpers.run("device-finder", lambda: Route.find(options, before, parts=parts))
+    late = time.monotonic() + FIND_PATIENCE_S
     try:
-        yield Wait(finding.done)
+        yield Wait(lambda: finding.done() or time.monotonic() > late)
+        if not finding.done():
+            raise DeviceError(
+                f"{options.input}: not opened within {FIND_PATIENCE_S:.0f} s, as a pipe without an end; "
+                "playback continues as before"
+            )
     except BaseException:
         abandon(finding, lambda route: route.close(goes_on=live.route))
         raise

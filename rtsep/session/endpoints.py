@@ -9,6 +9,7 @@ from rtsep.audio import devices
 from rtsep.audio.devices import Device, DeviceList, check_format
 from rtsep.audio.engine import StreamFormat
 from rtsep.audio.jack_backend import HungServerError
+from rtsep.audio.rings import most_slack
 from rtsep.audio.virtual import VirtualDevice
 from rtsep.errors import DeviceError, InputFileError, UsageError
 from rtsep.files.audiofile import AudioReader
@@ -23,7 +24,7 @@ from rtsep.session.captured import (
     refuse_feedback,
 )
 from rtsep.session.desktop import Part
-from rtsep.session.options import APP, BALANCES, ROUTES, SYSTEM, VIRTUAL, LiveOptions
+from rtsep.session.options import APP, BALANCES, ROUTES, SYSTEM, VIRTUAL, LiveOptions, OptionError
 
 NO_DEVICES = DeviceList(devices=(), jack=None, defaults={"input": -1, "output": -1})
 
@@ -83,9 +84,10 @@ class ResolvedIO:
             rate = out_rate = rate or out_rate
         rate, out_rate = rate or format.rate, out_rate or format.out_rate
         hardware = round(format.hardware * rate / format.rate)
+        slack = None if format.slack is None else min(format.slack, most_slack(rate))
         return replace(
             self,
-            format=replace(format, rate=rate, out_rate=out_rate, hardware=hardware),
+            format=replace(format, rate=rate, out_rate=out_rate, hardware=hardware, slack=slack),
             input=self.input and replace(self.input, rate=rate),
             output=self.output and replace(self.output, rate=out_rate),
         )
@@ -350,9 +352,17 @@ def _may_howl(options: LiveOptions, source: Device | None, output: Device | None
 
 
 def _slack(options: LiveOptions, devices: tuple[Device | None, ...], rate: int) -> int | None:
-    """Return the slack in frames: as given, else as the devices need; None: chosen from the block."""
+    """Return the slack in frames: as given, else as the devices need; None: chosen from the block.
+
+    Raise `UsageError` if it is too much at this rate.
+    """
     needed = sum(device.slack_s for device in devices if device)
-    return options.slack if options.slack is not None or needed == 0 else round(needed * rate)
+    most = most_slack(rate)
+    if options.slack is None:
+        return min(round(needed * rate), most) if needed else None
+    if options.slack > most:
+        raise OptionError("slack", f" {options.slack}: too much at {rate} Hz; at most {most} frames")
+    return options.slack
 
 
 def _block(options: LiveOptions, device: Device | None, period: int | None, notes: list[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from rtsep.limits import (
     MAX_TRACKS,
     SMALLEST_BLOCK,
     client_name_error,
+    duration_error,
     key_error,
     speed_error,
 )
@@ -107,8 +107,8 @@ class LiveOptions:
             raise OptionError(
                 "input", f" {self.input}: give the name of a program after '{APP}', such as {APP}firefox"
             )
-        if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise OptionError("seconds", f" {self.seconds:g}: must be more than 0")
+        if self.seconds is not None and (error := duration_error(self.seconds)):
+            raise OptionError("seconds", f" {error}")
         if error := client_name_error(self.client_name):
             raise OptionError("client_name", f" {error}")
 

@@ -13,7 +13,7 @@ from collections import deque
 
 from rtsep.audio.bursts import WINDOW_S
 from rtsep.audio.engine import Engine
-from rtsep.limits import MAX_SLACK
+from rtsep.audio.rings import most_slack
 
 FIRST_WINDOWS, FIRST_SHARE = 8, 0.5
 """Windows at the start, 0.8 s, and the share of them that the slack must cover: their median."""
@@ -133,12 +133,12 @@ class SlackLaw:
         # An eighth of a block is jitter, on top of bursts of whole blocks.
         block = engine.format.block
         blocks = -(-(early - block // 8) // block) if early > 0 else 0
-        return min(self._chosen + blocks * block, MAX_SLACK)
+        return min(self._chosen + blocks * block, most_slack(engine.format.rate))
 
     @staticmethod
     def _max_slack(engine: Engine, max_s: float) -> int:
         """Return the largest slack in frames that keeps the latency within its bound."""
         if max_s == 0.0:
-            return MAX_SLACK
+            return most_slack(engine.format.rate)
         latency = engine.latency
         return int(max_s * latency.rate) - (latency.total - latency.algorithm - engine.slack)

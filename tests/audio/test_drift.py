@@ -137,3 +137,32 @@ def test_a_hop_loop_that_was_held_up_catches_up_where_it_was(apart):
         _write_drifting(state, hop_state, FEEDS, now)
     assert state[rings.RESYNCS] == 1, "the start"
     assert state[rings.OUT_WRITE] > state[rings.OUT_READ]
+
+
+@pytest.mark.parametrize("cause", ["slack", "gap of the input"])
+def test_after_a_reset_of_the_position_the_gap_is_silent(cause):
+    block, rate = 256, 44100
+    form = StreamFormat(rate, 2, (0, 1), (0, 1, 2, 3), block, rate, block, two_clocks=True)
+    bench = Bench(form, lambda number, column: 0.5)
+    state, ring = bench.engine.state, bench.engine.output_ring
+    loud, silent = np.full((5, 2, block), 0.5, np.float32), np.zeros((5, 2, block), np.float32)
+    state[rings.OUT_CALLS] = state[rings.IN_BASE_NS] = state[rings.OUT_BASE_NS] = 1
+    round_hops, gaps = len(ring) // block, 0
+    for k in range(round_hops + 130):
+        if k == round_hops + 100 and cause == "slack":
+            state[rings.ADDED] = 2000
+        elif k == round_hops + 100:
+            state[rings.IN_BASE_NS] += 30_000_000
+        now = int(state[rings.IN_BASE_NS] + (k + 1) * block * 1e9 / rate) + 1_500_000
+        state[rings.OUT_READ] = int((now - 1) * 1e-9 * rate) // block * block + block
+        state[rings.IN_WRITE] = state[rings.IN_READ] = (k + 1) * block
+        before, resyncs = int(state[rings.OUT_WRITE]), int(state[rings.RESYNCS])
+        # The ring is full of sound, and the input has long been silent.
+        _write_drifting(state, bench.engine._hop_state, loud if k < round_hops - 100 else silent, now)
+        if k > round_hops and state[rings.RESYNCS] > resyncs:
+            rows = np.arange(max(before, int(state[rings.OUT_READ])), int(state[rings.OUT_WRITE]))
+            assert len(rows) > 2 * block
+            assert not ring[rows & (len(ring) - 1)].any()
+            gaps += 1
+    assert gaps == 1
+    bench.shared.close()

@@ -11,11 +11,13 @@ import soundfile
 from rtsep.audio import rings, telemetry
 from rtsep.audio.engine import MIN_COMPUTE_SHARE, Engine
 from rtsep.audio.hoploop import CALLS_COMPARED, HOLD_S, _deadline, _follow_median
+from rtsep.audio.rings import most_slack
 from rtsep.audio.source import FileSource
 from rtsep.audio.telemetry import UNKNOWN
 from rtsep.controls import Controls
 from rtsep.dsp.resample import frames_until
 from rtsep.files.audiofile import AudioReader
+from rtsep.limits import LARGEST_BLOCK
 from rtsep.realtime import mask_exchange
 from rtsep.realtime.mask_exchange import MaskExchange
 from tests.audio.bench import PATIENCE_S, Bench, noise, one_clock
@@ -365,3 +367,15 @@ def test_two_engines_of_one_ring_play_one_file_and_either_goes_on_alone(tmp_path
     finally:
         source.close()
         shared.close()
+
+
+@pytest.mark.parametrize("rate", [8000, 32000])
+def test_the_largest_slack_and_block_are_heard_as_declared(rate):
+    block = LARGEST_BLOCK
+    with Bench(one_clock(block, rate=rate, slack=most_slack(rate)), lambda n, column: 0.5) as bench:
+        total = bench.engine.latency.total
+        signal = np.zeros((-(-(total + 2000) // block) * block, 2), np.float32)
+        signal[1000] = 0.5
+        heard = bench.play(signal)
+    both = np.abs(heard[:, 0] + heard[:, 2])
+    assert int(both.argmax()) - 1000 == total

@@ -119,3 +119,16 @@ def test_a_frozen_server_is_no_hang(start_rig, half_model):
         assert rig.live.exit_code() in (0, DeviceError.exit_code)
     finally:
         rig.server.send(signal.SIGCONT)
+
+
+@pytest.mark.long
+def test_a_frozen_server_is_waited_for(start_rig, half_model):
+    rig = start_rig("--out", "both", "--model", half_model)
+    rig.server.send(signal.SIGSTOP)
+    try:
+        rig.live.wait_said("stopped answering")
+        rig.live.wait_said("the sound system does not answer")  # a search for it hangs too
+    finally:
+        rig.server.send(signal.SIGCONT)
+    rig.live.wait_said("is back")
+    rig.live.wait_line(lambda line: line["state"] == "playing", "it should play", since=len(rig.live.lines))

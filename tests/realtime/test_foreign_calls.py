@@ -82,7 +82,7 @@ from rtsep.surfaces.view.lines import Lines
 logging.basicConfig(format="log: %(message)s")
 with quiet_stderr():
     os.write(2, b"chatter\\n")
-    Lines()("a controller has left")
+    Lines()("a controller\\x1b[2J has left")
     session._notify("a disk is full")
     os.write(2, b"chatter\\n")
 """
@@ -90,7 +90,7 @@ with quiet_stderr():
 
 def test_what_a_session_says_while_devices_are_looked_for_is_not_lost():
     done = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True, cwd=ROOT, timeout=240)
-    assert done.stderr == "rtsep: a controller has left\nlog: a disk is full\n"
+    assert done.stderr == "rtsep: a controller\\x1b[2J has left\nlog: a disk is full\n"
 
 
 def test_a_call_that_hangs_is_no_longer_quiet_nor_has_its_turn_for_ever(written):

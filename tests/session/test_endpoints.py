@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rtsep.audio import devices
@@ -226,3 +228,20 @@ def test_a_look_of_another_session_changes_nothing_in_this_one(gear):
     assert devices.look().devices == ()
     assert there.jack and there.default("output") == there.devices[0]
     assert there.find("Laptop", "input").name == LAPTOP[0]
+
+
+@pytest.mark.parametrize(("rate", "most"), [(8000, 16384), (32000, 32768), (44100, 65536), (192000, 65536)])
+def test_slack_ends_where_the_ring_does(gear, rate, most):
+    gear.cards = [STAGE]
+    options = LiveOptions(input="Stage", rate=rate, out_device="virtual", slack=most)
+    assert resolve_io(options).format.slack == most
+    if most < 65536:
+        with pytest.raises(UsageError, match=f"too much at {rate} Hz; at most {most} frames"):
+            resolve_io(replace(options, slack=most + 1))
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "9" * 5000])
+def test_what_only_looks_like_a_number_is_no_device(gear, text):
+    gear.cards = [STAGE]
+    with pytest.raises(DeviceError, match="no input device is called"):
+        resolve_io(LiveOptions(input=text, out_device="virtual"))

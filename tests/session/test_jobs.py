@@ -10,10 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from rtsep.errors import DeviceError, NoThreadError, UsageError
-from rtsep.session.commands import Command, Inbox, StopRecording, SwitchModel
-from rtsep.session.device_swap import LostDevices
+from rtsep.session import device_swap
+from rtsep.session.commands import Command, Inbox, StopRecording, SwitchDevices, SwitchModel
+from rtsep.session.device_swap import LostDevices, switch_devices
 from rtsep.session.helpers import Helpers, abandon
 from rtsep.session.jobs import Job, Wait
+from rtsep.session.options import LiveOptions
+from rtsep.session.route import Route
 from rtsep.session.states import SessionState
 from tests.model.test_supervisor import wait_until
 
@@ -181,3 +184,39 @@ def test_a_device_is_waited_for_again_if_its_threads_cannot_be_started():
     lost._look.set_result(live.route)
     lost.advance()
     assert states == [SessionState.WAITING] and "raise the limit of processes" in lines[0]
+
+
+def test_a_search_that_hangs_is_tried_again_and_costs_one_thread(monkeypatch):
+    free, lines = threading.Event(), []
+    monkeypatch.setattr(device_swap, "LOOK_PATIENCE_S", 0.05)
+    monkeypatch.setattr(Route, "find", lambda *_, **__: free.wait(PATIENCE_S))
+    live = SimpleNamespace(notify=lines.append, options=None, route=None)
+    lost = LostDevices(live, Helpers(Inbox()))  # type: ignore[arg-type]
+    threads = threading.active_count()
+    for _ in range(5):
+        assert lost._find() == "the sound system does not answer; restart it if that lasts"
+    assert threading.active_count() == threads + 1
+    free.set()
+    wait_until(lambda: threading.active_count() == threads, "it should end")
+
+
+def test_an_input_that_never_opens_does_not_keep_the_other_commands(monkeypatch):
+    free, closed = threading.Event(), []
+    route = SimpleNamespace(close=lambda goes_on: closed.append(goes_on))
+
+    def find(*_, **__):
+        free.wait(PATIENCE_S)
+        return route
+
+    monkeypatch.setattr(device_swap, "FIND_PATIENCE_S", 0.0)
+    monkeypatch.setattr(Route, "find", find)
+    before = SimpleNamespace(parts=())
+    live = SimpleNamespace(options=LiveOptions(), route=before)
+    helpers = Helpers(Inbox())
+    command = SwitchDevices("pipe", None)
+    job = Job(command, switch_devices(live, command, None, helpers), queries_devices=True)  # type: ignore[arg-type]
+    wait_until(lambda: job.advance() or job.done, "it should give up")
+    with pytest.raises(DeviceError, match=r"^pipe: not opened within 0 s"):
+        command.outcome.result(0)
+    free.set()
+    wait_until(lambda: closed == [before], "what is opened later is closed")

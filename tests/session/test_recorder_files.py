@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from rtsep.errors import OutputError
-from rtsep.files.audiofile import StemWriter
+from rtsep.files.audiofile import StemWriter, make_folder
 from rtsep.files.wavfile import BITS, HEADER_BYTES, WavFile, make_header, quantise
 from tests.audio.bench import noise
 
@@ -189,7 +189,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from rtsep.files.audiofile import StemWriter
+from rtsep.files.audiofile import StemWriter, make_folder
 writer = StemWriter(Path(sys.argv[1]), ("vocals", "instrumental", "mix"), 44100, 2, "PCM_24", replace=False)
 while True:
     frames = np.arange(writer.frames, writer.frames + 997) % 2**23
@@ -270,3 +270,13 @@ def test_a_replacement_takes_its_place_at_the_close_and_not_before(tmp_path):
     writer.close()
     assert [path.name for path in tmp_path.iterdir()] == ["mix.wav"]
     np.testing.assert_array_equal(read(tmp_path / "mix.wav"), noise(10))
+
+
+def test_a_look_at_the_folder_follows_no_link_that_a_stranger_has_laid_there(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "takes").mkdir()
+    (tmp_path / "takes" / ".rtsep-probe").symlink_to(victim)
+    make_folder(tmp_path / "takes")
+    assert victim.read_text() == "mine"
+    assert [path.name for path in (tmp_path / "takes").iterdir()] == [".rtsep-probe"]

@@ -165,7 +165,8 @@ class Server:
         connection.send(Hello(self.name, f"rtsep {version('rtsep')}"))
 
     def _do(self, connection: Connection, request: AnyRequest) -> None:
-        if isinstance(request, Subscribe) and request.version == VERSION:
+        full = connection.working >= MAX_WORKING
+        if isinstance(request, Subscribe) and request.version == VERSION and not (request.picture and full):
             connection.period_s = 1.0 / request.rate if request.rate else None
             connection.due = 0.0
             connection.pictures = None
@@ -175,7 +176,7 @@ class Server:
                 connection.send(Done(request.id))
         elif isinstance(request, QUICK):
             connection.send(self._handler.answer(request))
-        elif connection.working >= MAX_WORKING:
+        elif full:
             why = f"{MAX_WORKING} of your requests are in progress; wait for their answers"
             connection.send(Refused(request.id, why, RtsepError.exit_code))
         else:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.cells import cell_len
 from textual.geometry import Size
 
+from rtsep.files.names import one_line
 from rtsep.surfaces.players.player import clock, stretch_in_words
 from rtsep.surfaces.view.canvas import Canvas, Part
 from rtsep.surfaces.view.palette import BAD, GOOD, WARN, Ink
@@ -125,7 +126,7 @@ class Header(Canvas):
         if stats.get("file") and _cells(file) + _cells(right) + len("rtsep  ") + TITLE_CELLS <= width:
             right = file + right
         room = max(0, width - _cells(right))
-        left = f"rtsep  {title}"
+        left = f"rtsep  {one_line(title)}"
         while cell_len(left) > room - 1 and len(left) > 8:
             left = left[:-2] + "…"
         pad = " " * max(0, room - cell_len(left))

@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from rtsep.files.names import one_line
 from rtsep.realtime.foreign_calls import aloud
 from rtsep.standard_streams import notify
 
@@ -36,7 +37,8 @@ class Lines:
         self._listeners: list[Callable[[str], None]] = []
 
     def __call__(self, line: str) -> None:
-        """Print `line`; any thread may call this."""
+        """Print `line`; any thread may call this. Names in it, as of a program, may not move the cursor."""
+        line = one_line(line)
         for listener in self._listeners:
             listener(line)
         there = self._notify_there

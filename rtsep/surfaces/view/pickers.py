@@ -21,6 +21,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from rtsep.errors import RtsepError
+from rtsep.files.names import one_line
 from rtsep.surfaces.players.player import Choice
 from rtsep.surfaces.view.palette import nearest_256
 
@@ -238,7 +239,7 @@ def _row(choice: Choice) -> Text:
     row = Text("● " if choice.current else "  ", no_wrap=True, overflow="ellipsis")
     if choice.kind:
         row.append(f"{choice.kind:<7}", "dim")
-    row.append(choice.name, "bold")
+    row.append(one_line(choice.name), "bold")
     return row.append(f"  {choice.note}" if choice.note else "", "dim")
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
+import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from rtsep.cli import midi
 from rtsep.errors import DeviceError, UsageError
 from rtsep.surfaces.midi.map import DEFAULT_ENTRIES, parse_map
 from tests.cli.program import assert_refused, rtsep, rtsep_here
@@ -80,3 +86,22 @@ def test_learning_ends_when_nothing_is_moved_and_leaves_the_file_alone(tmp_path)
     assert outcome.code == DeviceError.exit_code
     assert "no knob or pad that can turn threshold was moved within 0.5 s" in outcome.said[-1]
     assert not path.exists()
+
+
+def test_a_full_disk_ends_the_monitor(monkeypatch):
+    class Surface:
+        def __init__(self, *_, on_event) -> None:
+            self._on_event = on_event
+
+        def start(self) -> None:
+            self._on_event("pad", SimpleNamespace(kind=None, max_value=0), [])
+
+        def close(self) -> None: ...
+
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(midi, "MidiSurface", Surface)
+    with contextlib.redirect_stdout(Full()), pytest.raises(OSError, match="No space left"):
+        midi._monitor(parse_map("", Path("midi.toml")), ("pad",), None)

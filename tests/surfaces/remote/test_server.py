@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import socket
+import threading
 
 import pytest
 
@@ -199,3 +200,14 @@ def test_a_limit_of_threads_refuses_a_request_and_the_socket_serves_on(no_thread
     monkeypatch.undo()
     peer.send({"kind": "listmodels", "id": 100})
     assert peer.answer(100)["kind"] == "choices"
+
+
+def test_requests_for_pictures_are_limited_too(peer, server, monkeypatch):
+    free = threading.Event()
+    monkeypatch.setattr(server._handler, "pictures", lambda: free.wait(60) and None)
+    for id in range(1, MAX_WORKING + 2):
+        peer.send({"kind": "subscribe", "id": id, "rate": 0.0, "picture": True})
+    refused = peer.answer(MAX_WORKING + 1)
+    assert refused["kind"] == "refused" and "in progress" in refused["why"]
+    free.set()
+    assert peer.answer(1)["kind"] == "done"
