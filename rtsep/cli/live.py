@@ -59,7 +59,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "--out",
         choices=tuple(ROUTES),
         help="stems to play; both: vocals on channels 1-2, instrumental on 3-4 "
-        "(both if the device has these channels, else vocals)",
+        "(both if the output has these channels, as on a JACK server, else vocals)",
     )
     ends.add_argument(
         "--out-device", metavar=f"DEVICE|{LAST}|{VIRTUAL}", help="output device (the default output)"

@@ -109,7 +109,7 @@ def cores(root: Path = ROOT) -> list[Finding]:
             problem(
                 name,
                 f"{seen}: the model and the audio share one",
-                "allow two or more (virtual machine, container, taskset), or use '--model stage --block 512'",
+                "allow two or more (virtual machine, container, taskset), or use '--model live --block 512'",
             )
         ]
     return [ok(name, seen)]

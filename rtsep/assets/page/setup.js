@@ -182,6 +182,7 @@ function keysInWords() {
     [", .", "balance towards music, towards voice"],
     ["t, < >", "pause; 5 s back, 5 s on"],
     ["a", "start of a loop, its end, no loop"],
+    ["[ ], ( )", "slower, faster; key down, key up"],
     ["r", "record"],
   ];
   return make("dl", { class: "keys" }, ...rows.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));

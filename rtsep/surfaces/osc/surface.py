@@ -91,8 +91,8 @@ class Surface:
         if len(packet) > MAX_PACKET or not is_near(sender[0]):
             return
         with contextlib.suppress(ValueError):
-            for element in list(elements(packet)):
-                self._allowance -= 1.0
+            for k, element in enumerate(list(elements(packet))):
+                self._allowance -= float(k > 0)  # the packet has paid for the first one
                 if found := message_of(element):
                     self._take(found, sender)
 
