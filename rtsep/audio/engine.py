@@ -17,6 +17,7 @@ from rtsep.audio.hoploop import CALLS_COMPARED, SLEEP_AFTER_S, HopState, run_hop
 from rtsep.audio.latency_budget import LatencyBudget
 from rtsep.audio.prefill import CHOSEN, MIN_COMPUTE_SHARE, chosen_slack, prefill
 from rtsep.audio.record_tap import RecordTap
+from rtsep.audio.rings import most_slack as most_slack
 from rtsep.audio.source import FileSource
 from rtsep.audio.telemetry import Progress, Telemetry, forget_longest, read_progress, read_telemetry
 from rtsep.controls import Controls

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from rtsep import folders
 from rtsep.audio import devices
 from rtsep.audio.devices import Device, DeviceList, check_format
-from rtsep.audio.engine import StreamFormat
+from rtsep.audio.engine import StreamFormat, most_slack
 from rtsep.audio.jack_backend import HungServerError
-from rtsep.audio.rings import most_slack
 from rtsep.audio.virtual import VirtualDevice
 from rtsep.errors import DeviceError, InputFileError, UsageError
 from rtsep.files.audiofile import AudioReader

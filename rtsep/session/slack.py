@@ -12,8 +12,7 @@ import time
 from collections import deque
 
 from rtsep.audio.bursts import WINDOW_S
-from rtsep.audio.engine import Engine
-from rtsep.audio.rings import most_slack
+from rtsep.audio.engine import Engine, most_slack
 
 FIRST_WINDOWS, FIRST_SHARE = 8, 0.5
 """Windows at the start, 0.8 s, and the share of them that the slack must cover: their median."""
