@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rtsep.errors import InputFileError, NoSoundError
 from rtsep.files import caf
 from rtsep.files.ffmpeg import (
+    DecoderEndedError,
     FfmpegDecoder,
     FfmpegInput,
     NotStartedError,
@@ -342,7 +343,11 @@ class AudioReader:
     def _judge(self) -> None:
         """Determine at the end what is missing from the file."""
         assert self._decoder
-        reported = self._decoder.damage
+        try:
+            reported = self._decoder.damage
+        except DecoderEndedError as error:
+            self._failure = error
+            return
         damage = list(dict.fromkeys([reported, *self._damage] if reported else self._damage))
         if self._decoded < self._stated_frames - MISSING_S * self.rate:
             read = f"{self._decoded / self.rate:.2f} s of {self._stated_frames / self.rate:.2f} s can be read"

@@ -15,6 +15,7 @@ from pathlib import Path
 import soundfile
 
 from rtsep.errors import OutputError, UsageError, system_reason
+from rtsep.files.ffmpeg import OWN_GROUP
 from rtsep.files.sndfile import encoded, reason
 
 WAV = "wav"
@@ -117,7 +118,7 @@ def tags_of(song: Path) -> dict[str, str]:
     probe = subprocess.run(
         ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json",
          "-show_entries", "format_tags:stream_tags", f"file:{song.absolute()}"],
-        capture_output=True,
+        capture_output=True, process_group=OWN_GROUP,
     )  # fmt: skip
     try:
         found = json.loads(probe.stdout.decode(errors="replace"))
@@ -145,7 +146,7 @@ def _by_ffmpeg(wav: Path, target: Path, tags: Mapping[str, str], form: str, subt
         ["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", f"file:{wav.absolute()}",
          "-f", "ffmetadata", "-i", "pipe:0", "-map", "0:a", "-map_metadata", "1", *options,
          f"file:{target.absolute()}"],
-        input=_as_ffmetadata(tags), capture_output=True,
+        input=_as_ffmetadata(tags), capture_output=True, process_group=OWN_GROUP,
     )  # fmt: skip
     if run.returncode != 0:
         lines = run.stderr.decode(errors="replace").strip().splitlines()

@@ -29,6 +29,11 @@ _DEMUX_S, _DECODE_S = 120.0, 600.0  # time limits in seconds of reading all pack
 _MAX_PACKETS = 1 << 24  # some hundred hours
 _LAST_LINE = re.compile(r"Invalid data found when processing input$")
 _NO_FRAME = re.compile(rf"^Header missing$|{_LAST_LINE.pattern}")
+_ENDED = 255  # exit code of ffmpeg after a signal that it has handled
+OWN_GROUP = 0
+"""Process group of each program, its own: Ctrl-C in a terminal reaches all of the foreground group, and the
+output of a program until then would count as the whole file."""
+
 _CHANNELS = re.compile(rb'"channels": (\d+)')
 _LAYOUT = re.compile(rb'"channel_layout": "([^"]+)"')
 
@@ -40,6 +45,10 @@ def has_ffmpeg() -> bool:
 
 class NotStartedError(InputFileError):
     """The machine cannot start ffmpeg or ffprobe now; the file itself may be readable."""
+
+
+class DecoderEndedError(InputFileError):
+    """A signal has ended ffmpeg; the rest of the file may be intact."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,9 @@ class _Lines:
         self.cut = False  # the time limit was reached
         with _starting(source, command[0]):
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=source.handles
-            )
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=source.handles,
+                process_group=OWN_GROUP,
+            )  # fmt: skip
         self._timer = threading.Timer(limit_s, self._stop)
         self._timer.daemon = True
         try:
@@ -159,6 +169,7 @@ def probe(source: FfmpegInput, name: Path) -> Tracks:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 pass_fds=source.handles,
+                process_group=OWN_GROUP,
                 timeout=_PROBE_S,
             )
         found = json.loads(run.stdout.decode(errors="replace"))
@@ -257,7 +268,7 @@ class FfmpegDecoder:
 
         A WAV file is read `to_end` whatever its header states. Raise `NotStartedError`.
         """
-        self._forgiven = tags
+        self._source, self._forgiven = source, tags
         unfinished = ["-ignore_length", "1"] if to_end and "wav" in found.formats else []
         self.rate, self.channels, self.stated_frames = track.rate, track.channels, track.stated_frames
         # Timestamps are replaced, because gaps in the file's own would give messages about the output. If
@@ -272,8 +283,9 @@ class FfmpegDecoder:
         pipe = subprocess.PIPE
         with _starting(source, "ffmpeg"):
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, pass_fds=source.handles
-            )
+                command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, pass_fds=source.handles,
+                process_group=OWN_GROUP,
+            )  # fmt: skip
         self._last_message = ""
         # Pages of Ogg have checksums: a refused part of an intact page is the header of a chained stream.
         self._heeded = b"[ogg @ " if found.formats == ("ogg",) else b""
@@ -301,9 +313,12 @@ class FfmpegDecoder:
 
     @property
     def damage(self) -> str:
-        """Return the damage, "" for none; call this at the end."""
+        """Return the damage, "" for none; call this at the end. Raise `DecoderEndedError`."""
         code = self._process.wait()
         self._message_reader.join()
+        if code < 0 or code == _ENDED:
+            name = self._source.name or self._source.path
+            raise DecoderEndedError(f"{name}: ffmpeg was ended before the end of the file; try again")
         return self._last_message or (f"ffmpeg ended with code {code}" if code else "")
 
     def interrupt(self) -> None:

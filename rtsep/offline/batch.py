@@ -240,8 +240,9 @@ def separate_beside(
     finally:
         over.set()
         for worker, _ in feeding:
-            worker.close()
-        for _, thread in feeding:
+            worker.terminate()
+        for worker, thread in feeding:
+            worker.join()
             thread.join()
 
 
@@ -291,6 +292,7 @@ class _Worker:
     def __init__(self, how: How) -> None:
         self._how = how
         self._process: multiprocessing.process.BaseProcess | None = None  # started
+        self._last: multiprocessing.process.BaseProcess | None = None  # to end at the end
         self._pipe: Connection | None = None
         self._starting = threading.Lock()
         self._closed = False
@@ -349,16 +351,20 @@ class _Worker:
         process.join()
         return process.exitcode
 
-    def close(self) -> None:
-        """End the process at once."""
+    def terminate(self) -> None:
+        """Let the process end, and start none again."""
         with self._starting:
             self._closed = True
-            process = self._process
-        if process is not None:
-            process.terminate()
-            process.join(TERM_S)
-            process.kill()
-            process.join()
+            self._last = self._process
+        if self._last is not None:
+            self._last.terminate()
+
+    def join(self) -> None:
+        """Wait until the process has ended after `terminate`."""
+        if self._last is not None:
+            self._last.join(TERM_S)
+            self._last.kill()
+            self._last.join()
 
 
 def _serve(pipe: Connection, how: How) -> None:

@@ -15,6 +15,7 @@ from rtsep.controls import Controls
 from rtsep.errors import InputFileError, OutputError
 from rtsep.files.audiofile import AudioReader, StemWriter, make_folder
 from rtsep.files.encode import WAV, check_sound, encode
+from rtsep.files.ffmpeg import DecoderEndedError
 from rtsep.files.stem_writer import refused, written_by
 from rtsep.files.wavfile import BITS
 from rtsep.model.runner import ModelRunner
@@ -169,13 +170,13 @@ class _Blocks:
         self.damage = ""  # unreadable part
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Raise `InputFileError` if nothing can be read."""
+        """Raise `InputFileError` if nothing can be read, or if the decoder was ended."""
         try:
             while len(samples := self._reader.read(self._block)) > 0:
                 self.taken += len(samples)
                 yield samples
         except InputFileError as error:
-            if self.taken == 0:
+            if self.taken == 0 or isinstance(error, DecoderEndedError):
                 raise
             self.damage = str(error)
         if self.taken == 0:

@@ -1,4 +1,4 @@
-"""ffmpeg and ffprobe that cannot be started, or that do not finish: one line, little memory, no wait."""
+"""ffmpeg and ffprobe that cannot be started, do not finish or are ended: one line, little memory, no wait."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ import pytest
 import soundfile
 
 from rtsep.audio.played_file import Opening
+from rtsep.controls import Controls
 from rtsep.errors import InputFileError
 from rtsep.files import ffmpeg
 from rtsep.files.audiofile import AudioReader
-from rtsep.files.ffmpeg import FfmpegInput, Track, seconds_of, widest
+from rtsep.files.encode import encode
+from rtsep.files.ffmpeg import DecoderEndedError, FfmpegInput, Track, seconds_of, widest
+from rtsep.offline.file_mode import separate_file
+from tests.models import PlainModel
 
 pytestmark = pytest.mark.skipif(
     shutil.which("ffmpeg") is None or os.name != "posix", reason="needs ffmpeg and programs in sh"
@@ -87,6 +91,32 @@ def test_a_program_that_does_not_finish_is_ended(program, monkeypatch):
     assert found[0] == 0.0
     assert isinstance(found[1], Track)
     assert found[1].channels == 2
+
+
+@pytest.mark.parametrize("end", ["kill -TERM $$", "kill -KILL $$", "exit 255"])
+def test_an_ffmpeg_that_is_ended_is_no_damage_and_leaves_no_stems(video, tmp_path, program, end):
+    program("ffmpeg", f"#!/bin/sh\nhead -c 80000 /dev/zero\n{end}\n")
+    with AudioReader(video) as reader:
+        assert len(reader.read(44100)) == 20_000
+        with pytest.raises(DecoderEndedError, match=r"one.mkv: ffmpeg was ended before the end of the file"):
+            reader.read(1)
+    with pytest.raises(DecoderEndedError):
+        separate_file(video, tmp_path / "out", PlainModel("half"), Controls())
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_ctrl_c_in_a_terminal_reaches_none_of_the_programs(video, tmp_path, program):
+    groups, wav = tmp_path / "groups", tmp_path / "stem.wav"
+    for name in ("ffmpeg", "ffprobe"):
+        program(name, f'#!/bin/sh\nps -o pgid= -p $$ >> {groups}\nexec {shutil.which(name)} "$@"\n')
+    AudioReader(video).close()  # two programs
+    seconds_of(FfmpegInput(video), TRACK)
+    widest(FfmpegInput(video), TRACK)
+    soundfile.write(wav, np.zeros((100, 1)), 44100)
+    encode(wav, tmp_path / "stem.flac", video, "PCM_24")  # two, the first one for the tags
+    found = [int(group) for group in groups.read_text().split()]
+    assert len(found) == 6
+    assert os.getpgrp() not in found
 
 
 @pytest.mark.parametrize("name", ["ffprobe", "ffmpeg"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import signal
 import threading
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -15,6 +16,7 @@ import pytest
 from rtsep.errors import ModelProcessError
 from rtsep.offline import batch
 from rtsep.offline.batch import Done, How, Job, separate_beside
+from tests.waiting import until
 
 HOW = How(model=Path("model.pt"), sha256="0")
 JOBS = [Job(Path(f"{n}.wav"), Path("out")) for n in range(4)]
@@ -27,6 +29,19 @@ def serve(pipe: Connection, _: How) -> None:
             pipe.send(Done(pipe.recv()))
         except EOFError:
             return
+
+
+def serve_and_end_together(pipe: Connection, how: How) -> None:
+    """Answer each job; end after SIGTERM as soon as all three processes have received it."""
+
+    def end(*_: object) -> None:
+        (how.model / f"{os.getpid()}.begun").touch()
+        until(lambda: len(list(how.model.glob("*.begun"))) == 3, patience_s=batch.TERM_S)
+        (how.model / f"{os.getpid()}.ended").touch()
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    serve(pipe, how)
 
 
 def separated(progress=lambda job: lambda *_: None, jobs=JOBS, processes=3) -> list[Done]:
@@ -107,6 +122,15 @@ def test_an_unforeseen_error_of_a_thread_ends_the_run():
 
     with pytest.raises(ZeroDivisionError):
         separated(progress)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_all_processes_end_at_one_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(batch, "_serve", serve_and_end_together)
+    running = separate_beside(JOBS, How(model=tmp_path, sha256="0"), 3, lambda job: lambda *_: None)
+    assert [next(running).error for _ in JOBS] == [""] * len(JOBS)
+    running.close()
+    assert len(list(tmp_path.glob("*.ended"))) == 3
 
 
 def test_an_answer_that_cannot_be_read_concerns_its_song_only(monkeypatch):
