@@ -141,9 +141,10 @@ def _separate(
         stems, damage = finished
         return Done(job, skipped=stems, damage=damage)
     check_outputs(mine.folder, how.inputs, how.stems, how.format)
+    files = {f"{stem}.{how.format}" for stem in how.stems}
     result = separate_file(
         reader or AudioReader(job.source, how.track), mine.folder, model(), Controls(**how.controls),
-        how.subtype, how.block, progress, how.stems, how.format,
+        how.subtype, how.block, progress, how.stems, how.format, lambda: mine.forget(files),
     )  # fmt: skip
     for name, path in result.stems.items():
         mine.note({**how.settings(), "stem": name}, {name: path}, result.damage)

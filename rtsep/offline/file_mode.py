@@ -58,15 +58,17 @@ def separate_file(
     progress: Callable[[int, int | None], None] | None = None,
     stems: Sequence[str] = STEMS,
     format: str = WAV,
+    replacing: Callable[[], None] = lambda: None,
 ) -> FileResult:
     """Write `stems` of `source` to `folder`: `vocals.wav`, `instrumental.wav`, aligned and of equal length.
 
     `format` is one of `FORMATS`; formats other than WAV keep the tags, and may change the samples.
 
     `source` is a file or an open reader, which is closed. `block` is the number of frames read at a time; the
-    result does not depend on it. `progress` receives the frames done and the total (None: unknown). An
-    interrupted run does not change earlier results. For a damaged file, the stems contain everything
-    readable, and `FileResult.damage` describes what is missing.
+    result does not depend on it. `progress` receives the frames done and the total (None: unknown).
+    `replacing` is called before the first earlier result is replaced; a run that is interrupted before does
+    not change any. For a damaged file, the stems contain everything readable, and `FileResult.damage`
+    describes what is missing.
     """
     started = time.perf_counter()
     with source if isinstance(source, AudioReader) else AudioReader(source) as reader:
@@ -86,9 +88,13 @@ def separate_file(
                 writer.write({name: sound[STEMS.index(name), :, dropped:].T for name in stems})
                 if progress:
                     progress(blocks.taken, reader.frames)
-            paths, tags_note = writer.close(), ""
-            if format != WAV:
-                paths, tags_note = _encode(paths, folder, reader.path, format, subtype)
+            if format == WAV:
+                replacing()
+                paths, tags_note = writer.close(), ""
+            else:
+                encoded, tags_note = _encode(writer.close(), reader.path, format, subtype)
+                replacing()
+                paths = _moved(encoded, folder)
         except BaseException:
             writer.discard()
             raise
@@ -109,19 +115,19 @@ def separate_file(
         )
 
 
-def _encode(
-    wavs: dict[str, Path], folder: Path, song: Path, format: str, subtype: str
-) -> tuple[dict[str, Path], str]:
-    """Encode all stems, then move them to their names in `folder`; return these, and a line about tags.
-
-    Raise `OutputError`.
-    """
+def _encode(wavs: dict[str, Path], song: Path, format: str, subtype: str) -> tuple[dict[str, Path], str]:
+    """Encode all stems beside `wavs`; return their files, and a line about tags. Raise `OutputError`."""
     encoded = {name: wav.with_suffix(f".{format}") for name, wav in wavs.items()}
     note = ""
     for name, wav in wavs.items():
         note = encode(wav, encoded[name], song, subtype)
+    return encoded, note
+
+
+def _moved(encoded: dict[str, Path], folder: Path) -> dict[str, Path]:
+    """Move files to their names in `folder`; return these. Raise `OutputError`."""
     try:
-        return {name: file.replace(folder / file.name) for name, file in encoded.items()}, note
+        return {name: file.replace(folder / file.name) for name, file in encoded.items()}
     except OSError as error:
         raise refused(folder, error) from None
 

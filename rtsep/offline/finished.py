@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,15 +114,24 @@ class Finished:
     def note(self, settings: Mapping[str, Any], stems: Mapping[str, Path], damage: str = "") -> None:
         """Record that these stems are finished. Raise `OutputError`."""
         files = {name: path.name for name, path in stems.items()}
-        kept = [
-            each
-            for each in self._read().get("done", ())
-            if not set(each.get("stems", {}).values()) & set(files.values())
-        ]
-        kept.append({"settings": dict(settings), "of": self._version, "stems": files, "damage": damage})
+        entry = {"settings": dict(settings), "of": self._version, "stems": files, "damage": damage}
+        self._write([*self._without(files.values()), entry])
+
+    def forget(self, files: Collection[str]) -> None:
+        """Remove the records of files with these names, before they are replaced. Raise `OutputError`."""
+        kept = self._without(files)
+        if kept != self._read().get("done", []):
+            self._write(kept)
+
+    def _without(self, files: Collection[str]) -> list[dict[str, Any]]:
+        """Return the records of all other files."""
+        return [each for each in self._read().get("done", ())
+                if not set(each["stems"].values()) & set(files)]  # fmt: skip
+
+    def _write(self, done: list[dict[str, Any]]) -> None:
         temporary = self.folder / f"{LEDGER}.{socket.gethostname()}.{os.getpid()}"
         try:
-            temporary.write_text(json.dumps({"input": str(self.source), "done": kept}), encoding="utf-8")
+            temporary.write_text(json.dumps({"input": str(self.source), "done": done}), encoding="utf-8")
             temporary.replace(self.folder / LEDGER)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Records of finished stems on a disk that refuses them: nothing is left behind."""
+"""Records of finished stems: on a disk that refuses them nothing stays, and stale ones count as none."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from rtsep.errors import OutputError
 from rtsep.files.stem_writer import StemWriter
 from rtsep.files.wavfile import WavFile
+from rtsep.offline.batch import Done, How, Job, separate_one
 from rtsep.offline.finished import LEDGER, Finished
+from tests.models import PlainModel
 
 resource = pytest.importorskip("resource")
 
@@ -90,3 +94,26 @@ def test_an_interrupt_while_the_stems_are_created_leaves_none(tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         StemWriter(tmp_path, ("vocals", "instrumental"), 44100, 2, "PCM_24")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_an_interrupt_while_stems_are_replaced_makes_earlier_records_stale(tmp_path, monkeypatch, form):
+    soundfile.write(tmp_path / "song.wav", np.zeros((1000, 1)), 44100)
+
+    def separate(kind: str) -> Done:
+        job, how = Job(tmp_path / "song.wav", tmp_path / "out"), How(Path("x.pt"), sha256=kind, format=form)
+        return separate_one(job, how, lambda: PlainModel(kind), lambda *_: None)
+
+    replace = Path.replace
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if Path(target).stem == "instrumental" and Path(target).parent.name == "out":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    assert separate("half").result
+    assert separate("half").skipped
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", interrupted)
+        separate("ones")  # its vocals are beside the earlier instrumental now
+    assert separate("half").result
