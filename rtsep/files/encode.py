@@ -16,7 +16,7 @@ import soundfile
 
 from rtsep.errors import OutputError, UsageError, system_reason
 from rtsep.files.ffmpeg import OWN_GROUP
-from rtsep.files.sndfile import encoded, reason
+from rtsep.files.sndfile import encoded, open_sound, reason
 
 WAV = "wav"
 FORMATS = (WAV, "flac", "mp3", "opus")
@@ -195,8 +195,8 @@ def _tags_by_libsndfile(song: Path) -> dict[str, str]:
     if not song.is_file():
         return {}
     try:
-        with soundfile.SoundFile(encoded(song)) as file:
+        with song.open("rb") as source, open_sound(source, song) as file:
             found: dict[str, str] = file.copy_metadata()
-    except soundfile.LibsndfileError:
+    except (soundfile.LibsndfileError, OSError):
         return {}
     return {name: text for name, text in found.items() if name != "software"}

@@ -47,6 +47,27 @@ class _Stream(soundfile.SoundFile):
         return False
 
 
+def open_sound(file: BinaryIO, path: Path, end: int = 0) -> soundfile.SoundFile:
+    """Open an audio file of which `file` is already open; its content decides, not its name.
+
+    `end` is the first byte behind its audio if the rest must not be read; 0: read all. Raise `OSError` or
+    `soundfile.LibsndfileError`.
+    """
+    whole = PieceFile(file, Piece(0, end or file.seek(0, os.SEEK_END)))
+    if end:
+        return _Stream(whole)
+    if UnsizedAu.fits(file):
+        return _Stream(UnsizedAu(file, Piece(0, file.seek(0, os.SEEK_END))))
+    # By its name alone, libmpg123 would search audio in a file and print lines about each attempt.
+    is_odd = is_named_mpeg(path) and not begins_like_mpeg(file)
+    if not is_odd and path.suffix.lower() != ".raw":  # a name that `soundfile` refuses
+        sound = _Stream(encoded(path))
+        if sound.format != "RAW":
+            return sound
+        sound.close()  # for a name like x.au or x.vox, libsndfile takes any bytes for samples
+    return _Stream(whole)
+
+
 class SndfileDecoder:
     """Decodes a file: `rate`, `channels`, `frames` (None: unknown), `stated_frames`, `damage`.
 
@@ -58,14 +79,14 @@ class SndfileDecoder:
 
         `end` is the first byte behind its audio if the rest must not be read; 0: read all.
         """
-        self._file, self._path, self._end = file, path, end
+        self._file = file
         self._pieces = list(pieces)
         self._damage: list[str] = []
         self._left: int | None = None  # frames left in the current piece; None: unknown
         self._ended = False  # the current piece has ended
         self._resampler: soxr.ResampleStream | None = None
         self.in_pieces = bool(pieces)
-        self._sound = self._open_next() if pieces else self._begun(self._open_whole())
+        self._sound = self._open_next() if pieces else self._begun(open_sound(file, path, end))
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
         self.format, self.subtype = self._sound.format, self._sound.subtype
         self.frames = None if self.in_pieces else _frames(self._sound)
@@ -129,17 +150,6 @@ class SndfileDecoder:
         self._left = None if sound.format == "MP3" else _frames(sound)
         self._ended = False
         return sound
-
-    def _open_whole(self) -> soundfile.SoundFile:
-        size = self._file.seek(0, os.SEEK_END)
-        if self._end:
-            return _Stream(PieceFile(self._file, Piece(0, self._end)))
-        if UnsizedAu.fits(self._file):
-            return _Stream(UnsizedAu(self._file, Piece(0, size)))
-        if is_named_mpeg(self._path) and not begins_like_mpeg(self._file):
-            # By its name alone, libmpg123 would search audio in it and print lines about each attempt.
-            return _Stream(PieceFile(self._file, Piece(0, size)))
-        return _Stream(encoded(self._path))
 
     def _open_next(self) -> soundfile.SoundFile:
         """Open the next readable piece; raise the error of the last one if none is."""
@@ -234,10 +244,10 @@ def brief_look(path: Path) -> tuple[int, int, int] | None:
     try:
         if not path.is_file():  # a pipe would wait for a writer
             return None
-        about = soundfile.info(encoded(path))
+        with path.open("rb") as file, open_sound(file, path) as about:
+            return about.samplerate, about.channels, about.frames
     except (OSError, ValueError, RuntimeError):
         return None
-    return about.samplerate, about.channels, about.frames
 
 
 def with_channels(block: Block, channels: int) -> Block:

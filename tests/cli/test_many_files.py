@@ -319,8 +319,9 @@ def test_flac_has_the_samples_of_wav(half, tmp_path, subtype):
     assert np.array_equal(read["wav"], read["flac"])
 
 
-def test_without_ffmpeg_flac_keeps_what_libsndfile_knows(tmp_path, monkeypatch):
-    source = song(tmp_path / "one.flac", title="One", artist="A & B")
+@pytest.mark.parametrize("name", ["one.flac", "one.raw"])
+def test_without_ffmpeg_flac_keeps_what_libsndfile_knows(tmp_path, monkeypatch, name):
+    source = song(tmp_path / "one.flac", title="One", artist="A & B").rename(tmp_path / name)
     monkeypatch.setenv("PATH", str(tmp_path))
     encode(song(tmp_path / "stem.wav"), tmp_path / "stem.flac", source, "PCM_16")
     with soundfile.SoundFile(tmp_path / "stem.flac") as file:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import struct
+import subprocess
 
 import numpy as np
 import pytest
@@ -96,12 +98,30 @@ def test_bytes_behind_the_end_of_a_wav_are_named_unless_they_are_nothing(tmp_pat
         assert len(read(path)[0]) == RATE
 
 
-@pytest.mark.parametrize("name", ["a.mp3", "a.ogg", "a.txt", "a"])
+@pytest.mark.parametrize("name", ["a.mp3", "a.ogg", "a.txt", "a", "a.raw", "a.vox"])
 def test_the_content_decides_not_the_suffix(tmp_path, name):
     tone(tmp_path / "a.wav", 440, 0.5)
     shutil.copy(tmp_path / "a.wav", tmp_path / name)
     sound, rate, said = read(tmp_path / name)
     assert (len(sound), hz_of(sound, rate), said) == (RATE // 2, 440, "")
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.au", "a.snd", "a.gsm", "a.vox", "a.vox6", "a.VOX8"])
+def test_noise_is_no_audio_whatever_its_suffix(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    (tmp_path / name).write_bytes(random.Random(1).randbytes(50_000))
+    with pytest.raises(InputFileError, match="not a format that libsndfile reads"):
+        AudioReader(tmp_path / name)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.raw", "a.au", "a.snd", "a.vox"])
+def test_ffmpeg_reads_what_libsndfile_knows_by_its_suffix_only(tmp_path, name):
+    tone(tmp_path / "a.wav", 440)
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", tmp_path / "a.wav", "-f", "ipod", tmp_path / name]
+    subprocess.run(command, check=True)
+    sound, rate, said = read(tmp_path / name)
+    assert (rate, hz_of(sound, rate), said) == (RATE, 440, "")
 
 
 @pytest.mark.parametrize("rate", [1, 100, 999, 1_536_001, 2_000_000_000])
