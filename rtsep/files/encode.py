@@ -141,9 +141,10 @@ def _by_ffmpeg(wav: Path, target: Path, tags: Mapping[str, str], form: str, subt
         options = ["-c:a", "libmp3lame", "-q:a", "0", "-id3v2_version", "4"]
     else:
         options = ["-c:a", "libopus", "-b:a", f"{OPUS_KBITS * channels}k", *_opus_layout(channels)]
-    # A tag may be longer than the system accepts as an argument.
+    # A tag may be longer than the system accepts as an argument. Without -xerror the code is 0 even if the
+    # end of the file cannot be written.
     run = subprocess.run(
-        ["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", f"file:{wav.absolute()}",
+        ["ffmpeg", "-v", "error", "-xerror", "-nostdin", "-y", "-i", f"file:{wav.absolute()}",
          "-f", "ffmetadata", "-i", "pipe:0", "-map", "0:a", "-map_metadata", "1", *options,
          f"file:{target.absolute()}"],
         input=_as_ffmetadata(tags), capture_output=True, process_group=OWN_GROUP,

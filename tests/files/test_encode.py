@@ -108,6 +108,21 @@ def test_tags_beyond_the_limit_are_left_out_with_a_line(stem, monkeypatch):
     assert tags_of(target) == {"title": "One", "artist": "Two"}
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("form", ["flac", "mp3", "opus"])
+@pytest.mark.parametrize("ffmpeg", [pytest.param(True, marks=needs_ffmpeg), False])
+def test_a_full_disk_is_an_error_even_at_the_last_byte(stem, monkeypatch, form, ffmpeg):
+    if not ffmpeg:
+        if form != "flac":
+            pytest.skip("ffmpeg encodes it")
+        monkeypatch.setattr(shutil, "which", lambda _name: None)
+    target = stem.with_suffix(f".{form}")
+    target.symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"stem.* cannot"):
+        encode(stem, target, stem, "PCM_24")
+    assert not target.is_symlink()
+
+
 def test_a_program_that_cannot_be_started_is_one_line_with_the_remedy(stem, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
