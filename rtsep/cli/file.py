@@ -28,9 +28,10 @@ from rtsep.files.folders import audio_files, listed_files
 from rtsep.files.names import STDIN, folder_name, input_path, one_line, printable
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
-from rtsep.offline.batch import Done, How, Job, separate_beside, separate_here
 from rtsep.offline.batch import Progress as FileProgress
+from rtsep.offline.batch import separate_beside, separate_here
 from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, identity
+from rtsep.offline.jobs import Done, How, Job
 from rtsep.terminal import plain_console
 
 MAX_PROCESSES = 256

@@ -13,12 +13,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple
 
 from rtsep import unexpected
 from rtsep.controls import Controls
@@ -31,13 +29,13 @@ from rtsep.errors import (
     system_reason,
 )
 from rtsep.files.audiofile import AudioReader
-from rtsep.files.encode import WAV
 from rtsep.files.names import is_there
 from rtsep.model.package import read_package
 from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
-from rtsep.offline.file_mode import DEFAULT_BLOCK, STEMS, FileResult, check_outputs, separate_file
+from rtsep.offline.file_mode import check_outputs, separate_file
 from rtsep.offline.finished import Finished
+from rtsep.offline.jobs import Done, How, Job, Waiting
 from rtsep.realtime import threads
 from rtsep.realtime.waiting import take_from
 
@@ -45,54 +43,6 @@ Progress = Callable[[int, int | None], None]
 _REPORT_EVERY = 32  # blocks
 TERM_S = 3.0
 """Time in seconds for a process to remove its unfinished files."""
-
-
-class Job(NamedTuple):
-    """Input, with the preferred folder for its stems."""
-
-    source: Path
-    place: Path
-    refusal: str = ""  # reason why it cannot be separated, if already known
-
-
-@dataclass(frozen=True)
-class How:
-    """Common settings of all files of a run."""
-
-    model: Path
-    sha256: str  # of the model
-    compute: str = "cpu"
-    controls: Mapping[str, float] = field(default_factory=dict)
-    stems: tuple[str, ...] = STEMS
-    format: str = WAV
-    subtype: str = "PCM_24"
-    block: int = DEFAULT_BLOCK
-    overwrite: bool = False
-    track: int | None = None  # audio track of each file, from 1; None: the default track
-    # files that must not be replaced, by `file_mode.identity`
-    inputs: frozenset[tuple[int, int]] = frozenset()
-
-    def settings(self) -> dict[str, Any]:
-        """Return the settings that the stems depend on, in JSON types."""
-        settings = {
-            "model": self.sha256,
-            "controls": dict(self.controls),
-            "format": self.format,
-            "subtype": self.subtype,
-        }
-        return settings if self.track is None else {**settings, "track": self.track}
-
-
-@dataclass(frozen=True)
-class Done:
-    """Result of one job: separated, finished before, or refused."""
-
-    job: Job
-    result: FileResult | None = None
-    skipped: Mapping[str, Path] | None = None
-    error: str = ""
-    exit_code: int = 0
-    damage: str = ""  # unreadable part of the input; the stems have the rest
 
 
 def separate_one(
@@ -197,7 +147,7 @@ def separate_beside(
 
     If the machine cannot start all of them, the others continue. If it starts none, each file is refused.
     """
-    waiting = _Waiting(jobs)
+    waiting = Waiting(jobs)
     done: SimpleQueue[Done | Exception | None] = SimpleQueue()
     over = threading.Event()
 
@@ -245,42 +195,6 @@ def separate_beside(
         for worker, thread in feeding:
             worker.join()
             thread.join()
-
-
-class _Waiting:
-    """The jobs that nobody separates yet, for several threads."""
-
-    def __init__(self, jobs: Iterable[Job]) -> None:
-        self._jobs = iter(jobs)
-        self._returned: list[Job] = []
-        self._threads = 0
-        self._lock = threading.Lock()
-
-    def begin(self) -> None:
-        """Count a thread that takes jobs."""
-        with self._lock:
-            self._threads += 1
-
-    def leave(self) -> None:
-        """Count a thread less: it takes no more jobs."""
-        with self._lock:
-            self._threads -= 1
-
-    def take(self) -> Job | None:
-        """Return the next job; None: there is none, and the thread ends."""
-        with self._lock:
-            job = self._returned.pop() if self._returned else next(self._jobs, None)
-            self._threads -= job is None
-            return job
-
-    def leave_to_others(self, job: Job) -> bool:
-        """Return a job that this thread cannot separate; False: no other thread is left."""
-        with self._lock:
-            if self._threads < 2:
-                return False
-            self._threads -= 1
-            self._returned.append(job)
-            return True
 
 
 class _NotStartedError(ModelProcessError):
@@ -368,11 +282,28 @@ class _Worker:
             self._last.join()
 
 
+def _end_once_by_signals() -> None:
+    """Let SIGTERM, or the closing of the terminal, end this process in order: it removes unfinished files."""
+    ends = [signal.SIGTERM]
+    if (
+        sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    ):  # else under `nohup`
+        ends.append(signal.SIGHUP)
+
+    def end(*_: object) -> None:
+        for each in ends:  # the terminal and the parent process both send one
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(1)
+
+    for each in ends:
+        signal.signal(each, end)
+
+
 def _serve(pipe: Connection, how: How) -> None:
     """Separate the jobs from the pipe until it is closed."""
     unexpected.watch(__name__)  # a SIGTERM while LLVM compiles would be lost
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unfinished files are removed
+    _end_once_by_signals()
     model = _Loaded(how)
     calls = 0
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 
 from rtsep.errors import ModelProcessError
 from rtsep.offline import batch
-from rtsep.offline.batch import Done, How, Job, separate_beside
+from rtsep.offline.batch import separate_beside
+from rtsep.offline.jobs import Done, How, Job
 from tests.waiting import until
 
 HOW = How(model=Path("model.pt"), sha256="0")
@@ -122,6 +124,51 @@ def test_an_unforeseen_error_of_a_thread_ends_the_run():
 
     with pytest.raises(ZeroDivisionError):
         separated(progress)
+
+
+@pytest.fixture
+def signals(monkeypatch) -> Iterator[None]:
+    """The signals as in a new process; `_serve` changes them."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    monkeypatch.setattr(batch.unexpected, "watch", lambda _: None)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class Interrupted:
+    """Pipe of a process that receives signals."""
+
+    def __init__(self, *numbers: int) -> None:
+        self._numbers = numbers
+        self.jobs = 0
+
+    def recv(self) -> Job:
+        if self._numbers:
+            first, *self._numbers = self._numbers
+            try:
+                signal.raise_signal(first)
+            finally:
+                for number in self._numbers:
+                    signal.raise_signal(number)
+        self.jobs += 1
+        raise EOFError
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("numbers", [("SIGTERM", "SIGHUP"), ("SIGHUP", "SIGTERM", "SIGHUP"), ("SIGHUP",)])
+def test_a_process_is_ended_once_by_the_terminal_and_its_parent(signals, numbers):
+    with pytest.raises(SystemExit) as end:
+        batch._serve(Interrupted(*(getattr(signal, number) for number in numbers)), HOW)
+    assert end.value.__context__ is None  # its clean-up was not interrupted
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_process_under_nohup_goes_on(signals):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    batch._serve(pipe := Interrupted(signal.SIGHUP), HOW)
+    assert pipe.jobs == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

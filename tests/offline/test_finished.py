@@ -14,8 +14,9 @@ import soundfile
 from rtsep.errors import OutputError
 from rtsep.files.stem_writer import StemWriter
 from rtsep.files.wavfile import WavFile
-from rtsep.offline.batch import Done, How, Job, separate_one
+from rtsep.offline.batch import separate_one
 from rtsep.offline.finished import LEDGER, Finished
+from rtsep.offline.jobs import Done, How, Job
 from tests.models import PlainModel
 
 resource = pytest.importorskip("resource")
