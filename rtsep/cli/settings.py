@@ -27,6 +27,7 @@ from rtsep import folders
 from rtsep.compute import OLD_NAME as OLD_COMPUTE
 from rtsep.controls import BY_NAME, Control
 from rtsep.errors import UsageError, suggest
+from rtsep.files.names import user_path
 from rtsep.session.options import LiveOptions, OptionError
 from rtsep.surfaces.toml import TomlFile, control_of, control_text, read_text, shown, write_whole
 
@@ -105,7 +106,7 @@ class ConfigOption:
         return control_of(value, control)
 
     def _read_text(self, text: str) -> Any:
-        kind = self.action.type
+        kind = user_path if self.action.type is Path else self.action.type  # as in `rtsep.cli.main.Parser`
         try:
             value = kind(text) if callable(kind) else text
         except (argparse.ArgumentTypeError, ValueError, TypeError) as error:

@@ -105,9 +105,17 @@ def test_values_are_of_the_kind_that_the_option_has(capfd, name, words, value, r
     assert found == read
 
 
+@pytest.mark.parametrize("name", ["record", "map"])
+def test_a_tilde_in_the_file_is_the_home_folder(home, monkeypatch, name):
+    monkeypatch.setenv("HOME", str(home))
+    write(config_file(), f'{name} = "~/x"\n')
+    assert Config(options_of(live_parser())).values == {name: home / "x"}
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
+        ('record = ""\n', ("line 1", "record an empty path")),
         ("rate = 48000\nblok = 3\n", ("line 2", "'blok'", "did you mean 'block'?")),
         ("block = 3\n", ("line 1", "16 to 8192")),
         ("block = true\n", ("line 1", "block true")),
