@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from rtsep.files.mpeg import begins_like_mpeg, is_named_mpeg
 from rtsep.files.pieces import Piece, PieceFile, UnsizedAu
+from rtsep.limits import HIGHEST_FILE_RATE, LOWEST_FILE_RATE
 
 Block = NDArray[np.float32]
 
 BLOCK = 8192  # constant: the last samples of libsndfile's Opus decoder depend on the block size
 _RUN_UP = 32768  # frames
+_UNREADABLE = (soundfile.LibsndfileError, OSError, ValueError)
 _NOT_KNOWN = 2**63 - 1  # libsndfile's value for an unknown number of frames (SF_COUNT_MAX)
 _STREAMED = ((0x7FFF0000, 0x80001000), (0xFFFF0000, 0x100001000), (1 << 62, 1 << 64))
 """Ranges of placeholders for a size that was unknown when the header was written."""
@@ -156,22 +158,30 @@ class SndfileDecoder:
         while True:
             piece = self._pieces.pop(0)
             try:
-                return self._begun(_Stream(PieceFile(self._file, piece)))
-            except (soundfile.LibsndfileError, OSError) as error:
+                return self._begun(self._opened(piece))
+            except _UNREADABLE as error:
                 self._damage.append(f"a part of it cannot be read: {reason(error)}")
                 if not self._pieces:
                     raise
+
+    def _opened(self, piece: Piece) -> soundfile.SoundFile:
+        """Open a piece. Raise one of `_UNREADABLE`, also for a rate that no file has."""
+        sound = _Stream(PieceFile(self._file, piece))
+        if not LOWEST_FILE_RATE <= sound.samplerate <= HIGHEST_FILE_RATE:
+            sound.close()
+            raise ValueError(f"a sample rate of {sound.samplerate} Hz")
+        return sound
 
     def _look_ahead(self) -> None:
         """Set the channels to the maximum of all pieces, and the length to their sum."""
         seconds, known = self._left_seconds(self._sound), True
         for piece in self._pieces:
             try:
-                with soundfile.SoundFile(PieceFile(self._file, piece)) as sound:
+                with self._opened(piece) as sound:
                     self.channels = max(self.channels, sound.channels)
                     known = known and _frames(sound) is not None
                     seconds += self._left_seconds(sound)
-            except (soundfile.LibsndfileError, OSError):
+            except _UNREADABLE:
                 continue  # it is reported when it is reached
         self.frames = round(seconds * self.rate) if known else None
 
@@ -182,7 +192,11 @@ class SndfileDecoder:
     def _decode_piece(self) -> Block:
         """Return a block of the current piece, in the format of the first; note the end of the piece."""
         assert self._sound
-        wanted = BLOCK if self._left is None else min(BLOCK, self._left)
+        wanted = BLOCK
+        if self._sound.samplerate < self.rate:  # a block becomes longer when it is resampled
+            wanted = max(1, BLOCK * self._sound.samplerate // self.rate)
+        if self._left is not None:
+            wanted = min(wanted, self._left)
         try:
             block = self._sound.read(wanted, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
@@ -210,7 +224,7 @@ class SndfileDecoder:
         if self._pieces:
             try:
                 self._sound = self._open_next()
-            except (soundfile.LibsndfileError, OSError):
+            except _UNREADABLE:
                 return False  # already reported
         return self._sound is not None
 

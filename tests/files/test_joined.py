@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from rtsep.errors import InputFileError
 from rtsep.files.audiofile import MISSING_S, AudioReader
+from rtsep.files.sndfile import BLOCK
 from tests.files.tones import RATE, hz_of, read, tone
 
 JOINED = (".ogg", ".mp3", ".flac", ".wav", ".aiff")
@@ -70,6 +72,22 @@ def test_a_mono_part_and_one_of_another_rate_go_along(tmp_path, suffix):
     # ffmpeg spreads mono to two channels at equal power.
     wanted = level[1] * (np.sqrt(0.5) if suffix == ".mp3" else 1.0)
     assert level[0] == pytest.approx(wanted, rel=0.1), "mono goes to all channels at its level"
+
+
+def test_a_part_of_a_low_rate_takes_little_memory_and_an_impossible_one_is_left_out(tmp_path):
+    first = tone(tmp_path / "a.wav", 440, 0.1, rate=192_000)
+    slow, bad = (tone(tmp_path / "b.wav", 0.1, 20_000 / rate, rate=rate) for rate in (1000, 1))
+    path = tmp_path / "both.wav"
+    path.write_bytes(first + slow + bad)
+    blocks = []
+    with AudioReader(path) as reader:
+        assert reader.frames == pytest.approx(20.1 * 192_000, abs=2)
+        while len(block := reader._decode()):
+            blocks.append(len(block))
+        with pytest.raises(InputFileError, match="a part of it cannot be read: a sample rate of 1 Hz"):
+            reader.read(1)
+    assert max(blocks) < 2 * BLOCK
+    assert sum(blocks) == pytest.approx(20.1 * 192_000, abs=2)
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".flac"])
