@@ -6,16 +6,14 @@ It reads only the headers of frames: about 0.2 s for an hour of audio.
 from __future__ import annotations
 
 import functools
-import mmap
 import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from rtsep.files.pieces import mapped
-
-Content = mmap.mmap | bytes
+from rtsep.files.content import Content
 
 _ID3_HEAD = 10  # bytes
+_HEAD = 4  # bytes of a frame's header
 _TAG = re.compile(rb"ID3[\x02-\x04]\x00|APETAGEX|TAG[\x00\x20-\x7f]{3}")
 _TAG_BEGINS = (b"ID3", b"APETAGEX", b"TAG", b"LYRICSBEGIN")
 _XING = re.compile(rb"(?:Xing|Info)\x00\x00\x00([\x00-\x0f])")
@@ -57,14 +55,13 @@ def count_mpeg(file: BinaryIO, size: int) -> Mpeg | None:
     head = file.read(_XING_WITHIN)
     if not _SYNC.match(head) and not _XING.search(head):
         return None
-    with mapped(file) as content:
-        return _counts(content, begin, size) if content else None
+    return _counts(Content(file, size), begin)
 
 
 def begins_like_mpeg(file: BinaryIO) -> bool:
     """Return whether MPEG audio begins near the beginning of an open file, behind its tag."""
-    file.seek(_behind_tag(file))
-    return _has_audio(file.read(_LEADING), 0)
+    begin = _behind_tag(file)
+    return _has_audio(Content(file, begin + _LEADING), begin)
 
 
 def is_named_mpeg(path: Path) -> bool:
@@ -72,15 +69,15 @@ def is_named_mpeg(path: Path) -> bool:
     return path.suffix.lower() in (".mp1", ".mp2", ".mp3", ".m1a", ".m2a")
 
 
-def _counts(content: Content, begin: int, size: int) -> Mpeg | None:
-    head = bytes(content[begin : begin + _XING_WITHIN])
+def _counts(content: Content, begin: int) -> Mpeg | None:
+    head, size = content.read(begin, _XING_WITHIN), content.size
     found = _XING.search(head)
     starts = [found.start() - 4 - side for side in _SIDES if found.start() >= 4 + side] if found else []
     # layer III
     sync = next((at for at in starts if head[at] == 0xFF and head[at + 1] & 0xE6 == 0xE2), None)
-    there, end = _walk(content, begin + (sync or 0), size)
+    there, end = _walk(content, begin + (sync or 0))
     goes_on = there > 0 and _has_audio(content, end)
-    tags = len(_TAG.findall(content)) if goes_on else 0
+    tags = sum(1 for _ in content.positions(_TAG)) if goes_on else 0
     if found is None or sync is None:
         return Mpeg(0, is_short=False, is_long=True, tags=tags) if goes_on else None
     of_one = 1152 if head[sync + 1] & 0x18 == 0x18 else 576
@@ -128,11 +125,11 @@ def _length(second: int, third: int) -> int:
     return (72 if layer == 3 and version != 3 else 144) * bits // hz + padding
 
 
-def _walk(content: Content, at: int, size: int) -> tuple[int, int]:
+def _walk(content: Content, at: int) -> tuple[int, int]:
     """Return the number of frames in a row from position `at`, and the position behind them."""
     count = 0
-    while at + 4 <= size and content[at] == 0xFF:
-        length = _length(content[at + 1], content[at + 2])
+    while len(head := content.read(at, _HEAD)) == _HEAD and head[0] == 0xFF:
+        length = _length(head[1], head[2])
         if length == 0:
             break
         count, at = count + 1, at + length
@@ -141,13 +138,14 @@ def _walk(content: Content, at: int, size: int) -> tuple[int, int]:
 
 def _has_audio(content: Content, begin: int) -> bool:
     """Return whether frames of one kind follow each other anywhere behind position `begin`."""
-    for found in _SYNC.finditer(content, begin):
-        at, kind = found.start(), None
+    for at in content.positions(_SYNC, begin):
+        kind = None
         for _ in range(_IN_A_ROW):
-            if at + 3 > len(content) or content[at] != 0xFF:
+            head = content.read(at, _HEAD - 1)
+            if len(head) < _HEAD - 1 or head[0] != 0xFF:
                 break
-            length = _length(content[at + 1], content[at + 2])
-            this = (content[at + 1] & 0xFE, content[at + 2] & 0x0C)
+            length = _length(head[1], head[2])
+            this = (head[1] & 0xFE, head[2] & 0x0C)
             if length == 0 or this != (kind or this) or this[0] & 6 == _LAYER_1:
                 break
             at, kind = at + length, this
@@ -158,7 +156,7 @@ def _has_audio(content: Content, begin: int) -> bool:
 
 def _is_junk(content: Content, end: int) -> bool:
     """Return whether the data from `end` on is neither a tag nor zeros."""
-    rest = bytes(content[end : end + _SLACK_BYTES])
+    rest = content.read(end, _SLACK_BYTES)
     # An APE tag may have its header only at its end.
-    last = bytes(content[-_SLACK_BYTES:]) if end < len(content) else b""
+    last = content.read(max(0, content.size - _SLACK_BYTES), _SLACK_BYTES) if end < content.size else b""
     return bool(rest.strip(b"\0")) and not rest.startswith(_TAG_BEGINS) and b"APETAGEX" not in last

@@ -6,22 +6,26 @@ their signatures, in some ms and without another program. It decodes nothing.
 
 from __future__ import annotations
 
-import contextlib
 import io
-import mmap
 import re
-from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO, NamedTuple
+
+from rtsep.files.content import Content
 
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 _OGG = re.compile(rb"OggS\x00[\x02\x06]\x00{8}.{4}\x00{4}", re.DOTALL)  # the first page of a stream
 _TOGETHER = 512  # bytes: first pages this close together begin at the same time
 _PAGE_HEAD = 27  # bytes of an Ogg page before the list of lengths; the last one is its size
 _MAX_PAGE = _PAGE_HEAD + 255 + 255 * 255
+_LEAST = 30  # bytes of a WAV or AIFF file behind its length: names of formats and chunks
+MAX_PIECES = 10_000
 
 BEGINS_LATER = "it begins in the middle of a stream, which cannot be read without its first page"
 
 ENDS_EARLIER = "it ends in the middle of a page"
+
+TOO_MANY = f"it consists of more than {MAX_PIECES} files, of which the first ones are read"
 
 
 class Piece(NamedTuple):
@@ -48,13 +52,13 @@ def pieces_of(file: BinaryIO, size: int) -> Pieces:
     if head[:4] == b"fLaC":
         return _by_signature(file, size, _FLAC)
     starts = [0]
-    while (end := _chunk_end(head)) and starts[-1] + end + len(head) <= size:
+    while len(starts) <= MAX_PIECES and (end := _chunk_end(head)) and starts[-1] + end + len(head) <= size:
         file.seek(starts[-1] + end)
         head = file.read(12)
         if not _chunk_end(head):
             break
         starts.append(starts[-1] + end)
-    return Pieces(_between(starts, size))
+    return _between(starts, size)
 
 
 def _chunk_end(head: bytes) -> int:
@@ -63,11 +67,11 @@ def _chunk_end(head: bytes) -> int:
     if not wav and not (head[:4] == b"FORM" and head[8:11] == b"AIF"):
         return 0
     length = int.from_bytes(head[4:8], "little" if wav else "big")
-    return 8 + length + length % 2 if length > 4 else 0
+    return 8 + length + length % 2 if length >= _LEAST else 0
 
 
 def _by_signature(file: BinaryIO, size: int, signature: re.Pattern[bytes]) -> Pieces:
-    places = _places(file, signature)
+    places = list(islice(Content(file, size).positions(signature), MAX_PIECES + 1))
     if not places:
         return Pieces()
     starts = [position for before, position in zip([-_TOGETHER, *places], places, strict=False)
@@ -75,7 +79,7 @@ def _by_signature(file: BinaryIO, size: int, signature: re.Pattern[bytes]) -> Pi
     damage = BEGINS_LATER if places[0] > 0 else ""
     if signature is _OGG and _ends_in_page(file, size):
         damage = f"{damage}; {ENDS_EARLIER}" if damage else ENDS_EARLIER
-    return Pieces(_between(starts, size), damage, many=len(starts) < len(places))
+    return _between(starts, size, damage, many=len(starts) < len(places))
 
 
 def _ends_in_page(file: BinaryIO, size: int) -> bool:
@@ -91,27 +95,12 @@ def _ends_in_page(file: BinaryIO, size: int) -> bool:
     return begin + at + _PAGE_HEAD + len(lengths) + sum(lengths) > size
 
 
-@contextlib.contextmanager
-def mapped(file: BinaryIO) -> Iterator[mmap.mmap | None]:
-    """Give the content of an open file; None if it cannot be mapped."""
-    try:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):
-        yield None
-        return
-    with content:
-        yield content
-
-
-def _places(file: BinaryIO, signature: re.Pattern[bytes]) -> list[int]:
-    with mapped(file) as content:  # else it is read as one piece
-        return [found.start() for found in signature.finditer(content)] if content else []
-
-
-def _between(starts: list[int], size: int) -> tuple[Piece, ...]:
-    if starts == [0]:
-        return ()
-    return tuple(Piece(start, end) for start, end in zip(starts, [*starts[1:], size], strict=True))
+def _between(starts: list[int], size: int, damage: str = "", many: bool = False) -> Pieces:
+    """Return the pieces that begin at `starts`, at most `MAX_PIECES`."""
+    pieces = tuple(Piece(start, end) for start, end in zip(starts, [*starts[1:], size], strict=True))
+    if len(pieces) > MAX_PIECES:
+        damage = f"{damage}; {TOO_MANY}" if damage else TOO_MANY
+    return Pieces(pieces[:MAX_PIECES] if starts != [0] else (), damage, many)
 
 
 class PieceFile(io.RawIOBase):

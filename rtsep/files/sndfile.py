@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,7 +83,7 @@ class SndfileDecoder:
         `end` is the first byte behind its audio if the rest must not be read; 0: read all.
         """
         self._file = file
-        self._pieces = list(pieces)
+        self._pieces = deque(pieces)
         self._damage: list[str] = []
         self._left: int | None = None  # frames left in the current piece; None: unknown
         self._ended = False  # the current piece has ended
@@ -156,7 +157,7 @@ class SndfileDecoder:
     def _open_next(self) -> soundfile.SoundFile:
         """Open the next readable piece; raise the error of the last one if none is."""
         while True:
-            piece = self._pieces.pop(0)
+            piece = self._pieces.popleft()
             try:
                 return self._begun(self._opened(piece))
             except _UNREADABLE as error:

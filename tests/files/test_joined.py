@@ -6,12 +6,14 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 
 import numpy as np
 import pytest
 import soundfile
 
 from rtsep.errors import InputFileError
+from rtsep.files import pieces
 from rtsep.files.audiofile import MISSING_S, AudioReader
 from rtsep.files.sndfile import BLOCK
 from tests.files.tones import RATE, hz_of, read, tone
@@ -88,6 +90,28 @@ def test_a_part_of_a_low_rate_takes_little_memory_and_an_impossible_one_is_left_
             reader.read(1)
     assert max(blocks) < 2 * BLOCK
     assert sum(blocks) == pytest.approx(20.1 * 192_000, abs=2)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_the_first_of_very_many_parts_are_read(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(pieces, "MAX_PIECES", 3)
+    content, path = tone(tmp_path / f"a{suffix}", 440, 0.1), tmp_path / f"many{suffix}"
+    path.write_bytes(3 * content)
+    assert read(path)[2] == ""
+    path.write_bytes(4 * content)
+    sound, _, said = read(path)
+    assert len(sound) == 3 * RATE // 10
+    assert "more than 10000 files, of which the first ones are read" in said
+
+
+def test_parts_without_a_header_take_no_time(tmp_path):
+    path = tmp_path / "many.wav"
+    path.write_bytes((b"RIFF" + struct.pack("<I", 5) + b"WAVE" + b"x\0") * 1_000_000)
+    with path.open("rb") as file:
+        began = time.thread_time()
+        found = pieces.pieces_of(file, path.stat().st_size)
+    assert found == pieces.Pieces()
+    assert time.thread_time() - began < 0.2
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".flac"])
