@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from rtsep.errors import InputFileError, NoSoundError
+from rtsep.errors import InputFileError, NoSoundError, system_reason
 from rtsep.files import caf
 from rtsep.files.ffmpeg import (
     DecoderEndedError,
@@ -85,6 +85,9 @@ class AudioReader:
         try:
             self._choose(track)
             self._check()
+        except OSError as error:
+            self.close()
+            raise InputFileError(f"{path}: cannot be read ({system_reason(error)})") from None
         except BaseException:
             self.close()
             raise

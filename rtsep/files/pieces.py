@@ -110,6 +110,7 @@ class PieceFile(io.RawIOBase):
         """Read `piece` of `file`, which must stay open."""
         super().__init__()
         self._file, self._piece, self._position = file, piece, 0
+        self._failure: BaseException | None = None
 
     def readable(self) -> bool:
         """Return True."""
@@ -131,13 +132,23 @@ class PieceFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill `buffer` from the piece and return the number of bytes."""
-        begin = self._piece.start + self._position
-        self._file.seek(begin)
-        content = self._file.read(max(0, min(len(buffer), self._piece.end - begin)))
-        buffer[: len(content)] = content
-        self._position += len(content)
-        return len(content)
+        """Fill `buffer` from the piece and return the number of bytes; `check` raises its exceptions."""
+        try:
+            begin = self._piece.start + self._position
+            self._file.seek(begin)
+            content = self._file.read(max(0, min(len(buffer), self._piece.end - begin)))
+            buffer[: len(content)] = content
+            self._position += len(content)
+            return len(content)
+        except BaseException as error:  # lost in C code, which would go on
+            self._failure = error
+            return 0
+
+    def check(self) -> None:
+        """Raise the exception of an earlier read, such as an interrupt; libsndfile takes it for the end."""
+        failure, self._failure = self._failure, None
+        if failure:
+            raise failure
 
 
 class UnsizedAu(PieceFile):

@@ -45,12 +45,31 @@ class _Stream(soundfile.SoundFile):
     every block is wrong. In other formats it takes time.
     """
 
+    def __init__(self, source: PieceFile | str | bytes) -> None:
+        """Open a file object or a file name. Raise `OSError` or `soundfile.LibsndfileError`."""
+        try:
+            super().__init__(source)
+        finally:
+            self._check()
+
     def seekable(self) -> bool:
         """Return False, so that reading does not seek."""
         return False
 
+    def block(self, frames: int) -> Block:
+        """Return the next `frames` frames [frames, channels], fewer at the end. Raise as `__init__`."""
+        try:
+            block: Block = self.read(frames, dtype="float32", always_2d=True)
+        finally:
+            self._check()
+        return block
 
-def open_sound(file: BinaryIO, path: Path, end: int = 0) -> soundfile.SoundFile:
+    def _check(self) -> None:
+        if isinstance(self.name, PieceFile):
+            self.name.check()
+
+
+def open_sound(file: BinaryIO, path: Path, end: int = 0) -> _Stream:
     """Open an audio file of which `file` is already open; its content decides, not its name.
 
     `end` is the first byte behind its audio if the rest must not be read; 0: read all. Raise `OSError` or
@@ -89,7 +108,9 @@ class SndfileDecoder:
         self._ended = False  # the current piece has ended
         self._resampler: soxr.ResampleStream | None = None
         self.in_pieces = bool(pieces)
-        self._sound = self._open_next() if pieces else self._begun(open_sound(file, path, end))
+        self._sound: _Stream | None = (
+            self._open_next() if pieces else self._begun(open_sound(file, path, end))
+        )
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
         self.format, self.subtype = self._sound.format, self._sound.subtype
         self.frames = None if self.in_pieces else _frames(self._sound)
@@ -148,13 +169,13 @@ class SndfileDecoder:
 
     # --- internal ----------------------------------------------------------------------------------------
 
-    def _begun(self, sound: soundfile.SoundFile) -> soundfile.SoundFile:
+    def _begun(self, sound: _Stream) -> _Stream:
         # After the stated end, libsndfile may decode data that does not belong to the file.
         self._left = None if sound.format == "MP3" else _frames(sound)
         self._ended = False
         return sound
 
-    def _open_next(self) -> soundfile.SoundFile:
+    def _open_next(self) -> _Stream:
         """Open the next readable piece; raise the error of the last one if none is."""
         while True:
             piece = self._pieces.popleft()
@@ -165,7 +186,7 @@ class SndfileDecoder:
                 if not self._pieces:
                     raise
 
-    def _opened(self, piece: Piece) -> soundfile.SoundFile:
+    def _opened(self, piece: Piece) -> _Stream:
         """Open a piece. Raise one of `_UNREADABLE`, also for a rate that no file has."""
         sound = _Stream(PieceFile(self._file, piece))
         if not LOWEST_FILE_RATE <= sound.samplerate <= HIGHEST_FILE_RATE:
@@ -199,8 +220,8 @@ class SndfileDecoder:
         if self._left is not None:
             wanted = min(wanted, self._left)
         try:
-            block = self._sound.read(wanted, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
+            block = self._sound.block(wanted)
+        except (soundfile.LibsndfileError, OSError) as error:
             self._damage.append(reason(error))
             block = np.zeros((0, self._sound.channels), np.float32)
         self._ended = len(block) == 0
@@ -280,5 +301,5 @@ def with_channels(block: Block, channels: int) -> Block:
 
 def reason(error: Exception) -> str:
     """Return libsndfile's message without the name of the file."""
-    text = str(getattr(error, "error_string", "") or error)
+    text = str(getattr(error, "error_string", "") or getattr(error, "strerror", "") or error)
     return text.removeprefix("Error : ").strip().rstrip(".")

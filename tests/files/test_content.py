@@ -37,7 +37,7 @@ def test_matches_and_bytes_are_those_of_the_whole_file(path, size, begin):
 
 
 def test_a_file_that_is_cut_meanwhile_ends_there(path):
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         windows = Content(file, 1000)
         positions = windows.positions(SYNC)
         first = next(positions)

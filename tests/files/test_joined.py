@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import struct
@@ -15,7 +17,8 @@ import soundfile
 from rtsep.errors import InputFileError
 from rtsep.files import pieces
 from rtsep.files.audiofile import MISSING_S, AudioReader
-from rtsep.files.sndfile import BLOCK
+from rtsep.files.sndfile import BLOCK, SndfileDecoder
+from rtsep.files.spool import Opened
 from tests.files.tones import RATE, hz_of, read, tone
 
 JOINED = (".ogg", ".mp3", ".flac", ".wav", ".aiff")
@@ -102,6 +105,50 @@ def test_the_first_of_very_many_parts_are_read(tmp_path, monkeypatch, suffix):
     sound, _, said = read(path)
     assert len(sound) == 3 * RATE // 10
     assert "more than 10000 files, of which the first ones are read" in said
+
+
+class Failing:
+    """An open file whose disk fails, or whose reader is interrupted."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def seek(self, *_: int) -> int:
+        return 0
+
+    def read(self, _: int) -> bytes:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
+def test_an_interrupt_while_a_part_is_read_is_not_its_end(tmp_path, capfd, error):
+    path, content = tmp_path / "both.wav", tone(tmp_path / "a.wav", 440, 1)
+    path.write_bytes(2 * content)
+    with AudioReader(path) as reader:
+        reader.read(10)
+        reader._decoder._sound.name._file = Failing(error)
+        with pytest.raises(type(error)):
+            reader.read(RATE)
+    with pytest.raises(type(error)):
+        SndfileDecoder(Failing(error), path, (pieces.Piece(0, 100),))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_disk_that_fails_is_named(tmp_path, monkeypatch, capfd):
+    path, content = tmp_path / "both.wav", tone(tmp_path / "a.wav", 440, 1)
+    path.write_bytes(2 * content)
+    failing = Failing(OSError(errno.EIO, os.strerror(errno.EIO)))
+    with AudioReader(path) as reader:
+        reader.read(10)
+        reader._decoder._sound.name._file = failing
+        assert len(reader.read(3 * RATE)) < 2 * RATE
+        with pytest.raises(InputFileError, match=r"both.wav: damaged \(Input/output error\)"):
+            reader.read(1)
+    opened = Opened(failing, path, 2 * len(content))
+    monkeypatch.setattr(Failing, "close", lambda _: None, raising=False)
+    with pytest.raises(InputFileError, match=r"both.wav: cannot be read \(Input/output error\)"):
+        AudioReader(path, opened=opened)
+    assert capfd.readouterr().err == ""
 
 
 def test_parts_without_a_header_take_no_time(tmp_path):
