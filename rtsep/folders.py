@@ -64,6 +64,15 @@ def is_reachable_folder(path: Path) -> bool:
         return False
 
 
+def has_current() -> bool:
+    """Return whether the current folder exists; another program may have removed it."""
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
 def reason(path: Path, error: OSError) -> str:
     """Return as text why a file in one of these folders cannot be written."""
     if NOWHERE.parent in path.parents:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from rtsep import standard_streams, unexpected
+from rtsep import folders, standard_streams, unexpected
 from rtsep.compiled import use_cache
 from rtsep.errors import INTERRUPTED, OutputError, RtsepError, UsageError
 from rtsep.files.names import one_line, print_any_name, user_path
@@ -177,9 +177,12 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
         notify("interrupted")
         return INTERRUPTED
     except OSError as error:
-        if not standard_streams.is_of_output(error):
+        if standard_streams.is_of_output(error):
+            return _refused(error)
+        if folders.has_current():
             raise
-        return _refused(error)
+        notify("the current folder was removed; change to another one")
+        return UsageError.exit_code
 
 
 if __name__ == "__main__":

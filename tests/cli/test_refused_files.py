@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 
 import numpy as np
 import pytest
 import soundfile
 
-from rtsep.errors import InputFileError, ModelError, OutputError
+from rtsep.errors import InputFileError, ModelError, OutputError, UsageError
 from rtsep.model.catalog import find_model
 from tests.cli.program import assert_refused, rtsep, rtsep_here, separate_here
 from tests.models import make_golden, make_model, make_parts, make_spec
@@ -189,3 +190,14 @@ def test_a_cuda_device_that_is_not_there_is_named():
         pytest.skip("there is a CUDA device here")
     outcome = rtsep_here("live", "--in", "demo", "--out-device", "virtual", "--device", "cuda")
     assert_refused(outcome, ModelError.exit_code, "cuda")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps the current folder of a process")
+@pytest.mark.parametrize("words", [("file", "song.wav"), ("service", "install")])
+def test_a_current_folder_that_was_removed_is_named(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    outcome = rtsep_here(*words, XDG_CONFIG_HOME=str(tmp_path))
+    assert_refused(outcome, UsageError.exit_code, "the current folder was removed")
