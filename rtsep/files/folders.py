@@ -57,37 +57,58 @@ def walk(
     errors of unreadable folders.
     """
     found: list[tuple[Path, list[str]]] = []
-    seen: set[Path] = {without.resolve()} if without else set()
+    seen: set[Path] = {_real(without)} if without else set()
     places = deque([folder])
-    root = folder.resolve()
+    root = _real(folder)
     while places:
-        for place, inside, names in os.walk(places.popleft(), onerror=onerror):
-            here = Path(place)
-            real = here.resolve()
-            if real in seen:
-                inside.clear()
-                continue
-            seen.add(real)
-            inside[:] = sorted(name for name in inside if not name.startswith("."))
-            # Links last: a folder's own name is better than a link's.
-            links = [name for name in inside if (here / name).is_symlink()]
-            inside[:] = [name for name in inside if name not in links]
-            places += [here / name for name in links if not root.is_relative_to((here / name).resolve())]
-            found.append((here, sorted(names)))
+        here = places.popleft()
+        if (real := _real(here)) in seen:
+            continue
+        seen.add(real)
+        try:
+            with os.scandir(here) as entries:
+                inside = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if onerror:
+                onerror(error)
+            continue
+        found.append((here, [entry.name for entry in inside if not _is_folder(entry)]))
+        for entry in inside:
+            if _is_folder(entry) and not entry.name.startswith("."):
+                if not entry.is_symlink():
+                    places.appendleft(here / entry.name)
+                elif not root.is_relative_to(_real(here / entry.name)):
+                    places.append(here / entry.name)  # a folder's own name is better than a link's
     return sorted(found, key=lambda entry: entry[0].parts)
+
+
+def _real(path: Path) -> Path:
+    """Return a path without links; a link to itself stays (`Path.resolve` raises errors for one)."""
+    return Path(os.path.realpath(path))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link into a barred folder
+        return False
 
 
 def audio_files(folder: Path, below: bool, without: Path) -> list[Path]:
     """Return the audio files in `folder`, in order; with `below`, also those in folders below.
 
     Links to folders are followed. Pipes, hidden files and everything in the folder `without` are left out.
-    Raise `InputFileError` if a folder cannot be read, or contains none.
+    Raise `InputFileError` if a folder cannot be read, contains none, or is `without` itself.
     """
 
     def refuse(error: OSError) -> None:
         raise InputFileError(f"{error.filename}: cannot be read ({error.strerror})") from None
 
     if below:
+        if _real(folder) == _real(without):
+            raise InputFileError(
+                f"{folder}: the stems go there, too, and -r would include them; choose another -o"
+            )
         places = walk(folder, refuse, without)
     else:
         try:

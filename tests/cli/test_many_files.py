@@ -354,11 +354,10 @@ def test_folders_that_share_a_place_do_not_take_each_others(tmp_path):
 
 
 def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
-    def refuse(folder, onerror, **_):
-        onerror(PermissionError(13, "Permission denied", str(folder)))
-        return iter(())
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr(os, "walk", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(InputFileError, match="Permission denied"):
         audio_files(tmp_path, True, tmp_path / "out")
 
