@@ -25,7 +25,7 @@ from rtsep.files.audiofile import SUBTYPES, AudioReader, make_folder
 from rtsep.files.demo import demo_song
 from rtsep.files.encode import FORMATS, WAV, check_format
 from rtsep.files.folders import audio_files, listed_files
-from rtsep.files.names import STDIN, folder_name, input_path, one_line, printable
+from rtsep.files.names import STDIN, folder_name, handles_of, input_path, one_line, printable
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.offline.batch import Progress as FileProgress
@@ -182,7 +182,7 @@ def _input_path(text: str) -> Path:
 
 def _is_ours(path: Path) -> bool:
     """Return whether a path refers to an open file of this process, which other processes lack."""
-    return path == STDIN or path.parts[:3] in (("/", "dev", "fd"), ("/", "proc", "self"))
+    return path == STDIN or bool(handles_of(path))
 
 
 def _processes(text: str) -> int:

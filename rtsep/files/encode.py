@@ -16,6 +16,7 @@ import soundfile
 
 from rtsep.errors import OutputError, UsageError, system_reason
 from rtsep.files.ffmpeg import OWN_GROUP
+from rtsep.files.names import handles_of
 from rtsep.files.sndfile import encoded, open_sound, reason
 
 WAV = "wav"
@@ -118,7 +119,7 @@ def tags_of(song: Path) -> dict[str, str]:
     probe = subprocess.run(
         ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json",
          "-show_entries", "format_tags:stream_tags", f"file:{song.absolute()}"],
-        capture_output=True, process_group=OWN_GROUP,
+        capture_output=True, process_group=OWN_GROUP, pass_fds=handles_of(song),
     )  # fmt: skip
     try:
         found = json.loads(probe.stdout.decode(errors="replace"))

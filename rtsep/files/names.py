@@ -46,6 +46,15 @@ def input_path(text: str) -> Path:
     return STDIN if text == "-" else user_path(text)
 
 
+def handles_of(path: Path) -> tuple[int, ...]:
+    """Return the open file of this process that a path like /dev/fd/3 names, which programs must inherit.
+
+    Empty for other paths, and for standard input, which they inherit anyway.
+    """
+    is_ours = path.parts[:3] == ("/", "dev", "fd") or path.parts[:4] == ("/", "proc", "self", "fd")
+    return (int(path.name),) if is_ours and path.name.isdecimal() else ()
+
+
 def folder_name(path: Path) -> str:
     """Return the name of the folder for the stems of `path`: its name without the suffix.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rtsep.errors import InputFileError, NoSoundError, system_reason
-from rtsep.files.names import STDIN, one_line
+from rtsep.files.names import STDIN, handles_of, one_line
 
 WAIT_FOR_WRITER_S = 10.0
 """Maximum wait for a program that writes to a FIFO, in seconds."""
@@ -84,11 +84,14 @@ def open_again(opened: Opened, name: Path) -> Opened:
         file = opened.access_path.open("rb")
     except OSError as error:
         raise InputFileError(f"{name}: cannot be read ({system_reason(error)})") from None
-    if not opened.handles:
-        return Opened(file, opened.access_path, opened.size)
-    return Opened(
-        file=file, access_path=Path(f"/dev/fd/{file.fileno()}"), size=opened.size, handles=(file.fileno(),)
-    )
+    if opened.handles:
+        return _by_handle(file, opened.size)
+    return Opened(file, opened.access_path, opened.size)
+
+
+def _by_handle(file: BinaryIO, size: int) -> Opened:
+    """Return an input that libraries and programs find by its open file."""
+    return Opened(file, Path(f"/dev/fd/{file.fileno()}"), size, (file.fileno(),))
 
 
 def _mode(path: Path) -> int:
@@ -111,7 +114,8 @@ def _regular(path: Path) -> Opened:
             return _spooled(path, notify_on_stderr)
         path = resolved
     file = path.open("rb")
-    return Opened(file, path, os.fstat(file.fileno()).st_size)
+    size = os.fstat(file.fileno()).st_size
+    return _by_handle(file, size) if handles_of(path) else Opened(file, path, size)
 
 
 def _spooled(path: Path, notify: Notify) -> Opened:
@@ -143,12 +147,7 @@ def _spooled(path: Path, notify: Notify) -> Opened:
         raise
     if os.name != "posix":
         return Opened(file, Path(file.name), size)  # type: ignore[arg-type]
-    return Opened(
-        file=file,  # type: ignore[arg-type]
-        access_path=Path(f"/dev/fd/{file.fileno()}"),
-        size=size,
-        handles=(file.fileno(),),
-    )
+    return _by_handle(file, size)  # type: ignore[arg-type]
 
 
 def _pieces(path: Path, notify: Notify) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ import pytest
 from rtsep.errors import InputFileError, NoSoundError
 from rtsep.files import spool
 from rtsep.files.audiofile import AudioReader
+from rtsep.files.encode import tags_of
 from tests.files.tones import RATE, hz_of, read, tone
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes with names")
@@ -133,6 +134,35 @@ def test_standard_input_is_read(tmp_path, way):
         with (tmp_path / "a.flac").open("rb") as file:
             run = subprocess.run(command, stdin=file, capture_output=True)
     assert run.stdout.decode().split() == [str(RATE)], run.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists() or shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_a_file_that_is_already_open_is_read_by_ffmpeg_with_its_tags(tmp_path, folder):
+    if not Path(folder).exists():
+        pytest.skip("no such folder on this system")
+    tone(tmp_path / "a.wav", 440, 1)
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        tmp_path / "a.wav",
+        "-metadata",
+        "title=One",
+        tmp_path / "a.m4a",
+    ]
+    subprocess.run(command, check=True)
+    with (tmp_path / "a.m4a").open("rb") as file:
+        path = Path(folder, str(file.fileno()))
+        sound, rate, said = read(path)
+        assert (hz_of(sound, rate), said) == (440, "")
+        with AudioReader(path) as reader:
+            reader.read(RATE // 2)
+            again = reader.again()
+        with again() as second:
+            assert len(second.read(RATE // 2)) == RATE // 2
+        assert tags_of(path) == {"title": "One"}
 
 
 def test_a_terminal_is_no_audio():
