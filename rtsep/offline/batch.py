@@ -123,7 +123,7 @@ class _Loaded:
 
     def __call__(self) -> ModelRunner:
         if self._model is None:
-            self._model = load(read_package(self._how.model), self._how.compute)
+            self._model = load(read_package(self._how.model, self._how.sha256), self._how.compute)
         return self._model
 
 

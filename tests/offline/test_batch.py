@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rtsep.errors import ModelProcessError
+from rtsep.errors import ModelError, ModelProcessError
+from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.offline import batch
 from rtsep.offline.batch import separate_beside
 from rtsep.offline.jobs import Done, How, Job
@@ -116,6 +117,12 @@ def test_a_limit_of_threads_is_one_line(monkeypatch):
     with pytest.raises(ModelProcessError, match="no thread can be started; raise the limit of processes"):
         separated()
     assert len(worker_threads) == 1
+
+
+def test_a_model_that_another_one_has_replaced_meanwhile_is_refused():
+    how = How(find_model(DEFAULT_MODEL), sha256="0" * 64)
+    with pytest.raises(ModelError, match="was changed after its check"):
+        batch._Loaded(how)()
 
 
 def test_an_unforeseen_error_of_a_thread_ends_the_run():
