@@ -12,6 +12,7 @@ config folder as `presets/NAME.toml`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import unicodedata
@@ -62,9 +63,14 @@ def user_folder() -> Path:
     return folders.config() / "presets"
 
 
+def _composed(name: str) -> str:
+    """Return a name with one character for each accented letter; a file from a Mac may have two (NFD)."""
+    return unicodedata.normalize("NFC", name)
+
+
 def check_name(name: str) -> str:
     """Return `name` if it is a valid file name on every system; else raise `UsageError` with the rule."""
-    name = unicodedata.normalize("NFC", name)
+    name = _composed(name)
     if len(name) > MAX_NAME:
         raise UsageError(f"preset '{name[:20]}...': a name has at most {MAX_NAME} characters")
     if not _NAME.fullmatch(name) or name[-1] in " ." or _RESERVED.fullmatch(name):
@@ -90,7 +96,7 @@ def parse_preset(text: str, path: Path) -> Preset:
             raise file.error(f"no control is called '{key}'{suggest(key, words) or known(words)}", key)
     if not values:
         raise file.error("it sets no control; add one, for example: threshold = 0.4")
-    return Preset(path.name.removesuffix(SUFFIX), values, program)
+    return Preset(_composed(path.name.removesuffix(SUFFIX)), values, program)
 
 
 def programs(presets: Sequence[Preset]) -> list[int | None]:
@@ -235,7 +241,14 @@ class Presets:
 
     def path(self, name: str) -> Path:
         """Return the path of the preset `name`, existing or not."""
-        return self.folder / f"{name}{SUFFIX}"
+        path = self.folder / f"{name}{SUFFIX}"
+        if name.isascii() or os.path.lexists(path):
+            return path
+        with contextlib.suppress(OSError):
+            for other in self.folder.iterdir():
+                if _composed(other.name) == path.name:
+                    return other
+        return path
 
     def _stamps(self) -> dict[str, _Stamp | None]:
         """Return the version of each preset's file, by name; None for one that cannot be read."""
@@ -247,8 +260,8 @@ class Presets:
         except OSError as error:
             raise UsageError(f"{self.folder}: cannot read the presets: {error.strerror}") from None
         for entry in entries:
-            name = entry.name.removesuffix(SUFFIX)
-            if name == entry.name or not _NAME.fullmatch(name):
+            name = _composed(entry.name).removesuffix(SUFFIX)
+            if not entry.name.endswith(SUFFIX) or not _NAME.fullmatch(name):
                 continue
             try:
                 if entry.is_file():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rtsep.errors import UsageError
+from rtsep.surfaces.presets import Preset, Presets
 from tests.cli.program import assert_refused, rtsep_here
 
 
@@ -65,3 +67,17 @@ def test_from_the_first_preset_to_the_last(home, tmp_path):
 )
 def test_what_cannot_be_is_refused_in_one_line(home, arguments, words):
     assert_refused(rtsep_here(*arguments, **home), 2, *words)
+
+
+def test_a_name_from_a_mac_is_the_same_name(tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    presets = Presets(tmp_path)
+    (tmp_path / f"{decomposed}.toml").write_text("gate = 0.1")
+    assert presets.names() == [composed]
+    assert [preset.name for preset in presets.load_all()[0]] == [composed]
+    for name in (composed, decomposed):
+        assert presets.load(name) == Preset(composed, {"gate": 0.1})
+    with pytest.raises(UsageError, match="already"):
+        presets.save(Preset(composed, {"gate": 0.2}))
+    presets.delete(composed)
+    assert presets.names() == []
