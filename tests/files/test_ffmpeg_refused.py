@@ -109,7 +109,9 @@ def test_ctrl_c_in_a_terminal_reaches_none_of_the_programs(video, tmp_path, prog
     groups, wav = tmp_path / "groups", tmp_path / "stem.wav"
     for name in ("ffmpeg", "ffprobe"):
         program(name, f'#!/bin/sh\nps -o pgid= -p $$ >> {groups}\nexec {shutil.which(name)} "$@"\n')
-    AudioReader(video).close()  # two programs
+    with AudioReader(video) as reader:  # two programs
+        while len(reader.read(44100)):
+            pass
     seconds_of(FfmpegInput(video), TRACK)
     widest(FfmpegInput(video), TRACK)
     soundfile.write(wav, np.zeros((100, 1)), 44100)

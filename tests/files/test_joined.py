@@ -17,7 +17,7 @@ import soundfile
 from rtsep.errors import InputFileError
 from rtsep.files import pieces
 from rtsep.files.audiofile import MISSING_S, AudioReader
-from rtsep.files.sndfile import BLOCK, SndfileDecoder
+from rtsep.files.sndfile import SndfileDecoder
 from rtsep.files.spool import Opened
 from tests.files.tones import RATE, hz_of, read, tone
 
@@ -91,7 +91,7 @@ def test_a_part_of_a_low_rate_takes_little_memory_and_an_impossible_one_is_left_
             blocks.append(len(block))
         with pytest.raises(InputFileError, match="a part of it cannot be read: a sample rate of 1 Hz"):
             reader.read(1)
-    assert max(blocks) < 2 * BLOCK
+    assert max(blocks) < 0.1 * sum(blocks)  # soxr has blocks of its own
     assert sum(blocks) == pytest.approx(20.1 * 192_000, abs=2)
 
 
