@@ -292,7 +292,7 @@ def _end_once_by_signals() -> None:
 
     def end(*_: object) -> None:
         for each in ends:  # the terminal and the parent process both send one
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, lambda *_: None)  # SIG_IGN is an error for a signal that is already here
         sys.exit(1)
 
     for each in ends:

@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -169,6 +170,22 @@ def test_a_process_is_ended_once_by_the_terminal_and_its_parent(signals, numbers
     with pytest.raises(SystemExit) as end:
         batch._serve(Interrupted(*(getattr(signal, number) for number in numbers)), HOW)
     assert end.value.__context__ is None  # its clean-up was not interrupted
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_signals_that_arrive_together_end_a_process_without_a_word(signals, monkeypatch):
+    both = {signal.SIGTERM, signal.SIGHUP}
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda given: lost.append(given.exc_value))
+    batch._end_once_by_signals()
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    for number in both:
+        signal.raise_signal(number)
+    with pytest.raises(SystemExit):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+    for _ in range(1000):  # time for the other one
+        pass
+    assert not lost
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
