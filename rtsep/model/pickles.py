@@ -1,12 +1,14 @@
 """Check of the pickles in a TorchScript file, without creating any of their objects.
 
 torch's own reader of such pickles calls no Python function, but it trusts the described tensors: one that
-reaches beyond its data reads and writes other memory of the process. Therefore this check keeps a stack like
-that reader, accepts only the few opcodes and names that torch writes, and compares tensors with their data.
+reaches beyond its data reads and writes other memory of the process. Therefore this check keeps a stack and
+marks like that reader, accepts only the few opcodes and names that torch writes, in the places where it
+writes them, and compares tensors with their data.
 """
 
 from __future__ import annotations
 
+import math
 import pickletools
 import re
 from collections.abc import Callable
@@ -18,6 +20,9 @@ MAX_BYTES = 1 << 20
 """Maximum bytes of one pickle. The largest one shipped has 3 kB; a tensor takes about 100 bytes."""
 
 MAX_MEMO = 1 << 16
+
+MAX_DIMENSIONS = 64
+"""Maximum dimensions of a tensor, as in torch."""
 
 ITEM_BYTES = {
     "FloatStorage": 4, "DoubleStorage": 8, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8,
@@ -47,12 +52,24 @@ _PLAIN = {
 _VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
 
 
-class _Mark:
-    """Beginning of a tuple or a list on the stack."""
-
-
 class _Name(NamedTuple):
     name: str
+
+
+class _Object:
+    """Object of a program's class that has no state yet.
+
+    For torch it is still the number of its class: `BUILD` calls the function with the number below its
+    argument, as `REDUCE` does.
+    """
+
+
+class _List:
+    """List, without its items."""
+
+
+class _Dict:
+    """Dictionary, without its entries."""
 
 
 class _Storage(NamedTuple):
@@ -78,6 +95,7 @@ class _Walk:
     def __init__(self, tensor_data: Callable[[str], bytes | None]) -> None:
         self._tensor_data = tensor_data
         self._stack: list[Any] = []
+        self._marks: list[int] = []  # heights of the stack
         self._memo: dict[int, Any] = {}
 
     def run(self, data: bytes) -> None:
@@ -111,9 +129,11 @@ class _Walk:
         elif opcode in ("BINGET", "LONG_BINGET"):
             stack.append(self._memo[argument])
         elif opcode == "MARK":
-            stack.append(_Mark)
-        elif opcode in ("EMPTY_LIST", "EMPTY_DICT"):
-            stack.append(_Made())
+            self._marks.append(len(stack))
+        elif opcode == "EMPTY_LIST":
+            stack.append(_List())
+        elif opcode == "EMPTY_DICT":
+            stack.append(_Dict())
         elif opcode == "TUPLE":
             stack.append(tuple(self._since_mark()))
         elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3"):
@@ -121,12 +141,16 @@ class _Walk:
             items = tuple(stack[-count:])
             del stack[-count:]
             stack.append(items)
-        elif opcode in ("APPENDS", "SETITEMS"):
+        elif opcode == "APPENDS":
             self._since_mark()
-            _ = stack[-1]
+            _require(stack[-1], _List)
+        elif opcode == "SETITEMS":
+            if len(self._since_mark()) % 2:
+                raise ModelError("its description of values has a key without a value")
+            _require(stack[-1], _Dict)
         elif opcode == "APPEND":
             stack.pop()
-            _ = stack[-1]
+            _require(stack[-1], _List)
         elif opcode == "GLOBAL":
             stack.append(_Name(_accepted(argument)))
         elif opcode == "BINPERSID":
@@ -135,19 +159,22 @@ class _Walk:
             arguments, function = stack.pop(), stack.pop()
             stack.append(self._call(function, arguments))
         elif opcode == "NEWOBJ":
-            _, made = stack.pop(), stack.pop()
-            if not isinstance(made, _Name) or not made.name.startswith("__torch__"):
+            arguments, made = stack.pop(), stack.pop()
+            if arguments != () or not isinstance(made, _Name) or not made.name.startswith("__torch__"):
                 raise ModelError("its description of values creates an object of an unknown class")
-            stack.append(_Made())
+            stack.append(_Object())
         elif opcode == "BUILD":
-            stack.pop()
-            _ = stack[-1]
+            del stack[-1]
+            _require(stack.pop(), _Object)
+            stack.append(_Made())
         elif opcode != "PROTO":
             raise ModelError(f"its description of values uses {opcode}, which models do not use")
 
     def _since_mark(self) -> list[Any]:
-        at = len(self._stack) - 1 - self._stack[::-1].index(_Mark)
-        items = self._stack[at + 1 :]
+        at = self._marks.pop()
+        if at > len(self._stack):
+            raise IndexError
+        items = self._stack[at:]
         del self._stack[at:]
         return items
 
@@ -185,7 +212,8 @@ class _Walk:
 def _check_tensor(storage: Any, offset: Any, sizes: Any, strides: Any) -> None:
     """Raise `ModelError` for a tensor that reaches beyond its data."""
     counts = (offset, *sizes, *strides)
-    if not isinstance(storage, _Storage) or len(sizes) != len(strides) or not all(map(_is_count, counts)):
+    known = isinstance(storage, _Storage) and len(sizes) == len(strides) <= MAX_DIMENSIONS
+    if not known or not all(map(_is_count, counts)) or not _is_count(math.prod(sizes)):
         raise ModelError("its description of values has a tensor of an unknown form")
     if 0 in sizes:
         return
@@ -194,6 +222,11 @@ def _check_tensor(storage: Any, offset: Any, sizes: Any, strides: Any) -> None:
         raise ModelError(
             f"a tensor of {list(sizes)} ends beyond its data ({last + 1:,} elements of {storage.elements:,})"
         )
+
+
+def _require(value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise ModelError("its description of values fills something that is no list, dictionary or object")
 
 
 def _is_count(value: Any) -> bool:
