@@ -71,6 +71,9 @@ _FUNCTIONS = frozenset(
 
 _WORDS = ATEN | PRIM | {"device", "strided", "float32", "float64", "int64", "Tensor", "inf", "nan"}
 
+_NAMESPACES = {"torch": 1, "ops": 2, "__torch__": 1}
+"""First parts of the names of operators and classes, each with the least number of further parts."""
+
 _STATEMENTS = (
     ast.Module, ast.ClassDef, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.If,
     ast.For, ast.While, ast.Pass, ast.Expr, ast.Break, ast.Continue, ast.Assert, ast.Raise,
@@ -95,39 +98,61 @@ def check_code(text: bytes) -> None:
     """Raise `ModelError` if a program's text, as stored by torch, makes a forbidden call.
 
     torch reads the text with its own parser: the graph, checked after loading, decides. This check comes
-    first, because torch runs some methods (`__setstate__`) during loading.
+    first, because torch runs some methods (`__setstate__`) during loading. It therefore accepts no character
+    that only one of both parsers could take for a line's end, an encoding or a space.
     """
     try:
+        code = text.decode("ascii")
+        if not code.replace("\n", "").isprintable():
+            raise ValueError
         with warnings.catch_warnings():  # Python warns of torch's style
             warnings.simplefilter("ignore")
-            tree = ast.parse(text)
+            tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ModelError(f"its program cannot be read ({type(error).__name__}); export it again") from None
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    for node in nodes:
         if isinstance(node, ast.stmt) and not isinstance(node, _STATEMENTS):
             raise refuse(type(node).__name__.lower())
         if isinstance(node, ast.FunctionDef) and node.name.startswith("__") and node.name != "__init__":
             raise refuse(node.name)
         if isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and node.test.value:
             raise ModelError("its program has an endless loop; do not trust the file")
-        if isinstance(node, ast.Attribute):
-            _check_attribute(node)
+        if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
+            _check_name(node)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            _check_assignment(node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in _FUNCTIONS:
             raise refuse(node.func.id)
 
 
-def _check_attribute(node: ast.Attribute) -> None:
-    names = [node.attr]
-    value: ast.expr = node.value
-    while isinstance(value, ast.Attribute):
-        names.append(value.attr)
-        value = value.value
-    if not isinstance(value, ast.Name):
+def _check_name(node: ast.expr) -> None:
+    """Raise `ModelError` for a whole dotted name of a forbidden operator, or of a namespace.
+
+    With another name for `torch`, as after `t = torch`, `t.save` would be no operator in this text.
+    """
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name) or node.id not in _NAMESPACES:
         return
     names.reverse()
-    if value.id == "torch" and names[0] not in _WORDS:
-        raise refuse(f"torch.{'.'.join(names)}")
-    if value.id == "ops" and len(names) >= 2 and refused_operator("::".join(names[:2])):
+    dotted = ".".join((node.id, *names))
+    if len(names) < _NAMESPACES[node.id]:
+        raise refuse(dotted)
+    if node.id == "torch" and names[0] not in _WORDS:
+        raise refuse(dotted)
+    if node.id == "ops" and refused_operator("::".join(names[:2])):
         raise refuse("::".join(names[:2]))
-    if value.id == "__torch__" and names[:2] == ["torch", "classes"]:
+    if node.id == "__torch__" and names[:2] in (["torch"], ["torch", "classes"]):
         raise refuse(".".join(names))
+
+
+def _check_assignment(node: ast.Assign | ast.AnnAssign) -> None:
+    """Raise `ModelError` for another meaning of a callable name, as in `len = print`."""
+    if isinstance(node.value, ast.Name | ast.Attribute):
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            if isinstance(target, ast.Name) and target.id in _FUNCTIONS:
+                raise refuse(target.id)
