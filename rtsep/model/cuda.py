@@ -50,11 +50,14 @@ class CudaStep:
     clocked: bool
     """Flag for reading the GPU's own clock at each step, which takes two more calls."""
 
-    def __init__(self, module: Any, shape: tuple[int, int], state_size: int) -> None:
-        """Use `module`, already on the GPU; `shape` is a mask's [channels, bins]. Steps are launched."""
+    def __init__(self, program: Any, shape: tuple[int, int], state_size: int) -> None:
+        """Use `program` (see `TorchScriptRunner`), already on the GPU; launch it for each step.
+
+        `shape` is a mask's [channels, bins].
+        """
         for variable, none in WITHOUT_WORKSPACE.items():
             os.environ.setdefault(variable, none)
-        self._module = module
+        self._program = program
         self._host_column = torch.zeros((*shape, 2), pin_memory=True)
         self._host_mask = torch.zeros(shape, pin_memory=True)
         self._column = torch.zeros((*shape, 2), device="cuda")
@@ -116,17 +119,17 @@ class CudaStep:
 
     def _launch(self) -> None:
         self._column.copy_(self._host_column, non_blocking=True)
-        answer = self._module.step(self._column, self._state)
+        answer = self._program(self._column, self._state)
         self._host_mask.copy_(as_mask(answer, self._host_mask.shape), non_blocking=True)
 
 
 class CudaRunner(TorchScriptRunner):
     """Program with its state on a GPU; columns and masks stay in ordinary memory."""
 
-    def __init__(self, spec: ModelSpec, module: Any, graph: bool) -> None:
-        """Use `module`, already on the GPU; `graph=False` launches its kernels one by one."""
-        super().__init__(spec, module)
-        self._step = CudaStep(module, (spec.channels, spec.bins), spec.state_size)
+    def __init__(self, spec: ModelSpec, program: Any, graph: bool) -> None:
+        """Use `program`, already on the GPU; `graph=False` launches its kernels one by one."""
+        super().__init__(spec, program)
+        self._step = CudaStep(program, (spec.channels, spec.bins), spec.state_size)
         self._captures = graph
         self.gpu = self._step
 
@@ -157,13 +160,13 @@ class TorchScriptOnCuda(TorchScript):
         if not torch.cuda.is_available():
             raise ModelError("--compute cuda: torch finds no CUDA device here; use --compute cpu")
         try:
-            module = load_checked(package, "cuda")
+            program = load_checked(package, "cuda")
         except RuntimeError as error:
             if mentions_gpu(error):
                 raise _gpu_refuses(package.path, error) from None
             raise unloadable(package.path, error) from None
         try:
-            return CudaRunner(package.spec, module, graph)
+            return CudaRunner(package.spec, program, graph)
         except RuntimeError as error:
             raise _gpu_refuses(package.path, error) from None
 

@@ -65,10 +65,10 @@ def to_bytes(scripted: Any) -> bytes:
     return buffer.getvalue()
 
 
-def from_bytes(content: bytes, device: str = "cpu") -> Any:
-    """Load a program from the bytes of its file. Raise `RuntimeError` if torch cannot."""
+def from_bytes(content: bytes) -> Any:
+    """Load an own program from the bytes of its file. Raise `RuntimeError` if torch cannot."""
     with without_warnings():
-        return torch.jit.load(io.BytesIO(content), map_location=torch.device(device))
+        return torch.jit.load(io.BytesIO(content), map_location=torch.device("cpu"))
 
 
 def take_this_thread() -> None:
@@ -100,11 +100,13 @@ def mentions_gpu(error: Exception) -> bool:
     return _OF_THE_GPU.search(str(error)) is not None
 
 
-def as_mask(answer: Tensor, shape: torch.Size) -> Tensor:
-    """Return the answer of a program; raise `RuntimeError` if it has not the `shape` of a mask.
+def as_mask(answer: Any, shape: torch.Size) -> Tensor:
+    """Return the answer of a program; raise `RuntimeError` if it is not a tensor with the `shape` of a mask.
 
     torch would repeat an answer that is too small.
     """
+    if not isinstance(answer, Tensor):
+        raise RuntimeError(f"'step' returns a {type(answer).__name__}, not a mask alone")
     if answer.shape != shape:
         raise RuntimeError(f"a mask of shape {list(answer.shape)}, not {list(shape)}")
     return answer
@@ -113,10 +115,10 @@ def as_mask(answer: Tensor, shape: torch.Size) -> Tensor:
 class TorchScriptRunner(ModelRunner):
     """Program of `rtsep.model.contract` with its state, both on the processor."""
 
-    def __init__(self, spec: ModelSpec, module: Any) -> None:
-        """Use `module`, whose `step(column, state)` returns the mask and advances the state in place."""
+    def __init__(self, spec: ModelSpec, program: Any) -> None:
+        """Use `program`, whose `program(column, state)` returns the mask and advances the state in place."""
         self.spec = spec
-        self._module = module
+        self._program = program
         self._state = torch.zeros(spec.state_size)
         shape = (spec.channels, spec.bins)
         self.bind(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32))
@@ -130,7 +132,7 @@ class TorchScriptRunner(ModelRunner):
     @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
     def step(self) -> None:
         """Run `ModelRunner.step`; raise `RuntimeError`, `TypeError` or `torch.jit.Error`."""
-        self._mask.copy_(as_mask(self._module.step(self._column, self._state), self._mask.shape))
+        self._mask.copy_(as_mask(self._program(self._column, self._state), self._mask.shape))
 
     @torch.inference_mode()  # type: ignore[untyped-decorator,unused-ignore]
     def reset(self) -> None:
@@ -157,10 +159,10 @@ class TorchScript(Form):
         """Load the package to the processor, which has no graphs; see `Form.load`."""
         del graph
         try:
-            module = load_checked(package)
+            program = load_checked(package)
         except RuntimeError as error:
             raise unloadable(package.path, error) from None
-        return TorchScriptRunner(package.spec, module)
+        return TorchScriptRunner(package.spec, program)
 
     def refusal(self, package: ModelPackage, error: Exception) -> ModelError | None:
         """Return the error as one line, see `Form.refusal`."""
@@ -173,32 +175,44 @@ class TorchScript(Form):
 def load_checked(package: ModelPackage, device: str = "cpu") -> Any:
     """Load the program of `package` after a check of everything that it may do; a shipped one is trusted.
 
-    Raise `ModelError` for a program that may do more than compute, `RuntimeError` if torch cannot load it.
+    Return its method `step`. Raise `ModelError` for a program that may do more than compute, `RuntimeError`
+    if torch cannot load it.
     """
-    if is_shipped(package.sha256):
-        module = from_bytes(package.content, device)
-        check_step(package.path, module)
-        return module
+    shipped = is_shipped(package.sha256)
     try:
-        module = from_bytes(inspected(package.content), device)
-        check_step(package.path, module)
-        check_graphs(module)
+        program = _imported(package.content if shipped else inspected(package.content), device)
+        if not program._has_method("step"):
+            raise ModelError("its program has no method 'step'; export it again")
+        if not shipped:
+            check_graphs(program)
     except ModelError as error:
         text = str(error).removeprefix(f"{package.path}: ")
         raise ModelError(f"{package.path}: {text}") from None
-    return module
+    return program._get_method("step")
 
 
-def check_graphs(module: Any) -> None:
-    """Raise `ModelError` for a loaded program with graph nodes that a separator does not need.
+def _imported(content: bytes, device: str) -> Any:
+    """Load a program without a Python module around it, whose own names the program's parts could take."""
+    return torch._C.import_ir_module_from_buffer(
+        torch._C.CompilationUnit(),
+        content,  # type: ignore[arg-type,unused-ignore]
+        torch.device(device),
+        {},
+    )
 
-    No method has run yet, except those that torch runs during loading; `rtsep.model.operators` checks these.
+
+def check_graphs(program: Any, played: str = "step") -> None:
+    """Raise `ModelError` for a loaded program, or a part of it, with graph nodes that no separator needs.
+
+    `played` is the method that a hop calls. No method has run yet, except those that torch runs during
+    loading; `rtsep.model.operators` checks these.
     """
-    program = module._c
     for name in program._method_names():
         graph = program._get_method(name).graph.copy()
         torch._C._jit_pass_inline(graph)
-        _check_block(graph, played=name == "step")
+        _check_block(graph, name == played)
+    for _, part in torch._C.ModuleDict(program).items():
+        check_graphs(part, "")
 
 
 def _check_block(block: Any, played: bool) -> None:
@@ -226,12 +240,6 @@ def unloadable(path: Path, error: RuntimeError) -> ModelError:
         reason = cause_line(error)
     shown = "".join(c if c.isprintable() else "?" for c in reason)
     return ModelError(f"{path}: torch cannot load it ({shown}); fetch or export it again")
-
-
-def check_step(path: Path, module: Any) -> None:
-    """Raise `ModelError` for a program that does not follow the model contract."""
-    if not hasattr(module, "step"):
-        raise ModelError(f"{path}: its program has no method 'step'; export it again")
 
 
 FORM = TorchScript()

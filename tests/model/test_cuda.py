@@ -107,11 +107,11 @@ def test_a_gpu_that_fails_is_one_line_with_the_remedy(gpu, package, at, fault):
 
 @pytest.mark.parametrize("message", [FULL, BUSY + ADVICE])
 def test_a_gpu_without_room_for_the_file_does_not_make_the_file_wrong(monkeypatch, package, message):
-    def refuse(content: Any, map_location: torch.device) -> None:
+    def refuse(*_: Any) -> None:
         raise RuntimeError(message)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.jit, "load", refuse)
+    monkeypatch.setattr(torch._C, "import_ir_module_from_buffer", refuse)
     with pytest.raises(
         ModelError, match=r"does not run on the GPU here \(CUDA .*\); use --compute cpu$"
     ) as said:
@@ -156,15 +156,14 @@ def _environment(monkeypatch):
         monkeypatch.setenv(variable, "as it was")
 
 
-class Doubling:
-    def step(self, column: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-        return 2 * column[..., 0]
+def doubling(column: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    return 2 * column[..., 0]
 
 
 def test_why_a_step_was_not_captured_is_kept_and_it_is_launched_as_before(monkeypatch):
     forbidden = "CUDA error: operation not permitted when stream is capturing"
     monkeypatch.setattr(cuda, "torch", without := Torch(forbidden + ADVICE))
-    step = CudaStep(Doubling(), (1, 3), 2)
+    step = CudaStep(doubling, (1, 3), 2)
     assert step.not_captured == ""
     step.capture()
     assert step.not_captured == forbidden and not step.captured

@@ -92,7 +92,7 @@ class LooksAtItself(torch.nn.Module):
 def test_a_program_that_looks_at_its_own_results_is_launched_and_says_why():
     with without_warnings():
         program = torch.jit.script(LooksAtItself())
-    step = CudaStep(program.cuda(), (2, 5), 4)
+    step = CudaStep(program.cuda().step, (2, 5), 4)
     mask = torch.zeros(2, 5)
     with torch.inference_mode():
         for _ in range(3):
