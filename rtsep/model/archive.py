@@ -28,6 +28,20 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 _ENCRYPTED = 0x1
 
+_OF_DIRECTORY = b"PK\1\2"
+"""Beginning of each entry of an archive's directory."""
+
+
+def opened(content: bytes) -> zipfile.ZipFile:
+    """Open an archive; raise `ModelError` for too many entries, and the errors of `zipfile` for damage.
+
+    `zipfile` makes an object of 500 bytes for each entry, of a directory that takes 46 bytes for it. Archives
+    inside this one, and chance, count too; they are allowed as many again.
+    """
+    if (count := content.count(_OF_DIRECTORY)) > 2 * MAX_ENTRIES:
+        raise ModelError(_too_many(count))
+    return zipfile.ZipFile(io.BytesIO(content))
+
 
 def read_entries(content: bytes, max_bytes: int = MAX_BYTES, max_ratio: int = MAX_RATIO) -> dict[str, bytes]:
     """Return the content of each entry of an archive by its name, in the archive's order.
@@ -36,12 +50,10 @@ def read_entries(content: bytes, max_bytes: int = MAX_BYTES, max_ratio: int = MA
     """
     entries: dict[str, bytes] = {}
     total = 0
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with opened(content) as archive:
         listed = archive.infolist()
         if len(listed) > MAX_ENTRIES:
-            raise ModelError(
-                f"{len(listed)} entries; at most {MAX_ENTRIES} are accepted; fetch or export it again"
-            )
+            raise ModelError(_too_many(len(listed)))
         claimed = sum(entry.file_size for entry in listed)
         if claimed > max_bytes:
             raise ModelError(_too_large(claimed, max_bytes))
@@ -89,6 +101,10 @@ def _check_entry(entry: zipfile.ZipInfo, seen: set[str], max_ratio: int) -> None
             f"its entry {_shown(name)} unpacks to more than {max_ratio} times its size (a zip bomb); "
             "delete the file"
         )
+
+
+def _too_many(count: int) -> str:
+    return f"{count} entries; at most {MAX_ENTRIES} are accepted; fetch or export it again"
 
 
 def _too_large(size: int, limit: int) -> str:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import ModelError
-from rtsep.model.archive import MAX_BYTES, read_entries
+from rtsep.model.archive import MAX_BYTES, opened, read_entries
 from rtsep.model.contract import ModelSpec
 
 MAX_SPEC = 1 << 20
@@ -137,18 +137,21 @@ def read_spec(path: Path) -> ModelSpec:
 def has_entry(path: Path, name: str) -> bool:
     """Return whether the file at `path` is an archive with the further entry `name`; verify nothing."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _opened(path) as file, _damage_of(path), zipfile.ZipFile(file) as archive:
             return _entry_name(archive.namelist(), name) is not None
-    except (OSError, zipfile.BadZipFile):
+    except ModelError:
         return False
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device may be endless
+        with open(path, "rb", opener=_open_at_once) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):  # a device may be endless
                 raise ModelError(f"{path}: not a file; save the model in a file first")
+            if found.st_size > MAX_BYTES:
+                raise ModelError(f"{path}: larger than {MAX_BYTES >> 20} MB, the maximum for a model file")
             yield file
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model file; 'rtsep models' lists the available ones") from None
@@ -156,14 +159,15 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, as for the writer of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _read_file(path: Path) -> bytes:
     with _opened(path) as file:
         # `read` allocates what it is asked for, and a live session locks all of that in memory
-        size = min(os.fstat(file.fileno()).st_size, MAX_BYTES)
-        content = file.read(size + 1)
-    if len(content) > MAX_BYTES:
-        raise ModelError(f"{path}: larger than {MAX_BYTES >> 20} MB, the maximum for a model file")
-    return content
+        return file.read(os.fstat(file.fileno()).st_size)
 
 
 @contextlib.contextmanager
@@ -182,6 +186,7 @@ def _damage_of(path: Path) -> Iterator[None]:
         ValueError,
         OSError,
         MemoryError,
+        ArithmeticError,  # a place beyond 63 bits
         RuntimeError,  # "encrypted", by a flipped bit; includes NotImplementedError and RecursionError
     ) as error:
         reason = "".join(c if c.isprintable() else "?" for c in str(error)[:200]) or type(error).__name__
@@ -196,7 +201,7 @@ def _entry_name(names: Iterable[str], name: str) -> str | None:
 
 def _open(content: bytes, sealed: bool) -> tuple[ModelSpec, Golden]:
     """Return the content of the archive `content`; `sealed`: its seal was already verified."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with opened(content) as archive:
         spec_entry = _spec_entry(archive)
     entries = read_entries(content)
     spec, digest = _parse_seal(entries[spec_entry])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pickletools
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -52,6 +54,17 @@ def with_program(path: Path, module: torch.nn.Module) -> Path:
     """Write a model file with this program, which should answer ones to a column."""
     good = make_parts("ones", profile="stage")
     return Parts(scripted_bytes(module.eval()), good.spec, good.golden).write(path)
+
+
+def tensor_by_build(pickle: bytes) -> bytes:
+    """Return the pickle with `BUILD` for the call that makes its tensor, which then claims 16 MB.
+
+    torch handles `BUILD` as `REDUCE`.
+    """
+    calls = [place for opcode, _, place in pickletools.genops(pickle) if opcode.name == "REDUCE"]
+    at = pickle.index(b"(K\x01t")
+    huge = b"(J" + struct.pack("<i", 1 << 22) + b"t"
+    return pickle[:at] + huge + pickle[at + 4 : calls[-1]] + b"b" + pickle[calls[-1] + 1 :]
 
 
 class WritesFile(torch.nn.Module):
@@ -129,6 +142,48 @@ class HidesInPart(torch.nn.Module):
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         return self.part(column, state)
+
+
+class HidesUnused(WritesFile):
+    """The call lies in a method of a part that nothing calls."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.part = WritesFile(target)
+
+    @torch.jit.export
+    def step(self, column: Tensor, state: Tensor) -> Tensor:
+        return torch.ones_like(column[:, :, 0])
+
+
+class StepIsAPart(torch.nn.Module):
+    """Its `step` is a module, no method."""
+
+    class Part(torch.nn.Module):
+        def forward(self, column: Tensor, state: Tensor) -> Tensor:
+            return torch.ones_like(column[:, :, 0])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = self.Part()
+
+    def forward(self, column: Tensor) -> Tensor:
+        return column
+
+
+class NamesPart(torch.nn.Module):
+    """Has a part called `qz`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qz = StepIsAPart.Part()
+
+    def forward(self, column: Tensor) -> Tensor:
+        return column
+
+    @torch.jit.export
+    def step(self, column: Tensor, state: Tensor) -> Tensor:
+        return self.qz(column, state)
 
 
 class Prints(torch.nn.Module):
@@ -209,3 +264,22 @@ class TakesMemory(Prints):
     def step(self, column: Tensor, state: Tensor) -> Tensor:
         x = torch.ones([column.numel(), 1_000_000])
         return torch.ones_like(column[:, :, 0]) + 0 * x.sum()
+
+
+class AnswersTwo(Prints):
+    """A natural mistake: the state is advanced in place."""
+
+    @torch.jit.export
+    def step(self, column: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.ones_like(column[:, :, 0]), state
+
+
+class LoopsLater(Prints):
+    """Without end, in effect, at a column that no golden frame has."""
+
+    @torch.jit.export
+    def step(self, column: Tensor, state: Tensor) -> Tensor:
+        x = torch.ones_like(column[:, :, 0])
+        for _ in range(int(column[0, 0, 0].item() > 1000.0) * 1_000_000_000):
+            x = x * 1.0
+        return x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import os
@@ -20,9 +21,10 @@ from rtsep.model import archive, known
 from rtsep.model.catalog import shipped_files, shipped_folder
 from rtsep.model.inspection import inspected
 from rtsep.model.loader import load
+from rtsep.model.operators import check_code
 from rtsep.model.package import read_package
 from tests.model import hostile
-from tests.model.hostile import changed, entries_of, sealed, with_program
+from tests.model.hostile import changed, entries_of, sealed, tensor_by_build, with_program
 from tests.models import KINDS, make_parts
 
 OLD = Path(__file__).resolve().parents[1] / "train" / "old" / "model.pt"
@@ -78,13 +80,31 @@ def test_a_loop_that_may_never_end_is_refused(tmp_path, kind, words):
     assert words in refusal(with_program(tmp_path / "m.pt", getattr(hostile, kind)()))
 
 
-@pytest.mark.parametrize("kind", ["WritesFile", "HidesInPart", "WritesAsItLoads"])
+@pytest.mark.parametrize("kind", ["WritesFile", "HidesInPart", "HidesUnused", "WritesAsItLoads"])
 def test_the_graph_alone_refuses_what_the_text_hides(tmp_path, kind, monkeypatch):
     monkeypatch.setattr("rtsep.model.inspection.check_code", lambda text: None)
     target = tmp_path / "target"
     assert "aten::from_file" in refusal(with_program(tmp_path / "m.pt", getattr(hostile, kind)(str(target))))
     if kind != "WritesAsItLoads":  # which the text alone stops, and after it the rights of the process
         assert not target.exists()
+
+
+def test_a_part_is_not_called_in_the_place_of_the_method(tmp_path):
+    path = with_program(tmp_path / "m.pt", hostile.StepIsAPart())
+    assert "its program has no method 'step'" in refusal(path)
+
+
+def test_a_part_may_have_a_name_of_the_module_of_python(tmp_path):
+    entries = entries_of(with_program(tmp_path / "m.pt", hostile.NamesPart()).read_bytes())
+    assert sum(b"qz" in data for data in entries.values()) >= 2
+    renamed = {name: data.replace(b"qz", b"_c") for name, data in entries.items()}
+    (tmp_path / "m.pt").write_bytes(sealed(renamed))
+    assert load(read_package(tmp_path / "m.pt")).golden_error == 0
+
+
+def test_an_answer_that_is_no_mask_is_one_line(tmp_path):
+    path = with_program(tmp_path / "m.pt", hostile.AnswersTwo())
+    assert "its program fails ('step' returns a tuple, not a mask alone)" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +120,15 @@ def test_the_graph_alone_refuses_what_the_text_hides(tmp_path, kind, monkeypatch
         (b"\0", "cannot be read"),
         (b"def f(self):\n  while True:\n    pass\n", "an endless loop"),
         (b"#" + random.Random(1).randbytes(1 << 20).hex().encode(), "has more than 1,048,576 characters"),
+        (b"def f(self):\n  t = torch\n  t.save(x, y)\n", "uses 'torch'"),
+        (b"def f(self):\n  getattr(torch, 'save')(x, y)\n", "uses 'torch'"),
+        (b"def f(self):\n  o = ops.aten\n  o.from_file(x)\n", "uses 'ops.aten'"),
+        (b"def f(self):\n  c = __torch__.torch\n  c.classes.a.B(x)\n", "uses 'torch'"),
+        (b"def f(self):\n  len = print\n  len(x)\n", "uses 'len'"),
+        (b"def f(self):\n  # \xe9\n  pass\n", "cannot be read"),
+        (b"def f(self):\n  # \r  pass\n  pass\n", "cannot be read"),
     ],
-    ids=range(10),
+    ids=range(17),
 )
 def test_text_that_no_program_has_is_refused(tmp_path, text, words):
     def change(entries, root):
@@ -109,6 +136,14 @@ def test_text_that_no_program_has_is_refused(tmp_path, text, words):
         entries[name] += b"\n" + text
 
     assert words in refusal(changed(tmp_path / "m.pt", change))
+
+
+def test_text_is_read_in_the_encoding_that_torch_reads():
+    """As UTF-7, both numbers are quotes, with a string between them."""
+    hidden = b"# coding: utf-7\nx = 0 +ADsAIgAiACI-1\neval(x)\ny = 0 +ACIAIgAiADs-1\n"
+    assert "eval" not in {getattr(node, "id", "") for node in ast.walk(ast.parse(hidden))}
+    with pytest.raises(ModelError, match="uses 'eval'"):
+        check_code(hidden)
 
 
 # --- values -------------------------------------------------------------------------------------------------
@@ -127,6 +162,17 @@ def replaced(old: bytes, new: bytes):
         entries[f"{root}/data.pkl"] = entries[f"{root}/data.pkl"].replace(old, new)
 
     return change
+
+
+def rebuilt(entries, root):
+    entries[f"{root}/data.pkl"] = tensor_by_build(entries[f"{root}/data.pkl"])
+
+
+def endless(entries, root):
+    """A tensor of one element, repeated 2**93 times."""
+    head, size, stride = entries[f"{root}/data.pkl"].rsplit(b"(K\x01t", 2)
+    sizes = b"(" + 3 * (b"J" + struct.pack("<i", (1 << 31) - 1)) + b"t"
+    entries[f"{root}/data.pkl"] = head + sizes + size + b"(K\0K\0K\0t" + stride
 
 
 def as_values(data: bytes, entry: str = "data.pkl"):
@@ -156,8 +202,14 @@ def as_values(data: bytes, entry: str = "data.pkl"):
         (replaced(b"(K\x01t", b"(K\x02t"), "ends beyond its data"),
         (replaced(b"(K\x01t", b"(J\xff\xff\xff\xfft"), "a tensor of an unknown form"),
         (replaced(b"FloatStorage", b"DoubleStorage"), "elements of its data '0', but 4 bytes are stored"),
+        (endless, "a tensor of an unknown form"),
+        (rebuilt, "fills something that is no list, dictionary or object"),
+        (as_values(b"\x80\x02K\x05(q\0th\0K\x01a."), "fills something that is no list"),  # memo: 5, no mark
+        (as_values(b"\x80\x02}(X\x01\0\0\0ku."), "a key without a value"),
+        (as_values(b"\x80\x02](K\x01K\x02u."), "fills something that is no list"),
+        (as_values(b"\x80\x02c__torch__\nA\nK\x01\x85\x81."), "an object of an unknown class"),
     ],
-    ids=range(14),
+    ids=range(20),
 )
 def test_values_that_describe_more_than_a_module_are_refused(tmp_path, change, words):
     assert words in refusal(changed(tmp_path / "m.pt", change))
@@ -234,6 +286,56 @@ def test_more_entries_or_bytes_than_a_model_has_are_refused(tmp_path, monkeypatc
     good = make_parts("ones", profile="stage").write(tmp_path / "good.pt")
     with pytest.raises(ModelError, match="unpacks to at least 0 MB; at most 0 MB are accepted"):
         archive.read_entries(good.read_bytes(), 1000)
+
+
+def directory(count: int) -> bytes:
+    """Return an archive with nothing but a directory of `count` entries."""
+    name = b"m/extra/spec.json"
+    form = "<HHHHHHIIIHHHHHII"
+    first = b"PK\1\2" + struct.pack(form, 20, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0) + name
+    empty = b"PK\1\2" + struct.pack(form, 20, 20, 0, 0, 0, 33, *10 * [0])
+    entries = first + count * empty
+    return entries + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(entries), 0, 0)
+
+
+def test_a_directory_without_end_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    plain, inside = tmp_path / "plain.pt", tmp_path / "inside.pt"
+    plain.write_bytes(directory(20_000))
+
+    def change(entries, root):
+        entries[f"{root}/extra/golden.npz"] = directory(20_000)
+
+    changed(inside, change)
+    real = zipfile.ZipFile
+
+    def small(file, *arguments):
+        assert len(file.getvalue()) < 1 << 19
+        return real(file, *arguments)
+
+    monkeypatch.setattr(zipfile, "ZipFile", small)
+    for path in (plain, inside):
+        assert "20001 entries; at most 4096 are accepted" in refusal(path)
+
+
+def test_a_place_beyond_every_file_is_refused(tmp_path):
+    name, path = b"m/extra/spec.json", tmp_path / "m.pt"
+    extra = struct.pack("<HHQ", 1, 8, 1 << 63)
+    local = b"PK\3\4" + struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0) + name
+    sizes = (len(name), len(extra), 0, 0, 0, 0, 0xFFFFFFFF)
+    entry = b"PK\1\2" + struct.pack("<HHHHHHIIIHHHHHII", 45, 45, 0, 0, 0, 33, 0, 0, 0, *sizes) + name + extra
+    end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(entry), len(local), 0)
+    path.write_bytes(local + entry + end)
+    assert "not a model file" in refusal(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    path, refused = tmp_path / "m.pt", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: refused.append(refusal(path)), daemon=True)
+    reader.start()
+    reader.join(20)
+    assert refused and "not a file" in refused[0]
 
 
 def test_a_sparse_file_of_any_size_and_a_device_are_not_read(tmp_path):
