@@ -35,10 +35,13 @@ TORCHSCRIPT = "torchscript"
 """Default form of a program. It is not in the spec, because older versions of rtsep do not know the entry."""
 
 MAX_N_FFT, MAX_STATE, MAX_RATES = 1 << 16, 1 << 26, 64
-MAX_RATE = 1_000_000  # Hz
+MIN_RATE, MAX_RATE = 4000, 1_000_000  # Hz; the filter of a conversion is longer, the lower the rate
 MAX_LATENCY = 1 << 22  # samples
+MAX_LATENCY_S = 16
+MAX_LOOKAHEAD_BYTES = 64 << 20  # of columns that wait for their masks
 MAX_TEXT = 20_000  # characters
 MAX_NUMBER = 1 << 53
+MAX_SHOWN = 100  # characters of a file's text in a message
 
 STEREO_FORMS = ("left-right", "mid-side")
 """`mid-side` columns are ((l + r) / 2, (l - r) / 2)."""
@@ -81,47 +84,63 @@ class ModelSpec:
                 f"model schema {self.schema} is not supported by this rtsep ({SCHEMA} is); export the "
                 "model again"
             )
+        if not self.rates or min(self.rates) <= 0:
+            raise ModelError(f"model spec: rates {_shown(list(self.rates))} are not sample rates")
+        self._check_sizes()
         try:
             _ = self.framing
         except UsageError as error:
             raise ModelError(f"model spec: {error}") from None
         if self.stereo not in STEREO_FORMS:
-            raise ModelError(f"model spec: stereo '{self.stereo}' must be one of {', '.join(STEREO_FORMS)}")
+            raise ModelError(
+                f"model spec: stereo '{_shown(self.stereo)}' must be one of {', '.join(STEREO_FORMS)}"
+            )
         if self.channels not in (1, 2):
-            raise ModelError(f"model spec: {self.channels} channels; only 1 or 2 are supported")
+            raise ModelError(f"model spec: {_short(self.channels)} channels; only 1 or 2 are supported")
         if self.channels == 1 and self.stereo != "mid-side":
             raise ModelError(
                 "model spec: a model of one channel gets the mid signal: stereo must be 'mid-side'"
             )
         if self.band_above not in BAND_ABOVE_RULES:
             raise ModelError(
-                f"model spec: band_above '{self.band_above}' must be one of {', '.join(BAND_ABOVE_RULES)}"
+                f"model spec: band_above '{_shown(self.band_above)}' must be one of "
+                f"{', '.join(BAND_ABOVE_RULES)}"
             )
         if self.targets != ("vocals",):
-            raise ModelError(f"model spec: targets {list(self.targets)}; only ['vocals'] is supported")
+            raise ModelError(
+                f"model spec: targets {_shown(list(self.targets))}; only ['vocals'] is supported"
+            )
+        self._check_entries()
+
+    def _check_sizes(self) -> None:
+        """Raise `ModelError` for implausible sizes, because all users of a model allocate memory by them."""
         if self.state_size < 0 or self.lookahead_hops < 0:
             raise ModelError("model spec: state_size and lookahead_hops cannot be negative")
-        if not self.rates or min(self.rates) <= 0:
-            raise ModelError(f"model spec: rates {list(self.rates)} are not sample rates")
-        self._check_bounds()
-
-    def _check_bounds(self) -> None:
-        """Raise `ModelError` for implausible sizes, because a session allocates memory by them."""
-        for what, value, max_value in (
-            ("n_fft", self.n_fft, MAX_N_FFT),
-            ("state_size", self.state_size, MAX_STATE),
-            ("algorithmic latency", self.algorithmic_latency, MAX_LATENCY),
-            ("rate", max(self.rates), MAX_RATE),
-            ("number of rates", len(self.rates), MAX_RATES),
+        lowest = min(self.rates)
+        for what, value, min_value, max_value in (
+            ("n_fft", self.n_fft, 0, MAX_N_FFT),
+            ("synthesis", self.synthesis, 0, MAX_N_FFT),
+            ("hop", self.hop, 0, MAX_N_FFT),
+            ("state_size", self.state_size, 0, MAX_STATE),
+            ("rate", lowest, MIN_RATE, MAX_RATE),
+            ("rate", max(self.rates), MIN_RATE, MAX_RATE),
+            ("number of rates", len(self.rates), 1, MAX_RATES),
+            ("algorithmic latency", self.algorithmic_latency, 0, min(MAX_LATENCY, MAX_LATENCY_S * lowest)),
+            ("bytes of look-ahead", self._lookahead_bytes, 0, MAX_LOOKAHEAD_BYTES),
         ):
+            if value < min_value:
+                raise ModelError(f"model spec: {what} {_short(value)}; the minimum is {min_value}")
             if value > max_value:
                 raise ModelError(f"model spec: {what} {_short(value)}; the maximum is {max_value}")
+
+    def _check_entries(self) -> None:
+        """Raise `ModelError` for text and numbers that no file, socket or screen can take."""
         for name, value in dataclasses.asdict(self).items():
             if fault := _fault_of(value):
                 raise ModelError(f"model spec: entry '{name}' {fault}")
         for name, value in self.metrics.items():
             if name.endswith(("_mean", "_median")) and not isinstance(value, int | float | None):
-                raise ModelError(f"model spec: entry 'metrics': '{name}' is not a number")
+                raise ModelError(f"model spec: entry 'metrics': '{_shown(name)}' is not a number")
 
     @property
     def framing(self) -> Framing:
@@ -137,6 +156,11 @@ class ModelSpec:
     def algorithmic_latency(self) -> int:
         """Return the samples from input to output at the model's rate, including the filling of a hop."""
         return self.synthesis + self.lookahead_hops * self.hop
+
+    @property
+    def _lookahead_bytes(self) -> int:
+        """Return the bytes of the columns of two channels that a stream keeps for their masks."""
+        return (self.lookahead_hops + 1) * 2 * self.bins * 8
 
     def to_json(self) -> str:
         """Return the spec in the form of `spec.json`."""
@@ -155,14 +179,16 @@ class ModelSpec:
         if not isinstance(raw, dict):
             raise ModelError("model spec is not a JSON object")
         if raw.get("schema") != SCHEMA:  # before the fields: a later schema may have others
-            given = raw.get("schema")
+            given = _shown(raw.get("schema"))
             raise ModelError(
                 f"model schema {given} is not supported by this rtsep ({SCHEMA} is); export the model again"
             )
         known = {f.name: f for f in dataclasses.fields(cls)}
         for key in raw:
             if key not in known:
-                raise ModelError(f"model spec: unknown entry '{key}'{suggest(key, known)}")
+                raise ModelError(
+                    f"model spec: unknown entry '{_shown(key)}'{suggest(key[:MAX_SHOWN], known)}"
+                )
         for name, f in known.items():
             if (
                 name not in raw
@@ -204,6 +230,13 @@ def _short(number: int) -> str:
     return str(number) if abs(number) <= MAX_NUMBER else f"of {number.bit_length()} bits"
 
 
+def _shown(value: object) -> str:
+    """Return a value of a file for a line: shortened, without control characters."""
+    text = str(value)
+    cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return "".join(c if c.isprintable() else "?" for c in cut)
+
+
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
@@ -221,4 +254,4 @@ def _check_type(name: str, value: object, annotation: str) -> None:
     if not wrong and item is not None and isinstance(value, list):
         wrong = not all(isinstance(v, item) and not isinstance(v, bool) for v in value)
     if wrong:
-        raise ModelError(f"model spec: entry '{name}' is {value!r}, expected {annotation}")
+        raise ModelError(f"model spec: entry '{name}' is {_shown(repr(value))}, expected {annotation}")

@@ -208,12 +208,40 @@ def test_a_spec_is_frozen():
         ({"metrics": {"deep": [{"\x07": 1}]}}, "entry 'metrics' contains control characters"),
         ({"metrics": {"model_vocals_sdr_mean": "five"}}, "'model_vocals_sdr_mean' is not a number"),
         ({"name": "half \ud800"}, "entry 'name' is not valid Unicode"),
+        ({"n_fft": 1 << 70, "synthesis": 1 << 70, "hop": (1 << 69) + 2}, "n_fft of 71 bits; the maximum is"),
+        ({"rates": [1]}, "rate 1; the minimum is 4000"),
+        ({"rates": [10**400]}, "rate of 1329 bits; the maximum is 1000000"),
+        (
+            {"n_fft": 65536, "synthesis": 4, "hop": 1, "lookahead_hops": 4194300, "rates": [1_000_000]},
+            "bytes of look-ahead 2199082105392; the maximum is 67108864",
+        ),
+        ({"lookahead_hops": 3000}, "algorithmic latency 768512; the maximum is 705600"),
     ],
-    ids=range(11),
+    ids=range(16),
 )
 def test_a_spec_beyond_what_is_played_is_refused(change, words):
     with pytest.raises(ModelError, match=re.escape(words)):
         ModelSpec.from_json(json.dumps(raw() | change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stereo": "x" * 10**6},
+        {"band_above": "x" * 10**6},
+        {"targets": ["x"] * 10**5},
+        {"schema": "x" * 10**6},
+        {"x" * 10**6: 1},
+        {"name": [1] * 10**5},
+        {"metrics": {"x" * 10**4 + "_mean": "x"}},
+        {"stereo": "quad\n\x1b[2J"},
+    ],
+    ids=range(8),
+)
+def test_a_refusal_is_a_short_line_whatever_the_file_says(change):
+    with pytest.raises(ModelError) as refused:
+        ModelSpec.from_json(json.dumps(raw() | change))
+    assert len(str(refused.value)) < 300 and str(refused.value).isprintable()
 
 
 def test_a_spec_that_is_nested_without_end_is_refused():
