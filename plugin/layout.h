@@ -3,7 +3,7 @@
    | where | holds |
    | --- | --- |
    | byte 0 | slots, int64 each, read and written atomically |
-   | byte SIGNALS_AT | two sem_t, 64 bytes each: input has come, output has come |
+   | byte SIGNALS_AT | two futexes (see rtsep/realtime/wake_linux.py), 64 bytes each: input has come, output has come |
    | byte RINGS_AT | input ring, float32 [ring frames, IN_CHANNELS] |
    | behind it | output ring, float32 [ring frames, OUT_CHANNELS] |
 
@@ -15,7 +15,7 @@
 #define RTSEP_LAYOUT_H
 
 enum {
-    RTSEP_PROTOCOL = 1, /* another number: another layout, or another meaning */
+    RTSEP_PROTOCOL = 2, /* another number: another layout, or another meaning */
     IN_CHANNELS = 2,
     OUT_CHANNELS = 6, /* main, vocals, instrumental, left and right of each */
     MAX_CONTROLS = 24,

@@ -3,13 +3,18 @@
 #define _GNU_SOURCE
 
 #include <fcntl.h>
-#include <semaphore.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
 
 #include "layout.h"
 #include "engine_process.h"
@@ -23,9 +28,24 @@ int out_of_the_way(int descriptor) {
     return high;
 }
 
-#ifdef __APPLE__ /* no semaphores in shared memory: both sides look often */
-static void make_signals(Shared *shared) { (void)shared; }
+#ifdef __linux__ /* futexes, as in rtsep/realtime/wake_linux.py */
+static _Atomic int32_t *signal_of(Shared *shared, int signal) {
+    return (_Atomic int32_t *)(shared->bytes + SIGNALS_AT + signal * SIGNAL_BYTES);
+}
 
+void shared_post(Shared *shared, int signal) {
+    atomic_store(signal_of(shared, signal), 1);
+    syscall(SYS_futex, signal_of(shared, signal), FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+void shared_wait(Shared *shared, int signal) {
+    struct timespec patience = {.tv_nsec = 20 * 1000 * 1000};
+    if (atomic_exchange(signal_of(shared, signal), 0) != 0)
+        return;
+    syscall(SYS_futex, signal_of(shared, signal), FUTEX_WAIT, 0, &patience, NULL, 0);
+    atomic_store(signal_of(shared, signal), 0);
+}
+#else /* no such words in shared memory: both sides look often */
 void shared_post(Shared *shared, int signal) {
     (void)shared;
     (void)signal;
@@ -35,27 +55,6 @@ void shared_wait(Shared *shared, int signal) {
     (void)shared;
     (void)signal;
     clock_sleep(200e-6);
-}
-#else
-_Static_assert(sizeof(sem_t) <= SIGNAL_BYTES, "a semaphore has its place");
-
-static sem_t *signal_of(Shared *shared, int signal) {
-    return (sem_t *)(shared->bytes + SIGNALS_AT + signal * SIGNAL_BYTES);
-}
-
-static void make_signals(Shared *shared) {
-    for (int i = 0; i < SIGNALS; i++)
-        sem_init(signal_of(shared, i), 1, 0);
-}
-
-void shared_post(Shared *shared, int signal) { sem_post(signal_of(shared, signal)); }
-
-/* It polls: sem_timedwait waits by the time of day, which may be set back. Only an export waits here. */
-void shared_wait(Shared *shared, int signal) {
-    for (int i = 0; i < 200 && sem_trywait(signal_of(shared, signal)) != 0; i++)
-        clock_sleep(100e-6);
-    while (sem_trywait(signal_of(shared, signal)) == 0) {
-    }
 }
 #endif
 
@@ -99,7 +98,6 @@ bool shared_open(Shared *shared, size_t size) {
     shared->bytes = bytes;
     shared->size = size;
     snprintf(shared->name, sizeof shared->name, "%d", MEMORY_FD);
-    make_signals(shared);
     return true;
 }
 

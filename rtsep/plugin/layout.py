@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL = 1
+PROTOCOL = 2
 IN_CHANNELS, OUT_CHANNELS = 2, 6
 MAX_CONTROLS = 24
 SIGNALS_AT, SIGNAL_BYTES = 512, 64

@@ -56,6 +56,20 @@ def store_release(typing_context, words, index, value):  # type: ignore[no-untyp
 
 
 @intrinsic
+def swap_word(typing_context, address, value):  # type: ignore[no-untyped-def]
+    """swap_word(address: int64, value: int32) -> int32: store a word of 4 bytes, return the old one.
+
+    A full barrier, for memory of which only the address is there.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        return builder.atomic_rmw("xchg", pointer, args[1], "seq_cst")
+
+    return types.int32(types.int64, types.int32), generate
+
+
+@intrinsic
 def fence(typing_context):  # type: ignore[no-untyped-def]
     """fence(): full barrier, for two threads that each store a value and then read the other's."""
 

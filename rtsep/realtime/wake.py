@@ -2,7 +2,7 @@
 
 | system | between threads | between processes | in |
 | --- | --- | --- | --- |
-| Linux | sem_t in plain memory | sem_t in shared memory | `wake_linux` (tested) |
+| Linux | futex in plain memory | futex in shared memory | `wake_linux` (tested) |
 | macOS | dispatch semaphore | short polls | `wake_darwin` (written, not run by our tests) |
 | Windows | kernel semaphore | kernel semaphore by name | `wake_windows` (written, not run by our tests) |
 | any | short polls | short polls | `wake_poll` (tested) |

@@ -18,6 +18,7 @@ NAME = "dispatch semaphore"
 SHARED_BYTES = 64
 
 _POLL_NS = 250_000
+_MAX_TAKEN = 64  # posts after a wait: another thread may post without end
 _DISPATCH_TIME_NOW = 0
 _dispatch_time = types.ExternalFunction("dispatch_time", types.uint64(types.uint64, types.int64))
 _signal = types.ExternalFunction("dispatch_semaphore_signal", types.int64(types.voidptr))
@@ -39,8 +40,9 @@ def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
         return
     until = _dispatch_time(np.uint64(_DISPATCH_TIME_NOW), timeout_ns)
     if _wait(as_pointer(handle), until) == 0:
-        while _wait(as_pointer(handle), np.uint64(_DISPATCH_TIME_NOW)) == 0:
-            pass
+        for _ in range(_MAX_TAKEN):
+            if _wait(as_pointer(handle), np.uint64(_DISPATCH_TIME_NOW)) != 0:
+                return
 
 
 class Semaphore:

@@ -16,6 +16,8 @@ from rtsep.realtime.wake_poll import POLL_NS
 NAME = "kernel semaphore"
 SHARED_BYTES = 64
 
+_MAX_TAKEN = 64  # posts after a wait: a model process may post without end
+
 _kernel32: Any = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
 for _name in ("ReleaseSemaphore", "WaitForSingleObject"):
     llvmlite.binding.add_symbol(_name, ctypes.cast(getattr(_kernel32, _name), ctypes.c_void_p).value)
@@ -38,8 +40,9 @@ def wait(handle: int, timeout_ns: int, scratch: np.ndarray) -> None:
         sleep_ns(min(timeout_ns, POLL_NS), scratch)
         return
     if _wait(as_pointer(handle), np.uint32(max(1, timeout_ns // 1_000_000))) == 0:
-        while _wait(as_pointer(handle), np.uint32(0)) == 0:
-            pass
+        for _ in range(_MAX_TAKEN):
+            if _wait(as_pointer(handle), np.uint32(0)) != 0:
+                return
 
 
 class Semaphore:

@@ -25,7 +25,7 @@ AUDIO_PATH = ("rtsep.audio", "rtsep.dsp", "rtsep.pipeline", "rtsep.plugin", "rts
 """Packages and modules whose compiled functions run between two calls of a device."""
 
 SYSTEM_CALLS = {
-    "clock_gettime", "nanosleep", "sem_clockwait", "sem_post", "sem_timedwait", "sem_trywait",
+    "clock_gettime", "nanosleep", "syscall",  # of futexes, see `rtsep.realtime.wake_linux`
     "jack_port_get_buffer", "jack_port_get_latency_range", "jack_port_set_latency_range",
     "jack_get_sample_rate",
     "getrlimit", "raise", "sched_getscheduler", "sched_setscheduler", "setrlimit", "signal",

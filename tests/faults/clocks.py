@@ -36,11 +36,7 @@ def _address(name: str) -> int:
 
 
 llvmlite.binding.add_symbol("faults_clock_gettime", _address("clock_gettime"))
-llvmlite.binding.add_symbol("faults_sem_clockwait", _address("sem_clockwait"))
 _clock_gettime = types.ExternalFunction("faults_clock_gettime", types.int32(types.int32, types.voidptr))
-_sem_clockwait = types.ExternalFunction(
-    "faults_sem_clockwait", types.int32(types.voidptr, types.int32, types.voidptr)
-)
 
 
 @cfunc(types.int32(types.int32, types.voidptr))
@@ -55,21 +51,9 @@ def clock_gettime(clock, found):  # type: ignore[no-untyped-def]
     return answer
 
 
-@cfunc(types.int32(types.voidptr, types.int32, types.voidptr))
-def sem_clockwait(semaphore, clock, until):  # type: ignore[no-untyped-def]
-    """Take our offset away again: the system waits by its own clock."""
-    time_spec = carray(until, (2,), np.int64)
-    ours = carray(as_pointer(_OFFSETS), (2,), np.int64)
-    nanoseconds = time_spec[1] - ours[np.int64(clock)]
-    time_spec[0] += nanoseconds // NS
-    time_spec[1] = nanoseconds % NS
-    return _sem_clockwait(semaphore, clock, until)
-
-
 def take_over() -> None:
     """Have all of this process read the clocks with our offsets, before rtsep compiles or loads anything."""
     llvmlite.binding.add_symbol("clock_gettime", clock_gettime.address)
-    llvmlite.binding.add_symbol("sem_clockwait", sem_clockwait.address)
     monotonic_ns, time_ns = time.monotonic_ns, time.time_ns
     time.monotonic_ns = lambda: monotonic_ns() + int(offsets[MONOTONIC])
     time.monotonic = lambda: time.monotonic_ns() / NS

@@ -39,9 +39,9 @@ def test_polling_does_the_same_and_shares_compiled_code_with_the_rest():
     assert (child.returncode, child.stdout.strip()) == (0, "polling"), child.stderr
 
 
-def test_linux_uses_semaphores_unless_told_otherwise():
+def test_linux_uses_futexes_unless_told_otherwise():
     if sys.platform == "linux" and "RTSEP_WAKE" not in os.environ:
-        assert wake.NAME == "sem_t"
+        assert wake.NAME == "futex"
         assert wake.Semaphore().handle != 0
     else:
         pytest.skip("not Linux, or told otherwise")

@@ -91,11 +91,37 @@ def many_rounds_of_ping_pong_lose_nothing() -> None:
     back.close()
 
 
+@njit(nogil=True)
+def keep_full(memory, ended):
+    while load_acquire(ended, 0) == 0:
+        store_release(memory, 0, 0x7FFFFFFF)
+
+
+def no_value_in_shared_memory_ends_the_program_or_holds_it() -> None:
+    """As another process may write it, which runs the program of a stranger."""
+    memory, ended, words = np.zeros(8, np.int64), np.zeros(8, np.int64), np.zeros(8, np.int64)
+    semaphore = wake.Semaphore(memory.ctypes.data)
+    for value in (64, -1, 0x7FFFFFFF):
+        memory.view(np.int32)[:] = value
+        publish(words, semaphore.handle, 1)
+    writer = threading.Thread(target=keep_full, args=(memory, ended))
+    writer.start()
+    waiter = threading.Thread(target=wait_once, args=(semaphore.handle, 1_000_000), daemon=True)
+    waiter.start()
+    waiter.join(20)
+    held = waiter.is_alive()
+    ended[0] = 1
+    writer.join()
+    assert not held
+    semaphore.close()
+
+
 CHECKS = [
     a_post_wakes_a_waiter,
     a_wait_without_a_post_ends,
     early_posts_are_not_lost,
     many_rounds_of_ping_pong_lose_nothing,
+    no_value_in_shared_memory_ends_the_program_or_holds_it,
 ]
 
 if __name__ == "__main__":
