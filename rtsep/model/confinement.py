@@ -33,7 +33,7 @@ MEMORY = 1 << 30
 """Bytes that a model may use beyond its libraries: weights, state and workspace."""
 
 PROCESSOR_S = 30.0
-"""Processor time in seconds for loading and the golden frames; about 1 s is usual."""
+"""Processor time in seconds for loading and the golden frames, where about 1 s is usual, and for a step."""
 
 _LIBRARIES = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache",
@@ -76,14 +76,11 @@ def confine(answers: Sequence[int], layers: Collection[str] = LAYERS) -> list[st
     return [layer for layer in layers if not there[layer]]
 
 
-def limit_processor_time(seconds: float | None) -> None:
-    """End this process (SIGXCPU) after this much more processor time; None: never."""
+def limit_processor_time(seconds: float) -> None:
+    """End this process (SIGXCPU) after this much more processor time from now on."""
     if sys.platform == "win32":
         return
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    if seconds is None:
-        resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
-        return
     used = resource.getrusage(resource.RUSAGE_SELF)
     until = int(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(

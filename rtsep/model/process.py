@@ -30,10 +30,14 @@ from rtsep.realtime.wire import WireError, encode
 
 PRIORITY = 60  # below the hop loop, above all ordinary threads
 _PATIENCE_NS = 200_000_000  # interval of checks for STOP and the parent
+_LIMIT_EVERY_NS = 1_000_000_000  # interval of new limits of processor time
 
 
 def serve(shared: mask_exchange.MaskExchange, model: ModelRunner, parent: int) -> None:
-    """Answer columns until STOP is set or `parent` is no longer the parent."""
+    """Answer columns until STOP is set or `parent` is no longer the parent.
+
+    A step that does not end is ended by the limit of processor time, if the parent cannot do that any more.
+    """
     exchange = shared.exchange
     header = exchange.header
     scratch = np.zeros(2, np.int64)
@@ -41,8 +45,13 @@ def serve(shared: mask_exchange.MaskExchange, model: ModelRunner, parent: int) -
     number = acquire(header, mask_exchange.COLUMNS)  # earlier columns are not answered
     release(header, mask_exchange.MODEL_STATE, mask_exchange.READY)
     rests = priority.Rests()
+    limited = time.monotonic_ns()
+    confinement.limit_processor_time(confinement.PROCESSOR_S)
     while acquire(header, mask_exchange.STOP) == 0:
         began = time.monotonic_ns()
+        if began - limited > _LIMIT_EVERY_NS:
+            limited = began
+            confinement.limit_processor_time(confinement.PROCESSOR_S)
         published = mask_exchange.await_column(exchange, number, _PATIENCE_NS, scratch)
         rests.after_wait(began)
         if published <= number:
@@ -147,7 +156,6 @@ def main(task: str, moments: dict[str, float]) -> int:
     except ModelError as error:
         return answers.refuse(str(error), ModelError.exit_code)
     moments["model loaded"] = time.monotonic()
-    confinement.limit_processor_time(None)
     real_time = serving.real_time and priority.raise_thread_priority(PRIORITY)
     locked = serving.real_time and priority.lock_memory()
     answers.send(
