@@ -65,7 +65,7 @@ class RemoteRunner(ModelRunner):
         task = encode(
             Serve(
                 exchange_path=str(shared.path),
-                model=str(package.path), sha256=package.sha256, compute=compute,
+                model=str(package.path.absolute()), sha256=package.sha256, compute=compute,
                 parent=os.getpid(), graph=graph, real_time=real_time,
             )
         )  # fmt: skip
@@ -79,8 +79,11 @@ class RemoteRunner(ModelRunner):
         """End the process. It also ends with this runner, and with the program."""
         try:
             answer = await_ready(self._process, command, START_PATIENCE_S)
+            until = time.monotonic() + START_PATIENCE_S
             while acquire(self._exchange.header, mask_exchange.MODEL_STATE) != mask_exchange.READY:
                 self._look()
+                if time.monotonic() > until:
+                    raise ModelProcessError(f"{self._path}: its process does not begin; load it again")
                 time.sleep(0.0005)
         except BaseException:
             self.close()

@@ -41,7 +41,8 @@ class ModelSupervisor:
         self._task = encode(
             Serve(
                 exchange_path=str(shared.path),
-                model=str(model), sha256=sha256, compute=compute, parent=os.getpid(),
+                model=str(model.absolute()),  # the program may go to another folder before a restart
+                sha256=sha256, compute=compute, parent=os.getpid(),
                 graph=True, real_time=True,
             )
         )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 from rtsep.cli import main as cli
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model import launch, loader, remote
+from rtsep.model.messages import TASKS
 from rtsep.model.package import read_package
 from rtsep.model.remote import load_model
 from rtsep.realtime.shared_file import PREFIX
@@ -131,6 +133,19 @@ def test_a_step_without_end_is_given_up(monkeypatch):
     assert not running(runner.pid)
 
 
+def test_a_process_that_never_begins_is_given_up(tmp_path, monkeypatch):
+    asleep, tasks = subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE), []
+    path = make_model(tmp_path / "m.pt", profile="stage")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch, "take", lambda task: tasks.append(task) or asleep)
+    monkeypatch.setattr(remote, "await_ready", lambda *_: None)
+    monkeypatch.setattr(remote, "START_PATIENCE_S", 0.1)
+    with pytest.raises(ModelProcessError, match=r"^m\.pt: its process does not begin"):
+        load_model(Path("m.pt"))
+    assert asleep.returncode == -signal.SIGKILL
+    assert TASKS.decode(tasks[0]).model == str(path)  # whose process may be in another folder
+
+
 def test_a_program_that_raises_later_is_one_line(tmp_path):
     runner = load_model(make_model(tmp_path / "m.pt", "raises-later", profile="stage"))
     for _ in range(LATER):
@@ -172,6 +187,16 @@ def test_time_is_bounded(tmp_path, unchecked):
         ModelError, match=r"m\.pt: replaying its golden frames takes more than 30 s of processor"
     ):
         load_model(path)
+
+
+def test_time_is_bounded_while_it_plays(tmp_path, unchecked, monkeypatch):
+    """By the process itself: its parent may be gone."""
+    monkeypatch.setattr(remote, "STEP_PATIENCE_S", 15.0)
+    runner = load_model(with_program(tmp_path / "m.pt", hostile.LoopsLater()))
+    runner.step()
+    runner.column[:] = 1e4
+    with pytest.raises(ModelProcessError, match=f"ended with code -{int(signal.SIGXCPU)}"):
+        runner.step()
 
 
 def test_what_it_prints_goes_nowhere_and_holds_nothing_up(tmp_path, unchecked, capfd):

@@ -13,7 +13,7 @@ import pytest
 import rtsep
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model import supervisor as supervision
-from rtsep.model.messages import ANSWERS, Ready
+from rtsep.model.messages import ANSWERS, TASKS, Ready
 from rtsep.model.supervisor import ModelSupervisor
 from rtsep.realtime import mask_exchange as rings
 from rtsep.realtime.atomics import acquire
@@ -72,6 +72,12 @@ def model(model_folder):
 
 def is_ready(shared):
     return acquire(shared.exchange.header, rings.MODEL_STATE) == READY
+
+
+def test_a_restart_finds_the_file_from_every_folder(shared, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    supervisor = ModelSupervisor(shared, Path("m.pt"), "cpu")
+    assert TASKS.decode(supervisor._task).model == str(tmp_path / "m.pt")
 
 
 def test_a_model_answers_in_order_survives_being_killed_and_hung_and_leaves_when_told(shared, model):
