@@ -63,8 +63,7 @@ class _StandardError:
         quiet = bool(self._quiet) and not self._speaking
         if quiet and self._saved < 0:
             with contextlib.suppress(OSError):  # a program without standard error needs no redirection
-                self._saved, self._nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-                os.dup2(self._nowhere, 2)
+                self._redirect()
         elif not quiet and self._saved >= 0:
             with contextlib.suppress(OSError):
                 if os.path.sameopenfile(2, self._nowhere):  # else another thread has redirected it meanwhile
@@ -72,6 +71,16 @@ class _StandardError:
             os.close(self._saved)
             os.close(self._nowhere)
             self._saved = self._nowhere = -1
+
+    def _redirect(self) -> None:
+        with contextlib.ExitStack() as opened:
+            saved = os.dup(2)
+            opened.callback(os.close, saved)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            opened.callback(os.close, nowhere)
+            os.dup2(nowhere, 2)
+            opened.pop_all()
+        self._saved, self._nowhere = saved, nowhere
 
 
 class _Turns:

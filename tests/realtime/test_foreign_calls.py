@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +143,22 @@ def test_standard_error_that_somebody_leads_elsewhere_meanwhile_stays_there(writ
     chatter("there")
     os.close(elsewhere)
     assert (tmp_path / "elsewhere").read_text() == "there" and written() == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts handles in /proc")
+def test_a_limit_of_handles_costs_none(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def count():
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = count()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with quiet_stderr():
+            pass
+    assert count() == before
 
 
 def test_a_call_that_was_given_up_on_is_known_until_it_comes_back():
