@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -44,7 +43,7 @@ CLOCKED = 8
 STAGES = ("analysis", "model", "synthesis", "whole", ON_GPU)
 PLAIN = "plain"
 LAUNCHES = {"cpu": (PLAIN,), "cuda": ("graph", PLAIN)}
-WARM_UP_S = 1.5
+WARM_UP_S, MAX_SECONDS = 1.5, 3600.0  # the figures of all hops are kept
 PRIORITY = 60
 ALL = "all"
 
@@ -85,8 +84,8 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Result:
     """Measure every model at every rate and block size, one run after the other."""
-    if not (math.isfinite(arguments.seconds) and arguments.seconds > 0):
-        raise UsageError(f"--seconds {arguments.seconds:g}: must be more than 0")
+    if not 0 < arguments.seconds <= MAX_SECONDS:  # NaN fails this
+        raise UsageError(f"--seconds {arguments.seconds:g}: more than 0, at most {MAX_SECONDS:.0f}")
     for block in arguments.blocks:
         if not SMALLEST_BLOCK <= block <= LARGEST_BLOCK:
             raise UsageError(f"--blocks {block}: {SMALLEST_BLOCK} to {LARGEST_BLOCK} frames are accepted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,14 +27,18 @@ def long_song(seconds: float, fewer: str) -> Iterator[Path]:
     with AudioReader(demo_song()) as reader:
         rate, song = reader.rate, reader.read(1 << 30)
     left = max(1, math.ceil(seconds * rate))
+    size = left * song.shape[1] * SAMPLE_BYTES
     with folder_on_disk() as folder:
         path = Path(folder) / "song.wav"
         try:
+            if (free := shutil.disk_usage(folder).free) < size:  # before it fills the disk of all programs
+                raise OSError(f"{free / 1e6:.0f} MB are free")
             with soundfile.SoundFile(path, "w", rate, song.shape[1], SUBTYPE, format="RF64") as file:
                 while left > 0:
                     file.write(song[:left])
                     left -= len(song[:left])
         except (OSError, soundfile.LibsndfileError) as error:
-            size_mb = seconds * rate * song.shape[1] * SAMPLE_BYTES / 1e6
-            raise OutputError(f"{folder}: no space for {size_mb:.0f} MB of song ({error}); {fewer}") from None
+            raise OutputError(
+                f"{folder}: no space for {size / 1e6:.0f} MB of song ({error}); {fewer}"
+            ) from None
         yield path

@@ -8,7 +8,6 @@ client in C runs at the same time: its xruns are caused by the machine, further 
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -36,7 +35,7 @@ from rtsep.model.package import ModelPackage, read_package
 from rtsep.session.counters import percentiles
 from rtsep.session.options import VIRTUAL, LiveOptions, named_as_options
 
-SECONDS = 120.0
+SECONDS, MAX_SECONDS = 120.0, 24 * 3600.0
 WARM_UP_S = 2.0
 """Seconds under each load before the measurement."""
 
@@ -250,7 +249,7 @@ def _song(rate: int, seconds: float = 10.0) -> NDArray[np.float32]:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if not (math.isfinite(arguments.seconds) and arguments.seconds > 0):
-        raise UsageError(f"--seconds {arguments.seconds:g}: must be more than 0")
+    if not 0 < arguments.seconds <= MAX_SECONDS:  # NaN fails this
+        raise UsageError(f"--seconds {arguments.seconds:g}: more than 0, at most {MAX_SECONDS:.0f}")
     with named_as_options():
         LiveOptions(rate=arguments.rate, block=arguments.block)

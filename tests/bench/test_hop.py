@@ -173,6 +173,7 @@ def test_it_runs_and_its_rows_are_whole(tmp_path):
     [
         (["--seconds", "0"], "--seconds 0"),
         (["--seconds", "inf"], "--seconds inf"),
+        (["--seconds", "1e9"], "at most 3600"),
         (["--blocks", "8"], "16 to 8192"),
         (["--rates", "1"], "8000 to 384000"),
     ],

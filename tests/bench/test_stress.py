@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
 import subprocess
 import time
 import types
@@ -17,8 +18,8 @@ import pytest
 from rtsep.audio.engine import StreamFormat
 from rtsep.audio.histogram import HISTOGRAM_BINS, HISTOGRAM_STEP_NS
 from rtsep.audio.telemetry import UNKNOWN, Progress, Telemetry
+from rtsep.bench import longsong, torture
 from rtsep.bench import plain as beside
-from rtsep.bench import torture
 from rtsep.bench.plain import plain_client
 from rtsep.bench.stress import COLUMNS, COUNTERS, OURS, PLAIN, measure
 from rtsep.bench.torture import LOADS, Torture, allocate, read_loads, sort, spin
@@ -289,6 +290,7 @@ def test_on_jack_a_plain_client_is_beside_it(start_server, half):  # noqa: F811
     [
         (["--seconds", "0"], 2, "--seconds 0"),
         (["--seconds", "inf"], 2, "--seconds inf"),
+        (["--seconds", "1e6"], 2, "at most 86400"),
         (["--load", "cpuu"], 2, "did you mean 'cpu'"),
         (["--block", "3"], 2, "16 to 8192"),
         (["--rate", "1"], 2, "8000 to 384000"),
@@ -298,6 +300,16 @@ def test_on_jack_a_plain_client_is_beside_it(start_server, half):  # noqa: F811
 def test_what_makes_no_sense_is_refused(capsys, options, code, said):
     assert main(["bench", "stress", *options]) == code
     assert said in capsys.readouterr().err
+
+
+def test_a_song_without_space_is_refused_before_it_is_written(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=10_000_000))
+    monkeypatch.setattr(longsong.soundfile, "SoundFile", None)
+    with (
+        pytest.raises(OutputError, match=r"no space for 115 MB of song \(10 MB are free\); give less$"),
+        longsong.long_song(600.0, "give less"),
+    ):
+        pass
 
 
 def test_a_device_that_is_not_there_is_refused_in_one_line(half):
