@@ -12,9 +12,13 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
+from rtsep.errors import ModelError
+from rtsep.model.loader import load
+from rtsep.model.package import read_package
 from tests.models import Parts, make_parts
 from tests.programs import scripted_bytes
 
@@ -65,6 +69,15 @@ def tensor_by_build(pickle: bytes) -> bytes:
     at = pickle.index(b"(K\x01t")
     huge = b"(J" + struct.pack("<i", 1 << 22) + b"t"
     return pickle[:at] + huge + pickle[at + 4 : calls[-1]] + b"b" + pickle[calls[-1] + 1 :]
+
+
+def refusal(path: Path) -> str:
+    """Return the line by which reading or loading refuses `path`."""
+    with pytest.raises(ModelError) as error:
+        load(read_package(path))
+    text = str(error.value)
+    assert text.startswith(f"{path}: ") and "\n" not in text and text.isprintable() and len(text) < 400
+    return text
 
 
 class WritesFile(torch.nn.Module):
