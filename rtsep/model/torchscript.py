@@ -198,6 +198,7 @@ def _imported(content: bytes, device: str) -> Any:
         content,  # type: ignore[arg-type,unused-ignore]
         torch.device(device),
         {},
+        False,
     )
 
 

@@ -185,18 +185,18 @@ class StepIsAPart(torch.nn.Module):
 
 
 class NamesPart(torch.nn.Module):
-    """Has a part called `qz`."""
+    """Has a part called `a_part`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.qz = StepIsAPart.Part()
+        self.a_part = StepIsAPart.Part()
 
     def forward(self, column: Tensor) -> Tensor:
         return column
 
     @torch.jit.export
     def step(self, column: Tensor, state: Tensor) -> Tensor:
-        return self.qz(column, state)
+        return self.a_part(column, state)
 
 
 class Prints(torch.nn.Module):

