@@ -1,9 +1,9 @@
 """Futexes, words on which the kernel lets threads wait: some 25 us from post to running.
 
 A word is 1 after a post; a wait takes it back to 0. The C library's semaphores use the same calls, but abort
-the program if memory has a value that they never write, and the model process, which runs a stranger's
-program, can write to the words that it shares with the hop loop. Here every other value counts as a post, and
-an error of the kernel only ends a wait early.
+the program if memory has a value that they never write. The model process runs a stranger's program and can
+write to the words that it shares with the hop loop. Here every other value counts as a post, and an error of
+the kernel only ends a wait early.
 """
 
 from __future__ import annotations
