@@ -141,7 +141,7 @@ def licence_in(folder: Path) -> str:
 _LICENCE_LINES = 10  # the licence is named near the beginning of a text
 _CC_SHORT = re.compile(r"\bCC[ -]BY((?:-(?:NC|ND|SA))*)\b(?:[ -]v?(\d\.\d))?", re.I)
 _CC_LONG = re.compile(
-    r"\bAttribution((?:[ -]*(?:Non-?Commercial|No-?Deriv\w*|Share-?Alike))*)[ ,]+(\d\.\d)", re.I
+    r"\bAttribution((?:[ -]*(?:Non-?Commercial|No-?Deriv\w*+|Share-?Alike))*)[ ,]+(\d\.\d)", re.I
 )
 _CC_WORDS = (("noncommercial", "-NC"), ("noderiv", "-ND"), ("sharealike", "-SA"))
 _GPL = re.compile(
