@@ -133,3 +133,18 @@ def test_a_mixture_that_is_cut_off_is_refused_for_scoring(tmp_path):
     folder = song(tmp_path / "Song", 3.0, mixture=1.0)
     with pytest.raises(InputFileError, match=r"mixture\.wav of 1\.0 s, .* cut off"):
         read_track(folder)
+
+
+def test_a_link_that_the_system_refuses_costs_its_song_alone(tmp_path):
+    for name in ("A", "B", "C"):
+        song(tmp_path / "data" / name)
+    broken = tmp_path / "data" / "B" / "drums.wav"
+    broken.unlink()
+    broken.symlink_to("x" * 300)  # for root, too; another user's folder does the same to all others
+    (tmp_path / "data" / "a folder").symlink_to("x" * 300)
+    assert prepare(tmp_path / "data", tmp_path / "cache") == 1
+    (line,) = (tmp_path / "cache" / SKIPPED).read_text().splitlines()
+    assert line.startswith(f"skipped: {broken}: cannot be read (") and "name too long" in line
+    assert {path.name for path in find_tracks([tmp_path / "data"])} == {"A", "B", "C"}
+    with pytest.raises(InputFileError, match=r"drums\.wav: cannot be read"):
+        read_track(broken.parent)

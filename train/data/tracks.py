@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from rtsep import folders
 from rtsep.errors import InputFileError, NoSoundError, UsageError, suggest
 from rtsep.files.folders import walk
 from rtsep.files.names import printable
 from train.data.cache import RATE
 from train.data.effects import Wave
 from train.data.readers.base import Source, is_audio
-from train.data.readers.decode import AudioFile
+from train.data.readers.decode import AudioFile, read_source
 from train.data.readers.musdb18 import STEM_FILE, STEM_IDS, StemStream
 from train.data.readers.stems import roles_in, song_parts, usable
 
@@ -53,7 +54,7 @@ def track_name(path: Path) -> str:
 
 def read_wave(source: Source) -> Wave:
     """Read `source` as stereo at RATE; mono is doubled."""
-    samples, _ = source.read()
+    samples, _ = read_source(source)
     return np.ascontiguousarray(np.broadcast_to(samples.T, (2, len(samples))), np.float32)
 
 
@@ -136,13 +137,14 @@ def select_tracks(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
 
 
 def _roles(folder: Path) -> dict[str, list[str]]:
-    return roles_in([path.name for path in folder.iterdir() if path.is_file()])
+    # A broken link counts: without its stem the track would be another one.
+    return roles_in([path.name for path in folder.iterdir() if not folders.is_reachable_folder(path)])
 
 
 def _test_part(folder: Path) -> Path:
     for place in (folder / "Sources", folder):  # DSD100, and all others
         inside = sorted(place.iterdir()) if place.is_dir() else []
-        tests = [path for path in inside if path.is_dir() and path.name.lower() == "test"]
+        tests = [path for path in inside if path.name.lower() == "test" and path.is_dir()]
         if tests:
             return tests[0]
     return folder

@@ -127,7 +127,7 @@ def find_songs(data: Sequence[Path]) -> list[Path]:
             found.append(path)
             continue
         loose = [] if is_stems(path) or not path.is_dir() else sorted(path.iterdir())
-        songs = [f for f in loose if f.is_file() and is_audio(f.name)]
+        songs = [f for f in loose if is_audio(f.name) and f.is_file()]
         try:
             found += find_tracks([path])
         except InputFileError:

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep import folders
 from rtsep.files.folders import walk
 
 Samples = NDArray[np.float32]
@@ -111,7 +112,8 @@ def subfolders(folder: Path) -> list[Path]:
     """Return the folders in `folder` in order, without hidden ones; none if it does not exist."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    inside = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in inside if folders.is_reachable_folder(path))
 
 
 def is_audio(name: str) -> bool:
@@ -131,7 +133,7 @@ def licence_in(folder: Path) -> str:
     The result has the short names of the licences in its first lines, else its first line.
     """
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.is_file() and path.stem.lower() in ("licence", "license"):
+        if path.stem.lower() in ("licence", "license") and path.is_file():
             lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
             head = [line for line in lines if line][:_LICENCE_LINES]
             return " and ".join(known_licences("\n".join(head))) or (head or ["unknown"])[0][:80]
@@ -140,6 +142,7 @@ def licence_in(folder: Path) -> str:
 
 _LICENCE_LINES = 10  # the licence is named near the beginning of a text
 _CC_SHORT = re.compile(r"\bCC[ -]BY((?:-(?:NC|ND|SA))*)\b(?:[ -]v?(\d\.\d))?", re.I)
+# \w*+ keeps what it has: a \w* that gives back a second "NoDeriv" doubles the time with each of them.
 _CC_LONG = re.compile(
     r"\bAttribution((?:[ -]*(?:Non-?Commercial|No-?Deriv\w*+|Share-?Alike))*)[ ,]+(\d\.\d)", re.I
 )

@@ -10,17 +10,25 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from rtsep.errors import InputFileError, NoSoundError
+from rtsep.errors import InputFileError, NoSoundError, system_reason
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.names import printable
 from rtsep.files.sndfile import encoded
 from train.data.cache import RATE
-from train.data.readers.base import Plan, Samples
+from train.data.readers.base import Plan, Samples, Source
 
 SAME_LENGTH = 2
 """Allowed difference of the lengths of stems, in frames: resampling rounds."""
 
 _BLOCK = 1 << 18  # frames read at a time
+
+
+def read_source(source: Source) -> tuple[Samples, int]:
+    """Return `source.read()`; an error of the system is an `InputFileError` as well."""
+    try:
+        return source.read()
+    except OSError as error:  # a link into a barred folder, a failing disk
+        raise InputFileError(f"{source.path}: cannot be read ({system_reason(error)})") from None
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ def decode_song(plan: Plan) -> Decoded:
         parts[stem] = []
         for source in sources:
             try:
-                samples, rate = source.read()
+                samples, rate = read_source(source)
                 rates.append(rate)
             except NoSoundError as error:
                 samples, empty = np.zeros((0, 1), np.float32), error
