@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from rtsep.errors import ModelError, UsageError
+from rtsep.errors import InputFileError, ModelError, UsageError
 from rtsep.model.loader import load_model
 from rtsep.model.package import read_package
 from tests.models import make_model
@@ -21,6 +22,7 @@ from train.data.remix import Remixer
 from train.learn import checkpoint as checkpoints
 from train.learn import presets
 from train.learn.averaging import recalibrate_batchnorm
+from train.learn.checkpoint import Checkpoint
 from train.learn.export import export
 from train.learn.fit import fit
 from train.learn.mixtures import Mixtures, at_rate, batches
@@ -307,6 +309,46 @@ def test_unknown_preset_names_the_nearest():
         presets.preset("causel")
     with pytest.raises(ModelError, match="of another version of train"):
         presets.from_plain({"family": "none", "options": {}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw.pop("system"),
+        lambda raw: raw.update(system=5),
+        lambda raw: raw["system"].update(options=5),
+        lambda raw: raw.update(later=1),
+        lambda raw: raw.pop("net"),
+        lambda raw: raw.update(average={"first.weight": 1.0}),
+        lambda raw: raw["average"].pop("first.weight"),
+        lambda raw: raw["net"].pop("first.weight"),
+        lambda raw: raw["average"].update({"first.weight": torch.zeros(3)}),
+        lambda raw: raw.update(optimiser={"param_groups": []}),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_one_line(config, change):
+    weights = SYSTEM.net().state_dict()
+    raw = checkpoints._plain(Checkpoint(SYSTEM, weights, dict(weights)))
+    change(raw)
+    config.run.mkdir()
+    torch.save(raw, config.run / "checkpoint.pt")
+    with pytest.raises(ModelError, match=re.escape(str(config.run))) as caught:
+        fit(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_net_are_no_traceback():
+    weights = SYSTEM.net().state_dict()
+    with pytest.raises(ModelError, match="not those of the checkpoint's system"):
+        Checkpoint(SYSTEM, weights, dict(list(weights.items())[1:])).average_net()
+
+
+def test_scores_of_another_kind_are_no_traceback(config, tmp_path):
+    weights = SYSTEM.net().state_dict()
+    checkpoints.save(Checkpoint(SYSTEM, weights, weights), config.run)
+    (tmp_path / "scores.json").write_text("[]")
+    with pytest.raises(InputFileError, match="not the JSON"):
+        export(config.run, tmp_path / "m.pt", metrics=tmp_path / "scores.json")
 
 
 def test_broken_checkpoint_is_named(tmp_path):

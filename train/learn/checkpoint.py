@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rtsep.errors import ModelError
 from rtsep.model.package import has_entry, read_package
@@ -67,16 +67,30 @@ class Checkpoint:
         return {name: self.earlier.get(name, 0.0) + getattr(self, name) for name in SPENT}
 
     def average_net(self) -> Net:
-        """The net with the averaged weights, in evaluation mode."""
+        """The net with the averaged weights, in evaluation mode; `ModelError` if they are of another net."""
         net = self.system.net()
-        net.load_state_dict(self.average)
+        put(self.average, net)
         return net.eval()
+
+
+def put(weights: dict[str, Tensor], net: nn.Module) -> None:
+    """Copy `weights` into `net`; `ModelError` if their names or shapes are those of another net."""
+    if _shapes(weights) != _shapes(net.state_dict()):
+        raise ModelError(
+            "the weights are not those of the checkpoint's system; another version of train wrote them"
+        )
+    net.load_state_dict(weights)
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write `folder`/checkpoint.pt; a crash or a full disk while writing leaves the previous one."""
+    content = _stored(checkpoint)
     with whole_file(folder / FILE) as file:
-        torch.save(_plain(checkpoint), file)
+        file.write(content)
 
 
 def save_history(checkpoint: Checkpoint, folder: Path) -> None:
@@ -90,12 +104,15 @@ def save_history(checkpoint: Checkpoint, folder: Path) -> None:
 
 def outcome(checkpoint: Checkpoint) -> bytes:
     """Return the checkpoint for a model file: averaged weights only, for `load`."""
-    file = io.BytesIO()
-    torch.save(
-        _plain(dataclasses.replace(checkpoint, net=checkpoint.average, optimiser={}, history=[], songs={})),
-        file,
+    return bytes(
+        _stored(dataclasses.replace(checkpoint, net=checkpoint.average, optimiser={}, history=[], songs={}))
     )
-    return file.getvalue()
+
+
+def _stored(checkpoint: Checkpoint) -> memoryview:
+    file = io.BytesIO()  # torch reports a full disk as a fault of the archive
+    torch.save(_plain(checkpoint), file)
+    return file.getbuffer()
 
 
 def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -117,7 +134,11 @@ def load(path: Path) -> Checkpoint:
     if not isinstance(raw, dict) or raw.pop("version", None) != VERSION:
         raise ModelError(f"{file}: not a checkpoint of this version of train")
     try:
-        system = from_plain(raw.pop("system"))
+        state = Checkpoint(system=from_plain(raw.pop("system")), **raw)
+        for weights in (state.net, state.average):
+            _shapes(weights)
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from None
-    return Checkpoint(system=system, **raw)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{file}: not a checkpoint of this version of train ({error})") from None
+    return state

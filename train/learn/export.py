@@ -70,7 +70,7 @@ def export(
         try:
             stored = json.loads(metrics.read_text(), parse_constant=lambda _: None)
             scores = {"command": without_paths(stored["command"]), **stored["summary"]}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputFileError(f"{metrics}: not the JSON of 'python -m train evaluate' ({error})") from None
     spent = state.spent
     scores["training"] = {

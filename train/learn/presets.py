@@ -112,7 +112,7 @@ def from_plain(raw: dict[str, Any]) -> System:
     """Return the system of plain values, as by `to_plain`; `ModelError` for an unknown one."""
     try:
         system: System = _build(FAMILIES[raw["family"]], raw["options"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"a system of another version of train ({error})") from None
     return system
 

@@ -144,7 +144,8 @@ class Trainer:
     def resume(self) -> Checkpoint:
         """Load the checkpoint of the run, or start a new run; put it into net, average and optimiser.
 
-        Raises `ModelError` for a run of another system or other options, and the errors of `new_run`.
+        Raises `ModelError` for a run of another system, other options or another version, and the errors of
+        `new_run`.
         """
         run = self.config.run
         if (run / checkpoints.FILE).exists():
@@ -156,10 +157,16 @@ class Trainer:
                 f"{run} contains a run of another system or with other options; "
                 "give another folder, or use --init"
             )
-        self.net.load_state_dict(state.net)
+        try:
+            for weights in (state.average, state.net):
+                checkpoints.put(weights, self.net)
+            if state.optimiser:
+                self.optimiser.load_state_dict(state.optimiser)
+        except ModelError as error:
+            raise ModelError(f"{run}: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"{run}: the state of another optimiser ({error}); use --init") from None
         self.average = {name: value.to(self.replica.device) for name, value in state.average.items()}
-        if state.optimiser:
-            self.optimiser.load_state_dict(state.optimiser)
         return state
 
     def _true_share(self, step: int) -> float:
