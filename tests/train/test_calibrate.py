@@ -8,8 +8,13 @@ from rtsep.errors import UsageError
 from rtsep.model.loader import load_model
 from tests.train.conftest import SYSTEM
 from train import __main__ as cli
-from train.data.cache import AudioCache
+from train.data.cache import RATE, AudioCache
+from train.data.excerpts import voiceless_middles
+from train.learn import calibrate as calibration
+from train.learn import checkpoint as checkpoints
+from train.learn import validation
 from train.learn.calibrate import calibrate
+from train.learn.checkpoint import Checkpoint
 from train.learn.export import export
 from train.learn.fit import fit
 from train.learn.nets.unet import UNet
@@ -58,6 +63,24 @@ def test_an_exported_model_plays_the_calibrated_masks(config, tmp_path):
         np.testing.assert_allclose(sure.mask, wanted, atol=2e-6)
     mix = rng.standard_normal((2, 6000)).astype(np.float32) * 0.1
     assert not np.allclose(played(plain, mix)[0], played(sure, mix)[0])
+
+
+def test_silent_music_counts_in_no_mean(config, held_back, monkeypatch):
+    net = SYSTEM.net()
+    weights = net.state_dict()
+    checkpoints.save(Checkpoint(SYSTEM, weights, weights), config.run)
+    (piece,) = voiceless_middles(held_back)
+
+    def leaks(*pieces):
+        for module in (validation, calibration):
+            monkeypatch.setattr(module, "scored_songs", lambda _: [])
+            monkeypatch.setattr(module, "voiceless_middles", lambda _: iter(pieces))
+        (plain,) = calibrate(config.run, held_back, [1.0], [0.0])
+        return validate(net.eval(), SYSTEM, held_back).figures["leak_db"], plain.leak
+
+    piece, silence = piece[:, : RATE // 4], np.zeros((2, RATE // 4), np.float32)
+    assert leaks(piece, silence, silence) == leaks(piece) and leaks(piece)[0] < -1
+    assert np.isnan(leaks(silence)).all()
 
 
 def test_a_system_without_logits_says_so():

@@ -45,6 +45,8 @@ def test_si_sdr_knows_no_scale():
     assert si_sdr(a, 7 * (a + 0.1 * b)) == pytest.approx(si_sdr(a, a + 0.1 * b), abs=1e-3)
     assert np.isnan(si_sdr(a * 0, b))
     assert level_db(0.1 * a, a) == pytest.approx(-20, abs=1e-3)
+    assert level_db(a * 0, a) == pytest.approx(-120, abs=1e-3)
+    assert np.isnan(level_db(a * 0, a * 0)) and np.isnan(level_db(a, a * 0))
 
 
 def test_bss_eval_tells_interference_from_artefacts():

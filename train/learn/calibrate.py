@@ -33,7 +33,7 @@ from train.learn.validation import (
     scored,
 )
 from train.markdown import table
-from train.score.metrics import level_db
+from train.score.metrics import level_db, over_frames
 
 SURE = 1e-7
 """Minimum distance of masks from 0 and 1, so that their logits are finite."""
@@ -47,7 +47,7 @@ class Candidate:
     offset: float
     voice: float  # mean over songs of the median over frames
     music: float
-    leak: float  # median over pieces, like the limit of `robustness`
+    leak: float  # median over pieces with sound
 
 
 def _voices(
@@ -79,7 +79,7 @@ def calibrate(run: Path, cache: AudioCache, slopes: list[float], offsets: list[f
     candidates = []
     for (slope, offset), found, found_db in zip(pairs, sdr, leaks, strict=True):
         means = np.nanmean(np.asarray(found), 0) if found else (np.nan, np.nan)
-        leak = float(np.nanmedian(found_db)) if found_db else float("nan")
+        leak = over_frames(np.asarray(found_db))
         candidates.append(Candidate(slope, offset, float(means[0]), float(means[1]), leak))
     return candidates
 

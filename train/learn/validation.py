@@ -74,7 +74,7 @@ def validate(net: Net, system: System, cache: AudioCache) -> Validation:
     """Score the validation songs: mean, standard error and median over songs of medians over frames of 1 s.
 
     `error_db` is the level of the error relative to the mix, `leak_db` that of the voice in music without
-    voice.
+    voice. Silent excerpts do not count.
     """
     # In the streaming form, which is ten times as fast for some systems.
     program = cast(Program, system.program(net).eval())

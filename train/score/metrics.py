@@ -47,8 +47,10 @@ def si_sdr(reference: Wave, estimate: Wave) -> float:
 
 
 def level_db(wave: Wave, against: Wave) -> float:
-    """Return the level of `wave` relative to `against` in dB, at least -120."""
+    """Return the level of `wave` relative to `against` in dB, at least -120; nan if `against` is silent."""
     own, other = (float(np.square(w, dtype=np.float64).sum()) for w in (wave, against))
+    if not other:
+        return math.nan
     return float(10 * np.log10((own + 1e-12 * other + 1e-12) / (other + 1e-12)))
 
 
