@@ -290,10 +290,10 @@ def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
 
 
 def _length(plan: Plan) -> float:
-    """Return the seconds of a song by the header of its first file; 4 minutes if it has none."""
+    """Return the seconds of a song by the first header that states them; 4 minutes if none does."""
     for source in next(iter(plan.files.values())):
         about = brief_look(source.path)
-        if about and about[0] > 0:
+        if about and about[0] > 0 and about[2] > 0:
             return about[2] / about[0]
     return 240.0
 

@@ -276,12 +276,12 @@ def encoded(path: Path) -> str | bytes:
 
 
 def brief_look(path: Path) -> tuple[int, int, int] | None:
-    """Return rate, channels and frames by a file's header, None if libsndfile does not open it."""
+    """Return rate, channels and frames (0 if unknown) by a file's header, None if it does not open."""
     try:
         if not path.is_file():  # a pipe would wait for a writer
             return None
         with path.open("rb") as file, open_sound(file, path) as about:
-            return about.samplerate, about.channels, about.frames
+            return about.samplerate, about.channels, _frames(about) or 0
     except (OSError, ValueError, RuntimeError):
         return None
 

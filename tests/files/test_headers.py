@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rtsep.errors import InputFileError, NoSoundError
 from rtsep.files.audiofile import AudioReader
+from rtsep.files.sndfile import brief_look
 from tests.files.tones import RATE, hz_of, read, tone
 
 
@@ -166,3 +167,12 @@ def test_any_bytes_in_a_header_lead_to_sound_or_to_one_line(heads, tmp_path, mon
         sound, said = np.zeros(0), str(error)
     assert "\n" not in said
     assert len(sound) < 100 * RATE
+
+
+def test_an_unknown_length_is_not_taken_for_a_number(tmp_path):
+    content = bytearray(tone(tmp_path / "a.flac", 440))
+    assert brief_look(tmp_path / "a.flac") == (RATE, 2, RATE)
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)  # an encoder that writes to a pipe states no number of samples
+    (tmp_path / "piped.flac").write_bytes(content)
+    assert brief_look(tmp_path / "piped.flac") == (RATE, 2, 0)
