@@ -73,14 +73,18 @@ class AudioCache:
         except (OSError, ValueError) as error:
             todo = "run 'python -m train prepare'"
             raise InputFileError(f"{folder}: no training cache ({error}); {todo}") from None
-        if raw.get("version") != INDEX_VERSION:
-            raise InputFileError(f"{folder}: a cache of another version; run 'python -m train prepare' again")
+        other = f"{folder}: a cache of another version; run 'python -m train prepare' again"
+        if not isinstance(raw, dict) or raw.get("version") != INDEX_VERSION:
+            raise InputFileError(other)
         if raw.get("values", self._audio.size) != self._audio.size:  # missing in old caches
             raise InputFileError(
                 f"{folder}: {INDEX} is not of this {AUDIO}, or that is cut off; "
                 "run 'python -m train prepare' again"
             )
-        self.songs = [song_from_json(entry) for entry in raw["songs"]]
+        try:
+            self.songs = [song_from_json(entry) for entry in raw["songs"]]
+        except (KeyError, TypeError, AttributeError):
+            raise InputFileError(other) from None
 
     def select(self, split: str, *kinds: str) -> list[Song]:
         """Return the songs of a split with these kinds, or all kinds if none is given."""

@@ -25,6 +25,13 @@ from train.data.readers.base import Choice, Found, Plan, Reader, Samples
 
 INDEX = "pieces.json"
 VERSION = 1
+_NEEDED = {
+    "stems": {"vocals"},
+    "pair": {"vocals", "accompaniment"},
+    "voice": {"vocals"},
+    "music": {"music"},
+}
+"""Stems that a song of each kind has at least."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +55,18 @@ class PackedStem:
                 with zipfile.ZipFile(self.folder / archive) as file:
                     packed = io.BytesIO(file.read(member))
                 section, rate = soundfile.read(packed, dtype="float32", always_2d=True)
-            except (OSError, KeyError, zipfile.BadZipFile, soundfile.LibsndfileError) as error:
+            except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:  # or encrypted
                 raise InputFileError(f"{self.folder / archive}: {member}: damaged ({error})") from None
             sections.append(section)
+        named = f"{self.path}: {self.parts[0][1]}"
+        if len({section.shape[1] for section in sections}) > 1:
+            raise InputFileError(f"{named}: damaged (sections with different channels)")
         whole = np.concatenate(sections)
         if rate != RATE:
             whole = np.asarray(soxr.resample(whole, rate, RATE), np.float32)
+        if abs(len(whole) - self.frames) > RATE:  # coding and resampling change far less
+            seconds = f"{len(whole) / RATE:.1f} s in place of {self.frames / RATE:.1f}"
+            raise InputFileError(f"{named}: damaged ({seconds})")
         out = np.zeros((self.frames, whole.shape[1]), np.float32)
         out[: len(whole)] = whole[: self.frames]
         return out, RATE
@@ -73,29 +86,32 @@ class Shards(Reader):
         """As `Reader.find`; the `InputFileError` names all missing and damaged shards."""
         try:
             index: dict[str, Any] = json.loads((folder / INDEX).read_text())
-            version, pieces, songs = index["version"], index["pieces"], index["songs"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputFileError(
-                f"{folder / INDEX}: not an index of pieces ({error}); copy it again"
-            ) from None
-        if version != VERSION:
-            raise InputFileError(f"{folder / INDEX}: of version {version}; run 'compact' of this version")
-        verify(folder, pieces)
-        try:
-            return Found([_plan(folder, song) for song in songs])
-        except (KeyError, TypeError, ValueError) as error:
+            if index["version"] != VERSION:
+                raise InputFileError(
+                    f"{folder / INDEX}: of version {index['version']}; run 'compact' of this version"
+                )
+            verify(folder, index["pieces"])
+            return Found([_plan(folder, song) for song in index["songs"]])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputFileError(
                 f"{folder / INDEX}: not an index of pieces ({error}); copy it again"
             ) from None
 
 
 def _plan(folder: Path, song: dict[str, Any]) -> Plan:
+    """Return the plan of an entry of the index; raise an error of Python if it is damaged."""
     files = {}
     for stem, where in song["stems"].items():
-        parts = tuple((archive, member) for archive, member in where["parts"])
-        files[stem] = (PackedStem(folder, parts, where["frames"]),)
-    facts = {name: value for name, value in song.items() if name != "stems"}
-    return Plan(**facts, files=files)
+        parts = tuple((str(archive), str(member)) for archive, member in where["parts"])
+        if not parts or where["frames"] < 0:
+            raise ValueError(f"{stem} without audio")
+        files[stem] = (PackedStem(folder, parts, int(where["frames"])),)
+    if not files.keys() >= _NEEDED[song["kind"]]:
+        raise ValueError(f"{song['kind']} without {', '.join(sorted(_NEEDED[song['kind']] - files.keys()))}")
+    facts = {name: value for name, value in song.items() if name not in ("stems", "band_hz")}
+    if not all(isinstance(value, str) for value in facts.values()):
+        raise TypeError("a name or licence is no text")
+    return Plan(**facts, files=files, band_hz=float(song["band_hz"]))
 
 
 def verify(folder: Path, pieces: list[dict[str, Any]]) -> None:

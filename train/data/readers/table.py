@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 
-from rtsep.errors import InputFileError
+from rtsep.errors import InputFileError, UsageError
+from train.data.cache import whole_file
 from train.data.readers.base import Choice, Found, Plan, Reader, is_audio
 from train.data.readers.decode import AudioFile, band_of
 from train.data.readers.splits import musdb_validation
 
 TABLE = "tracks.tsv"
 _COLUMNS = {"split", "set", "path", "role", "licence"}
+_WRITTEN = ("split", "set", "path", "role", "sample_rate", "licence")
 _LAYOUT = f"{TABLE} with the columns {', '.join(sorted(_COLUMNS))}"
 _STEMS = {
     "stems": ("stems", ("vocals", "drums", "bass", "other")),
@@ -19,6 +23,7 @@ _STEMS = {
 }
 _VOICES = ("singing", "speech")
 _MUSIC = "instrumental"
+_NOT_STATED = f"unknown (no licence in {TABLE})"
 
 
 class Table(Reader):
@@ -33,7 +38,7 @@ class Table(Reader):
     def recognises(self, folder: Path) -> bool:
         """As `Reader.recognises`."""
         try:
-            with (folder / TABLE).open() as file:
+            with (folder / TABLE).open(encoding="utf-8") as file:
                 return set(file.readline().rstrip("\n").split("\t")) >= _COLUMNS
         except (OSError, UnicodeDecodeError):
             return False
@@ -64,20 +69,54 @@ class Table(Reader):
                 found.skipped.append(f"{path}: unknown role '{role}' in {TABLE} (known: {known})")
                 continue
             # An Opus file at 48 kHz may come from a file at 16 kHz: the rate in the table counts.
-            band_hz = band_of(int(row["sample_rate"])) if row.get("sample_rate", "").isdigit() else None
+            band_hz = band_of(int(row["sample_rate"])) if row.get("sample_rate", "").isdecimal() else None
             found.plans.append(Plan(name, row["set"], split, kind, row["licence"], files, name, band_hz))
         return found
 
 
 def rows_of(table: Path) -> list[dict[str, str]]:
-    """Return the rows of a table of tracks. Raises `InputFileError`."""
+    """Return the rows of a table of tracks. A licence may be missing: unknown. Raises `InputFileError`."""
+    rows = _rows(table, _COLUMNS, _COLUMNS - {"licence"}, f"tracks; needs {_LAYOUT}")
+    return [row | {"licence": row["licence"] or _NOT_STATED} for row in rows]
+
+
+def rows_to_extend(table: Path, is_own: Callable[[dict[str, str]], bool]) -> list[dict[str, str]]:
+    """Return the rows of a table that the command writes again; none if there is no table yet.
+
+    Raises `UsageError` if the command did not write all of them.
+    """
+    rows = rows_of(table) if table.exists() else []
+    if not all(map(is_own, rows)):
+        raise UsageError(
+            f"--out {table.parent}: its {TABLE} lists other recordings and would be lost; give another folder"
+        )
+    return rows
+
+
+def write_rows(table: Path, rows: Iterable[dict[str, str]]) -> None:
+    """Write a table of tracks. Raises `OutputError`."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _WRITTEN, restval="", extrasaction="ignore", delimiter="\t")
+    writer.writeheader()
+    writer.writerows(rows)
+    with whole_file(table) as file:
+        file.write(text.getvalue().encode())
+
+
+def _rows(table: Path, columns: Set[str], filled: Set[str], what: str) -> list[dict[str, str]]:
+    """Return the rows of a table, with all `columns`; those in `filled` are not empty."""
+    rows = []
     try:
-        with table.open(newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
+        with table.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, delimiter="\t", restval="")
+            for row in reader:
+                if not columns <= row.keys():
+                    raise InputFileError(f"{table}: not a table of {what}")
+                if empty := sorted(name for name in filled if not row[name]):
+                    raise InputFileError(f"{table}: line {reader.line_num}: no {', '.join(empty)}")
+                rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(f"{table}: not a table of tracks ({error})") from None
-    if rows and not set(rows[0]) >= _COLUMNS:
-        raise InputFileError(f"{table}: not a table of tracks; needs {_LAYOUT}")
+        raise InputFileError(f"{table}: not a table of {what} ({error})") from None
     return rows
 
 
@@ -93,11 +132,7 @@ def listed_instrumentals(table: Path) -> dict[str, tuple[str, ...]]:
     The path of a member begins with the name of its archive, as with `fetch`. Raises `InputFileError`.
     """
     listed: dict[str, tuple[str, ...]] = {}
-    try:
-        with table.open(newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                path = f"{row['file']}/{row['member']}" if row["member"] else row["file"]
-                listed[row["package"]] = (*listed.get(row["package"], ()), path)
-    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
-        raise InputFileError(f"{table}: not a table of package, file, member ({error})") from None
+    for row in _rows(table, {"package", "file", "member"}, {"package", "file"}, "package, file, member"):
+        path = f"{row['file']}/{row['member']}" if row["member"] else row["file"]
+        listed[row["package"]] = (*listed.get(row["package"], ()), path)
     return listed
