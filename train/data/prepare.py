@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rtsep.errors import InputFileError, UsageError
+from rtsep.files.audiofile import make_folder
 from rtsep.files.names import printable
 from train.data.cache import (
     AUDIO,
@@ -29,6 +30,7 @@ from train.data.cache import (
     song_to_json,
     whole_file,
 )
+from train.data.output import sole_use
 from train.data.readers import FORMS, Choice, Found, Plan, reader_for
 from train.data.readers.decode import Decoded, decode_song
 from train.data.readers.splits import VALIDATION_MIN, reconcile
@@ -118,7 +120,8 @@ def prepare(
     """Fill `cache` from the folders `data` (and packages of instrumentals in `music`).
 
     Returns the number of skipped recordings; `SKIPPED` in the cache lists them. Raises `InputFileError` for
-    a folder of an unknown layout or without songs, and `OutputError` if the disk is full.
+    a folder of an unknown layout or without songs, and `OutputError` if the disk is full or another `prepare`
+    fills the same cache.
     """
     if not 0 <= validation_share < 1:
         raise UsageError(f"--validation-share {validation_share:g}: 0 to below 1 is accepted")
@@ -131,9 +134,15 @@ def prepare(
     plans, found = find(folders, form, music, choice)
     if listed and not any(plan.kind == "music" for plan in plans):
         print(f"instrumentals are listed in {lists[0]}: 'python -m train fetch' gets them")
+    make_folder(cache)
+    with sole_use(cache):
+        return _fill(cache, plans, found.skipped, workers)
 
+
+def _fill(cache: Path, plans: list[Plan], unusable: Sequence[str], workers: int) -> int:
+    """Write the files of `cache`; return the number of skipped recordings, `unusable` ones included."""
     songs: list[Song] = []
-    skipped, padded = list(found.skipped), []
+    skipped, padded = list(unusable), []
     position = 0
     with whole_file(cache / AUDIO) as file:
         for what, result in tqdm(_decoded(plans, workers), total=len(plans), unit="song", desc="decode"):

@@ -15,7 +15,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -24,6 +24,7 @@ import torch
 from rtsep.files.audiofile import make_folder
 from train.data.cache import default_cache, whole_file
 from train.data.licences import all_sets, data_of
+from train.data.output import sole_use
 from train.data.remix import drawn_from
 from train.learn.checkpoint import Checkpoint
 from train.learn.fit_config import FIT_DEVICES, FitConfig
@@ -36,10 +37,14 @@ def fit(config: FitConfig) -> Checkpoint:
     """Train a new run, or continue the run in `config.run`; return its state at the end.
 
     Raises `InputFileError` without a cache, `ModelError` for a run of another system, `UsageError` for
-    options that do not exist, and `OutputError` if the run cannot be written.
+    options that do not exist, and `OutputError` if the run cannot be written or is being trained.
     """
     make_folder(config.run)
-    with joined_replica(config.device) as replica, _stop_signals() as stopping:
+    with (
+        joined_replica(config.device) as replica,
+        sole_use(config.run) if replica.is_first else nullcontext(),
+        _stop_signals() as stopping,
+    ):
         _keep_freed_memory()
         torch.set_num_threads(config.threads)
         trainer = Trainer(config, replica)

@@ -22,6 +22,7 @@ from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
 from train.data.cache import RATE, whole_file
 from train.data.effects import Wave
+from train.data.output import write_audio
 from train.data.readers.base import is_audio
 from train.data.tracks import Track, find_tracks, is_stems, read_song, select_tracks
 from train.pages.page import Excerpt, Lane, page
@@ -206,11 +207,11 @@ def write_sound(stem: Path, wave: Wave) -> Path:
     """
     mp3 = "MP3" in soundfile.available_formats()
     path = stem.with_name(stem.name + (".mp3" if mp3 else ".flac"))
-    how: dict[str, Any] = {"format": "FLAC", "subtype": "PCM_16"}
+    how: dict[str, Any] = {"subtype": "PCM_16"}
     if mp3:
-        how = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
+        how = {"subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
         how["compression_level"] = 0.4  # 192 kbit/s
-    soundfile.write(path, wave.T, RATE, **how)
+    write_audio(path, wave.T, **how)
     return path
 
 
