@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from rich.table import Table
 
 from rtsep.errors import InputFileError, UsageError
@@ -27,8 +26,10 @@ from rtsep.files.audiofile import make_folder
 from rtsep.files.sndfile import brief_look
 from rtsep.terminal import plain_console
 from train.data.cache import INDEX, RATE, AudioCache, Song, whole_file
+from train.data.output import sole_use, write_audio
 from train.data.prepare import default_workers, find, prepare
 from train.data.readers import Choice, Plan
+from train.data.readers.base import subfolders
 from train.data.readers.decode import to_int16
 from train.data.readers.stems import song_parts
 from train.data.tracks import is_stems
@@ -39,9 +40,16 @@ from train.learn.fit_config import FIT_DEVICES, FitConfig
 from train.learn.presets import preset
 from train.pages.listen import listen
 from train.score.evaluate import evaluate
+from train.score.scores import read_scores
 
 ANSWERS = "quickstart.json"
 """File in the folder of results: options of the command, checked when it continues."""
+
+HELD_OUT = "held-out"
+"""Folder for songs to score that are written from the cache; also their list among the answers."""
+
+LISTS = ("songs", "trained", HELD_OUT)
+"""Names of songs among the answers, missing before they are known."""
 
 MAX_SCORED = 5
 """Songs scored and put on the page; more say little more and take minutes each."""
@@ -84,7 +92,7 @@ class Job:
     @property
     def held_out(self) -> Path:
         """Folder for songs to score that are written from the cache."""
-        return self.out / "held-out"
+        return self.out / HELD_OUT
 
     @property
     def scores(self) -> Path:
@@ -119,17 +127,23 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
         return None
 
     make_folder(job.out)
-    _write(job, answers)
-    if changed or not decoded:
-        prepare(job.data, job.cache, workers=default_workers(), form=job.form)
-        job.scores.unlink(missing_ok=True)  # the scored songs may have changed
-        answers["songs"] = names
-    cache = AudioCache(job.cache)
-    trained = {*answers.get("trained", ()), *(_key(song) for song in _songs(cache, "train"))}
-    answers["trained"] = sorted(trained)
-    _write(job, answers)
-    # Before an hour of training, because it fails if no song can be scored.
-    scored, unseen = songs_to_score(job, cache, plans, found.test_tracks, trained)
+    with sole_use(job.out):
+        _write(job, answers)
+        if changed or not decoded:
+            prepare(job.data, job.cache, workers=default_workers(), form=job.form)
+            job.scores.unlink(missing_ok=True)  # the scored songs may have changed
+            answers["songs"] = names
+        cache = AudioCache(job.cache)
+        trained = {*answers.get("trained", ()), *(_key(song) for song in _songs(cache, "train"))}
+        answers["trained"] = sorted(trained)
+        _write(job, answers)
+        # Before an hour of training, because it fails if no song can be scored.
+        scored, unseen = songs_to_score(job, answers, cache, plans, found.test_tracks)
+        return _trained(job, config, scored, unseen)
+
+
+def _trained(job: Job, config: FitConfig, scored: Sequence[Path], unseen: bool) -> Path | None:
+    """Train, export, score and write the page as far as needed; return the model, None if it was stopped."""
     state = fit(config)
     if config.progress(state) < 1:
         print(
@@ -144,7 +158,7 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
     if stale or not job.scores.exists():
         summary = evaluate(job.model, scored, job.scores)
     else:
-        summary = json.loads(job.scores.read_text())["summary"]
+        summary = read_scores(job.scores)["summary"]
     page = listen(job.model, scored, job.out / "listen")
     where = "not used in the training" if unseen else "of the training, so the scores are too high: add songs"
     vocals, music = (summary.get(f"model_{target}_sdr_mean") for target in ("vocals", "accompaniment"))
@@ -156,29 +170,34 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
 
 
 def songs_to_score(
-    job: Job, cache: AudioCache, plans: Sequence[Plan], test: Sequence[Path], trained: set[str]
+    job: Job, answers: dict[str, Any], cache: AudioCache, plans: Sequence[Plan], test: Sequence[Path]
 ) -> tuple[list[Path], bool]:
     """Return at most `MAX_SCORED` tracks to score, and whether they are unseen in training.
 
-    They come from the test part of the data, else from validation songs that are not among `trained`, else
-    from all songs. Songs that are no tracks on disk (karaoke in two channels, shards) are written from the
-    cache. Raises `InputFileError` if no song could be decoded.
+    They come from the test part of the data, else from validation songs that never trained, else from all
+    songs. Songs that are no tracks on disk (karaoke in two channels, shards) are written from the cache, and
+    listed in `answers`. Raises `InputFileError` if no song could be decoded.
     """
     if tracks := [path for path in test if path.exists() and is_stems(path)]:
         return tracks[:MAX_SCORED], True
     valid = _songs(cache, "valid")
-    unseen = [song for song in valid if _key(song) not in trained]
+    unseen = [song for song in valid if _key(song) not in answers["trained"]]
     chosen = (unseen or valid or _songs(cache, "train"))[:MAX_SCORED]
     if not chosen:
         raise InputFileError(
             f"{', '.join(map(str, job.data))}: no song with voice and music could be decoded"
         )
-    shutil.rmtree(job.held_out, ignore_errors=True)
+    before = answers.pop(HELD_OUT, ())
+    for folder in subfolders(job.held_out):
+        if folder.name in before:
+            shutil.rmtree(folder, ignore_errors=True)
     tracks_of = {f"{plan.source}/{plan.name}": _track(plan) for plan in plans}
     places = [tracks_of.get(_key(song)) for song in chosen]
     times = Counter(path.name for path in places if path is not None)  # equal names are ambiguous
     found = [
-        path if path is not None and times[path.name] == 1 else _written(cache, song, job.held_out)
+        path
+        if path is not None and times[path.name] == 1
+        else _written(cache, song, _new_place(job, answers, song))
         for song, path in zip(chosen, places, strict=True)
     ]
     if written := sum(path.is_relative_to(job.held_out) for path in found):
@@ -210,12 +229,18 @@ def _track(plan: Plan) -> Path | None:
     return path if named else None
 
 
-def _written(cache: AudioCache, song: Song, out: Path) -> Path:
-    """Write the middle of a song as a folder of stems; returns the folder."""
+def _new_place(job: Job, answers: dict[str, Any], song: Song) -> Path:
+    """Return a folder for a song to score, which is listed before it exists: the next call removes it."""
     name = re.sub(r"[^\w .,()&'-]+", "-", song.name).strip(" .-") or "song"
-    folder = out / name
-    while folder.exists():
-        folder = folder.with_name(folder.name + " again")
+    while (job.held_out / name).exists():
+        name += " again"
+    answers.setdefault(HELD_OUT, []).append(name)
+    _write(job, answers)
+    return job.held_out / name
+
+
+def _written(cache: AudioCache, song: Song, folder: Path) -> Path:
+    """Write the middle of a song as a new folder of stems; returns the folder."""
     folder.mkdir(parents=True)
     frames = min(song.frames, MAX_SECONDS * RATE)
     start = (song.frames - frames) // 2
@@ -224,15 +249,20 @@ def _written(cache: AudioCache, song: Song, out: Path) -> Path:
     music = np.sum(list(waves.values()), 0)
     gain = 1.0 / max(1.0, float(np.abs(vocals).max()), float(np.abs(music).max()))
     for stem, wave in (("vocals", vocals), ("accompaniment", music)):
-        soundfile.write(folder / f"{stem}.wav", to_int16(wave.T, gain), RATE)
+        write_audio(folder / f"{stem}.wav", to_int16(wave.T, gain))
     return folder
 
 
 def _check(job: Job) -> None:
-    """Refuse to write among the recordings."""
+    """Refuse to write among the recordings, or over files of the user."""
     for folder in job.data:
         if job.out.resolve().is_relative_to(folder.resolve()):  # its output would be read as songs
             raise UsageError(f"--out {job.out}: is inside --data {folder}; give a folder outside of it")
+    held = [] if (job.out / ANSWERS).exists() or not job.out.is_dir() else sorted(job.out.iterdir())
+    if other := [path.name for path in held if not path.name.startswith(".")]:
+        raise UsageError(
+            f"--out {job.out}: holds other files ({other[0]}), no quickstart; give a new or an empty folder"
+        )
 
 
 def _asked(job: Job) -> dict[str, Any]:
@@ -248,11 +278,12 @@ def _answers(job: Job) -> dict[str, Any]:
     try:
         held = json.loads(path.read_text())
         known = {name: held[name] for name in asked}
+        lists = {name: [str(song) for song in held.get(name, ())] for name in LISTS}
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{path}: damaged; remove it, or give another --out") from None
     if known != asked:
         raise UsageError(f"{job.out} contains another quickstart ({path}); give another --out, or remove it")
-    return dict(held)
+    return held | lists
 
 
 def _write(job: Job, answers: dict[str, Any]) -> None:

@@ -126,6 +126,9 @@ def test_another_job_or_broken_answers_are_refused(job, stems, tmp_path, reached
     (job.out / ANSWERS).write_text("{")
     with pytest.raises(UsageError, match=f"{ANSWERS}: damaged") as caught:
         quickstart(job)
+    (job.out / ANSWERS).write_text(json.dumps(quickstarts._asked(job) | {"held-out": 5}))
+    with pytest.raises(UsageError, match=f"{ANSWERS}: damaged"):
+        quickstart(job)
     assert "\n" not in str(caught.value)
 
 
@@ -181,6 +184,23 @@ def test_karaoke_is_scored_out_of_the_cache(job, tmp_path, reached, capsys):
     assert np.array_equal(stems[0], AudioCache(job.cache).read(song, "vocals"))
 
 
+def test_files_of_the_user_are_neither_removed_nor_overwritten(job, tmp_path, reached):
+    job = dataclasses.replace(job, data=(karaoke(tmp_path / "karaoke"),))
+    for name in ("held-out", "run", "mine.pt"):
+        (job.out / name).mkdir(parents=True)
+        with pytest.raises(UsageError, match=f"--out .*holds other files .{name}., no quickstart"):
+            quickstart(job)
+        assert [path.name for path in job.out.iterdir()] == [name]
+        (job.out / name).rmdir()
+    (job.out / ".DS_Store").touch()
+    go(job)
+    (song,) = AudioCache(job.cache).select("valid")
+    (job.held_out / "My own test").mkdir()
+    go(job)
+    assert reached[0] == reached[1] == ([job.held_out / song.name], True)
+    assert {path.name for path in job.held_out.iterdir()} == {"My own test", song.name}
+
+
 def test_songs_to_score_are_known_before_training_whatever_the_folders(job, stems, tmp_path, reached):
     (tmp_path / "voices").mkdir()
     soundfile.write(tmp_path / "voices/ann_1.wav", voice(2), RATE)
@@ -207,14 +227,13 @@ def test_no_more_than_a_minute_and_no_louder_than_16_bits(tmp_path):
     soundfile.write(tmp_path / "d/One/keys.wav", np.full((70 * RATE, 2), 0.7), RATE)
     prepare(tmp_path / "d", tmp_path / "cache")
     cache = AudioCache(tmp_path / "cache")
-    folder = quickstarts._written(
-        cache, dataclasses.replace(cache.songs[0], name="a/b: c?"), tmp_path / "out"
-    )
+    job, song = Job((tmp_path / "d",), tmp_path / "out"), dataclasses.replace(cache.songs[0], name="a/b: c?")
+    folder = quickstarts._written(cache, song, quickstarts._new_place(job, {}, song))
     assert folder.name == "a-b- c"
     waves = [soundfile.read(folder / f"{stem}.wav")[0] for stem in ("vocals", "accompaniment")]
     assert {len(wave) for wave in waves} == {60 * RATE} and np.abs(waves[1]).max() > 0.99
     assert np.mean(np.abs(waves[1]) > 0.9999) < 1e-3
-    assert Stems().recognises(tmp_path / "out")
+    assert Stems().recognises(job.held_out)
 
 
 def test_interrupted_while_scoring_it_ends_with_a_line(job, stems, monkeypatch, capsys):
