@@ -53,7 +53,8 @@ def songs(tmp_path, monkeypatch):
 
 def test_labelled_songs_are_prepared_as_pairs_up_to_where_the_teacher_hears(songs, tmp_path, capsys):
     out = tmp_path / "out"
-    assert [row["path"] for row in write_pseudo_labels(songs, out)] == ["songs/One", "songs/Two"]
+    rows = write_pseudo_labels(songs, out)
+    assert [row["path"] for row in rows] == ["songs/songs/One.opus/One", "songs/songs/Two.opus/Two"]
     assert "2 songs labelled of 3" in capsys.readouterr().out
     prepare(out, tmp_path / "cache")
     cache = AudioCache(tmp_path / "cache")
@@ -73,6 +74,55 @@ def test_a_second_time_nothing_is_done_again(songs, tmp_path):
     assert Teacher.calls == calls + 1, "only the one without voice, of which nothing was kept"
 
 
+def with_rows(folder, *rows):
+    (folder / "tracks.tsv").write_text("\n".join([HEAD, *rows]) + "\n")
+    return folder
+
+
+def test_songs_of_one_name_have_labels_of_their_own(songs, tmp_path):
+    paths = ("a/01.opus", "b/01.opus", "b.opus", "01.opus", "../outside/01.opus", str(tmp_path / "c/01.opus"))
+    for seed, path in enumerate(paths):
+        _write(songs / path, seed, 2.0, 300)
+    with_rows(songs, *(_row("train", "mine", path, "mixture") for path in paths))
+    out = tmp_path / "out"
+    rows = write_pseudo_labels(songs, out)
+    assert {Path(row["path"]).name for row in rows} == {"01", "b"}
+    mixes = [read_wave(AudioFile(songs / path)) for path in paths]
+    for row, mix in zip(rows, mixes, strict=True):
+        stems = [read_wave(AudioFile(out / row["path"] / f"{stem}.flac")) for stem in labelling.STEMS]
+        np.testing.assert_allclose(stems[0] + stems[1], mix, atol=1e-3)
+    assert write_pseudo_labels(songs, out) == rows and Teacher.calls == len(paths)
+
+
+def test_a_table_of_the_user_is_never_replaced(songs, tmp_path):
+    table = songs / "tracks.tsv"
+    before = table.read_bytes()
+    with pytest.raises(UsageError, match=r"--out .*: its tracks\.tsv lists other recordings"):
+        write_pseudo_labels(songs, songs)
+    assert table.read_bytes() == before and Teacher.calls == 0
+
+
+def test_labels_of_a_second_folder_join_those_of_the_first(songs, tmp_path):
+    out, more = tmp_path / "out", tmp_path / "more"
+    first = write_pseudo_labels(songs, out)
+    _write(more / "Three.opus", 3, 3.0, 300)
+    with_rows(more, _row("train", "more", "Three.opus", "mixture"))
+    both = write_pseudo_labels(more, out)
+    assert both[:2] == first and len(both) == 3 and rows_of(out / "tracks.tsv") == both
+    # A song that is for scoring now is no longer trained on.
+    songs_left = [_row("train", "songs", "songs/One.opus", "mixture"),
+                  _row("test", "songs", "songs/Two.opus", "mixture")]  # fmt: skip
+    left = write_pseudo_labels(with_rows(songs, *songs_left), out)
+    assert [Path(row["path"]).name for row in left] == ["Three", "One"]
+
+
+def test_a_broken_song_costs_no_other_one(songs, tmp_path, capsys):
+    (songs / "songs/One.opus").write_bytes(b"no audio")
+    assert [Path(row["path"]).name for row in write_pseudo_labels(songs, tmp_path / "out")] == ["Two"]
+    out = capsys.readouterr()
+    assert "1 songs labelled of 3" in out.out and f"skipped: {songs / 'songs/One.opus'}" in out.out + out.err
+
+
 def test_a_folder_without_such_songs_is_refused(songs):
     (songs / "tracks.tsv").write_text(HEAD + "\n")
     with pytest.raises(InputFileError, match="no training songs without stems"):
@@ -90,12 +140,12 @@ class Turning(Teacher):
 
 def test_the_mean_of_two_estimates_is_of_the_same_samples(songs, tmp_path, monkeypatch):
     monkeypatch.setattr(labelling, "load_peer", lambda _name: Turning())
-    write_pseudo_labels(songs, tmp_path / "out", Labelling(averaged=True))
+    one = write_pseudo_labels(songs, tmp_path / "out", Labelling(averaged=True))[0]["path"]
     mix = read_wave(AudioFile(songs / "songs/One.opus"))
-    voice = soundfile.read(tmp_path / "out/songs/One/vocals.flac")[0].T
+    voice = soundfile.read(tmp_path / "out" / one / "vocals.flac")[0].T
     # The second estimate is of swapped channels: its voice is the right one.
     np.testing.assert_allclose(voice, mix / 2 + 0.02, atol=1e-4)
-    rest = soundfile.read(tmp_path / "out/songs/One/accompaniment.flac")[0].T
+    rest = soundfile.read(tmp_path / "out" / one / "accompaniment.flac")[0].T
     np.testing.assert_allclose(voice + rest, mix, atol=1e-4)
 
 
@@ -128,7 +178,7 @@ def test_what_is_left_of_a_song_becomes_songs_of_their_own(songs, tmp_path, monk
     monkeypatch.setattr(labelling, "agreed", lambda _mix, _voice, _model: kept["checked"])
     rows = write_pseudo_labels(songs, tmp_path / "out", Labelling(check=Path("model.pt")))
     assert [row["path"] for row in rows] == [
-        f"songs/{name}/{name}-{number}" for name in ("One", "Two") for number in (1, 2)
+        f"songs/songs/{name}.opus/{name}-{number}" for name in ("One", "Two") for number in (1, 2)
     ]
     assert "One: 2 s kept of 3" in capsys.readouterr().out
     for row in rows:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.errors import InputFileError, OutputError
+from rtsep.errors import InputFileError, OutputError, UsageError
 from train.data.cache import RATE, AudioCache
 from train.data.licences import is_open
 from train.data.prepare import prepare
+from train.data.readers.table import rows_of
 from train.data.synthetic_leads import BASSES, DRUMS, LEADS, PADS, PLUCKED, compose, write_leads
 
 VOICES = {52, 53, 54, 85, 91}
@@ -94,6 +95,21 @@ def test_what_is_played_is_music_to_learn_from_and_is_played_once(tmp_path, synt
         ("music", "flutes", ["music"])
     ] * 3
     assert all(is_open(song.licence) for song in songs)
+
+
+def test_a_second_seed_adds_pieces_and_a_table_of_the_user_stays(tmp_path, synthesiser):
+    out = tmp_path / "flutes"
+    for seed, pieces in ((1, 3), (2, 1), (1, 2)):
+        write_leads(tmp_path / "font.sf2", out, pieces, 10, seed, "MIT")
+    paths = [row["path"] for row in rows_of(out / "tracks.tsv")]
+    assert paths == ["2-000.flac", "1-000.flac", "1-001.flac"]
+    table = tmp_path / "mine" / "tracks.tsv"
+    table.parent.mkdir()
+    table.write_text("split\tset\tpath\trole\tlicence\ntrain\tmine\ta.wav\tinstrumental\tmine\n")
+    before = table.read_bytes()
+    with pytest.raises(UsageError, match=r"its tracks\.tsv lists other recordings"):
+        write_leads(tmp_path / "font.sf2", table.parent, 1, 10, 1, "MIT")
+    assert table.read_bytes() == before and list(table.parent.iterdir()) == [table]
 
 
 def test_a_synthesiser_that_fails_leaves_no_piece(tmp_path, synthesiser):

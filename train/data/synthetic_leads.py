@@ -9,7 +9,7 @@ the licence of the font is the licence of the music. Equal seeds give equal piec
 from __future__ import annotations
 
 import argparse
-import csv
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,10 +24,12 @@ from tqdm import tqdm
 from rtsep.errors import InputFileError, OutputError, UsageError
 from rtsep.files.audiofile import make_folder
 from train.data.cache import RATE
-from train.data.readers.table import TABLE
+from train.data.output import sole_use
+from train.data.readers.table import TABLE, rows_to_extend, write_rows
 
 TICKS = 480  # a beat
 DRUMS = 9  # the channel that General MIDI keeps for them
+_PIECE = re.compile(r"\d+-\d{3,}\.flac")  # seed and number
 LOUDNESS = "0.6"  # of the synthesiser: loud pieces still end below full scale
 BENT = 2.0  # range of the pitch wheel in semitones: General MIDI's default
 
@@ -252,9 +254,10 @@ def _drums(score: Score, channel: int, harmony: Harmony, bars: int, rng: Generat
 
 
 def write_leads(font: Path, out: Path, pieces: int, seconds: float, seed: int, licence: str) -> None:
-    """Write `pieces` as FLAC and their table to `out`, for `prepare`; existing files stay.
+    """Write `pieces` as FLAC and their table to `out`, for `prepare`; pieces of other seeds and files stay.
 
-    Raises `InputFileError` without the font, and `OutputError` if FluidSynth is missing or fails.
+    Raises `InputFileError` without the font, `OutputError` if FluidSynth is missing or fails, and
+    `UsageError` if `out` has a table of something else.
     """
     if not font.is_file():
         raise InputFileError(
@@ -266,24 +269,23 @@ def write_leads(font: Path, out: Path, pieces: int, seconds: float, seed: int, l
         )
     if pieces < 1 or seconds < 4:
         raise UsageError("--pieces: 1 and more are accepted, --seconds: 4 and more")
+    before = rows_to_extend(out / TABLE, lambda row: bool(_PIECE.fullmatch(row["path"])))
+    rows = [row for row in before if not row["path"].startswith(f"{seed}-")]
     make_folder(out)
-    rows = []
-    for number in tqdm(range(pieces), unit="piece", desc="leads"):
-        path = out / f"{seed}-{number:03}.flac"
-        if not path.exists():
-            score, tempo_bpm = compose(np.random.default_rng((seed, number)), seconds)
-            with tempfile.TemporaryDirectory(dir=out) as work:
-                score.save(Path(work) / "score.mid", tempo_bpm)
-                _play(font, Path(work) / "score.mid", Path(work) / path.name)
-                (Path(work) / path.name).rename(path)
-        rows.append({
-            "split": "train", "set": out.resolve().name, "path": path.name,
-            "role": "instrumental", "licence": licence,
-        })  # fmt: skip
-    with (out / TABLE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t")
-        writer.writeheader()
-        writer.writerows(rows)
+    with sole_use(out):
+        for number in tqdm(range(pieces), unit="piece", desc="leads"):
+            path = out / f"{seed}-{number:03}.flac"
+            if not path.exists():
+                score, tempo_bpm = compose(np.random.default_rng((seed, number)), seconds)
+                with tempfile.TemporaryDirectory(dir=out) as work:
+                    score.save(Path(work) / "score.mid", tempo_bpm)
+                    _play(font, Path(work) / "score.mid", Path(work) / path.name)
+                    (Path(work) / path.name).rename(path)
+            rows.append({
+                "split": "train", "set": out.resolve().name, "path": path.name,
+                "role": "instrumental", "licence": licence,
+            })  # fmt: skip
+        write_rows(out / TABLE, rows)
     print(f"{out / TABLE}: {len(rows)} pieces")
 
 

@@ -11,14 +11,12 @@ agree with the teacher about silence.
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -28,8 +26,9 @@ from rtsep.model.remote import load_model
 from rtsep.model.runner import ModelRunner
 from train.data.cache import RATE
 from train.data.effects import Wave, active_rms
+from train.data.output import sole_use, write_audio
 from train.data.readers.decode import AudioFile
-from train.data.readers.table import TABLE, rows_of
+from train.data.readers.table import TABLE, rows_of, rows_to_extend, write_rows
 from train.data.tracks import Stems, read_wave
 from train.score.evaluate import as_live, separate
 from train.score.metrics import level_db
@@ -51,6 +50,9 @@ SHIFT = SPLEETER_HOP * 150 + SPLEETER_HOP // 2
 """Shift of the second estimate in samples, for other frames and other windows of frames."""
 
 STEMS = ("vocals", "accompaniment")
+ROLE = "+".join(STEMS)
+STEMS_BY = ", stems by "
+"""Text in the licence of a pseudo-label, between that of the song and the name of the teacher."""
 
 
 @dataclass(frozen=True)
@@ -70,45 +72,64 @@ class Labelling:
 def write_pseudo_labels(folder: Path, out: Path, how: Labelling = Labelling()) -> list[dict[str, str]]:
     """Write stems and table of the mixtures in `folder` to `out`; return the rows of the table.
 
-    Songs with pseudo-labels are not changed. Raises `InputFileError` if there are no mixtures, and
-    `UsageError` without the teacher.
+    Songs with pseudo-labels are not changed, and rows of sets that `folder` does not list stay. Raises
+    `InputFileError` if there are no mixtures, and `UsageError` without the teacher, or if `out` has a table
+    of something else.
     """
-    rows = [row for row in rows_of(folder / TABLE) if row["role"] == "mixture" and row["split"] == "train"]
+    listed = rows_of(folder / TABLE)
+    rows = [row for row in listed if row["role"] == "mixture" and row["split"] == "train"]
     if not rows:
         raise InputFileError(f"{folder / TABLE}: no training songs without stems")
+    sets = {f"{row['set']}-{how.teacher}" for row in listed}
+    written = [row for row in rows_to_extend(out / TABLE, _is_own) if row["set"] not in sets]
     make_folder(out)
-    peer = load_peer(how.teacher)
-    checker = load_model(how.check, "cpu") if how.check is not None else None
-    written, songs, bar = [], 0, tqdm(rows, unit="song", desc="label")
-    for row in bar:
-        name = Path(row["path"]).stem
-        place = out / row["set"] / name
-        if not place.exists():
-            mix, stems = _estimated(read_wave(AudioFile(folder / row["path"])), peer, how)
-            if active_rms(stems[0]) == 0 or level_db(stems[0], mix) < SILENT_DB:
-                bar.write(f"left out: {name} (almost no voice in the teacher's estimate)")
-                continue
-            kept = [(0, mix.shape[1])] if checker is None else agreed(mix, stems[0], checker)
-            length_s = sum(end - start for start, end in kept) / RATE
-            if checker is not None:
-                bar.write(f"{name}: {length_s:.0f} s kept of {mix.shape[1] / RATE:.0f}")
-            if not kept:
-                continue
-            _write(place, stems, kept, split=checker is not None)
-        songs += 1
-        for piece in sorted(path.parent for path in place.rglob(f"{STEMS[0]}.flac")):
-            path = piece.relative_to(out).as_posix()
-            written.append({
-                "split": "train", "set": f"{row['set']}-{how.teacher}", "path": path,
-                "role": "vocals+accompaniment", "sample_rate": str(BAND_RATE),
-                "licence": f"{row['licence']}, stems by {peer.title}",
-            })  # fmt: skip
-    with (out / TABLE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(written[0]) if written else ["path"], delimiter="\t")
-        writer.writeheader()
-        writer.writerows(written)
+    with sole_use(out):
+        peer = load_peer(how.teacher)
+        checker = load_model(how.check, "cpu") if how.check is not None else None
+        songs, bar = 0, tqdm(rows, unit="song", desc="label")
+        for row in bar:
+            place = _place(out, row)
+            if not place.exists() and (note := _label(place, folder / row["path"], peer, checker, how)):
+                bar.write(note)
+            pieces = sorted(path.parent for path in place.rglob(f"{STEMS[0]}.flac"))
+            songs += bool(pieces)
+            for piece in pieces:
+                written.append({
+                    "split": "train", "set": f"{row['set']}-{how.teacher}",
+                    "path": piece.relative_to(out).as_posix(), "role": ROLE, "sample_rate": str(BAND_RATE),
+                    "licence": f"{row['licence']}{STEMS_BY}{peer.title}",
+                })  # fmt: skip
+        write_rows(out / TABLE, written)
     print(f"{out / TABLE}: {songs} songs labelled of {len(rows)}")
     return written
+
+
+def _is_own(row: dict[str, str]) -> bool:
+    return row["role"] == ROLE and STEMS_BY in row["licence"]
+
+
+def _place(out: Path, row: dict[str, str]) -> Path:
+    """Return the folder of a song's labels: its path in the data, because two songs may have one name."""
+    paths = Path(row["set"]), Path(row["path"])
+    return out.joinpath(*(part for path in paths for part in path.parts if part not in (path.anchor, "..")))
+
+
+def _label(place: Path, song: Path, peer: Peer, checker: ModelRunner | None, how: Labelling) -> str:
+    """Write the labels of `song` to `place`, or nothing; return a note for the user, or nothing."""
+    try:
+        mix, stems = _estimated(read_wave(AudioFile(song)), peer, how)
+    except InputFileError as error:
+        return f"skipped: {error}"
+    if active_rms(stems[0]) == 0 or not level_db(stems[0], mix) >= SILENT_DB:
+        return f"left out: {song.stem} (almost no voice in the teacher's estimate)"
+    if checker is None:
+        _write(place, stems, {song.stem: (0, mix.shape[1])})
+        return ""
+    kept = {f"{song.stem}-{number}": part for number, part in enumerate(agreed(mix, stems[0], checker), 1)}
+    if kept:
+        _write(place, stems, kept)
+    length_s = sum(end - start for start, end in kept.values()) / RATE
+    return f"{song.stem}: {length_s:.0f} s kept of {mix.shape[1] / RATE:.0f}"
 
 
 def _estimated(mix: Wave, peer: Peer, how: Labelling) -> tuple[Wave, Stems]:
@@ -166,16 +187,15 @@ def _levels(wave: Wave, mix: Wave) -> NDArray[np.float64]:
     return 10 * np.log10((energy + 1e-12) / (whole + RATE * 1e-10))
 
 
-def _write(place: Path, stems: Stems, kept: Sequence[tuple[int, int]], split: bool) -> None:
-    """Write the kept parts of a song below the folder `place`, all of them or none."""
+def _write(place: Path, stems: Stems, kept: Mapping[str, tuple[int, int]]) -> None:
+    """Write the parts [start, end) of `stems` as folders in `place` by their names, all of them or none."""
     partial = place.with_name(place.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
     peak = max(1.0, *(float(np.abs(stem).max()) for stem in stems))  # integers end at 1
-    for number, (start, end) in enumerate(kept, 1):
-        folder = partial / f"{place.name}-{number}" if split else partial
-        make_folder(folder)
+    for part, (start, end) in kept.items():
+        make_folder(partial / part)
         for name, stem in zip(STEMS, stems, strict=True):
-            soundfile.write(folder / f"{name}.flac", stem[:, start:end].T / peak, RATE, subtype="PCM_16")
+            write_audio(partial / part / f"{name}.flac", stem[:, start:end].T / peak, subtype="PCM_16")
     partial.replace(place)
 
 
