@@ -8,7 +8,6 @@ LOWEST_RATE, HIGHEST_RATE = 8000, 384000  # Hz
 LOWEST_FILE_RATE, HIGHEST_FILE_RATE = 1000, 1536000  # Hz, for files, which are resampled
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 8192  # frames per call
 MAX_SLACK = 65536  # frames
-MAX_DELAY_S = 4.0  # of a model: its window and its look-ahead
 MAX_CHANNELS = 64
 MAX_TRACKS = 99  # of one file
 LOWEST_SPEED, HIGHEST_SPEED = 0.5, 1.5  # of a played file, as a factor

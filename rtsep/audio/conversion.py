@@ -18,7 +18,7 @@ _BLOCK_SECONDS = 0.1
 
 
 class Target(NamedTuple):
-    """What an engine takes of a file."""
+    """Rate, channels, speed and key that an engine takes of a file."""
 
     rate: int  # Hz
     channels: list[int]  # of the file, from 0

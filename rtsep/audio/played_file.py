@@ -114,7 +114,7 @@ class Opening:
             if again is not None:
                 self._reader = again()
                 if (self._reader.rate, self._reader.channels) != self._shape:
-                    raise InputFileError(f"{self._path}: another file has taken its place; play it anew")
+                    raise InputFileError(f"{self._path}: another file has taken its place; open it again")
                 self._go_to_frame(self._reader)
         except InputFileError as error:
             self._failure = error

@@ -28,13 +28,13 @@ from rtsep.audio.splices import (
 from rtsep.audio.stretch import AS_RECORDED, Stretch, require_stretcher
 from rtsep.errors import InputFileError
 from rtsep.files.audiofile import AudioReader
-from rtsep.limits import HIGHEST_SPEED, MAX_DELAY_S
+from rtsep.limits import HIGHEST_SPEED
 from rtsep.realtime import threads
 from rtsep.realtime.atomics import acquire
 
 _BLOCK_SECONDS = 0.1
-_KEPT_SECONDS = (rings.LONGEST_SECONDS + MAX_DELAY_S) * HIGHEST_SPEED + 1.0
-"""Seconds of the file kept for going back: more than the longest ring, the delay of the slowest model and the
+_KEPT_SECONDS = (rings.LONGEST_SECONDS + 4.0) * HIGHEST_SPEED + 1.0
+"""Seconds of the file kept for going back: the longest ring, 4 s for the latency of a model, and the
 stretcher's read-ahead together."""
 
 _AHEAD_SECONDS, _CALLS_AHEAD, _TRIES = 0.04, 2, 5
