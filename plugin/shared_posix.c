@@ -43,7 +43,7 @@ void shared_wait(Shared *shared, int signal) {
     if (atomic_exchange(signal_of(shared, signal), 0) != 0)
         return;
     syscall(SYS_futex, signal_of(shared, signal), FUTEX_WAIT, 0, &patience, NULL, 0);
-    atomic_store(signal_of(shared, signal), 0);
+    atomic_exchange(signal_of(shared, signal), 0);
 }
 #else /* no such words in shared memory: both sides look often */
 void shared_post(Shared *shared, int signal) {

@@ -98,7 +98,7 @@ def watch(where: str = "") -> None:
 
     def unraisable(given: sys.UnraisableHookArgs) -> None:
         if isinstance(given.exc_value, KeyboardInterrupt | SystemExit):
-            _raise_again(type(given.exc_value))
+            _raise_again(given.exc_value)
         elif given.exc_value is not None:
             report(given.exc_value, where)
 
@@ -106,15 +106,18 @@ def watch(where: str = "") -> None:
     sys.unraisablehook = unraisable
 
 
-def _raise_again(end: type[BaseException]) -> None:
+def _raise_again(end: BaseException) -> None:
     """Raise `end` in the main thread a moment later; still inside the callback, it comes here again."""
-    main = threading.main_thread()
+    main, kind = threading.main_thread(), type(end)
     if threading.current_thread() is not main:
         return
+    if isinstance(end, SystemExit):  # only a class can be raised there, and the exit code must come along
+        code = end.code
+        kind = type("SystemExit", (SystemExit,), {"__init__": lambda self: SystemExit.__init__(self, code)})
 
     def act() -> None:
         time.sleep(_AGAIN_S)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(main.ident or 0), ctypes.py_object(end))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(main.ident or 0), ctypes.py_object(kind))
 
     with contextlib.suppress(NoThreadError):
         threads.start(threading.Thread(target=act, name="end-again", daemon=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import re
@@ -179,7 +180,7 @@ def _run(argv: Sequence[str] | None, prepare: bool) -> int:
     except OSError as error:
         if standard_streams.is_of_output(error):
             return _refused(error)
-        if folders.has_current():
+        if folders.has_current() or error.errno not in (errno.ENOENT, errno.ESTALE):
             raise
         notify("the current folder was removed; change to another one")
         return UsageError.exit_code

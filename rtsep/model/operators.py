@@ -121,8 +121,8 @@ def check_code(text: bytes) -> None:
             raise ModelError("its program has an endless loop; do not trust the file")
         if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
             _check_name(node)
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            _check_assignment(node)
+        if isinstance(node, ast.FunctionDef):
+            _check_meanings(node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in _FUNCTIONS:
             raise refuse(node.func.id)
 
@@ -150,9 +150,18 @@ def _check_name(node: ast.expr) -> None:
         raise refuse(".".join(names))
 
 
-def _check_assignment(node: ast.Assign | ast.AnnAssign) -> None:
-    """Raise `ModelError` for another meaning of a callable name, as in `len = print`."""
-    if isinstance(node.value, ast.Name | ast.Attribute):
-        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-            if isinstance(target, ast.Name) and target.id in _FUNCTIONS:
-                raise refuse(target.id)
+def _check_meanings(function: ast.FunctionDef) -> None:
+    """Raise `ModelError` if a function calls a name that it gives another meaning, as in `len = print`.
+
+    A variable called `max` that is not called is a value like any other.
+    """
+    given, called = set(), set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            given.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            given.add(node.id)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            called.add(node.func.id)
+    for name in sorted(given & called & _FUNCTIONS):
+        raise refuse(name)

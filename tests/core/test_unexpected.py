@@ -123,7 +123,7 @@ def test_a_thread_and_what_can_be_raised_nowhere_are_told_likewise(capfd):
     assert told(capfd)["said"] == "ValueError: on the way out"
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(7)])
 def test_an_end_that_a_callback_has_swallowed_is_raised_all_the_same(capfd, end):
     def ends() -> None:
         raise end
@@ -134,10 +134,11 @@ def test_an_end_that_a_callback_has_swallowed_is_raised_all_the_same(capfd, end)
 
     unexpected.watch()
     callback = ctypes.CFUNCTYPE(None)  # LLVM calls back in this way while it compiles
-    with pytest.raises(end):
+    with pytest.raises(type(end)) as raised:
         callback(ends)()
         callback(stays)()  # it comes in here, and is swallowed once more
         until(lambda: False, "it should have been raised", 20.0)
+    assert getattr(raised.value, "code", None) == getattr(end, "code", None)
     assert capfd.readouterr().err == ""
 
 

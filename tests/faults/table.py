@@ -159,7 +159,7 @@ PROVEN = {
         "tests/cli/test_config.py::test_what_is_wrong_in_the_file_is_one_line_with_its_place",
     ),
     "the settings of the last session are damaged": (
-        "tests/surfaces/test_presets.py::test_a_broken_state_is_told_and_ignored",
+        "tests/surfaces/test_last_state.py::test_a_broken_state_is_told_and_ignored",
     ),
     "the input is no sound: not a number, infinite, far too loud, DC, denormals": (
         "tests/faults/test_signals.py::test_the_output_is_finite_and_within_full_scale_and_sound_returns",

@@ -167,3 +167,24 @@ def test_the_doctor_tells_what_is_there_and_what_is_left_out():
     (none,) = confined.rights({PRIVILEGES: True, LIMITS: True, FILES: False, CALLS: False})
     assert none.state == "note" and "Landlock" in none.seen and "seccomp" in none.seen and none.remedy
     assert confined.rights()[0].state == "ok"
+
+
+TICKING = """
+import resource, sys, time
+sys.path.insert(0, {root!r})
+from rtsep.model import confinement as c
+
+until = time.monotonic() + 4.0
+while (now := time.monotonic()) < until:
+    c.limit_processor_time(1.0)
+    end = (now // 0.004 + 1) * 0.004
+    time.sleep(max(0.0, end - 0.0007 - time.monotonic()))
+    while time.monotonic() < end + 0.0001:
+        pass
+"""
+
+
+def test_a_process_that_works_at_each_tick_is_not_taken_for_an_endless_loop():
+    """The kernel counts the whole tick of 4 ms against the limit, `getrusage` the time of the work alone."""
+    run = subprocess.run([sys.executable, "-c", TICKING.format(root=str(ROOT))], check=False)
+    assert run.returncode == 0

@@ -117,10 +117,12 @@ def test_an_answer_that_is_no_mask_is_one_line(tmp_path):
         (b"def f(self):\n  o = ops.aten\n  o.from_file(x)\n", "uses 'ops.aten'"),
         (b"def f(self):\n  c = __torch__.torch\n  c.classes.a.B(x)\n", "uses 'torch'"),
         (b"def f(self):\n  len = print\n  len(x)\n", "uses 'len'"),
+        (b"def f(self, max):\n  max(x)\n", "uses 'max'"),
+        (b"def f(self):\n  for min in x:\n    min(x)\n", "uses 'min'"),
         (b"def f(self):\n  # \xe9\n  pass\n", "cannot be read"),
         (b"def f(self):\n  # \r  pass\n  pass\n", "cannot be read"),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_text_that_no_program_has_is_refused(tmp_path, text, words):
     def change(entries, root):
@@ -128,6 +130,18 @@ def test_text_that_no_program_has_is_refused(tmp_path, text, words):
         entries[name] += b"\n" + text
 
     assert words in refusal(changed(tmp_path / "m.pt", change))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "  max = -1.0\n  for i in range(3):\n    max0 = max\n    max = max0\n  return max\n",
+        "  range = self.range\n  return range\n",
+        "  min, len = x, y\n  return min\n",
+    ],
+)
+def test_variables_may_have_the_names_of_functions_that_they_do_not_call(body):
+    check_code(f"def f(self, x, y):\n{body}".encode())
 
 
 def test_text_is_read_in_the_encoding_that_torch_reads():
