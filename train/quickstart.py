@@ -259,7 +259,8 @@ def _check(job: Job) -> None:
         if job.out.resolve().is_relative_to(folder.resolve()):  # its output would be read as songs
             raise UsageError(f"--out {job.out}: is inside --data {folder}; give a folder outside of it")
     held = [] if (job.out / ANSWERS).exists() or not job.out.is_dir() else sorted(job.out.iterdir())
-    if other := [path.name for path in held if not path.name.startswith(".")]:
+    begun = (ANSWERS + ".part", "lost+found")  # of a first call that was killed; of a new disk
+    if other := [path.name for path in held if not path.name.startswith(".") and path.name not in begun]:
         raise UsageError(
             f"--out {job.out}: holds other files ({other[0]}), no quickstart; give a new or an empty folder"
         )
@@ -280,9 +281,9 @@ def _answers(job: Job) -> dict[str, Any]:
         known = {name: held[name] for name in asked}
         lists = {name: [str(song) for song in held.get(name, ())] for name in LISTS}
     except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: damaged; remove it, or give another --out") from None
+        raise UsageError(f"{path}: damaged; remove the folder {job.out}, or give another --out") from None
     if known != asked:
-        raise UsageError(f"{job.out} contains another quickstart ({path}); give another --out, or remove it")
+        raise UsageError(f"{path} is of another quickstart; give another --out, or remove {job.out}")
     return held | lists
 
 

@@ -102,10 +102,12 @@ class Opening:
     def cancel(self) -> None:
         """Cancel the opening; a thread that the disk keeps closes the file itself."""
         self._leaving.set()
-        if ends(self._thread, self._interrupt) and self._reader:
+        if ends(self._thread, self.interrupt) and self._reader:
             self._reader.close()
 
-    def _interrupt(self) -> None:
+    def interrupt(self) -> None:
+        """End the way to the position, from another thread."""
+        self._leaving.set()
         if self._reader:
             self._reader.interrupt()
 
@@ -121,7 +123,9 @@ class Opening:
         except Exception as error:  # any other end of this thread would end playback
             self._failure = InputFileError(f"{self._path}: {in_a_line(error)}")
         finally:
-            if (self._failure or self._leaving.is_set()) and self._reader:
+            if self._leaving.is_set() and not self._failure:
+                self._failure = InputFileError(f"{self._path}: its opening was ended")
+            if self._failure and self._reader:
                 self._reader.close()
             self._ready()
 
@@ -152,6 +156,7 @@ class PlayedFile:
         self._gathered: list[Piece] = []  # the loop from its start on
         self._memory = Piece(0, self._nothing)
         self._next_start: Opening | None = None  # start of a loop, if the reader cannot seek back
+        self._awaited: Opening | None = None  # that the reading thread waits for
 
     @property
     def loop(self) -> Loop | None:
@@ -226,12 +231,23 @@ class PlayedFile:
         self.failure = InputFileError(f"{self._reader.path}: {in_a_line(error)}")
 
     def interrupt(self) -> None:
-        """End a decoder that hangs, from another thread."""
+        """End a decoder that hangs or is on its way to a position, from another thread."""
         self._reader.interrupt()
+        if opening := self._awaited:
+            opening.interrupt()
+
+    def _await(self, opening: Opening) -> AudioReader:
+        self._awaited = opening
+        try:
+            return opening.result()
+        finally:
+            self._awaited = None
 
     def hung(self) -> InputFileError:
         """Return the error for a file that cannot be read any more."""
-        return InputFileError(f"{self._reader.path}: the disk does not answer; play a copy on another disk")
+        return InputFileError(
+            f"{self._reader.path}: the disk, or ffmpeg, does not answer; play a copy on another disk"
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -311,7 +327,7 @@ class PlayedFile:
             self._reader.seek(self.position)
             self._reader_at = self.position
         else:
-            self._read_by(self.open_at(self.position, _nobody).result(), self.position)
+            self._read_by(self._await(self.open_at(self.position, _nobody)), self.position)
 
     def _read_by(self, reader: AudioReader, frame: int) -> None:
         self._reader.close()
@@ -331,7 +347,7 @@ class PlayedFile:
         if self._next_start and not self._remembers(loop.start):
             opening, self._next_start = self._next_start, None
             try:
-                self._read_by(opening.result(), loop.start)
+                self._read_by(self._await(opening), loop.start)
             except InputFileError as error:
                 self.failure, self._reader_at = error, loop.start
 

@@ -122,9 +122,12 @@ def ring_frames(rate: int) -> int:
     return int(2 ** np.ceil(np.log2(max(_LEAST_FRAMES, RING_SECONDS * rate))))
 
 
-def most_slack(rate: int) -> int:
-    """Return the largest slack in frames that a ring holds beside blocks and hops."""
-    return min(MAX_SLACK, ring_frames(rate) // 2)
+def most_slack(rate: int, out_rate: int) -> int:
+    """Return the largest slack, in input frames, that the output ring holds beside blocks and hops.
+
+    Both rings have the length that belongs to the input's rate.
+    """
+    return min(MAX_SLACK, ring_frames(rate) // 2, ring_frames(rate) * rate // (2 * out_rate))
 
 
 class Rings:

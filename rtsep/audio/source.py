@@ -188,7 +188,8 @@ class FileSource:
         """Stop filling; end a decoder that hangs. After a disk that hangs, `start` is refused."""
         self._leaving = True
         self._wake.set()
-        self._hangs = not ends(self._thread, self._file.interrupt)
+        if not (self._hangs and self._thread and self._thread.is_alive()):
+            self._hangs = not ends(self._thread, self._file.interrupt)
 
     def go_back(self, frame: int) -> None:
         """Let the next engine begin with `frame` of this engine's input, without losing frames read ahead.
@@ -207,11 +208,10 @@ class FileSource:
     def close(self) -> None:
         """Stop, and close the file, unless the disk keeps the thread that reads it."""
         self.stop()
-        if self._hangs:
-            return
-        if self._opening:
+        if self._opening and not self._hangs:
             self._opening.cancel()
-        self._file.close()
+        if not self._hangs:
+            self._file.close()
 
     # --- the thread ---------------------------------------------------------------------------------------
 
@@ -224,6 +224,8 @@ class FileSource:
             try:
                 self._fill(ring)
             except Exception as error:
+                if self._hangs or not self._engines.states:
+                    return
                 self._file.fail(error)
                 self._seek, self._loop, self._at_work = None, self._file.loop, False
                 self._pause, self._wanted_stretch = self._paused, self._stretch
@@ -243,7 +245,7 @@ class FileSource:
         written = acquire(state, rings.SOURCE_WRITE)
         # A quarter stays free: the hop loop reads behind the callback, and may be late.
         limit = acquire(state, rings.IN_WRITE) + len(ring) * 3 // 4
-        while written < limit:
+        while written < limit and not self._leaving:
             block = self._next_block(min(limit - written, int(self._rate * _BLOCK_SECONDS)))
             if self._hangs:  # nobody has waited for it
                 return

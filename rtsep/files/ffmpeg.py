@@ -7,6 +7,7 @@ import errno
 import json
 import re
 import shutil
+import signal
 import subprocess
 import threading
 from collections import Counter
@@ -29,7 +30,11 @@ _DEMUX_S, _DECODE_S = 120.0, 600.0  # time limits in seconds of reading all pack
 _MAX_PACKETS = 1 << 24  # some hundred hours
 _LAST_LINE = re.compile(r"Invalid data found when processing input$")
 _NO_FRAME = re.compile(rf"^Header missing$|{_LAST_LINE.pattern}")
-_ENDED = 255  # exit code of ffmpeg after a signal that it has handled
+_ENDED = frozenset(
+    [255]  # ffmpeg's own answer to a signal
+    + [-getattr(signal, name, 0) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGXCPU")]
+) - {0}
+"""Exit codes of an ffmpeg that somebody ended; other signals are its own faults, as on a damaged file."""
 OWN_GROUP = 0
 """Process group of each program, its own: Ctrl-C in a terminal reaches all of the foreground group, and the
 output of a program until then would count as the whole file."""
@@ -316,7 +321,7 @@ class FfmpegDecoder:
         """Return the damage, "" for none; call this at the end. Raise `DecoderEndedError`."""
         code = self._process.wait()
         self._message_reader.join()
-        if code < 0 or code == _ENDED:
+        if code in _ENDED:
             name = self._source.name or self._source.path
             raise DecoderEndedError(f"{name}: ffmpeg was ended before the end of the file; try again")
         return self._last_message or (f"ffmpeg ended with code {code}" if code else "")

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import os
 import sys
+import unicodedata
 from pathlib import Path
 
 from rtsep import folders
@@ -16,6 +17,10 @@ STDIN = Path("/dev/stdin")
 
 _HANDLER = "rtsep-names"
 _ESCAPED_BYTES = frozenset(map(chr, range(0xDC80, 0xDD00)))  # Python's form of bytes that are not UTF-8
+
+
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+"""Characters without width that change the direction of text, and so what a line seems to say."""
 
 
 def user_path(text: str | Path) -> Path:
@@ -72,10 +77,17 @@ def printable(text: str | Path) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Return `text` with its control characters written like \n and \x1b."""
+    r"""Return `text` with its control characters written like \n and \x1b; wide spaces and emoji stay."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in _ESCAPED_BYTES else repr(c)[1:-1] for c in text)
+    return "".join(c if _is_shown(c) or c in _ESCAPED_BYTES else repr(c)[1:-1] for c in text)
+
+
+def _is_shown(c: str) -> bool:
+    if c.isprintable():
+        return True
+    kind = unicodedata.category(c)
+    return kind == "Zs" or (kind == "Cf" and c not in _DIRECTIONS)
 
 
 def print_any_name() -> None:

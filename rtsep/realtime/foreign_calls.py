@@ -6,7 +6,9 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from rtsep.errors import NoThreadError
 from rtsep.realtime.threads import start
@@ -138,8 +140,20 @@ def one_at_a_time(patience: float = TURN_PATIENCE_S) -> contextlib.AbstractConte
     return _turns.turn(patience)
 
 
+MAX_HUNG, AGAIN_AFTER_S = 8, 30.0
+"""Most abandoned calls of one kind, and the time in seconds until another one is tried."""
+
+
+class _Hung(NamedTuple):
+    """Abandoned call."""
+
+    thread: threading.Thread
+    kind: str
+    since: float  # monotonic
+
+
 _left_behind: dict[object, object] = {}  # streams whose close has not returned
-_hung: list[tuple[threading.Thread, str]] = []  # abandoned calls and their kinds
+_hung: list[_Hung] = []
 _changing_hung = threading.Lock()
 
 
@@ -148,7 +162,7 @@ def hangs() -> bool:
 
     Then the end of the process may hang as well: libraries wait for their threads when they are unloaded.
     """
-    return any(thread.is_alive() for thread, _ in _hung)
+    return any(each.thread.is_alive() for each in _hung)
 
 
 def close_or_leave(stream: object, close: Callable[[], None]) -> bool:
@@ -174,11 +188,13 @@ def within(seconds: float, action: Callable[[], None], kind: str = "") -> bool |
     not run then.
 
     With a `kind`, return False at once while an abandoned call of that kind has not returned: each one keeps
-    a thread and, of some libraries, file handles.
+    a thread and, of some libraries, file handles. A few more are tried later, because a call can be lost with
+    a server that has since been restarted.
     """
     with _changing_hung:
-        _hung[:] = [(thread, its) for thread, its in _hung if thread.is_alive()]
-        if kind and any(its == kind for _, its in _hung):
+        _hung[:] = [each for each in _hung if each.thread.is_alive()]
+        since = [each.since for each in _hung if kind and each.kind == kind]
+        if since and (len(since) >= MAX_HUNG or time.monotonic() < max(since) + AGAIN_AFTER_S):
             return False
     thread = threading.Thread(target=action, daemon=True)
     try:
@@ -191,5 +207,5 @@ def within(seconds: float, action: Callable[[], None], kind: str = "") -> bool |
     _stderr.forget(thread)
     _turns.forget(thread)
     with _changing_hung:
-        _hung.append((thread, kind))
+        _hung.append(_Hung(thread, kind, time.monotonic()))
     return False

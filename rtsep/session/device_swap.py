@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from concurrent.futures import Future
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rtsep.audio import devices
 from rtsep.audio.devices import Device
 from rtsep.errors import DeviceError, NoThreadError, RtsepError
+from rtsep.files.names import STDIN, input_path
 from rtsep.realtime.foreign_calls import within
 from rtsep.session.commands import SwitchDevices
 from rtsep.session.endpoints import NotBackError
@@ -28,8 +30,9 @@ LOOK_PATIENCE_S = 5.0
 
 _SEARCHES = "searches for a lost device"
 
-FIND_PATIENCE_S = 120.0
-"""Time limit in seconds to find devices and open a file for a switch. Longer than ffprobe's."""
+FIND_PATIENCE_S, PIPE_PATIENCE_S = 900.0, 120.0
+"""Time limits of a switch in seconds: for devices and files, longer than those of ffmpeg together, which may
+decode a long file once; and for a pipe, which may have no end."""
 
 LOOK_AGAIN_S = 0.5
 """Interval between searches for a lost device, in seconds."""
@@ -138,12 +141,13 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
     before = None if command.input is not None else live.route
     parts = live.route.parts
     finding = helpers.run("device-finder", lambda: Route.find(options, before, parts=parts))
-    late = time.monotonic() + FIND_PATIENCE_S
+    patience = PIPE_PATIENCE_S if command.input and _is_pipe(command.input) else FIND_PATIENCE_S
+    late = time.monotonic() + patience
     try:
         yield Wait(lambda: finding.done() or time.monotonic() > late)
         if not finding.done():
             raise DeviceError(
-                f"{options.input}: not opened within {FIND_PATIENCE_S:.0f} s, as a pipe without an end; "
+                f"{command.input or command.out_device}: not opened within {patience:.0f} s; "
                 "playback continues as before"
             )
     except BaseException:
@@ -161,6 +165,13 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
         route.close(goes_on=live.route)
         raise
     _move(live, route, lost)
+
+
+def _is_pipe(text: str) -> bool:
+    path = input_path(text)
+    with contextlib.suppress(OSError):
+        return path == STDIN or path.is_fifo()
+    return False
 
 
 def _move(live: Live, route: Route, lost: LostDevices) -> None:

@@ -83,7 +83,7 @@ class ResolvedIO:
             rate = out_rate = rate or out_rate
         rate, out_rate = rate or format.rate, out_rate or format.out_rate
         hardware = round(format.hardware * rate / format.rate)
-        slack = None if format.slack is None else min(format.slack, most_slack(rate))
+        slack = None if format.slack is None else min(format.slack, most_slack(rate, out_rate))
         return replace(
             self,
             format=replace(format, rate=rate, out_rate=out_rate, hardware=hardware, slack=slack),
@@ -146,7 +146,7 @@ def resolve_io(
         out_rate=out_rate,
         out_block=out_block,
         two_clocks=not one_clock,
-        slack=_slack(options, (input_device, output), rate),
+        slack=_slack(options, (input_device, output), rate, out_rate, before is not None),
         hardware=round(declared * rate),
         bus=bus if bus in BALANCES else "mix",
         limiter=options.limiter,
@@ -350,18 +350,20 @@ def _may_howl(options: LiveOptions, source: Device | None, output: Device | None
     return not is_patched and not captured_sink(source)
 
 
-def _slack(options: LiveOptions, devices: tuple[Device | None, ...], rate: int) -> int | None:
+def _slack(
+    options: LiveOptions, devices: tuple[Device | None, ...], rate: int, out_rate: int, goes_on: bool
+) -> int | None:
     """Return the slack in frames: as given, else as the devices need; None: chosen from the block.
 
-    Raise `UsageError` if it is too much at this rate.
+    Raise `UsageError` if it is too much at these rates; a session that `goes_on` has as much as possible.
     """
     needed = sum(device.slack_s for device in devices if device)
-    most = most_slack(rate)
+    most = most_slack(rate, out_rate)
     if options.slack is None:
         return min(round(needed * rate), most) if needed else None
-    if options.slack > most:
+    if options.slack > most and not goes_on:
         raise OptionError("slack", f" {options.slack}: too much at {rate} Hz; at most {most} frames")
-    return options.slack
+    return min(options.slack, most)
 
 
 def _block(options: LiveOptions, device: Device | None, period: int | None, notes: list[str]) -> int:

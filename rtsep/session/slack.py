@@ -132,12 +132,16 @@ class SlackLaw:
         # An eighth of a block is jitter, on top of bursts of whole blocks.
         block = engine.format.block
         blocks = -(-(early - block // 8) // block) if early > 0 else 0
-        return min(self._chosen + blocks * block, most_slack(engine.format.rate))
+        return min(self._chosen + blocks * block, self._ring_slack(engine))
 
     @staticmethod
     def _max_slack(engine: Engine, max_s: float) -> int:
         """Return the largest slack in frames that keeps the latency within its bound."""
         if max_s == 0.0:
-            return most_slack(engine.format.rate)
+            return SlackLaw._ring_slack(engine)
         latency = engine.latency
         return int(max_s * latency.rate) - (latency.total - latency.algorithm - engine.slack)
+
+    @staticmethod
+    def _ring_slack(engine: Engine) -> int:
+        return most_slack(engine.format.rate, engine.format.out_rate)

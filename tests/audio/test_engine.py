@@ -372,7 +372,7 @@ def test_two_engines_of_one_ring_play_one_file_and_either_goes_on_alone(tmp_path
 @pytest.mark.parametrize("rate", [8000, 32000])
 def test_the_largest_slack_and_block_are_heard_as_declared(rate):
     block = LARGEST_BLOCK
-    with Bench(one_clock(block, rate=rate, slack=most_slack(rate)), lambda n, column: 0.5) as bench:
+    with Bench(one_clock(block, rate=rate, slack=most_slack(rate, rate)), lambda n, column: 0.5) as bench:
         total = bench.engine.latency.total
         signal = np.zeros((-(-(total + 2000) // block) * block, 2), np.float32)
         signal[1000] = 0.5

@@ -42,4 +42,4 @@ def test_a_server_that_hangs_costs_one_thread_however_often_it_is_asked(monkeypa
     monkeypatch.setattr(pulse_server, "LOOK_PATIENCE_S", PATIENCE_S)
     assert pulse_server.find_server() is None
     assert len(connections) == 3, "it is asked again after the abandoned call has returned"
-    assert all(thread.is_alive() for thread, _ in foreign_calls._hung), "ended calls are forgotten"
+    assert all(each.thread.is_alive() for each in foreign_calls._hung), "ended calls are forgotten"

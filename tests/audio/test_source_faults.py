@@ -74,11 +74,11 @@ def test_a_disk_that_hangs_keeps_nobody_but_its_thread():
     reader = Hanging(ends_by_interrupt=False)
     source, rings = start(reader)
     written = rings.state[layout.SOURCE_WRITE]
-    with pytest.raises(InputFileError, match="the disk does not answer"):
+    with pytest.raises(InputFileError, match="the disk, or ffmpeg, does not answer"):
         source.feed_also(rings.state.copy())
     source.stop()
     source.go_back(0)
-    with pytest.raises(InputFileError, match="the disk does not answer"):
+    with pytest.raises(InputFileError, match="the disk, or ffmpeg, does not answer"):
         source.start(rings.state, rings.input)
     source.close()
     assert not reader.closed

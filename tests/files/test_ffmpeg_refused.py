@@ -105,6 +105,12 @@ def test_an_ffmpeg_that_is_ended_is_no_damage_and_leaves_no_stems(video, tmp_pat
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_an_ffmpeg_that_crashes_on_a_damaged_file_leaves_what_it_has_read(video, tmp_path, program):
+    program("ffmpeg", "#!/bin/sh\nhead -c 80000 /dev/zero\nkill -SEGV $$\n")
+    result = separate_file(video, tmp_path / "out", PlainModel("half"), Controls())
+    assert result.damage and soundfile.info(result.stems["vocals"]).frames == 20_000
+
+
 def test_ctrl_c_in_a_terminal_reaches_none_of_the_programs(video, tmp_path, program):
     groups, wav = tmp_path / "groups", tmp_path / "stem.wav"
     for name in ("ffmpeg", "ffprobe"):

@@ -79,3 +79,16 @@ def test_a_host_program_may_read_back_what_was_printed(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "no/such", "y" * 300 + ".wav"])
 def test_a_name_that_no_file_can_have_is_not_there(name):
     assert not is_there(Path(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("two\nlines\x1b[2J", "two\\nlines\\x1b[2J"),
+        ("a\u3000song\xa0of \u200dours", "a\u3000song\xa0of \u200dours"),
+        ("\u202eback\u2028", "\\u202eback\\u2028"),
+        ("caf\udce9", "caf\udce9"),
+    ],
+)
+def test_a_line_stays_one_and_shows_the_names_of_the_world(text, line):
+    assert one_line(text) == line

@@ -225,3 +225,18 @@ def test_no_thread_keeps_the_command_line_from_ending(program):
     )
     assert done.returncode > 1
     assert "nothing-of-this-name" in done.stderr
+
+
+def test_after_a_while_a_call_of_a_kind_that_hangs_is_tried_again_a_few_times(monkeypatch):
+    free = threading.Event()
+    assert within(0.01, free.wait, "a kind") is False
+    threads = threading.active_count()
+    assert within(0.01, free.wait, "a kind") is False
+    assert threading.active_count() == threads, "not so soon"
+    monkeypatch.setattr(foreign_calls, "AGAIN_AFTER_S", 0.0)
+    for _ in range(20):
+        assert within(0.01, free.wait, "a kind") is False
+    assert threading.active_count() == threads - 1 + foreign_calls.MAX_HUNG
+    free.set()
+    until(lambda: not hangs())
+    assert within(30.0, lambda: None, "a kind")

@@ -8,6 +8,7 @@ import pytest
 
 from rtsep.audio import devices
 from rtsep.audio.devices import JACK, Device, DeviceList
+from rtsep.audio.engine import most_slack
 from rtsep.audio.jack_backend import HungServerError, JackBackend
 from rtsep.audio.jack_ports import JackClient, JackServer
 from rtsep.dsp.router import BUS
@@ -238,6 +239,14 @@ def test_slack_ends_where_the_ring_does(gear, rate, most):
     if most < 65536:
         with pytest.raises(UsageError, match=f"too much at {rate} Hz; at most {most} frames"):
             resolve_io(replace(options, slack=most + 1))
+
+
+def test_slack_counts_at_the_rate_of_the_input_and_a_session_that_plays_has_what_fits(gear):
+    gear.cards = [STAGE]
+    assert most_slack(16000, 48000) == 32768 // 6  # the output ring has 32768 frames
+    options = LiveOptions(input="Stage", rate=48000, out_device="virtual", slack=60000)
+    before = resolve_io(options)
+    assert resolve_io(replace(options, rate=16000), before, lost=True).format.slack == 16384
 
 
 @pytest.mark.parametrize("text", ["\u00b2", "9" * 5000])

@@ -26,7 +26,7 @@ class Player:
     def __init__(self, max_s: float = 0.0) -> None:
         self.law, self.max_s = SlackLaw(), max_s
         self.state = np.zeros(bursts.STATE_SIZE, np.int64)
-        self.slack, self.format = CHOSEN, SimpleNamespace(block=BLOCK, rate=RATE)
+        self.slack, self.format = CHOSEN, SimpleNamespace(block=BLOCK, rate=RATE, out_rate=RATE)
         self.calls = self.faults = 0
         self.set_at: list[float] = []
 

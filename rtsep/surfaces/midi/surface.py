@@ -86,6 +86,7 @@ class MidiSurface:
             answered = self._ports.start()
             threads.start(self._ticker)
         except (OSError, NoThreadError) as error:
+            self._ports.close()
             reason = system_reason(error) if isinstance(error, OSError) else str(error)
             self._notify(f"MIDI cannot be started ({reason}); playing without controllers")
             return
