@@ -72,7 +72,9 @@ def test_a_unit_is_written_once_and_removed(user):
             ["systemd-analyze", "verify", "--user", "--man=no", unit(user)],
             env=os.environ | user, capture_output=True, text=True,
         )  # fmt: skip
-        assert (verified.returncode, verified.stderr) == (0, "")
+        # units of other programs have faults too
+        of_ours = [line for line in verified.stderr.splitlines() if "rtsep.service" in line]
+        assert (verified.returncode, of_ours) == (0, [])
 
     assert rtsep_here("service", "status", "--json", **user).json[0]["installed"] is True
     assert rtsep_here("service", "remove", **user).out[0] == f"{unit(user)}: removed"
