@@ -96,6 +96,11 @@ def in_a_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
+def without_controls(text: str) -> str:
+    """Return untrusted text with "?" for each character that could move the cursor or break the line."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def system_reason(error: OSError) -> str:
     """Return the system's reason for an error, with the remedy if a limit is reached."""
     reason = error.strerror or type(error).__name__

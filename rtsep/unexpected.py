@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rtsep import folders
 from rtsep.compiled import use_cache
-from rtsep.errors import REMEDIES, UNEXPECTED, NoThreadError, in_a_line
+from rtsep.errors import REMEDIES, UNEXPECTED, NoThreadError, in_a_line, without_controls
 from rtsep.realtime import threads
 from rtsep.realtime.foreign_calls import aloud
 
@@ -76,7 +76,7 @@ def report(error: BaseException, where: str = "") -> None:
         _print(details)
     path = _kept(details)
     rest = f"the details are in {path}" if path else f"{SHOW}=1 prints the details"
-    message = "".join(c if c.isprintable() else "?" for c in in_a_line(error)[:_MAX_TEXT])
+    message = without_controls(in_a_line(error)[:_MAX_TEXT])
     if isinstance(error, ImportError):
         message += f"; {_REPAIR}"
     elif isinstance(error, OSError) and error.errno in REMEDIES:

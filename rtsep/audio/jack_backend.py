@@ -6,8 +6,8 @@ from rtsep.audio import jack_library, jack_ports
 from rtsep.audio.backend import FIRST_CLIENT, JACK, AudioStream, Device, StreamRequest
 from rtsep.audio.jack_plugs import Peers
 from rtsep.audio.jack_ports import CALLS, JackServer
-from rtsep.errors import DeviceError, NoThreadError
-from rtsep.realtime.foreign_calls import within
+from rtsep.errors import DeviceError
+from rtsep.realtime.foreign_calls import finish_within
 
 LOOK_PATIENCE_S = 5.0
 """Time limit for an answer of the JACK server in seconds; a slower server is taken to hang."""
@@ -34,11 +34,8 @@ class JackBackend:
         def look() -> None:
             found.append((jack_ports.find_server(), jack_library.missing()))
 
-        ended = within(LOOK_PATIENCE_S, look, CALLS)
-        if ended is None:
-            raise NoThreadError
-        if not ended:
-            raise HungServerError("the JACK server does not answer; stop or restart it")
+        hung = HungServerError("the JACK server does not answer; stop or restart it")
+        finish_within(LOOK_PATIENCE_S, look, hung, CALLS)
         ((self.server, self.missing),) = found
         return self.server
 

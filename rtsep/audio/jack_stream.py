@@ -19,9 +19,9 @@ from rtsep.audio import jack_ports
 from rtsep.audio.backend import ClientOptions
 from rtsep.audio.engine_mixer import LARGEST_BLOCK, EngineMixer
 from rtsep.audio.jack_plugs import CARD, Peers, Plugs
-from rtsep.errors import DeviceError, NoThreadError, RtsepError
+from rtsep.errors import DeviceError, RtsepError
 from rtsep.realtime.atomics import acquire, release
-from rtsep.realtime.foreign_calls import close_or_leave, within
+from rtsep.realtime.foreign_calls import close_or_leave, finish_within, within
 
 START_PATIENCE_S = 5.0
 """Time limit for the server to accept a client or its ports, in seconds; a slower one is taken to hang."""
@@ -99,11 +99,11 @@ class JackStream:
             except Exception as error:
                 failed.append(error)
 
-        ended = within(START_PATIENCE_S, act)
-        if ended is None:
-            failed = [NoThreadError()]
-        elif not ended:
-            failed = [DeviceError("the JACK server does not answer any more; restart it")]
+        hung = DeviceError("the JACK server does not answer any more; restart it")
+        try:
+            finish_within(START_PATIENCE_S, act, hung)
+        except RtsepError as error:
+            failed = [error]
         if not failed:
             return
         self.close()

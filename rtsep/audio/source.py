@@ -208,9 +208,9 @@ class FileSource:
     def close(self) -> None:
         """Stop, and close the file, unless the disk keeps the thread that reads it."""
         self.stop()
-        if self._opening and not self._hangs:
-            self._opening.cancel()
         if not self._hangs:
+            if self._opening:
+                self._opening.cancel()
             self._file.close()
 
     # --- the thread ---------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtsep.dsp.windows import Framing
-from rtsep.errors import ModelError, UsageError, suggest
+from rtsep.errors import ModelError, UsageError, suggest, without_controls
 
 SCHEMA = 1
 
@@ -234,7 +234,7 @@ def _shown(value: object) -> str:
     """Return a value of a file for a line: shortened, without control characters."""
     text = str(value)
     cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
-    return "".join(c if c.isprintable() else "?" for c in cut)
+    return without_controls(cut)
 
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {

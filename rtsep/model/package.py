@@ -27,7 +27,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.errors import ModelError
+from rtsep.errors import ModelError, without_controls
 from rtsep.model.archive import MAX_BYTES, opened, read_entries
 from rtsep.model.contract import ModelSpec
 
@@ -189,7 +189,7 @@ def _damage_of(path: Path) -> Iterator[None]:
         ArithmeticError,  # a place beyond 63 bits
         RuntimeError,  # "encrypted", by a flipped bit; includes NotImplementedError and RecursionError
     ) as error:
-        reason = "".join(c if c.isprintable() else "?" for c in str(error)[:200]) or type(error).__name__
+        reason = without_controls(str(error)[:200]) or type(error).__name__
         raise ModelError(
             f"{path}: not a model file, or a truncated one ({reason}); fetch or export it again"
         ) from None

@@ -45,8 +45,7 @@ def serve(shared: mask_exchange.MaskExchange, model: ModelRunner, parent: int) -
     number = acquire(header, mask_exchange.COLUMNS)  # earlier columns are not answered
     release(header, mask_exchange.MODEL_STATE, mask_exchange.READY)
     rests = priority.Rests()
-    limited = time.monotonic_ns()
-    confinement.limit_processor_time(confinement.PROCESSOR_S)
+    limited = -_LIMIT_EVERY_NS  # the first turn sets the limit
     while acquire(header, mask_exchange.STOP) == 0:
         began = time.monotonic_ns()
         if began - limited > _LIMIT_EVERY_NS:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rtsep.errors import ModelError
+from rtsep.errors import ModelError, without_controls
 from rtsep.model.contract import ModelSpec
 from rtsep.model.inspection import inspected
 from rtsep.model.known import is_shipped
@@ -91,7 +91,7 @@ def cause_line(error: Exception) -> str:
         return type(error).__name__
     of_gpu = next(filter(_OF_THE_GPU.search, lines), None)
     if of_gpu is None:  # untrusted text must not move the cursor
-        return "".join(c if c.isprintable() else "?" for c in lines[-1][:MAX_MESSAGE])
+        return without_controls(lines[-1][:MAX_MESSAGE])
     return ". ".join(of_gpu.removeprefix("RuntimeError: ").split(". ")[:2]).rstrip(".")  # without the advice
 
 
@@ -239,7 +239,7 @@ def unloadable(path: Path, error: RuntimeError) -> ModelError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:MAX_MESSAGE]
     if reason.startswith(_OF_A_METHOD):
         reason = cause_line(error)
-    shown = "".join(c if c.isprintable() else "?" for c in reason)
+    shown = without_controls(reason)
     return ModelError(f"{path}: torch cannot load it ({shown}); fetch or export it again")
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from rtsep.errors import NoThreadError
+from rtsep.errors import NoThreadError, RtsepError
 from rtsep.realtime.threads import start
 
 TURN_PATIENCE_S = 4.0
@@ -179,6 +179,15 @@ def close_or_leave(stream: object, close: Callable[[], None]) -> bool:
         _left_behind.pop(token, None)
 
     return bool(within(CLOSE_PATIENCE_S, shut))
+
+
+def finish_within(seconds: float, action: Callable[[], None], hung: RtsepError, kind: str = "") -> None:
+    """Run `action` as `within` does; raise `hung` if it does not finish, or `NoThreadError`."""
+    ended = within(seconds, action, kind)
+    if ended is None:
+        raise NoThreadError
+    if not ended:
+        raise hung
 
 
 def within(seconds: float, action: Callable[[], None], kind: str = "") -> bool | None:

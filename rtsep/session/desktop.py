@@ -15,9 +15,9 @@ from rtsep.audio import devices, pipewire_sink, pulse_players, pulse_virtual
 from rtsep.audio.pipewire_sink import PipeWireSink
 from rtsep.audio.pulse_players import PlayerRouter, Undo
 from rtsep.audio.pulse_server import Changes, connected
-from rtsep.errors import DeviceError, NoThreadError, RtsepError
+from rtsep.errors import DeviceError, RtsepError
 from rtsep.realtime import threads
-from rtsep.realtime.foreign_calls import within
+from rtsep.realtime.foreign_calls import finish_within
 from rtsep.session.held import Held
 from rtsep.session.options import LiveOptions
 
@@ -67,11 +67,8 @@ def _on_server(work: Callable[[Any], Any]) -> Any:
                 )
             )
 
-    ended = within(CALL_PATIENCE_S, act, _CALLS)
-    if ended is None:
-        raise NoThreadError
-    if not ended:
-        raise DeviceError("the sound server does not answer; restart it")
+    hung = DeviceError("the sound server does not answer; restart it")
+    finish_within(CALL_PATIENCE_S, act, hung, _CALLS)
     if isinstance(found[0], RtsepError):
         raise found[0]
     return found[0]
