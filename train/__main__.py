@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from train.commandline import Command, run_command
+from train.memory import keep_freed_memory
 
 COMMANDS = {
     "quickstart": Command("train.quickstart", "train a model from a folder of stems, score it, make a page"),
@@ -36,6 +37,7 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    keep_freed_memory()
     return run_command(
         "train",
         COMMANDS,
