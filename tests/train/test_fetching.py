@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,51 @@ def test_fetch_follows_no_link_out_of_a_package(tmp_path):
     (tmp_path / "unpacked/a.wav").symlink_to(tmp_path / "secret.wav")
     assert not fetching._keep(tmp_path / "unpacked", "a.wav", tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [("one\tusr/m.zip\t../../../thesis.txt", "leads out of the package"),
+     ("one\t../../thesis.txt\t", "leads out of the package"),
+     ("one\t/etc/passwd\t", "leads out of the package"),
+     ("one\tusr/m.zip\t/etc/passwd", "leads out of the package"),
+     ("..\tusr/a.wav\t", "not a name of a Debian package"),
+     ("-oDir::Bin::dpkg=evil\tusr/a.wav\t", "not a name of a Debian package"),
+     ("./local.deb\tusr/a.wav\t", "not a name of a Debian package")],
+)  # fmt: skip
+def test_a_list_names_no_option_of_apt_and_no_file_outside(shelf, row, fault):
+    folder, asked = shelf
+    table = folder / "data/instrumentals/tracks.tsv"
+    table.write_text(f"package\tfile\tmember\n{row}\n")
+    with pytest.raises(InputFileError, match=fault):
+        fetching.fetch(folder / "data", folder / "out")
+    with pytest.raises(InputFileError, match=fault):
+        prepare(folder / "data", folder / "cache")
+    assert not asked
+
+
+def test_fetch_ends_the_options_of_apt_before_the_names(tmp_path, monkeypatch):
+    commands = []
+
+    def noted(command, **how):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(fetching.subprocess, "run", noted)
+    fetching._sizes(["one"])
+    with pytest.raises(fetching.PackageError):
+        fetching._download("one", tmp_path)
+    assert [command[-2:] for command in commands] == [["--", "one"], ["--", "one"]]
+
+
+def test_fetch_writes_and_deletes_nothing_outside_its_folder(tmp_path):
+    (tmp_path / "unpacked").mkdir()
+    (tmp_path / "kept").mkdir()
+    with zipfile.ZipFile(tmp_path / "unpacked/m.zip", "w") as archive:
+        archive.writestr("../../thesis.txt", b"of the archive")
+    for member in ("../../thesis.txt", "../../notes.txt"):  # one is in the archive, the other one is not
+        mine = tmp_path / Path(member).name
+        mine.write_text("mine")
+        assert not fetching._keep(tmp_path / "unpacked", f"m.zip/{member}", tmp_path / "kept")
+        assert mine.read_text() == "mine"
+    assert not list((tmp_path / "kept").iterdir())

@@ -12,8 +12,10 @@ import errno
 import shutil
 import subprocess
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from tqdm import tqdm
 
@@ -25,6 +27,7 @@ from train.data.readers.table import listed_instrumentals
 
 COPYRIGHT = "copyright"
 _MEMBER_OF = (".pk3/", ".zip/")
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # RuntimeError: an encrypted member
 _UNPACKED = 3.5  # disk space needed to unpack a package, in sizes of its archive
 
 
@@ -88,7 +91,7 @@ def _wanted(packages: Sequence[str], listed: dict[str, tuple[str, ...]], sizes: 
 
 def _sizes(names: list[str]) -> dict[str, int]:
     """Return the size in bytes of each package's archive, if apt's lists have it."""
-    command = ["apt-cache", "show", "--no-all-versions", *names]
+    command = ["apt-cache", "show", "--no-all-versions", "--", *names]
     shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     sizes, name = {}, ""
     for line in shown.splitlines():
@@ -132,7 +135,7 @@ def _fetch_package(name: str, paths: Sequence[str], out: Path, size: int) -> lis
 
 
 def _download(name: str, work: Path) -> Path:
-    _run(["apt-get", "download", "-q", name], work)
+    _run(["apt-get", "download", "-q", "--", name], work)
     archives = list(work.glob("*.deb"))
     if not archives:
         raise PackageError("apt-get download wrote no package; try again")
@@ -163,16 +166,27 @@ def _keep(unpacked: Path, path: str, kept: Path) -> bool:
     # A link may point to a file of this system, outside the package.
     if not source.is_relative_to(unpacked.resolve()) or not source.is_file():
         return False
+    if not target.resolve().is_relative_to(kept.resolve()):
+        return False
     target.parent.mkdir(parents=True, exist_ok=True)
     if not member:
         shutil.copyfile(source, target)
         return True
     try:
-        with zipfile.ZipFile(source) as held, held.open(member) as inside, target.open("wb") as file:
-            shutil.copyfileobj(inside, file)
-    except (KeyError, zipfile.BadZipFile):
-        target.unlink(missing_ok=True)
+        with zipfile.ZipFile(source) as held, held.open(member) as inside:
+            return _written(inside, target)
+    except (KeyError, *_DAMAGE):
         return False
+
+
+def _written(inside: IO[bytes], target: Path) -> bool:
+    """Write the member `inside` as the new file `target`; return False, without a file, if it is damaged."""
+    with target.open("wb") as file:
+        try:
+            shutil.copyfileobj(inside, file)
+        except _DAMAGE:
+            target.unlink(missing_ok=True)
+            return False
     return True
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 
 from rtsep.errors import InputFileError, UsageError
+from rtsep.files.names import one_line
 from train.data.cache import whole_file
 from train.data.readers.base import Choice, Found, Plan, Reader, is_audio
 from train.data.readers.decode import AudioFile, band_of
@@ -23,6 +25,7 @@ _STEMS = {
 }
 _VOICES = ("singing", "speech")
 _MUSIC = "instrumental"
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # apt would take "-o..." for an option
 _NOT_STATED = f"unknown (no licence in {TABLE})"
 
 
@@ -129,10 +132,25 @@ def _stem_file(folder: Path, stem: str) -> Path:
 def listed_instrumentals(table: Path) -> dict[str, tuple[str, ...]]:
     """Return the files of each package from a table of package, file and member (of a zip archive, or empty).
 
-    The path of a member begins with the name of its archive, as with `fetch`. Raises `InputFileError`.
+    The path of a member begins with the name of its archive, as with `fetch`. Raises `InputFileError`, also
+    for a name that is none of a Debian package and for a path out of its package.
     """
     listed: dict[str, tuple[str, ...]] = {}
     for row in _rows(table, {"package", "file", "member"}, {"package", "file"}, "package, file, member"):
-        path = f"{row['file']}/{row['member']}" if row["member"] else row["file"]
-        listed[row["package"]] = (*listed.get(row["package"], ()), path)
+        package, file, member = row["package"], row["file"], row["member"]
+        if not _PACKAGE.fullmatch(package):
+            raise InputFileError(f"{table}: package '{one_line(package)}': not a name of a Debian package")
+        for path in (file, member):
+            if not _stays_inside(path):
+                raise InputFileError(
+                    f"{table}: package '{package}': '{one_line(path)}' leads out of the package; give a "
+                    "relative path without '..'"
+                )
+        listed[package] = (*listed.get(package, ()), f"{file}/{member}" if member else file)
     return listed
+
+
+def _stays_inside(path: str) -> bool:
+    """Return whether a path of a list is below its folder, on every system."""
+    parts = re.split(r"[/\\]", path)
+    return ".." not in parts and not path.startswith(("/", "\\")) and "\0" not in path
