@@ -270,16 +270,17 @@ class Recordings:
     def start(self, folder: Path) -> None:
         """Start a take in `folder` with the next hop, or with the first frame of the playback.
 
-        Raise `UsageError` if a take is already running, `OutputError` if it cannot be written.
+        Raise `UsageError` if a take is already running, `OutputError` if it cannot be written; then the
+        state stays as it was.
         """
         state = self.state
         if state and not state.failure:
             raise UsageError(f"a recording to {state.folder} is already running; stop it first")
-        self._finish()
         make_folder(folder)
-        if self._source:
-            self._recorder = Recorder(folder, self._source, self._subtype, self._notify)
-        self._folder = folder
+        source = self._source
+        recorder = Recorder(folder, source, self._subtype, self._notify) if source else None
+        self._finish()  # a failed take; not before the new one is certain: without it, its folder would stay
+        self._recorder, self._folder = recorder, folder
 
     def finish(self) -> Recorder | None:
         """End the take; return its recorder, which may still be writing, None if there is no take."""

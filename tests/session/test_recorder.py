@@ -392,3 +392,31 @@ def test_after_a_failure_the_next_take_is_for_the_user_to_start(tmp_path, said, 
     state_of(source)[rings.RECORD_WRITE] = 1000
     np.testing.assert_array_equal(read(recordings.stop()["vocals"]), feeds[:, STEMS["vocals"]])
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("refuses", ["make_folder", "Recorder"])
+@pytest.mark.parametrize("failed", [True, False], ids=["after a failed take", "after no take"])
+def test_a_refused_start_leaves_no_recording_behind(tmp_path, said, monkeypatch, refuses, failed):
+    recordings = Recordings("FLOAT", said.append)
+    source, feeds = fill(1000)
+    recordings.attach(source)
+    if failed:
+        with monkeypatch.context() as broken:
+            broken.setattr(
+                WavFile, "append", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error"))
+            )
+            recordings.start(tmp_path)
+            state_of(source)[rings.RECORD_WRITE] = 1000
+            while not recordings.state.failure:
+                pass
+    before = recordings.state
+    with monkeypatch.context() as full:
+        full.setattr(recording, refuses, lambda *_: (_ for _ in ()).throw(OutputError("the disk is full")))
+        for _ in range(2):  # the key is pressed again
+            with pytest.raises(OutputError, match="the disk is full"):
+                recordings.start(tmp_path)
+            assert recordings.state == before
+    state_of(source)[rings.RECORD_WRITE] = 0
+    recordings.start(tmp_path)  # some space was made
+    state_of(source)[rings.RECORD_WRITE] = 1000
+    np.testing.assert_array_equal(read(recordings.stop()["vocals"]), feeds[:, STEMS["vocals"]])
