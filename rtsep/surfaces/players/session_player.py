@@ -78,11 +78,15 @@ class SessionPlayer(FileKeys):
 
     # --- recording --------------------------------------------------------------------------------
 
-    def start_recording(self) -> str:
-        """Start a take; return its folder. Raise `UsageError` or `OutputError`."""
-        self._session.start_recording(self._folder)
+    def start_recording(self, folder: Path | None = None) -> str:
+        """Start a take in `folder` (None: the folder of the record key); return the take's own folder.
+
+        Raise `UsageError` or `OutputError`.
+        """
+        folder = folder or self._folder
+        self._session.start_recording(folder)
         state = self._session.recording
-        return str(state.folder if state else self._folder)
+        return str(state.folder if state else folder)
 
     def stop_recording(self) -> str:
         """End the take; return its files as text."""

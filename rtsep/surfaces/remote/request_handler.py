@@ -120,7 +120,7 @@ class RequestHandler:
             case SwitchDevice():
                 player.switch_device(input=request.input, output=request.output)
             case Record():
-                words = self._record(request.folder)
+                words = player.start_recording(None if request.folder is None else Path(request.folder))
             case StopRecording():
                 words = player.stop_recording()
             case Pause():
@@ -168,12 +168,6 @@ class RequestHandler:
         if self._teach is None:
             raise UsageError("this session plays without controllers; start it with --midi")
         return self._teach(_control(name))
-
-    def _record(self, folder: str | None) -> str:
-        if folder is None:
-            return self._player.start_recording()
-        self.session.start_recording(Path(folder))
-        return folder
 
 
 class Pictures:

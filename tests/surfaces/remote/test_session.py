@@ -66,6 +66,9 @@ def test_takes_presets_and_models(session, remote, tmp_path):
     assert str(tmp_path / "takes" / "vocals.wav") in remote.stop_recording()
     assert remote.recordings[-1]["vocals"] == tmp_path / "takes" / "vocals.wav"
     assert remote.recording is None
+    again = remote.start_recording(tmp_path / "takes")
+    assert again == str(tmp_path / "takes" / "take-2") == remote.recording["folder"]
+    remote.stop_recording()
 
     session.controls.blend = 0.5
     remote.save_preset("half way")
