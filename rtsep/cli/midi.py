@@ -16,7 +16,7 @@ from rtsep.cli.options import add_midi, seconds
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import DeviceError, UsageError, suggest
 from rtsep.files.names import one_line
-from rtsep.surfaces.midi.learn import burst, learn
+from rtsep.surfaces.midi.learn import Received, learn, moves
 from rtsep.surfaces.midi.map import MidiMap, load_map, user_file
 from rtsep.surfaces.midi.messages import CC14, MAX_7, Event
 from rtsep.surfaces.midi.names import ALL
@@ -113,21 +113,23 @@ def _learn(name: str, ports: tuple[str, ...], path: Path, patience: float) -> in
     control = BY_NAME[name]
     if folders.is_reachable(path):
         load_map(path)  # refuse a bad map before the wait; a missing map starts as the default one
-    received: queue.Queue[Event] = queue.Queue()
+    received: queue.Queue[Received] = queue.Queue()
     surface = MidiSurface(
         Controls(),
         MidiOptions(ports, MidiMap((), feedback=False)),
         _notify,
-        on_event=lambda _, event, __: received.put(event),
+        on_event=lambda port, event, _: received.put(Received(port, event)),
     )
     try:
         surface.start()
-        _notify(f"turn the knob for {name}, or press and release its pad (Ctrl-C ends)")
-        events = burst(received, patience)
+        _notify(f"turn the knob for {name} both ways, or press and release its pad (Ctrl-C ends)")
+        found = moves(received, control, patience, _notify)
     finally:
         surface.close()
-    learned = learn(events, control, path, patience)
+    learned = learn(found, control, path, patience)
     print(f"{learned.words}; written to {path}")
     if learned.others:
         _notify(f"{learned.clash}; take it out of {path} if it should not")
+    if learned.ambiguous:
+        _notify(learned.doubt)
     return 0

@@ -273,8 +273,12 @@ class Session(Readings):
         self._send(command := commands.SwitchModel(read_package(find_model(str(model)))))
         command.outcome.result()
 
-    def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
+    def switch_device(
+        self, *, input: str | Path | None = None, out_device: str | None = None, loop: bool = False
+    ) -> None:
         """Switch the input, the output device, or both, named as at the start; return when they play.
+
+        `loop`: repeat the new input if it is a file; without it, the session ends with the file.
 
         The output fades out and in, and is silent while the devices open. A played file continues at the same
         position, a recording in a new take; `rate` and `latency` can change. Raise `DeviceError`,
@@ -283,7 +287,8 @@ class Session(Readings):
         self._running()
         if input is None and out_device is None:
             raise UsageError("nothing to switch to: give an input, an output device, or both")
-        self._send(command := commands.SwitchDevices(None if input is None else str(input), out_device))
+        where = None if input is None else str(input)
+        self._send(command := commands.SwitchDevices(where, out_device, loop))
         command.outcome.result()
 
     # --- a played file -----------------------------------------------------------------------------------

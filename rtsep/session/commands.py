@@ -83,6 +83,7 @@ class SwitchDevices(Command):
 
     input: str | None
     out_device: str | None
+    loop: bool = False  # repeat the new input if it is a file
     outcome: Future[None] = field(default_factory=Future, init=False, repr=False)
 
     def refuse(self) -> None:

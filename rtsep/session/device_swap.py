@@ -12,6 +12,7 @@ from rtsep.audio import devices
 from rtsep.audio.devices import Device
 from rtsep.errors import DeviceError, NoThreadError, RtsepError
 from rtsep.files.names import STDIN, input_path
+from rtsep.limits import loop_error
 from rtsep.realtime.foreign_calls import within
 from rtsep.session.commands import SwitchDevices
 from rtsep.session.endpoints import NotBackError
@@ -154,6 +155,9 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
         abandon(finding, lambda route: route.close(goes_on=live.route))
         raise
     route = finding.result()
+    new_file = route.source if command.input is not None else None
+    if command.loop and new_file and not loop_error(0.0, None, new_file.place(0).length):
+        new_file.set_loop((0.0, None))  # a file that is too short for a loop plays once
     try:
         if live.playback:
             mixer = live.playback.mixer

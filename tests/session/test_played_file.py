@@ -171,3 +171,19 @@ def test_a_pause_counts_no_fault_and_the_file_ends_after_it(half, song):
         assert session.wait(60)
         stats = session.stats()
         assert stats["source_starved_frames"] == 0 and stats["file"]["position_s"] == 1.0
+
+
+def test_a_new_file_is_repeated_from_its_first_frame_on_if_the_switch_says_so(half, song, tmp_path):
+    short = tmp_path / "short.wav"
+    soundfile.write(short, np.zeros((RATE // 20, 2), np.float32), RATE)
+    with rtsep.Session(song, out_device="virtual", model=half) as session:
+        session.switch_device(input=song, loop=True)
+        assert session.place.loop == (0.0, None)
+        frames = session.stats()["hops"]
+        until(lambda: session.place.position > 0.8)
+        until(lambda: session.place.position < 0.5)  # it ended, and began again
+        assert session.stats()["hops"] > frames and not session.wait(0)
+        session.switch_device(out_device="virtual", loop=False)
+        assert session.place.loop == (0.0, None)  # the file goes on as it was
+        session.switch_device(input=short, loop=True)  # too short a loop: it plays once
+        assert session.wait(60)

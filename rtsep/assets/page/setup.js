@@ -107,20 +107,22 @@ export class Setup {
     this.look();
   }
 
-  async #switch({ model, input, output }) {
+  async #switch({ model, input, output }, loop = false) {
     if (model && !(await this.act("switchmodel", { name: model }, `plays with model '${model}'`))) return false;
     if (!input && !output) return true;
-    return this.act("switchdevice", { input: input ?? null, output: output ?? null }, "plays");
+    // The session repeats a file by itself: the phone may sleep before the answer comes.
+    const request = { input: input ?? null, output: output ?? null, loop };
+    return this.act("switchdevice", request, "plays");
   }
 
   async #begin() {
-    if (!(await this.#switch(this.#wanted))) return;
-    await this.#playOn();
+    if (!(await this.#switch(this.#wanted, true))) return;
+    if (!this.#wanted.input) await this.#playOn();
     this.#wanted = {};
     this.look();
   }
 
-  // A file begins again at its end: the session would end there, too.
+  // The file of the start, which waits: it begins again at its end, because the session would end there, too.
   async #playOn() {
     try {
       await this.link.ask("loop");
@@ -137,7 +139,7 @@ export class Setup {
       this.notify("The file is here: choose an output, then press play.");
       return;
     }
-    if (await this.#switch({ input })) await this.#playOn();
+    await this.#switch({ input }, true);
     this.look();
   }
 
@@ -147,7 +149,7 @@ export class Setup {
     const control = make("select", { "aria-label": "Control" }, ...names);
     const learn = button("Learn", async () => {
       learn.disabled = true;
-      this.notify(`Turn a knob for ${control.selectedOptions[0].textContent}, or press a pad and let go`);
+      this.notify(`Turn a knob for ${control.selectedOptions[0].textContent} both ways, or press a pad and let go`);
       await this.act("learn", { control: control.value });
       learn.disabled = false;
     });

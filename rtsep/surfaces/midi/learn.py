@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,34 +26,69 @@ BURST_S = 1.5
 QUIET_S = 0.7
 """Pause after which a move has ended, in seconds."""
 
+OTHER_WAY_S = 10.0
+"""Wait for the other direction of an endless knob, in seconds."""
+
 _CENTRE = 64
 _FEW_CLICKS = 16
 """Maximum number of different values from an endless knob: it sends clicks near 1, 64, 65 or 127."""
 
-_KNOB_KEYS = (*SOURCES, "channel", "mode", "encoder", "step", "takeover", "invert")
+_ONE_WAY = ({"low"}, {"over"})
+"""Groups of values (`_groups`) that fit two codings: 1 is a click to the right in two's complement and in
+sign-magnitude; 65 is one to the right in offset, and one to the left in sign-magnitude."""
+
+_KNOB_KEYS = (*SOURCES, "channel", "port", "mode", "encoder", "step", "takeover", "invert")
 """Settings that belong to a knob, replaced when another one is learned; range and curve belong to the
 control."""
 
 _HEADER = "# Assigns knobs to controls; 'rtsep midi show' prints it, 'rtsep midi learn CONTROL' changes it.\n"
 
 
-def burst(received: queue.Queue[Event], patience: float) -> list[Event]:
+class Received(NamedTuple):
+    """Event, and the name of its port."""
+
+    port: str
+    event: Event
+
+
+def burst(received: queue.Queue[Received], patience: float) -> list[Received]:
     """Return the events of the first move until it pauses or times out; wait at most `patience` s."""
-    events: list[Event] = []
+    events: list[Received] = []
     until = time.monotonic() + patience
     while (left := until - time.monotonic()) > 0:
         try:
-            event = received.get(timeout=min(left, QUIET_S if events else left))
+            found = received.get(timeout=min(left, QUIET_S if events else left))
         except queue.Empty:
             if events:
                 break
             continue
-        if event.kind == PROGRAM:
+        if found.event.kind == PROGRAM:
             continue
         if not events:
             until = time.monotonic() + BURST_S
-        events.append(event)
+        events.append(found)
     return events
+
+
+def moves(
+    received: queue.Queue[Received], control: Control, patience: float, ask: Callable[[str], None]
+) -> list[Received]:
+    """Return the events of the first move; wait at most `patience` s.
+
+    If an endless knob was turned one way only, `ask` gets a line for the user, and the next moves are added.
+    """
+    found = burst(received, patience)
+    if not is_ambiguous(_events(found), control):
+        return found
+    ask("turn the same knob the other way, too: one direction fits two kinds of endless knobs")
+    until = time.monotonic() + OTHER_WAY_S
+    while (left := until - time.monotonic()) > 0 and is_ambiguous(_events(found), control):
+        found += burst(received, left)
+    return found
+
+
+def _events(found: Sequence[Received]) -> list[Event]:
+    return [each.event for each in found]
 
 
 class Learned(NamedTuple):
@@ -61,29 +96,53 @@ class Learned(NamedTuple):
 
     words: str  # control, knob and manner as text
     others: tuple[str, ...]  # other controls of the same knob
+    ambiguous: bool = False  # an endless knob that was turned one way only
 
     @property
     def clash(self) -> str:
         """Return the other controls as a message."""
         return f"the same knob also turns {' and '.join(self.others)}"
 
+    @property
+    def doubt(self) -> str:
+        """Return a message about a knob that was turned one way only."""
+        return "it was turned one way only; if a direction is wrong, learn it again and turn it both ways"
 
-def learn(events: Sequence[Event], control: Control, path: Path, patience: float) -> Learned:
+
+def learn(found: Sequence[Received], control: Control, path: Path, patience: float) -> Learned:
     """Assign the moved knob to `control` in the map at `path`; `patience` is the wait in s.
 
     Raise `DeviceError` if no suitable knob was moved, `UsageError` or `OutputError` for the map.
     """
+    events = _events(found)
     settings = recognise(events, control)
     if settings is None:
         raise DeviceError(
             f"no knob or pad that can turn {control.name} was moved within {patience:g} s; {path} is "
             "unchanged"
         )
-    write_entry(path, control, settings)
+    write_entry(path, control, settings, {each.port for each in found if _is_of(each.event, settings)})
     entries = load_map(path).entries
     entry = next(entry for entry in entries if entry.control == control)
     others = sorted({other.control.name for other in entries if other is not entry and other.clashes(entry)})
-    return Learned(f"{control.name}: {entry.source}: {entry.manner}", tuple(others))
+    words = f"{control.name}: {entry.source}: {entry.manner}"
+    return Learned(words, tuple(others), is_ambiguous(events, control))
+
+
+def is_ambiguous(events: Sequence[Event], control: Control) -> bool:
+    """Return whether an endless knob was turned one way only, and two codings fit its values."""
+    settings = recognise(events, control)
+    if settings is None or "encoder" not in settings:
+        return False
+    values = [event.value for event in events if event.kind == CC and _is_of(event, settings)]
+    return _groups(values) in _ONE_WAY
+
+
+def _is_of(event: Event, settings: dict[str, Any]) -> bool:
+    """Return whether `event` is of the knob of `settings`."""
+    return event.channel == settings["channel"] and any(
+        settings.get(kind) == event.number for kind in SOURCES
+    )
 
 
 def recognise(events: Sequence[Event], control: Control) -> dict[str, Any] | None:
@@ -153,15 +212,7 @@ def _encoder(values: list[int]) -> str | None:
     repeats = sum(a == b for a, b in pairwise(values))
     if len(values) < 3 or repeats < len(values) / 3:
         return None
-    near = {
-        "low": [v for v in values if 0 < v <= _FEW_CLICKS],
-        "high": [v for v in values if v >= 128 - _FEW_CLICKS],
-        "under": [v for v in values if _CENTRE - _FEW_CLICKS <= v < _CENTRE],
-        "over": [v for v in values if _CENTRE < v <= _CENTRE + _FEW_CLICKS],
-    }
-    there = {name for name, found in near.items() if found}
-    if sum(len(found) for found in near.values()) < len(values):
-        return None
+    there = _groups(values)
     if there in ({"low"}, {"high"}, {"low", "high"}):
         return "twos-complement"
     if there in ({"under"}, {"over"}, {"under", "over"}):
@@ -169,9 +220,21 @@ def _encoder(values: list[int]) -> str | None:
     return "sign-magnitude" if there == {"low", "over"} else None
 
 
-def write_entry(path: Path, control: Control, settings: dict[str, Any]) -> None:
+def _groups(values: list[int]) -> set[str]:
+    """Return the groups of few clicks that `values` belong to; "" stands for any other value."""
+    near = {
+        "low": range(1, _FEW_CLICKS + 1),
+        "high": range(128 - _FEW_CLICKS, 128),
+        "under": range(_CENTRE - _FEW_CLICKS, _CENTRE),
+        "over": range(_CENTRE + 1, _CENTRE + _FEW_CLICKS + 1),
+    }
+    return {next((name for name, group in near.items() if value in group), "") for value in values}
+
+
+def write_entry(path: Path, control: Control, settings: dict[str, Any], ports: Collection[str] = ()) -> None:
     """Write the knob of `control` to the map at `path`; comments, order and other entries stay.
 
+    `ports` are the names of the ports that the knob was moved on: an entry for another port loses its `port`.
     Raise `UsageError` if the map is invalid, `OutputError` if it cannot be written.
     """
     try:
@@ -194,6 +257,9 @@ def write_entry(path: Path, control: Control, settings: dict[str, Any]) -> None:
         if document.as_string().strip():
             document.add(tomlkit.nl())
         document.add(control.name, entry)
+    kept = str(entry.get("port", "")).lower()
+    if kept and ports and all(kept in port.lower() for port in ports):
+        settings = {**settings, "port": str(entry["port"])}
     _replace(entry, settings)
     changed = document.as_string()
     parse_map(changed, path)

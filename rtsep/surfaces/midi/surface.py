@@ -17,7 +17,7 @@ from rtsep.surfaces.midi import protocol
 from rtsep.surfaces.midi.feedback import EVERY_S, Feedback
 from rtsep.surfaces.midi.follow import EVERY_S as FOLLOW_EVERY_S
 from rtsep.surfaces.midi.follow import MapFile
-from rtsep.surfaces.midi.learn import burst, learn
+from rtsep.surfaces.midi.learn import Received, learn, moves
 from rtsep.surfaces.midi.map import MidiMap, user_file
 from rtsep.surfaces.midi.messages import Decoder, Event, Message
 from rtsep.surfaces.midi.names import ALL, VIRTUAL, split_system
@@ -68,7 +68,7 @@ class MidiSurface:
         self._complaints: set[str] = set()  # each is reported once
         self._turning = threading.Lock()  # knobs have state: one thread at a time
         self._leaving = threading.Event()
-        self._taught: queue.Queue[Event] | None = None  # destination of events while a knob is learned
+        self._taught: queue.Queue[Received] | None = None  # destination of events while a knob is learned
         self._messages = 0
         self._before = {"events": 0, "moves": 0, "feedback": 0}  # counts of the earlier maps
         self._ticker = threading.Thread(target=self._tick, name="midi-feedback", daemon=True)
@@ -124,14 +124,15 @@ class MidiSurface:
                 raise UsageError("another knob is being learned; move it first")
             taught = self._taught = queue.Queue()
         try:
-            events = burst(taught, patience)
+            found = moves(taught, control, patience, lambda line: self._notify(f"MIDI: {line}"))
         finally:
             with self._turning:
                 self._taught = None
                 for key in list(self._ports.open):
                     self.active_map.let_go(key)
-        learned = learn(events, control, self._options.follow or user_file(), patience)
-        return f"{learned.words}; {learned.clash}" if learned.others else learned.words
+        learned = learn(found, control, self._options.follow or user_file(), patience)
+        doubts = [learned.clash] * bool(learned.others) + [learned.doubt] * learned.ambiguous
+        return "; ".join([learned.words, *doubts])
 
     def stats(self) -> dict[str, Any]:
         """Return the open ports and the counts of events."""
@@ -157,7 +158,7 @@ class MidiSurface:
         name = self._ports.open[key].name if key in self._ports.open else ""
         if taught := self._taught:
             for event in events:
-                taught.put(event)
+                taught.put(Received(name, event))
             return
         if self._on_event:
             for event in events:

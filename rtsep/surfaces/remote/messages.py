@@ -55,6 +55,7 @@ class SwitchDevice(Request, frozen=True, kw_only=True):
 
     input: str | None = None
     output: str | None = None
+    loop: bool = False  # repeat the new input if it is a file; else the session ends with the file
 
 
 class Record(Request, frozen=True, kw_only=True):

@@ -118,7 +118,7 @@ class RequestHandler:
             case SwitchModel():
                 player.switch_model(request.name)
             case SwitchDevice():
-                player.switch_device(input=request.input, output=request.output)
+                self.session.switch_device(input=request.input, out_device=request.output, loop=request.loop)
             case Record():
                 words = player.start_recording(None if request.folder is None else Path(request.folder))
             case StopRecording():

@@ -230,12 +230,18 @@ class RemoteSession:
         name = str(path.absolute()) if path.suffix and is_there(path) else str(model)
         self._request(SwitchModel(id=self._new_id(), name=name), Done, None)
 
-    def switch_device(self, *, input: str | Path | None = None, out_device: str | None = None) -> None:
-        """Switch to another input or output, named as at the start; return when it plays."""
+    def switch_device(
+        self, *, input: str | Path | None = None, out_device: str | None = None, loop: bool = False
+    ) -> None:
+        """Switch to another input or output, named as at the start; return when it plays.
+
+        `loop`: repeat the new input if it is a file.
+        """
         if input is not None and is_there(Path(input)):
             input = Path(input).absolute()
         where = None if input is None else str(input)
-        self._request(SwitchDevice(id=self._new_id(), input=where, output=out_device), Done, None)
+        request = SwitchDevice(id=self._new_id(), input=where, output=out_device, loop=loop)
+        self._request(request, Done, None)
 
     def pause(self) -> None:
         """Pause the played file."""

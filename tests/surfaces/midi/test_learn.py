@@ -1,16 +1,19 @@
 """The learned knob, and the changes in the user's file."""
 
+import queue
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import DeviceError, RtsepError, UsageError
+from rtsep.surfaces.midi import learn as learn_module
 from rtsep.surfaces.midi import surface as surface_module
-from rtsep.surfaces.midi.learn import recognise, write_entry
+from rtsep.surfaces.midi.learn import Received, is_ambiguous, moves, recognise, write_entry
 from rtsep.surfaces.midi.map import MidiMap, load_map, parse_map
-from rtsep.surfaces.midi.messages import CC14, NRPN, Decoder, encode
+from rtsep.surfaces.midi.messages import CC14, NRPN, Decoder, Event, encode
 from rtsep.surfaces.midi.surface import MidiOptions, MidiSurface
+from rtsep.surfaces.midi.turn import ActiveMap
 from tests.waiting import until
 
 KNOB, SWITCH = BY_NAME["threshold"], BY_NAME["bypass"]
@@ -132,6 +135,31 @@ def test_another_kind_of_knob_takes_the_place(tmp_path):
         assert kept in text
 
 
+PAD = '[bypass]\nnote = 40\nport = "Launchpad"   # the left one\n'
+
+
+@pytest.mark.parametrize(
+    ("ports", "stays"),
+    [
+        (["Launchpad Mini 28:0"], True),
+        (["nanoKONTROL2 CTRL 24:0"], False),
+        (["Launchpad Mini 28:0", "nanoKONTROL2 CTRL 24:0"], False),
+        ([""], False),
+        ([], False),
+    ],
+)
+def test_the_port_of_another_controller_goes_with_its_knob(tmp_path, ports, stays):
+    path = tmp_path / "midi.toml"
+    path.write_text(f"defaults = false\n{PAD}")
+    write_entry(path, SWITCH, {"cc": 21, "channel": 1, "mode": "toggle"}, ports)
+    assert ('port = "Launchpad"   # the left one' in path.read_text()) == stays
+    controls = Controls()
+    for port in ports:
+        ActiveMap(load_map(path), controls).take([Event("cc", 1, 21, 127)], 0, port)
+        assert controls.bypass == 1
+        controls.bypass = 0
+
+
 def test_a_new_control_comes_last(tmp_path):
     path = tmp_path / "midi.toml"
     path.write_text(MINE)
@@ -202,6 +230,72 @@ def test_a_knob_is_learned_while_it_plays_and_turns_nothing_meanwhile(surface):
     (entry,) = [entry for entry in load_map(surface.path).entries if entry.in_file]
     assert (entry.control, surface._taught) == (KNOB, None)
     assert surface.active_map.moves == 0
+
+
+def test_a_knob_is_learned_with_the_port_that_it_was_moved_on(surface):
+    surface.path.write_text('[threshold]\ncc = 1\nport = "launchpad"\n')
+    with ThreadPoolExecutor() as pool:
+        outcome = pool.submit(surface.learn, KNOB, 60.0)
+        until(lambda: surface._taught is not None)
+        surface._take(0, turned(3, 4, 6, 9, 12, 13, 14))
+        assert outcome.result(60) == "threshold: cc 21, channel 1: 0 to 1, even in value"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "encoder"),
+    [
+        ([1, 1, 1, 1], [65, 65, 65], "sign-magnitude"),
+        ([65, 65, 65, 65], [1, 1, 1], "sign-magnitude"),
+        ([1, 1, 1, 1], [127, 127, 127], "twos-complement"),
+        ([65, 65, 65, 65], [63, 63, 63], "offset"),
+    ],
+    ids=str,
+)
+def test_an_endless_knob_turned_one_way_is_asked_for_the_other(monkeypatch, first, then, encoder):
+    monkeypatch.setattr(learn_module, "QUIET_S", 0.01)
+    received, asked = queue.Queue(), []
+
+    def send(values):
+        for value in values:
+            received.put(Received("pad", Event("cc", 1, 21, value)))
+
+    def ask(line):
+        asked.append(line)
+        send(then)
+
+    send(first)
+    events = [each.event for each in moves(received, KNOB, 60.0, ask)]
+    assert recognise(events, KNOB) == {"cc": 21, "channel": 1, "encoder": encoder}
+    assert (len(asked), "the other way" in asked[0], is_ambiguous(events, KNOB)) == (1, True, False)
+
+
+@pytest.mark.parametrize(
+    ("values", "control", "ambiguous"),
+    [
+        ([1, 1, 1, 1], KNOB, True),
+        ([65, 65, 65, 66], KNOB, True),
+        ([127, 127, 127, 126], KNOB, False),  # no other coding sends this for few clicks
+        ([63, 63, 63], KNOB, False),
+        ([1, 1, 1, 1], SWITCH, False),  # it toggles, in any direction
+        ([3, 4, 6, 9, 12, 13, 14], KNOB, False),
+    ],
+)
+def test_one_direction_is_ambiguous_if_two_codings_fit(values, control, ambiguous):
+    events = [Event("cc", 1, 21, value) for value in values]
+    assert is_ambiguous(events, control) == ambiguous
+
+
+def test_a_doubt_is_reported_if_the_other_direction_never_comes(surface, monkeypatch):
+    monkeypatch.setattr(learn_module, "OTHER_WAY_S", 0.01)
+    lines = []
+    surface._notify = lines.append
+    with ThreadPoolExecutor() as pool:
+        outcome = pool.submit(surface.learn, KNOB, 60.0)
+        until(lambda: surface._taught is not None)
+        surface._take(0, turned(1, 1, 1, 1))
+        assert "turned one way only" in outcome.result(60)
+    assert len(lines) == 1
+    assert "the other way, too" in lines[0]
 
 
 def test_where_nothing_is_moved_the_map_stays(surface):

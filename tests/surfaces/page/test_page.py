@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 
+import numpy as np
 import pytest
+import soundfile
 
 from rtsep.controls import BY_NAME
 from rtsep.surfaces.page.client import FRAMES_AHEAD
@@ -178,3 +181,17 @@ def test_takes_are_there_to_listen_to(stem, port, browser, session, tmp_path):
         assert request(port, "GET", f"/take/0/{stem}?key={key}")[0] == 403
     assert request(port, "GET", f"/take/1/{stem}", KEYS.turning)[0] == 404
     assert request(port, "GET", "/take/0/passwd", KEYS.turning)[0] == 404
+
+
+def test_a_dropped_file_is_repeated_although_the_phone_sleeps_at_once(port, session):
+    long = session.now.route.io.source.path
+    song = io.BytesIO()
+    soundfile.write(song, np.zeros((22050, 2), np.float32), 44100, format="WAV")
+    _, _, body = request(port, "POST", "/upload?name=song.wav", KEYS.turning, song.getvalue())
+    path = json.loads(body)["input"]
+    with Browser(port, KEYS.turning) as phone:
+        phone.send({"kind": "switchdevice", "id": 1, "input": path, "output": None, "loop": True})
+    until(lambda: session.place.length == 0.5, "the file should play")
+    until(lambda: session.place.position > 0.3)
+    until(lambda: session.place.position < 0.2, "it should begin again")
+    session.switch_device(input=long)
