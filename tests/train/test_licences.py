@@ -2,7 +2,10 @@ import time
 
 import pytest
 
-from train.data.licences import all_sets, is_open, licence_of
+from rtsep.errors import ModelError
+from rtsep.model.licences import is_free
+from train.data.cache import Song, Stem
+from train.data.licences import all_sets, check_data, data_of, is_open, licence_of
 from train.data.readers.base import known_licences, licence_in
 from train.score.peers import Spleeter
 
@@ -71,6 +74,16 @@ def test_free_is_free_and_share_alike_is_said():
      ("My own terms\nask me", "My own terms"),
      ("(c) me. All rights reserved.\nNot CC BY.", "(c) me. All rights reserved."),
      ("This is not in the public domain", "This is not in the public domain"),
+     ("MIT License\n\nCopyright (c) 2020 A. B.", "MIT"), ("MIT", "MIT"),
+     ("SPDX-License-Identifier: MIT", "MIT"),
+     ("Attribution Non Commercial Share Alike 4.0", "CC BY-NC-SA 4.0"), ("CC_BY_NC_4.0", "CC BY-NC 4.0"),
+     ("CC BY NC 4.0", "CC BY-NC 4.0"), ("CC BY NC SA 4.0", "CC BY-NC-SA 4.0"),
+     ("CC BY-NC4.0", "CC BY-NC 4.0"),
+     ("CC-BY-NonCommercial 4.0", "CC BY-NC 4.0"), ("CC BY\u2011NC 4.0", "CC BY-NC 4.0"),
+     ("Creative Commons BY-ND", "CC BY-ND"), ("CC BY Sandra", "CC BY"), ("CC BY-NC-SA3.0", "CC BY-NC-SA 3.0"),
+     ("Attribution 4.0 International\n\nCreative Commons Corporation is not a law firm and does not "
+      "provide legal services. Distribution of Creative Commons public licenses does not create a relation.",
+      "CC BY 4.0"),
      ("", "unknown")],
 )  # fmt: skip
 def test_what_a_licence_file_says(tmp_path, text, licence):
@@ -95,3 +108,48 @@ def test_a_long_chain_of_terms_takes_no_time():
     assert time.thread_time() - began < 0.5
     assert known_licences("Attribution-NonCommercial-NoDerivatives 4.0") == ["CC BY-NC-ND 4.0"]
     assert known_licences("AttributionNoDerivsShareAlike, 3.0") == ["CC BY-ND-SA 3.0"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["CC BY 4.0, non-commercial use only", "CC BY 4.0\nnon-commercial use only", "CC BY (NC)",
+     "CC BY-NCX 4.0",
+     "CC BY-nonc 4.0", "CC BY 4.0, but no derivatives", "CC0\nfor personal use only", "not under CC BY 4.0",
+     "This is not CC0", "CC BY 4.0; commercial use is fine, not for sale in commercial games",
+     f"CC BY 4.0 {'x' * 90} non-commercial", f"CC BY {'x ' * 90} no derivatives", "CC BY\u00ad-N\u200bC-only",
+     "MIT License, not for commercial use", "GPL 3.0, nicht kommerziell", "CC BY. All rights reserved.",
+     "Not under the MIT License", "free for any private use", "CC BY for teaching\nAcademic use only"],
+)  # fmt: skip
+def test_an_unclear_licence_is_never_free(tmp_path, text):
+    (tmp_path / "LICENSE").write_text(text)
+    said = licence_in(tmp_path)
+    assert not is_free(said) and not is_open(said) and not of(said).startswith("free"), said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"Licence:\tall  mine\x1b[2J\r\n", "Licence: all mine\\x1b[2J"),
+     ("\nmine, too\n".encode("utf-16"), "mine, too"),
+     (b"\xef\xbb\xbfCC0", "CC0 1.0"), (b"mine \xff\0", "mine \ufffd\\x00")],
+)  # fmt: skip
+def test_a_model_file_holds_what_a_licence_file_says(tmp_path, content, said):
+    (tmp_path / "LICENSE").write_bytes(content)
+    assert licence_in(tmp_path) == said
+    song = Song(
+        "a", "my\tset \x07\udce9", "train", "voice", "of a\ttable", 22050.0, {"vocals": Stem(0, 2646000, 1)}
+    )
+    data = (*data_of([song]), f"other: 1.0 min, {said}")
+    assert data[0] == "my set \\x07\\udce9: 1.0 min, of a table"
+    check_data(data)
+    assert all_sets(["a: 1.0 min, of an\tearlier version"], ()) == ("a: 1.0 min, of an earlier version",)
+
+
+def test_many_licences_fit_into_a_model_file_or_stop_before_the_training():
+    many = [f"set {i}: 1.0 min, {i:03} {'x' * 76}" for i in range(600)]
+    check_data(tuple(many))
+    assert licence_of(many).endswith("; 479 more, as listed with the data") and "120 xxx" in licence_of(many)
+    assert licence_of([*many, "z: 1.0 min, CC BY-NC 4.0"]).startswith("research and non-commercial use only")
+    with pytest.raises(ModelError, match=r"no model file holds .* 20,001 characters"):
+        check_data(("set: 1.0 min, " + "x" * 19_987,))
+    with pytest.raises(ModelError, match=r"9,000 sets are too long .* fewer folders"):
+        check_data(tuple(f"{i:04} {'x' * 80}: 1.0 min, {'y' * 80}" for i in range(9000)))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from collections.abc import Iterable
 
+from rtsep.errors import ModelError
+from rtsep.files.names import one_line
+from rtsep.model.contract import ModelSpec
 from rtsep.model.licences import (
     FREE_BEGINNING,
     NOT_STATED_BEGINNING,
@@ -14,6 +19,7 @@ from rtsep.model.licences import (
     is_not_stated,
     training_set,
 )
+from rtsep.model.package import MAX_SPEC
 from train.data.cache import RATE, Song
 
 OPEN_TEACHERS = ("Spleeter 2 stems, offline",)
@@ -29,11 +35,20 @@ SHARE_ALIKE = re.compile(r"CC BY-SA|GPL|per Debian package")
 """Free licences that require the same terms; the file of a package states which one it has."""
 
 
+_SENTENCE = 10_000  # characters of licences in the sentence; a model file takes twice as many
+_OF_OTHERS = 1 << 16  # bytes of a spec beside its data
+
+
+def plain(text: str) -> str:
+    """Return `text` in one line that a model file can hold: plain spaces, no control characters, UTF-8."""
+    return one_line(" ".join(text.split())).encode("utf-8", "backslashreplace").decode()
+
+
 def data_of(songs: Iterable[Song]) -> tuple[str, ...]:
     """Return a line with minutes and licence for each set among `songs`."""
     minutes: dict[tuple[str, str], float] = {}
     for song in songs:
-        key = (song.source, song.licence)
+        key = (plain(song.source), plain(song.licence))
         minutes[key] = minutes.get(key, 0.0) + song.frames / RATE / 60
     return tuple(
         f"{source}: {sum_:.1f} min, {licence}" for (source, licence), sum_ in sorted(minutes.items())
@@ -43,9 +58,29 @@ def data_of(songs: Iterable[Song]) -> tuple[str, ...]:
 def all_sets(before: Iterable[str], now: Iterable[str]) -> tuple[str, ...]:
     """Return the lines of all sets that a run was trained on, those gone from the cache included."""
     sets = {
-        re.sub(r": \S+ min, ", ": ", line): line for line in (*before, *now)
+        re.sub(r": \S+ min, ", ": ", line): line for line in map(plain, (*before, *now))
     }  # one line for each set and licence
     return tuple(sorted(sets.values()))
+
+
+def check_data(data: tuple[str, ...]) -> None:
+    """Check that a model file can hold these lines; a run on them could not be exported else.
+
+    Raises `ModelError`.
+    """
+    try:
+        spec = ModelSpec(
+            name="", system="", n_fft=2048, synthesis=512, hop=256, state_size=0,
+            data=data, licence=licence_of(data),
+        )  # fmt: skip
+    except ModelError as error:
+        raise ModelError(f"no model file holds the names and licences of the data ({error})") from None
+    size = len(json.dumps(spec.data, indent=4)) + _OF_OTHERS
+    if size > MAX_SPEC:
+        raise ModelError(
+            f"the names and licences of {len(data):,} sets are too long for a model file ({size:,} bytes of "
+            f"{MAX_SPEC:,}); prepare the data from fewer folders"
+        )
 
 
 def licence_of(data: Iterable[str]) -> str:
@@ -58,15 +93,23 @@ def licence_of(data: Iterable[str]) -> str:
     silent = "no licence is stated for a part of the data: its owner decides"
     also = f"; {silent}" if len(stated) < len(unfree) else ""
     if any(is_non_commercial(licence) for licence in stated):
-        return f"research and non-commercial use only: trained on material under {'; '.join(stated)}{also}"
+        return f"research and non-commercial use only: trained on material under {_listed(stated)}{also}"
     if stated:
-        return f"{RESTRICTED_BEGINNING}: {'; '.join(stated)}{also}"
+        return f"{RESTRICTED_BEGINNING}: {_listed(stated)}{also}"
     if unfree:
         return f"{NOT_STATED_BEGINNING}: the owner of the data decides"
-    under = "; ".join(licences)
+    under = _listed(licences)
     if any(SHARE_ALIKE.search(licence) for licence in licences):
         return f"{FREE_BEGINNING}, under the same terms where its data asks for that (share-alike): {under}"
     return f"{FREE_BEGINNING} in anything: trained on freely licensed material alone ({under})"
+
+
+def _listed(licences: list[str]) -> str:
+    """Return the licences in a list; only the number of those beyond `_SENTENCE` characters."""
+    lengths = itertools.accumulate(len(licence) + 2 for licence in licences)
+    kept = licences[: sum(length <= _SENTENCE for length in lengths)]
+    left_out = len(licences) - len(kept)
+    return "; ".join([*kept, f"{left_out} more, as listed with the data"] if left_out else kept)
 
 
 def is_open(licence: str) -> bool:

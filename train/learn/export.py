@@ -15,7 +15,7 @@ from rtsep.model.contract import ModelSpec
 from rtsep.model.package import Golden, read_package, write_package
 from rtsep.model.remote import load
 from train.commandline import without_paths
-from train.data.licences import licence_of
+from train.data.licences import all_sets, licence_of
 from train.learn import checkpoint as checkpoints
 from train.learn.gate import FILE_TOLERANCE, GateError, TrainingForm, check
 
@@ -81,13 +81,14 @@ def export(
         "machine": state.machine,
         "mask": {"slope": mask[0], "offset": mask[1]},
     }
+    data = all_sets(state.data, ())  # of a run of an earlier version, they may have control characters
     spec = state.system.spec(
         net,
         program,
         name or state.system.family,
         metrics=scores,
-        data=state.data,
-        licence=licence_of(state.data),
+        data=data,
+        licence=licence_of(data),
         description=(
             f"System '{state.system.family}', {spent['elapsed_s'] / 60:.0f} minutes of training on "
             f"{state.machine}, {spent['audio_s'] / 3600:.1f} h of mixtures"

@@ -23,7 +23,7 @@ import torch
 
 from rtsep.files.audiofile import make_folder
 from train.data.cache import default_cache, whole_file
-from train.data.licences import all_sets, data_of
+from train.data.licences import all_sets, check_data, data_of
 from train.data.output import sole_use
 from train.data.remix import drawn_from
 from train.learn.checkpoint import Checkpoint
@@ -36,8 +36,9 @@ from train.learn.trainer import Trainer
 def fit(config: FitConfig) -> Checkpoint:
     """Train a new run, or continue the run in `config.run`; return its state at the end.
 
-    Raises `InputFileError` without a cache, `ModelError` for a run of another system, `UsageError` for
-    options that do not exist, and `OutputError` if the run cannot be written or is being trained.
+    Raises `InputFileError` without a cache, `ModelError` for a run of another system and for data that no
+    model file can name, `UsageError` for options that do not exist, and `OutputError` if the run cannot be
+    written or is being trained.
     """
     make_folder(config.run)
     with (
@@ -53,6 +54,7 @@ def fit(config: FitConfig) -> Checkpoint:
             return state
         sets = data_of(drawn_from(trainer.cache, config.system.training.recipe))
         state.data = all_sets(state.data, sets)
+        check_data(state.data)
         state.machine = replica.machine(config.threads)
         if replica.is_first:
             _describe(config, state, replica.replicas)
