@@ -295,6 +295,10 @@ def _bits(value: float) -> int:
     return int(np.float64(value).view(np.int64))
 
 
+OUTPUT = "output"
+"""Source of a change of `balance` that only the output caused; see `Controls.moved_by`."""
+
+
 class Controls:
     """Live values of the table. The controls are attributes: `controls.threshold = 0.4`."""
 
@@ -352,6 +356,16 @@ class Controls:
     def snapshot(self) -> dict[str, float]:
         """Return all values by control name."""
         return {control.name: getattr(self, control.name) for control in TABLE}
+
+    def chosen(self) -> dict[str, float]:
+        """Return the values that another session may take over: without a `balance` that nobody has set.
+
+        Such a balance belongs to the output of this session; another output begins with its own.
+        """
+        values = self.snapshot()
+        if self.moved_by("balance") in ("", OUTPUT):
+            del values["balance"]
+        return values
 
 
 def markdown_table() -> str:

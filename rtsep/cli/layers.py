@@ -9,9 +9,8 @@ from itertools import combinations
 from typing import Any
 
 from rtsep.cli.settings import Config, ConfigOption, options_of
-from rtsep.controls import Controls
+from rtsep.controls import OUTPUT, Controls
 from rtsep.errors import RtsepError, UsageError
-from rtsep.session.bus import BY as BUS
 from rtsep.session.options import BALANCES
 from rtsep.surfaces import last_state
 from rtsep.surfaces.last_devices import CHANNELS, LAST, load_last_devices
@@ -81,7 +80,7 @@ class Layers:
                     controls.set(option.dest, effective.value, by)
         out, balance = self.of("out")[0], self.of("balance")[0]
         if out.value in BALANCES and ORDER.index(out.layer) < ORDER.index(balance.layer):
-            controls.set("balance", BALANCES[out.value], BUS)  # a lower layer assumes another output
+            controls.set("balance", BALANCES[out.value], OUTPUT)  # a lower layer assumes another output
         return controls
 
     def fallbacks(self) -> Iterator[list[str]]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rtsep.audio.engine import StreamFormat
-from rtsep.controls import TABLE, Controls
+from rtsep.controls import OUTPUT, TABLE, Controls
 from rtsep.dsp.router import BUS, FEEDS, SOURCES, feed_levels
 from rtsep.session.options import BALANCES
-
-BY = "output"
-"""Source of a change of `balance` that only the output caused; see `Controls.moved_by`."""
 
 _STEM_NAMES = ("voice", "music")
 
@@ -22,8 +19,8 @@ def plays_bus(format: StreamFormat) -> bool:
 
 def begin_balance(format: StreamFormat, controls: Controls) -> None:
     """Set `balance` to the default of the output, unless something else has set it before."""
-    if plays_bus(format) and controls.moved_by("balance") in ("", BY):
-        controls.set("balance", BALANCES[format.bus], BY)
+    if plays_bus(format) and controls.moved_by("balance") in ("", OUTPUT):
+        controls.set("balance", BALANCES[format.bus], OUTPUT)
 
 
 def output_in_words(format: StreamFormat, controls: Controls) -> str:

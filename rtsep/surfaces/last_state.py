@@ -94,7 +94,7 @@ class StateKeeper:
 
     def _write(self) -> None:
         self._also()
-        values = self._controls.snapshot()
+        values = self._controls.chosen()
         if values == self._written or self._refused:
             return
         try:

@@ -58,6 +58,15 @@ class Preset:
             controls.set(name, value, by)
 
 
+def audible(values: Mapping[str, float], balance_by: str) -> dict[str, float]:
+    """Return the controls of a session that a preset of it contains: without a `balance` of no effect.
+
+    `balance_by` is the last source of a change of `balance`. Nothing sets it on an output without a stereo
+    bus; its default value would turn the voice of another output into the mix.
+    """
+    return {name: value for name, value in values.items() if name != "balance" or balance_by}
+
+
 def user_folder() -> Path:
     """Return the folder of the user's presets."""
     return folders.config() / "presets"

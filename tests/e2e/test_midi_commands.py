@@ -128,7 +128,6 @@ def test_every_kind_of_knob_turns_its_control_by_the_map_in_the_users_folder(
             "instrumental_solo": 1,
             "blend": 1,
             "bypass": 1,
-            "balance": 0.5,
         },
         abs=1e-6,
     )

@@ -9,9 +9,9 @@ import soundfile
 import rtsep
 from rtsep.audio.engine import StreamFormat
 from rtsep.audio.jack_ports import output_names
-from rtsep.controls import Controls
+from rtsep.controls import OUTPUT, Controls
 from rtsep.dsp.router import BUS, INSTRUMENTAL, VOCALS
-from rtsep.session.bus import BY, begin_balance, output_in_words
+from rtsep.session.bus import begin_balance, output_in_words
 from tests.session.playing import RATE
 from tests.waiting import until
 
@@ -27,7 +27,7 @@ def format(bus: str, out_map: tuple[int, ...] = STEREO) -> StreamFormat:
 def test_the_output_says_where_the_balance_begins(out, balance):
     controls = Controls()
     begin_balance(format(out), controls)
-    assert controls.balance == balance and controls.moved_by("balance") == BY
+    assert controls.balance == balance and controls.moved_by("balance") == OUTPUT
     begin_balance(format("instrumental"), controls)  # another output later, and nobody has turned it
     assert controls.balance == 0
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rtsep.controls import Controls
+from rtsep.controls import OUTPUT, Controls
 from rtsep.surfaces import last_state
 from rtsep.surfaces.last_state import StateKeeper, load_last_state, resume
 
@@ -20,13 +20,26 @@ def test_the_last_state_comes_back(tmp_path, monkeypatch):
         until = time.monotonic() + 20
         while not path.exists() and time.monotonic() < until:
             time.sleep(0.005)
-        assert load_last_state(path).values == controls.snapshot()  # while it plays: a crash loses nothing
+        assert load_last_state(path).values == controls.chosen()  # while it plays: a crash loses nothing
         controls.bypass = 1
     again = Controls()
     resume(again, said.append, path)
     assert again.snapshot() == controls.snapshot()
     assert again.moved_by("bypass") == "last state"
     assert said == []
+
+
+@pytest.mark.parametrize("by", ["", OUTPUT, "view", last_state.BY])
+def test_a_balance_that_nobody_has_set_is_not_stored(tmp_path, by):
+    controls = Controls()
+    if by:
+        controls.set("balance", 0.5, by)
+    with StateKeeper(controls, pytest.fail, tmp_path / "last.toml"):
+        pass
+    again = Controls()
+    resume(again, pytest.fail, tmp_path / "last.toml")
+    assert again.moved_by("balance") == ("" if by in ("", OUTPUT) else last_state.BY)
+    assert again.moved_by("threshold") == last_state.BY
 
 
 def test_a_state_is_written_only_when_it_changes(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from rtsep.session.recorder import recorded_line
 from rtsep.surfaces.players.file_keys import FileKeys
 from rtsep.surfaces.players.player import Choice, Spectrum
 from rtsep.surfaces.players.spectrum_reader import SpectrumReader
-from rtsep.surfaces.presets import Preset, Presets, programs
+from rtsep.surfaces.presets import Preset, Presets, audible, programs
 
 TAKES = Path("takes")
 """Folder for recordings by the record key, without `--record`."""
@@ -115,7 +115,8 @@ class SessionPlayer(FileKeys):
         Raise `UsageError` or `OutputError`.
         """
         program = self._presets.load(name).program if name in self._presets.names() else None
-        self._presets.save(Preset(name, self.controls.snapshot(), program), replace=True)
+        values = audible(self.controls.snapshot(), self.controls.moved_by("balance"))
+        self._presets.save(Preset(name, values, program), replace=True)
 
     # --- models and devices -----------------------------------------------------------------------
 

@@ -125,4 +125,10 @@ def test_a_preset_keeps_its_program_when_it_is_saved_anew(session, tmp_path):
     assert player.presets()[0].note == "program 5"
     player.save_preset("verse")
     assert Presets(folder).load("verse").program == 5
+    assert (
+        session.controls.moved_by("balance") == ""
+    )  # two stems: recalled on a stereo output, it keeps its own
+    assert Presets(folder).load("verse").values.keys() == Controls().snapshot().keys() - {"balance"}
+    session.controls.balance = 0.5
+    player.save_preset("verse")
     assert Presets(folder).load("verse").values == session.controls.snapshot()
