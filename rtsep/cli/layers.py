@@ -94,6 +94,11 @@ class Layers:
                 self.without = frozenset(without)
                 yield list(without)
 
+    def unused(self) -> dict[str, Any]:
+        """Return the remembered devices that the last set of `fallbacks` leaves out, with their channels."""
+        names = [each for name in self.without for each in (name, CHANNELS[name])]
+        return {name: self.remembered[name] for name in names if name in self.remembered}
+
     def _remembers(self, name: str) -> bool:
         first = self.of(name)[0]
         return name in self.remembered and first.value == self.remembered[name] and first.layer != BUILT_IN

@@ -252,7 +252,8 @@ class _Job:
         else:
             announce(session, arguments.json)
         reporting = Reporter(session, surface) if arguments.json else contextlib.nullcontext()
-        devices = DevicesKeeper(lambda: _devices_of(session), self.notify)
+        unused = self._layers.unused()
+        devices = DevicesKeeper(lambda: _devices_of(session), self.notify, unused=unused)
         begun = session.now.route.options
 
         def keep_devices() -> None:

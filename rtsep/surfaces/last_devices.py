@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tomlkit
@@ -18,6 +19,9 @@ LAST = "last"
 
 CHANNELS = {"in": "in_channels", "out_device": "out_channels"}
 """Option for the channels of each device option."""
+
+FIELDS = {"in": "input", "out_device": "out_device"}
+"""Field of `LiveOptions` for each device option."""
 
 WHAT = "last devices"
 
@@ -70,9 +74,16 @@ class DevicesKeeper:
         read: Callable[[], tuple[LiveOptions, str, str, bool]],
         notify: Callable[[str], None],
         path: Path | None = None,
+        unused: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """`read` returns the arguments of `named_devices`; `notify` receives a line if the file is bad."""
+        """`read` returns the arguments of `named_devices`; `notify` receives a line if the file is bad.
+
+        `unused` contains stored devices, with their channels, that could not be opened. Each stays stored
+        until the user chooses another device in its place.
+        """
         self._read, self._notify, self._path = read, notify, path or devices_file()
+        self._unused = dict(unused)
+        self._begun = read()[0]
         self._written: tuple[LiveOptions, str, str, bool] | None = None
         self._refused = False
 
@@ -82,7 +93,7 @@ class DevicesKeeper:
         if now == self._written or self._refused:
             return
         try:
-            found = named_devices(*now)
+            found = self._with_unused(named_devices(*now), now[0])
             if now[3]:
                 before = load_last_devices(self._path)
                 found |= {name: before[name] for name in ("in", "in_channels") if name in before}
@@ -93,3 +104,20 @@ class DevicesKeeper:
         except RtsepError as error:
             self._refused = True
             self._notify(f"{error}; --resume cannot restore these devices")
+
+    def _with_unused(self, found: Mapping[str, Any], options: LiveOptions) -> dict[str, Any]:
+        """Return `found` with the unused devices in the places where `options` has not changed since."""
+        kept = dict(found)
+        for device, channels in CHANNELS.items():
+            if device not in self._unused:
+                continue
+            field = FIELDS[device]
+            if getattr(options, field) != getattr(self._begun, field):  # the user's choice, for good
+                self._unused = {k: v for k, v in self._unused.items() if k not in (device, channels)}
+                continue
+            for name in (device, channels):
+                kept.pop(name, None)
+                if name in self._unused:
+                    value = self._unused[name]
+                    kept[name] = list(value) if isinstance(value, tuple) else value
+        return kept

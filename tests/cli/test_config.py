@@ -15,7 +15,7 @@ from rtsep.cli.live import live_parser
 from rtsep.cli.main import main
 from rtsep.cli.settings import Config, config_file, options_of
 from rtsep.errors import OutputError, UsageError
-from rtsep.surfaces.last_devices import devices_file
+from rtsep.surfaces.last_devices import devices_file, load_last_devices
 from rtsep.surfaces.last_state import load_last_state, state_file
 from rtsep.surfaces.presets import Preset, Presets
 from tests.cli.program import Outcome, assert_refused, rtsep, rtsep_here
@@ -230,6 +230,15 @@ def test_the_devices_of_the_last_session_come_with_resume():
     assert layers("--resume", "--in-channels", "1").value("in_channels") == (1,)
 
 
+def test_the_devices_that_a_fallback_leaves_out_are_known():
+    write(devices_file(), 'in = "Scarlett"\nout_device = "Speakers"\nout_channels = [3, 4]\n')
+    resumed = layers("--resume")
+    unused = {tuple(without): resumed.unused() for without in resumed.fallbacks()}
+    assert unused[()] == {}
+    assert unused["out_device",] == {"out_device": "Speakers", "out_channels": (3, 4)}
+    assert unused["in", "out_device"].keys() == {"in", "out_device", "out_channels"}
+
+
 def test_last_is_the_device_of_the_last_session():
     write(devices_file(), 'in = "Scarlett"\n')
     write(config_file(), 'in = "last"\nout_device = "last"\n')
@@ -255,7 +264,8 @@ def test_a_session_keeps_its_devices_and_one_that_is_gone_is_told():
     assert json.loads(outcome.out[-1])["hops"] > 0
     (line,) = [line for line in outcome.said if "Gone with the wind" in line]
     assert "of the last session is not used" in line
-    assert "in = " in devices_file().read_text()  # a file is no device: the one before stays
+    kept = {"out_device": "Gone with the wind", "in": "Scarlett"}  # a file is no device: the one before stays
+    assert load_last_devices() == kept
 
 
 def test_a_device_that_is_named_and_gone_is_refused():
