@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rtsep import standard_streams
 from rtsep.cli.ending import Ending
-from rtsep.cli.layers import gather
+from rtsep.cli.layers import Layers, gather
 from rtsep.cli.live_osc import osc_of, receiving_osc
 from rtsep.cli.live_output import Reporter, announce, midi_stats, summarise
 from rtsep.cli.live_page import open_page, page_of, show_code
@@ -287,14 +287,15 @@ def live_parser() -> Parser:
     return parser
 
 
-def check_options(words: Sequence[str]) -> None:
-    """Refuse arguments that `live` would refuse at its start. Raise `UsageError`."""
+def check_options(words: Sequence[str]) -> Layers:
+    """Return the layers of arguments; raise `UsageError` for those that `live` would refuse at its start."""
     parser = live_parser()
     layers = gather(parser, words, lambda _: None)
     arguments = argparse.Namespace()
     layers.fill(arguments)
     with named_as_options():
         _options(arguments)
+    return layers
 
 
 def _claim(arguments: argparse.Namespace, notify: Callable[[str], None]) -> Claim | None:

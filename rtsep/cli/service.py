@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rtsep import folders
-from rtsep.cli.systemd import manager, systemctl, unit_name, unit_path, unit_text
+from rtsep.cli.systemd import (
+    AGAIN_S,
+    RESTART_S,
+    STARTS_WITHIN_S,
+    manager,
+    systemctl,
+    unit_name,
+    unit_path,
+    unit_text,
+)
 from rtsep.errors import OutputError, SessionError, UsageError
 from rtsep.surfaces.remote.link import Link
 from rtsep.surfaces.remote.messages import Get, State
-from rtsep.surfaces.remote.place import DEFAULT, check_name
+from rtsep.surfaces.remote.place import DEFAULT, TakenError, check_name, connect
 from rtsep.surfaces.toml import write_whole
 
-NOT_FOR_A_SERVICE = {
-    "--json": "nobody reads the lines of a service; 'rtsep get --json' prints the same",
-    "--session": "give it before '--'",
-    "--no-remote": "a service can be reached only through its socket",
-    "--seconds": "a service plays until it is stopped",
+NOT_FOR_A_SERVICE: dict[str, tuple[Any, str]] = {
+    "json": (False, "nobody reads the lines of a service; 'rtsep get --json' prints the same"),
+    "remote": (True, "a service can be reached only through its socket"),
+    "seconds": (None, "a service plays until it is stopped"),
 }
+"""Required value of options of `live`, and the reason."""
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -69,10 +80,16 @@ def _install(session: str, options: Sequence[str]) -> int:
         return 0
     _done(systemctl("daemon-reload"), "daemon-reload")
     _done(systemctl("enable", unit), f"enable {unit}")
+    if systemctl("is-active", unit)[1] != "active" and _is_held(session):
+        raise TakenError(
+            f"{unit} is installed but not started: session '{session}' already plays outside it; end "
+            f"it with 'rtsep stop --session {session}', then run 'systemctl --user restart {unit}'"
+        )
     # A service that is already running with the same unit is not restarted.
     verb = "start" if before == text else "restart"
     _done(systemctl(verb, unit), f"{verb} {unit}")
-    print(f"{unit}: {verb}ed, and starts at each login ('loginctl enable-linger' starts it with the machine)")
+    print(f"{unit}: {_started(session, unit, verb)}")
+    print("it starts at each login ('loginctl enable-linger' starts it with the machine)")
     print(
         "'rtsep attach' shows it; its real-time priority is bounded by the user manager: see 'rtsep doctor'"
     )
@@ -137,15 +154,61 @@ def _content(path: Path) -> str | None:
 
 
 def _check(options: Sequence[str]) -> None:
-    """Refuse options that `live` would refuse at its start, and options that a service cannot have."""
-    # imported late: it loads everything for 'live', which status does not need
+    """Refuse options that `live` would refuse at its start, and options that a service cannot have.
+
+    Options of `rtsep.toml` count, too: the service reads the same file.
+    """
+    # imported late: they load everything for 'live', which status does not need
+    from rtsep.cli.layers import COMMAND_LINE
     from rtsep.cli.live import check_options
 
-    for word in options:
-        name = word.partition("=")[0]
-        if name in NOT_FOR_A_SERVICE:
-            raise UsageError(f"{name}: {NOT_FOR_A_SERVICE[name]}")
-    check_options(options)
+    layers = check_options(options)
+    if "session" in layers.given:
+        raise UsageError("--session: give it before '--'")
+    for name, (required, reason) in NOT_FOR_A_SERVICE.items():
+        found = layers.of(name)[0]
+        if found.value == required:
+            continue
+        if found.layer == COMMAND_LINE:
+            raise UsageError(f"{'--no-' if found.value is False else '--'}{name}: {reason}")
+        raise UsageError(f"{found.place}: {name}: {reason}; 'rtsep config unset {name}' removes it")
+
+
+def _is_held(session: str) -> bool:
+    """Return whether a session of this name accepts connections."""
+    if found := connect(session):
+        found.close()
+    return found is not None
+
+
+def _answers(session: str) -> bool:
+    """Return whether a session of this name has opened its devices: it answers only then."""
+    try:
+        Link(session).close()
+    except SessionError:
+        return False
+    return True
+
+
+def _started(session: str, unit: str, verb: str) -> str:
+    """Return in words what has become of a unit that systemd has just started.
+
+    systemd calls it active as soon as its process exists, so wait for the session or for the end of the
+    process. Raise `OutputError` if the process has ended for good.
+    """
+    until = time.monotonic() + STARTS_WITHIN_S
+    while (state := systemctl("is-active", unit)[1]) == "active":
+        if _answers(session):
+            return f"{verb}ed; its session has begun"
+        if time.monotonic() > until:
+            return f"{verb}ed; its session does not answer yet, see 'rtsep service status'"
+        time.sleep(AGAIN_S)
+    reason = f"'journalctl --user -u {unit}' gives the reason"
+    if state == "activating":  # between two attempts
+        return f"{verb}ed, but it has ended, and is started again every {RESTART_S} s; {reason}"
+    raise OutputError(
+        f"{unit} was {verb}ed but has ended ({state or 'unknown'}), and is not started again; {reason}"
+    )
 
 
 def _done(answer: tuple[int, str], what: str) -> None:

@@ -16,6 +16,15 @@ from rtsep.surfaces.remote.place import DEFAULT
 
 PATIENCE_S = 30.0
 
+RESTART_S = 5
+"""Time from a failure to the next start, in seconds."""
+
+STARTS_WITHIN_S = 15.0
+"""Time limit in seconds for the session of a started service to answer; a first start compiles for longer."""
+
+AGAIN_S = 0.5
+"""Interval of these queries in seconds."""
+
 NOT_AGAIN = (2, 4, 5, 6)
 """Exit codes that a restart would repeat: options, model, input file, output folder."""
 
@@ -25,14 +34,14 @@ _UNIT = """\
 Description=rtsep, live vocal separation (session '{session}')
 Documentation=man:rtsep(1)
 After=pipewire.service pipewire-pulse.service wireplumber.service pulseaudio.service jack.service
-StartLimitIntervalSec=60
-StartLimitBurst=5
+# A card or a sound server may come long after the login: it tries without an end.
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart={command}
 WorkingDirectory=-{folder}
 Restart=on-failure
-RestartSec=2
+RestartSec={restart_s}
 RestartPreventExitStatus={not_again}
 # Ended before it played:
 SuccessExitStatus=130
@@ -78,6 +87,7 @@ def unit_text(session: str, options: Sequence[str], folder: Path) -> str:
         session=session,
         command=" ".join(map(quoted, words)),
         folder=str(folder).replace("%", "%%"),
+        restart_s=RESTART_S,
         not_again=" ".join(map(str, NOT_AGAIN)),
     )
 

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from rtsep.cli import service
 from rtsep.cli.main import main
 from rtsep.cli.systemd import quoted, unit_text
 from rtsep.errors import OutputError
+from rtsep.surfaces.remote.place import claim
 from tests import waiting
-from tests.cli.program import PATIENCE_S, ROOT, rtsep_here
+from tests.cli.program import PATIENCE_S, ROOT, Outcome, assert_refused, rtsep_here
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
 
@@ -93,6 +95,9 @@ def test_a_unit_is_written_once_and_removed(user):
         (("--threshold", "7"), "--threshold 7: out of range"),
         (("--json",), "rtsep get --json"),
         (("--session=x",), "before '--'"),
+        (("--sess", "x"), "before '--'"),
+        (("--sec", "5"), "--seconds: a service plays until"),
+        (("--no-rem",), "--no-remote: a service can be reached"),
     ],
     ids=lambda value: "-".join(value).strip("-") if isinstance(value, tuple) else "",
 )
@@ -108,16 +113,83 @@ def test_options_that_live_would_refuse_are_refused_now(user, options, why, monk
     assert not unit(user).exists()
 
 
-def test_a_user_manager_is_told(user, tmp_path):
-    log, systemctl = tmp_path / "log", tmp_path / "bin" / "systemctl"
+@pytest.mark.parametrize(
+    ("setting", "why", "override"),
+    [
+        ("remote = false", "remote: a service can be reached", ("--remote",)),
+        ("json = true", "json: nobody reads", ("--no-json",)),
+        ("seconds = 30", "seconds: a service plays until", ()),
+    ],
+)
+def test_settings_that_a_service_cannot_have_are_refused(user, tmp_path, setting, why, override):
+    settings = tmp_path / "rtsep.toml"
+    settings.write_text(f"block = 256\n{setting}\n")
+    environment = user | {"RTSEP_CONFIG": str(settings)}
+    outcome = rtsep_here("service", "install", **environment)
+    assert_refused(outcome, 2, f"{settings}, line 2: {why}", "rtsep config unset")
+    assert not unit(user).exists()
+    if override:
+        assert rtsep_here("service", "install", "--", *override, **environment).code == 0
+
+
+def test_it_tries_again_without_an_end(user):
+    parser = RawConfigParser(strict=False)
+    parser.read_string(unit_text("default", [], Path("/")))
+    assert parser["Unit"]["StartLimitIntervalSec"] == "0"
+    assert parser["Service"]["RestartSec"] == "5"
+
+
+@pytest.fixture
+def fake(user, tmp_path, monkeypatch):
+    """A systemctl that logs its words, and says of a unit that it is in the state of the file `state`."""
+    systemctl = tmp_path / "bin" / "systemctl"
     systemctl.parent.mkdir()
-    systemctl.write_text(f'#!/bin/sh\necho "$@" >> {log}\n[ "$2" != is-active ] || echo active\n')
+    systemctl.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n[ "$2" != is-active ] || cat {tmp_path}/state\n'
+    )
     systemctl.chmod(0o755)
-    path = f"{systemctl.parent}:{os.environ['PATH']}"
+    (tmp_path / "state").write_text("active\n")
+    monkeypatch.setattr(service, "STARTS_WITHIN_S", 0.0)
+    return user | {"PATH": f"{systemctl.parent}:{os.environ['PATH']}"}
+
+
+def test_install_tells_what_has_become_of_the_start(fake, tmp_path):
+    def installed(state: str) -> Outcome:
+        (tmp_path / "state").write_text(f"{state}\n")
+        return rtsep_here("service", "install", **fake)
+
+    assert "does not answer yet" in installed("active").out[1]
+    again = installed("activating")
+    assert again.code == 0 and "started again every 5 s" in again.out[1]
+    failed = installed("failed")
+    assert failed.code == OutputError.exit_code
+    assert "has ended (failed)" in failed.said[-1] and "journalctl --user -u rtsep.service" in failed.said[-1]
+
+
+def test_a_name_that_a_session_outside_the_service_holds_is_told(fake, tmp_path, monkeypatch):
+    for name, value in fake.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "state").write_text("inactive\n")
+    held = claim("default")
+    try:
+        outcome = rtsep_here("service", "install", **fake)
+    finally:
+        held.close()
+    assert outcome.code == 2
+    assert "session 'default' already plays outside it" in outcome.said[-1]
+    assert "systemctl --user restart rtsep.service" in outcome.said[-1]
+    verbs = [line.split()[1] for line in (tmp_path / "log").read_text().splitlines()]
+    assert "enable" in verbs and not {"start", "restart"} & set(verbs)
+
+
+def test_a_user_manager_is_told(fake, user, tmp_path):
+    log, systemctl = tmp_path / "log", tmp_path / "bin" / "systemctl"
+    path = fake["PATH"]
     install = ("service", "install", "--session", "stage")
     assert rtsep_here(*install, PATH=path, **user).code == 0
     assert unit(user, "rtsep-stage.service").exists()
-    verbs = [line for line in log.read_text().splitlines() if "show-environment" not in line]
+    asked = ("show-environment", "is-active")
+    verbs = [line for line in log.read_text().splitlines() if line.split()[1] not in asked]
     its = "rtsep-stage.service"
     assert verbs == [f"--user {verb}" for verb in ("daemon-reload", f"enable {its}", f"restart {its}")]
     log.unlink()
