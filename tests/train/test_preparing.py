@@ -32,7 +32,7 @@ def test_broken_missing_and_unequal_files_are_named_and_counted(tmp_path, capsys
     cache = AudioCache(tmp_path / "cache")
     assert {song.name: song.frames for song in cache.songs} == {"B2 - S": 13230, "B4 - S": 13230}
     assert {stem.frames for song in cache.songs for stem in song.stems.values()} == {13230}
-    assert {song.group for song in cache.songs} == {"b2 - s", "b4 - s"}
+    assert {song.group for song in cache.songs} == {"b2", "b4"}
 
 
 def test_several_folders_make_one_cache(tmp_path, capsys):

@@ -41,6 +41,9 @@ def reader_for(folder: Path, form: str | None = None) -> Reader:
     for reader in FORMS.values():
         if reader.recognises(folder):
             return reader
+    for reader in FORMS.values():
+        if reader.is_named(folder):
+            return reader
     hint = "; give the layout with --form NAME"
     if audio_files(folder):
         hint = "; it contains audio: give --form voices or --form instrumentals"

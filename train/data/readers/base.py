@@ -100,7 +100,14 @@ class Reader(abc.ABC):
 
     @abc.abstractmethod
     def recognises(self, folder: Path) -> bool:
-        """Return whether `folder` has this layout; no file is decoded."""
+        """Return whether the files in `folder` have this layout; no file is decoded."""
+
+    def is_named(self, folder: Path) -> bool:
+        """Return whether audio in `folder` has this layout by the name of `folder` alone.
+
+        It is asked if no reader recognises the files: "Music" is a name for any songs.
+        """
+        return False
 
     @abc.abstractmethod
     def find(self, folder: Path, choice: Choice) -> Found:
@@ -144,6 +151,13 @@ def licence_in(folder: Path) -> str:
             head = [line for line in lines if line][:_LICENCE_LINES]
             return " and ".join(known_licences("\n".join(head))) or _own_words(head or ["unknown"])
     return "unknown (no licence file beside the audio)"
+
+
+def licence_near(folder: Path, song: Path) -> str:
+    """Return the licence in the folder of a song, or in the nearest one around it, up to `folder`."""
+    places = [song, *(place for place in song.parents if place.is_relative_to(folder))]
+    stated = (licence_in(place) for place in places)
+    return next((licence for licence in stated if not licence.startswith("unknown")), licence_in(song))
 
 
 def _decoded(content: bytes) -> str:

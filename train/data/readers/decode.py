@@ -129,13 +129,13 @@ def decode_song(plan: Plan) -> Decoded:
             parts[stem].append(samples)
             lengths[stem if len(sources) == 1 else printable(source.path.name)] = len(samples)
     shortest, longest = min(lengths.values()), max(lengths.values())
-    if empty and not longest:
-        raise empty
     padded = ""
     if longest - shortest > SAME_LENGTH:
         of = ", ".join(f"{name} {length / RATE:.3f} s" for name, length in lengths.items())
         padded = f"{plan.source}: {plan.name}: files of different lengths ({of}); shorter ones end in silence"
     frames = longest if padded else shortest
+    if not frames:  # all are empty, or one is and the others have a sample or two
+        raise empty or NoSoundError(f"{plan.source}: {plan.name}: no audio in it")
     stems = {stem: _summed(parts.pop(stem), frames) for stem in list(parts)}
     peak = max(max(float(samples.max()), -float(samples.min())) for samples in stems.values())
     # Sums and files of floats may be louder than 16 bits hold: one factor for all, so that they still

@@ -32,8 +32,10 @@ class Instrumentals(Reader):
 
     def recognises(self, folder: Path) -> bool:
         """As `Reader.recognises`."""
-        if any(_is_debian(package) for package in subfolders(folder)):
-            return True
+        return any(_is_debian(package) for package in subfolders(folder))
+
+    def is_named(self, folder: Path) -> bool:
+        """As `Reader.is_named`."""
         return bool(words(folder.resolve().name) & _WORDS) and bool(audio_files(folder))
 
     def find(self, folder: Path, choice: Choice) -> Found:

@@ -5,15 +5,16 @@ The test folder is for scoring: it is listed, never read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rtsep.errors import InputFileError
-from train.data.readers.base import Choice, Found, Plan, Reader, Samples, subfolders
+from train.data.readers.base import Choice, Found, Plan, Reader, Samples, Source, licence_near, subfolders
 from train.data.readers.decode import AudioFile, to_cache_rate
-from train.data.readers.splits import musdb_validation, title
+from train.data.readers.splits import assign_songs, given_split, is_musdb, musdb_validation, title
 
 STEM_IDS = {"vocals": 4, "drums": 1, "bass": 2, "other": 3}
 """Streams of a `.stem.mp4`, in the order of all caches; stream 0 is the mixture."""
@@ -72,18 +73,14 @@ class Musdb18(Reader):
 
     def find(self, folder: Path, choice: Choice) -> Found:
         """As `Reader.find`."""
-        train, test = _stem_files(folder / "train"), _stem_files(folder / "test")
-        if folder.resolve().name.lower() == "test":
-            test |= _stem_files(folder)
-        elif not (train or test):
-            train = _stem_files(folder)
-        validation = musdb_validation(list(train), choice.validation_clips)
-        plans = []
-        for name, path in train.items():
-            files = {stem: (StemStream(path, stem_id),) for stem, stem_id in STEM_IDS.items()}
-            split = "valid" if name in validation else "train"
-            plans.append(Plan(name, "musdb18", split, "stems", LICENCE, files, title(name)))
-        return Found(plans, test=list(test), test_tracks=list(test.values()))
+        tracks = {path: name for place in _parts(folder) for name, path in _stem_files(place).items()}
+        if folder.resolve().name.lower() == "test" or not tracks:
+            tracks |= {path: name for name, path in _stem_files(folder).items()}
+
+        def files(path: Path) -> dict[str, tuple[Source, ...]]:
+            return {stem: (StemStream(path, stem_id),) for stem, stem_id in STEM_IDS.items()}
+
+        return _found(folder, self.form, tracks, files, choice)
 
 
 class Musdb18Hq(Reader):
@@ -101,15 +98,56 @@ class Musdb18Hq(Reader):
 
     def find(self, folder: Path, choice: Choice) -> Found:
         """As `Reader.find`. A missing stem fails when it is decoded."""
-        songs = subfolders(folder / "train")
-        validation = musdb_validation([song.name for song in songs], choice.validation_clips)
-        plans = []
-        for song in songs:
-            files = {stem: (AudioFile(song / f"{stem}.wav"),) for stem in STEM_IDS}
-            split = "valid" if song.name in validation else "train"
-            plans.append(Plan(song.name, "musdb18-hq", split, "stems", LICENCE, files, title(song.name)))
-        test = subfolders(folder / "test")
-        return Found(plans, test=[song.name for song in test], test_tracks=test)
+        songs = {song: song.name for place in _parts(folder) for song in subfolders(place)}
+
+        def files(song: Path) -> dict[str, tuple[Source, ...]]:
+            return {stem: (AudioFile(song / f"{stem}.wav"),) for stem in STEM_IDS}
+
+        return _found(folder, self.form, songs, files, choice)
+
+
+def _parts(folder: Path) -> list[Path]:
+    """Return the folders in `folder` that are named for a split."""
+    return [place for place in subfolders(folder) if given_split(Path(place.name) / "x")]
+
+
+def _found(
+    folder: Path,
+    form: str,
+    tracks: dict[Path, str],
+    files: Callable[[Path], dict[str, tuple[Source, ...]]],
+    choice: Choice,
+) -> Found:
+    """Return the songs at `tracks` (path to name), by the rules of MUSDB18 if one of them is of that set.
+
+    Other songs in this layout have the licence beside them and the split of any folder of stems.
+    """
+    names = list(tracks.values())
+    is_test = folder.resolve().name.lower() == "test"
+    given = ["test" if is_test else given_split(path.relative_to(folder) / "x") for path in tracks]
+    is_own = not is_musdb(names)
+    splits = assign_songs(names, given, choice) if is_own else _musdb_splits(names, given, choice)
+    found = Found()
+    for (path, name), (split, group) in zip(tracks.items(), splits, strict=True):
+        if split == "test":
+            found.test.append(name)
+            found.test_tracks.append(path)
+            continue
+        near = path if path.is_dir() else path.parent
+        source, licence = (folder.resolve().name, licence_near(folder, near)) if is_own else (form, LICENCE)
+        found.plans.append(Plan(name, source, split, "stems", licence, files(path), group))
+    return found
+
+
+def _musdb_splits(names: list[str], given: list[str], choice: Choice) -> list[tuple[str, str]]:
+    """Return split and group of each song of MUSDB18; folders named for validation count as well."""
+    open_ = [name for name, split in zip(names, given, strict=True) if split not in ("valid", "test")]
+    validation = musdb_validation(open_, choice.validation_clips - given.count("valid"))
+    by_list = ("valid" if name in validation else "train" for name in names)
+    return [
+        (split if split in ("valid", "test") else listed, title(name))
+        for name, split, listed in zip(names, given, by_list, strict=True)
+    ]
 
 
 def _stem_files(place: Path) -> dict[str, Path]:

@@ -62,6 +62,31 @@ MUSDB18_TEST = (
 )  # fmt: skip
 """Test songs of MUSDB18. DSD100 has them, too; some of its Dev songs are among them."""
 
+MUSDB18_TRAIN = (
+    "A Classic Education - NightOwl", "Aimee Norwich - Child", "Angela Thomas Wade - Milk Cow Blues",
+    "Atlantis Bound - It Was My Fault For Waiting", "Auctioneer - Our Future Faces", "AvaLuna - Waterduct",
+    "BigTroubles - Phantom", "Bill Chudziak - Children Of No-one", "Black Bloc - If You Want Success",
+    "Celestial Shore - Die For Us", "Chris Durban - Celebrate", "Cnoc An Tursa - Bannockburn",
+    "Creepoid - OldTree", "Dark Ride - Burning Bridges", "Dreamers Of The Ghetto - Heavy Love",
+    "Drumtracks - Ghost Bitch", "Faces On Film - Waiting For Ga", "Flags - 54", "Giselle - Moss",
+    "Grants - PunchDrunk", "Helado Negro - Mitad Del Mundo", "Hezekiah Jones - Borrowed Heart",
+    "Hollow Ground - Left Blind", "Hop Along - Sister Cities", "Invisible Familiars - Disturbing Wildlife",
+    "Jay Menon - Through My Eyes", "Jokers, Jacks & Kings - Sea Of Leaves", "Lushlife - Toynbee Suite",
+    "Matthew Entwistle - Dont You Ever", "Music Delta - 80s Rock", "Music Delta - Beatles",
+    "Music Delta - Britpop", "Music Delta - Country1", "Music Delta - Disco", "Music Delta - Gospel",
+    "Music Delta - Grunge", "Music Delta - Hendrix", "Music Delta - Punk", "Music Delta - Reggae",
+    "Music Delta - Rock", "Music Delta - Rockabilly", "Night Panther - Fire",
+    "North To Alaska - All The Same", "Phre The Eon - Everybody's Falling Apart",
+    "Port St Willow - Stay Even", "Remember December - C U Next Time", "Secret Mountains - High Horse",
+    "Snowmine - Curfews", "Spike Mullings - Mike's Sulking", "St Vitus - Word Gets Around",
+    "Steven Clark - Bounty", "Strand Of Oaks - Spacestation", "Sweet Lights - You Let Me Down",
+    "Swinging Steaks - Lost My Way", "The Districts - Vermont", "The Long Wait - Back Home To Blue",
+    "The Scarlet Brand - Les Fleurs Du Mal", "The So So Glos - Emergency", "The Wrong'Uns - Rothko",
+    "Tim Taler - Stalker", "Titanium - Haunted Age", "Voelund - Comfort Lives In Belief",
+    "Wall Of Death - Femme",
+)  # fmt: skip
+"""The other training songs of MUSDB18, to recognise the set."""
+
 _GIVEN = {"train": "train", "dev": "train", "valid": "valid", "validation": "valid", "test": "test"}
 
 
@@ -151,7 +176,13 @@ def assign_songs(
 
 
 _YARDSTICK = frozenset(title(name) for name in YARDSTICK)
+_MUSDB18 = _YARDSTICK | {title(name) for name in (*MUSDB18_TRAIN, *MUSDB18_TEST, HELD_OUT[0])}
 _YARDSTICK_ARTISTS = frozenset(artist(name) for name in YARDSTICK)
+
+
+def is_musdb(names: Iterable[str]) -> bool:
+    """Return whether there is a song of MUSDB18 among `names`."""
+    return any(title(name) in _MUSDB18 for name in names)
 
 
 def musdb_validation(names: list[str], minimum: int = VALIDATION_MIN) -> set[str]:

@@ -11,11 +11,15 @@ from pathlib import Path
 
 from rtsep.errors import InputFileError
 from rtsep.files.folders import walk
-from train.data.readers.base import Choice, Found, Plan, Reader, Source, is_audio, licence_in
+from train.data.readers.base import Choice, Found, Plan, Reader, Source, is_audio, licence_near
 from train.data.readers.decode import AudioFile
 from train.data.readers.splits import artist, assign_songs, given_split, without_splits
 
-_ACCOMPANIMENT = re.compile(r"accomp|instrumental|karaoke|backing[ _-]?track|no[ _-]?voc|minus[ _-]?one")
+_ACCOMPANIMENT = re.compile(
+    r"accomp|instrumental|karaoke|backing[ _-]?track"
+    # not of "soprano vocals"
+    r"|(?<![^\W\d_])(no[ _-]?voc|minus[ _-]?one)"
+)
 _MIXTURE = re.compile(r"\b(mix|mixture|mixdown|fullmix|master|original)\b")
 _ROLES = (
     ("vocals", re.compile(r"vocal|voice|vox|choir|\bvoc\b|\bsing(er|ing)?\b|\brap\b|adlib|acap")),
@@ -95,7 +99,7 @@ class Stems(Reader):
                 found.test.append(name)
                 found.test_tracks.append(song)
                 continue
-            licence = _licence(folder, song)
+            licence = licence_near(folder, song)
             kind, files = _files(song, roles)
             found.plans.append(Plan(name, folder.resolve().name, split, kind, licence, files, group))
         return found
@@ -119,13 +123,6 @@ def _groups(names: list[str]) -> list[str]:
     while all(len(path) > 1 for path in paths) and len({path[0] for path in paths}) == 1:
         paths = [path[1:] for path in paths]
     return [path[0] if len(path) > 1 else artist(path[0]) for path in paths]
-
-
-def _licence(folder: Path, song: Path) -> str:
-    """Return the licence in the folder of a song, or in the nearest one around it, up to `folder`."""
-    places = [song, *(place for place in song.parents if place.is_relative_to(folder))]
-    stated = (licence_in(place) for place in places)
-    return next((licence for licence in stated if not licence.startswith("unknown")), licence_in(song))
 
 
 def _files(song: Path, roles: dict[str, list[str]]) -> tuple[str, dict[str, tuple[Source, ...]]]:

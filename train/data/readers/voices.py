@@ -19,7 +19,11 @@ class Voices(Reader):
     layout = "a folder with 'voices', 'singing' or 'speech' in its name: SINGER/*.wav or SINGER_*.wav"
 
     def recognises(self, folder: Path) -> bool:
-        """As `Reader.recognises`."""
+        """As `Reader.recognises`: never, because any audio files could be voices."""
+        return False
+
+    def is_named(self, folder: Path) -> bool:
+        """As `Reader.is_named`."""
         return bool(words(folder.resolve().name) & _WORDS) and bool(audio_files(folder))
 
     def find(self, folder: Path, choice: Choice) -> Found:
