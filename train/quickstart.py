@@ -7,7 +7,9 @@ at any time; the same command continues.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -23,6 +25,7 @@ from rich.table import Table
 
 from rtsep.errors import InputFileError, UsageError
 from rtsep.files.audiofile import make_folder
+from rtsep.files.names import printable
 from rtsep.files.sndfile import brief_look
 from rtsep.terminal import plain_console
 from train.data.cache import INDEX, RATE, AudioCache, Song, whole_file
@@ -48,8 +51,11 @@ ANSWERS = "quickstart.json"
 HELD_OUT = "held-out"
 """Folder for songs to score that are written from the cache; also their list among the answers."""
 
-LISTS = ("songs", "trained", HELD_OUT)
-"""Names of songs among the answers, missing before they are known."""
+LISTS = ("songs", "files", "trained", HELD_OUT)
+"""Names of songs, and files with size and time, among the answers; missing before they are known."""
+
+NAME_CHARACTERS, NAME_BYTES = 80, 200
+"""Maximum length of the name of a folder for a song; file systems take 255 bytes."""
 
 MAX_SCORED = 5
 """Songs scored and put on the page; more say little more and take minutes each."""
@@ -116,13 +122,23 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
             "add a folder with SONG/vocals.wav beside the other stems"
         )
     names = sorted(f"{plan.source}/{plan.name}" for plan in plans)
+    files = _files(plans)
     decoded = (job.cache / INDEX).exists()
-    changed = decoded and answers.get("songs") != names
-    _announce(job, plans, decoded and not changed)
+    # An earlier version did not store the files.
+    repaired = len(set(files) - set(answers["files"])) if answers.get("files") else 0
+    changed = decoded and (answers.get("songs") != names or repaired > 0)
+    trained_min = _trained_min(job)
+    _announce(job, plans, decoded and not changed, trained_min)
     if changed:
         known = set(answers.get("songs", ()))
         added, gone = len(set(names) - known), len(known - set(names))
-        print(f"{added} songs were added and {gone} removed: all are decoded again, and the run continues")
+        then = "the run continues"
+        if trained_min >= job.minutes:
+            then = f"the training is finished; --minutes above {job.minutes:g} trains on them"
+        what = (
+            f"{added} songs were added and {gone} removed" if added or gone else f"{repaired} files changed"
+        )
+        print(f"{what}: all are decoded again, and {then}")
     if dry_run:
         return None
 
@@ -132,7 +148,9 @@ def quickstart(job: Job, dry_run: bool = False) -> Path | None:
         if changed or not decoded:
             prepare(job.data, job.cache, workers=default_workers(), form=job.form)
             job.scores.unlink(missing_ok=True)  # the scored songs may have changed
-            answers["songs"] = names
+            answers |= {"songs": names, "files": files}
+        elif not answers.get("files"):
+            answers["files"] = files
         cache = AudioCache(job.cache)
         trained = {*answers.get("trained", ()), *(_key(song) for song in _songs(cache, "train"))}
         answers["trained"] = sorted(trained)
@@ -154,6 +172,7 @@ def _trained(job: Job, config: FitConfig, scored: Sequence[Path], unseen: bool) 
     weights = job.run / checkpoints.FILE
     stale = not job.model.exists() or job.model.stat().st_mtime < weights.stat().st_mtime
     if stale:
+        job.scores.unlink(missing_ok=True)  # of the older model, if the scoring is interrupted
         export(job.run, job.model, job.name)
     if stale or not job.scores.exists():
         summary = evaluate(job.model, scored, job.scores)
@@ -231,9 +250,10 @@ def _track(plan: Plan) -> Path | None:
 
 def _new_place(job: Job, answers: dict[str, Any], song: Song) -> Path:
     """Return a folder for a song to score, which is listed before it exists: the next call removes it."""
-    name = re.sub(r"[^\w .,()&'-]+", "-", song.name).strip(" .-") or "song"
-    while (job.held_out / name).exists():
-        name += " again"
+    kept = re.sub(r"[^\w .,()&'-]+", "-", song.name).strip(" .-")[:NAME_CHARACTERS]
+    stem = kept.encode()[:NAME_BYTES].decode(errors="ignore").rstrip(" .-") or "song"
+    numbered = (f"{stem} {number}" for number in itertools.count(2))
+    name = next(name for name in itertools.chain([stem], numbered) if not (job.held_out / name).exists())
     answers.setdefault(HELD_OUT, []).append(name)
     _write(job, answers)
     return job.held_out / name
@@ -292,7 +312,25 @@ def _write(job: Job, answers: dict[str, Any]) -> None:
         file.write(json.dumps(answers, indent=1).encode())
 
 
-def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
+def _files(plans: Sequence[Plan]) -> list[str]:
+    """Return each file of the plans with its size in bytes and the time of its change in ns."""
+    paths = {source.path for plan in plans for sources in plan.files.values() for source in sources}
+    lines = []
+    for path in sorted(paths):
+        with contextlib.suppress(OSError):  # a missing file is skipped when it is decoded
+            about = path.stat()
+            lines.append(f"{printable(path.resolve())} {about.st_size} {about.st_mtime_ns}")
+    return lines
+
+
+def _trained_min(job: Job) -> float:
+    """Return the minutes of training so far."""
+    if not (job.run / checkpoints.FILE).exists():
+        return 0.0
+    return checkpoints.load(job.run).elapsed_s / 60
+
+
+def _announce(job: Job, plans: Sequence[Plan], decoded: bool, trained_min: float) -> None:
     """Print the plan."""
     seconds = [_length(plan) for plan in plans]
     stems_s = sum(length * len(plan.files) for plan, length in zip(plans, seconds, strict=True))
@@ -302,13 +340,11 @@ def _announce(job: Job, plans: Sequence[Plan], decoded: bool) -> None:
     scoring = sum(sorted(songs)[-MAX_SCORED:]) / SCORED_PER_S / 60
     decoding = stems_s / DECODED_PER_S / default_workers() / 60
     done = {"decode": decoded, "score": decoded and job.scores.exists()}
-    trained = 0.0
-    if (job.run / checkpoints.FILE).exists():
-        trained = checkpoints.load(job.run).elapsed_s / 60
+    left = f"{job.minutes - trained_min:.0f} min" if trained_min < job.minutes else "done"
     rows = (
         ("decode", "done" if done["decode"] else f"{max(1.0, decoding):.0f} min",
          f"{hours:.2f} h of music, {disk_gb:.1f} GB in {job.cache}"),
-        ("train", f"{max(0.0, job.minutes - trained):.0f} min", f"'{job.system}', {trained:.0f} min done"),
+        ("train", left, f"'{job.system}', {trained_min:.0f} min done"),
         ("export", "1 min", f"every check, then {job.model}"),
         ("score, listen", "done" if done["score"] else f"{max(1.0, scoring):.0f} min",
          f"at most {MAX_SCORED} songs, then {job.out / 'listen' / 'index.html'}"),
