@@ -43,16 +43,12 @@ class DeviceList:
 
         Raise `DeviceError` with the nearest names, or with the names that match equally well.
         """
-        found = self._of(kind)
-        if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS:
-            for device in found:
-                if device.index == int(text):
-                    return device
+        found, part = self._of(kind), self.matches(text, kind)
+        if _is_number(text):
+            if part:
+                return part[0]
             known = ", ".join(f"{d.index} ({d.name})" for d in found) or "none"
             raise DeviceError(f"no {kind} device has the number {text}; the {kind} devices are {known}")
-        lower = text.lower()
-        exact = [d for d in found if lower in _names(d)]
-        part = exact or [d for d in found if any(lower in name for name in _names(d))]
         if len({d.name for d in part}) == 1:
             return part[0]  # one card under several host APIs: the first is the system's preferred one
         if part:
@@ -65,6 +61,14 @@ class DeviceList:
             f"; {kind} devices: {', '.join(names)}" if names else f"; there is no {kind} device"
         )
         raise DeviceError(f"no {kind} device is called '{text}'{hint} ('rtsep devices' lists them)")
+
+    def matches(self, text: str, kind: str) -> list[Device]:
+        """Return the devices with the number `text`, with this name, or with it as a part of their name."""
+        found, lower = self._of(kind), text.lower()
+        if _is_number(text):
+            return [d for d in found if d.index == int(text)]
+        exact = [d for d in found if lower in _names(d)]
+        return exact or [d for d in found if any(lower in name for name in _names(d))]
 
     def find_again(self, lost: Device, kind: str, before: Collection[str]) -> Device | None:
         """Return `lost`, found by name and system as "input" or "output"; None if it is not back.
@@ -122,6 +126,10 @@ def _listed(server: JackServer | None, desktop: PulseServer | None) -> DeviceLis
         pulse=desktop,
         missing=jack.missing,
     )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS
 
 
 def _names(device: Device) -> set[str]:

@@ -11,7 +11,7 @@ from rtsep.audio import pulse_server
 from rtsep.audio.backend import PULSE, AudioStream, Device, StreamRequest
 from rtsep.audio.pulse_library import Side
 from rtsep.audio.pulse_server import MONITOR_SUFFIX, PulseEnd, PulseServer
-from rtsep.audio.pulse_virtual import VOICE_SOURCE
+from rtsep.audio.pulse_virtual import OUR_SINKS, VOICE_SOURCE
 from rtsep.errors import DeviceError
 from rtsep.limits import HIGHEST_RATE
 
@@ -64,15 +64,16 @@ class PulseBackend:
         """Return the device numbers of the default "input" and "output" of `server`; -1: none.
 
         A server without a microphone gives the monitor of a sink as its default source, which is not
-        accepted.
+        accepted. rtsep's own sinks and its virtual microphone are never a default: they end with a session.
         """
         microphones = [
             source for source in server.sources if not source.is_monitor and source.name != VOICE_SOURCE
         ]
         source = next((s for s in microphones if s.name == server.default_source), None)
         source = source or next(iter(microphones), None)
-        sink = next((s for s in server.sinks if s.name == server.default_sink), None)
-        sink = sink or next(iter(server.sinks), None)
+        sinks = [sink for sink in server.sinks if sink.name not in OUR_SINKS]
+        sink = next((s for s in sinks if s.name == server.default_sink), None)
+        sink = sink or next(iter(sinks), None)
         return {
             "input": _device(source, playback=False).index if source else -1,
             "output": _device(sink, playback=True).index if sink else -1,

@@ -170,7 +170,8 @@ class PlayerRouter:
         default = pulse.server_info().default_sink_name
         if default == SINK:
             return
-        if default in sinks and default not in OUR_SINKS and default != self.real:
+        is_new = default in sinks and default not in OUR_SINKS and default != self.real
+        if is_new:
             self.real = default
             if follows:
                 lines.append(
@@ -181,9 +182,10 @@ class PlayerRouter:
             self._keep(self._undo)
         places = {p.index: p.sink for p in players(pulse) if p.ours and p.sink != sinks[SINK].index}
         pulse.default_set(sinks[SINK])
-        # rtsep's output may be moved there, too. It is moved back by name, and stays there.
+        # rtsep's output may be moved there, too. It is moved back by name, and stays there: on its sink of
+        # before, which need not be the default one, or on the sink that the user has chosen now.
         for index, sink in places.items():
-            succeeds(pulse.sink_input_move, index, sinks[self.real].index if follows else sink)
+            succeeds(pulse.sink_input_move, index, sinks[self.real].index if follows and is_new else sink)
         self._settled_at = time.monotonic() + SETTLES_S
 
     def _wanted(self, pulse: Any, lines: list[str]) -> list[Player]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rtsep.audio import devices
 from rtsep.errors import DeviceError
 from rtsep.files.names import one_line
+from rtsep.session.named_devices import default_output
 from rtsep.surfaces.midi.ports import input_ports, missing
 from rtsep.terminal import plain_console
 
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         there = devices.look()
         found = list(there.devices)
-        defaults = {"mic": there.default("input"), "out": there.default("output")}
+        defaults = {"mic": there.default("input"), "out": default_output(there)}
     except DeviceError as error:
         note = str(error)
     ports = input_ports()

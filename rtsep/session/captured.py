@@ -15,6 +15,7 @@ from rtsep.audio.pulse_server import MONITOR_SUFFIX
 from rtsep.audio.pulse_virtual import SINK, VOICE, VOICE_SINK
 from rtsep.errors import DeviceError
 from rtsep.session.desktop import Part, PlayersTaken
+from rtsep.session.named_devices import Kept, default_output, find_input
 from rtsep.session.options import ALSA_INTO_SERVER, VIRTUAL, LiveOptions
 
 _ALSA = "ALSA"
@@ -30,12 +31,18 @@ _HOW_TO_GET = {
 
 
 def find_on_desktop(
-    options: LiveOptions, from_file: bool, parts: tuple[Part, ...], before: Device | None, notes: list[str]
+    options: LiveOptions,
+    from_file: bool,
+    parts: tuple[Part, ...],
+    before: Device | None,
+    kept: Kept,
+    notes: list[str],
 ) -> tuple[Device | None, Device | None, DeviceList]:
     """Return input, output and devices on the PulseAudio server. Raise `DeviceError`.
 
     `parts` create the virtual devices. `before` is the lost output, if any: if the user named it, no other
-    output replaces it. `notes` receives lines for the user.
+    output replaces it. `kept` has the device of a side that is not switched. `notes` receives lines for the
+    user.
     """
     if devices.look_at_pulse().pulse is None:
         raise DeviceError("the sound server does not answer any more; restart it")
@@ -43,12 +50,14 @@ def find_on_desktop(
         notes += part.open()
     there = devices.look_at_pulse()
     players = next((part for part in parts if isinstance(part, PlayersTaken)), None)
-    source = None if from_file else _input(options, there)
+    source = None if from_file else _input(options, there, kept)
     output: Device | None
     if any(part.key[0] == VOICE for part in parts):
         output = there.find(VOICE_SINK, "output")
     elif options.out_device == VIRTUAL:
         output = None
+    elif stays := kept.find(there, "output"):
+        output = stays
     elif options.names_output and options.out_device is not None:
         output = (
             there.find_again(before, "output", ()) if before else there.find(options.out_device, "output")
@@ -56,7 +65,7 @@ def find_on_desktop(
         if output is None:
             raise DeviceError(f"{options.out_device} is not back yet")
     else:
-        output = there.find(players.real, "output") if players else there.default("output")
+        output = there.find(players.real, "output") if players else default_output(there)
     if there.pulse and players:
         what = "all playback" if options.app is None else f"'{options.app}'"
         notes.append(
@@ -66,17 +75,10 @@ def find_on_desktop(
     return source, output, there
 
 
-def _input(options: LiveOptions, there: DeviceList) -> Device:
+def _input(options: LiveOptions, there: DeviceList, kept: Kept) -> Device:
     if options.takes_players:
         return replace(there.find(SINK + MONITOR_SUFFIX, "input"), name=options.input)
-    if options.input != "mic":
-        return there.find(options.input, "input")
-    if (found := there.default("input")) is None:
-        raise DeviceError(
-            "the sound server has no microphone; connect one, or name another input with --in "
-            "('rtsep devices' lists them)"
-        )
-    return found
+    return kept.find(there, "input") or find_input(options.input, there)
 
 
 def find_elsewhere(options: LiveOptions, there: DeviceList, platform: str = sys.platform) -> Device | None:

@@ -18,6 +18,7 @@ from rtsep.session.commands import SwitchDevices
 from rtsep.session.endpoints import NotBackError
 from rtsep.session.helpers import abandon
 from rtsep.session.jobs import Steps, Wait
+from rtsep.session.named_devices import Kept
 from rtsep.session.playback import output_latency_s
 from rtsep.session.route import Route
 from rtsep.session.states import SessionState
@@ -130,6 +131,7 @@ class LostDevices:
 def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helpers: Helpers) -> Steps:
     """Switch to the devices of `command`; the steps end when they play.
 
+    A side that it does not name keeps its current device; only if that is gone, its option is resolved again.
     Raise `DeviceError`, `InputFileError` or `UsageError` for impossible requests and for devices that do not
     open; then the session plays as before.
     """
@@ -140,8 +142,13 @@ def switch_devices(live: Live, command: SwitchDevices, lost: LostDevices, helper
         changed |= {"out_device": command.out_device, "out_channels": None, "as_microphone": False}
     options = dataclasses.replace(live.options, **changed)
     before = None if command.input is not None else live.route
-    parts = live.route.parts
-    finding = helpers.run("device-finder", lambda: Route.find(options, before, parts=parts))
+    parts, io = live.route.parts, live.route.io
+    kept = Kept(
+        input=io.input if command.input is None else None,
+        output=io.output if command.out_device is None else None,
+        known=io.known,
+    )
+    finding = helpers.run("device-finder", lambda: Route.find(options, before, parts=parts, kept=kept))
     patience = PIPE_PATIENCE_S if command.input and _is_pipe(command.input) else FIND_PATIENCE_S
     late = time.monotonic() + patience
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from rtsep import folders
 from rtsep.audio import devices
 from rtsep.audio.devices import Device, DeviceList, check_format
 from rtsep.audio.engine import StreamFormat, most_slack
@@ -23,6 +22,15 @@ from rtsep.session.captured import (
     refuse_feedback,
 )
 from rtsep.session.desktop import Part
+from rtsep.session.named_devices import (
+    IN_TAKES,
+    NOTHING_KEPT,
+    Kept,
+    find_input,
+    find_output,
+    may_be_device,
+    refuse_folder,
+)
 from rtsep.session.options import APP, BALANCES, ROUTES, SYSTEM, VIRTUAL, LiveOptions, OptionError
 
 NO_DEVICES = DeviceList(devices=(), jack=None, defaults={"input": -1, "output": -1})
@@ -97,13 +105,18 @@ class NotBackError(DeviceError):
 
 
 def resolve_io(
-    options: LiveOptions, before: ResolvedIO | None = None, lost: bool = False, parts: tuple[Part, ...] = ()
+    options: LiveOptions,
+    before: ResolvedIO | None = None,
+    lost: bool = False,
+    parts: tuple[Part, ...] = (),
+    kept: Kept = NOTHING_KEPT,
 ) -> ResolvedIO:
     """Find devices, channels, rates and blocks; raise `RtsepError` if something is impossible.
 
     `before` are the current input and output: a file that they play continues at its position. If the devices
     were `lost`, only these are searched, whatever the default is now; raise `NotBackError` if one is missing.
-    `parts` are the session's changes on the sound server.
+    `parts` are the session's changes on the sound server. A device in `kept` that is still there is used,
+    whatever its option names now.
     """
     notes: list[str] = []
     source = before.source if before else _open_source(options.input, options.track)
@@ -111,12 +124,12 @@ def resolve_io(
         notes += [f"{source.path.name}: {note}" for note in source.notes]
     if parts:
         input_device, output, there = _find_on_desktop(
-            options, source, before if lost else None, parts, notes
+            options, source, before if lost else None, parts, kept, notes
         )
     elif before and lost:
         input_device, output, there = _find_lost(before)
     else:
-        input_device, output, there = _find_named(options, source, notes)
+        input_device, output, there = _find_named(options, source, kept, notes)
     refuse_feedback(input_device, output)
     period = there.jack.period if there.jack else None
 
@@ -163,11 +176,13 @@ def _find_on_desktop(
     source: AudioReader | None,
     before: ResolvedIO | None,
     parts: tuple[Part, ...],
+    kept: Kept,
     notes: list[str],
 ) -> tuple[Device | None, Device | None, DeviceList]:
     """Find the devices on a sound server that has these `parts`; `before` are the lost ones."""
     try:
-        return find_on_desktop(options, source is not None, parts, before.output if before else None, notes)
+        lost = before.output if before else None
+        return find_on_desktop(options, source is not None, parts, lost, kept, notes)
     except DeviceError as error:
         if before is None:
             raise
@@ -175,7 +190,7 @@ def _find_on_desktop(
 
 
 def _find_named(
-    options: LiveOptions, source: AudioReader | None, notes: list[str]
+    options: LiveOptions, source: AudioReader | None, kept: Kept, notes: list[str]
 ) -> tuple[Device | None, Device | None, DeviceList]:
     wants_virtual = options.out_device == VIRTUAL and not options.as_microphone
     there = NO_DEVICES
@@ -183,16 +198,23 @@ def _find_named(
         try:
             there = devices.look()
         except DeviceError as error:
+            if source is None:
+                refuse_folder(options.input)
             if source is None or options.out_device is not None:
                 raise
             notes.append(str(error))
             wants_virtual = True
-    input_device = None if source else _find_taken(options, there) or _find_input(options.input, there)
+    input_device = None
+    if source is None:
+        input_device = kept.find(there, "input") or _find_taken(options, there)
+        input_device = input_device or find_input(options.input, there)
     output: Device | None
     if options.as_microphone:
-        output, wants_virtual = find_microphone(there), False
+        output, wants_virtual = kept.find(there, "output") or find_microphone(there), False
+    elif wants_virtual:
+        output = None
     else:
-        output = None if wants_virtual else _find_output(options.out_device, there)
+        output = kept.find(there, "output") or find_output(options.out_device, there)
     notes += _choice_notes(options, there, input_device, output)
     if output is None and not wants_virtual:
         if source is None and options.out_device is None:
@@ -243,40 +265,21 @@ def _open_source(text: str, track: int | None) -> AudioReader | None:
     """Return a reader if the input is the demo song, a file or a pipe, None if it is a device."""
     if text == "demo":
         return AudioReader(demo_song(), track)
-    if text == SYSTEM or str(text).startswith(APP):
+    if text in ("mic", SYSTEM) or str(text).startswith(APP):
         return None
     path = input_path(text)
     if path == STDIN or is_there(path):
         return AudioReader(path, track)
     looks_like_file = path.suffix.lower() in AUDIO_SUFFIXES
-    if looks_like_file or folders.is_reachable_folder(path):
-        raise InputFileError(
-            f"{text}: {'a folder' if folders.is_reachable_folder(path) else 'no such file'}; "
-            "--in takes mic, demo, a device or a file"
-        )
+    if looks_like_file or not may_be_device(str(text)):
+        refuse_folder(text)
+    if looks_like_file:
+        raise InputFileError(f"{text}: no such file; {IN_TAKES}")
     return None
 
 
 def _find_taken(options: LiveOptions, there: DeviceList) -> Device | None:
     return find_elsewhere(options, there) if options.takes_players else None
-
-
-def _find_input(text: str, there: DeviceList) -> Device:
-    if text != "mic":
-        return there.find(text, "input")
-    device = there.default("input")
-    if device is None and there.pulse:
-        raise DeviceError(
-            f"{there.pulse.name} has no microphone; connect one, name another input with --in "
-            "('rtsep devices' lists them), or try --in demo"
-        )
-    if device is None:
-        raise DeviceError("there is no input device; connect one, or try --in demo")
-    return device
-
-
-def _find_output(text: str | None, there: DeviceList) -> Device | None:
-    return there.default("output") if text is None else there.find(text, "output")
 
 
 def _in_map(options: LiveOptions, source: AudioReader | None, device: Device | None) -> list[int]:

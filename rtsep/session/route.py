@@ -9,6 +9,7 @@ from rtsep.audio.stretch import AS_RECORDED, Stretch
 from rtsep.errors import RtsepError, UsageError
 from rtsep.session.desktop import Part, close_parts, parts_wanted, undo_left
 from rtsep.session.endpoints import ResolvedIO, resolve_io
+from rtsep.session.named_devices import NOTHING_KEPT, Kept
 from rtsep.session.options import LiveOptions
 
 
@@ -35,18 +36,19 @@ class Route(NamedTuple):
         before: Route | None = None,
         lost: bool = False,
         parts: tuple[Part, ...] = (),
+        kept: Kept = NOTHING_KEPT,
     ) -> Route:
         """Find the devices for `options`; raise `RtsepError` if something is impossible.
 
         With `before`, its played file continues in this route, whatever the options are. If its devices were
-        `lost`, only these are searched, see `resolve_io`. `parts` belong to the current route; this one
-        reuses them if it can.
+        `lost`, only these are searched; `kept` are devices to use again, see `resolve_io`. `parts` belong to
+        the current route; this one reuses them if it can.
         """
         parts = before.parts if before else parts
         lines = _undo_left() if before is None else []
         ours = parts if lost else parts_wanted(options, parts)
         try:
-            io = resolve_io(options, before.io if before else None, lost, ours)
+            io = resolve_io(options, before.io if before else None, lost, ours, kept)
             io.notes[:0] = lines
             if before and io.source is before.io.source:
                 return cls(options, io, before.source, ours)

@@ -7,8 +7,11 @@ import pytest
 from rtsep.audio.backends import pulse
 from rtsep.audio.devices import Device, DeviceList
 from rtsep.audio.pulse_server import PulseEnd, PulseServer
+from rtsep.audio.pulse_virtual import OUR_SINKS, PLAYERS, SINK
 from rtsep.errors import DeviceError
 from rtsep.session import endpoints
+from rtsep.session.held import Held
+from rtsep.session.named_devices import default_output, find_input
 from rtsep.session.options import LiveOptions
 
 STEREO = (1, 2)
@@ -39,7 +42,7 @@ def test_a_monitor_is_no_microphone_even_where_the_server_says_so():
     assert chosen and chosen.name == MICROPHONE.title
     assert listed((MONITOR,), MONITOR.name).default("input") is None
     with pytest.raises(DeviceError, match=r"PulseAudio 16.1 has no microphone.*--in demo"):
-        endpoints._find_input("mic", listed((MONITOR,), MONITOR.name))
+        find_input("mic", listed((MONITOR,), MONITOR.name))
     assert listed((MONITOR,), MONITOR.name).find("Monitor", "input").system_name == MONITOR.name
 
 
@@ -71,3 +74,28 @@ def test_one_line_says_the_way_where_a_default_was_taken():
     (line,) = endpoints._choice_notes(LiveOptions(input="demo"), there, None, output)
     assert line and "PulseAudio 16.1" in line and "Headset" in line
     assert endpoints._choice_notes(LiveOptions(input="demo", out_device="headset"), there, None, output) == []
+
+
+@pytest.mark.parametrize("own", OUR_SINKS)
+def test_a_sink_of_rtsep_is_never_the_default(own, tmp_path, monkeypatch):
+    """It ends with a session; behind the sink of captured players is the user's own default sink."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    sinks = (PulseEnd(7, own, "rtsep's own", 48000, STEREO), SPEAKERS, HEADSET)
+
+    def default(ends: tuple[PulseEnd, ...] = sinks) -> Device | None:
+        server = PulseServer("PulseAudio 16.1", ends, (), own, "")
+        there = DeviceList(tuple(pulse.devices_of(server)), None, pulse.defaults_of(server), server)
+        return default_output(there)
+
+    first = default()
+    assert first and first.system_name == SPEAKERS.name
+    assert default(sinks[:1]) is None
+    held = Held(PLAYERS)
+    assert held.take()
+    try:
+        for left, expected in ((HEADSET.name, HEADSET if own == SINK else SPEAKERS), ("gone", SPEAKERS)):
+            held.keep({"default": left, "moved": {}})
+            found = default()
+            assert found and found.system_name == expected.name
+    finally:
+        held.release()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rtsep.audio.pulse_players import Player, Undo, named, waiting_for
+from rtsep.audio.pulse_players import Player, PlayerRouter, Undo, named, waiting_for
+from rtsep.audio.pulse_virtual import SINK
 from rtsep.errors import DeviceError
 
 
@@ -54,3 +55,48 @@ def test_what_is_to_be_undone_comes_back_from_its_file():
     assert Undo.of_json(vars(undo)) == undo
     with pytest.raises(ValueError, match="Undo"):
         Undo.of_json({})
+
+
+class Desk:
+    """Server with loudspeakers, a headset and rtsep's virtual sink; rtsep's own output is on the headset."""
+
+    def __init__(self) -> None:
+        self.sinks = {name: k for k, name in enumerate(("speakers", "headset", SINK))}
+        self.default, self.moves = "speakers", [self.sinks["headset"]]
+
+    def server_info(self) -> SimpleNamespace:
+        return SimpleNamespace(default_sink_name=self.default)
+
+    def sink_list(self) -> list[SimpleNamespace]:
+        rate = SimpleNamespace(rate=48000)
+        return [
+            SimpleNamespace(
+                index=k, name=name, description=name, sample_spec=rate, proplist={"rtsep.role": "players"}
+            )
+            for name, k in self.sinks.items()
+        ]
+
+    def sink_input_list(self) -> list[SimpleNamespace]:
+        about = {"application.process.id": str(os.getpid())}
+        return [SimpleNamespace(index=9, sink=self.moves[-1], client=7, name="x", proplist=about)]
+
+    def default_set(self, sink: SimpleNamespace) -> None:
+        self.default = sink.name
+
+    def sink_input_move(self, _: int, sink: int) -> None:
+        self.moves.append(sink)
+
+
+def test_our_output_stays_on_its_sink_until_the_user_chooses_another_default():
+    desk = Desk()
+    router = PlayerRouter(None, Undo(), lambda _: None)
+    router.prepare(desk)
+    assert router.advance(desk, follows=True) == []
+    assert desk.default == SINK
+    assert desk.moves[-1] == desk.sinks["headset"]  # where it was, not the default
+    desk.default = "headset"
+    router.advance(desk, follows=True)
+    desk.default = "speakers"
+    (line,) = router.advance(desk, follows=True)
+    assert "'speakers': playback continues there" in line
+    assert desk.moves[-1] == desk.sinks["speakers"]

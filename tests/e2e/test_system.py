@@ -99,6 +99,44 @@ def test_players_go_through_rtsep_and_come_back_at_the_end(server, environment):
     assert SINK not in sinks(server).values()
 
 
+@pytest.mark.long
+def test_another_input_leaves_players_and_keeps_the_output(server, environment, tmp_path):
+    environment |= {"RTSEP_SOCKETS": str(tmp_path)}
+
+    def switch_to(input: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "rtsep", "set", "in", input],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    live = LiveProcess("--in", "system", "--out", "mix", environment=environment)
+    try:
+        live.playing()
+        until(lambda: default(server) == SINK and places(server), "the players should be captured")
+        switch_to("demo")
+        assert list(places(server).values()) == [SPEAKERS]
+        assert default(server) == SPEAKERS
+        assert SINK not in sinks(server).values()
+        (ours,) = places(server)
+        server.control("move-sink-input", ours, "second")
+        live.wait_said("it continues there")
+        switch_to("demo")
+        assert list(places(server).values()) == ["second"]
+        switch_to("system")
+        until(lambda: default(server) == SINK, "the players should be captured")
+        server.control("set-default-sink", SPEAKERS)  # the same: no other choice
+        until(lambda: default(server) == SINK, "the players should be captured")
+        assert list(places(server).values()) == ["second"]
+        recorder = server.record("second")
+        server.play_on(SINK, np.ascontiguousarray(0.3 * noise(RATE * 60)))
+        until(lambda: np.abs(recorder.sound).max(initial=0) > 0.1, "it should be audible")
+        live.end(signal.SIGTERM)
+    finally:
+        live.kill()
+    assert default(server) == SPEAKERS
+
+
 def test_one_program_is_waited_for_and_given_back_after_a_kill(server, environment):
     live = LiveProcess("--in", "app:pacat", "--out", "mix", environment=environment)
     try:

@@ -10,6 +10,7 @@ from rtsep.audio.devices import Device, DeviceList
 from rtsep.audio.pulse_server import PulseServer
 from rtsep.errors import DeviceError
 from rtsep.session.captured import find_elsewhere, find_microphone, find_on_desktop, refuse_feedback
+from rtsep.session.named_devices import NOTHING_KEPT, Kept
 from rtsep.session.options import ALSA_INTO_SERVER, LiveOptions, OptionError
 
 SYSTEM = LiveOptions(input="system")
@@ -104,7 +105,11 @@ def test_the_default_output_of_a_sound_server_is_meant_by_alsas_names_too(name, 
     monkeypatch.setattr(devices, "look_at_pulse", lambda: there)
     options = LiveOptions(input="Monitor of Speakers", out_device=name)
     assert not options.names_output
-    assert find_on_desktop(options, False, (), None, [])[:2] == (MONITOR, OTHER_SINK)
+    assert find_on_desktop(options, False, (), None, NOTHING_KEPT, [])[:2] == (MONITOR, OTHER_SINK)
     named = LiveOptions(input="Monitor of Speakers", out_device="Speakers")
     assert named.names_output
-    assert find_on_desktop(named, False, (), None, [])[1] == SINK
+    assert find_on_desktop(named, False, (), None, NOTHING_KEPT, [])[1] == SINK
+    kept = Kept(input=MICROPHONE, output=SINK)  # a microphone that is gone, a sink that is still there
+    assert find_on_desktop(options, False, (), None, kept, [])[:2] == (MONITOR, SINK)
+    kept = Kept(output=CARD)  # of another sound system
+    assert find_on_desktop(named, False, (), None, kept, [])[1] == SINK

@@ -12,8 +12,9 @@ from rtsep.audio.engine import most_slack
 from rtsep.audio.jack_backend import HungServerError, JackBackend
 from rtsep.audio.jack_ports import JackClient, JackServer
 from rtsep.dsp.router import BUS
-from rtsep.errors import DeviceError, UsageError
+from rtsep.errors import DeviceError, InputFileError, UsageError
 from rtsep.session.endpoints import NotBackError, _in_map, _out_map, resolve_io
+from rtsep.session.named_devices import Kept
 from rtsep.session.options import LiveOptions
 from rtsep.session.route import Route
 
@@ -254,3 +255,57 @@ def test_what_only_looks_like_a_number_is_no_device(gear, text):
     gear.cards = [STAGE]
     with pytest.raises(DeviceError, match="no input device is called"):
         resolve_io(LiveOptions(input=text, out_device="virtual"))
+
+
+# --- folders and devices of one name -------------------------------------------------------------------
+
+
+def test_a_folder_hides_no_device_of_its_name(gear, tmp_path, monkeypatch):
+    gear.cards = [("Box 2.0 (hw:0,0)", 2, 0), STAGE]
+    monkeypatch.chdir(tmp_path)
+    for name in ("Stage", "mic", "songs", "1"):
+        (tmp_path / name).mkdir()
+
+    def found(text: str) -> str | None:
+        io = resolve_io(LiveOptions(input=text, out_device="virtual"))
+        return io.input and io.input.name
+
+    assert found("Stage") == found("1") == STAGE[0]
+    assert found("mic") == "Box 2.0 (hw:0,0)"
+    for text in ("songs", "Stage/", str(tmp_path / "Stage"), "."):  # "." is a part of a name, too
+        with pytest.raises(InputFileError, match="a folder; --in takes mic, demo, a device or a file"):
+            found(text)
+    with pytest.raises(DeviceError, match="no input device is called 'Stages'"):
+        found("Stages")
+    gear.failure = DeviceError("there is no PortAudio here")
+    with pytest.raises(InputFileError, match="a folder"):
+        found("songs")
+
+
+# --- a switch of one side -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [None, "Laptop", "0"])
+def test_a_side_that_is_not_switched_stays_where_it_is(gear, text):
+    """The stream was moved, or the device was found again under another number."""
+    gear.cards = [LAPTOP, STAGE]
+    options = LiveOptions(input="demo", out_device=text)
+    before = resolve_io(options)
+    assert before.output and before.output.name == LAPTOP[0]
+    kept = Kept(output=devices.look().find("Stage", "output"), known=before.known)
+    io = resolve_io(options, kept=kept)
+    assert io.output and io.output.name == STAGE[0]
+    gear.cards = [LAPTOP, ("Other (hw:2,0)", 2, 2), STAGE]
+    io = resolve_io(options, kept=kept)
+    assert io.output and (io.output.name, io.output.index) == (STAGE[0], 2)
+    gear.cards = [LAPTOP]  # it is gone: as at the start
+    io = resolve_io(options, kept=kept)
+    assert io.output and io.output.name == LAPTOP[0]
+
+
+def test_an_input_stays_when_the_output_is_switched_and_a_played_file_needs_none(gear):
+    gear.cards = [LAPTOP, STAGE]
+    kept = Kept(input=devices.look().find("Stage", "input"))
+    io = resolve_io(LiveOptions(input="0", out_device="Laptop"), kept=kept)
+    assert io.input and io.output and (io.input.name, io.output.name) == (STAGE[0], LAPTOP[0])
+    assert resolve_io(LiveOptions(input="demo", out_device="virtual"), kept=kept).input is None

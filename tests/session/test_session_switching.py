@@ -10,12 +10,14 @@ import pytest
 import soundfile
 
 import rtsep
+from rtsep.audio.devices import Device
 from rtsep.audio.engine_mixer import EngineMixer
 from rtsep.audio.streams import Streams
 from rtsep.errors import DeviceError, InputFileError, ModelError, UsageError
 from rtsep.session import device_swap, route
 from rtsep.session.device_swap import LostDevices
 from rtsep.session.endpoints import NotBackError
+from rtsep.session.named_devices import NOTHING_KEPT
 from tests.e2e.exact import noise
 from tests.models import make_model
 from tests.session.playing import RATE, hop_loops, read, until
@@ -153,9 +155,9 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
     )
     lost, tries, whole = threading.Event(), [], route.resolve_io
 
-    def resolve(options, before=None, missed=False, parts=()):
+    def resolve(options, before=None, missed=False, *further):
         if not lost.is_set():
-            return whole(options, before, missed, parts)
+            return whole(options, before, missed, *further)
         assert before and missed, "the lost devices are wanted, and no others"
         tries.append(next(reasons))
         raise tries[-1]
@@ -176,6 +178,30 @@ def test_why_a_device_that_is_back_cannot_be_used_is_said_once_and_it_is_waited_
         "long.wav -> virtual device is back; playback continues",
     ]
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_other_side_of_a_switch_keeps_its_current_device(half, long_song, monkeypatch):
+    headset, moved, kept, whole = (
+        Device(1, "Headset", "A", 0, 2, RATE),
+        threading.Event(),
+        [],
+        route.resolve_io,
+    )
+
+    def resolve(options, before=None, missed=False, parts=(), stays=NOTHING_KEPT):
+        kept.append(stays)
+        return whole(options, before, missed, parts)
+
+    monkeypatch.setattr(route, "resolve_io", resolve)
+    where = property(lambda _: (None, headset if moved.is_set() else None))
+    monkeypatch.setattr(Streams, "moved_to", where)
+    with rtsep.Session(long_song, out_device="virtual", model=half) as session:
+        moved.set()  # by the user, in the volume control
+        until(lambda: session.io.output == headset)
+        session.switch_device(input=long_song)
+        until(lambda: session.io.output == headset)
+        session.switch_device(out_device="virtual")
+    assert [(each.input, each.output) for each in kept] == [(None, None), (None, headset), (None, None)]
 
 
 def test_switches_that_make_no_sense_are_refused(half, long_song, tmp_path):
