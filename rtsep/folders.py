@@ -14,6 +14,9 @@ from pathlib import Path
 NOWHERE = Path(os.devnull, "rtsep")
 """Placeholder for an unknown folder: no file can exist below the null device."""
 
+DEFAULT_SESSION = "default"
+"""Name of a session without a given one."""
+
 _IN_MEMORY = Path("/dev/shm")
 
 
@@ -25,6 +28,14 @@ def config() -> Path:
 def state() -> Path:
     """Return the folder for the state that one session leaves for the next."""
     return _found("user_state_path")
+
+
+def state_of(session: str, what: str) -> Path:
+    """Return the path of the state `what` of the session of this name, a valid one.
+
+    Sessions that play together share no file. The default session's file has no name of a session.
+    """
+    return state() / (f"{what}.toml" if session == DEFAULT_SESSION else f"{what}-{session}.toml")
 
 
 def data() -> Path:

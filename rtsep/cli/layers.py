@@ -13,9 +13,10 @@ from rtsep.controls import OUTPUT, Controls
 from rtsep.errors import RtsepError, UsageError
 from rtsep.session.options import BALANCES
 from rtsep.surfaces import last_state
-from rtsep.surfaces.last_devices import CHANNELS, LAST, load_last_devices
+from rtsep.surfaces.last_devices import CHANNELS, LAST, devices_file, load_last_devices
 from rtsep.surfaces.presets import BY as PRESET
 from rtsep.surfaces.presets import Presets
+from rtsep.surfaces.remote.place import DEFAULT, check_name
 
 COMMAND_LINE, RESUME, FILE, BUILT_IN = "command line", "last session", "rtsep.toml", "built in"
 ORDER = (COMMAND_LINE, PRESET, RESUME, FILE, BUILT_IN)
@@ -159,6 +160,7 @@ def gather(parser: argparse.ArgumentParser, words: Sequence[str], notify: Callab
 
     preset = chosen("preset")
     resumes = bool(chosen("resume"))
+    session = check_name(chosen("session") or DEFAULT)
     layers = Layers(
         options=options,
         given=given,
@@ -166,24 +168,27 @@ def gather(parser: argparse.ArgumentParser, words: Sequence[str], notify: Callab
         config=config,
         preset=Presets().load(preset).values if preset is not None else {},
         preset_name=preset or "",
-        resumed=_last_controls(notify) if resumes else {},
+        resumed=_last_controls(session, notify) if resumes else {},
         resumes=resumes,
         remembered={},
     )
     if resumes or any(chosen(name) == LAST for name in CHANNELS):
-        layers.remembered = _last_devices(options, notify)
+        layers.remembered = _last_devices(session, options, notify)
     return layers
 
 
-def _last_controls(notify: Callable[[str], None]) -> Mapping[str, float]:
+def _last_controls(session: str, notify: Callable[[str], None]) -> Mapping[str, float]:
     controls = Controls()
-    last_state.resume(controls, notify)
+    last_state.resume(controls, notify, session=session)
     return {name: value for name, value in controls.snapshot().items() if controls.moved_by(name)}
 
 
-def _last_devices(options: Mapping[str, ConfigOption], notify: Callable[[str], None]) -> dict[str, Any]:
+def _last_devices(
+    session: str, options: Mapping[str, ConfigOption], notify: Callable[[str], None]
+) -> dict[str, Any]:
     try:
-        return {name: options[name].read(value) for name, value in load_last_devices().items()}
+        found = load_last_devices(devices_file(session))
+        return {name: options[name].read(value) for name, value in found.items()}
     except RtsepError as error:
         notify(f"the devices of the last session are unknown: {error}")
     return {}

@@ -36,8 +36,8 @@ from rtsep.model.package import read_package
 from rtsep.session.api import Session
 from rtsep.session.options import APP, ROUTES, SYSTEM, VIRTUAL, LiveOptions, named_as_options
 from rtsep.session.stages import Stages
-from rtsep.surfaces.last_devices import LAST, DevicesKeeper
-from rtsep.surfaces.last_state import StateKeeper
+from rtsep.surfaces.last_devices import LAST, DevicesKeeper, devices_file
+from rtsep.surfaces.last_state import StateKeeper, state_file
 from rtsep.surfaces.midi.surface import MidiSurface
 from rtsep.surfaces.presets import Presets
 from rtsep.surfaces.remote.place import DEFAULT, Claim, claim, supported
@@ -253,14 +253,15 @@ class _Job:
             announce(session, arguments.json)
         reporting = Reporter(session, surface) if arguments.json else contextlib.nullcontext()
         unused = self._layers.unused()
-        devices = DevicesKeeper(lambda: _devices_of(session), self.notify, unused=unused)
+        name = claimed.name if claimed else arguments.session or DEFAULT
+        devices = DevicesKeeper(lambda: _devices_of(session), self.notify, devices_file(name), unused)
         begun = session.now.route.options
 
         def keep_devices() -> None:
             if not self._fresh or session.now.route.options != begun:
                 devices()
 
-        keeping = StateKeeper(session.controls, self.notify, also=keep_devices)
+        keeping = StateKeeper(session.controls, self.notify, state_file(name), also=keep_devices)
         learn = surface.learn if surface else None
         remote = Server(session, claimed, learn=learn) if claimed else None
         if remote:

@@ -8,11 +8,15 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
+from rtsep.cli.get import add_session
 from rtsep.cli.options import add_controls, read_controls, whole_number
 from rtsep.controls import BY_NAME
 from rtsep.errors import UsageError
-from rtsep.surfaces.last_state import load_last_state
-from rtsep.surfaces.presets import HIGHEST_PROGRAM, Preset, Presets, programs
+from rtsep.surfaces.last_state import load_last_state, state_file
+from rtsep.surfaces.presets import HIGHEST_PROGRAM, Preset, Presets, audible, programs
+from rtsep.surfaces.remote.link import Link
+from rtsep.surfaces.remote.messages import Get, State
+from rtsep.surfaces.remote.place import DEFAULT, check_name, playing
 from rtsep.surfaces.toml import control_text
 from rtsep.terminal import plain_console
 
@@ -38,6 +42,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         "(if no preset has a number, program N recalls the Nth of the list, from 0)",
     )
     save.add_argument("--replace", action="store_true", help="replace an existing preset of this name")
+    add_session(save)
     add_controls(save)
 
 
@@ -65,15 +70,32 @@ def _save(presets: Presets, arguments: argparse.Namespace) -> int:
     controls = read_controls(arguments)
     moved = {name: value for name, value in controls.snapshot().items() if controls.moved_by(name)}
     if not moved:
-        try:
-            moved = dict(load_last_state().values)
-        except FileNotFoundError:
-            raise UsageError(
-                "no session has played here yet; give the controls to save, such as --threshold 0.4"
-            ) from None
+        session = check_name(arguments.session) if arguments.session else None
+        moved = _of_running(session) or _of_last(session or DEFAULT)
     path = presets.save(Preset(arguments.name, moved, arguments.program), arguments.replace)
     print(f"saved '{arguments.name}' to {path}: {_line(moved)}")
     return 0
+
+
+def _of_running(session: str | None) -> dict[str, float]:
+    """Return the controls of a running session, of the only one without a name; {} if none can be reached."""
+    names = playing()
+    if not names or (session and session not in names):
+        return {}
+    with Link(session) as link:
+        found = link.ask(Get(id=link.new_id()), State).controls
+    return audible({name: each.value for name, each in found.items()}, found["balance"].by)
+
+
+def _of_last(session: str) -> dict[str, float]:
+    """Return the stored controls of the session of this name. Raise `UsageError`."""
+    try:
+        return dict(load_last_state(state_file(session)).values)
+    except FileNotFoundError:
+        which = "no session" if session == DEFAULT else f"no session '{session}'"
+        raise UsageError(
+            f"{which} has played here yet; give the controls to save, such as --threshold 0.4"
+        ) from None
 
 
 def _list(presets: Presets, as_json: bool) -> int:

@@ -26,9 +26,9 @@ FIELDS = {"in": "input", "out_device": "out_device"}
 WHAT = "last devices"
 
 
-def devices_file() -> Path:
-    """Return the path of the file of the last devices."""
-    return folders.state() / "devices.toml"
+def devices_file(session: str = folders.DEFAULT_SESSION) -> Path:
+    """Return the path of the file of the last devices of the session of this name."""
+    return folders.state_of(session, "devices")
 
 
 def load_last_devices(path: Path | None = None) -> dict[str, Any]:

@@ -21,9 +21,9 @@ BY = "last state"
 """Source of a change by `--resume`."""
 
 
-def state_file() -> Path:
-    """Return the path of the last state."""
-    return folders.state() / "last.toml"
+def state_file(session: str = folders.DEFAULT_SESSION) -> Path:
+    """Return the path of the last state of the session of this name."""
+    return folders.state_of(session, "last")
 
 
 def load_last_state(path: Path | None = None) -> Preset:
@@ -32,12 +32,21 @@ def load_last_state(path: Path | None = None) -> Preset:
     return parse_preset(read_text(path, "last state"), path)
 
 
-def resume(controls: Controls, notify: Callable[[str], None], path: Path | None = None) -> None:
-    """Restore the controls of the last session; if that fails, report it with `notify` and change nothing."""
+def resume(
+    controls: Controls,
+    notify: Callable[[str], None],
+    path: Path | None = None,
+    session: str = folders.DEFAULT_SESSION,
+) -> None:
+    """Restore the controls of the last session of this name, or those in `path`.
+
+    If that fails, report it with `notify` and change nothing.
+    """
     try:
-        load_last_state(path).recall(controls, BY)
+        load_last_state(path or state_file(session)).recall(controls, BY)
     except FileNotFoundError:
-        notify("nothing to resume: no session has played here yet")
+        name = "" if session == folders.DEFAULT_SESSION else f" '{session}'"
+        notify(f"nothing to resume: no session{name} has played here yet")
     except RtsepError as error:
         notify(f"cannot resume, starting with the defaults: {error}")
 
@@ -67,8 +76,12 @@ class StateKeeper:
             self._notify(f"the controls are stored at the end alone: {error}")
 
     def close(self) -> None:
-        """Store the last changes, and end."""
+        """Store the last changes, and end.
+
+        A session without a name of its own may share its file: the one that ends last replaces it.
+        """
         self._stop()
+        self._written = None
         self._write()
 
     def __enter__(self) -> StateKeeper:

@@ -67,7 +67,11 @@ def test_what_is_set_is_played_with(tmp_path, capfd):
     final = rtsep(*PLAYED).json[-1]
     assert final["block"] == 128
     assert load_last_state().values["threshold"] == 0.25
-    assert rtsep(*PLAYED, "--block", "64").json[-1]["block"] == 64
+    stage = rtsep(*PLAYED, "--block", "64", "--session", "stage", "--threshold", "0.5")
+    assert stage.json[-1]["block"] == 64
+    assert load_last_state(state_file("stage")).values["threshold"] == 0.5
+    assert load_last_devices(devices_file("stage")) == {"out_device": "virtual"}
+    assert load_last_state().values["threshold"] == 0.25  # of the session before
 
 
 def test_comments_and_order_stay(capfd):
@@ -228,6 +232,23 @@ def test_the_devices_of_the_last_session_come_with_resume():
     other = layers("--resume", "--in", "demo")
     assert (other.value("in"), other.value("in_channels")) == ("demo", None)  # which are Scarlett's
     assert layers("--resume", "--in-channels", "1").value("in_channels") == (1,)
+
+
+def test_each_session_resumes_its_own_state():
+    write(state_file(), "threshold = 0.4\n")
+    write(devices_file(), 'in = "Scarlett"\n')
+    write(state_file("stage"), "threshold = 0.6\n")
+    write(devices_file("stage"), 'in = "Desk"\n')
+    for words, threshold, device in [((), 0.4, "Scarlett"), (("--session", "stage"), 0.6, "Desk")]:
+        resumed = layers("--resume", *words)
+        assert (resumed.controls().threshold, resumed.value("in")) == (threshold, device)
+    write(config_file(), 'session = "stage"\nresume = true\n')
+    assert layers().controls().threshold == 0.6
+    said: list[str] = []
+    gather(live_parser(), ["--resume", "--session", "new"], said.append)
+    assert said == ["nothing to resume: no session 'new' has played here yet"]
+    with pytest.raises(UsageError, match="a name must have"):
+        layers("--resume", "--session", "../stage")
 
 
 def test_the_devices_that_a_fallback_leaves_out_are_known():

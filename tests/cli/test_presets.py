@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import threading
+
 import pytest
 
+from rtsep.controls import Controls
 from rtsep.errors import UsageError
+from rtsep.realtime.wire import encode
 from rtsep.surfaces.presets import Preset, Presets
+from rtsep.surfaces.remote.messages import Hello, State, Value
+from rtsep.surfaces.remote.place import claim, supported
 from tests.cli.program import assert_refused, rtsep_here
 
 
@@ -49,6 +57,45 @@ def test_from_the_first_preset_to_the_last(home, tmp_path):
 
     assert rtsep_here("presets", "delete", "my chorus", **home).code == 0
     assert not file.exists()
+
+
+@pytest.fixture
+def stage():
+    """A session called `stage` that answers one request for its state, on the real socket."""
+    controls = Controls(threshold=0.4, vocals_mute=1)
+    values = {name: Value(value, "", controls.moved_by(name)) for name, value in controls.snapshot().items()}
+    state = State("stage", "playing", "", "", "", "", "", values, [], 0.0, {}, id=1)
+    held = claim("stage")
+
+    def serve() -> None:
+        while True:
+            peer, _ = held.socket.accept()
+            with peer, peer.makefile("rb") as requests, contextlib.suppress(OSError):
+                peer.sendall(encode(Hello("stage", "rtsep")).encode())
+                if line := requests.readline():
+                    assert json.loads(line)["kind"] == "get"
+                    peer.sendall(encode(state).encode())
+                    return
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield controls
+    held.close()
+
+
+@pytest.mark.skipif(not supported(), reason="no Unix sockets")
+def test_the_running_session_is_saved_not_the_one_that_ended_last(home, tmp_path, stage):
+    last = tmp_path / "state" / "rtsep" / "last.toml"
+    last.parent.mkdir(parents=True)
+    last.write_text("threshold = 0.1\n")
+    folder = tmp_path / "config" / "rtsep" / "presets"
+    assert rtsep_here("presets", "save", "default", "--session", "default", **home).code == 0
+    assert Presets(folder).load("default").values == {"threshold": 0.1}  # it does not play: its last state
+    saved = rtsep_here("presets", "save", "as it is", "--program", 3, **home)
+    assert saved.code == 0, saved.said
+    found = Presets(folder).load("as it is")
+    assert found.values == stage.chosen() and found.program == 3
+    assert_refused(rtsep_here("presets", "save", "x", "--session", "new", **home), 2, "no session 'new'")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,16 @@ def test_a_balance_that_nobody_has_set_is_not_stored(tmp_path, by):
     assert again.moved_by("threshold") == last_state.BY
 
 
+def test_of_two_sessions_with_one_file_the_last_one_to_end_counts(tmp_path):
+    path = tmp_path / "last.toml"
+    longer = StateKeeper(Controls(threshold=0.4), pytest.fail, path)
+    longer._write()
+    with StateKeeper(Controls(vocals_mute=1), pytest.fail, path):
+        pass
+    longer.close()
+    assert load_last_state(path).values == Controls(threshold=0.4).chosen()
+
+
 def test_a_state_is_written_only_when_it_changes(tmp_path, monkeypatch):
     controls, writes = Controls(), []
     monkeypatch.setattr(last_state, "write_whole", lambda *what: writes.append(what))

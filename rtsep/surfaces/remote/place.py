@@ -18,10 +18,10 @@ import tempfile
 from pathlib import Path
 
 from rtsep.errors import OutputError, UsageError
-from rtsep.folders import is_reachable_folder
+from rtsep.folders import DEFAULT_SESSION, is_reachable_folder
 from rtsep.realtime import forks, locks
 
-DEFAULT = "default"
+DEFAULT = DEFAULT_SESSION
 ELSEWHERE = "RTSEP_SOCKETS"
 """Environment variable with another folder."""
 
