@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import select
 import socket
@@ -17,15 +18,19 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from rtsep.errors import RtsepError, UsageError
 from rtsep.realtime.threads import start
 from rtsep.surfaces.osc.packets import elements, message_of
-from rtsep.surfaces.osc.words import FEEDBACK, ROOT, SYNC, messages_of, request_of
+from rtsep.surfaces.osc.words import FEEDBACK, POSITION_PLACES, ROOT, SYNC, messages_of, request_of
 from rtsep.surfaces.remote.link import Link
-from rtsep.surfaces.remote.messages import Request, Set, State, Subscribe
+from rtsep.surfaces.remote.messages import Request, Set, State, Stretch, Subscribe
 from rtsep.surfaces.server_process import is_near
 
 FEEDBACK_HZ = 20.0
 MAX_PEERS = 8
 FORGET_S = 600.0
 """Time of silence in seconds after which a sender gets no more messages."""
+
+HOLD_S = 0.3
+"""Time in seconds after a value from a sender in which it gets none for that address: the state is behind the
+hand that drags a fader, and older values would move the fader back."""
 
 MAX_WAITING = 64
 """Maximum number of messages that wait for the session; more are dropped."""
@@ -46,7 +51,23 @@ class Peer:
 
     address: tuple[str, int]  # address of its feedback
     seen: float
-    sent_values: dict[str, Any] = field(default_factory=dict)  # arguments already sent, by address
+    sent_values: dict[str, Any] = field(default_factory=dict)  # arguments it already has, by address
+    held_until: dict[str, float] = field(default_factory=dict)  # monotonic time, by address
+
+    def take_own(self, address: str, value: Any, now: float) -> None:
+        """Record a value that the peer itself has sent."""
+        self.sent_values[address], self.held_until[address] = value, now + HOLD_S
+
+    def lacks(self, address: str, value: Any, now: float) -> bool:
+        """Return whether the peer should get this value now."""
+        if self.held_until.get(address, 0.0) > now:
+            return False
+        return address not in self.sent_values or not _same(address, self.sent_values[address], value)
+
+    def forget(self) -> None:
+        """Send it all values again."""
+        self.sent_values.clear()
+        self.held_until.clear()
 
 
 class Surface:
@@ -120,16 +141,24 @@ class Surface:
                 return
         peer = self._known(sender, port)
         if peer and what in (FEEDBACK, SYNC):
-            peer.sent_values.clear()
+            peer.forget()
         if request:
-            if peer and isinstance(request, Set):  # the sender already has the value of its own fader
-                peer.sent_values[address] = arguments[0]
+            if peer and isinstance(request, Set | Stretch):  # the sender already has its own fader's value
+                peer.take_own(address, arguments[0], time.monotonic())
             with contextlib.suppress(queue.Full):
                 self._requests.put_nowait(request)
 
     def _known(self, sender: tuple[str, int], port: int | None) -> Peer | None:
-        """Return the peer for `sender`; None if there are too many."""
+        """Return the peer for `sender`; None if there are too many.
+
+        With `port`, its feedback goes there, and other peers with that destination are removed: a tablet that
+        wakes up sends from another port.
+        """
         now = time.monotonic()
+        if port is not None:
+            for other, peer in list(self.peers.items()):
+                if other != sender and peer.address == (sender[0], port):
+                    del self.peers[other]
         peer = self.peers.get(sender)
         if peer is None:
             same = sum(host == sender[0] for host, _ in self.peers)
@@ -151,7 +180,7 @@ class Surface:
         messages = messages_of(state)
         for peer in list(self.peers.values()):
             for address, value in messages.items():
-                if peer.sent_values.get(address) != value:
+                if peer.lacks(address, value, now):
                     peer.sent_values[address] = value
                     with contextlib.suppress(OSError):  # full, or gone: the next value will follow
                         self._sock.sendto(_encoded(address, value), peer.address)
@@ -183,6 +212,14 @@ class Surface:
             while not gone.is_set():
                 with contextlib.suppress(queue.Empty):
                     link.send(self._requests.get(timeout=0.2))
+
+
+def _same(address: str, one: Any, other: Any) -> bool:
+    """Return whether two arguments are the same: OSC has 32-bit numbers, and positions are rounded."""
+    if not (isinstance(one, int | float) and isinstance(other, int | float)):
+        return bool(one == other)
+    rounding = 0.6 * 10**-POSITION_PLACES if address.startswith(f"{ROOT}position/") else 0.0
+    return math.isclose(one, other, rel_tol=1e-6, abs_tol=rounding)
 
 
 def _encoded(address: str, value: Any) -> bytes:

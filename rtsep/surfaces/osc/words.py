@@ -36,6 +36,9 @@ FEEDBACK, SYNC = "feedback", "sync"
 """Special addresses. `/rtsep/feedback PORT`: the sender's receiving port. `/rtsep/sync`: send all values
 again."""
 
+POSITION_PLACES = 4
+"""Decimal places of a position in feedback."""
+
 FLOOR_DB = -144.0
 
 Sent = tuple[str, Any]
@@ -79,7 +82,8 @@ def messages_of(state: State) -> dict[str, Any]:
     for name, value in state.controls.items():
         if name in BY_NAME:
             messages[f"{ROOT}{name}"] = value.value
-            messages[f"{ROOT}position/{name}"] = round(Travel.whole(BY_NAME[name]).position(value.value), 4)
+            position = Travel.whole(BY_NAME[name]).position(value.value)
+            messages[f"{ROOT}position/{name}"] = round(position, POSITION_PLACES)
     stats = state.stats
     for feed in ("dry", "vocals", "instrumental"):
         peak = stats["levels"][feed]["peak"]

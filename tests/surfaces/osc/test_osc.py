@@ -28,19 +28,28 @@ from rtsep.surfaces.osc.layout import text
 from rtsep.surfaces.osc.packets import elements, message_of
 from rtsep.surfaces.osc.surface import (
     BURST,
+    HOLD_S,
     MAX_PACKET,
     MAX_PEERS,
     MAX_PEERS_PER_HOST,
     MAX_PER_S,
+    Peer,
     Surface,
 )
-from rtsep.surfaces.osc.words import request_of
-from rtsep.surfaces.remote.messages import Loop, Pause, Record, Seek, Set, StopRecording
+from rtsep.surfaces.osc.words import messages_of, request_of
+from rtsep.surfaces.remote.messages import Loop, Pause, Record, Seek, Set, StopRecording, Stretch
 from tests.fuzz.mutations import promptly
 from tests.surfaces.remote.conftest import half, server, session  # noqa: F401 - fixtures
 from tests.waiting import until
 
 PATIENCE_S = 30.0
+
+
+def message(address, *arguments):
+    builder = OscMessageBuilder(address)
+    for argument in arguments:
+        builder.add_arg(argument)
+    return builder.build().dgram
 
 
 class Tablet:
@@ -53,17 +62,14 @@ class Tablet:
         self.sock.settimeout(PATIENCE_S)
 
     def send(self, address, *arguments):
-        builder = OscMessageBuilder(address)
-        for argument in arguments:
-            builder.add_arg(argument)
-        self.sock.sendto(builder.build().dgram, self.to)
+        self.sock.sendto(message(address, *arguments), self.to)
 
     def until(self, address, wanted):
         """Return the value of `address` that is `wanted`."""
         while True:
-            message = OscMessage(self.sock.recv(MAX_PACKET))
-            if message.address == address and wanted(message.params[0]):
-                return message.params[0]
+            got = OscMessage(self.sock.recv(MAX_PACKET))
+            if got.address == address and wanted(got.params[0]):
+                return got.params[0]
 
     def told_nothing(self):
         self.sock.settimeout(0.3)  # six times as long as an answer takes
@@ -123,8 +129,7 @@ def test_a_played_file_and_what_others_turn(tablet, session):  # noqa: F811
     until(lambda: session.place.loop is None)
     tablet.send("/rtsep/speed", 0.75)
     tablet.send("/rtsep/key", -2)
-    tablet.until("/rtsep/speed", lambda value: value == 0.75)
-    tablet.until("/rtsep/key", lambda value: value == -2)
+    until(lambda: session.place[-2:] == (0.75, -2))
     tablet.send("/rtsep/speed", 1)
     tablet.send("/rtsep/key", 0)
     until(lambda: session.place[-2:] == (1, 0))
@@ -140,6 +145,77 @@ def test_feedback_goes_where_it_is_wanted(tablet, surface, session):  # noqa: F8
     tablet.send("/rtsep/feedback", other.sock.getsockname()[1])
     other.until("/rtsep/blend", lambda value: value == 1)
     other.sock.close()
+
+
+def test_a_tablet_that_woke_up_is_one_peer_and_gets_each_value_once(surface):
+    surface.peers.clear()
+    for port in range(6000, 6000 + 2 * MAX_PEERS_PER_HOST):  # each wake-up has another port
+        surface._take(OscMessage(message("/rtsep/feedback", 9001)), ("192.0.2.1", port))
+        assert list(surface.peers) == [("192.0.2.1", port)]
+    surface._take(OscMessage(message("/rtsep/feedback", 9001)), ("192.0.2.2", 6000))  # another tablet
+    surface._take(OscMessage(message("/rtsep/feedback", 9002)), ("192.0.2.1", 6000))  # another program
+    assert [peer.address for peer in surface.peers.values()] == [
+        ("192.0.2.1", 9001),
+        ("192.0.2.2", 9001),
+        ("192.0.2.1", 9002),
+    ]
+    surface.peers.clear()
+
+
+@pytest.mark.parametrize(
+    ("address", "value"),
+    [(f"/rtsep/position/{control.name}", 0.8) for control in TABLE if not control.choices]
+    + [("/rtsep/vocals_gain", -6.1), ("/rtsep/position/vocals_gain", 0.123449), ("/rtsep/speed", 0.8)],
+)
+def test_a_senders_own_move_is_not_sent_back_and_another_one_is(address, value):
+    request = request_of(address, [as_float32(value)])
+    peer = Peer(("192.0.2.1", 9001), seen=0.0)
+    peer.take_own(address, as_float32(value), now=10.0)
+    feedback = feedback_after(request)[address]
+    switch = address.startswith("/rtsep/position/") and feedback == 1.0
+    assert not peer.lacks(address, 0.5, 10.0 + 0.9 * HOLD_S)  # an older value, while the finger drags
+    assert peer.lacks(address, feedback, 10.0 + 2 * HOLD_S) == switch  # a switch has no position 0.8
+    assert peer.lacks(address, feedback - 0.01, 10.0 + 2 * HOLD_S)
+    peer.forget()
+    assert peer.lacks(address, feedback, 10.0)
+
+
+def as_float32(value):
+    return struct.unpack(">f", struct.pack(">f", value))[0]
+
+
+def feedback_after(request):
+    """Return the messages of a session that plays a file and has carried out `request`."""
+    if isinstance(request, Stretch):
+        return {"/rtsep/speed": request.speed}
+    ((name, value),) = request.controls.items()
+    levels = {feed: {"peak": 0.0} for feed in ("dry", "vocals", "instrumental")}
+    stats = {
+        "levels": levels, "latency_ms": {"total": 1}, "late_masks": 0, "underruns": 0, "recording": None,
+        "file": None,
+    }  # fmt: skip
+    controls = {name: SimpleNamespace(value=value)}
+    return messages_of(SimpleNamespace(controls=controls, stats=stats, model="live"))
+
+
+def test_a_fader_is_not_moved_by_its_own_session(tablet, session):  # noqa: F811
+    tablet.send("/rtsep/sync")
+    tablet.until("/rtsep/position/vocals_gain", lambda _: True)
+    for step in range(20):
+        tablet.send("/rtsep/position/vocals_gain", 0.3 + step / 50)
+        time.sleep(0.02)
+    session.controls.set("gate", 0.5, "MIDI")
+    got = []
+    while "/rtsep/gate" not in got:
+        got.append(OscMessage(tablet.sock.recv(MAX_PACKET)).address)
+    time.sleep(2 * HOLD_S)
+    session.controls.gate = 0
+    while got.count("/rtsep/gate") < 2:
+        got.append(OscMessage(tablet.sock.recv(MAX_PACKET)).address)
+    assert "/rtsep/position/vocals_gain" not in got
+    assert "/rtsep/vocals_gain" in got
+    session.controls.vocals_gain = 0
+    tablet.until("/rtsep/position/vocals_gain", lambda _: True)  # somebody else's move
 
 
 def test_who_sends_nonsense_is_told_nothing(tablet, surface):
@@ -265,9 +341,7 @@ def test_a_flood_takes_its_share_and_the_tablet_is_told_on(tablet, surface, sess
     tablet.send("/rtsep/sync")
     tablet.until("/rtsep/balance", lambda _: True)
     flood = Tablet(surface.port)
-    message = OscMessageBuilder("/rtsep/gate")
-    message.add_arg(0.0)
-    packet = message.build().dgram
+    packet = message("/rtsep/gate", 0.0)
     bundle = b"#bundle\0" + bytes(7) + b"\1" + 100 * (len(packet).to_bytes(4, "big") + packet)
     taken = []
     take, surface._take = surface._take, lambda *message: taken.append(1) or take(*message)
