@@ -66,6 +66,11 @@ def _announce(addresses: Addresses, notify: Callable[[str], None]) -> None:
     if addresses.phone:
         notify(f"page for a phone in this network: {addresses.phone}")
         notify(f"page for the audience (read-only): {addresses.audience}")
+    elif addresses.later:
+        notify(
+            "page for a phone: this computer is in no network now; when it is, Setup on the page shows the "
+            f"address: {addresses.later}, with the computer's own for ADDRESS"
+        )
     if can_browse():
         import webbrowser
 

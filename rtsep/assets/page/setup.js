@@ -19,10 +19,10 @@ export class Setup {
     this.act = act;
     this.notify = notify;
     this.drop = new Drop(link, notify, (input) => this.#play(input));
-    document.addEventListener("tab", ({ detail }) => detail === "setup" && !this.#looked && this.look());
+    document.addEventListener("tab", ({ detail }) => detail === "setup" && this.#enter());
   }
 
-  build({ turns, phone, fresh, most_upload: mostUpload, controls }) {
+  build({ turns, lan, fresh, most_upload: mostUpload, controls }) {
     this.#looked = false;
     this.#fresh = fresh && turns;
     this.messages = make("ul", { class: "messages" });
@@ -37,16 +37,21 @@ export class Setup {
       return make("div", {}, make("h2", {}, title), this.#lists[kind]);
     });
     this.remark = make("p", { class: "effect" });
-    const again = button("Look again", () => this.look());
+    this.phone = lan ? make("div", { class: "phone" }) : null;
+    const again = button("Look again", () => {
+      this.look();
+      this.#showPhone();
+    });
     const midi = this.#midi(controls);
     const sources = turns ? [this.start, this.drop.build(mostUpload), ...parts, this.remark, again, midi] : [];
     byId("setup").replaceChildren(
       ...sources,
-      ...(phone ? [this.#phone(phone)] : []),
+      ...(this.phone ? [this.phone] : []),
       make("details", {}, make("summary", {}, "Messages"), this.messages),
       make("details", {}, make("summary", {}, "Keys"), keysInWords()),
     );
     this.#showLines();
+    this.#showPhone();
     if (turns && document.body.dataset.tab === "setup") this.look();
   }
 
@@ -61,6 +66,11 @@ export class Setup {
   add(lines) {
     this.#lines = [...this.#lines, ...lines].slice(-LINES_KEPT);
     this.#showLines();
+  }
+
+  #enter() {
+    this.#showPhone();
+    if (!this.#looked) this.look();
   }
 
   async look() {
@@ -156,14 +166,28 @@ export class Setup {
     return make("div", {}, make("h2", {}, "MIDI"), make("div", { class: "line" }, control, learn));
   }
 
-  #phone(phone) {
-    const code = `qr.svg?key=${encodeURIComponent(this.link.key)}`;
-    return make(
-      "div",
-      { class: "phone" },
-      make("h2", {}, "On a phone"),
+  // The address is asked for each time: the network may have come, or changed, since.
+  async #showPhone() {
+    const { phone } = this;
+    if (!phone) return;
+    let address;
+    try {
+      const answer = await fetch("phone", { headers: this.link.headers() });
+      ({ address } = await answer.json());
+    } catch {
+      return; // the connection has gone, and this is built again with the next one
+    }
+    const title = make("h2", {}, "On a phone");
+    if (!address) {
+      const none = "This computer is in no network now. Connect it to one, then look again.";
+      phone.replaceChildren(title, make("p", { class: "effect" }, none));
+      return;
+    }
+    const code = `qr.svg?key=${encodeURIComponent(this.link.key)}&of=${encodeURIComponent(new URL(address).host)}`;
+    phone.replaceChildren(
+      title,
       make("img", { src: code, alt: "QR code of the address below", width: 200, height: 200 }),
-      make("p", { class: "address" }, phone),
+      make("p", { class: "address" }, address),
       make(
         "p",
         { class: "effect" },

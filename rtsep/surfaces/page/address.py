@@ -63,11 +63,15 @@ def listen(where: Where) -> socket.socket:
 
 
 def lan_address() -> str:
-    """Return this machine's address in its network, or the loopback address without a network."""
+    """Return this machine's current address in its network; "" without a network.
+
+    A service can start before the network, so the address is searched each time that it is shown.
+    """
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(_SOMEWHERE)
-        return str(sock.getsockname()[0])
-    return _LOOPBACK
+        address = str(sock.getsockname()[0])
+        return "" if ipaddress.ip_address(address).is_loopback else address
+    return ""
 
 
 def is_ours(host: str, port: int, names: frozenset[str]) -> bool:

@@ -17,9 +17,10 @@ class Addresses:
     """Addresses of the page."""
 
     here: str  # for a browser on this machine
-    phone: str  # for one in the local network; "": the page is not served there
+    phone: str  # for one in the local network; "": the page is not served there, or there is no network now
     audience: str  # for read-only use
     opened: str  # for a browser that rtsep opens: other users can read it, so it works once
+    later: str = ""  # the phone's address with a word for the host, if there is no network now
 
 
 class Page:
@@ -55,6 +56,7 @@ class Page:
             phone=url(other, port, keys.turning) if other else "",
             audience=url(other or "127.0.0.1", port, keys.reading),
             opened=url("127.0.0.1", port, f"once-{self._once}"),
+            later=url("ADDRESS", port, keys.turning) if self._where.lan and not other else "",
         )
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ class Welcome(Message, frozen=True):
     """First message to a page, with everything that does not change."""
 
     turns: bool  # False: this address may only read
-    phone: str  # the address for other devices; "": none is served
+    lan: bool  # other devices may open the page; `/phone` has the address
     fresh: bool  # nothing has been chosen yet: `rtsep app`
     max_upload: int = msgspec.field(name="most_upload")  # bytes
     controls: list[Row]
@@ -96,7 +96,7 @@ class Away(Message, frozen=True):
     why: str
 
 
-def welcome(turns: bool, phone: str, fresh: bool, max_upload: int) -> Welcome:
+def welcome(turns: bool, lan: bool, fresh: bool, max_upload: int) -> Welcome:
     """Return the first message to a page."""
     rows = [
         Row(
@@ -113,7 +113,7 @@ def welcome(turns: bool, phone: str, fresh: bool, max_upload: int) -> Welcome:
     ]
     return Welcome(
         turns=turns,
-        phone=phone,
+        lan=lan,
         fresh=fresh,
         max_upload=max_upload,
         controls=rows,

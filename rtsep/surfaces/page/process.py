@@ -34,7 +34,7 @@ TASKS: Wire[Task] = Wire(Task)
 
 def main() -> int:
     """Serve until standard input closes."""
-    from rtsep.surfaces.page.address import Where, lan_address, listen, url
+    from rtsep.surfaces.page.address import Where, listen
     from rtsep.surfaces.page.keys import Keys
     from rtsep.surfaces.page.server import PageServer, Served
 
@@ -49,11 +49,10 @@ def main() -> int:
         send_event(Failed(f"{port} cannot be had ({error.strerror}); name another one, as in local:8600"))
         return 0
     port = sock.getsockname()[1]
-    phone = url(lan_address(), port, task.turning) if task.lan else ""
     served = Served(
         session=task.session,
         keys=Keys(task.turning, task.reading),
-        phone=phone,
+        lan=task.lan,
         fresh=task.fresh,
         once=task.once,
     )

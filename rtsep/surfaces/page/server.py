@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket
 from rtsep.errors import RtsepError
 from rtsep.files.names import is_there
 from rtsep.surfaces.page.access import MAX_CONNECTIONS, AccessControl, ConnectionLimiter
-from rtsep.surfaces.page.address import own_names
+from rtsep.surfaces.page.address import lan_address, own_names, url
 from rtsep.surfaces.page.client import TOO_MANY, Client
 from rtsep.surfaces.page.codes import picture_of
 from rtsep.surfaces.page.feed import Feed
@@ -48,7 +48,7 @@ class Served:
 
     session: str
     keys: Keys
-    phone: str = ""  # the address for other devices
+    lan: bool = False  # other devices of the local network may open it
     fresh: bool = False  # nothing has been chosen yet
     once: str = ""  # a word that gives the key once; "": none does
     max_upload: int = MAX_BYTES
@@ -65,7 +65,7 @@ class PageServer:
         self._offers, self._uploads = Offers(), Uploads(served.max_upload)
         self._pages = 0
         self._once = served.once
-        port = sock.getsockname()[1]
+        self._port = port = sock.getsockname()[1]
         lan = sock.getsockname()[0] != "127.0.0.1"
         app: ASGIApp = Starlette(
             routes=[
@@ -73,6 +73,7 @@ class PageServer:
                 Route("/hello", self._hello),
                 Route("/key", self._key, methods=["POST"]),
                 Route("/upload", self._upload, methods=["POST"]),
+                Route("/phone", self._phone),
                 Route("/qr.svg", self._code),
                 Route("/take/{number:int}/{stem}", self._take),
                 Mount("/", StaticFiles(directory=ASSETS, html=True)),
@@ -151,9 +152,7 @@ class PageServer:
             await socket.close(TOO_MANY, f"{MAX_PAGES} pages are open already; close one")
             return
         self._pages += 1
-        first = welcome(
-            turns, self._served.phone if turns else "", self._served.fresh, self._uploads.max_bytes
-        )
+        first = welcome(turns, turns and self._served.lan, self._served.fresh, self._uploads.max_bytes)
         try:
             await Client(socket, self._feed, self._offers, self._served.session, first).run()
         except Exception as error:  # the other pages go on
@@ -193,9 +192,22 @@ class PageServer:
         return JSONResponse({"input": str(path)})
 
     async def _code(self, request: Request) -> Response:
-        if not (self._key_of(request) and self._served.phone):
+        if not (self._key_of(request) and self._served.lan):
             return JSONResponse({"why": "this address may not do that"}, 403)
-        return Response(picture_of(self._served.phone), media_type="image/svg+xml")
+        if not (address := self._phone_address()):
+            return JSONResponse({"why": "this computer is in no network now; connect it"}, 404)
+        headers = {"Cache-Control": "no-store"}
+        return Response(picture_of(address), media_type="image/svg+xml", headers=headers)
+
+    async def _phone(self, request: Request) -> Response:
+        if not (self._key_of(request) and self._served.lan):
+            return JSONResponse({"why": "this address may not do that"}, 403)
+        return JSONResponse({"address": self._phone_address()}, headers={"Cache-Control": "no-store"})
+
+    def _phone_address(self) -> str:
+        """Return the current address for a phone; "" without a network."""
+        address = lan_address()
+        return url(address, self._port, self._served.keys.turning) if address else ""
 
     async def _take(self, request: Request) -> Response:
         state = self._feed.state

@@ -8,19 +8,24 @@ import json
 import os
 import re
 import socket
+from types import SimpleNamespace
 
 import pytest
 
 from rtsep.cli import live
 from rtsep.cli.live import check_options
-from rtsep.cli.live_page import open_page, page_of
+from rtsep.cli.live_page import _announce, open_page, page_of, show_code
 from rtsep.cli.main import build_parser
 from rtsep.errors import OutputError, UsageError
-from rtsep.surfaces.page.address import LAN, PORT, Where, listen, parse_where
+from rtsep.surfaces.page import address as address_module
+from rtsep.surfaces.page import launch as launch_module
+from rtsep.surfaces.page import server as server_module
+from rtsep.surfaces.page.address import LAN, PORT, Where, lan_address, listen, parse_where
 from rtsep.surfaces.page.codes import lines_of, picture_of
 from rtsep.surfaces.page.keys import Keys, load_keys
 from rtsep.surfaces.page.launch import Page
 from tests import waiting
+from tests.surfaces.page.conftest import KEYS, served
 from tests.surfaces.page.pages import request
 
 
@@ -64,6 +69,54 @@ def test_the_address_is_a_code_for_a_phone():
     assert b"<svg" in picture_of(address)
     lines = lines_of(address).splitlines()
     assert {len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in lines} == {2 * len(lines) - 1}
+
+
+@pytest.mark.parametrize("somewhere", [("127.0.0.1", 9), ("255.255.255.255", 9)], ids=["loopback", "refused"])
+def test_without_a_network_there_is_no_address(somewhere, monkeypatch):
+    monkeypatch.setattr(address_module, "_SOMEWHERE", somewhere)
+    assert lan_address() == ""
+
+
+def test_the_address_for_a_phone_is_searched_each_time_that_it_is_asked_for(monkeypatch):
+    found = [""]
+    monkeypatch.setattr(server_module, "lan_address", lambda: found[0])
+    with served("nobody", lan=True) as port:
+
+        def asked(path, key=KEYS.turning):
+            status, _, body = request(port, "GET", path, key)
+            return status, body
+
+        assert asked("/phone") == (200, b'{"address":""}')
+        assert asked("/qr.svg")[0] == 404
+        for found[0] in ("192.168.1.7", "10.0.0.7"):  # the network comes, and changes
+            address = f"http://{found[0]}:{port}/#{KEYS.turning}"
+            assert json.loads(asked("/phone")[1]) == {"address": address}
+            assert asked("/qr.svg") == (200, picture_of(address))
+        assert asked("/phone", KEYS.reading)[0] == asked("/qr.svg", KEYS.reading)[0] == 403
+    with served("nobody") as port:
+        assert request(port, "GET", "/phone", KEYS.turning)[0] == 403
+
+
+@pytest.mark.parametrize("found", ["", "192.168.1.7"])
+def test_the_start_without_a_network_says_so_and_shows_no_code(found, monkeypatch, capsys):
+    monkeypatch.setattr(launch_module, "lan_address", lambda: found)
+    monkeypatch.setattr("rtsep.cli.live_page.can_browse", lambda: False)
+    monkeypatch.setattr("sys.__stderr__", SimpleNamespace(isatty=lambda: True))
+    page = Page("nobody", Where(True, PORT), KEYS, print, fresh=False)
+    monkeypatch.setattr(page.server, "start", lambda: PORT)
+    addresses, told = page.start(), []
+    _announce(addresses, told.append)
+    show_code(addresses, None, waits=False)
+    phones = [line for line in told if line.startswith("page for a phone")]
+    assert len(phones) == 1
+    assert all("127.0.0.1" not in line for line in told[1:])
+    if found:
+        assert phones[0].endswith(f"http://{found}:{PORT}/#{KEYS.turning}")
+        assert len(told) == 3
+    else:
+        assert "in no network now" in phones[0]
+        assert f"http://ADDRESS:{PORT}/#{KEYS.turning}" in phones[0]
+    assert bool(capsys.readouterr().err) == bool(found)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no FIFOs")

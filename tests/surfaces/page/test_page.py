@@ -99,7 +99,7 @@ def test_what_to_do_about_faults_is_asked(browser, session):
 def test_a_reader_sees_and_turns_nothing(port, session):
     before = session.controls.snapshot()
     with Browser(port, KEYS.reading) as reader:
-        assert (reader.welcome["turns"], reader.welcome["phone"]) == (False, "")
+        assert (reader.welcome["turns"], reader.welcome["lan"]) == (False, False)
         state = reader.of_kind("state")
         for told in (state, reader.ask("get")):
             assert (told["recordings"], "recording" in told["stats"]) == ([], False)
