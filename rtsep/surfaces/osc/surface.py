@@ -156,8 +156,8 @@ class Surface:
         """
         now = time.monotonic()
         if port is not None:
-            for other, peer in list(self.peers.items()):
-                if other != sender and peer.address == (sender[0], port):
+            for other, known in list(self.peers.items()):
+                if other != sender and known.address == (sender[0], port):
                     del self.peers[other]
         peer = self.peers.get(sender)
         if peer is None:
