@@ -101,8 +101,13 @@ def write_package(
         archive.writestr(spec_entry, json.dumps(sealed, indent=2, sort_keys=True))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)  # readers never see an incomplete file
+    try:
+        temporary.write_bytes(buffer.getvalue())
+        temporary.replace(path)  # readers never see an incomplete file
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_package(path: Path, sha256: str | None = None) -> ModelPackage:

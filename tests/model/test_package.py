@@ -1,9 +1,11 @@
 import dataclasses
+import errno
 import hashlib
 import io
 import json
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -296,3 +298,15 @@ def test_helper_refuses_a_kind_it_does_not_know(tmp_path):
 
 def test_golden_frames_are_as_many_as_said(parts):
     assert len(parts.golden.columns) == GOLDEN_STEPS
+
+
+def test_a_full_disk_leaves_no_half_model(tmp_path, parts, monkeypatch):
+    def full(self, content):
+        with self.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write_package(tmp_path / "a.pt", parts.program, parts.spec, parts.golden)
+    assert not list(tmp_path.glob("a.pt*"))

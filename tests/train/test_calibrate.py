@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rtsep.errors import UsageError
+from rtsep.errors import InputFileError, UsageError
 from rtsep.model.loader import load_model
 from tests.train.conftest import SYSTEM
 from train import __main__ as cli
@@ -94,4 +94,27 @@ def test_the_command_tells_what_to_export_with(config, cache, capsys):
     assert cli.main([*command, "--slopes", "0.8,1", "--offsets", "0"]) == 0
     told = capsys.readouterr().out
     assert "| 0.8 | 0 |" in told and "--mask-slope" in told
-    assert cli.main([*command, "--slopes", "0.8;1"]) == UsageError.exit_code
+    for wrong in ("0.8;1", "nan", "inf,1"):
+        assert cli.main([*command, "--slopes", wrong]) == UsageError.exit_code
+
+
+def test_nothing_is_recommended_without_songs(monkeypatch, capsys):
+    nan = float("nan")
+    found = [calibration.Candidate(slope, 0.0, nan, nan, nan) for slope in (0.7, 1.0)]
+    monkeypatch.setattr(calibration, "AudioCache", lambda folder: None)
+    monkeypatch.setattr(calibration, "calibrate", lambda *_: found)
+    command = ["calibrate", "--run", "r", "--cache", "c"]
+    assert cli.main(command) == InputFileError.exit_code
+    said = capsys.readouterr()
+    assert "--mask-slope" not in said.out and "no validation song" in said.err
+    found.append(calibration.Candidate(0.9, 0.0, 5.0, 8.0, nan))
+    assert cli.main(command) == 0 and "--mask-slope 0.9" in capsys.readouterr().out
+
+
+def test_a_system_without_logits_is_refused_before_the_songs(tmp_path, monkeypatch):
+    system = UNet()
+    weights = system.net().state_dict()
+    checkpoints.save(Checkpoint(system, weights, weights), tmp_path)
+    monkeypatch.setattr(calibration, "scored_songs", lambda _: pytest.fail("songs were scored"))
+    with pytest.raises(UsageError, match="unet"):
+        calibrate(tmp_path, None, [1.0], [0.0])

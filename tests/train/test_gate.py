@@ -1,8 +1,11 @@
 import dataclasses
+import errno
+from pathlib import Path
 
 import pytest
 import torch
 
+from rtsep.errors import OutputError
 from rtsep.model.loader import load_model
 from rtsep.model.package import read_package
 from tests.train.conftest import SYSTEM
@@ -93,6 +96,20 @@ class Loud(CausalProgram):
 class LoudNet(CausalNet):
     def masks(self, columns):
         return torch.full(columns.shape[:-1], 1.5)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_model(net, tmp_path, monkeypatch):
+    program = SYSTEM.program(net).eval()
+
+    def full(self, content):
+        with self.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"m.pt: the disk is full .* make room"):
+        write_checked(net, program, SYSTEM.spec(net, program, "tiny"), tmp_path / "m.pt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_refuses_a_net_that_was_trained_with_the_future(net, tmp_path):

@@ -10,7 +10,7 @@ from tests.train.recordings import music, voice, write_track
 from train.data.cache import RATE
 from train.pages.listen import find_songs, listen, loudest
 from train.pages.page import Excerpt, Lane, page
-from train.pages.pictures import HEIGHT, WIDTH, frequencies, mask_picture, sound_picture
+from train.pages.pictures import HEIGHT, WIDTH, frequencies, ideal_picture, mask_picture, sound_picture
 
 
 @pytest.fixture
@@ -116,3 +116,12 @@ def test_a_page_without_scores_or_data_says_so():
     text = page(card, [Excerpt("a", 0, 3, 3, (Lane("Mixture", "p.png", "s.mp3"),))], [])
     assert text.count("not stated") == 2 and "<table>" not in text and "Skipped" not in text
     assert "3.0 s, the whole track" in text and "8.192 kHz" in text
+
+
+@pytest.mark.parametrize("frames", [0, 1, 3000, 4091, 4096, 5000])
+def test_a_short_sound_has_a_picture(frames):
+    wave = np.random.default_rng(1).standard_normal((2, frames)).astype(np.float32)
+    for picture in (sound_picture(wave), ideal_picture(wave, wave)):
+        assert picture.shape == (HEIGHT, WIDTH)
+    if frames == 3000:  # the picture ends with the sound
+        assert sound_picture(wave)[:, -1].max() > -30

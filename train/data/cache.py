@@ -135,14 +135,19 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         partial.replace(path)
     except OSError as error:
         _remove(partial)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(path.parent).free / 1e9
-            todo = "make room there or name a folder on another disk"
-            raise OutputError(f"{path}: the disk is full ({free:.1f} GB free now); {todo}") from None
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise unwritable(path, error) from None
     except BaseException:
         _remove(partial)
         raise
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """Return the error for the user, with the remedy, if the file `path` cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(path.parent).free / 1e9
+        todo = "make room there or name a folder on another disk"
+        return OutputError(f"{path}: the disk is full ({free:.1f} GB free now); {todo}")
+    return OutputError(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def _remove(partial: Path) -> None:

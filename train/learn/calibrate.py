@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from rtsep.errors import UsageError
+from rtsep.errors import InputFileError, UsageError
 from train.data.cache import AudioCache, default_cache
 from train.data.effects import Wave
 from train.data.excerpts import middle_of, scored_songs, voiceless_middles
@@ -61,9 +62,13 @@ def _voices(
 
 
 def calibrate(run: Path, cache: AudioCache, slopes: list[float], offsets: list[float]) -> list[Candidate]:
-    """Score all pairs of `slopes` and `offsets` on the validation songs, with the averages of `run`."""
+    """Score all pairs of `slopes` and `offsets` on the validation songs, with the averages of `run`.
+
+    Scores without songs are NaN. Raises `UsageError` for a system that cannot be calibrated.
+    """
     state = checkpoints.load(run)
     system, net = state.system, state.average_net()
+    system.calibrate(state.average_net(), 1.0, 0.0)  # before the minutes that the scores take
     program = cast(Program, system.program(net).eval())
     pairs = list(itertools.product(slopes, offsets))
     sdr: list[list[tuple[float, float]]] = [[] for _ in pairs]
@@ -86,9 +91,12 @@ def calibrate(run: Path, cache: AudioCache, slopes: list[float], offsets: list[f
 
 def _numbers(text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
+        if all(map(math.isfinite, numbers)):
+            return numbers
     except ValueError:
-        raise UsageError(f"'{text}': numbers with commas between them, as 0.8,0.9,1") from None
+        pass
+    raise UsageError(f"'{text}': numbers with commas between them, as 0.8,0.9,1")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,5 +123,11 @@ def run(options: argparse.Namespace) -> None:
         for c in candidates
     ]
     print(table(head, rows))
-    best = max(candidates, key=lambda c: c.voice + c.music)
+    known = [c for c in candidates if math.isfinite(c.voice + c.music)]
+    if not known:
+        raise InputFileError(
+            f"{options.cache}: no validation song with voice and music, so no calibration is known; prepare "
+            "more songs"
+        )
+    best = max(known, key=lambda c: c.voice + c.music)
     print(f"best sum of voice and music: export --mask-slope {best.slope:g} --mask-offset {best.offset:g}")

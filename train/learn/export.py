@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rtsep.model.contract import ModelSpec
 from rtsep.model.package import Golden, read_package, write_package
 from rtsep.model.remote import load
 from train.commandline import without_paths
+from train.data.cache import unwritable
 from train.data.licences import all_sets, licence_of
 from train.learn import checkpoint as checkpoints
 from train.learn.gate import FILE_TOLERANCE, GateError, TrainingForm, check
@@ -31,20 +33,31 @@ def write_checked(
     """Check `program` and write it; return the differences between its forms.
 
     `also` are further entries of the file. Raises `GateError` and keeps `path` unchanged if any check fails,
-    the replay of the finished file included.
+    the replay of the finished file included; `OutputError` if the disk is full or the folder not writable.
     """
     checked = check(net, program, spec)
     golden = Golden(checked.columns[:golden_steps].numpy(), checked.masks[:golden_steps].numpy())
     trial = path.with_name(path.name + ".checking")
     try:
-        write_package(trial, checked.program, spec, golden, also)
+        with _writing(path):
+            write_package(trial, checked.program, spec, golden, also)
         package = read_package(trial)
         if not load(package).golden_error <= FILE_TOLERANCE:  # NaN too
             raise GateError("the written file does not replay its golden frames")
-        trial.replace(path)
+        with _writing(path):
+            trial.replace(path)
     finally:
-        trial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            trial.unlink(missing_ok=True)
     return dict(checked.differences)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from None
 
 
 def export(

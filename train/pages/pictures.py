@@ -104,8 +104,11 @@ def _spectrum(wave: Wave) -> tuple[NDArray[np.complexfloating], NDArray[np.float
     # STFT [..., bins, T] of [..., n], scaled to amplitude, about a column a pixel; frequency of each bin.
     hop = max(1, -(-wave.shape[-1] // WIDTH))
     size = max(FFT, hop)
+    frames = wave.shape[-1]
+    if frames < size:
+        wave = np.pad(wave, [(0, 0)] * (wave.ndim - 1) + [(0, size - frames)])
     hertz, _, columns = scipy.signal.stft(wave, RATE, nperseg=size, noverlap=size - hop, padded=True)
-    return columns, hertz
+    return columns[..., : frames // hop + 1] if frames < size else columns, hertz
 
 
 def _columns(rows: NDArray[np.float32]) -> Picture:
