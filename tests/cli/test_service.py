@@ -141,7 +141,7 @@ def test_it_tries_again_without_an_end(user):
 
 @pytest.fixture
 def fake(user, tmp_path, monkeypatch):
-    """A systemctl that logs its words, and says of a unit that it is in the state of the file `state`."""
+    """A systemctl that logs its words; each unit is in the state that the file `state` contains."""
     systemctl = tmp_path / "bin" / "systemctl"
     systemctl.parent.mkdir()
     systemctl.write_text(
