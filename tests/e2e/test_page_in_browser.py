@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -202,8 +203,22 @@ def test_a_stranger_sees_nothing_and_the_audience_turns_nothing(playing, browser
     assert audience.page.locator("#health").inner_text()
 
 
+def frames_sent(page):
+    """Load the page again; return the list of messages that it sends from then on."""
+    sent = []
+
+    def follow(socket):
+        socket.on("framesent", lambda frame: sent.append(json.loads(frame)))
+
+    page.page.on("websocket", follow)
+    page.page.reload()
+    page.live()
+    return sent
+
+
 def test_a_phone_records_listens_picks_and_drops_a_file(playing, browser, tmp_path):
     page = Page(browser, address_of(playing, "phone in this network"), PHONE).live()
+    sent = frames_sent(page)
     page.tab("Takes")
     page.button("Stop").tap()  # it was recorded from the start on
     page.page.get_by_text("Take 1").wait_for()
@@ -224,6 +239,26 @@ def test_a_phone_records_listens_picks_and_drops_a_file(playing, browser, tmp_pa
     page.slider("Gate").fill("0.5")
     page.button("verse").tap()
     page.shows(".fader.gate .mover", "by preset")
+    page.slider("Gate").fill("0.25")
+    page.shows(".fader.gate .mover", "by page")
+    page.page.get_by_label("Name of a preset").fill("verse")
+    page.button("Save").tap()
+    page.button("Keep it").tap()
+    page.button("verse").first.tap()
+    page.shows(".fader.gate .mover", "by preset")
+    assert page.slider("Gate").input_value() == "0"  # the preset stayed
+    page.slider("Gate").fill("0.25")
+    page.shows(".fader.gate .mover", "by page")
+    page.button("Save").tap()
+    page.button("Replace 'verse'").tap()
+    until(lambda: page.page.get_by_label("Name of a preset").input_value() == "")
+    page.slider("Gate").fill("0.5")
+    page.shows(".fader.gate .mover", "by page")
+    page.button("verse").tap()
+    until(lambda: page.slider("Gate").input_value() == "0.25")
+    page.tab("Stage")
+    page.button("Loop: start").tap()
+    page.button("Loop: end").wait_for()
 
     page.tab("Setup")
     page.page.locator(".choice", has_text="stage").tap()
@@ -234,6 +269,12 @@ def test_a_phone_records_listens_picks_and_drops_a_file(playing, browser, tmp_pa
     page.page.locator("#title", has_text="my song.wav").wait_for()
     page.tab("Stage")
     page.page.locator("#file", has_text="0:03").wait_for()
+    page.button("End loop").wait_for()  # a dropped file is repeated,
+    switches = [frame for frame in sent if frame["kind"] == "switchdevice"]
+    assert [frame["loop"] for frame in switches] == [True]
+    assert not [frame for frame in sent if frame["kind"] == "loop"]  # without help of the page
+    page.button("End loop").tap()
+    page.button("Loop: start").wait_for()  # the start in the other file is forgotten
     page.button("Pause").tap()
     page.button("Play").first.wait_for()
     assert page.errors == []

@@ -7,6 +7,7 @@ export class FileView {
   #from = null; // the start of a loop whose end is not set yet
   #held = false;
   #file = null;
+  #input = "";
 
   constructor(act) {
     this.act = act;
@@ -40,7 +41,9 @@ export class FileView {
     );
   }
 
-  follow(file) {
+  follow({ input, stats: { file } }) {
+    if (input !== this.#input) this.#from = null; // a start in another file means nothing here
+    this.#input = input;
     this.#file = file;
     byId("file").hidden = !file;
     this.stretch.follow(file);

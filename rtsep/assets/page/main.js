@@ -76,7 +76,7 @@ link.addEventListener("state", ({ detail: state }) => {
   knobs.take(state.controls);
   meters.follow(state.stats.levels);
   health.follow(state);
-  file.follow(state.stats.file);
+  file.follow(state);
   takes.follow(state);
   setup.follow(state);
   if (setup.fresh && !shown) show("setup");

@@ -3,6 +3,8 @@
 import { button, byId, make } from "./dom.js";
 
 export class Presets {
+  names = [];
+
   constructor(link, act) {
     this.link = link;
     this.act = act;
@@ -14,20 +16,44 @@ export class Presets {
     const name = make("input", { type: "text", maxlength: 64, placeholder: "a name", "aria-label": "Name of a preset",
       autocomplete: "off" }); // prettier-ignore
     const form = make("form", { class: "line" }, name, button("Save", null, { type: "submit" }));
+    this.name = name;
+    this.question = make("div", { class: "line", role: "group", "aria-label": "A preset of this name exists" });
+    this.question.hidden = true;
+    name.addEventListener("input", () => (this.question.hidden = true));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      if (!name.value.trim()) return name.focus();
-      if (!(await this.act("savepreset", { name: name.value.trim() }, `'${name.value.trim()}' is saved`))) return;
-      name.value = "";
-      this.look();
+      const chosen = name.value.trim().normalize();
+      if (!chosen) return name.focus();
+      await this.look();
+      if (this.names.includes(chosen)) this.#ask(chosen);
+      else this.#save(chosen, false);
     });
-    byId("presets").replaceChildren(make("h2", {}, "Presets"), this.list, form);
+    byId("presets").replaceChildren(make("h2", {}, "Presets"), this.list, form, this.question);
     if (turns) this.look();
+  }
+
+  // Another page may have saved the existing one.
+  #ask(name) {
+    const keep = button("Keep it", () => {
+      this.question.hidden = true;
+      this.name.focus();
+    });
+    this.question.replaceChildren(button(`Replace '${name}'`, () => this.#save(name, true)), keep);
+    this.question.hidden = false;
+    keep.focus();
+  }
+
+  async #save(name, replace) {
+    this.question.hidden = true;
+    if (!(await this.act("savepreset", { name, replace }, `'${name}' is saved`))) return;
+    this.name.value = "";
+    this.look();
   }
 
   async look() {
     try {
       const { choices } = await this.link.ask("listpresets");
+      this.names = choices.map(({ name }) => name);
       this.list.replaceChildren(
         ...choices.map(({ name }) => button(name, () => this.act("loadpreset", { name }, `preset '${name}'`))),
       );

@@ -39,7 +39,11 @@ class FileKeys:
     """Pause, skip and loop of a player. Each raises `UsageError` if no file is played."""
 
     _session: PlaysFile
-    _loop_from: float | None = None  # s in the file
+    _loop_from: tuple[str, float] | None = None  # file, and s in it
+
+    def _file(self) -> str:
+        """Return the path of the played file; "" if none is played."""
+        raise NotImplementedError
 
     def pause(self) -> str:
         """Pause or continue the played file."""
@@ -75,13 +79,13 @@ class FileKeys:
 
     def loop_here(self) -> str:
         """Start a loop at the current position, or end it there, or remove it."""
-        place, begun = self._session.place, self._loop_from
+        place, file, begun = self._session.place, self._file(), self._loop_from
         self._loop_from = None
         if place is None or place.loop:
             self._session.stop_loop()
             return "the loop is removed"
-        if begun is None:
-            self._loop_from = place.position
+        if begun is None or begun[0] != file:  # a start in another file means nothing here
+            self._loop_from = file, place.position
             return f"loop from {clock(place.position)}; press a again to set its end"
-        self._session.loop(*sorted((begun, place.position)))
+        self._session.loop(*sorted((begun[1], place.position)))
         return ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rtsep.audio import portaudio
 from rtsep.audio.devices import Device
-from rtsep.errors import ModelError
+from rtsep.errors import ModelError, UsageError
 from rtsep.files.demo import demo_song
 from rtsep.model.catalog import model_files
 from rtsep.model.contract import ModelSpec
@@ -47,6 +47,10 @@ class SessionPlayer(FileKeys):
         """Return the maximum duration of a hop in us before the next one comes."""
         engine = self._session.engine
         return 1e6 * engine.spec.hop / engine.model_rate
+
+    def _file(self) -> str:
+        source = self._session.io.source
+        return str(source.path) if source else ""
 
     def stats(self) -> dict[str, Any]:
         """Return the session's counters, levels and states."""
@@ -109,14 +113,17 @@ class SessionPlayer(FileKeys):
         """Set the controls to the values of the preset. Raise `UsageError`."""
         self._presets.recall(name, self.controls)
 
-    def save_preset(self, name: str) -> None:
-        """Save the controls as a preset; it replaces an existing one and keeps its program.
+    def save_preset(self, name: str, replace: bool = True) -> None:
+        """Save the controls as a preset; with `replace`, it replaces an existing one and keeps its program.
 
-        Raise `UsageError` or `OutputError`.
+        Raise `UsageError`, without `replace` also for a name in use, or `OutputError`.
         """
-        program = self._presets.load(name).program if name in self._presets.names() else None
+        exists = name in self._presets.names()
+        if exists and not replace:
+            raise UsageError(f"there is a preset '{name}' already; choose another name, or replace it")
+        program = self._presets.load(name).program if exists else None
         values = audible(self.controls.snapshot(), self.controls.moved_by("balance"))
-        self._presets.save(Preset(name, values, program), replace=True)
+        self._presets.save(Preset(name, values, program), replace)
 
     # --- models and devices -----------------------------------------------------------------------
 

@@ -103,9 +103,10 @@ class LoadPreset(Request, frozen=True, kw_only=True):
 
 
 class SavePreset(Request, frozen=True, kw_only=True):
-    """Save the controls as a preset, replacing an existing one. Answer: `Done`."""
+    """Save the controls as a preset. Answer: `Done`."""
 
     name: str
+    replace: bool = True  # False: refuse a name in use
 
 
 class ListPresets(Request, frozen=True, kw_only=True):

@@ -46,6 +46,9 @@ class RemotePlayer(FileKeys):
         """Return the maximum duration of a hop in us before the next one comes."""
         return self._session.latest.hop_budget_us
 
+    def _file(self) -> str:
+        return self._session.latest.input
+
     def stats(self) -> dict[str, Any]:
         """Return the last received figures."""
         return self._session.latest.stats

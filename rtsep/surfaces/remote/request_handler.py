@@ -136,7 +136,7 @@ class RequestHandler:
             case LoadPreset():
                 player.recall_preset(request.name)
             case SavePreset():
-                player.save_preset(request.name)
+                player.save_preset(request.name, request.replace)
             case ListPresets():
                 return _choices(request.id, player.presets(), player.presets_remark())
             case ListModels():

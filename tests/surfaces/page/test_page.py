@@ -73,6 +73,13 @@ def test_presets_are_saved_and_recalled(browser, session):
     assert browser.ask("loadpreset", name="verse")["kind"] == "done"
     assert (session.controls.threshold, session.controls.moved_by("threshold")) == (0.4, "preset")
     assert "a name consists of letters" in browser.ask("loadpreset", name="../verse")["why"]
+    assert (
+        "there is a preset 'verse' already" in browser.ask("savepreset", name="verse", replace=False)["why"]
+    )
+    session.controls.threshold = 0
+    assert browser.ask("loadpreset", name="verse")["kind"] == "done"
+    assert session.controls.threshold == 0.4  # it stayed
+    assert browser.ask("savepreset", name="chorus", replace=False)["kind"] == "done"
     session.controls.threshold = 0
 
 
