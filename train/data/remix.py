@@ -89,7 +89,8 @@ class Remixer:
         drawn = drawn_from(cache, recipe, split)
 
         def long_enough(kind: str) -> list[Song]:
-            return [song for song in drawn if song.kind == kind and song.frames >= RATE]
+            long = (song for song in drawn if song.kind == kind and song.frames >= RATE)
+            return [song for song in long if self._weight(song) > 0]
 
         self.clips, self.pairs = long_enough("stems"), long_enough("pair")
         self.voices, self.music = long_enough("voice"), long_enough("music")

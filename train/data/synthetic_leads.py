@@ -259,6 +259,8 @@ def write_leads(font: Path, out: Path, pieces: int, seconds: float, seed: int, l
     Raises `InputFileError` without the font, `OutputError` if FluidSynth is missing or fails, and
     `UsageError` if `out` has a table of something else.
     """
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: must be at least 0")
     if not font.is_file():
         raise InputFileError(
             f"{font}: no such sound font; Debian's fluid-soundfont-gm has one in /usr/share/sounds/sf2"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtsep.errors import UsageError
 from rtsep.limits import DEVICES
 from train.learn.checkpoint import Checkpoint
+from train.learn.loss import LossConfig
 from train.learn.system import System
 
 FIT_DEVICES = ("auto", *DEVICES)
@@ -39,11 +41,13 @@ class FitConfig:
             value = getattr(self, name)
             if value is not None and value < smallest:
                 raise UsageError(f"--{name} {value}: must be at least {smallest}")
-        if not self.minutes > 0 or not self.validate_minutes > 0:
-            raise UsageError("--minutes and --validate-minutes must be above 0")
-        training = self.system.training
-        if training.batch < 1 or training.hops < 1 or not training.learning_rate > 0:
-            raise UsageError("batch, hops and learning rate of a system must be above 0")
+        if self.seed >= 2**63:
+            raise UsageError(f"--seed {self.seed}: must be below 2^63")
+        for name in ("minutes", "validate_minutes", "save_minutes"):
+            if not 0 < getattr(self, name) < math.inf:
+                option = f"--{name.replace('_', '-')} {getattr(self, name):g}"
+                raise UsageError(f"{option}: --minutes and --validate-minutes must be above 0 and finite")
+        _check(self.system)
 
     @property
     def length(self) -> float:
@@ -53,3 +57,24 @@ class FitConfig:
     def progress(self, state: Checkpoint) -> float:
         """Return the finished share of the schedule: 0 at the start, 1 and more at the end."""
         return (state.step if self.steps else state.elapsed_s) / self.length
+
+
+def _check(system: System) -> None:
+    """Raise `UsageError` for options of a training that cannot run."""
+    training = system.training
+    if training.batch < 1 or training.hops < 1 or not 0 < training.learning_rate < math.inf:
+        raise UsageError("batch, hops and learning rate of a system must be above 0")
+    if training.warmup_steps < 1:
+        raise UsageError(f"training.warmup_steps={training.warmup_steps}: must be at least 1")
+    share = training.true_share
+    if len(share) != 2 or not all(isinstance(x, int | float) and 0 <= x <= 1 for x in share):
+        raise UsageError(f"training.true_share={share}: two numbers in 0..1 are accepted, as (0.6, 0.85)")
+    if not 0 <= training.recipe.speech < math.inf:
+        raise UsageError(f"training.recipe.speech={training.recipe.speech:g}: 0 and more are accepted")
+    objective = getattr(system, "objective", None)
+    if isinstance(objective, LossConfig):
+        shortest = objective.segment_hops + system.lookahead_hops
+        if objective.segment_hops < 1 or training.hops < shortest:
+            raise UsageError(
+                f"training.hops={training.hops}: must be at least {shortest}, a segment of the loss"
+            )

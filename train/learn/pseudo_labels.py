@@ -11,6 +11,7 @@ agree with the teacher about silence.
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Labelling:
     check: Path | None = None  # a model file that must agree with the teacher about silence
 
     def __post_init__(self) -> None:
-        if self.seconds is not None and not self.seconds >= SHORTEST_S:
+        if self.seconds is not None and not SHORTEST_S <= self.seconds < math.inf:
             raise UsageError(f"--seconds {self.seconds:g}: {SHORTEST_S:g} and more are accepted")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,10 @@ def blind(
     """
     if target not in TARGETS:
         raise UsageError(f"--stem {target}: {' or '.join(TARGETS)}")
-    if seconds < 1 or max_tracks < 1:
-        raise UsageError(f"--seconds {seconds:g} --max-tracks {max_tracks}: both must be at least 1")
+    if not 1 <= seconds < math.inf or max_tracks < 1:
+        raise UsageError(
+            f"--seconds {seconds:g} --max-tracks {max_tracks}: both must be at least 1, and finite"
+        )
     count = len(models) + len(peers)
     if not 2 <= count <= len(LETTERS):
         raise UsageError(f"{count} systems: a comparison needs 2 to {len(LETTERS)} of --model and --peer")

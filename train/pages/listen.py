@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,8 +83,10 @@ def listen(
     `data` are data sets, folders of tracks, tracks or recordings. The page has the `seconds` of each track
     with most voice. Broken tracks are listed and skipped; `InputFileError` if none is left.
     """
-    if seconds < 1 or max_tracks < 1:
-        raise UsageError(f"--seconds {seconds:g} --max-tracks {max_tracks}: both must be at least 1")
+    if not 1 <= seconds < math.inf or max_tracks < 1:
+        raise UsageError(
+            f"--seconds {seconds:g} --max-tracks {max_tracks}: both must be at least 1, and finite"
+        )
     package = read_package(model)
     paths = find_songs([data] if isinstance(data, Path) else data)
     if tracks:

@@ -259,6 +259,8 @@ def report(
     The histograms are made of `counted` mixtures for each way of mixing. Raises `InputFileError` without a
     cache or without songs in the split, and `OutputError` if `out` is not writable.
     """
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: must be at least 0")
     if mixtures < 0 or counted < 1:
         raise UsageError(f"--mixtures {mixtures}: 0 or more is accepted")
     held = AudioCache(cache)
