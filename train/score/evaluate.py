@@ -40,6 +40,7 @@ from train.data.tracks import Stems, Track, find_tracks, read_track, select_trac
 from train.score.metrics import BSS_METRICS, BssEval, level_db, over_frames, si_sdr
 from train.score.oracle import MASKS, Oracle
 from train.score.peers import Peer, latency_ms, load_peer
+from train.score.processes import all_alive, ignore_interrupts, interruptible
 from train.score.scores import (
     MODEL,
     TARGETS,
@@ -187,11 +188,13 @@ _in_worker: list[Scorer] = []  # of this process, where it is a worker
 
 
 def _start_worker(scoring: Scoring) -> None:
+    ignore_interrupts()
     _in_worker.append(Scorer(scoring))
 
 
 def _score_in_worker(path: Path) -> dict[str, Any] | Skipped:
-    return _in_worker[0].score(path)
+    with interruptible():
+        return _in_worker[0].score(path)
 
 
 @contextlib.contextmanager
@@ -212,7 +215,7 @@ def _score_all(
 ) -> list[dict[str, Any] | Skipped]:
     bar = tqdm(total=len(paths), unit="track", desc="score")
     results = []
-    with bar, contextlib.ExitStack() as stack:
+    with bar, all_alive(), contextlib.ExitStack() as stack:
         if workers > 1 and len(paths) > 1:
             stack.enter_context(one_thread_each())
             context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork

@@ -21,6 +21,7 @@ from train.data.effects import Wave
 from train.data.excerpts import middle_of
 from train.data.tracks import Stems, Track, read_track
 from train.score.evaluate import Skipped, as_live, separate
+from train.score.processes import ignore_interrupts, interruptible
 from train.score.scores import Content
 
 NO_SONGS = "the cache holds no full-band validation songs with stems; give --data"
@@ -95,11 +96,13 @@ _in_worker: list[Worker] = []  # of this process, if it belongs to a pool
 
 def start_process(model: Path, cache: Path, device: str) -> None:
     """Prepare this process of a pool for `Bench.each`."""
+    ignore_interrupts()
     _in_worker.append(Worker.start(model, cache, device))
 
 
 def _in_process(what: Callable[[Worker, Item], Row], item: Item) -> Row:
-    return what(_in_worker[0], item)
+    with interruptible():
+        return what(_in_worker[0], item)
 
 
 class Bench:

@@ -29,6 +29,7 @@ from train.data.excerpts import scored_songs
 from train.data.tracks import find_tracks
 from train.score.evaluate import card, names_of, one_thread_each
 from train.score.measuring import Bench, Clip, Measure, Worker, start_process
+from train.score.processes import all_alive
 from train.score.robustness_measures import AS_IS, MEASURES, score_clip
 from train.score.scores import TARGETS, Content, check_writable, write_scores
 
@@ -63,7 +64,7 @@ def robustness(
         clips += find_tracks([data] if isinstance(data, Path) else data)
     else:
         clips += scored_songs(worker.cache)
-    with contextlib.ExitStack() as stack:
+    with all_alive(), contextlib.ExitStack() as stack:
         pool = None
         if workers > 1:
             stack.enter_context(one_thread_each())
