@@ -3,7 +3,7 @@ import json
 import pytest
 
 from rtsep.errors import InputFileError
-from train.pages.compare import PUBLISHED, compare
+from train.pages.compare import PUBLISHED, _bare, compare
 from train.score.scores import METRICS, TARGETS, summarise, write_scores
 
 SONG = "AM Contra - Heart Peripheral"
@@ -130,3 +130,11 @@ def test_what_is_no_evaluation_is_refused(scores, tmp_path):
     with pytest.raises(InputFileError, match="no JSON files"):
         compare(tmp_path / "empty", tmp_path / "t.md")
     assert not (tmp_path / "t.md").exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["--json 'my scores/a.json'", "--json=a.json", "--workers 2 --json a.json"]
+)
+def test_the_command_of_the_table_is_whole(option):
+    command = f"python -m train evaluate --model a.pt {option} --data x"
+    assert _bare(command) == "python -m train evaluate --model a.pt --data x"

@@ -9,7 +9,8 @@ from tests.train.song_folders import tone
 from train.data.cache import INDEX, AudioCache
 from train.data.licences import licence_of
 from train.data.prepare import prepare
-from train.data.readers.table import TABLE, listed_instrumentals, rows_of
+from train.data.readers.base import Choice
+from train.data.readers.table import TABLE, Table, listed_instrumentals, rows_of
 from train.data.shards import write_shards
 
 HEAD = "split\tset\tpath\trole\tsample_rate\tlicence"
@@ -90,3 +91,11 @@ def test_an_odd_index_of_a_cache_is_one_line(cache, tmp_path, content):
     (tmp_path / "audio.i16").symlink_to(cache / "audio.i16")
     with pytest.raises(InputFileError, match="prepare' again"):
         AudioCache(tmp_path)
+
+
+def test_a_sample_rate_of_zero_is_that_of_the_file(tmp_path):
+    row = "train\tmine\tvoices/a.wav\tsinging\t{}\tCC0"
+    head = "split\tset\tpath\trole\tsample_rate\tlicence"
+    (tmp_path / TABLE).write_text("\n".join([head, row.format(0), row.format(16000)]) + "\n")
+    plans = Table().find(tmp_path, Choice()).plans
+    assert [plan.band_hz for plan in plans] == [None, 7600]

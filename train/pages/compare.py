@@ -262,7 +262,7 @@ def _best(evaluations: list[Content]) -> float:
 
 def _bare(command: str) -> str:
     """Return the command without options that change no figure: output file and workers."""
-    return re.sub(r" --(json|workers) \S+", "", command)
+    return re.sub(r""" --(json|workers)[ =](?:'[^']*'|"[^"]*"|[^\s'"])+""", "", command)
 
 
 def _used(main: list[Content], models: list[list[Content]]) -> list[Content]:

@@ -72,7 +72,8 @@ class Table(Reader):
                 found.skipped.append(f"{path}: unknown role '{role}' in {TABLE} (known: {known})")
                 continue
             # An Opus file at 48 kHz may come from a file at 16 kHz: the rate in the table counts.
-            band_hz = band_of(int(row["sample_rate"])) if row.get("sample_rate", "").isdecimal() else None
+            rate = int(row["sample_rate"]) if row.get("sample_rate", "").isdecimal() else 0
+            band_hz = band_of(rate) if rate else None
             found.plans.append(Plan(name, row["set"], split, kind, row["licence"], files, name, band_hz))
         return found
 
