@@ -12,12 +12,13 @@ import argparse
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from rtsep.bench.bars import HOP_BARS
 from rtsep.bench.result import SPREAD, Column, Result, Row, machine, spread
 from rtsep.compute import add_compute
 from rtsep.controls import Controls
@@ -104,6 +105,7 @@ def run(arguments: argparse.Namespace) -> Result:
                 rows += ({"launch": launch, **row} for row in _rows(package, took, rate, block))
     if not real_time:
         notes.append("no real-time priority here: other programs interrupt the thread")
+    notes += _bars(package for package, _, _ in players)
     title = "one hop on one core" if arguments.compute == "cpu" else "one hop, the model on a GPU"
     settings = {
         "device": arguments.compute, "core": arguments.core, "real_time": real_time,
@@ -192,6 +194,16 @@ def _players(name: str, compute: str, notes: list[str]) -> Iterator[tuple[ModelP
                 notes.append(f"'{package.spec.name}' cannot be captured as a graph: {model.gpu.not_captured}")
                 continue
             yield package, launch, model
+
+
+def _bars(packages: Iterable[ModelPackage]) -> list[str]:
+    """Return a line for each shipped model: the most of a hop that the whole may take on one core."""
+    names = dict.fromkeys(package.spec.name for package in packages if is_shipped(package.sha256))
+    return [
+        f"good for '{name}' on one core: whole hop at most {bar.p99:.0%} at p99, {bar.p999:.0%} at p99.9"
+        for name, bar in HOP_BARS.items()
+        if name in names
+    ]
 
 
 def _quiet_thread(core: int | None) -> bool:

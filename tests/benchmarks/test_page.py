@@ -82,7 +82,7 @@ def test_aims_held_missed_and_open():
 
     assert {verdict for _, verdict in judged({}).values()} == {OPEN}
     results = judged({name: result(name) for name in BY_NAME})
-    assert results["whole"][1] == HELD and results["whole"][0].startswith("12.")  # p99 703 us of 5805
+    assert results["whole"][1] == HELD and results["whole"][0].startswith("'live' 12.")  # p99 703 us of 5805
     assert results["the"] == ("0.321 ms ('live', the slowest)", HELD)
     assert results["declared"] == ("0 samples off (JACK server)", HELD)
     assert results["warm"] == ("1.70 s, at worst 2.10 s of 5", MISSED)
@@ -95,6 +95,10 @@ def test_aims_held_missed_and_open():
     assert results["losses"][1] == OPEN
     other = result("hop-cpu", [hop("whole", [1.0], model="stage")])
     assert judged({"hop-cpu": other})["whole"][1] == OPEN
+    both = result("hop-cpu", [hop("whole", [1000.0]), hop("whole", [1600.0], model="stage")])
+    assert judged({"hop-cpu": both})["whole"] == (
+        "'live' 17.2% and 17.2% of 35% and 50%; 'stage' 27.6% and 27.6% of 25% and 50%", MISSED
+    )  # fmt: skip
 
 
 def stressed(*loads):

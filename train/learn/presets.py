@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from rtsep.dsp.windows import PROFILES
+from rtsep.dsp.windows import PROFILES, Framing
 from rtsep.errors import ModelError, UsageError, suggest
 from train.learn.nets.causal import Causal
 from train.learn.nets.column_dense import ColumnDense
@@ -40,6 +40,13 @@ PRESETS: dict[str, System] = {
     "causal-open": replace(CAUSAL, training=replace(CAUSAL.training, recipe=OPEN)),
     "causal-stage": replace(
         CAUSAL, framing=PROFILES["stage"], training=replace(CAUSAL.training, batch=2, hops=774)
+    ),
+    # The larger net without look-ahead, at the latency of `live`: its weights begin with those of `studio`.
+    "causal-live": replace(
+        STUDIO,
+        framing=Framing(4096, 512, 256),
+        lookahead=0,
+        training=replace(STUDIO.training, batch=3, hops=516),
     ),
     "causal-studio": STUDIO,
     "causal-wide": replace(STUDIO, framing=PROFILES["wide"], lookahead=4),
