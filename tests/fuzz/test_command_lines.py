@@ -93,7 +93,7 @@ def test_any_words_are_parsed_or_refused_by_a_line(command, capfd, words):
 @example(words=["--help"])
 def test_options_of_live_are_taken_or_refused_by_a_line(at_home, capfd, words):
     with in_order(UsageError):
-        code = code_of(lambda: check_options(words))
+        code = code_of(lambda: check_options(words) and None)
         assert_done_or_refused(code, capfd.readouterr().err)
 
 

@@ -210,7 +210,7 @@ def test_an_input_that_never_opens_does_not_keep_the_other_commands(monkeypatch)
 
     monkeypatch.setattr(device_swap, "FIND_PATIENCE_S", 0.0)
     monkeypatch.setattr(Route, "find", find)
-    before = SimpleNamespace(parts=())
+    before = SimpleNamespace(parts=(), io=SimpleNamespace(input=None, output=None, known=()))
     live = SimpleNamespace(options=LiveOptions(), route=before)
     helpers = Helpers(Inbox())
     command = SwitchDevices("pipe", None)

@@ -394,3 +394,18 @@ def test_groups_are_shared_out_by_stable_names():
 
 def test_titles_are_compared_as_sets_write_them():
     assert title("055 - Angels In Amplifiers - I'm Alright") == title("x/angels in amplifiers - I'm Alright")
+
+
+@pytest.mark.parametrize(
+    ("files", "form"),
+    [
+        (("Voice of the Wind.wav", "Dawn.wav", "Dusk.wav"), "instrumentals"),
+        (("Album/Voice of the Wind.wav", "Album/Dawn.wav"), "instrumentals"),
+        (("Song/vocals.wav", "Song/drums.wav"), "stems"),
+        (("Artist/Song/03 Song - Lead Vocals.wav", "Artist/Song/Bass.wav"), "stems"),
+    ],
+)
+def test_a_title_with_a_voice_in_it_is_no_stem_in_a_folder_of_music(tmp_path, files, form):
+    for name in files:
+        tone(tmp_path / "music" / name)
+    assert reader_for(tmp_path / "music").form == form

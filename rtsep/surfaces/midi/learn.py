@@ -75,15 +75,18 @@ def moves(
 ) -> list[Received]:
     """Return the events of the first move; wait at most `patience` s.
 
-    If an endless knob was turned one way only, `ask` gets a line for the user, and the next moves are added.
+    If an endless knob was turned one way only, `ask` gets a line for the user, and its next moves are added.
     """
     found = burst(received, patience)
-    if not is_ambiguous(_events(found), control):
+    knob = recognise(_events(found), control)
+    if knob is None or not is_ambiguous(_events(found), control):
         return found
     ask("turn the same knob the other way, too: one direction fits two kinds of endless knobs")
     until = time.monotonic() + OTHER_WAY_S
     while (left := until - time.monotonic()) > 0 and is_ambiguous(_events(found), control):
-        found += burst(received, left)
+        found += [
+            each for each in burst(received, left) if each.event.kind == CC and _is_of(each.event, knob)
+        ]
     return found
 
 

@@ -261,6 +261,8 @@ def test_an_endless_knob_turned_one_way_is_asked_for_the_other(monkeypatch, firs
 
     def ask(line):
         asked.append(line)
+        for other in (Event("note", 1, 40, 100), Event("note", 1, 21, 100), *[Event("cc", 1, 22, 64)] * 20):
+            received.put(Received("pad", other))  # something else is touched meanwhile
         send(then)
 
     send(first)

@@ -22,6 +22,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from rtsep.cli.live_osc import osc_of, receiving_osc
 from rtsep.controls import TABLE, Travel
 from rtsep.errors import OutputError, UsageError
+from rtsep.surfaces.osc import surface as surface_module
 from rtsep.surfaces.osc.address import Where, bind, parse_where
 from rtsep.surfaces.osc.launch import osc
 from rtsep.surfaces.osc.layout import text
@@ -198,22 +199,30 @@ def feedback_after(request):
     return messages_of(SimpleNamespace(controls=controls, stats=stats, model="live"))
 
 
-def test_a_fader_is_not_moved_by_its_own_session(tablet, session):  # noqa: F811
+def test_a_fader_is_not_moved_by_its_own_session(tablet, surface, session, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(surface_module, "HOLD_S", 600.0)  # a busy machine may pause within the drag
+    got = []
+
+    def read_until(gate):
+        while not got or (got[-1].address, got[-1].params) != ("/rtsep/gate", [gate]):
+            got.append(OscMessage(tablet.sock.recv(MAX_PACKET)))
+
     tablet.send("/rtsep/sync")
     tablet.until("/rtsep/position/vocals_gain", lambda _: True)
     for step in range(20):
         tablet.send("/rtsep/position/vocals_gain", 0.3 + step / 50)
-        time.sleep(0.02)
+    travel = Travel.whole(next(control for control in TABLE if control.name == "vocals_gain"))
+    end = travel.value(0.3 + 19 / 50)
+    until(lambda: abs(session.controls.vocals_gain - end) < 0.01)
     session.controls.set("gate", 0.5, "MIDI")
-    got = []
-    while "/rtsep/gate" not in got:
-        got.append(OscMessage(tablet.sock.recv(MAX_PACKET)).address)
-    time.sleep(2 * HOLD_S)
+    read_until(0.5)
+    for peer in surface.peers.values():
+        peer.held_until.clear()
     session.controls.gate = 0
-    while got.count("/rtsep/gate") < 2:
-        got.append(OscMessage(tablet.sock.recv(MAX_PACKET)).address)
-    assert "/rtsep/position/vocals_gain" not in got
-    assert "/rtsep/vocals_gain" in got
+    read_until(0.0)
+    addresses = [message.address for message in got]
+    assert "/rtsep/position/vocals_gain" not in addresses
+    assert "/rtsep/vocals_gain" in addresses
     session.controls.vocals_gain = 0
     tablet.until("/rtsep/position/vocals_gain", lambda _: True)  # somebody else's move
 

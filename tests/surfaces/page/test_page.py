@@ -190,7 +190,7 @@ def test_takes_are_there_to_listen_to(stem, port, browser, session, tmp_path):
     assert request(port, "GET", "/take/0/passwd", KEYS.turning)[0] == 404
 
 
-def test_a_dropped_file_is_repeated_although_the_phone_sleeps_at_once(port, session):
+def test_a_dropped_file_is_repeated_although_the_phone_asks_for_nothing_more(port, session):
     long = session.now.route.io.source.path
     song = io.BytesIO()
     soundfile.write(song, np.zeros((22050, 2), np.float32), 44100, format="WAV")
@@ -198,6 +198,7 @@ def test_a_dropped_file_is_repeated_although_the_phone_sleeps_at_once(port, sess
     path = json.loads(body)["input"]
     with Browser(port, KEYS.turning) as phone:
         phone.send({"kind": "switchdevice", "id": 1, "input": path, "output": None, "loop": True})
+        phone.until(lambda message: message["kind"] == "done" and message["id"] == 1)
     until(lambda: session.place.length == 0.5, "the file should play")
     until(lambda: session.place.position > 0.3)
     until(lambda: session.place.position < 0.2, "it should begin again")

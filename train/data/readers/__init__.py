@@ -11,7 +11,7 @@ from train.data.readers.instrumentals import Instrumentals
 from train.data.readers.karaoke import Karaoke
 from train.data.readers.musdb18 import Musdb18, Musdb18Hq
 from train.data.readers.shards import Shards
-from train.data.readers.stems import Stems
+from train.data.readers.stems import Stems, has_plain_stems
 from train.data.readers.table import Table
 from train.data.readers.voices import Voices
 
@@ -38,12 +38,14 @@ def reader_for(folder: Path, form: str | None = None) -> Reader:
         raise InputFileError(f"{folder}: no such folder")
     if form is not None:
         return FORMS[form]
+    named = next((reader for reader in FORMS.values() if reader.is_named(folder)), None)
     for reader in FORMS.values():
-        if reader.recognises(folder):
+        # A folder of music may contain a title such as "Voice of the Wind", which is no stem.
+        by_title = named is not None and isinstance(reader, Stems) and not has_plain_stems(folder)
+        if reader.recognises(folder) and not by_title:
             return reader
-    for reader in FORMS.values():
-        if reader.is_named(folder):
-            return reader
+    if named is not None:
+        return named
     hint = "; give the layout with --form NAME"
     if audio_files(folder):
         hint = "; it contains audio: give --form voices or --form instrumentals"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rtsep.errors import InputFileError
 from rtsep.files.folders import walk
-from train.data.readers.base import Choice, Found, Plan, Reader, Source, is_audio, licence_near
+from train.data.readers.base import Choice, Found, Plan, Reader, Source, is_audio, licence_near, words
 from train.data.readers.decode import AudioFile
 from train.data.readers.splits import artist, assign_songs, given_split, without_splits
 
@@ -32,6 +32,14 @@ _INSIDE = {
     "wav", "wave", "wavs",
 }  # fmt: skip
 """Names of folders inside the folder of a song, such as "stems"."""
+
+_VOICE_WORDS = {
+    "a", "acapella", "acappella", "adlib", "adlibs", "alto", "background", "backing", "bgv", "bv", "cappella",
+    "choir", "double", "doubles", "dry", "dub", "female", "fx", "harmonies", "harmony", "l", "lead", "left",
+    "lv", "main", "male", "mono", "r", "rap", "right", "sing", "singer", "singing", "soprano", "stem",
+    "stereo", "take", "tenor", "track", "vocal", "vocals", "voc", "vox", "voice", "voices", "vx", "wet",
+}  # fmt: skip
+"""Words in the name of a voice's file that are no part of a title."""
 
 _LOSSLESS = (".wav", ".flac", ".aif", ".aiff", ".w64")
 
@@ -67,6 +75,22 @@ def _songs(folder: Path) -> list[tuple[Path, dict[str, list[str]]]]:
 def usable(roles: dict[str, list[str]]) -> bool:
     """Return whether these stems make a song: a voice and an accompaniment."""
     return "vocals" in roles and bool(roles.keys() - {"vocals", "mixture"})
+
+
+def has_plain_stems(folder: Path) -> bool:
+    """Return whether a song's folder below `folder` has a file that is named as a voice and nothing else.
+
+    The name of the song and numbers may stand beside it: "03 SONG - Lead Vocals.wav".
+    """
+    return any(
+        song != folder and usable(roles) and any(_is_plain(song, name) for name in roles["vocals"])
+        for song, roles in _songs(folder)
+    )
+
+
+def _is_plain(song: Path, name: str) -> bool:
+    known = words(song.name) | words(song.parent.name) | _VOICE_WORDS
+    return all(word in known or word.isdigit() for word in words(Path(name).stem))
 
 
 class Stems(Reader):
