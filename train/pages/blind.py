@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,15 @@ from train.data.cache import RATE, whole_file
 from train.data.effects import Wave
 from train.data.tracks import Stems, Track, read_song, select_tracks
 from train.pages.blind_page import Comparison, Sound, blind_page
-from train.pages.listen import LEAD_IN_S, MAX_TRACKS, add_excerpt_arguments, find_songs, loudest, write_sound
+from train.pages.listen import (
+    LEAD_IN_S,
+    MAX_TRACKS,
+    add_excerpt_arguments,
+    check_excerpts,
+    find_songs,
+    loudest,
+    write_sound,
+)
 from train.score.evaluate import as_live, names_of, separate
 from train.score.peers import load_peer
 from train.score.scores import TARGETS
@@ -65,10 +72,7 @@ def blind(
     """
     if target not in TARGETS:
         raise UsageError(f"--stem {target}: {' or '.join(TARGETS)}")
-    if not 1 <= seconds < math.inf or max_tracks < 1:
-        raise UsageError(
-            f"--seconds {seconds:g} --max-tracks {max_tracks}: both must be at least 1, and finite"
-        )
+    check_excerpts(seconds, max_tracks)
     count = len(models) + len(peers)
     if not 2 <= count <= len(LETTERS):
         raise UsageError(f"{count} systems: a comparison needs 2 to {len(LETTERS)} of --model and --peer")

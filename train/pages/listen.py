@@ -83,10 +83,7 @@ def listen(
     `data` are data sets, folders of tracks, tracks or recordings. The page has the `seconds` of each track
     with most voice. Broken tracks are listed and skipped; `InputFileError` if none is left.
     """
-    if not 1 <= seconds < math.inf or max_tracks < 1:
-        raise UsageError(
-            f"--seconds {seconds:g} --max-tracks {max_tracks}: both must be at least 1, and finite"
-        )
+    check_excerpts(seconds, max_tracks)
     package = read_package(model)
     paths = find_songs([data] if isinstance(data, Path) else data)
     if tracks:
@@ -227,6 +224,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model file")
     add_excerpt_arguments(parser, SECONDS)
+
+
+def check_excerpts(seconds: float, max_tracks: int) -> None:
+    """Raise `UsageError` if a page cannot have excerpts of `seconds` of so many tracks."""
+    if not 1 <= seconds < math.inf or max_tracks < 1:
+        raise UsageError(
+            f"--seconds {seconds:g} --max-tracks {max_tracks}: both must be at least 1, and finite"
+        )
 
 
 def add_excerpt_arguments(parser: argparse.ArgumentParser, seconds: float) -> None:

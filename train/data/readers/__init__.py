@@ -40,9 +40,10 @@ def reader_for(folder: Path, form: str | None = None) -> Reader:
         return FORMS[form]
     named = next((reader for reader in FORMS.values() if reader.is_named(folder)), None)
     for reader in FORMS.values():
+        if not reader.recognises(folder):
+            continue
         # A folder of music may contain a title such as "Voice of the Wind", which is no stem.
-        by_title = named is not None and isinstance(reader, Stems) and not has_plain_stems(folder)
-        if reader.recognises(folder) and not by_title:
+        if named is None or not isinstance(reader, Stems) or has_plain_stems(folder):
             return reader
     if named is not None:
         return named
