@@ -26,7 +26,7 @@ class CentreMask(ModelRunner):
     """
 
     def __init__(self) -> None:
-        framing = PROFILES["live"]
+        framing = PROFILES["light"]
         self.spec = ModelSpec(
             name="centre", system="centre", n_fft=framing.n_fft, synthesis=framing.synthesis, hop=framing.hop,
             state_size=0, rates=(RATE,),

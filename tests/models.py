@@ -81,7 +81,7 @@ def expected_mask(
 
 
 def make_spec(
-    kind: str = "ones", profile: str = "live", channels: int = 2, lookahead: int = 0, **changes: Any
+    kind: str = "ones", profile: str = "light", channels: int = 2, lookahead: int = 0, **changes: Any
 ) -> ModelSpec:
     """Return the spec of a test model; `changes` replace any of its entries."""
     framing = PROFILES[profile]

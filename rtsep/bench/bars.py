@@ -17,6 +17,7 @@ class HopBar(NamedTuple):
 
 HOP_BARS = {
     "live": HopBar(0.35, 0.5),
+    "light": HopBar(0.25, 0.5),
     "stage": HopBar(0.25, 0.5),
     "open": HopBar(0.25, 0.5),
     "studio": HopBar(0.5, 0.75),

@@ -29,7 +29,7 @@ amplifies the effect of a mask there more."""
 
 @dataclass(frozen=True)
 class Framing:
-    """Sizes of one STFT, in samples. The defaults are the `live` profile (11.6 ms at 44.1 kHz)."""
+    """Sizes of one STFT, in samples. The defaults are the `light` profile (11.6 ms at 44.1 kHz)."""
 
     n_fft: int = 2048
     synthesis: int = 512
@@ -78,7 +78,8 @@ class Framing:
 
 PROFILES: dict[str, Framing] = {
     "stage": Framing(2048, 256, 128),
-    "live": Framing(2048, 512, 256),
+    "live": Framing(4096, 512, 256),
+    "light": Framing(2048, 512, 256),
     "studio": Framing(4096, 1024, 512),
     "wide": Framing(4096, 2048, 512),
 }

@@ -24,7 +24,8 @@ def shipped_files() -> list[Path]:
 
 
 PURPOSES = {
-    "live": "to sing and play along: hardly any delay, on any machine",
+    "live": "to sing and play along: hardly any delay",
+    "light": "like 'live', for slow machines: less clean, a third of its time",
     "stage": "monitors on a stage: the shortest delay",
     "studio": "mixing and practice: cleaner, but the delay is audible if you play along",
     "wide": "listening and karaoke: the cleanest, if delay does not matter",

@@ -95,9 +95,9 @@ def test_aims_held_missed_and_open():
     assert results["losses"][1] == OPEN
     other = result("hop-cpu", [hop("whole", [1.0], model="stage")])
     assert judged({"hop-cpu": other})["whole"][1] == OPEN
-    both = result("hop-cpu", [hop("whole", [1000.0]), hop("whole", [1600.0], model="stage")])
+    both = result("hop-cpu", [hop("whole", [1000.0]), hop("whole", [1600.0], model="light")])
     assert judged({"hop-cpu": both})["whole"] == (
-        "'live' 17.2% and 17.2% of 35% and 50%; 'stage' 27.6% and 27.6% of 25% and 50%", MISSED
+        "'live' 17.2% and 17.2% of 35% and 50%; 'light' 27.6% and 27.6% of 25% and 50%", MISSED
     )  # fmt: skip
 
 

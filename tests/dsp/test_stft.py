@@ -140,7 +140,7 @@ def test_latency_and_block_follow_from_the_sizes():
     framing = Framing(2048, 512, 256)
     assert (framing.bins, framing.block_size, framing.stream_delay) == (1025, 256, 256)
     assert framing.stream_delay + framing.hop == framing.synthesis
-    assert PROFILES["live"] == Framing() == framing
+    assert PROFILES["light"] == Framing() == framing
     far = Framing(1024, 1024, 768)
     assert (far.bins, far.block_size, far.stream_delay) == (513, 768, 256)
 

@@ -321,7 +321,7 @@ def test_mask_controls_are_audible(setting, share):
 def test_smoothing_takes_its_time_at_the_models_rate():
     x = noise(2, 20000)
     stems, _ = separate(x, 48000, "ones", controls=Controls(smoothing=50.0))
-    framing = PROFILES["live"]
+    framing = PROFILES["light"]
     columns = whole_stft(x, framing)
     rise = 1 - np.exp(-1000 * framing.hop * np.arange(1, len(columns) + 1) / (48000 * 50.0))
     reference = whole_istft(columns * rise[:, None, None], framing)[:, : x.shape[1] - framing.hop]

@@ -19,14 +19,15 @@ def conditions(model="studio", block=256, server_decides=False, real_time=True):
 @pytest.mark.parametrize(
     ("faults", "how", "words"),
     [
-        ({"late_masks": 20}, {}, "20 masks came late: try --block 512 or the model 'live'"),
-        ({"late_masks": 1}, {"model": "live"}, "1 mask came late: try --block 512"),
+        ({"late_masks": 20}, {}, "20 masks came late: try --block 512 or the model 'light'"),
+        ({"late_masks": 1}, {"model": "light"}, "1 mask came late: try --block 512"),
+        ({"late_masks": 1}, {"model": "live"}, "1 mask came late: try --block 512 or the model 'light'"),
         (
             {"late_masks": 2},
             {"server_decides": True},
-            "2 masks came late: try a period (quantum) of 512 on the sound server or the model 'live'",
+            "2 masks came late: try a period (quantum) of 512 on the sound server or the model 'light'",
         ),
-        ({"late_masks": 2}, {"model": "live", "block": 8192}, "2 masks came late: try --slack 8320"),
+        ({"late_masks": 2}, {"model": "light", "block": 8192}, "2 masks came late: try --slack 8320"),
         ({"underruns": 3}, {}, "the output had gaps (3 underruns): try --slack 384 or --block 512"),
         (
             {"underruns": 1},

@@ -49,7 +49,7 @@ def _columns(steps, system=SMALL, seed=1):
 def test_full_size():
     net = GruNet()
     system, inputs, bins = net.system, 743, 1024
-    assert system.framing == PROFILES["live"] and system.rates == (44100, 48000)
+    assert system.framing == PROFILES["light"] and system.rates == (44100, 48000)
     assert (system.inputs, system.lookahead_hops, system.context_hops) == (inputs, 0, None)
     cell = 3 * 256 * 2 * 256
     products = 2 * inputs * 256 + 2 * cell + 512 * 256 + 256 * 2 * bins

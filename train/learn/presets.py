@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from rtsep.dsp.windows import PROFILES, Framing
+from rtsep.dsp.windows import PROFILES
 from rtsep.errors import ModelError, UsageError, suggest
 from train.learn.nets.causal import Causal
 from train.learn.nets.column_dense import ColumnDense
@@ -21,7 +21,7 @@ from train.learn.system import System, Training
 CAUSAL = Causal()
 OPEN = replace(CAUSAL.training.recipe, open_only=True)
 
-# A finer grid of bins, so one halving more to the same bands; a hop of twice the length has more content.
+# A larger net: a finer grid of bins, so one halving more to the same bands.
 STUDIO = replace(
     CAUSAL,
     framing=PROFILES["studio"],
@@ -36,17 +36,14 @@ STUDIO = replace(
 )
 
 PRESETS: dict[str, System] = {
-    "causal": CAUSAL,  # rtsep's own, for the profile `live`
+    "causal": CAUSAL,  # rtsep's own, for the profile `light`
+    # The larger net without look-ahead: its weights begin with those of `studio`.
+    "causal-live": replace(
+        STUDIO, framing=PROFILES["live"], lookahead=0, training=replace(STUDIO.training, hops=516)
+    ),
     "causal-open": replace(CAUSAL, training=replace(CAUSAL.training, recipe=OPEN)),
     "causal-stage": replace(
         CAUSAL, framing=PROFILES["stage"], training=replace(CAUSAL.training, batch=2, hops=774)
-    ),
-    # The larger net without look-ahead, at the latency of `live`: its weights begin with those of `studio`.
-    "causal-live": replace(
-        STUDIO,
-        framing=Framing(4096, 512, 256),
-        lookahead=0,
-        training=replace(STUDIO.training, batch=3, hops=516),
     ),
     "causal-studio": STUDIO,
     "causal-wide": replace(STUDIO, framing=PROFILES["wide"], lookahead=4),

@@ -41,7 +41,7 @@ ENDS, DOWN, UP = 5, 4, 3
 class CausalSizes(System):
     """Sizes of the net and its program, the features of a column, and the bins of a mask."""
 
-    framing: Framing = PROFILES["live"]
+    framing: Framing = PROFILES["light"]
     # (bins, bins pooled into one), from low to high; all but Nyquist, which follows its neighbour
     pool: tuple[tuple[int, int], ...] = ((192, 1), (192, 2), (128, 4), (512, 16))
     taps: int = 3  # columns of the first convolution: the newest and those before it

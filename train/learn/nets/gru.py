@@ -47,7 +47,7 @@ class Gru(System):
     training: Training = field(
         default_factory=lambda: Training(batch=4, hops=344, true_share=(0.75, 0.9), recipe=Recipe(clips=0.8))
     )
-    framing: Framing = PROFILES["live"]
+    framing: Framing = PROFILES["light"]
     heard_hz: float = 16000.0  # bins above it are masked, but are not inputs
     hidden: int = 256
     layers: int = 2
