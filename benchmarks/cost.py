@@ -28,7 +28,7 @@ from rtsep.model.torchscript import take_this_thread
 from rtsep.realtime.priority import lock_memory, raise_thread_priority
 from train.data.cache import RATE
 from train.data.effects import Wave
-from train.score.evaluate import one_thread_each
+from train.score.processes import one_thread_each
 
 T = TypeVar("T")
 

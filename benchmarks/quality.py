@@ -23,8 +23,9 @@ from rtsep.model.package import ModelPackage
 from rtsep.model.remote import load
 from train.data.cache import RATE
 from train.data.tracks import Stems, Track, read_track
-from train.score.evaluate import Skipped, as_live, one_thread_each, score_stems, separate
+from train.score.evaluate import Skipped, as_live, score_stems, separate
 from train.score.metrics import BssEval
+from train.score.processes import one_thread_each
 from train.score.scores import MODEL, TARGETS, Content, read_scores, summarise
 
 MIXTURE = "mixture"

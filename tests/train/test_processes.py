@@ -1,14 +1,13 @@
-"""Processes of the scores: a killed one is one line, and Ctrl-C ends only those that work."""
+"""Processes of the scores: a killed one costs no result, and Ctrl-C ends only those that work."""
 
 import os
 import signal
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
-from rtsep.errors import RtsepError
 from train.score import evaluate, measuring
+from train.score.processes import open_workers
 
 
 @pytest.fixture(autouse=True)
@@ -18,28 +17,37 @@ def handler():
     signal.signal(signal.SIGINT, before)
 
 
-class Killed:
-    """A pool whose process was killed."""
-
-    def __init__(self, *_given):
-        pass
-
-    def map(self, *_given):
-        raise BrokenProcessPool
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_error):
-        return None
+def _begin():
+    pass
 
 
-def test_a_killed_process_is_one_line_with_the_remedy(monkeypatch):
-    pool = Killed()
-    monkeypatch.setattr(evaluate, "ProcessPoolExecutor", lambda *_: pool)
-    with pytest.raises(RtsepError, match=r"killed.*--workers 1") as caught:
-        evaluate._score_all(None, None, [Path("a"), Path("b")], 2)
-    assert "\n" not in str(caught.value)
+def _fail_at_three(item):
+    if item == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item, os.getpid()
+
+
+def test_a_killed_process_leaves_the_rest_to_this_one(capfd):
+    here = os.getpid()
+    with open_workers(1, _begin, ()) as pool:
+        results = list(pool.map(_fail_at_three, lambda item: (item, here), range(6)))
+        assert [item for item, _ in results] == list(range(6))
+        assert [place == here for _, place in results] == [False, False, False, True, True, True]
+        (line,) = capfd.readouterr().err.splitlines()
+        assert "killed" in line and "--workers 1" in line
+        assert list(pool.map(_fail_at_three, str, [3, 4])) == ["3", "4"]  # the pool is not asked again
+
+
+def test_an_error_of_the_work_passes_through():
+    with open_workers(1, _begin, ()) as pool, pytest.raises(ZeroDivisionError):
+        list(pool.map((1).__floordiv__, lambda _: pytest.fail("the pool is alive"), [1, 0]))
+
+
+def test_workers_have_one_thread_and_this_process_keeps_its_own(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with open_workers(1, _begin, ()) as pool:
+        assert list(pool.map(os.getenv, str, ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])) == ["1", "1"]
+    assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
 class Working:

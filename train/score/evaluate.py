@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import platform
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,7 @@ from train.data.tracks import Stems, Track, find_tracks, read_track, select_trac
 from train.score.metrics import BSS_METRICS, BssEval, level_db, over_frames, si_sdr
 from train.score.oracle import MASKS, Oracle
 from train.score.peers import Peer, latency_ms, load_peer
-from train.score.processes import all_alive, ignore_interrupts, interruptible
+from train.score.processes import ignore_interrupts, interruptible, open_workers
 from train.score.scores import (
     MODEL,
     TARGETS,
@@ -197,32 +195,15 @@ def _score_in_worker(path: Path) -> dict[str, Any] | Skipped:
         return _in_worker[0].score(path)
 
 
-@contextlib.contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Limit the linear algebra of new processes to one thread each, so that they share the cores."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
 def _score_all(
-    scorer: Scorer, scoring: Scoring, paths: list[Path], workers: int
+    scorer: Scorer, scoring: Scoring, paths: list[Path], count: int
 ) -> list[dict[str, Any] | Skipped]:
     bar = tqdm(total=len(paths), unit="track", desc="score")
     results = []
-    with bar, all_alive(), contextlib.ExitStack() as stack:
-        if workers > 1 and len(paths) > 1:
-            stack.enter_context(one_thread_each())
-            context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-            pool = ProcessPoolExecutor(workers, context, _start_worker, (scoring,))
-            scored: Iterator[dict[str, Any] | Skipped] = stack.enter_context(pool).map(
-                _score_in_worker, paths
-            )
+    with bar, contextlib.ExitStack() as stack:
+        if count > 1 and len(paths) > 1:
+            pool = stack.enter_context(open_workers(count, _start_worker, (scoring,)))
+            scored: Iterator[dict[str, Any] | Skipped] = pool.map(_score_in_worker, scorer.score, paths)
         else:
             scored = map(scorer.score, paths)
         for result in scored:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +20,7 @@ from train.data.effects import Wave
 from train.data.excerpts import middle_of
 from train.data.tracks import Stems, Track, read_track
 from train.score.evaluate import Skipped, as_live, separate
-from train.score.processes import ignore_interrupts, interruptible
+from train.score.processes import Workers, ignore_interrupts, interruptible
 from train.score.scores import Content
 
 NO_SONGS = "the cache holds no full-band validation songs with stems; give --data"
@@ -108,7 +107,7 @@ def _in_process(what: Callable[[Worker, Item], Row], item: Item) -> Row:
 class Bench:
     """A bench for measures, in this process or in a pool whose processes began with `start_process`."""
 
-    def __init__(self, worker: Worker, clips: Sequence[Clip] = (), pool: Executor | None = None) -> None:
+    def __init__(self, worker: Worker, clips: Sequence[Clip] = (), pool: Workers | None = None) -> None:
         """`clips` are what `level` and `rate` score."""
         self.worker, self.clips = worker, tuple(clips)
         self._pool = pool
@@ -120,10 +119,11 @@ class Bench:
 
     def each(self, what: Callable[[Worker, Item], Row], items: Sequence[Item], title: str) -> list[Row]:
         """Return `what` of each item in order. `what` must be a function of a module, for other processes."""
+        here = functools.partial(what, self.worker)
         if self._pool is None:
-            rows: Iterator[Row] = map(functools.partial(what, self.worker), items)
+            rows: Iterator[Row] = map(here, items)
         else:
-            rows = self._pool.map(functools.partial(_in_process, what), items)
+            rows = self._pool.map(functools.partial(_in_process, what), here, items)
         return list(tqdm(rows, total=len(items), desc=title, unit="excerpt"))
 
     def of_clips(

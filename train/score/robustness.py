@@ -10,11 +10,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import multiprocessing
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from rich.table import Column, Table
@@ -27,9 +25,9 @@ from rtsep.terminal import plain_console
 from train.data.cache import RATE, default_cache
 from train.data.excerpts import scored_songs
 from train.data.tracks import find_tracks
-from train.score.evaluate import card, names_of, one_thread_each
+from train.score.evaluate import card, names_of
 from train.score.measuring import Bench, Clip, Measure, Worker, start_process
-from train.score.processes import all_alive
+from train.score.processes import open_workers
 from train.score.robustness_measures import AS_IS, MEASURES, score_clip
 from train.score.scores import TARGETS, Content, check_writable, write_scores
 
@@ -64,13 +62,10 @@ def robustness(
         clips += find_tracks([data] if isinstance(data, Path) else data)
     else:
         clips += scored_songs(worker.cache)
-    with all_alive(), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         pool = None
         if workers > 1:
-            stack.enter_context(one_thread_each())
-            context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-            processes = ProcessPoolExecutor(workers, context, start_process, (model, cache, device))
-            pool = stack.enter_context(processes)
+            pool = stack.enter_context(open_workers(workers, start_process, (model, cache, device)))
         bench = Bench(worker, clips, pool)
         measures = [measure(bench) for measure in wanted]
     command = "python -m train " + shlex.join(sys.argv[1:])
