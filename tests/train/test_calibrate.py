@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from rtsep.model.loader import load_model
 from tests.train.conftest import SYSTEM
 from train import __main__ as cli
 from train.data.cache import RATE, AudioCache
-from train.data.excerpts import voiceless_middles
+from train.data.excerpts import scored_songs, voiceless_middles
 from train.learn import calibrate as calibration
 from train.learn import checkpoint as checkpoints
 from train.learn import validation
@@ -45,6 +46,13 @@ def test_the_plain_candidate_scores_what_validation_does(config, held_back):
     assert plain.music == pytest.approx(scores["music_mean"], abs=1e-3)
     assert plain.leak == pytest.approx(scores["leak_db"], abs=1e-3), "of one piece median and mean are one"
     assert shy.leak < plain.leak - 10, "masks near zero let next to nothing through"
+
+
+def test_songs_of_one_title_are_scored_each(held_back):
+    net = SYSTEM.net()
+    (song, *_) = scored_songs(held_back)
+    held_back.songs = [song, replace(song, source="another set")]
+    assert list(validate(net.eval(), SYSTEM, held_back).songs) == [song.name, f"{song.name} (another set)"]
 
 
 def test_an_exported_model_plays_the_calibrated_masks(config, tmp_path):

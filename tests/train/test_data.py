@@ -389,3 +389,9 @@ def test_all_clips_takes_validation_clips_and_nothing_else_of_it(cache):
     added = [song for song in all_clips if song not in usual]
     assert added == held.select("valid", "stems") and added
     assert drawn_from(held, Recipe(all_clips=True), "valid") == held.select("valid")
+
+
+def test_the_active_level_of_less_than_a_window_is_its_level():
+    wave = np.full((2, 100), 0.5, np.float32)
+    assert effects.active_rms(wave) == pytest.approx(0.5)
+    assert effects.active_rms(wave[:, :0]) == effects.active_rms(wave * 0) == 0

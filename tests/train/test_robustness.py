@@ -349,6 +349,9 @@ def test_speech_asks_for_voices_and_music_that_sound(tmp_path):
     assert alone.met is None and "instrumentals" in alone.reason
     silent = store(tmp_path / "silent", *actors, music("m", tone(LOW_HZ) * 0))
     assert "silent" in measures.speech(bench(silent, LowPass())).reason
+    brief = [voice("speech", "speech/1", tone(LOW_HZ, 0.03)), voice("singing", "singing/1", tone(LOW_HZ))]
+    short = store(tmp_path / "short", *brief, music("m", tone(9000)))
+    assert "shorter than 1 s" in measures.speech(bench(short, LowPass())).reason
     assert "all of 1 excerpts are silent" in measures.leak(bench(silent, LowPass())).reason
 
 

@@ -31,7 +31,11 @@ def rms(wave: Wave) -> float:
 
 
 def active_rms(wave: Wave, window: int = 2048) -> float:
-    """Return the RMS over the windows within 20 dB of the loudest one, without pauses; 0 for silence."""
+    """Return the RMS over the windows within 20 dB of the loudest one, without pauses; 0 for silence.
+
+    A wave shorter than `window` frames is one window.
+    """
+    window = max(1, min(window, wave.shape[1]))
     whole = wave.shape[1] // window * window
     energy = np.square(wave[:, :whole]).reshape(2, -1, window).mean((0, 2))
     top = float(energy.max(initial=0.0))

@@ -83,7 +83,8 @@ def validate(net: Net, system: System, cache: AudioCache) -> Validation:
     for song in scored_songs(cache):
         voice, music = middle_of(cache, song)
         found = separate(program, system, voice + music)
-        songs[song.name] = list(scored(voice, music, found))
+        key = song.name if song.name not in songs else f"{song.name} ({song.source})"  # a title of two sets
+        songs[key] = list(scored(voice, music, found))
         errors.append(level_db(found - voice, voice + music))
     for music in voiceless_middles(cache):
         leaks.append(level_db(separate(program, system, music), music))

@@ -96,11 +96,13 @@ def listen(
         make_folder(folder)
     excerpts: list[Excerpt] = []
     skipped: list[str] = []
+    named: list[str] = []  # the same without folders, for a page that is passed on
     for path in tqdm(paths, unit="track", desc="listen"):
         try:
             track = read_song(path)
         except InputFileError as error:
             skipped.append(str(error))
+            named.append(str(error).replace(f"{path.parent}/", ""))
             continue
         played = play(runner, track, seconds)
         excerpts.append(_write(track, played, out, _file_name(track.name, len(excerpts))))
@@ -108,9 +110,6 @@ def listen(
         print(f"skipped: {line}")
     if not excerpts:
         raise InputFileError(f"none of {len(paths)} tracks could be read; first: {skipped[0]}")
-    named = [
-        line.replace(str(path.parent) + "/", "") for line in skipped for path in paths if str(path) in line
-    ]
     target = out / "index.html"
     with whole_file(target) as file:
         file.write(page(card(package), excerpts, named).encode())
