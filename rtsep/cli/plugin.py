@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rtsep import folders
 from rtsep.errors import OutputError
+from rtsep.model.catalog import DEFAULT_MODEL
 from rtsep.plugin import bundle
 from rtsep.realtime.child_process import command_of
 
@@ -23,13 +24,18 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         of.add_argument(
             "--folder", type=Path, metavar="FOLDER", help="folder of LV2 plugins (default: the user's own)"
         )
+        if name == "install":
+            of.add_argument(
+                "--model", default=DEFAULT_MODEL, metavar="NAME",
+                help=f"model that a new instance plays ({DEFAULT_MODEL}); hosts offer all models as presets",
+            )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Install, remove or check, by the arguments."""
     where = arguments.folder or bundle.user_folder()
     if arguments.what == "install":
-        print(f"installed {bundle.install(where, command_of('rtsep.cli.main'))}")
+        print(f"installed {bundle.install(where, command_of('rtsep.cli.main'), arguments.model)}")
     elif arguments.what == "remove":
         removed = bundle.remove(where)
         print(f"removed {removed}" if removed else f"nothing to remove in {where}")

@@ -25,7 +25,8 @@ from pathlib import Path
 
 from rtsep import folders
 from rtsep.errors import ModelError, OutputError, RtsepError
-from rtsep.model.catalog import DEFAULT_MODEL, model_files, purpose_of
+from rtsep.model import catalog
+from rtsep.model.catalog import DEFAULT_MODEL, find_model, model_files, purpose_of
 from rtsep.model.package import ModelPackage, read_package
 from rtsep.plugin import ttl
 from rtsep.plugin.layout import PROTOCOL
@@ -97,8 +98,8 @@ def compile_plugin(target: Path, flags: Sequence[str] = ()) -> None:
         raise OutputError(f"{compiler} does not compile the plugin ({first.strip()})")
 
 
-def packages() -> list[ModelPackage]:
-    """Return the playable models, the default one first; unreadable ones are left out."""
+def packages(first: str = DEFAULT_MODEL) -> list[ModelPackage]:
+    """Return the playable models, the one called `first` before the others; unreadable ones are left out."""
     found: dict[str, ModelPackage] = {}
     for name, path in model_files():
         if name not in found:
@@ -106,7 +107,7 @@ def packages() -> list[ModelPackage]:
                 found[name] = read_package(path)
             except ModelError:
                 continue
-    return sorted(found.values(), key=lambda package: package.path.stem != DEFAULT_MODEL)
+    return sorted(found.values(), key=lambda package: package.path.stem != first)
 
 
 def model_lines(of: Sequence[ModelPackage], rates: Sequence[int] = RATES) -> str:
@@ -121,9 +122,14 @@ def model_lines(of: Sequence[ModelPackage], rates: Sequence[int] = RATES) -> str
     return "".join(lines)
 
 
-def write_bundle(folder: Path, engine: Sequence[str], flags: Sequence[str] = ()) -> None:
-    """Write all files of the bundle to the empty `folder`. Raise `OutputError`."""
-    of = packages()
+def write_bundle(
+    folder: Path, engine: Sequence[str], flags: Sequence[str] = (), of: Sequence[ModelPackage] | None = None
+) -> None:
+    """Write all files of the bundle to the empty `folder`. Raise `OutputError`.
+
+    A new instance plays the first model in `of`; None: all playable ones, the default model first.
+    """
+    of = packages() if of is None else of
     models = [ttl.Model(p.path.stem, p.sha256, purpose_of(p.path)) for p in of]
     if (built := built_plugin()) and not flags:
         shutil.copy(built, folder / ttl.BINARY)
@@ -151,19 +157,24 @@ def _compile_engine(package: ModelPackage) -> None:
         shared.close()
 
 
-def install(where: Path, engine: Sequence[str]) -> Path:
+def install(where: Path, engine: Sequence[str], model: str = DEFAULT_MODEL) -> Path:
     """Build the bundle and put it in the folder `where`, replacing an older one; return its path.
 
-    `engine` is the command that the plugin starts. Raise `OutputError`.
+    `engine` is the command that the plugin starts, `model` the name of the model that a new instance plays.
+    Raise `OutputError`, and `ModelError` for a model that cannot be played or is not known by name.
     """
     target = where / NAME
     _refuse_others(target)
+    of = packages(model)
+    if model != DEFAULT_MODEL and not any(package.path.stem == model for package in of):
+        path = read_package(find_model(model)).path
+        raise ModelError(f"{path}: name a model of the folder {catalog.user_folder()}; copy this one there")
     try:
         where.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".rtsep-", dir=where) as name:
             made = Path(name) / NAME
             made.mkdir()
-            write_bundle(made, engine)
+            write_bundle(made, engine, of=of)
             if target.exists():  # a host that has loaded it keeps the old file
                 target.rename(Path(name) / "old")
             made.rename(target)

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 from rtsep.cli.main import main
-from rtsep.errors import OutputError, UsageError
+from rtsep.errors import ModelError, OutputError, UsageError
+from rtsep.model import catalog
 from rtsep.plugin import bundle, layout, ttl
 from tests.plugin.conftest import needs_a_compiler
 
@@ -18,7 +19,7 @@ from tests.plugin.conftest import needs_a_compiler
 def cheap(monkeypatch, binary):
     """One model, one rate, and a binary that is compiled already: the rest is what takes its time."""
     packages = bundle.packages()
-    monkeypatch.setattr(bundle, "packages", lambda: packages[:1])
+    monkeypatch.setattr(bundle, "packages", lambda *_: packages[:1])
     monkeypatch.setattr(bundle, "RATES", (44100,))
     monkeypatch.setattr(bundle, "compile_plugin", lambda target, flags=(): shutil.copy(binary, target))
 
@@ -62,6 +63,26 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path, capsys):
     assert [path.name for path in other.iterdir()] == ["mine"]
 
 
+@needs_a_compiler
+def test_a_new_instance_plays_the_chosen_model(tmp_path, monkeypatch, binary, capsys):
+    monkeypatch.setattr(bundle, "RATES", (44100,))
+    monkeypatch.setattr(bundle, "model_lines", lambda of: "".join(f"{p.path.stem}\n" for p in of))
+    monkeypatch.setattr(bundle, "compile_plugin", lambda target, flags=(): shutil.copy(binary, target))
+    where = ("--folder", str(tmp_path))
+    for model, first in (((), "live"), (("--model", "light"), "light"), (("--model", "stage"), "stage")):
+        assert main(["plugin", "install", *where, *model]) == 0
+        lines = (tmp_path / "rtsep.lv2" / "models").read_text().splitlines()
+        assert lines[0] == first and sorted(lines) == sorted(p.path.stem for p in bundle.packages())
+
+    capsys.readouterr()
+    assert main(["plugin", "install", *where, "--model", "ligth"]) == ModelError.exit_code
+    assert "did you mean 'light'" in capsys.readouterr().err
+    own = shutil.copy(catalog.shipped_folder() / "light.pt", tmp_path / "own.pt")
+    assert main(["plugin", "install", *where, "--model", str(own)]) == ModelError.exit_code
+    assert str(catalog.user_folder()) in capsys.readouterr().err
+    assert (tmp_path / "rtsep.lv2" / "models").read_text().startswith("stage"), "the old one is kept"
+
+
 def test_without_a_compiler_the_remedy_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CC", "/nowhere/cc")
     assert main(["plugin", "install", "--folder", str(tmp_path)]) == OutputError.exit_code
@@ -94,7 +115,7 @@ def test_a_plugin_that_the_wheel_carries_is_taken_where_it_loads(tmp_path, binar
     shutil.copy(binary, carried)
     assert bundle.built_plugin() == carried
 
-    monkeypatch.setattr(bundle, "packages", lambda: [])
+    monkeypatch.setattr(bundle, "packages", lambda *_: [])
     monkeypatch.setenv("CC", "/nowhere/cc")
     made = tmp_path / "made"
     made.mkdir()
