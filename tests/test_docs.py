@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rtsep.audio import engine, virtual
+from rtsep.bench.bars import HOP_BARS
 from rtsep.cli.main import COMMANDS as MAIN_COMMANDS
 from rtsep.cli.main import build_parser
 from rtsep.cli.models import markdown_table as table_of_models
@@ -116,6 +117,18 @@ def test_every_shipped_model_has_its_use_and_the_leak_of_its_card():
             r"^\| leak \| [^|]+ \| (-\S+) dB ", path.with_suffix(".md").read_text(), re.MULTILINE
         )
         assert row.endswith(f"| {float(leak):.1f} dB |")
+
+
+def test_the_bars_of_a_hop_are_those_of_the_benchmark():
+    (row,) = [
+        line for line in PAGES["docs/benchmarks.md"].splitlines() if line.startswith("| `hop` | `whole`")
+    ]
+    written = re.findall(r"(\d+) % and (\d+) % with ((?:`\w+`(?:, | and )?)+)", row)
+    named = {
+        name: (int(p99), int(p999)) for p99, p999, names in written for name in re.findall(r"\w+(?=`)", names)
+    }
+    assert named == {name: (round(100 * bar.p99), round(100 * bar.p999)) for name, bar in HOP_BARS.items()}
+    assert set(named) == {path.stem for path in shipped_folder().glob("*.pt")}
 
 
 def test_every_example_is_in_the_pages():
