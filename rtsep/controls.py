@@ -51,8 +51,8 @@ class Control:
         return self.check(value)
 
     def check(self, value: float) -> float:
-        """Return `value` if it is in range (-inf dB becomes the silent gain), else raise `UsageError`."""
-        if self.unit == "dB" and value == -math.inf:
+        """Return `value` if it is in range, else raise `UsageError`; a gain below the minimum is silence."""
+        if self.unit == "dB" and value < self.minimum:
             value = self.minimum
         if not self.minimum <= value <= self.maximum:  # also refuses NaN
             raise UsageError(f"{self.name} {value:g}: out of range; {self.accepted}")

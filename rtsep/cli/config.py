@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -28,9 +29,6 @@ from rtsep.model.catalog import find_model
 from rtsep.surfaces.midi.map import load_map
 from rtsep.surfaces.presets import Presets
 from rtsep.terminal import plain_console
-
-CHECKS: dict[str, Callable[[Any], object]] = {"model": find_model, "preset": Presets().load, "map": load_map}
-"""Check of a value by option, made when it is set: the name must exist."""
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +72,24 @@ def _set(name: str, values: Sequence[str]) -> int:
     options = options_of(live_parser())
     option = find_option(options, name)
     if option.name in CHECKS:
-        CHECKS[option.name](option.read(",".join(values)))
+        value = option.read(",".join(values))
+        found = CHECKS[option.name](value)
+        if found == Path(value):  # a model file, not a model's name: `live` may start in another folder
+            values = [str(found.absolute())]
     path = write_option(options, name, values)
-    print(f"{option.name}: {option.as_text(Config(options).values[option.name])}; written to {path}")
+    text = option.as_text(option.read(option.of_words(values)))
+    print(f"{option.name}: {text}; written to {path}", flush=True)
+    Config(options)  # another line may be wrong
     return 0
+
+
+def _map(path: Path) -> Path:
+    load_map(path)
+    return path
+
+
+CHECKS: dict[str, Callable[[Any], object]] = {"model": find_model, "preset": Presets().load, "map": _map}
+"""Check of a value by option, made when it is set: the name must exist. The result may be its file."""
 
 
 def _unset(names: Sequence[str]) -> int:

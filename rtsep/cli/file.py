@@ -25,7 +25,7 @@ from rtsep.files.audiofile import SUBTYPES, AudioReader, make_folder
 from rtsep.files.demo import demo_song
 from rtsep.files.encode import FORMATS, WAV, check_format
 from rtsep.files.folders import audio_files, listed_files
-from rtsep.files.names import STDIN, folder_name, handles_of, input_path, one_line, printable
+from rtsep.files.names import STDIN, folder_name, handles_of, input_path, one_line, printable, settled
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
 from rtsep.model.package import read_package
 from rtsep.offline.batch import Progress as FileProgress
@@ -160,17 +160,19 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
             f"--from {arguments.lists[0]}: this list is empty; give a file with one input per line"
         )
     seen: set[Path] = set()
+    barred: list[tuple[Path, str]]
     for path in [*arguments.inputs, *listed]:
-        sources = [path]
+        sources, barred = [path], []
         if folders.is_reachable_folder(path):
             try:
-                sources = audio_files(path, arguments.recursive, arguments.output)
+                sources = audio_files(path, arguments.recursive, arguments.output, barred)
             except InputFileError as error:
                 yield Job(path, arguments.output, str(error))
                 continue
+            yield from (Job(folder, arguments.output, refusal) for folder, refusal in barred)
         for source in sources:
-            if source.absolute() not in seen:
-                seen.add(source.absolute())
+            if (known := settled(source)) not in seen:
+                seen.add(known)
                 below = source.parent.relative_to(path) if source != path else Path()
                 yield Job(source, arguments.output / below / folder_name(source))
 
@@ -333,11 +335,15 @@ class _Report:
             speed = f"{1 / result.realtime_factor:.1f} times the speed of playback"
             print(f"{self._prefix()}{one_line(result.input.name)}: {places} ({speed})", flush=True)
         if result.clipped_samples:
-            print(
-                f"rtsep: {result.clipped_samples} samples of the stems were beyond full scale and clipped; "
-                "--subtype FLOAT avoids clipping",
-                file=sys.stderr,
+            subtype = "--format wav --subtype FLOAT" if _is_flac(result) else "--subtype FLOAT"
+            _notify(
+                f"{result.input}: {result.clipped_samples} samples of the stems were beyond full scale and "
+                f"clipped; {subtype} avoids clipping"
             )
+
+
+def _is_flac(result: FileResult) -> bool:
+    return any(path.suffix == ".flac" for path in result.stems.values())
 
 
 def _notify(line: str) -> None:

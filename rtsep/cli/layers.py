@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -63,6 +64,16 @@ class Layers:
     def value(self, name: str) -> Any:
         """Return the effective value."""
         return self.of(name)[0].value
+
+    @contextmanager
+    def placed(self, name: str) -> Iterator[None]:
+        """Let an error about the option `name` begin with file and line, if the value is from the file."""
+        try:
+            yield
+        except RtsepError as error:
+            if self.of(name)[0].layer != FILE:
+                raise
+            raise type(error)(f"{self.config.place(name)}: {error}") from None
 
     def fill(self, arguments: argparse.Namespace) -> None:
         """Set every option of `arguments` that is not a control to its effective value."""
@@ -152,7 +163,7 @@ def gather(parser: argparse.ArgumentParser, words: Sequence[str], notify: Callab
             try:
                 given[name] = control.parse(given[name])
             except UsageError as error:
-                raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
+                raise UsageError(options[name].flag + str(error).removeprefix(control.name)) from None
     config = Config(options)
 
     def chosen(name: str) -> Any:
@@ -166,12 +177,15 @@ def gather(parser: argparse.ArgumentParser, words: Sequence[str], notify: Callab
         given=given,
         built_in=built_in,
         config=config,
-        preset=Presets().load(preset).values if preset is not None else {},
+        preset={},
         preset_name=preset or "",
         resumed=_last_controls(session, notify) if resumes else {},
         resumes=resumes,
         remembered={},
     )
+    if preset is not None:
+        with layers.placed("preset"):
+            layers.preset = Presets().load(preset).values
     if resumes or any(chosen(name) == LAST for name in CHANNELS):
         layers.remembered = _last_devices(session, options, notify)
     return layers

@@ -186,8 +186,10 @@ class _Job:
         with named_as_options():
             _options(arguments)
         self._controls = self._layers.controls()
-        self._midi = read_midi(arguments)
-        self._package = read_package(find_model(arguments.model))
+        with self._layers.placed("map"):
+            self._midi = read_midi(arguments)
+        with self._layers.placed("model"):
+            self._package = read_package(find_model(arguments.model))
         self._page = page_of(arguments)
         self._osc = osc_of(arguments)
         self._fresh: bool = getattr(arguments, "fresh", False)  # the user chooses on the page what to play

@@ -128,7 +128,8 @@ def read_controls(arguments: argparse.Namespace, controls: Controls | None = Non
             try:
                 controls.set_text(name, text, by="command line")
             except UsageError as error:
-                raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
+                flag = "--" + name.replace("_", "-")
+                raise UsageError(flag + str(error).removeprefix(name)) from None
     return controls
 
 

@@ -72,7 +72,10 @@ def _save(presets: Presets, arguments: argparse.Namespace) -> int:
     if not moved:
         session = check_name(arguments.session) if arguments.session else None
         moved = _of_running(session) or _of_last(session or DEFAULT)
-    path = presets.save(Preset(arguments.name, moved, arguments.program), arguments.replace)
+    program = arguments.program
+    if program is None and arguments.replace:
+        program = presets.program_of(arguments.name)
+    path = presets.save(Preset(arguments.name, moved, program), arguments.replace)
     print(f"saved '{arguments.name}' to {path}: {_line(moved)}")
     return 0
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from rtsep.controls import BY_NAME, Control
 from rtsep.errors import UsageError, suggest
 from rtsep.files.names import user_path
 from rtsep.session.options import LiveOptions, OptionError
+from rtsep.surfaces.osc import address as osc_address
+from rtsep.surfaces.page import address as page_address
+from rtsep.surfaces.remote.place import check_name
 from rtsep.surfaces.toml import TomlFile, control_of, control_text, read_text, shown, write_whole
 
 WHAT = "settings"
@@ -37,6 +40,11 @@ ELSEWHERE = "RTSEP_CONFIG"
 
 OLD_NAMES = {OLD_COMPUTE: "compute"}
 """Options by names that they had before. The file may use them; `rtsep config` writes the new ones."""
+
+_CHECKS: Mapping[str, Callable[[str], object]] = {
+    "session": check_name, "osc": osc_address.parse_where, "page": page_address.parse_where
+}  # fmt: skip
+"""Check of a text that the parser of `live` accepts as it is, by option."""
 
 _HEADER = "# Defaults of 'rtsep live'; 'rtsep config' lists them.\n"
 
@@ -118,6 +126,11 @@ class ConfigOption:
         return value
 
     def _check(self, value: Any) -> Any:
+        if self.dest in _CHECKS:
+            try:
+                _CHECKS[self.dest](value)
+            except UsageError as error:
+                raise UsageError(str(error).removeprefix("--")) from None
         if self.dest in LiveOptions.__dataclass_fields__:
             try:
                 LiveOptions(**{self.dest: value})

@@ -94,15 +94,23 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def audio_files(folder: Path, below: bool, without: Path) -> list[Path]:
+def audio_files(
+    folder: Path, below: bool, without: Path, barred: list[tuple[Path, str]] | None = None
+) -> list[Path]:
     """Return the audio files in `folder`, in order; with `below`, also those in folders below.
 
     Links to folders are followed. Pipes, hidden files and everything in the folder `without` are left out.
-    Raise `InputFileError` if a folder cannot be read, contains none, or is `without` itself.
+    `barred` receives each folder below that cannot be read, with a line about it. Raise `InputFileError` if
+    `folder` itself cannot be read, contains none, or is `without`; without `barred`, also for a folder below.
     """
 
     def refuse(error: OSError) -> None:
-        raise InputFileError(f"{error.filename}: cannot be read ({error.strerror})") from None
+        line = (
+            f"{error.filename}: cannot be read ({error.strerror}); get the right to read it, or leave it out"
+        )
+        if barred is None or Path(error.filename) == folder:
+            raise InputFileError(line) from None
+        barred.append((Path(error.filename), line))
 
     if below:
         if _real(folder) == _real(without):
@@ -123,7 +131,7 @@ def audio_files(folder: Path, below: bool, without: Path) -> list[Path]:
         and Path(name).suffix.lower() in AUDIO_SUFFIXES
         and not _is_no_file(place / name)
     ]
-    if not found:
+    if not found and not barred:
         hint = "" if below else "; -r includes the folders below"
         raise InputFileError(f"{folder}: a folder without audio files{hint}")
     return found

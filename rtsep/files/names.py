@@ -60,6 +60,21 @@ def handles_of(path: Path) -> tuple[int, ...]:
     return (int(path.name),) if is_ours and path.name.isdecimal() else ()
 
 
+def settled(path: Path) -> Path:
+    """Return the absolute path of a file, the same for all ways to its folder: without `..` and links.
+
+    A link to the file itself keeps its name. A regular file behind an open one of this process, such as
+    standard input, is that file; other paths like /dev/fd/3 stay.
+    """
+    if path == STDIN or handles_of(path):
+        real = Path(os.path.realpath(path))
+        with contextlib.suppress(OSError):
+            if path.is_file() and real.samefile(path):  # a deleted file has no name
+                return real
+        return path
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
 def folder_name(path: Path) -> str:
     """Return the name of the folder for the stems of `path`: its name without the suffix.
 

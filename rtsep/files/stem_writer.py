@@ -118,19 +118,22 @@ class StemWriter:
     def close(self) -> dict[str, Path]:
         """Finish the files and give them their names; return the paths.
 
-        Raise `OutputError` if the disk refuses, after closing and naming every file.
+        Raise `OutputError` if the disk refuses, after closing every file. Files that would replace others are
+        then removed: the earlier ones are whole.
         """
         refusal: OSError | None = None
-        for stem, file in self._files.items():
+        for file in self._files.values():
             try:
                 file.close()
             except OSError as error:
                 refusal = refusal or error
-            try:
-                if self._replace:
-                    file.path.replace(self.paths[stem])
-            except OSError as error:
-                refusal = refusal or error
+        if self._replace:
+            for stem, file in self._files.items():
+                try:
+                    if refusal is None:
+                        file.path.replace(self.paths[stem])
+                except OSError as error:
+                    refusal = error
                 with contextlib.suppress(OSError):
                     file.path.unlink()  # no unfinished name stays
         self._files = {}

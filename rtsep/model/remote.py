@@ -34,14 +34,14 @@ STEP_PATIENCE_S = 20.0
 _LOOK_NS = 50_000_000  # interval of checks whether the process still runs
 
 
-def load_model(path: Path, compute: str = "cpu") -> ModelRunner:
+def load_model(path: Path, compute: str = "cpu") -> RemoteRunner:
     """Read, verify, load and prove the model file at `path`. Raise the errors of `load`."""
     return load(read_package(path), compute)
 
 
 def load(
     package: ModelPackage, compute: str = "cpu", *, graph: bool = True, real_time: bool = False
-) -> ModelRunner:
+) -> RemoteRunner:
     """Load a model to `compute` ("cpu", "cuda") in its own process, which ends with the runner.
 
     `graph` is as for `Form.load`; `real_time` requests the priority of a live session. Raise `ModelError` if
@@ -83,7 +83,7 @@ class RemoteRunner(ModelRunner):
             while acquire(self._exchange.header, mask_exchange.MODEL_STATE) != mask_exchange.READY:
                 self._look()
                 if time.monotonic() > until:
-                    raise ModelProcessError(f"{self._path}: its process does not begin; load it again")
+                    raise ModelProcessError(f"{self._path}: its process does not begin; try again")
                 time.sleep(0.0005)
         except BaseException:
             self.close()
@@ -95,6 +95,11 @@ class RemoteRunner(ModelRunner):
     def pid(self) -> int:
         """Return the process id of the model."""
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Return whether the process still runs; without it, `step` raises `ModelProcessError`."""
+        return self.close.alive and self._process.poll() is None
 
     def step(self) -> None:
         """Run `ModelRunner.step`; raise `ModelError` if the program fails, `ModelProcessError` if it dies."""
@@ -123,7 +128,7 @@ class RemoteRunner(ModelRunner):
     def _look(self) -> None:
         """Raise the error of a process that has ended."""
         if not self.close.alive:
-            raise ModelProcessError(f"{self._path}: its process has ended; load it again")
+            raise ModelProcessError(f"{self._path}: its process has ended; load the model again")
         code = self._process.poll()
         if code is None:
             return
@@ -131,7 +136,7 @@ class RemoteRunner(ModelRunner):
         self.close()
         if code == ModelError.exit_code:
             raise ModelError(why)
-        raise ModelProcessError(f"{self._path}: its process {why}; load it again")
+        raise ModelProcessError(f"{self._path}: its process {why}; load the model again")
 
 
 class _RemoteGpu:

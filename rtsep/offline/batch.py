@@ -31,7 +31,7 @@ from rtsep.errors import (
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.names import is_there
 from rtsep.model.package import read_package
-from rtsep.model.remote import load
+from rtsep.model.remote import RemoteRunner, load
 from rtsep.model.runner import ModelRunner
 from rtsep.offline.file_mode import check_outputs, separate_file
 from rtsep.offline.finished import Finished
@@ -64,14 +64,15 @@ def separate_one(
                 stack.enter_context(reader)
             elif not is_there(job.source):
                 raise InputFileError(f"{job.source}: no such file")
-            mine = Finished(job.place, job.source)
+            mine = Finished(job.place, job.source, how.files, how.overwrite)
             try:
                 return _separate(job, how, mine, model, progress, reader)
             except BaseException:
                 mine.give_back()
                 raise
     except RtsepError as error:
-        return Done(job, error=str(error), exit_code=error.exit_code)
+        about = f"{job.source}: " if isinstance(error, ModelProcessError) else ""  # it names the model only
+        return Done(job, error=f"{about}{error}", exit_code=error.exit_code)
     except Exception as error:
         logging.getLogger(__name__).debug("%s", job.source, exc_info=True)
         return Done(
@@ -91,10 +92,9 @@ def _separate(
         stems, damage = finished
         return Done(job, skipped=stems, damage=damage)
     check_outputs(mine.folder, how.inputs, how.stems, how.format)
-    files = {f"{stem}.{how.format}" for stem in how.stems}
     result = separate_file(
         reader or AudioReader(job.source, how.track), mine.folder, model(), Controls(**how.controls),
-        how.subtype, how.block, progress, how.stems, how.format, lambda: mine.forget(files),
+        how.subtype, how.block, progress, how.stems, how.format, lambda: mine.forget(how.files),
     )  # fmt: skip
     for name, path in result.stems.items():
         mine.note({**how.settings(), "stem": name}, {name: path}, result.damage)
@@ -115,14 +115,14 @@ def _finished(mine: Finished, how: How) -> tuple[dict[str, Path], str] | None:
 
 
 class _Loaded:
-    """The model, loaded at its first use."""
+    """The model, loaded at its first use, and again if its process has died since."""
 
     def __init__(self, how: How) -> None:
         self._how = how
         self._model: ModelRunner | None = None
 
     def __call__(self) -> ModelRunner:
-        if self._model is None:
+        if self._model is None or (isinstance(self._model, RemoteRunner) and not self._model.alive):
             self._model = load(read_package(self._how.model, self._how.sha256), self._how.compute)
         return self._model
 

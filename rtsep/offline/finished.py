@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rtsep.errors import OutputError
+from rtsep.files.names import settled
 
 LEDGER = ".rtsep.json"
 MAX_OF_ONE_NAME = 10_000
@@ -32,12 +33,19 @@ class Stems(NamedTuple):
 class Finished:
     """The folder of one input's stems."""
 
-    def __init__(self, place: Path, source: Path) -> None:
+    def __init__(
+        self, place: Path, source: Path, files: Collection[str] = (), overwrite: bool = False
+    ) -> None:
         """Use `place`, or if another input has it, the next of `place (2)`, `place (3)`...
 
-        Raise `OutputError` if no folder can be created.
+        A folder without a record that holds one of `files` is somebody's own: it is not used, except to
+        `overwrite`. Raise `OutputError` if no folder can be created.
         """
-        self.source = source.absolute()
+        self.source = settled(source)
+        # An earlier version recorded a path with the ".." and the links that the user typed.
+        earlier = source.absolute() if source.name == self.source.name else self.source
+        self._names = {str(self.source), str(earlier)}
+        self._files, self._overwrite = files, overwrite
         self.is_new = False
         self._made: list[Path] = []  # folders made here, innermost first
         self._version = self._stamp()  # before it is read: a later change is another version
@@ -54,12 +62,17 @@ class Finished:
         try:
             self._made = [each for each in (self.folder, *self.folder.parents) if not each.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
+            recorded = self._read().get("input")
+            if recorded is not None:
+                return recorded in self._names
+            if not self._overwrite and any(os.path.lexists(self.folder / name) for name in self._files):
+                return False
             try:
                 self._create(path)
                 self.is_new = True
                 return True
             except FileExistsError:
-                return self._read().get("input") in (str(self.source), None)
+                return self._read().get("input") in {*self._names, None}
         except OSError as error:
             self._remove_made()
             raise OutputError(

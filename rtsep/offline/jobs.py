@@ -37,6 +37,11 @@ class How:
     # files that must not be replaced, by `file_mode.identity`
     inputs: frozenset[tuple[int, int]] = frozenset()
 
+    @property
+    def files(self) -> frozenset[str]:
+        """Return the names of the stems' files."""
+        return frozenset(f"{stem}.{self.format}" for stem in self.stems)
+
     def settings(self) -> dict[str, Any]:
         """Return the settings that the stems depend on, in JSON types."""
         settings = {

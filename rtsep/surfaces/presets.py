@@ -174,6 +174,13 @@ class Presets:
         path = self.path(name)
         return parse_preset(read_text(path, "preset"), path)
 
+    def program_of(self, name: str) -> int | None:
+        """Return the program number in the preset `name`; None without one, or without a readable preset."""
+        try:
+            return self._parsed(check_name(name)).program
+        except (FileNotFoundError, UsageError):
+            return None
+
     def save(self, preset: Preset, replace: bool = False) -> Path:
         """Write a preset; return its file. With `replace`, an existing one is replaced.
 

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from rtsep.cli.layers import BUILT_IN, COMMAND_LINE, FILE, PRESET, RESUME, Layer
 from rtsep.cli.live import live_parser
 from rtsep.cli.main import main
 from rtsep.cli.settings import Config, config_file, options_of
-from rtsep.errors import OutputError, UsageError
+from rtsep.errors import ModelError, OutputError, UsageError
 from rtsep.surfaces.last_devices import devices_file, load_last_devices
 from rtsep.surfaces.last_state import load_last_state, state_file
 from rtsep.surfaces.presets import Preset, Presets
 from tests.cli.program import Outcome, assert_refused, rtsep, rtsep_here
+from tests.models import make_model
 
 PLAYED = ("live", "--in", "demo", "--seconds", "0.3", "--json")
 
@@ -100,8 +102,6 @@ def test_comments_and_order_stay(capfd):
     ],
 )  # fmt: skip
 def test_values_are_of_the_kind_that_the_option_has(capfd, name, words, value, read):
-    import tomllib
-
     assert config(capfd, "set", name, *words).code == 0
     (written,) = tomllib.loads(config_file().read_text()).values()
     assert written == value
@@ -133,12 +133,46 @@ def test_a_tilde_in_the_file_is_the_home_folder(home, monkeypatch, name):
         ("[live]\nblock = 3\n", ("line 1", "'live'")),
         ("block = \n", ("line 1", "not valid TOML")),
         ('midi = [""]\n', ("line 1", "midi")),
+        ('session = "a/b"\n', ("line 1", "session 'a/b'", "1 to 32 letters")),
+        ('osc = "foo"\n', ("line 1", "osc 'foo'", "HOST:PORT")),
+        ('page = "wan"\n', ("line 1", "page 'wan'", "lan:8537")),
+        ('preset = "none"\n', ("line 1", "no preset")),
     ],
 )
 def test_what_is_wrong_in_the_file_is_one_line_with_its_place(capfd, text, parts):
     path = write(config_file(), text)
     outcome = ran(capfd, "live", "--in", "demo", "--out-device", "virtual")
     assert_refused(outcome, UsageError.exit_code, str(path), *parts)
+
+
+@pytest.mark.parametrize(("name", "code"), [("model", ModelError.exit_code), ("map", UsageError.exit_code)])
+def test_a_file_that_is_gone_is_one_line_with_its_place(capfd, tmp_path, name, code):
+    path = write(config_file(), f'{name} = "{tmp_path / "gone.pt"}"\nmidi = ["pad"]\n')
+    outcome = ran(capfd, "live", "--in", "demo", "--out-device", "virtual")
+    assert_refused(outcome, code, f"{path}, line 1: {tmp_path / 'gone.pt'}: no such")
+
+
+def test_a_file_is_written_with_its_whole_path(capfd, tmp_path, monkeypatch):
+    make_model(tmp_path / "mine.pt", "half")
+    (tmp_path / "mine.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("model", "mine.pt"), ("map", "mine.toml")):
+        assert config(capfd, "set", name, value).code == 0
+    (told,) = config(capfd, "set", "model", "mine.pt").out
+    assert told == f"model: {tmp_path / 'mine.pt'}; written to {config_file()}"
+    assert tomllib.loads(config_file().read_text()) == {
+        "model": str(tmp_path / "mine.pt"), "map": str(tmp_path / "mine.toml")
+    }  # fmt: skip
+    assert config(capfd, "set", "model", "stage").code == 0
+    assert tomllib.loads(config_file().read_text())["model"] == "stage"
+
+
+def test_a_value_beside_a_wrong_line_is_written_and_said_so(capfd):
+    path = write(config_file(), "rate = 3\n")
+    outcome = config(capfd, "set", "block", "64")
+    assert outcome.code == UsageError.exit_code and "written to" in outcome.out[0]
+    assert f"{path}, line 1" in outcome.said[0]
+    assert tomllib.loads(path.read_text()) == {"rate": 3, "block": 64}
 
 
 def test_a_wrong_name_can_be_taken_out(capfd):
@@ -154,6 +188,9 @@ def test_a_wrong_name_can_be_taken_out(capfd):
         (("set", "block", "3"), ("16 to 8192",)),
         (("set", "resume", "maybe"), ("true or false",)),
         (("set", "preset", "none"), ("no preset",)),
+        (("set", "session", "a/b"), ("1 to 32 letters",)),
+        (("set", "osc", "foo"), ("HOST:PORT",)),
+        (("set", "page", "local:80"), ("1024 to 65535",)),
         (("unset", "blok"), ("did you mean 'block'?",)),
         (("--why", "blok"), ("did you mean 'block'?",)),
     ],

@@ -47,7 +47,7 @@ def test_from_the_first_preset_to_the_last(home, tmp_path):
 
     (line,) = rtsep_here("presets", "--json", **home).json
     assert line["folder"] == str(file.parent)
-    assert line["presets"] == [{"name": "my chorus", "program": None, "controls": {"gate": 0.1}}]
+    assert line["presets"] == [{"name": "my chorus", "program": 5, "controls": {"gate": 0.1}}]
     assert len(line["broken"]) == 1
     assert "broken.toml, line 2: no control is called 'treshold'" in line["broken"][0]
     table = "\n".join(rtsep_here("presets", **home).out)

@@ -13,13 +13,18 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from rtsep.errors import ModelError, ModelProcessError
 from rtsep.model.catalog import DEFAULT_MODEL, find_model
+from rtsep.model.package import read_package
+from rtsep.model.remote import RemoteRunner
 from rtsep.offline import batch
-from rtsep.offline.batch import separate_beside
+from rtsep.offline.batch import separate_beside, separate_here
 from rtsep.offline.jobs import Done, How, Job
+from tests.models import make_model
 from tests.waiting import until
 
 HOW = How(model=Path("model.pt"), sha256="0")
@@ -124,6 +129,32 @@ def test_a_model_that_another_one_has_replaced_meanwhile_is_refused():
     how = How(find_model(DEFAULT_MODEL), sha256="0" * 64)
     with pytest.raises(ModelError, match="was changed after its check"):
         batch._Loaded(how)()
+
+
+def test_a_model_that_dies_costs_the_song_that_it_played_only(tmp_path, monkeypatch, model_folder):
+    loaded = []
+
+    def load(package, compute):
+        loaded.append(RemoteRunner(package, compute, graph=True, real_time=False))
+        return loaded[-1]
+
+    def progress(job):
+        def kill(*_):
+            if job is jobs[1] and loaded[0].alive:
+                os.kill(loaded[0].pid, signal.SIGKILL)
+
+        return kill
+
+    monkeypatch.setattr(batch, "load", load)
+    package = read_package(make_model(model_folder / "batch-half.pt", "half"))
+    how = How(package.path, package.sha256, block=256)
+    jobs = [Job(tmp_path / f"{number}.wav", tmp_path / "out" / str(number)) for number in range(4)]
+    for job in jobs:
+        soundfile.write(job.source, np.zeros((20_000, 2), np.float32), 44100)
+    found = list(separate_here(jobs, how, progress))
+    assert [bool(done.result) for done in found] == [True, False, True, True]
+    assert found[1].error.startswith(f"{jobs[1].source}: ") and "code -9" in found[1].error
+    assert found[1].exit_code == ModelProcessError.exit_code and len(loaded) == 2
 
 
 def test_an_unforeseen_error_of_a_thread_ends_the_run():

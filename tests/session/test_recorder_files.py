@@ -272,6 +272,23 @@ def test_a_replacement_takes_its_place_at_the_close_and_not_before(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "mix.wav"), noise(10))
 
 
+def test_a_replacement_that_the_disk_refuses_at_the_end_leaves_the_earlier_files(tmp_path, monkeypatch):
+    for stem in ("vocals", "instrumental"):
+        (tmp_path / f"{stem}.wav").write_text("earlier")
+    writer = StemWriter(tmp_path, ("vocals", "instrumental"), 44100, 2, "FLOAT")
+    writer.write({"vocals": noise(10), "instrumental": noise(10)})
+
+    def refuse():
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(writer._files["instrumental"], "close", refuse)
+    with pytest.raises(OutputError, match="still connected"):
+        writer.close()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "vocals.wav": "earlier", "instrumental.wav": "earlier",
+    }  # fmt: skip
+
+
 def test_a_look_at_the_folder_follows_no_link_that_a_stranger_has_laid_there(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("mine")
