@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rtsep.cli.get import add_session
 from rtsep.errors import UsageError
-from rtsep.files.names import is_there
+from rtsep.files.names import is_there, user_path
 from rtsep.surfaces.remote.link import Link
 from rtsep.surfaces.remote.messages import (
     Done,
@@ -89,7 +89,7 @@ def requests(link: Link, pairs: Sequence[tuple[str, str]]) -> list[Request]:
             case "record" if value.lower() == "off":
                 asked.append(StopRecording(id=id))
             case "record":
-                folder = None if value.lower() == "on" else str(Path(value).absolute())
+                folder = None if value.lower() == "on" else str(user_path(value).absolute())
                 asked.append(Record(id=id, folder=folder))
             case _:
                 controls[name] = value

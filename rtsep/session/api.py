@@ -111,7 +111,7 @@ class Session(Readings):
             reconnect=reconnect,
             limiter=limiter,
             feedback_guard=feedback_guard,
-            record=Path(record) if record is not None else None,
+            record=user_path(record) if record is not None else None,
             subtype=subtype,
             seconds=seconds,
             compute=chosen_compute(compute, device),

@@ -56,7 +56,7 @@ class RecordingState:
 
     def as_json(self) -> dict[str, Any]:
         """Return the state in JSON types."""
-        return {**asdict(self), "folder": str(self.folder)}
+        return {**asdict(self), "folder": str(self.folder.absolute())}
 
 
 class Recorder:
@@ -330,9 +330,11 @@ class Recordings:
     def _attach(self, source: RecordSource, first: int | None = None) -> None:
         self._source = source
         if self._folder:
-            folder, self._folder = self._folder, None
-            self._recorder = Recorder(folder, source, self._subtype, self._notify, first)
-            self._folder = folder
+            try:  # the folder stays meanwhile: `state` never shows a gap between two takes
+                self._recorder = Recorder(self._folder, source, self._subtype, self._notify, first)
+            except BaseException:
+                self._folder = None
+                raise
 
     def _detach(self) -> Recorder | None:
         self._source, recorder = None, self._finish()

@@ -25,7 +25,21 @@ def parse_where(text: str) -> Where:
         raise UsageError(
             f"--osc '{text}': must be a port from 1024 to 65535, or HOST:PORT, as in 0.0.0.0:9000"
         )
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise UsageError(f"--osc '{text}': '{host}' is not the name of a computer") from None
     return Where(host or _LOOPBACK, int(port))
+
+
+def is_here(host: str) -> bool:
+    """Return whether an IPv4 address is one of this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((host, 0))
+        except OSError:
+            return False
+        return True
 
 
 def bind(where: Where) -> socket.socket:

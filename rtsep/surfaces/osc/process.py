@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 
 from rtsep.errors import NoThreadError
@@ -30,7 +31,8 @@ def main() -> int:
     try:
         sock = bind(Where(task.host, task.port))
     except OSError as error:
-        send_event(Failed(f"{task.host}:{task.port} cannot be had ({error.strerror}); name another port"))
+        remedy = "name a computer that exists" if isinstance(error, socket.gaierror) else "name another port"
+        send_event(Failed(f"{task.host}:{task.port} cannot be had ({error.strerror}); {remedy}"))
         return 0
     logging.disable()  # python-osc logs each invalid packet: strangers could write to the terminal
     surface = Surface(task.session, sock)

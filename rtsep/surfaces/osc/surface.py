@@ -17,6 +17,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from rtsep.errors import RtsepError, UsageError
 from rtsep.realtime.threads import start
+from rtsep.surfaces.osc.address import is_here
 from rtsep.surfaces.osc.packets import elements, message_of
 from rtsep.surfaces.osc.words import FEEDBACK, POSITION_PLACES, ROOT, SYNC, messages_of, request_of
 from rtsep.surfaces.remote.link import Link
@@ -134,6 +135,8 @@ class Surface:
             if len(arguments) != 1 or type(arguments[0]) is not int or not 1024 <= arguments[0] <= 65535:
                 return
             port = arguments[0]
+            if port == self._sock.getsockname()[1] and is_here(sender[0]):
+                return  # it would obey its own feedback
         elif what != SYNC:
             try:
                 request = request_of(address, arguments)

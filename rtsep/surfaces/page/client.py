@@ -10,13 +10,13 @@ import time
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from rtsep.errors import RtsepError, UsageError
+from rtsep.errors import RtsepError, SessionError, UsageError
 from rtsep.realtime.wire import Message, WireError, encode
 from rtsep.surfaces.page.feed import Feed, public
 from rtsep.surfaces.page.messages import ASKED, BY, HARMLESS, AnyAsked, Away, Seen, Welcome
 from rtsep.surfaces.page.offers import Offers
 from rtsep.surfaces.page.upstream import Upstream
-from rtsep.surfaces.remote.messages import Choices, Lines, Record, Refused, Set, State
+from rtsep.surfaces.remote.messages import Choices, Done, Lines, Record, Refused, Set, State
 
 FRAMES_AHEAD = 3
 """Maximum number of states on their way to a page: a slow page gets fewer states, never old ones."""
@@ -39,6 +39,7 @@ class Client:
         self._allowance, self._counted_at = BURST, time.monotonic()
         self._upstream: Upstream | None = None  # opened by the first request
         self._answering: asyncio.Task[None] | None = None
+        self._unanswered: set[int] = set()  # numbers of requests in progress
 
     async def run(self) -> None:
         """Serve the page until it closes."""
@@ -107,7 +108,8 @@ class Client:
             try:
                 await self._forward(asked)
             except RtsepError as error:
-                self._let_go()
+                if isinstance(error, SessionError) and self._upstream:  # others concern this request alone
+                    await self._let_go(self._upstream)
                 await self._send(Refused(asked.id, str(error), error.exit_code))
 
     def _within_rate(self) -> bool:
@@ -129,6 +131,7 @@ class Client:
             self._upstream = await Upstream.open(self._session)
             self._answering = asyncio.ensure_future(self._answer(self._upstream))
         await self._upstream.send(asked)
+        self._unanswered.add(asked.id)
 
     async def _answer(self, upstream: Upstream) -> None:
         """Pass on the session's answers."""
@@ -139,16 +142,24 @@ class Client:
                     self._offers.note(answer)
                 if isinstance(answer, State) and not self._turns:
                     answer = public(answer)
+                if isinstance(answer, Done | Choices | Refused | State):
+                    self._unanswered.discard(answer.id)
                 await self._send(answer)
         except RtsepError:
-            self._let_go()
+            with contextlib.suppress(*_LEFT):
+                await self._let_go(upstream)
         except _LEFT:
             pass  # the other tasks find out
 
-    def _let_go(self) -> None:
-        if self._upstream:
-            self._upstream.close()
-            self._upstream = None
+    async def _let_go(self, upstream: Upstream) -> None:
+        """Close a connection to the session that has failed, and refuse the requests that it leaves."""
+        upstream.close()
+        if self._upstream is not upstream:  # a later request has opened another one
+            return
+        self._upstream = None
+        left, self._unanswered = self._unanswered, set()
+        for id in left:
+            await self._send(Refused(id, "the session has gone", SessionError.exit_code))
 
 
 _LEFT = (WebSocketDisconnect, RuntimeError, KeyError, asyncio.CancelledError)

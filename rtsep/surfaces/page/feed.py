@@ -10,10 +10,10 @@ from pathlib import PurePath
 
 import msgspec
 
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, SessionError
 from rtsep.realtime.wire import encode
 from rtsep.surfaces.page.upstream import Upstream
-from rtsep.surfaces.remote.messages import Lines, Picture, State, Subscribe
+from rtsep.surfaces.remote.messages import Lines, Picture, Refused, State, Subscribe
 
 FRAMES_PER_S = 30.0
 _UNSEEN_PER_S = 1.0
@@ -116,6 +116,8 @@ class Feed:
             case Lines():
                 self.lines.extend(message.lines)
                 self.line_count += len(message.lines)
+            case Refused():
+                raise SessionError(message.why)
 
     async def _set_away(self, away: str) -> None:
         self.away = away

@@ -7,7 +7,7 @@ import contextlib
 
 from rtsep.errors import SessionError
 from rtsep.realtime.wire import WireError, encode
-from rtsep.surfaces.remote.messages import ANSWERS, VERSION, AnyAnswer, Hello, Request
+from rtsep.surfaces.remote.messages import ANSWERS, VERSION, AnyAnswer, Hello, Refused, Request
 from rtsep.surfaces.remote.place import connect
 
 _MAX_ANSWER = 1 << 22  # bytes
@@ -37,6 +37,9 @@ class Upstream:
         except TimeoutError:
             self.close()
             raise SessionError(f"session '{name}' does not answer") from None
+        if isinstance(hello, Refused):
+            self.close()
+            raise SessionError(hello.why)
         if not isinstance(hello, Hello) or hello.version != VERSION:
             self.close()
             raise SessionError(f"session '{name}' is of another version of rtsep; start it again")

@@ -15,6 +15,7 @@ from rtsep.files.demo import demo_song
 from rtsep.model.catalog import model_files
 from rtsep.model.contract import ModelSpec
 from rtsep.model.package import read_package
+from rtsep.pipeline import model_rate_for
 from rtsep.session.api import Session
 from rtsep.session.options import VIRTUAL
 from rtsep.session.recorder import recorded_line
@@ -33,7 +34,7 @@ class SessionPlayer(FileKeys):
     def __init__(self, session: Session, presets: Presets | None = None) -> None:
         self._session: Session = session
         self._presets = presets or Presets()
-        self._folder = session.now.route.options.record or TAKES
+        self._folder = (session.now.route.options.record or TAKES).absolute()
         self._spectrum_reader: SpectrumReader | None = None
         self.controls = session.controls
 
@@ -90,12 +91,14 @@ class SessionPlayer(FileKeys):
         folder = folder or self._folder
         self._session.start_recording(folder)
         state = self._session.recording
-        return str(state.folder if state else folder)
+        return str((state.folder if state else folder).absolute())
 
     def stop_recording(self) -> str:
         """End the take; return its files as text."""
         files = self._session.stop_recording()
-        return recorded_line(files) if files else "nothing was recorded"
+        if not files:
+            return "nothing was recorded"
+        return recorded_line({stem: path.absolute() for stem, path in files.items()})
 
     # --- presets ----------------------------------------------------------------------------------
 
@@ -129,17 +132,17 @@ class SessionPlayer(FileKeys):
 
     def models(self) -> list[Choice]:
         """Return the shipped and the user's models; damaged files show their error."""
-        now = self._session.now.hosted.package.path
-        choices = []
+        package, rate = self._session.now.hosted.package, self._session.rate
+        now, choices = package.path, []
         for name, path in model_files():
             try:
                 spec = read_package(path).spec
             except ModelError as error:
                 choices.append(Choice(name, str(error)))
                 continue
-            choices.append(Choice(name, _in_brief(spec), path == now))
+            choices.append(Choice(name, _in_brief(spec, rate), path == now))
         if all(path != now for _, path in model_files()):  # given by its path
-            choices.insert(0, Choice(str(now), _in_brief(self._session.now.hosted.package.spec), True))
+            choices.insert(0, Choice(str(now), _in_brief(package.spec, rate), True))
         return choices
 
     def switch_model(self, name: str) -> None:
@@ -193,8 +196,8 @@ def _what_it_has(device: Device, kind: str) -> str:
     return f"{device.api}, {count} channel{'s' if count != 1 else ''}"
 
 
-def _in_brief(spec: ModelSpec) -> str:
-    """Return the key figures of a model for the user's choice."""
-    latency = f"{1000 * spec.algorithmic_latency / spec.rates[0]:.1f} ms"
+def _in_brief(spec: ModelSpec, rate: int) -> str:
+    """Return the key figures of a model for the user's choice, in a session at `rate` Hz."""
+    latency = f"{1000 * spec.algorithmic_latency / model_rate_for(spec, rate):.1f} ms"
     quality = spec.metrics.get("model_vocals_sdr_mean")
     return latency if quality is None else f"{latency}, vocals {quality:.1f} dB SDR"

@@ -9,6 +9,7 @@ from typing import Any
 
 from rtsep.controls import BY_NAME, Control
 from rtsep.errors import RtsepError, UsageError, suggest
+from rtsep.files.names import user_path
 from rtsep.session.api import Session
 from rtsep.session.options import VIRTUAL
 from rtsep.surfaces.players.session_player import SessionPlayer
@@ -96,7 +97,10 @@ class RequestHandler:
             output=_name_of(io.output),
             model=now.hosted.package.spec.name,
             controls=values,
-            recordings=[{stem: str(path) for stem, path in take.items()} for take in now.recordings.finished],
+            recordings=[
+                {stem: str(path.absolute()) for stem, path in take.items()}
+                for take in now.recordings.finished
+            ],
             hop_budget_us=1e6 * engine.spec.hop / engine.model_rate,
             stats=_finite(now.stats()),
             id=id,
@@ -120,7 +124,7 @@ class RequestHandler:
             case SwitchDevice():
                 self.session.switch_device(input=request.input, out_device=request.output, loop=request.loop)
             case Record():
-                words = player.start_recording(None if request.folder is None else Path(request.folder))
+                words = player.start_recording(None if request.folder is None else user_path(request.folder))
             case StopRecording():
                 words = player.stop_recording()
             case Pause():
@@ -208,7 +212,7 @@ def _choices(id: int, found: list[Any], remark: str = "") -> Choices:
 
 def _name_of(device: Any, file: Path | None = None) -> str:
     if file is not None:
-        return str(file)
+        return str(file.absolute())  # its readers may have other working folders
     return str(device.name) if device else VIRTUAL
 
 

@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 from rtsep.audio.splices import FilePosition
 from rtsep.controls import BY_NAME, Controls
 from rtsep.errors import RtsepError, SessionError, UsageError
-from rtsep.files.names import is_there
+from rtsep.files.names import is_there, user_path
 from rtsep.realtime import threads
 from rtsep.realtime.waiting import wait_for
 from rtsep.session.states import SessionState
 from rtsep.surfaces.players.player import Choice
 from rtsep.surfaces.remote.link import PATIENCE_S, Link, error_of
 from rtsep.surfaces.remote.messages import (
+    FASTEST_HZ,
     AnyAnswer,
     Choices,
     Done,
@@ -105,10 +106,12 @@ class RemoteSession:
     ) -> None:
         """Attach to the session `name` (None: the only one).
 
-        `controls` follow the session `rate` times per second; with `picture` it also sends its spectrum.
-        `on_line` receives the session's lines for the user, on another thread. Raise `SessionError` if there
-        is none, or several.
+        `controls` follow the session `rate` times per second (0 to 60); with `picture` it also sends its
+        spectrum. `on_line` receives the session's lines for the user, on another thread. Raise `SessionError`
+        if there is none, or several, and `UsageError` for another rate.
         """
+        if not 0.0 <= rate <= FASTEST_HZ:  # also refuses NaN
+            raise UsageError(f"rate {rate:g}: out of range; 0 to {FASTEST_HZ:g} Hz")
         self._link = Link(name)
         self._over = threading.Event()
         self._closed = False
@@ -125,7 +128,11 @@ class RemoteSession:
         except BaseException:
             self._link.close()
             raise
-        self._request(Subscribe(id=self._new_id(), rate=rate, picture=picture), Done, None)
+        try:
+            self._request(Subscribe(id=self._new_id(), rate=rate, picture=picture), Done, None)
+        except BaseException:
+            self.close()
+            raise
 
     # --- life ------------------------------------------------------------------------------------------
 
@@ -217,7 +224,7 @@ class RemoteSession:
 
     def start_recording(self, folder: str | Path | None = None) -> str:
         """Record to `folder` (None: the session's folder of takes); return it."""
-        where = None if folder is None else str(Path(folder).absolute())
+        where = None if folder is None else str(user_path(folder).absolute())
         return self._request(Record(id=self._new_id(), folder=where), Done).words
 
     def stop_recording(self) -> str:

@@ -11,10 +11,11 @@ import pytest
 from rtsep.audio import portaudio
 from rtsep.controls import Controls
 from rtsep.errors import ModelError, RtsepError, UsageError
+from rtsep.model.catalog import find_model
 from rtsep.model.package import read_package
 from rtsep.session.api import Session
 from rtsep.session.options import LiveOptions
-from rtsep.surfaces.players.session_player import SessionPlayer
+from rtsep.surfaces.players.session_player import SessionPlayer, _in_brief
 from rtsep.surfaces.presets import Presets
 from tests import waiting
 from tests.models import make_model
@@ -65,7 +66,7 @@ def test_a_session_is_seen_and_played(session, half, tmp_path, monkeypatch):
     assert now.current and now.name == str(half)
     assert "live" in [choice.name for choice in others]
 
-    assert player.start_recording() == "takes"
+    assert player.start_recording() == str(tmp_path / "takes")
     until(lambda: player.stats()["recording"]["seconds"] > 0)
     assert "takes/vocals.wav" in player.stop_recording()
     assert player.stop_recording() == "nothing was recorded"
@@ -101,6 +102,11 @@ def test_models_are_told_apart_by_latency_and_quality(session, tmp_path):
     notes = {choice.name: choice.note for choice in SessionPlayer(session, Presets(tmp_path)).models()}
     assert re.fullmatch(r"\d+\.\d ms, vocals \d\.\d dB SDR", notes["live"])
     assert any(re.fullmatch(r"\d+\.\d ms", note) for note in notes.values())  # one that nobody has measured
+
+
+def test_the_latency_of_a_model_is_that_at_the_rate_of_the_session():
+    spec = read_package(find_model("live")).spec
+    assert [_in_brief(spec, rate)[:7] for rate in (44100, 48000, 96000)] == ["11.6 ms", "10.7 ms", "10.7 ms"]
 
 
 def test_presets_say_which_program_recalls_them_and_which_of_them_are_broken(session, tmp_path):
