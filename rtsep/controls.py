@@ -51,11 +51,12 @@ class Control:
         return self.check(value)
 
     def check(self, value: float) -> float:
-        """Return `value` if it is in range, else raise `UsageError`; a gain below the minimum is silence."""
-        if self.unit == "dB" and value < self.minimum:
+        """Return `value` if it is in range (-inf dB becomes the silent gain), else raise `UsageError`."""
+        if self.unit == "dB" and value == -math.inf:
             value = self.minimum
         if not self.minimum <= value <= self.maximum:  # also refuses NaN
-            raise UsageError(f"{self.name} {value:g}: out of range; {self.accepted}")
+            hint = "; write -inf for silence" if self.unit == "dB" and value < self.minimum else ""
+            raise UsageError(f"{self.name} {value:g}: out of range; {self.accepted}{hint}")
         if self.unit in ("switch", "choice") and value != int(value):
             raise UsageError(f"{self.name} {value:g}: in-between values are not accepted; {self.accepted}")
         return value

@@ -33,7 +33,7 @@ from rtsep.files.names import is_there
 from rtsep.model.package import read_package
 from rtsep.model.remote import RemoteRunner, load
 from rtsep.model.runner import ModelRunner
-from rtsep.offline.file_mode import check_outputs, separate_file
+from rtsep.offline.file_mode import check_outputs, identity, separate_file
 from rtsep.offline.finished import Finished
 from rtsep.offline.jobs import Done, How, Job, Waiting
 from rtsep.realtime import threads
@@ -64,7 +64,7 @@ def separate_one(
                 stack.enter_context(reader)
             elif not is_there(job.source):
                 raise InputFileError(f"{job.source}: no such file")
-            mine = Finished(job.place, job.source, how.files, how.overwrite)
+            mine = Finished(job.place, job.source, lambda folder: _is_anothers(folder, how))
             try:
                 return _separate(job, how, mine, model, progress, reader)
             except BaseException:
@@ -99,6 +99,17 @@ def _separate(
     for name, path in result.stems.items():
         mine.note({**how.settings(), "stem": name}, {name: path}, result.damage)
     return Done(job, result, damage=result.damage)
+
+
+def _is_anothers(folder: Path, how: How) -> bool:
+    """Return whether a folder without a record holds files that the stems would replace.
+
+    Inputs of this run do not count: `check_outputs` names them.
+    """
+    places = [folder / name for name in how.files]
+    return not how.overwrite and any(
+        place.is_file() and identity(place) not in how.inputs for place in places
+    )
 
 
 def _finished(mine: Finished, how: How) -> tuple[dict[str, Path], str] | None:

@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,19 +33,17 @@ class Stems(NamedTuple):
 class Finished:
     """The folder of one input's stems."""
 
-    def __init__(
-        self, place: Path, source: Path, files: Collection[str] = (), overwrite: bool = False
-    ) -> None:
+    def __init__(self, place: Path, source: Path, is_taken: Callable[[Path], bool] = lambda _: False) -> None:
         """Use `place`, or if another input has it, the next of `place (2)`, `place (3)`...
 
-        A folder without a record that holds one of `files` is somebody's own: it is not used, except to
-        `overwrite`. Raise `OutputError` if no folder can be created.
+        `is_taken` returns whether a folder without a record is somebody's own; then it is not used. Raise
+        `OutputError` if no folder can be created.
         """
         self.source = settled(source)
         # An earlier version recorded a path with the ".." and the links that the user typed.
         earlier = source.absolute() if source.name == self.source.name else self.source
         self._names = {str(self.source), str(earlier)}
-        self._files, self._overwrite = files, overwrite
+        self._is_taken = is_taken
         self.is_new = False
         self._made: list[Path] = []  # folders made here, innermost first
         self._version = self._stamp()  # before it is read: a later change is another version
@@ -65,7 +63,7 @@ class Finished:
             recorded = self._read().get("input")
             if recorded is not None:
                 return recorded in self._names
-            if not self._overwrite and any(os.path.lexists(self.folder / name) for name in self._files):
+            if self._is_taken(self.folder):
                 return False
             try:
                 self._create(path)

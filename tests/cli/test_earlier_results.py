@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.errors import InputFileError, UsageError
+from rtsep.errors import InputFileError, OutputError, UsageError
 from rtsep.offline.finished import LEDGER
 from tests.cli.program import Outcome, assert_refused, rtsep_here, separate_here
 from tests.models import make_model
@@ -134,11 +134,18 @@ def test_the_remedy_for_clipping_is_one_that_the_format_has(tmp_path):
         assert again.code == 0 and again.said == []
 
 
-def test_a_gain_below_the_silent_one_is_silent(half, tmp_path):
+def test_a_gain_below_all_others_is_refused_with_the_word_for_silence(half, tmp_path):
     path = song(tmp_path / "a.wav")
-    for gain in ("-200", "-inf", "-150dB"):
-        assert separate(half, path, "-o", tmp_path / gain, "--vocals-gain", gain).code == 0
-        assert not soundfile.read(tmp_path / gain / "a" / "vocals.wav")[0].any()
-    assert_refused(separate(half, path, "--vocals-gain", "nan"), UsageError.exit_code, "-inf to 12 dB")
+    for gain in ("-200", "-150dB"):
+        refused = separate(half, path, "--vocals-gain", gain)
+        assert_refused(refused, UsageError.exit_code, "-inf to 12 dB; write -inf for silence")
     refused = rtsep_here("file", path, "--smoothing", "a_b")
     assert_refused(refused, UsageError.exit_code, "--smoothing 'a_b': not a number")
+
+
+def test_a_folder_of_an_input_is_refused_as_before(half, tmp_path):
+    path = song(tmp_path / "vocals" / "vocals.wav")
+    content = path.read_bytes()
+    outcome = separate(half, path, "-o", tmp_path)
+    assert_refused(outcome, OutputError.exit_code, "an input file, which rtsep does not replace")
+    assert path.read_bytes() == content and list(path.parent.iterdir()) == [path]

@@ -11,6 +11,7 @@ from rtsep.errors import UsageError
 from rtsep.surfaces.remote.link import Link
 from rtsep.surfaces.remote.messages import Record, Refused
 from tests.cli.program import assert_refused, rtsep_here
+from tests.waiting import until
 
 
 def test_takes_have_whole_paths(server, session, tmp_path, monkeypatch):
@@ -20,6 +21,7 @@ def test_takes_have_whole_paths(server, session, tmp_path, monkeypatch):
         remote.stop_recording()
         session.start_recording("own")  # as `--record own` does
         assert remote.recording["folder"] == str(tmp_path / "own")
+        until(lambda: remote.recording["seconds"] > 0)
         assert f"{tmp_path / 'own' / 'vocals.wav'}" in remote.stop_recording()
         assert {path.parent for path in remote.recordings[-1].values()} == {tmp_path / "own"}
         assert remote.read().input.startswith("/")
