@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+from rtsep.cli.options import of_option
 from rtsep.cli.settings import Config, ConfigOption, options_of
 from rtsep.controls import OUTPUT, Controls
 from rtsep.errors import RtsepError, UsageError
@@ -163,7 +164,7 @@ def gather(parser: argparse.ArgumentParser, words: Sequence[str], notify: Callab
             try:
                 given[name] = control.parse(given[name])
             except UsageError as error:
-                raise UsageError(options[name].flag + str(error).removeprefix(control.name)) from None
+                raise of_option(control.name, error) from None
     config = Config(options)
 
     def chosen(name: str) -> Any:

@@ -116,6 +116,11 @@ def add_controls(parser: argparse.ArgumentParser, without: Container[str] = ()) 
             )
 
 
+def of_option(name: str, error: UsageError) -> UsageError:
+    """Return an error about the control `name` in the words of the command line: `--vocals-gain ...`."""
+    return UsageError("--" + name.replace("_", "-") + str(error).removeprefix(name))
+
+
 def read_controls(arguments: argparse.Namespace, controls: Controls | None = None) -> Controls:
     """Return `controls` (default: new ones) with the values of the command line.
 
@@ -128,8 +133,7 @@ def read_controls(arguments: argparse.Namespace, controls: Controls | None = Non
             try:
                 controls.set_text(name, text, by="command line")
             except UsageError as error:
-                flag = "--" + name.replace("_", "-")
-                raise UsageError(flag + str(error).removeprefix(name)) from None
+                raise of_option(name, error) from None
     return controls
 
 

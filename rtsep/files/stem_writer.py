@@ -129,11 +129,12 @@ class StemWriter:
                 refusal = refusal or error
         if self._replace:
             for stem, file in self._files.items():
-                try:
-                    if refusal is None:
+                if refusal is None:
+                    try:
                         file.path.replace(self.paths[stem])
-                except OSError as error:
-                    refusal = error
+                        continue
+                    except OSError as error:
+                        refusal = error
                 with contextlib.suppress(OSError):
                     file.path.unlink()  # no unfinished name stays
         self._files = {}

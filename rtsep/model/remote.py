@@ -34,14 +34,14 @@ STEP_PATIENCE_S = 20.0
 _LOOK_NS = 50_000_000  # interval of checks whether the process still runs
 
 
-def load_model(path: Path, compute: str = "cpu") -> RemoteRunner:
+def load_model(path: Path, compute: str = "cpu") -> ModelRunner:
     """Read, verify, load and prove the model file at `path`. Raise the errors of `load`."""
     return load(read_package(path), compute)
 
 
 def load(
     package: ModelPackage, compute: str = "cpu", *, graph: bool = True, real_time: bool = False
-) -> RemoteRunner:
+) -> ModelRunner:
     """Load a model to `compute` ("cpu", "cuda") in its own process, which ends with the runner.
 
     `graph` is as for `Form.load`; `real_time` requests the priority of a live session. Raise `ModelError` if
@@ -98,7 +98,7 @@ class RemoteRunner(ModelRunner):
 
     @property
     def alive(self) -> bool:
-        """Return whether the process still runs; without it, `step` raises `ModelProcessError`."""
+        """Return whether the process still runs; `step` raises `ModelProcessError` if not."""
         return self.close.alive and self._process.poll() is None
 
     def step(self) -> None:

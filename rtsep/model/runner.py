@@ -56,6 +56,11 @@ class ModelRunner(Protocol):
     gpu: GpuClock | None = None
     """Clock of the GPU; None on a processor."""
 
+    @property
+    def alive(self) -> bool:
+        """Return whether it can step; False once the process of a model in another process has ended."""
+        return True
+
     def bind(self, column: NDArray[np.float32], mask: NDArray[np.float32]) -> None:
         """Read columns from and write masks to these arrays from now on; shapes as `column` and `mask`.
 

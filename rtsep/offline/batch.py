@@ -31,7 +31,7 @@ from rtsep.errors import (
 from rtsep.files.audiofile import AudioReader
 from rtsep.files.names import is_there
 from rtsep.model.package import read_package
-from rtsep.model.remote import RemoteRunner, load
+from rtsep.model.remote import load
 from rtsep.model.runner import ModelRunner
 from rtsep.offline.file_mode import check_outputs, identity, separate_file
 from rtsep.offline.finished import Finished
@@ -133,7 +133,7 @@ class _Loaded:
         self._model: ModelRunner | None = None
 
     def __call__(self) -> ModelRunner:
-        if self._model is None or (isinstance(self._model, RemoteRunner) and not self._model.alive):
+        if self._model is None or not self._model.alive:
             self._model = load(read_package(self._how.model, self._how.sha256), self._how.compute)
         return self._model
 

@@ -16,7 +16,7 @@ from rtsep.surfaces.page.feed import Feed, public
 from rtsep.surfaces.page.messages import ASKED, BY, HARMLESS, AnyAsked, Away, Seen, Welcome
 from rtsep.surfaces.page.offers import Offers
 from rtsep.surfaces.page.upstream import Upstream
-from rtsep.surfaces.remote.messages import Choices, Done, Lines, Record, Refused, Set, State
+from rtsep.surfaces.remote.messages import Choices, Lines, Record, Refused, Set, State
 
 FRAMES_AHEAD = 3
 """Maximum number of states on their way to a page: a slow page gets fewer states, never old ones."""
@@ -108,6 +108,7 @@ class Client:
             try:
                 await self._forward(asked)
             except RtsepError as error:
+                self._unanswered.discard(asked.id)
                 if isinstance(error, SessionError) and self._upstream:  # others concern this request alone
                     await self._let_go(self._upstream)
                 await self._send(Refused(asked.id, str(error), error.exit_code))
@@ -130,8 +131,8 @@ class Client:
         if self._upstream is None:
             self._upstream = await Upstream.open(self._session)
             self._answering = asyncio.ensure_future(self._answer(self._upstream))
+        self._unanswered.add(asked.id)  # the answer may come before `send` returns
         await self._upstream.send(asked)
-        self._unanswered.add(asked.id)
 
     async def _answer(self, upstream: Upstream) -> None:
         """Pass on the session's answers."""
@@ -142,8 +143,7 @@ class Client:
                     self._offers.note(answer)
                 if isinstance(answer, State) and not self._turns:
                     answer = public(answer)
-                if isinstance(answer, Done | Choices | Refused | State):
-                    self._unanswered.discard(answer.id)
+                self._unanswered.discard(getattr(answer, "id", 0))
                 await self._send(answer)
         except RtsepError:
             with contextlib.suppress(*_LEFT):

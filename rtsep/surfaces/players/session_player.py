@@ -34,7 +34,7 @@ class SessionPlayer(FileKeys):
     def __init__(self, session: Session, presets: Presets | None = None) -> None:
         self._session: Session = session
         self._presets = presets or Presets()
-        self._folder = (session.now.route.options.record or TAKES).absolute()
+        self._folder = session.now.route.options.record or TAKES
         self._spectrum_reader: SpectrumReader | None = None
         self.controls = session.controls
 
@@ -88,10 +88,10 @@ class SessionPlayer(FileKeys):
 
         Raise `UsageError` or `OutputError`.
         """
-        folder = folder or self._folder
+        folder = (folder or self._folder).absolute()
         self._session.start_recording(folder)
         state = self._session.recording
-        return str((state.folder if state else folder).absolute())
+        return str(state.folder if state else folder)
 
     def stop_recording(self) -> str:
         """End the take; return its files as text."""

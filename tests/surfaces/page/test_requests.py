@@ -53,6 +53,24 @@ def test_a_session_that_goes_refuses_what_it_leaves(browser, slow_save, server):
     assert browser.ask("get")["kind"] == "state", "the next request opens another connection"
 
 
+def test_an_answer_that_comes_before_the_request_is_through_counts(browser, server, monkeypatch):
+    send = Upstream.send
+
+    async def slowly(self, request):
+        await send(self, request)
+        await asyncio.sleep(0.2)  # as for a session that reads slowly
+
+    monkeypatch.setattr(Upstream, "send", slowly)
+    assert browser.ask("get")["kind"] == browser.ask("get")["kind"] == "state"
+    answered = browser.id - 1
+    for connection in list(server._connections):
+        connection.sock.shutdown(socket.SHUT_RDWR)
+    browser.send({"kind": "get", "id": 91})
+    seen = []
+    browser.until(lambda message: seen.append(message.get("id")) or message.get("id") == 91)
+    assert answered not in seen
+
+
 def test_a_session_with_too_many_clients_says_so(monkeypatch):
     async def attach() -> None:
         ours, theirs = socket.socketpair()
