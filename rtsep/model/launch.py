@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import NoReturn
@@ -35,6 +36,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 COMMAND = command_of("rtsep.model.launch")
 
 _prepared: subprocess.Popen[bytes] | None = None
+_taking = threading.Lock()  # several threads may load models at once
 
 
 def prepare() -> None:
@@ -47,19 +49,20 @@ def prepare() -> None:
 def take(task: str) -> subprocess.Popen[bytes] | None:
     """Return the prepared process, once, with this line as its task; None if there is none (any more)."""
     global _prepared
-    process = _prepared
-    if process is None:
-        return None
-    assert process.stdin
-    try:
-        with process.stdin as stream:
-            stream.write(task.encode())
-    except OSError:  # it has ended; the caller starts another one
-        _prepared = None
-        _end(process)
-        return None
-    _prepared = None  # not earlier: after an interrupt before this line, it ends with the program
-    return process
+    with _taking:
+        process = _prepared
+        if process is None:
+            return None
+        assert process.stdin
+        try:
+            with process.stdin as stream:
+                stream.write(task.encode())
+        except OSError:  # it has ended; the caller starts another one
+            _prepared = None
+            _end(process)
+            return None
+        _prepared = None  # not earlier: after an interrupt before this line, it ends with the program
+        return process
 
 
 def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
@@ -78,8 +81,9 @@ def launch(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subproces
 
 def _forget() -> None:
     """Leave the prepared process to the process that started it."""
-    global _prepared
+    global _prepared, _taking
     _prepared = None
+    _taking = threading.Lock()  # another thread may have held it at the fork
 
 
 in_forks(_forget)

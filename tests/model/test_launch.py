@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,6 +54,22 @@ def test_what_was_prepared_is_taken_once_and_its_task_reaches_it(monkeypatch):
     assert TASKS.decode(process.stdout.read()) == task
     assert process.wait() == 0
     process.stdout.close()
+
+
+def test_of_two_threads_one_takes_what_was_prepared(monkeypatch):
+    found = []
+    other = threading.Thread(target=lambda: found.append(launch.take("two\n")))
+
+    class Stdin(io.BytesIO):
+        def write(self, task):
+            other.start()
+            other.join(0.3)  # it must wait: this one has the process
+            return super().write(task)
+
+    monkeypatch.setattr(launch, "_prepared", prepared := SimpleNamespace(stdin=Stdin()))
+    assert launch.take("one\n") is prepared
+    other.join(PATIENCE_S)
+    assert found == [None] and launch._prepared is None
 
 
 def test_without_preparation_there_is_nothing_to_take():
